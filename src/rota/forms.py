@@ -1,0 +1,144 @@
+"""A type, made ready to check values and carry them as JSON; it says what is wrong, never the value."""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic_core import ErrorDetails, SchemaSerializer, SchemaValidator
+from pydantic_core.core_schema import CoreConfig, ErrorType
+
+#: Bytes and infinities come back as they went; JSON has no words for them. Errors do not hold the input.
+CONFIG = ConfigDict(
+    ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings", hide_input_in_errors=True
+)
+_CORE_CONFIG = CoreConfig(
+    ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings", hide_input_in_errors=True
+)
+
+# Parts of a schema that hold the user's data and functions, which may look like a schema.
+_OPAQUE = frozenset({"default", "metadata", "serialization", "config", "expected", "function"})
+
+_SECRETS = (Secret, SecretStr, SecretBytes)
+
+_KNOWN_ERRORS = frozenset(get_args(ErrorType))
+_MOST_PROBLEMS = 10
+_NAME_LIMIT = 60
+
+# A validator's own words may quote the value: these take their place.
+_WORDS = {
+    "missing": "is required",
+    "extra_forbidden": "is not an argument",
+    "value_error": "was refused by its validator",
+    "assertion_error": "was refused by its validator",
+    "union_tag_invalid": "has a tag that is none of the expected ones",
+}
+
+
+class Form:
+    """One type's checks. `check` and `write` serve the side that sends, `read` the side that receives.
+
+    Raises TypeError for a type whose values cannot be checked or cannot travel as JSON, and NameError for
+    one that names what is not defined yet.
+    """
+
+    __slots__ = ("_schema", "_serializer", "check", "read")
+
+    def __init__(self, annotation: Any) -> None:
+        self._schema = _schema_of(annotation)
+        _refuse_what_json_cannot_carry(self._schema)
+        validator = SchemaValidator(self._schema, _CORE_CONFIG)
+        self._serializer = SchemaSerializer(self._schema, _CORE_CONFIG)
+        #: The value in its type; raises pydantic's ValidationError.
+        self.check = validator.validate_python
+        #: The value from JSON bytes; raises pydantic's ValidationError.
+        self.read = validator.validate_json
+
+    def write(self, value: Any) -> bytes:
+        """The JSON of a checked value, such that `read` takes it; raises ValueError."""
+        return self._serializer.to_json(value, by_alias=True, round_trip=True)
+
+    def problems(self, error: ValidationError, *, within: bool = False) -> dict[str, str]:
+        """Each wrong field and the reason, without any of the values.
+
+        The first part of a path is an argument's name or, with `within`, already a part of the value.
+        """
+        declared = frozenset(_declared(self._schema))
+        found: dict[str, str] = {}
+        for detail in error.errors(include_url=False, include_input=False):
+            field, reason = _path(detail["loc"], declared, within), _reason(detail)
+            if reason not in found.get(field, ""):
+                found[field] = f"{found[field]}, or {reason}" if field in found else reason
+        kept = dict(list(found.items())[:_MOST_PROBLEMS])
+        return kept if len(kept) == len(found) else kept | {"": f"and {len(found) - len(kept)} more"}
+
+
+def _path(location: tuple[int | str, ...], declared: frozenset[str], within: bool) -> str:
+    path = ""
+    for depth, part in enumerate(location):
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif depth == 0 and not within:
+            path = part if part.isidentifier() else ascii(part[:_NAME_LIMIT])
+        elif part in declared:
+            # Other names deeper down are a dictionary's keys, and those are data.
+            path += f".{part}"
+    return path.removeprefix(".")
+
+
+def _reason(detail: ErrorDetails) -> str:
+    kind, message = detail["type"], detail["msg"]
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if kind not in _KNOWN_ERRORS:
+        return "was refused by its validator"
+    context = detail.get("ctx", {})
+    if "error" in context or "encoding_error" in context:
+        return message.partition(", ")[0].partition(": ")[0]
+    return message
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        yield schema
+        for key, part in schema.items():
+            if key not in _OPAQUE:
+                yield from _nodes(part)
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            yield from _nodes(part)
+
+
+def _declared(schema: Any) -> Iterator[str]:
+    for node in _nodes(schema):
+        fields = node.get("fields")
+        if isinstance(fields, dict):
+            yield from fields
+        elif isinstance(fields, list):
+            yield from (field["name"] for field in fields if "name" in field)
+
+
+def _schema_of(annotation: Any) -> Any:
+    try:
+        adapter = TypeAdapter[Any](annotation)
+        if not adapter.pydantic_complete:
+            adapter.rebuild(force=True, raise_errors=True)
+    except PydanticUndefinedAnnotation as error:
+        raise NameError(f"name {error.name!r} is not defined") from None
+    except PydanticSchemaGenerationError as error:
+        named = str(error).partition("\n")[0].partition("schema for ")[2].partition(". Set `")[0]
+        raise TypeError(f"pydantic does not know how to check {named or annotation}") from None
+    except PydanticUserError as error:
+        raise TypeError(str(error).partition("\n")[0]) from None
+    return adapter.core_schema
+
+
+def _refuse_what_json_cannot_carry(schema: Any) -> None:
+    for node in _nodes(schema):
+        kind, owner = node.get("type"), node.get("cls")
+        if kind in {"callable", "is-subclass"}:
+            raise TypeError("a function or a class cannot travel as JSON; pass a name")
+        if kind == "generator":
+            raise TypeError("an Iterable is checked only as it is read; use list or Sequence")
+        if kind == "is-instance" and isinstance(owner, type) and issubclass(owner, _SECRETS):
+            raise TypeError(f"a {owner.__name__} is masked in JSON; pass a reference and look the secret up")

@@ -1,0 +1,163 @@
+"""How values that JSON has no word for travel in it: exceptions, and dictionaries that look like one of ours.
+
+An exception becomes `{"__error__": {"type", "message", "traceback"}}`, a cancellation
+`{"__cancelled__": reason}`. A user's dictionary of such a shape travels wrapped as `{"__escaped__": …}`.
+"""
+
+import secrets
+from asyncio import CancelledError
+from traceback import TracebackException
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from rota.errors import Cancel, JobError, UnreadablePayload
+
+ERROR = "__error__"
+CANCELLED = "__cancelled__"
+ESCAPED = "__escaped__"
+
+_MARKS = frozenset({ERROR, CANCELLED, ESCAPED})
+
+# In every text that holds a mark and in next to no other: this test keeps the walk off the hot path.
+_HINT = b'"__'
+
+# While a value is written, our marks bear a name that no user's dictionary can know.
+_SECRET = secrets.token_hex(12)
+_SECRET_ERROR = f"error-{_SECRET}"
+_SECRET_CANCELLED = f"cancelled-{_SECRET}"
+_SECRET_BYTES = _SECRET.encode()
+
+_MESSAGE_LIMIT = 2_000
+_TRACEBACK_LIMIT = 8_000
+_FRAMES = 20
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as JSON, its exceptions as marks; raises TypeError for what JSON cannot carry.
+
+    Tuples and sets become lists; dates, UUIDs and decimals text; bytes base64; NaN and infinity their names.
+    """
+    try:
+        raw = to_json(value, bytes_mode="base64", inf_nan_mode="strings", fallback=_mark)
+        raw = escaped(raw)
+    except ValueError as error:
+        raise TypeError(f"not a value that JSON can carry: {error}") from error
+    return _revealed(raw) if _SECRET_BYTES in raw else raw
+
+
+def _revealed(raw: bytes) -> bytes:
+    raw = raw.replace(_SECRET_ERROR.encode(), ERROR.encode())
+    return raw.replace(_SECRET_CANCELLED.encode(), CANCELLED.encode())
+
+
+def loads(raw: bytes) -> Any:
+    """The JSON value of `raw`, marks and all; raises UnreadablePayload for anything else."""
+    try:
+        return from_json(raw, allow_inf_nan=False)
+    except (ValueError, TypeError) as error:
+        kind = "a pickle" if raw[:1] == b"\x80" else "not JSON"
+        raise UnreadablePayload(
+            f"{len(raw)} bytes that are {kind}, where rota's serializer pair writes JSON ({error})"
+        ) from None
+
+
+def has_marks(raw: bytes) -> bool:
+    """Whether `raw` may hold a mark; false means that it holds none."""
+    return _HINT in raw
+
+
+def escaped(raw: bytes) -> bytes:
+    """JSON of user values, so that none of them reads as a mark; the same bytes when none did."""
+    return to_json(_escape(from_json(raw))) if _HINT in raw else raw
+
+
+def _escape(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_escape(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _escape(item) for key, item in value.items()}
+    return {ESCAPED: inner} if _is_marked(inner) else inner
+
+
+def unescape(value: Any, *, revive: bool) -> Any:
+    """What was written: user dictionaries unwrapped and, with `revive`, marks turned into exceptions."""
+    if isinstance(value, list):
+        return [unescape(item, revive=revive) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if not _is_marked(value):
+        return {key: unescape(item, revive=revive) for key, item in value.items()}
+    ((mark, inner),) = value.items()
+    if mark == ESCAPED and isinstance(inner, dict):
+        return {key: unescape(item, revive=revive) for key, item in inner.items()}
+    return (exception_of(value) if revive else None) or value
+
+
+def _is_marked(value: dict[str, Any]) -> bool:
+    return len(value) == 1 and not _MARKS.isdisjoint(value)
+
+
+def exception_of(value: Any) -> JobError | CancelledError | None:
+    """The exception that a mark stands for; None for any other value."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    if isinstance(reason := value.get(CANCELLED), str):
+        return CancelledError(reason)
+    match value.get(ERROR):
+        case {"type": str(kind), "message": str(message), **rest}:
+            trace = rest.get("traceback")
+            return JobError(kind, message, trace if isinstance(trace, str) else None)
+    return None
+
+
+def mark_of(error: BaseException) -> dict[str, Any]:
+    """The value that `dumps` writes as the mark of `error`."""
+    if isinstance(error, CancelledError | Cancel):
+        return {_SECRET_CANCELLED: _text(error)}
+    if isinstance(error, JobError):
+        trace = None if error.traceback is None else _encodable(error.traceback[:_TRACEBACK_LIMIT])
+        message = _encodable(_capped(error.message, _MESSAGE_LIMIT))
+        return {_SECRET_ERROR: {"type": _encodable(error.type), "message": message, "traceback": trace}}
+    return {_SECRET_ERROR: {"type": _name(error), "message": _text(error), "traceback": _trace(error)}}
+
+
+def _mark(value: Any) -> dict[str, Any]:
+    if isinstance(value, BaseException):
+        return mark_of(value)
+    raise TypeError(f"{type(value).__qualname__} has no form in JSON")
+
+
+def _name(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its message could not be made)"
+    return _encodable(_capped(text, _MESSAGE_LIMIT))
+
+
+def _trace(error: BaseException) -> str | None:
+    if error.__traceback__ is None:
+        return None
+    try:
+        parts = TracebackException(type(error), error, error.__traceback__, limit=-_FRAMES).format()
+        # Each part is capped by itself: a message of a megabyte must not push the frames out.
+        text = "".join(_capped(part, _MESSAGE_LIMIT, "\n") for part in parts)
+    except Exception:
+        return None
+    return _encodable(text if len(text) <= _TRACEBACK_LIMIT else f"…{text[1 - _TRACEBACK_LIMIT :]}")
+
+
+def _capped(text: str, limit: int, end: str = "") -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1 - len(end)]}…{end}"
+
+
+def _encodable(text: str) -> str:
+    # Half a surrogate pair, as in a file name of odd bytes, has no UTF-8.
+    return text.encode("utf-8", "backslashreplace").decode()

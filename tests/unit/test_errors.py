@@ -1,0 +1,132 @@
+import pickle
+from inspect import getmembers, isclass
+
+import pytest
+
+from rota import errors
+from rota.errors import (
+    Cancel,
+    ChildDied,
+    DiscoveryFailed,
+    InvalidPayload,
+    InvalidResult,
+    JobCancelled,
+    JobClash,
+    JobError,
+    JobExists,
+    JobExpired,
+    JobFailed,
+    JobLost,
+    JobNotFound,
+    JobTimeout,
+    PayloadTooLarge,
+    RemoteError,
+    ResultTimeout,
+    Retry,
+    RotaError,
+    Signal,
+    Snooze,
+    UnknownJob,
+    UnknownQueue,
+    UnreadablePayload,
+)
+
+ONE_OF_EACH: list[Exception] = [
+    Retry(2.5, "rate limited"),
+    Snooze(60),
+    Cancel("user is gone"),
+    InvalidPayload("video:paint", {"scene": "is required"}),
+    InvalidResult("video:paint", {"": "Input should be a valid string"}),
+    UnreadablePayload("5 bytes that are not JSON"),
+    PayloadTooLarge(300_000, 262_144),
+    UnknownJob("pain", ["video:paint"]),
+    UnknownQueue("vido", ["video"]),
+    JobClash("video:paint", "a.py:1", "b.py:2"),
+    DiscoveryFailed("jobs.email", "no module named x"),
+    JobExists("video:7"),
+    JobNotFound("video:7"),
+    JobCancelled("video:7", "by hand"),
+    ResultTimeout("video:7", 1.5),
+    JobFailed("ValueError", "boom", "video:7", "Traceback…"),
+    JobError("ValueError", "boom", "Traceback…"),
+    RemoteError("ValueError", "boom", None, may_retry=False),
+    JobTimeout(300),
+    JobLost(4),
+    JobExpired(),
+    ChildDied(-9),
+]
+
+
+@pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)
+def test_an_error_keeps_its_words_and_fields_across_a_process_boundary(error: Exception) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
+
+
+def test_every_public_error_is_covered_by_the_list_above() -> None:
+    public = {kind for name, kind in getmembers(errors, isclass) if kind.__module__ == errors.__name__}
+    public = {kind for kind in public if not kind.__name__.startswith("_")}
+    assert public - {type(error) for error in ONE_OF_EACH} == {Signal, RotaError}
+
+
+def test_every_public_error_says_who_raises_it() -> None:
+    for error in ONE_OF_EACH:
+        assert (type(error).__doc__ or "").strip()
+
+
+@pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)
+def test_signals_are_not_faults_and_faults_share_one_root(error: Exception) -> None:
+    if isinstance(error, Signal):
+        assert not isinstance(error, RotaError)
+    elif not isinstance(error, JobError):
+        assert isinstance(error, RotaError)
+
+
+def test_a_retry_without_a_delay_leaves_it_to_the_backoff() -> None:
+    assert Retry().delay is None
+    assert str(Retry()) == "retry after its back-off"
+    assert str(Retry(2.5, "busy")) == "retry in 2.5 s: busy"
+
+
+def test_wrong_arguments_name_the_job_and_each_field() -> None:
+    error = InvalidPayload("video:paint", {"scene": "is required", "": "and 3 more"})
+    assert str(error) == "wrong arguments of job video:paint: scene: is required; and 3 more"
+    assert error.problems["scene"] == "is required"
+
+
+def test_an_unknown_job_suggests_the_nearest() -> None:
+    choices = ["video:write_script", "email:send"]
+    assert str(UnknownJob("write_scrip", choices)) == (
+        "there is no job 'write_scrip'; did you mean video:write_script?"
+    )
+    assert "did you mean video:write_script?" in str(UnknownJob("vidoe:write_script", choices))
+
+
+def test_an_unknown_job_far_from_any_lists_the_choices() -> None:
+    assert str(UnknownJob("zzz", ["b:y", "a:x"])) == "there is no job 'zzz'; choose one of: a:x, b:y"
+    assert str(UnknownQueue("zzz")) == "there is no queue 'zzz'; no queues are known here"
+
+
+def test_a_long_list_of_choices_is_cut() -> None:
+    message = str(UnknownQueue("zzz", [f"queue-{number:03}" for number in range(500)]))
+    assert "queue-019, …" in message
+    assert "queue-020" not in message
+
+
+def test_a_short_name_on_two_queues_asks_for_the_full_one() -> None:
+    message = str(UnknownJob("send", ["email:send", "sms:send", "email:other"]))
+    assert message == "job 'send' is on several queues; use one of: email:send, sms:send"
+
+
+def test_a_result_timeout_is_caught_as_a_timeout() -> None:
+    with pytest.raises(TimeoutError, match=r"job video:7 has no result after 1\.5 s"):
+        raise ResultTimeout("video:7", 1.5)
+
+
+def test_a_failed_job_says_the_remote_error() -> None:
+    assert str(JobFailed("ValueError", "boom")) == "the job failed with ValueError: boom"
+    assert str(JobFailed("KeyError", "", "a:1")) == "job a:1 failed with KeyError"
+    assert str(JobError("ValueError", "boom")) == "ValueError: boom"
+    assert str(JobError("ValueError")) == "ValueError"
