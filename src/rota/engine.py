@@ -1,0 +1,266 @@
+"""The engine: claims jobs into free slots, runs them, and settles what they came to.
+
+It knows the protocol and nothing of arq's or the service's job semantics: those are a `Contract`, which turns an
+execution into a settlement. Settling and claiming share one step; while a step is under way, whatever finishes gathers
+for the next, so that batches grow with the load by themselves.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+from typing import Protocol as Interface
+
+from rota.execution import Execution
+from rota.keys import ABORT
+from rota.lane import Lane
+from rota.leases import Holding
+from rota.outage import FAULTS, Outage
+from rota.outcome import Cause
+from rota.protocol import BATCH, Protocol, StepReply
+from rota.settlement import Claim, Report, Settlement, encode_id, hand_back
+from rota.wake import POLL
+
+logger = logging.getLogger("rota.worker")
+
+#: Cancel requests are looked for, and progress written, this often while jobs run, seconds.
+PULSE = 0.5
+#: A job that our own code failed on (a bug, not the handler's error) comes back after this, seconds.
+STUMBLE = 5.0
+
+
+class Contract(Interface):
+    """What jobs mean: how one is run, and what is settled for it."""
+
+    async def execute(self, execution: Execution) -> Settlement:
+        """Run one claim to its end. Raises nothing of the handler's."""
+
+    def settled(self, settlement: Settlement, counted: bool) -> None:
+        """A settlement was acknowledged; `counted` is False where the claim was no longer ours."""
+
+    def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
+        """A running job's progress was written."""
+
+    async def finished(self) -> None:
+        """Until everything that `settled` set off has ended."""
+
+
+class Engine:
+    """One queue's slots.
+
+    `budget` says how many more jobs may be started at all (None: no limit). `alarm` says whether this worker sets a
+    timer for the next due job even after a mere poll (the watcher does; all doing so would be a herd).
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        redis: Any,
+        contract: Contract,
+        *,
+        slots: int,
+        lanes: int,
+        holding: Holding,
+        outage: Outage,
+        cancellable: bool,
+        budget: Callable[[], int | None] = lambda: None,
+        alarm: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.executions: dict[str, Execution] = {}
+        self.picking = True
+        self.stale = 0
+        self._protocol = protocol
+        self._redis = redis
+        self._contract = contract
+        self._slots = slots
+        self.lanes = lanes
+        self._holding = holding
+        self._outage = outage
+        self._cancellable = cancellable
+        self._budget = budget
+        self._alarm = alarm
+        self._settlements: list[Settlement] = []
+        self._reports: dict[str, Report] = {}
+        self._asked = 0
+        self._in_flight = 0
+        self._hungry = True
+        self._polled = False
+        self._work = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._share = max(1, -(-slots // lanes))
+
+    # What the worker asks of it
+
+    @property
+    def free(self) -> int:
+        """Slots that nothing runs in and no step has asked to fill."""
+        return max(0, self._slots - len(self.executions) - self._asked)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs, waits to be settled, or is under way to Redis."""
+        return bool(self.executions or self._settlements or self._in_flight)
+
+    @property
+    def searching(self) -> bool:
+        """Whether due jobs may be there that have not been asked for yet."""
+        return self._hungry and self._want() > 0
+
+    def look(self, polled: bool = False) -> None:
+        """There may be due jobs: take a step as soon as there is a slot."""
+        self._hungry, self._polled = True, polled
+        self._work.set()
+
+    async def ready(self) -> None:
+        """Until a slot is free and nothing keeps us from filling it."""
+        while self._want() == 0 or self._hungry:
+            await self.changed()
+
+    async def changed(self) -> None:
+        """Until something started, finished or was settled."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def quiet(self) -> None:
+        """Until nothing runs and everything is settled."""
+        while self.busy:
+            await self.changed()
+
+    def stop(self, cause: Cause) -> None:
+        """Tell everything that runs to end."""
+        for execution in list(self.executions.values()):
+            execution.stop(cause)
+
+    def lost(self, ids: list[str]) -> None:
+        """Leases that were taken away: what runs under them is no longer ours."""
+        for job_id in ids:
+            execution = self.executions.get(job_id)
+            if execution is not None:
+                logger.warning("lease.lost", extra={"job_id": job_id})
+                execution.stop(Cause.LEASE_LOST)
+
+    def report(self, claim: Claim, task: str, percent: float, message: str) -> None:
+        """A running job's progress, written with the next pulse."""
+        self._reports[claim.id] = (claim, task, percent, message)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        lanes = [Lane(self._protocol, self._redis, number, self._outage) for number in range(self.lanes)]
+        self._work.set()
+        async with asyncio.TaskGroup() as group:
+            for lane in lanes:
+                group.create_task(self._drive(lane))
+            group.create_task(self._pulse())
+
+    # The loop
+
+    async def _drive(self, lane: Lane) -> None:
+        while True:
+            await self._work.wait()
+            want = self._want()
+            if not self._settlements and not (self._hungry and want):
+                self._work.clear()
+                continue
+            settlements, self._settlements = self._settlements[:BATCH], self._settlements[BATCH:]
+            hungry, self._hungry = self._hungry, False
+            polled, self._polled = self._polled, False
+            self._asked += want
+            self._in_flight += 1
+            try:
+                reply = await lane.step(settlements, want)
+            finally:
+                self._asked -= want
+                self._in_flight -= 1
+            self._absorb(settlements, reply)
+            if reply.left or (hungry and not want):
+                self._hungry = True
+            elif want:
+                self._arm(reply.upcoming, polled)
+            self._changed.set()
+
+    def _want(self) -> int:
+        if not self.picking:
+            return 0
+        budget = self._budget()
+        want = min(self.free, self._share, BATCH)
+        return want if budget is None else min(want, max(0, budget - self._asked))
+
+    def _absorb(self, settlements: list[Settlement], reply: StepReply) -> None:
+        self._holding.drop((settlement.id, settlement.token) for settlement in settlements)
+        for settlement, counted in zip(settlements, reply.answers, strict=True):
+            if not counted:
+                self.stale += 1
+                logger.warning("job.stale", extra={"job_id": settlement.id, "job": settlement.task})
+            self._contract.settled(settlement, counted)
+        if reply.claims:
+            self._holding.add(reply.claims)
+            for claim in reply.claims:
+                self._start(claim)
+
+    def _start(self, claim: Claim) -> None:
+        if not self.picking:
+            self._settle(hand_back(claim))
+            return
+        execution = Execution(claim)
+        self.executions[claim.id] = execution
+        execution.task = asyncio.get_running_loop().create_task(self._run(execution))
+
+    async def _run(self, execution: Execution) -> None:
+        claim = execution.claim
+        try:
+            settlement = await self._contract.execute(execution)
+        except (Exception, asyncio.CancelledError):
+            logger.exception("job.stumbled", extra={"job_id": claim.id})
+            settlement = hand_back(claim, STUMBLE)
+        if self.executions.get(claim.id) is execution:
+            del self.executions[claim.id]
+        self._reports.pop(claim.id, None)
+        self._settle(settlement)
+
+    def _settle(self, settlement: Settlement) -> None:
+        self._settlements.append(settlement)
+        self._work.set()
+        self._changed.set()
+
+    def _arm(self, upcoming: float | None, polled: bool) -> None:
+        """Look again when the next job is due, if that is before the next poll."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if upcoming is None or upcoming > POLL * 1.2 or (polled and not self._alarm()):
+            return
+        self._timer = asyncio.get_running_loop().call_later(upcoming + 0.001, self.look)
+
+    # Cancels and progress of running jobs
+
+    async def _pulse(self) -> None:
+        while True:
+            await asyncio.sleep(PULSE)
+            if not self.executions:
+                continue
+            try:
+                if self._cancellable:
+                    await self._hear_cancels()
+                if self._reports:
+                    await self._write_reports()
+            except FAULTS as error:
+                await self._outage.pause(error)
+
+    async def _hear_cancels(self) -> None:
+        running = list(self.executions.values())
+        ids = [encode_id(execution.claim.id) for execution in running]
+        scores = await self._redis.execute_command("ZMSCORE", ABORT, *ids)
+        for execution, score in zip(running, scores, strict=True):
+            if score is not None:
+                execution.stop(Cause.CANCEL)
+
+    async def _write_reports(self) -> None:
+        reports, self._reports = self._reports, {}
+        try:
+            await self._protocol.report(self._redis, list(reports.values()))
+        except FAULTS:
+            self._reports = {**reports, **self._reports}
+            raise
+        for claim, task, percent, message in reports.values():
+            self._contract.reported(claim, task, percent, message)

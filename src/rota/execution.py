@@ -1,0 +1,49 @@
+"""A claim while it runs: what may stop it, and why it was stopped."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from rota.outcome import Cause
+from rota.settlement import Claim
+
+
+class Execution:
+    """One running attempt, as the engine and the contract share it.
+
+    The first cause wins, and is set before anything is interrupted, so that whoever judges the attempt reads why it
+    ended instead of guessing from an exception. Only the handler is interrupted, between `enter` and `leave`: what
+    is done before and after it, for the record, runs to its end. How to interrupt depends on the handler: a task is
+    cancelled; a handler in a thread or a process replaces `interrupt`.
+    """
+
+    __slots__ = ("cause", "claim", "interrupt", "live", "task")
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.cause: Cause | None = None
+        self.live = False
+        self.task: asyncio.Task[Any] | None = None
+        self.interrupt: Callable[[], object] = self.cancel_task
+
+    def stop(self, cause: Cause) -> None:
+        """Tell the attempt to end, for `cause`."""
+        if self.cause is None:
+            self.cause = cause
+            if self.live:
+                self.interrupt()
+
+    def enter(self) -> None:
+        """The handler starts. Raises CancelledError if the attempt was stopped before it could."""
+        if self.cause is not None:
+            raise asyncio.CancelledError
+        self.live = True
+
+    def leave(self) -> None:
+        """The handler has ended, however it did."""
+        self.live = False
+
+    def cancel_task(self) -> None:
+        """The ordinary way: cancel the task that runs the handler."""
+        if self.task is not None:
+            self.task.cancel()

@@ -1,0 +1,69 @@
+"""Every Redis key the project touches, spelled in one place.
+
+arq's own keys keep arq's spelling, so that stock clients and workers read them; ours hang on the queue's name.
+"""
+
+from dataclasses import dataclass
+
+QUEUE = "arq:queue:"
+JOB = "arq:job:"
+RESULT = "arq:result:"
+RETRY = "arq:retry:"
+IN_PROGRESS = "arq:in-progress:"
+ABORT = "arq:abort"
+
+#: What follows `arq:queue:<name>:`. A bare worker on arq's default queue `arq:queue` keeps its claims in
+#: `arq:queue:active`, so no queue of ours may bear one of these names.
+RESERVED = frozenset(
+    {
+        "active",
+        "runs",
+        "dead",
+        "wake",
+        "seen",
+        "step",
+        "watcher",
+        "progress",
+        "paused",
+        "stats",
+        "limit",
+        "health-check",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueKeys:
+    """The keys of one queue, derived from the name of its sorted set.
+
+    `queue` holds every live job by due time, or by its lease's deadline while it is claimed; `active` the claimed
+    ones by deadline; `runs` the fence and the memory of each job's place; `dead` the dead letters by time, each
+    with a hash `dead:<id>`; `wake` at most one token; `seen` the last server time a script ran at; `progress` what
+    running jobs last reported; `watcher` who turns foreign changes into tokens.
+    """
+
+    queue: str
+    active: str
+    runs: str
+    dead: str
+    wake: str
+    seen: str
+    step: str
+    progress: str
+    watcher: str
+
+    @classmethod
+    def of(cls, queue: str) -> "QueueKeys":
+        """The keys around the sorted set `queue` (a full key: `arq:queue:email`, or arq's own `arq:queue`)."""
+        parts = ("active", "runs", "dead", "wake", "seen", "step", "progress", "watcher")
+        return cls(queue, *(f"{queue}:{part}" for part in parts))
+
+
+def queue_key(name: str) -> str:
+    """The sorted set of the queue `name`."""
+    return QUEUE + name
+
+
+def events_key(namespace: str) -> str:
+    """The one stream of events."""
+    return f"{namespace}:events"

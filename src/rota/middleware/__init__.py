@@ -1,0 +1,1 @@
+"""Middleware: one concern a file, `async (run, call_next) -> result`. See `rota.seams`."""

@@ -1,0 +1,337 @@
+"""Our job semantics: one attempt, from the bytes that were claimed to the settlement that is sent.
+
+Read, resolve, run, decide, settle. Everything that can go wrong before the handler starts is an outcome too. The
+outcome is computed by `outcome.decide`, apart from any I/O.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from rota import codec
+from rota.errors import JobExpired, JobLost, UnknownJob, UnreadablePayload
+from rota.event import Event, EventType
+from rota.execution import Execution
+from rota.job import Job
+from rota.options import EnqueueOptions
+from rota.outcome import Cause, Outcome, Rules, decide
+from rota.run import Run
+from rota.seams import Call, Middleware, Subscriber, compose, tell
+from rota.settlement import Claim, Settlement, hand_back
+from rota.state import OutcomeKind
+
+logger = logging.getLogger("rota.worker")
+
+#: How a plain function is run off the loop: (execution, run, handler, arguments) → what it returned.
+InThread = Callable[[Execution, Run, Callable[..., Any], Mapping[str, Any]], Awaitable[Any]]
+#: The same in a child process, JSON in and out: (execution, run, job, arguments) → result.
+InProcess = Callable[[Execution, Run, Job[Any, Any], bytes], Awaitable[bytes]]
+
+_EVENTS = {
+    OutcomeKind.COMPLETED: EventType.COMPLETED,
+    OutcomeKind.RETRIED: EventType.RETRIED,
+    OutcomeKind.SNOOZED: EventType.SNOOZED,
+    OutcomeKind.DEAD: EventType.DEAD,
+    OutcomeKind.CANCELLED: EventType.CANCELLED,
+    OutcomeKind.INTERRUPTED: EventType.INTERRUPTED,
+    OutcomeKind.LOST: EventType.LOST,
+}
+_FINISHED = {OutcomeKind.COMPLETED, OutcomeKind.CANCELLED, OutcomeKind.DEAD}
+_UNSPENT = {OutcomeKind.SNOOZED, OutcomeKind.INTERRUPTED, OutcomeKind.LOST}
+#: Of a payload that cannot be read, this many bytes are shown (in hexadecimal).
+_SHOWN = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one queue allows of jobs that never run, and the queue's names.
+
+    `unknown_grace`: seconds a job waits for a worker that knows it; `unknown_delay`: seconds between two tries.
+    """
+
+    queue: str
+    queue_key: str
+    max_lost: int = 3
+    unknown_grace: float = 86400.0
+    unknown_delay: float = 5.0
+    keep_result: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A job as this process runs it: its value, its rules, and the way through the middleware to its function."""
+
+    job: Job[Any, Any]
+    rules: Rules
+
+
+@dataclass(slots=True)
+class _Attempt:
+    claim: Claim
+    envelope: codec.Envelope | None = None
+    started: float = 0.0
+    number: int = 1
+
+    @property
+    def task(self) -> str:
+        return self.envelope.name if self.envelope else ""
+
+    @property
+    def duration(self) -> float:
+        return time.monotonic() - self.started
+
+
+class Runner:
+    """Runs the jobs of one queue: the service's `Contract`.
+
+    `report` takes a running job's progress: (claim, job's name, percent, message).
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        handlers: Mapping[str, Handler],
+        *,
+        deps: Callable[[], Any],
+        report: Callable[[Claim, str, float, str], None],
+        in_thread: InThread,
+        in_process: InProcess,
+        middleware: Sequence[Middleware] = (),
+        subscribers: Sequence[Subscriber] = (),
+    ) -> None:
+        self._limits = limits
+        self._handlers = handlers
+        self._deps = deps
+        self._report = report
+        self._in_thread = in_thread
+        self._in_process = in_process
+        self._middleware = tuple(middleware)
+        self._subscribers = tuple(subscribers)
+
+    # The contract with the engine
+
+    async def execute(self, execution: Execution) -> Settlement:
+        """Run one claim to its end, whatever that is."""
+        claim = execution.claim
+        if execution.cause in (Cause.SHUTDOWN, Cause.LEASE_LOST):
+            return hand_back(claim)
+        attempt = _Attempt(claim, started=time.monotonic(), number=claim.attempt)
+        try:
+            handler = self._read(attempt)
+        except (UnreadablePayload, JobExpired, JobLost) as error:
+            return self._settle(attempt, self._hopeless(error), None)
+        if handler is None:
+            return self._unknown(attempt)
+        rules = handler.rules
+        outcome, result = await self._attempt(attempt, handler.job, rules, execution)
+        return self._settle(attempt, outcome, rules, result)
+
+    def settled(self, settlement: Settlement, counted: bool) -> None:
+        """Tell the subscribers, now that it is true."""
+        if counted and settlement.context is not None:
+            tell(self._subscribers, settlement.context)
+
+    async def finished(self) -> None:
+        """Subscribers leave nothing behind."""
+
+    def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
+        """A running job's progress was written."""
+        if self._subscribers:
+            event = Event(
+                EventType.PROGRESS,
+                self._limits.queue,
+                claim.id,
+                task,
+                claim.attempt,
+                percent=percent,
+                message=message,
+            )
+            tell(self._subscribers, event)
+
+    # Before the handler
+
+    def _read(self, attempt: _Attempt) -> Handler | None:
+        claim = attempt.claim
+        if claim.payload is None:
+            raise JobExpired
+        attempt.envelope = envelope = codec.decode_job(claim.payload)
+        attempt.number = max(claim.attempt, envelope.tries or 0)
+        if claim.lost > self._limits.max_lost:
+            raise JobLost(claim.lost)
+        handler = self._handlers.get(envelope.name)
+        if handler is not None and envelope.options:
+            return replace(handler, rules=override(handler.rules, envelope.options))
+        return handler
+
+    def _hopeless(self, error: Exception) -> Outcome:
+        match error:
+            case JobExpired():
+                return Outcome(OutcomeKind.DEAD, error=error, reason="expired")
+            case JobLost():
+                return Outcome(OutcomeKind.DEAD, error=error, reason="lost")
+        return Outcome(OutcomeKind.DEAD, error=error, reason="unreadable")
+
+    def _unknown(self, attempt: _Attempt) -> Settlement:
+        """No function of this name here: a newer worker may have it, so the job waits, unspent."""
+        claim, limits = attempt.claim, self._limits
+        since = claim.unknown_since_ms or claim.started_ms
+        if claim.started_ms - since > limits.unknown_grace * 1000:
+            error = UnknownJob(attempt.task, self._handlers)
+            return self._settle(attempt, Outcome(OutcomeKind.DEAD, error=error, reason="unknown"), None)
+        logger.warning("job.unknown", extra={"job_id": claim.id, "job": attempt.task, "queue": limits.queue})
+        return replace(hand_back(claim, limits.unknown_delay), note="1", task=attempt.task)
+
+    # The handler
+
+    async def _attempt(
+        self, attempt: _Attempt, job: Job[Any, Any], rules: Rules, execution: Execution
+    ) -> tuple[Outcome, bytes]:
+        claim, result = attempt.claim, b""
+        error: BaseException | None = None
+        timer: asyncio.TimerHandle | None = None
+        try:
+            if claim.aborted:
+                execution.stop(Cause.CANCEL)
+            run, arguments = self._prepare(attempt, job, rules)
+            call = self._call(job, arguments, execution)
+            if self._subscribers:
+                self._started(attempt)
+            execution.enter()
+            if rules.timeout:
+                timer = asyncio.get_running_loop().call_later(rules.timeout, execution.stop, Cause.TIMEOUT)
+            value = await (compose(self._middleware, call) if self._middleware else call)(run)
+            result = value if job.kind == "process" else job.result.dump(value)
+        except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt) as raised:
+            error = raised
+        finally:
+            execution.leave()
+            if timer is not None:
+                timer.cancel()
+        return decide(rules, attempt.number, error, execution.cause), result
+
+    def _prepare(self, attempt: _Attempt, job: Job[Any, Any], rules: Rules) -> tuple[Run, dict[str, Any]]:
+        envelope, claim = attempt.envelope, attempt.claim
+        assert envelope is not None  # noqa: S101 - read before
+        arguments = job.payload.parse(envelope.args, envelope.kwargs)
+        run = Run(
+            id=claim.id,
+            job=job.name,
+            queue=self._limits.queue,
+            attempt=attempt.number,
+            max_attempts=rules.max_attempts,
+            deps=self._deps(),
+            enqueued_ms=envelope.enqueued_ms,
+            headers=envelope.headers,
+            report=partial(self._report, claim, job.name),
+        )
+        return run, arguments
+
+    def _call(self, job: Job[Any, Any], arguments: dict[str, Any], execution: Execution) -> Call:
+        if job.kind == "async":
+            return lambda run: job.handler(run, **arguments)
+        if job.kind == "thread":
+            return lambda run: self._in_thread(execution, run, job.handler, arguments)
+        return lambda run: self._in_process(execution, run, job, job.payload.bind(kwargs=arguments))
+
+    def _started(self, attempt: _Attempt) -> None:
+        claim = attempt.claim
+        event = Event(
+            EventType.STARTED,
+            self._limits.queue,
+            claim.id,
+            attempt.task,
+            attempt.number,
+            waited=max(0.0, (claim.started_ms - claim.due_ms) / 1000),
+        )
+        tell(self._subscribers, event)
+
+    # What it came to
+
+    def _settle(
+        self, attempt: _Attempt, outcome: Outcome, rules: Rules | None, result: bytes = b""
+    ) -> Settlement:
+        claim, kind = attempt.claim, outcome.kind
+        detail = result if kind is OutcomeKind.COMPLETED else self._detail(attempt, outcome)
+        duration = attempt.duration
+        event = self._event(attempt, outcome, detail, duration) if self._subscribers else None
+        if kind not in _FINISHED:
+            return Settlement(
+                claim.id,
+                claim.token,
+                "A",
+                -1 if outcome.delay is None else round(outcome.delay * 1000),
+                unspent=kind in _UNSPENT,
+                event=_EVENTS[kind],
+                task=attempt.task,
+                attempt=attempt.number,
+                detail=detail,
+                context=event,
+            )
+        keep = self._limits.keep_result if rules is None else rules.keep_result
+        return Settlement(
+            claim.id,
+            claim.token,
+            "D" if kind is OutcomeKind.DEAD else "F",
+            note=outcome.reason,
+            record=self._record(attempt, kind, detail, duration) if keep > 0 else b"",
+            record_ms=round(keep * 1000),
+            event=_EVENTS[kind],
+            task=attempt.task,
+            attempt=attempt.number,
+            detail=detail,
+            context=event,
+        )
+
+    def _detail(self, attempt: _Attempt, outcome: Outcome) -> bytes:
+        error = outcome.error
+        if error is None:
+            return b""
+        if isinstance(error, UnreadablePayload) and attempt.claim.payload is not None:
+            error = UnreadablePayload(f"{error} (begins {codec.preview(attempt.claim.payload, _SHOWN)})")
+        if outcome.kind is OutcomeKind.CANCELLED:
+            error = asyncio.CancelledError(outcome.reason)
+        return codec.encode_error(error)
+
+    def _record(self, attempt: _Attempt, kind: OutcomeKind, detail: bytes, duration: float) -> bytes:
+        claim, envelope = attempt.claim, attempt.envelope
+        return codec.encode_result(
+            attempt=attempt.number,
+            name=attempt.task,
+            arguments=envelope or b"{}",
+            enqueued_ms=envelope.enqueued_ms if envelope else 0,
+            success=kind is OutcomeKind.COMPLETED,
+            result=detail,
+            started_ms=claim.started_ms,
+            finished_ms=claim.started_ms + round(duration * 1000),
+            queue=self._limits.queue_key,
+            id=claim.id,
+        )
+
+    def _event(self, attempt: _Attempt, outcome: Outcome, detail: bytes, duration: float) -> Event:
+        return Event(
+            _EVENTS[outcome.kind],
+            self._limits.queue,
+            attempt.claim.id,
+            attempt.task,
+            attempt.number,
+            duration=duration,
+            delay=outcome.delay,
+            detail=detail,
+            reason=outcome.reason,
+        )
+
+
+def override(rules: Rules, wire: Mapping[str, Any]) -> Rules:
+    """`rules`, but for what an enqueue asked for (the options in its envelope). Raises UnreadablePayload."""
+    own = EnqueueOptions.from_wire(wire)
+    return replace(
+        rules,
+        max_attempts=rules.max_attempts if own.max_attempts is None else own.max_attempts,
+        backoff=own.backoff or rules.backoff,
+        timeout=own.timeout or rules.timeout,
+        keep_result=rules.keep_result if own.keep_result is None else own.keep_result,
+    )

@@ -1,0 +1,25 @@
+-- cancel: take a waiting job off its queue, or ask the worker that runs it to stop.
+--
+-- KEYS  1 queue  2 active  3 runs  4 events
+-- ARGV  1 queue's name in events  2 events to keep  3 id  4 record for arq:result ('' = none)  5 its life, ms
+--       6 job's name  7 detail (error, JSON)
+-- Returns 'cancelled' (it was waiting), 'requested' (a worker has it: stopped within a second), 'absent'.
+
+local queue, active, runs, events, id = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[3]
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+
+if not redis.call('ZSCORE', queue, id) then return 'absent' end
+if redis.call('ZSCORE', active, id) or redis.call('EXISTS', 'arq:in-progress:' .. id) == 1 then
+  redis.call('ZADD', 'arq:abort', now, id)
+  -- Requests for jobs that finished first would stay for ever.
+  redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', string.format('%.0f', now - 86400000))
+  return 'requested'
+end
+redis.call('ZREM', queue, id)
+redis.call('HDEL', runs, id)
+redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
+if ARGV[4] ~= '' then redis.call('SET', 'arq:result:' .. id, ARGV[4], 'PX', ARGV[5]) end
+redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'cancelled', 'queue', ARGV[1], 'id', id, 'task', ARGV[6],
+  'attempt', '0', 'detail', ARGV[7], 'reason', '')
+return 'cancelled'

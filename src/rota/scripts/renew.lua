@@ -1,0 +1,33 @@
+-- renew: push the deadline of leases that are still held.
+--
+-- KEYS  1 queue  2 active  3 runs  4 seen
+-- ARGV  1 lease, ms; then id, token for each held claim (at most 500)
+-- Returns the ids whose claim is no longer this one.
+--
+-- A late renewal counts as long as nobody has reclaimed: the token decides, not the time.
+
+local queue, active, runs, seen, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local deadline = string.format('%.0f', now + lease)
+
+local ids = {}
+for i = 2, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
+local entries = redis.call('HMGET', runs, unpack(ids))
+local lost, scores = {}, {}
+for i, id in ipairs(ids) do
+  local token = ARGV[2 * i + 1]
+  if entries[i] and string.match(entries[i], '^(%S+)') == token then
+    scores[#scores + 1] = deadline
+    scores[#scores + 1] = id
+    redis.call('SET', 'arq:in-progress:' .. id, token, 'PX', lease)
+  else
+    lost[#lost + 1] = id
+  end
+end
+if #scores > 0 then
+  redis.call('ZADD', active, unpack(scores))
+  redis.call('ZADD', queue, 'XX', unpack(scores))
+  redis.call('SET', seen, string.format('%.0f', now), 'PX', string.format('%.0f', lease * 4))
+end
+return lost

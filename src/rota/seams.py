@@ -1,0 +1,50 @@
+"""The shapes of the three seams, and how the parts on them are called.
+
+Middleware wraps every attempt, and may change its outcome by raising a signal. A subscriber is told of every event,
+after it became true, and cannot change anything. A service runs beside the jobs as long as the process does. One
+concern is one file in the folder of its seam; the stacks of a process are the lists in `rota.app`.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from rota.event import Event
+from rota.run import Run
+
+logger = logging.getLogger("rota.events")
+
+Call = Callable[[Run], Awaitable[Any]]
+Middleware = Callable[[Run, Call], Awaitable[Any]]
+Subscriber = Callable[[Event], None]
+
+
+class Service(Protocol):
+    """Something that runs as long as the process does; one that raises is started again, with back-off."""
+
+    name: str
+
+    async def run(self) -> None:
+        """Until cancelled."""
+
+
+def compose(stack: Sequence[Middleware], innermost: Call) -> Call:
+    """One call that goes through `stack` from the outside in, and then to `innermost`."""
+    call = innermost
+    for middleware in reversed(stack):
+        call = partial(_through, middleware, call)
+    return call
+
+
+def _through(middleware: Middleware, call: Call, run: Run) -> Awaitable[Any]:
+    return middleware(run, call)
+
+
+def tell(subscribers: Iterable[Subscriber], event: Event) -> None:
+    """Tell them all; one that raises is logged, and neither the job nor the others hear of it."""
+    for subscriber in subscribers:
+        try:
+            subscriber(event)
+        except Exception:
+            logger.exception("subscriber.failed", extra={"event_type": event.type, "job_id": event.id})

@@ -1,0 +1,1 @@
+"""Services: one concern a file, an object with a name and `async run()`. See `rota.seams`."""

@@ -1,0 +1,102 @@
+"""What goes between the engine and whoever runs its jobs: a claim in, a settlement out. Both are values.
+
+Times are milliseconds here, as they are on the wire.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+def decode_id(raw: bytes) -> str:
+    """A queue member as text; bytes that are no UTF-8 survive the way there and back."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def encode_id(job_id: str) -> bytes:
+    """The member that `decode_id` read."""
+    return job_id.encode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One job handed to this worker, under a token that no other claim has.
+
+    `payload` is None where it has expired. `attempt` counts from 1. Times are server milliseconds; `unknown_since`
+    is 0 unless workers before could not run it.
+    """
+
+    id: str
+    token: str
+    payload: bytes | None
+    attempt: int
+    due_ms: int
+    started_ms: int
+    lost: int = 0
+    unknown_since_ms: int = 0
+    aborted: bool = False
+
+    @classmethod
+    def read(cls, row: Sequence[Any]) -> "Claim":
+        job_id, token, payload, attempt, due, started, lost, unknown, aborted = row
+        return cls(
+            decode_id(job_id),
+            token.decode(),
+            payload,
+            attempt,
+            int(due),
+            int(started),
+            lost,
+            int(unknown),
+            aborted == 1,
+        )
+
+
+#: A running job's progress: its claim, its name, percent, message.
+Report = tuple[Claim, str, float, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one claim came to, as the step script is told.
+
+    `kind` is F (finished: leaves Redis but for its record), D (finished as a dead letter) or A (again, after
+    `delay_ms`; -1 puts it back at its old place). `note` is the reason of a death, or "1" where no function was known.
+    `context` stays here: the contract gets it back with the answer.
+    """
+
+    id: str
+    token: str
+    kind: str
+    delay_ms: int = 0
+    unspent: bool = False
+    note: str = ""
+    record: bytes = b""
+    record_ms: int = 0
+    event: str = ""
+    task: str = ""
+    attempt: int = 0
+    detail: bytes = b""
+    context: Any = None
+
+    def args(self) -> tuple[Any, ...]:
+        """The twelve values of step.lua."""
+        return (
+            encode_id(self.id),
+            self.token,
+            self.kind,
+            self.delay_ms,
+            1 if self.unspent else 0,
+            self.note,
+            self.record,
+            self.record_ms,
+            self.event,
+            self.task.encode("utf-8", "surrogatepass"),
+            self.attempt,
+            self.detail,
+        )
+
+
+def hand_back(claim: Claim, delay: float | None = None) -> Settlement:
+    """Put a claim back as if it had not been made: at its old place, or due in `delay` seconds."""
+    return Settlement(claim.id, claim.token, "A", -1 if delay is None else round(delay * 1000), unspent=True)

@@ -1,0 +1,1 @@
+"""Subscribers: one concern a file, `(event) -> None`. See `rota.seams`."""

@@ -1,0 +1,355 @@
+"""`QueueWorker`: arq's worker with another engine. The same arguments, functions and outcomes; nothing lost.
+
+Bare, it runs arq's plain functions by arq's contract. With a `policy` it is the service: retries, dead letters, events.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from typing import Protocol as Interface
+
+from arq.connections import ArqRedis, RedisSettings, log_redis_info
+from arq.cron import CronJob
+from arq.utils import to_unix_ms
+from arq.worker import Worker
+
+from rota import connection
+from rota.contract import ArqContract
+from rota.engine import Contract, Engine
+from rota.keys import QueueKeys
+from rota.leases import LeaseKeeper
+from rota.outage import FAULTS, Outage
+from rota.outcome import Cause
+from rota.protocol import TICK, Protocol
+from rota.signals import forget, listen
+from rota.wake import POLL, Waker, Watcher
+
+logger = logging.getLogger("rota.worker")
+
+#: What is still running when time is up gets this long to end after it was told to, seconds.
+LAST_MOMENT = 5.0
+#: A cron tick is remembered this long, ms: far beyond any difference between schedulers' clocks.
+TICK_LIFE_MS = 86_400_000
+#: A worker with more slots than this takes two steps at a time, so that Redis works while Python does.
+ONE_LANE = 8
+
+
+class Policy(Interface):
+    """What makes a `QueueWorker` the service: how its jobs are run, and what its scripts write beside arq's keys."""
+
+    def protocol(self, keys: QueueKeys, worker: str, lease: float) -> Protocol:
+        """The scripts of this queue."""
+
+    def contract(self, worker: "QueueWorker") -> Contract:
+        """What runs its jobs."""
+
+
+class QueueWorker(Worker):
+    """A drop-in `arq.worker.Worker` for one queue.
+
+    Takes arq's keyword arguments, and:
+
+    :param lease: seconds after which another worker may take over what this one stopped renewing.
+    :param policy: the service's job semantics; None keeps arq's.
+    :param keeper: a lease keeper to share with other workers of this process; None makes one of its own.
+    :param worker_id: unique among all workers; made up by default.
+    """
+
+    def __init__(
+        self,
+        functions: Sequence[Any] = (),
+        *,
+        lease: float = 30.0,
+        policy: Policy | None = None,
+        keeper: LeaseKeeper | None = None,
+        worker_id: str | None = None,
+        **arq: Any,
+    ) -> None:
+        if lease < 1:
+            raise ValueError(f"lease is {lease} s; it has to be at least 1 s")
+        self._listening: list[tuple[signal.Signals, Callable[[signal.Signals], object]]] = []
+        super().__init__(functions, **arq)
+        # Shared between workers, a ctx sends child jobs to the wrong queue, and cron jobs split their ticks.
+        self.ctx = dict(self.ctx)
+        self.cron_jobs = [replace(job) for job in self.cron_jobs]
+        self.functions.update({job.name: job for job in self.cron_jobs})
+        self.worker_id = worker_id or f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.lease = lease
+        keys = QueueKeys.of(self.queue_name)
+        self.protocol = (
+            policy.protocol(keys, self.worker_id, lease) if policy else Protocol(keys, self.worker_id, lease)
+        )
+        self.contract: Contract = policy.contract(self) if policy else ArqContract(self)
+        self.outage = Outage(self.queue_name)
+        self.engine: Engine | None = None
+        self._service = policy is not None
+        self._keeper = keeper
+        self._own_keeper = keeper is None
+        self._stop = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._drained_by: asyncio.Task[None] | None = None
+
+    # Life
+
+    async def main(self) -> None:
+        """Connect, start up, work until told to stop (or, in burst, until nothing is left), and settle everything."""
+        await self._connect()
+        logger.info("worker.starting", extra={"queue": self.queue_name, "functions": list(self.functions)})
+        await log_redis_info(self.pool, logger.info)
+        self.ctx["redis"] = self.pool
+        if self.on_startup:
+            await self.on_startup(self.ctx)
+        async with connection.blocking_twin(self.pool, POLL) as blocking:
+            await self._work(blocking)
+
+    async def _connect(self) -> None:
+        if self._pool is None:
+            self._pool = await connection.from_arq_settings(
+                self.redis_settings or RedisSettings(),
+                job_serializer=self.job_serializer,
+                job_deserializer=self.job_deserializer,
+                default_queue_name=self.queue_name,
+                expires_extra_ms=self.expires_extra_ms,
+            )
+        else:
+            self._pool = connection.rebuild(self._pool)
+
+    async def _work(self, blocking: ArqRedis) -> None:
+        keeper = self._keeper or LeaseKeeper(connection.twin(self.pool), interval=self.lease / 3)
+        self._keeper = keeper
+        holding = keeper.register(self.protocol, self._lost)
+        watcher = Watcher(self.protocol, self.pool, outage=self.outage)
+        engine = self.engine = Engine(
+            self.protocol,
+            self.pool,
+            self.contract,
+            slots=self.max_jobs,
+            lanes=1 if self.max_jobs <= ONE_LANE else 2,
+            holding=holding,
+            outage=self.outage,
+            cancellable=self._service or self.allow_abort_jobs,
+            budget=self._budget,
+            alarm=lambda: watcher.holds,
+        )
+        engine.picking = self.allow_pick_jobs
+        waker = Waker(
+            self.protocol,
+            blocking,
+            ready=engine.ready,
+            free=lambda: engine.free > 0 and engine.picking,
+            wake=engine.look,
+            outage=self.outage,
+            poll=min(POLL, self.lease / 4),
+        )
+        if self._own_keeper:
+            keeper.start()
+        tasks = [
+            asyncio.create_task(part)
+            for part in (engine.run(), waker.run(), watcher.run(), self._beat(keeper))
+        ]
+        try:
+            await self._until_done(engine, tasks)
+        finally:
+            await self._wind_up(engine, tasks, watcher, keeper)
+
+    async def _until_done(self, engine: Engine, tasks: list[asyncio.Task[None]]) -> None:
+        done = asyncio.create_task(self._burst_out(engine) if self.burst else self._told_to_stop())
+        try:
+            finished, _ = await asyncio.wait({done, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            for task in finished:
+                task.result()  # a part of the worker never ends by itself, unless by a bug of ours
+        finally:
+            done.cancel()
+
+    async def _told_to_stop(self) -> None:
+        await self._stop.wait()
+
+    async def _burst_out(self, engine: Engine) -> None:
+        """arq's burst: until the queue is empty, deferred jobs included, or enough jobs were run."""
+        while not self._stop.is_set():
+            if not engine.busy and not engine.searching:
+                if self.max_burst_jobs >= 0 and self._budget() == 0:
+                    break
+                try:
+                    if await self.pool.zcard(self.queue_name) == 0:
+                        break
+                except FAULTS as error:
+                    await self.outage.pause(error)
+                engine.look()
+            try:
+                async with asyncio.timeout(min(POLL, self.poll_delay_s or POLL)):
+                    await engine.changed()
+            except TimeoutError:
+                continue
+        await self.contract.finished()
+
+    def _budget(self) -> int | None:
+        if not self.burst or self.max_burst_jobs < 0:
+            return None
+        running = len(self.engine.executions) if self.engine else 0
+        return max(
+            0, self.max_burst_jobs - self.jobs_complete - self.jobs_retried - self.jobs_failed - running
+        )
+
+    async def _wind_up(
+        self, engine: Engine, tasks: list[asyncio.Task[None]], watcher: Watcher, keeper: LeaseKeeper
+    ) -> None:
+        engine.picking = False
+        engine.stop(Cause.SHUTDOWN)
+        try:
+            async with asyncio.timeout(LAST_MOMENT):
+                await engine.quiet()
+                await self.contract.finished()
+                await watcher.resign()
+                await self.protocol.forget(self.pool, engine.lanes)
+        except FAULTS as error:
+            # Leases that nobody renews end by themselves; what ran under them runs again.
+            logger.warning(
+                "worker.not_settled",
+                extra={"queue": self.queue_name, "running": len(engine.executions), "error": repr(error)},
+            )
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._own_keeper:
+            keeper.stop()
+        self._stopped.set()
+
+    def _lost(self, ids: list[str]) -> None:
+        if self.engine is not None:
+            self.engine.lost(ids)
+
+    # arq's heartbeat: its health key, its cron
+
+    async def _beat(self, keeper: LeaseKeeper) -> None:
+        every = max(self.poll_delay_s or 0.5, 0.5)
+        while True:
+            keeper.beat()
+            try:
+                await self.heart_beat()
+            except FAULTS as error:
+                await self.outage.pause(error)
+            await asyncio.sleep(min(every, 0.5))
+
+    async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
+        """Enqueue the ticks that are near, each once, whatever the clocks of other schedulers say."""
+        cutoff = n + timedelta(seconds=delay * num_windows)
+        for job in self.cron_jobs:
+            if job.next_run is None:
+                if not job.run_at_startup:
+                    job.calculate_next(n)
+                    continue
+                job.next_run = n
+            if job.next_run < cutoff:
+                await self._enqueue_tick(job, job.next_run, n)
+                job.calculate_next(job.next_run)
+
+    async def _enqueue_tick(self, job: CronJob, tick: datetime, now: datetime) -> None:
+        tick_ms = to_unix_ms(tick)
+        if job.unique and not job.job_id and not job.run_at_startup:
+            last_tick = f"{self.queue_name}:cron:{job.name}"
+            if not await TICK(self.pool, (last_tick,), (tick_ms, TICK_LIFE_MS)):
+                return
+        job_id = job.job_id or (f"{job.name}:{tick_ms}" if job.unique else None)
+        await self.pool.enqueue_job(
+            job.name, _job_id=job_id, _queue_name=self.queue_name, _defer_until=tick if tick > now else None
+        )
+
+    # Stopping
+
+    def stop(self) -> None:
+        """Stop now: what runs is told to end, and handed back."""
+        self._pick_no_more()
+        if self.engine is not None:
+            self.engine.stop(Cause.SHUTDOWN)
+        self._stop.set()
+
+    async def drain(self, timeout: float) -> None:
+        """Stop claiming, let what runs finish within `timeout` seconds, then stop."""
+        self._pick_no_more()
+        if self.engine is not None and timeout > 0:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self.engine.quiet()
+            except TimeoutError:
+                logger.warning("worker.drain_timeout", extra={"queue": self.queue_name, "seconds": timeout})
+        self.stop()
+
+    def _pick_no_more(self) -> None:
+        self.allow_pick_jobs = False
+        if self.engine is not None:
+            self.engine.picking = False
+
+    def handle_sig(self, signum: signal.Signals) -> None:
+        """Stop at once."""
+        self._log_shutdown(signum)
+        self.stop()
+        if self.on_stop:
+            self.on_stop(signum)
+
+    def handle_sig_wait_for_completion(self, signum: signal.Signals) -> None:
+        """Stop claiming, wait `job_completion_wait` seconds for what runs; a second signal does not wait."""
+        if self._drained_by is not None:
+            self.handle_sig(signum)
+            return
+        self._log_shutdown(signum)
+        self._drained_by = self.loop.create_task(self.drain(self._job_completion_wait))
+        if self.on_stop:
+            self._drained_by.add_done_callback(lambda _: self.on_stop and self.on_stop(signum))
+
+    def _log_shutdown(self, signum: signal.Signals) -> None:
+        running = len(self.engine.executions) if self.engine else 0
+        logger.info(
+            "worker.stopping", extra={"queue": self.queue_name, "signal": signum.name, "running": running}
+        )
+
+    def _add_signal_handler(self, signum: signal.Signals, handler: Callable[[signal.Signals], None]) -> None:
+        listen(self.loop, signum, handler)
+        self._listening.append((signum, handler))
+
+    async def close(self) -> None:
+        """Stop if it still runs, call `on_shutdown`, and close the connections."""
+        self.stop()
+        if (
+            self.main_task is not None
+            and not self.main_task.done()
+            and self.main_task is not asyncio.current_task()
+        ):
+            await asyncio.wait({self.main_task}, timeout=LAST_MOMENT * 2)
+        for signum, handler in self._listening:
+            forget(self.loop, signum, handler)
+        self._listening.clear()
+        if not self._pool:
+            return
+        try:
+            await self._remove_health_key()
+        except FAULTS as error:
+            logger.warning("worker.health_key_not_removed", extra={"error": str(error)})
+        if self.on_shutdown:
+            await self.on_shutdown(self.ctx)
+        await self.pool.aclose(close_connection_pool=True)
+        self._pool = None
+
+    async def _remove_health_key(self) -> None:
+        # The key is shared by all workers of the queue: only the one that wrote it last takes it away.
+        written = await self.pool.get(self.health_check_key)
+        if written and self._last_health_check_log and written.decode().endswith(self._last_health_check_log):
+            await self.pool.delete(self.health_check_key)
+
+    @property
+    def running(self) -> int:
+        """How many jobs run now."""
+        return len(self.engine.executions) if self.engine else 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<QueueWorker {self.queue_name} complete={self.jobs_complete} failed={self.jobs_failed} "
+            f"retried={self.jobs_retried} running={self.running}>"
+        )
