@@ -1,0 +1,94 @@
+"""rota: background jobs in production, on arq's wire format and client.
+
+What a team writes its jobs with, and enqueues them by, is imported from here. Names that pull in arq and Redis are
+loaded when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# At once, and before anything else can import the submodule: it would stand where the decorator is looked for.
+from rota.job import Job, job
+
+if TYPE_CHECKING:
+    from rota.app import connect
+    from rota.backoff import Backoff, exponential, fixed, linear, none
+    from rota.client import Client, Handle
+    from rota.codec import job_deserializer, job_serializer
+    from rota.errors import (
+        Cancel,
+        InvalidPayload,
+        JobCancelled,
+        JobError,
+        JobExists,
+        JobFailed,
+        JobNotFound,
+        PayloadTooLarge,
+        ResultTimeout,
+        Retry,
+        RotaError,
+        Snooze,
+        UnknownJob,
+        UnknownQueue,
+    )
+    from rota.event import Event, EventType
+    from rota.run import Run
+    from rota.state import State
+    from rota.view import JobInfo
+    from rota.worker import QueueWorker
+
+__all__ = [
+    "Backoff",
+    "Cancel",
+    "Client",
+    "Event",
+    "EventType",
+    "Handle",
+    "InvalidPayload",
+    "Job",
+    "JobCancelled",
+    "JobError",
+    "JobExists",
+    "JobFailed",
+    "JobInfo",
+    "JobNotFound",
+    "PayloadTooLarge",
+    "QueueWorker",
+    "ResultTimeout",
+    "Retry",
+    "RotaError",
+    "Run",
+    "Snooze",
+    "State",
+    "UnknownJob",
+    "UnknownQueue",
+    "connect",
+    "exponential",
+    "fixed",
+    "job",
+    "job_deserializer",
+    "job_serializer",
+    "linear",
+    "none",
+]
+
+_HOMES = {
+    "rota.app": ("connect",),
+    "rota.backoff": ("Backoff", "exponential", "fixed", "linear", "none"),
+    "rota.client": ("Client", "Handle"),
+    "rota.codec": ("job_deserializer", "job_serializer"),
+    "rota.event": ("Event", "EventType"),
+    "rota.run": ("Run",),
+    "rota.state": ("State",),
+    "rota.view": ("JobInfo",),
+    "rota.worker": ("QueueWorker",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'rota' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF.get(name, "rota.errors")), name)
+    globals()[name] = value
+    return value

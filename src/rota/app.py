@@ -1,0 +1,221 @@
+"""The composition root: what a process is made of, from its settings down.
+
+The stacks are the visible lists below. Nothing else in the project puts parts together.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from arq.worker import Function
+
+from rota import codec, config, connection
+from rota.client import Client
+from rota.config import Settings
+from rota.embedded import EmbeddedServer, join
+from rota.engine import Contract
+from rota.job import Job
+from rota.keys import QueueKeys, events_key, queue_key
+from rota.leases import LeaseKeeper
+from rota.outcome import Rules
+from rota.pools import Processes, Threads
+from rota.protocol import Protocol
+from rota.queue_settings import QueueSettings
+from rota.redis_target import RedisTarget
+from rota.registry import Registry
+from rota.run import Run
+from rota.runner import Handler, Limits, Runner
+from rota.seams import Middleware, Subscriber
+from rota.subscribers.log import log
+from rota.worker import QueueWorker
+
+#: Around every attempt, outermost first.
+MIDDLEWARE: tuple[Middleware, ...] = ()
+#: Told of every event.
+SUBSCRIBERS: tuple[Subscriber, ...] = (log,)
+
+
+@dataclass(frozen=True)
+class Server:
+    """The Redis of a process: where it is, and our share in it where it is the checkout's own."""
+
+    target: RedisTarget
+    embedded: EmbeddedServer | None = None
+
+    def close(self) -> None:
+        """Leave the embedded server, if that is what it is."""
+        if self.embedded is not None:
+            self.embedded.close()
+
+
+def server_of(settings: Settings) -> Server:
+    """The Redis that `settings` name, or the checkout's embedded one. Raises EmbeddedServerError."""
+    if settings.redis is not None:
+        return Server(settings.redis)
+    embedded = join(checkout())
+    return Server(RedisTarget.from_url(embedded.url), embedded)
+
+
+def checkout() -> Path:
+    """The root of the checkout that the process was started in: the nearest folder with a `pyproject.toml`."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
+
+
+async def connect(settings: Settings | None = None) -> Client:
+    """A client for the Redis of `settings` (read from the environment if not given). Close it when done.
+
+    Raises ConfigError, ServerError.
+    """
+    settings = settings or config.load()
+    server = await asyncio.to_thread(server_of, settings)
+    redis = await connection.open(server.target, boot_timeout=settings.boot_timeout)
+    return client_of(settings, redis, server)
+
+
+def client_of(settings: Settings, redis: Any, server: Server | None = None) -> Client:
+    """A client on an open connection."""
+    return Client(
+        redis,
+        namespace=settings.namespace,
+        default_queue=settings.default_queue,
+        payload_limit=settings.payload_limit,
+        keep_result=settings.keep_result,
+        events_maxlen=settings.events_maxlen,
+        on_close=server.close if server else None,
+    )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the queue workers of one process share."""
+
+    settings: Settings
+    registry: Registry
+    keeper: LeaseKeeper | None
+    processes: Processes
+    deps: Callable[[], Any]
+    recycle: Callable[[str], None]
+    middleware: tuple[Middleware, ...] = MIDDLEWARE
+    subscribers: tuple[Subscriber, ...] = SUBSCRIBERS
+
+
+@dataclass(frozen=True)
+class Service:
+    """The policy that makes a `QueueWorker` the service, for one queue."""
+
+    parts: Parts
+    queue: QueueSettings
+
+    def protocol(self, keys: QueueKeys, worker: str, lease: float) -> Protocol:
+        """The scripts of this queue, with events and dead letters."""
+        settings = self.parts.settings
+        return Protocol(
+            keys,
+            worker,
+            lease,
+            service=True,
+            queue=self.queue.name,
+            events=events_key(settings.namespace),
+            events_maxlen=settings.events_maxlen,
+            dead_retention=settings.dead_retention,
+        )
+
+    def contract(self, worker: QueueWorker) -> Contract:
+        """The runner of this queue's jobs."""
+        parts = self.parts
+
+        def report(*progress: Any) -> None:
+            if worker.engine is not None:
+                worker.engine.report(*progress)
+
+        return Runner(
+            limits_of(parts.settings, self.queue),
+            handlers_of(parts.registry, self.queue),
+            deps=parts.deps,
+            report=report,
+            in_thread=Threads(self.queue.concurrency, lambda: parts.recycle("thread")).call,
+            in_process=parts.processes.call,
+            middleware=parts.middleware,
+            subscribers=parts.subscribers,
+        )
+
+
+def limits_of(settings: Settings, queue: QueueSettings) -> Limits:
+    """What one queue allows of jobs that never run."""
+    return Limits(
+        queue.name,
+        queue_key(queue.name),
+        max_lost=settings.max_lost,
+        unknown_grace=settings.unknown_grace,
+        unknown_delay=settings.unknown_delay,
+        keep_result=queue.keep_result,
+    )
+
+
+def handlers_of(registry: Registry, queue: QueueSettings) -> dict[str, Handler]:
+    """The jobs of a queue with their rules, by short name. A queue that no job declares has none."""
+    jobs = registry.for_queue(queue.name) if queue.name in registry.queues else {}
+    return {name: Handler(job, rules_of(job, queue)) for name, job in jobs.items()}
+
+
+def rules_of(job: Job[Any, Any], queue: QueueSettings) -> Rules:
+    """How a job's attempts are judged: its own policy, and the queue's where it has none."""
+    rules = Rules(
+        max_attempts=queue.max_attempts,
+        backoff=queue.backoff,
+        timeout=queue.timeout,
+        keep_result=queue.keep_result,
+        retry_on=job.retry_on,
+        give_up_on=job.give_up_on,
+    )
+    own = {name: getattr(job, name) for name in ("max_attempts", "backoff", "timeout", "keep_result")}
+    return replace(rules, **{name: value for name, value in own.items() if value is not None})
+
+
+def worker_settings(parts: Parts, queue: str) -> dict[str, Any]:
+    """arq's worker settings for one queue, and ours beside them: keyword arguments of `QueueWorker`."""
+    settings = parts.settings
+    own = settings.queue(queue)
+    handlers = handlers_of(parts.registry, own)
+    return {
+        "functions": [as_function(handler, own.name) for handler in handlers.values()] or [_placeholder()],
+        "queue_name": queue_key(queue),
+        "max_jobs": own.concurrency,
+        "job_timeout": own.timeout,
+        "keep_result": own.keep_result,
+        "max_tries": own.max_attempts,
+        "job_serializer": codec.job_serializer,
+        "job_deserializer": codec.job_deserializer,
+        "allow_abort_jobs": True,
+        "handle_signals": False,
+        "lease": settings.lease,
+        "policy": Service(parts, own),
+        "keeper": parts.keeper,
+    }
+
+
+def as_function(handler: Handler, queue: str) -> Function:
+    """A job as arq's plain function, so that its settings run on a stock worker too."""
+    job, rules = handler.job, handler.rules
+
+    async def call(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
+        run = Run(id=ctx["job_id"], job=job.name, queue=queue, attempt=ctx["job_try"], deps=ctx.get("deps"))
+        arguments = job.payload.parse(args, kwargs)
+        if job.kind == "async":
+            return await job.handler(run, **arguments)
+        return await asyncio.to_thread(functools.partial(job.handler, run, **arguments))
+
+    return Function(job.name, call, rules.timeout, rules.keep_result, None, rules.max_attempts)
+
+
+def _placeholder() -> Function:
+    """arq wants a function; a queue without jobs only waits for a worker that has some."""
+
+    async def nothing(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
+        """Never called: no job can be enqueued under a name with a space."""
+
+    return Function("no jobs", nothing, None, None, None, None)

@@ -1,0 +1,259 @@
+"""The command line: `rota worker`, `rota enqueue`, `rota jobs`, …; without a command, what MODE says.
+
+Whatever is wrong with settings, names or the server is one sentence on stderr and exit status 2.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic_core import from_json
+from rich.console import Console
+from rich.table import Table
+
+from rota import app as composition
+from rota import config, logs, prompt
+from rota.client import Client
+from rota.config import Settings
+from rota.errors import JobError, RotaError
+from rota.registry import Registry, discover
+from rota.state import State
+from rota.view import JobInfo
+
+EXIT_WRONG = 2
+
+cli = typer.Typer(
+    help="rota: background jobs on arq and Redis.",
+    invoke_without_command=True,
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry of `rota` and `python -m rota`."""
+    # The jobs package lies beside the engine in a checkout, and in the working directory elsewhere.
+    for folder in (Path.cwd() / "src", Path.cwd()):
+        if folder.is_dir() and str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    try:
+        cli()
+    except RotaError as error:
+        sys.stderr.write(f"rota: {error}\n")
+        sys.exit(EXIT_WRONG)
+
+
+@cli.callback()
+def mode(ctx: typer.Context) -> None:
+    """Without a command, run as what MODE says (worker)."""
+    if ctx.invoked_subcommand is None:
+        _run_mode(config.load())
+
+
+@cli.command()
+def worker() -> None:
+    """Work on the queues until a signal."""
+    _run_mode(config.load())
+
+
+def _run_mode(settings: Settings) -> None:
+    from rota.supervisor import Supervisor  # noqa: PLC0415 - a client's command needs none of it
+
+    logs.setup(settings.log_level, settings.log_format)
+    registry = _registry(settings)
+    for line in settings.warnings(_timeouts(settings, registry)):
+        sys.stderr.write(f"rota: warning: {line}\n")
+    sys.exit(Supervisor(settings, registry).run())
+
+
+def _registry(settings: Settings) -> Registry:
+    return discover(settings.jobs_package, settings.default_queue)
+
+
+def _timeouts(settings: Settings, registry: Registry) -> dict[str, float]:
+    return {
+        registry.full_name(job): composition.rules_of(job, settings.queue(registry.queue_of(job))).timeout
+        for job in registry.jobs
+    }
+
+
+@cli.command()
+def dev() -> None:
+    """Everything there is, for development: the workers, started anew when a file changes."""
+    try:
+        from watchfiles import PythonFilter, run_process  # noqa: PLC0415 - a development tool
+    except ImportError:
+        raise RotaError("`rota dev` needs watchfiles; install it with: pip install watchfiles") from None
+    root = composition.checkout()
+    folder = root / "src" if (root / "src").is_dir() else root
+    settings = config.load()
+    # Held across restarts, so that the server and its data are the same.
+    server = composition.server_of(settings)
+    out.print(f"watching {folder}; Ctrl-C ends it")
+    try:
+        run_process(
+            folder,
+            target=f"{sys.executable} -m rota worker",
+            target_type="command",
+            watch_filter=PythonFilter(extra_extensions=(".lua", ".env")),
+            callback=lambda changes: out.print(
+                f"changed: {', '.join(sorted(os.path.relpath(c[1]) for c in changes))}"
+            ),
+            sigint_timeout=round(settings.drain_timeout) + 5,
+        )
+    finally:
+        server.close()
+
+
+@cli.command("redis-cli", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def redis_cli(ctx: typer.Context) -> None:
+    """A prompt on the Redis of this process' settings, or one command: rota redis-cli zrange KEY 0 -1."""
+    from rota import connection  # noqa: PLC0415
+
+    server = composition.server_of(config.load())
+    try:
+        sys.exit(prompt.run(connection.sync_client(server.target), ctx.args))
+    finally:
+        server.close()
+
+
+@cli.command()
+def enqueue(
+    name: Annotated[str, typer.Argument(help="queue:name, or name where one queue has it")],
+    payload: Annotated[str, typer.Argument(help="the arguments, a JSON object")] = "{}",
+    delay: Annotated[float | None, typer.Option(help="seconds until it is due")] = None,
+    job_id: Annotated[str | None, typer.Option("--id", help="an id of your own")] = None,
+    wait: Annotated[float | None, typer.Option(help="wait for the result, at most this many seconds")] = None,
+) -> None:
+    """Enqueue a job."""
+    settings = config.load()
+    registry = _registry(settings)
+    job = registry.find(name)
+    arguments = _object(payload)
+
+    async def act(client: Client) -> None:
+        handle = await client.enqueue(job.options(delay=delay, id=job_id), **arguments)
+        out.print(f"{handle.queue} {handle.id}")
+        if wait is not None:
+            out.print_json(data=await handle.result(wait), default=str)
+
+    _with_client(settings, act)
+
+
+@cli.command()
+def queues() -> None:
+    """Every queue and how many of its jobs are in which state."""
+    settings = config.load()
+    names = settings.served_queues(_registry(settings).queues)
+
+    async def act(client: Client) -> None:
+        table = Table("queue", *(str(state) for state in _LISTED))
+        for name in names:
+            counted = await client.counts(name)
+            table.add_row(name, *(str(counted[state]) for state in _LISTED))
+        out.print(table)
+
+    _with_client(settings, act)
+
+
+_LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
+
+
+@cli.command()
+def jobs(
+    queue: str,
+    state: Annotated[State, typer.Option(help="waiting, delayed, active or dead")] = State.WAITING,
+    limit: int = 20,
+) -> None:
+    """List a queue's jobs in one state."""
+    if state not in _LISTED:
+        raise RotaError(f"{state} jobs leave their queue; list one of: {', '.join(_LISTED)}")
+
+    async def act(client: Client) -> None:
+        table = Table("id", "job", "attempts", "progress", "error")
+        for info in await client.jobs(queue, state, limit=limit):
+            percent = "" if info.percent is None else f"{info.percent:g} % {info.message}"
+            table.add_row(info.id, info.task, str(info.attempts), percent, str(info.error or ""))
+        out.print(table)
+
+    _with_client(config.load(), act)
+
+
+@cli.command()
+def show(queue: str, job_id: str) -> None:
+    """One job, with everything that is known of it."""
+
+    async def act(client: Client) -> None:
+        _print(await client.status(queue, job_id))
+
+    _with_client(config.load(), act)
+
+
+def _print(info: JobInfo) -> None:
+    table = Table(show_header=False, box=None)
+    for name in JobInfo.__dataclass_fields__:
+        value = getattr(info, name)
+        if value not in (None, ""):
+            table.add_row(name, f"{value:g}" if isinstance(value, float) else str(value))
+    out.print(table)
+    if isinstance(info.error, JobError) and info.error.traceback:
+        out.print(info.error.traceback, markup=False)
+
+
+@cli.command()
+def cancel(queue: str, job_id: str) -> None:
+    """Cancel a waiting, delayed or running job."""
+
+    async def act(client: Client) -> None:
+        out.print(await client.cancel(queue, job_id))
+
+    _with_client(config.load(), act)
+
+
+@cli.command()
+def retry(
+    queue: str,
+    job_id: Annotated[
+        str | None, typer.Argument(help="one dead letter; without it, all that the options match")
+    ] = None,
+    job: Annotated[str | None, typer.Option(help="of this job only")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="that died of this only: failed, timeout, lost, …")
+    ] = None,
+) -> None:
+    """Bring dead letters back to their queue, with all attempts before them."""
+
+    async def act(client: Client) -> None:
+        if job_id is None:
+            out.print(f"{await client.retry_dead(queue, task=job, reason=reason)} brought back")
+        else:
+            out.print(f"{(await client.retry(queue, job_id)).id} brought back")
+
+    _with_client(config.load(), act)
+
+
+def _object(payload: str) -> dict[str, Any]:
+    try:
+        value = from_json(payload)
+    except ValueError as error:
+        raise RotaError(
+            f'the payload is not JSON ({error}); write an object such as \'{{"to": "ann"}}\''
+        ) from None
+    if not isinstance(value, dict):
+        raise RotaError(f"the payload is a JSON {type(value).__name__}; write an object of named arguments")
+    return value
+
+
+def _with_client(settings: Settings, act: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
+    async def go() -> None:
+        async with await composition.connect(settings) as client:
+            await act(client)
+
+    asyncio.run(go())

@@ -1,0 +1,388 @@
+"""The client: enqueue jobs, see what became of them, cancel them, bring dead ones back.
+
+A web handler, a script and another job use the same object. An enqueue is one round trip.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, Unpack
+
+from pydantic_core import to_json
+
+from rota import codec, view
+from rota.errors import (
+    InvalidPayload,
+    JobCancelled,
+    JobExists,
+    JobFailed,
+    JobNotFound,
+    PayloadTooLarge,
+    ResultTimeout,
+    UnreadablePayload,
+)
+from rota.explained import explained
+from rota.job import Call, Job
+from rota.keys import JOB, QueueKeys, events_key, queue_key
+from rota.names import check_name, new_id, wire_id
+from rota.options import EnqueueFields, EnqueueOptions
+from rota.protocol import CANCEL, ENQUEUE, REPLAY
+from rota.settlement import decode_id, encode_id
+from rota.state import State
+from rota.view import JobInfo
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Jobs put by one script: it keeps one call near 2 ms of Redis' time.
+_CHUNK = 200
+#: A waiting `result()` looks this often at first, and at last, seconds.
+_FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
+
+CancelAnswer = Literal["cancelled", "requested", "finished"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """A job ready to be sent."""
+
+    queue: str
+    task: str
+    arguments: bytes
+    options: EnqueueOptions
+    job: Job[Any, Any] | None
+
+
+class Handle(Generic[R]):
+    """One enqueued job. `id` is its id on the wire; `created` is False where the id was taken by a live job."""
+
+    __slots__ = ("_client", "_job", "created", "id", "queue")
+
+    def __init__(
+        self,
+        client: "Client",
+        queue: str,
+        id: str,  # noqa: A002 - the field's word
+        job: Job[Any, R] | None = None,
+        *,
+        created: bool = True,
+    ) -> None:
+        self._client = client
+        self._job = job
+        self.queue = queue
+        self.id = id
+        self.created = created
+
+    async def status(self) -> JobInfo:
+        """The job as it is now. Raises JobNotFound for one that Redis no longer holds."""
+        return await self._client.status(self.queue, self.id)
+
+    async def result(self, timeout: float | None = None) -> R:
+        """Wait for the job's result, at most `timeout` seconds (None: as long as it takes).
+
+        Raises JobFailed for a dead job, JobCancelled, ResultTimeout, JobNotFound.
+        """
+        info = await self._client.wait(self.queue, self.id, timeout)
+        if info.state is State.CANCELLED:
+            raise JobCancelled(self.id)
+        if info.state is State.DEAD:
+            error = info.error
+            raise JobFailed(
+                error.type if error else "unknown",
+                error.message if error else "",
+                self.id,
+                error.traceback if error else None,
+            )
+        parsed: R = info.result if self._job is None else self._job.result.parse(info.result)
+        return parsed
+
+    async def cancel(self) -> CancelAnswer:
+        """Cancel the job: `cancelled` if it waited, `requested` if a worker has it, `finished` if it is over."""
+        return await self._client.cancel(self.queue, self.id)
+
+    def __repr__(self) -> str:
+        return f"<Handle {self.queue} {self.id}>"
+
+
+class Client:
+    """Talks to the queues over one asyncio Redis client, which it closes if it made it (`rota.connect`).
+
+    `keep_result` (seconds) is how long the record of a job stays that was cancelled before it ran; `payload_limit` is
+    in bytes.
+    """
+
+    def __init__(
+        self,
+        redis: Any,
+        *,
+        namespace: str = "rota",
+        default_queue: str = "default",
+        payload_limit: int = 262_144,
+        keep_result: float = 3600.0,
+        events_maxlen: int = 100_000,
+        on_close: Callable[[], object] | None = None,
+    ) -> None:
+        self.redis = redis
+        self._on_close = on_close
+        self._events = events_key(namespace)
+        self._default_queue = default_queue
+        self._payload_limit = payload_limit
+        self._keep_result = keep_result
+        self._events_maxlen = events_maxlen
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.redis.aclose(close_connection_pool=True)
+        if self._on_close is not None:
+            self._on_close()
+
+    # Enqueue
+
+    async def enqueue(self, job: Job[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """Enqueue `job` with its arguments; `job.options(delay=60)` says more.
+
+        Raises InvalidPayload, PayloadTooLarge, JobExists (unless `on_taken="existing"`), ServerError.
+        """
+        (handle,) = await self._send([self._parcel(job, job.payload.bind(args, kwargs))])
+        return handle
+
+    async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
+        """Enqueue many jobs, made by `job.call(...)`, in few round trips; handles in the same order.
+
+        What is enqueued stays so when a later one raises. Raises as `enqueue` does.
+        """
+        return await self._send([self._parcel(call.job, call.arguments) for call in calls])
+
+    async def enqueue_by_name(
+        self, name: str, payload: Mapping[str, Any] | None = None, /, **options: Unpack[EnqueueFields]
+    ) -> Handle[Any]:
+        """Enqueue a job by its name (`queue:name`, or `name` on the default queue), without its handler's code.
+
+        The worker checks the payload. Raises as `enqueue` does.
+        """
+        queue, _, task = name.rpartition(":")
+        queue = queue or self._default_queue
+        check_name("queue", queue)
+        check_name("job", task)
+        try:
+            arguments = to_json(dict(payload or {}))
+        except ValueError as error:
+            raise InvalidPayload(task, {"": "cannot travel as JSON"}) from error
+        parcel = _Parcel(queue, task, arguments, EnqueueOptions().changed(options), None)
+        (handle,) = await self._send([parcel])
+        return handle
+
+    def _parcel(self, job: Job[Any, Any], arguments: bytes) -> _Parcel:
+        return _Parcel(job.queue or self._default_queue, job.name, arguments, job.enqueue_options, job)
+
+    async def _send(self, parcels: Sequence[_Parcel]) -> list[Handle[Any]]:
+        handles: list[Handle[Any] | None] = [None] * len(parcels)
+        by_queue: dict[str, list[int]] = {}
+        for index, parcel in enumerate(parcels):
+            by_queue.setdefault(parcel.queue, []).append(index)
+        for queue, indexes in by_queue.items():
+            for start in range(0, len(indexes), _CHUNK):
+                chunk = indexes[start : start + _CHUNK]
+                made = await self._put(queue, [parcels[index] for index in chunk])
+                for index, handle in zip(chunk, made, strict=True):
+                    handles[index] = handle
+        return [handle for handle in handles if handle is not None]
+
+    async def _put(self, queue: str, parcels: Sequence[_Parcel]) -> list[Handle[Any]]:
+        now_ms = round(time.time() * 1000)
+        keys = QueueKeys.of(queue_key(queue))
+        args: list[Any] = [queue, self._events_maxlen, 1]
+        ids = []
+        for parcel in parcels:
+            options = parcel.options
+            job_id = new_id() if options.id is None else wire_id(queue, options.id)
+            ids.append(job_id)
+            args += (
+                job_id,
+                self._encode(parcel, now_ms),
+                _at(options.at),
+                round((options.delay or 0) * 1000),
+                0,
+            )
+            args.append(parcel.task)
+        async with explained(self.redis):
+            answers = await ENQUEUE(self.redis, (keys.queue, keys.wake, self._events), args)
+        handles = []
+        for parcel, job_id, answer in zip(parcels, ids, answers, strict=True):
+            if not answer and parcel.options.on_taken == "refuse":
+                raise JobExists(job_id)
+            handles.append(Handle(self, queue, job_id, parcel.job, created=bool(answer)))
+        return handles
+
+    def _encode(self, parcel: _Parcel, now_ms: int) -> bytes:
+        raw = codec.encode_job(
+            parcel.task, parcel.arguments, enqueued_ms=now_ms, options=parcel.options.wire()
+        )
+        if len(raw) > self._payload_limit:
+            raise PayloadTooLarge(len(raw), self._payload_limit)
+        return raw
+
+    # See
+
+    def handle(self, queue: str, job_id: str, job: Job[Any, R] | None = None) -> Handle[R]:
+        """A handle of a job whose id is known, of the type of `job` if that is given."""
+        return Handle(self, queue, job_id, job)
+
+    async def status(self, queue: str, job_id: str) -> JobInfo:
+        """The job as it is now. Raises JobNotFound."""
+        async with explained(self.redis):
+            (info,) = await view.find(self.redis, queue, QueueKeys.of(queue_key(queue)), [job_id])
+        if info is None:
+            raise JobNotFound(job_id)
+        return info
+
+    async def wait(self, queue: str, job_id: str, timeout: float | None = None) -> JobInfo:
+        """Wait until the job is over, at most `timeout` seconds. Raises ResultTimeout, JobNotFound."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = _FIRST_LOOK
+        keys = QueueKeys.of(queue_key(queue))
+        while True:
+            if await self._is_over(keys, job_id):
+                return await self.status(queue, job_id)
+            if deadline is not None and time.monotonic() + pause > deadline:
+                pause = max(0.0, deadline - time.monotonic())
+                if pause == 0:
+                    raise ResultTimeout(job_id, timeout or 0.0)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LAST_LOOK)
+
+    async def _is_over(self, keys: QueueKeys, job_id: str) -> bool:
+        async with explained(self.redis):
+            return await self.redis.zscore(keys.queue, encode_id(job_id)) is None
+
+    async def jobs(
+        self, queue: str, state: State | str = State.WAITING, *, offset: int = 0, limit: int = 50
+    ) -> list[JobInfo]:
+        """A page of a queue's jobs in `state`: waiting, delayed, active or dead.
+
+        Raises ValueError for a state that Redis keeps no list of (what is finished leaves its queue).
+        """
+        wanted = State(state)
+        if wanted in (State.COMPLETED, State.CANCELLED):
+            raise ValueError(f"{wanted} jobs leave their queue; list waiting, delayed, active or dead ones")
+        async with explained(self.redis):
+            keys = QueueKeys.of(queue_key(queue))
+            return await view.page(self.redis, queue, keys, wanted, offset=offset, limit=limit)
+
+    async def counts(self, queue: str) -> dict[State, int]:
+        """How many of a queue's jobs wait, are delayed, run, and are dead."""
+        async with explained(self.redis):
+            return await view.counts(self.redis, QueueKeys.of(queue_key(queue)))
+
+    # Act
+
+    async def cancel(self, queue: str, job_id: str) -> CancelAnswer:
+        """Cancel a job: `cancelled` if it waited, `requested` if a worker has it (it stops within a second),
+        `finished` if it is over already, or was never there.
+        """
+        keys = QueueKeys.of(queue_key(queue))
+        member = encode_id(job_id)
+        error = codec.encode_error(asyncio.CancelledError("cancelled before it ran"))
+        async with explained(self.redis):
+            payload = await self.redis.get(JOB.encode() + member)
+            task, record = self._cancelled_record(queue, job_id, payload, error)
+            args = (
+                queue,
+                self._events_maxlen,
+                member,
+                record,
+                round(self._keep_result * 1000) or 1,
+                task,
+                error,
+            )
+            answer = await CANCEL(self.redis, (keys.queue, keys.active, keys.runs, self._events), args)
+        match answer:
+            case b"cancelled":
+                return "cancelled"
+            case b"requested":
+                return "requested"
+        return "finished"
+
+    def _cancelled_record(
+        self, queue: str, job_id: str, payload: bytes | None, error: bytes
+    ) -> tuple[str, bytes]:
+        try:
+            envelope = codec.decode_job(payload or b"")
+        except UnreadablePayload:
+            envelope = None
+        now_ms = round(time.time() * 1000)
+        record = codec.encode_result(
+            attempt=0,
+            name=envelope.name if envelope else "",
+            arguments=envelope or b"{}",
+            enqueued_ms=envelope.enqueued_ms if envelope else 0,
+            success=False,
+            result=error,
+            started_ms=now_ms,
+            finished_ms=now_ms,
+            queue=queue_key(queue),
+            id=job_id,
+        )
+        return (envelope.name if envelope else ""), record if self._keep_result else b""
+
+    async def retry(self, queue: str, job_id: str) -> Handle[Any]:
+        """Bring a dead letter back, with all attempts before it.
+
+        Raises JobNotFound for no such letter (or one whose payload had expired), JobExists while a live job has its id.
+        """
+        (answer,) = await self._replay(queue, [encode_id(job_id)])
+        if answer == b"taken":
+            raise JobExists(job_id)
+        if answer != b"replayed":
+            raise JobNotFound(job_id)
+        return Handle(self, queue, job_id)
+
+    async def retry_dead(
+        self, queue: str, *, task: str | None = None, reason: str | None = None, since: datetime | None = None
+    ) -> int:
+        """Bring back all dead letters of a queue: of one job, of one reason, that died since; how many were."""
+        keys = QueueKeys.of(queue_key(queue))
+        low = "-inf" if since is None else str(_at(since))
+        async with explained(self.redis):
+            members = await self.redis.zrangebyscore(keys.dead, low, "+inf")
+        replayed = 0
+        for start in range(0, len(members), _CHUNK):
+            chunk = members[start : start + _CHUNK]
+            if task is not None or reason is not None:
+                chunk = await self._matching(queue, keys, chunk, task, reason)
+            if chunk:
+                replayed += (await self._replay(queue, chunk)).count(b"replayed")
+        return replayed
+
+    async def _matching(
+        self, queue: str, keys: QueueKeys, members: Sequence[bytes], task: str | None, reason: str | None
+    ) -> list[bytes]:
+        async with explained(self.redis):
+            found = await view.find(self.redis, queue, keys, [decode_id(member) for member in members])
+        return [
+            encode_id(info.id)
+            for info in found
+            if info is not None and task in (None, info.task) and reason in (None, info.reason)
+        ]
+
+    async def _replay(self, queue: str, members: Sequence[bytes]) -> list[bytes]:
+        keys = QueueKeys.of(queue_key(queue))
+        async with explained(self.redis):
+            answers: list[bytes] = await REPLAY(
+                self.redis,
+                (keys.queue, keys.dead, keys.wake, self._events),
+                (queue, self._events_maxlen, *members),
+            )
+        return answers
+
+
+def _at(at: datetime | None) -> int:
+    return -1 if at is None else round(at.timestamp() * 1000)

@@ -1,0 +1,143 @@
+"""The supervisor: runs a process's queue workers, hears signals, and ends them in order.
+
+A first SIGTERM or SIGINT stops claiming and waits for what runs, at most `DRAIN_TIMEOUT`; what is left then goes back
+to its place, unspent. A second signal does not wait. A worker that fails by a bug of ours takes the process down, with
+everything handed back, for its orchestrator to start anew.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+from rota import connection
+from rota.app import Parts, Server, server_of, worker_settings
+from rota.config import Settings
+from rota.leases import LeaseKeeper
+from rota.pools import Processes
+from rota.registry import Registry
+from rota.signals import forget, listen
+from rota.worker import QueueWorker
+
+logger = logging.getLogger("rota.worker")
+
+#: Exit statuses: a worker failed by a bug; the process asks to be started again (EX_TEMPFAIL).
+EXIT_FAILED, EXIT_RECYCLE = 1, 75
+
+
+class Supervisor:
+    """One worker process, from its settings to its exit status."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._workers: list[QueueWorker] = []
+        self._stopping: asyncio.Task[None] | None = None
+        self._status = 0
+        self._stuck = False
+
+    def run(self) -> int:
+        """Run until a signal; the exit status. Raises ServerError and its kin at boot."""
+        server = server_of(self._settings)
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(self._main(server))
+        finally:
+            server.close()
+        if self._stuck:
+            # A thread that cannot be stopped would keep the interpreter from ending.
+            logging.shutdown()
+            os._exit(self._status)
+        return self._status
+
+    async def _main(self, server: Server) -> None:
+        redis = await connection.open(server.target, boot_timeout=self._settings.boot_timeout)
+        await redis.aclose(close_connection_pool=True)
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            listen(loop, signum, self._signalled)
+        processes = Processes()
+        keeper = LeaseKeeper(
+            connection.twin(connection.async_client(server.target)),
+            interval=self._settings.lease / 3,
+            block_limit=self._settings.loop_block_limit,
+            health_file=self._settings.health_file,
+        )
+        try:
+            async with self._resources() as deps:
+                parts = Parts(self._settings, self._registry, keeper, processes, lambda: deps, self._recycle)
+                keeper.start()
+                await self._work(server, parts)
+        finally:
+            await processes.close()
+            # Last of all: what is still being settled keeps its lease.
+            keeper.stop()
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                forget(loop, signum, self._signalled)
+
+    @contextlib.asynccontextmanager
+    async def _resources(self) -> AsyncIterator[Any]:
+        lifespan = self._registry.lifespan
+        if lifespan is None:
+            yield None
+            return
+        async with lifespan() as deps:
+            yield deps
+
+    async def _work(self, server: Server, parts: Parts) -> None:
+        queues = self._settings.served_queues(self._registry.queues)
+        for queue in queues:
+            pool = connection.async_client(server.target)
+            self._workers.append(QueueWorker(**worker_settings(parts, queue), redis_pool=pool))
+        mains = {asyncio.create_task(worker.async_run()): worker for worker in self._workers}
+        concurrency = {queue: self._settings.queue(queue).concurrency for queue in queues}
+        logger.info(
+            "worker.ready",
+            extra={"queues": concurrency, "jobs": len(self._registry.jobs), "pid": os.getpid()},
+        )
+        await asyncio.wait(mains, return_when=asyncio.FIRST_COMPLETED)
+        for main, worker in mains.items():
+            if main.done() and (error := main.exception()):
+                self._status = EXIT_FAILED
+                logger.critical("worker.failed", extra={"queue": worker.queue_name}, exc_info=error)
+        self._stop("failed")
+        await asyncio.gather(*mains, return_exceptions=True)
+        for worker in self._workers:
+            await worker.close()
+        logger.info("worker.stopped", extra={"status": self._status})
+
+    # Stopping
+
+    def _signalled(self, signum: signal.Signals) -> None:
+        if self._stopping is not None:
+            logger.warning("worker.hurried", extra={"signal": signum.name})
+            for worker in self._workers:
+                worker.stop()
+            return
+        self._stop(signum.name)
+
+    def _recycle(self, reason: str) -> None:
+        """The process should be started anew: drain, and say so by the exit status."""
+        self._stuck = self._stuck or reason == "thread"
+        self._status = self._status or EXIT_RECYCLE
+        self._stop(f"recycle:{reason}")
+
+    def _stop(self, why: str) -> None:
+        if self._stopping is None:
+            running = sum(worker.running for worker in self._workers)
+            logger.info("worker.draining", extra={"why": why, "running": running})
+            self._stopping = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        await asyncio.gather(*(worker.drain(self._settings.drain_timeout) for worker in self._workers))
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,214 @@
+"""What Redis holds of jobs, read without changing anything: one job, or a page of a queue."""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from rota import codec
+from rota.errors import JobError, UnreadablePayload
+from rota.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
+from rota.settlement import decode_id, encode_id
+from rota.state import State
+
+#: Members read at a time while a page is filled.
+_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """A job as it is now.
+
+    `attempts` counts those made, the running one included. `due_at` is when a delayed job becomes ready. `result` is
+    the JSON value; `error` the last error of a dead job, with the `reason` it died of.
+    """
+
+    id: str
+    queue: str
+    state: State
+    task: str = ""
+    attempts: int = 0
+    percent: float | None = None
+    message: str = ""
+    enqueued_at: datetime | None = None
+    due_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    result: Any = None
+    error: JobError | None = None
+    reason: str = ""
+    payload: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    now: int
+    result: bytes | None
+    payload: bytes | None
+    score: float | None
+    deadline: float | None
+    held: int
+    attempts: bytes | None
+    run: bytes | None
+    progress: bytes | None
+    letter: dict[bytes, bytes]
+
+
+async def find(redis: Any, queue: str, keys: QueueKeys, ids: Sequence[str]) -> list[JobInfo | None]:
+    """Each job of `ids`, or None for one that Redis does not hold; one round trip."""
+    pipe = redis.pipeline(transaction=True)
+    pipe.time()
+    for job_id in ids:
+        member = encode_id(job_id)
+        pipe.get(RESULT.encode() + member)
+        pipe.get(JOB.encode() + member)
+        pipe.zscore(keys.queue, member)
+        pipe.zscore(keys.active, member)
+        pipe.exists(IN_PROGRESS.encode() + member)
+        pipe.get(RETRY.encode() + member)
+        pipe.hget(keys.runs, member)
+        pipe.hget(keys.progress, member)
+        pipe.hgetall(f"{keys.dead}:".encode() + member)
+    (seconds, micros), *rows = await pipe.execute()
+    now, width = seconds * 1000 + micros // 1000, 9
+    found = []
+    for index, job_id in enumerate(ids):
+        raw = _Raw(now, *rows[index * width : (index + 1) * width])
+        found.append(_info(job_id, queue, raw))
+    return found
+
+
+async def page(
+    redis: Any, queue: str, keys: QueueKeys, state: State, *, offset: int, limit: int
+) -> list[JobInfo]:
+    """A page of the jobs in `state`, in the order in which they come up (dead ones: newest first)."""
+    ids = await _ids(redis, keys, state, offset, limit)
+    found = await find(redis, queue, keys, ids) if ids else []
+    return [info for info in found if info is not None]
+
+
+async def counts(redis: Any, keys: QueueKeys) -> dict[State, int]:
+    """How many jobs wait, are delayed, run, and are dead."""
+    seconds, micros = await redis.time()
+    now = seconds * 1000 + micros // 1000
+    pipe = redis.pipeline(transaction=True)
+    pipe.zcard(keys.queue)
+    pipe.zcount(keys.queue, "-inf", now)
+    pipe.zcard(keys.active)
+    pipe.zcard(keys.dead)
+    alive, ready, active, dead = await pipe.execute()
+    return {
+        State.WAITING: ready,
+        State.DELAYED: max(0, alive - ready - active),
+        State.ACTIVE: active,
+        State.DEAD: dead,
+    }
+
+
+async def _ids(redis: Any, keys: QueueKeys, state: State, offset: int, limit: int) -> list[str]:
+    if state is State.DEAD:
+        return [decode_id(raw) for raw in await redis.zrevrange(keys.dead, offset, offset + limit - 1)]
+    if state is State.ACTIVE:
+        return [decode_id(raw) for raw in await redis.zrange(keys.active, offset, offset + limit - 1)]
+    seconds, micros = await redis.time()
+    now = seconds * 1000 + micros // 1000
+    low, high = ("-inf", f"{now}") if state is State.WAITING else (f"({now}", "+inf")
+    ids: list[str] = []
+    start = 0
+    while len(ids) < offset + limit:
+        members = await redis.zrangebyscore(keys.queue, low, high, start=start, num=_PAGE)
+        if not members:
+            break
+        start += len(members)
+        # A claimed job is scored by its lease's deadline, among the delayed ones.
+        deadlines = await cast(Awaitable[list[float | None]], redis.zmscore(keys.active, members))
+        ids += [decode_id(raw) for raw, deadline in zip(members, deadlines, strict=True) if deadline is None]
+    return ids[offset : offset + limit]
+
+
+def _info(job_id: str, queue: str, raw: _Raw) -> JobInfo | None:
+    if raw.score is not None:
+        return _live(job_id, queue, raw, raw.score)
+    if raw.letter:
+        return _dead(job_id, queue, raw.letter)
+    return _finished(job_id, queue, raw.result) if raw.result is not None else None
+
+
+def _live(job_id: str, queue: str, raw: _Raw, score: float) -> JobInfo:
+    task, enqueued_at, payload = _contents(raw.payload)
+    active = raw.deadline is not None or bool(raw.held)
+    state = State.ACTIVE if active else State.WAITING if score <= raw.now else State.DELAYED
+    percent, message = _progress(raw.progress)
+    started = raw.run.split() if raw.run and active else []
+    return JobInfo(
+        job_id,
+        queue,
+        state,
+        task,
+        attempts=int(raw.attempts or 0),
+        percent=percent,
+        message=message,
+        enqueued_at=enqueued_at,
+        due_at=None if active else _time(int(score)),
+        started_at=_time(int(started[2])) if started else None,
+        payload=payload,
+    )
+
+
+def _dead(job_id: str, queue: str, letter: dict[bytes, bytes]) -> JobInfo:
+    task, enqueued_at, payload = _contents(letter.get(b"payload"))
+    return JobInfo(
+        job_id,
+        queue,
+        State.DEAD,
+        letter[b"task"].decode("utf-8", "replace") or task,
+        attempts=int(letter[b"attempt"]),
+        enqueued_at=enqueued_at,
+        finished_at=_time(int(letter[b"at"])),
+        error=codec.error_of(letter[b"error"]),
+        reason=letter[b"reason"].decode(),
+        payload=payload,
+    )
+
+
+def _finished(job_id: str, queue: str, raw: bytes) -> JobInfo | None:
+    try:
+        record = codec.decode_result(raw)
+    except UnreadablePayload:
+        return None
+    done = State.COMPLETED if record.success else State.CANCELLED if record.cancelled else State.DEAD
+    return JobInfo(
+        job_id,
+        queue,
+        done,
+        record.name,
+        attempts=record.attempt,
+        percent=100.0 if record.success else None,
+        enqueued_at=_time(record.enqueued_ms),
+        started_at=_time(record.started_ms),
+        finished_at=_time(record.finished_ms),
+        result=record.result,
+        error=record.error,
+        payload=record.kwargs,
+    )
+
+
+def _contents(payload: bytes | None) -> tuple[str, datetime | None, dict[str, Any] | None]:
+    if payload is None:
+        return "", None, None
+    try:
+        envelope = codec.decode_job(payload)
+    except UnreadablePayload:
+        return "", None, None
+    return envelope.name, _time(envelope.enqueued_ms), envelope.kwargs
+
+
+def _progress(raw: bytes | None) -> tuple[float | None, str]:
+    if raw is None:
+        return None, ""
+    percent, _, message = raw.decode("utf-8", "replace").partition(" ")
+    return float(percent), message
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,0 +1,50 @@
+"""What all tests share: a real server a test session, empty at the start of each test."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from arq.connections import ArqRedis
+
+from rota import connection
+from rota.redis_target import RedisTarget
+from tests.servers import RedisServer
+
+
+@pytest.fixture(scope="session")
+def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(session_server: RedisServer) -> RedisServer:
+    """The session's server, emptied."""
+    with session_server.client() as client:
+        client.flushall()
+        client.script_flush()
+        client.config_resetstat()
+    return session_server
+
+
+@pytest.fixture
+def target(server: RedisServer) -> RedisTarget:
+    return RedisTarget.from_url(server.url)
+
+
+@pytest.fixture
+async def redis(target: RedisTarget) -> AsyncIterator[ArqRedis]:
+    """A client of the kind that the service uses."""
+    client = connection.async_client(target)
+    yield client
+    await client.aclose(close_connection_pool=True)
+
+
+@pytest.fixture
+def own_server(tmp_path: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server that a test may stop, freeze and start again."""
+    server = RedisServer(tmp_path_factory.mktemp("own"), "--appendonly", "yes")
+    server.start()
+    yield server
+    server.stop()

