@@ -1,0 +1,61 @@
+# Everything a checkout can do; `make` alone lists it. It needs make, python3 (3.11 or newer) and nothing else.
+
+PY := .venv/bin/python
+UV ?= uv
+STAMP := .venv/.rota-setup
+REQUIREMENTS := requirements/dev.txt requirements/engine.txt pyproject.toml
+LOCK = $(UV) pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-package rota --custom-compile-command 'make lock'
+
+# The jobs are found in src/ wherever the engine itself is installed.
+export PYTHONPATH := $(CURDIR)/src
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check dev worker redis-cli bench bench-check test-containers lock clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## the virtual environment .venv, with everything in it (all other targets see to it)
+
+$(STAMP): $(REQUIREMENTS) scripts/setup.py
+	@python=$$(sh scripts/find-python) && "$$python" scripts/setup.py
+
+demo: setup ## real jobs through a real queue, some of them failing
+	@$(PY) src/demo.py
+
+test: setup ## all tests that need no container engine; ARGS="-k name" chooses
+	@$(PY) -m pytest --ignore=tests/container $(ARGS)
+
+check: setup ## lint, format, types and architecture
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy --strict
+	@$(PY) -m pytest -q tests/test_architecture.py
+
+dev: setup ## everything there is in one process, started again when a file changes
+	@$(PY) -m rota dev
+
+worker: setup ## one worker process for all queues
+	@MODE=worker $(PY) -m rota
+
+redis-cli: setup ## look at the queue's keys; ARGS="zrange arq:queue:default 0 -1" runs one command
+	@$(PY) -m rota redis-cli $(ARGS)
+
+bench: setup ## stock arq and rota side by side
+	@$(PY) -m benchmarks
+
+bench-check: setup ## fail below the promised ratios to stock arq
+	@$(PY) -m benchmarks --check
+
+test-containers: setup ## build the image and run it, where there is a container engine
+	@$(PY) -m pytest tests/container $(ARGS)
+
+lock: ## write the hash-locked requirements again, with uv; ARGS=--upgrade takes new versions
+	@command -v $(UV) >/dev/null || { echo "uv was not found: install it (pip install uv), or name it: make lock UV=/path/to/uv" >&2; exit 1; }
+	@$(LOCK) $(ARGS) -o requirements/build.txt requirements/build.in
+	@$(LOCK) $(ARGS) -o requirements/worker.txt requirements/worker.in
+	@$(LOCK) $(ARGS) -o requirements/dev.txt requirements/dev.in
+
+clean: ## remove .venv, caches and the embedded server's data
+	@python=$$(sh scripts/find-python) && "$$python" scripts/clean.py
