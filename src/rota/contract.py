@@ -8,7 +8,7 @@ the job here, and not the worker. Log lines are arq's.
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from arq.constants import keep_cronjob_progress
@@ -148,7 +148,7 @@ class ArqContract:
             worker.jobs_complete += 1
             settlement = self._finish(call, function, True, result)
         await self._hook("on_job_end", worker.on_job_end, ctx)
-        return replace(settlement, context=ctx) if worker.after_job_end else settlement
+        return settlement._replace(context=ctx) if worker.after_job_end else settlement
 
     async def _call(
         self, function: Function | CronJob, ctx: dict[Any, Any], call: _Call, execution: Execution

@@ -183,7 +183,7 @@ class Runner:
             error = UnknownJob(attempt.task, self._handlers)
             return self._settle(attempt, Outcome(OutcomeKind.DEAD, error=error, reason="unknown"), None)
         logger.warning("job.unknown", extra={"job_id": claim.id, "job": attempt.task, "queue": limits.queue})
-        return replace(hand_back(claim, limits.unknown_delay), note="1", task=attempt.task)
+        return hand_back(claim, limits.unknown_delay)._replace(note="1", task=attempt.task)
 
     # The handler
 

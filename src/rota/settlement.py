@@ -4,8 +4,7 @@ Times are milliseconds here, as they are on the wire.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def decode_id(raw: bytes) -> str:
@@ -18,12 +17,11 @@ def encode_id(job_id: str) -> bytes:
     return job_id.encode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One job handed to this worker, under a token that no other claim has.
 
-    `payload` is None where it has expired. `attempt` counts from 1. Times are server milliseconds; `unknown_since`
-    is 0 unless workers before could not run it.
+    `payload` is None where it has expired. `attempt` counts from 1. Times are server milliseconds; `unknown_since_ms`
+    is 0 unless workers before could not run it. `lost` counts executions that ended with no word from their worker.
     """
 
     id: str
@@ -38,15 +36,17 @@ class Claim:
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> "Claim":
-        job_id, token, payload, attempt, due, started, lost, unknown, aborted = row
+        """A claim as step.lua returns it: id, run entry, payload, attempt, aborted."""
+        raw_id, entry, payload, attempt, aborted = row
+        token, due, started, lost, unknown = entry.decode().split(" ")
         return cls(
-            decode_id(job_id),
-            token.decode(),
+            decode_id(raw_id),
+            token,
             payload,
             attempt,
-            int(due),
+            int(float(due)),
             int(started),
-            lost,
+            int(lost),
             int(unknown),
             aborted == 1,
         )
@@ -56,8 +56,7 @@ class Claim:
 Report = tuple[Claim, str, float, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What one claim came to, as the step script is told.
 
     `kind` is F (finished: leaves Redis but for its record), D (finished as a dead letter) or A (again, after
@@ -81,19 +80,22 @@ class Settlement:
 
     def args(self) -> tuple[Any, ...]:
         """The twelve values of step.lua."""
+        job_id, token, kind, delay_ms, unspent, note, record, record_ms, event, task, attempt, detail, _ = (
+            self
+        )
         return (
-            encode_id(self.id),
-            self.token,
-            self.kind,
-            self.delay_ms,
-            1 if self.unspent else 0,
-            self.note,
-            self.record,
-            self.record_ms,
-            self.event,
-            self.task.encode("utf-8", "surrogatepass"),
-            self.attempt,
-            self.detail,
+            encode_id(job_id),
+            token,
+            kind,
+            delay_ms,
+            1 if unspent else 0,
+            note,
+            record,
+            record_ms,
+            event,
+            task if task.isascii() else task.encode("utf-8", "surrogatepass"),
+            attempt,
+            detail,
         )
 
 

@@ -13,12 +13,14 @@
 --
 -- Returns { now ms, ms until the next job is due (-1 = none), 1 if due jobs were left behind,
 --           { for each settlement 1 = counted, 0 = stale, 2 = resent and already gone },
---           { for each claim { id, token, payload or false, attempt, due, started, lost, unknown since, aborted } } }
+--           { for each claim { id, its run entry, payload or false, attempt, 1 if its cancel was asked for } } }
 --
 -- Invariants: a job in `runs` with a token is in `active`, and in the queue at the same score (its deadline).
 -- A settlement counts only with the token that its claim made. The first write is one that a full Redis allows,
 -- so that finished work is recorded, and memory freed, even then. Payloads are moved, never parsed; only the fixed
 -- head of an envelope is looked at, for the job's name.
+--
+-- A run entry is one string, `token due started lost unknown-since`; a token of '-' is the memory of a job that waits.
 
 local JOB, RESULT, RETRY, HELD, ABORT = 'arq:job:', 'arq:result:', 'arq:retry:', 'arq:in-progress:', 'arq:abort'
 local queue, active, runs, wake, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -33,7 +35,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function ms(value) return string.format('%.0f', value) end
 
--- A run entry: token, due, started, lost, unknown since. A token of '-' is a memory of a job that waits.
+local now_ms, deadline_ms = ms(now), ms(now + lease)
+
 local function parse(entry)
   local token, due, started, lost, unknown = string.match(entry, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
   return token, tonumber(due), tonumber(started), tonumber(lost), tonumber(unknown)
@@ -62,10 +65,10 @@ local function bury(id, reason, task, attempt, error)
   local letter = dead .. ':' .. id
   local payload = redis.call('MGET', JOB .. id)[1] -- MGET: a key of another type reads as absent
   redis.call('DEL', letter)
-  redis.call('HSET', letter, 'reason', reason, 'task', task, 'attempt', attempt, 'error', error, 'at', ms(now))
+  redis.call('HSET', letter, 'reason', reason, 'task', task, 'attempt', attempt, 'error', error, 'at', now_ms)
   if payload then redis.call('HSET', letter, 'payload', payload) end
   redis.call('PEXPIRE', letter, ms(retention))
-  redis.call('ZADD', dead, ms(now), id)
+  redis.call('ZADD', dead, now_ms, id)
   local expired = redis.call('ZRANGEBYSCORE', dead, '-inf', ms(now - retention), 'LIMIT', 0, 100)
   if #expired > 0 then redis.call('ZREM', dead, unpack(expired)) end
 end
@@ -79,16 +82,16 @@ local function settle()
 
   local finished, released, mirrors, counted = {}, {}, {}, {}
   for i = 1, count do
-    local at = base + (i - 1) * 12
-    local token, due, started, lost, unknown
-    if entries[i] and not counted[ids[i]] then token, due, started, lost, unknown = parse(entries[i]) end
-    if token ~= ARGV[at + 2] then
-      answers[i] = (resend and not token) and 2 or 0
+    local at, id, entry = base + (i - 1) * 12, ids[i], entries[i]
+    local token = ARGV[at + 2] .. ' '
+    if not entry or counted[id] or string.sub(entry, 1, #token) ~= token then
+      answers[i] = (resend and not entry) and 2 or 0
     else
       answers[i] = 1
-      counted[ids[i]] = true
-      local job = { id = ids[i], at = at, kind = ARGV[at + 3], due = due, lost = lost, unknown = unknown }
-      if job.kind == 'A' then released[#released + 1] = job else finished[#finished + 1] = job end
+      counted[id] = true
+      local kind = ARGV[at + 3]
+      local list = kind == 'A' and released or finished
+      list[#list + 1] = { id = id, at = at, kind = kind, entry = entry }
     end
   end
 
@@ -108,7 +111,7 @@ local function settle()
       local event, task, attempt, detail = ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12]
       if job.kind == 'D' then bury(job.id, note, task, attempt, detail) end
       if record ~= '' then
-        if life > 0 then redis.call('SET', RESULT .. job.id, record, 'PX', ms(life))
+        if life > 0 then redis.call('SET', RESULT .. job.id, record, 'PX', ARGV[at + 8])
         else redis.call('SET', RESULT .. job.id, record) end
       end
       if mirror > 0 then mirrors[#mirrors + 1] = { HELD .. job.id, mirror } end
@@ -125,14 +128,15 @@ local function settle()
   for _, job in ipairs(released) do
     local at, id = job.at, job.id
     local delay, unspent, unknown = tonumber(ARGV[at + 4]), ARGV[at + 5] == '1', ARGV[at + 6] == '1'
+    local _, old_due, _, lost, unknown_since = parse(job.entry)
     redis.call('ZREM', active, id)
     redis.call('DEL', HELD .. id)
-    local due = delay < 0 and job.due or now + delay
+    local due = delay < 0 and old_due or now + delay
     local since = 0
-    if unknown then since = job.unknown > 0 and job.unknown or now end
+    if unknown then since = unknown_since > 0 and unknown_since or now end
     if redis.call('ZSCORE', queue, id) then redis.call('ZADD', queue, ms(due), id) end
-    if job.lost > 0 or since > 0 then
-      redis.call('HSET', runs, id, format('-', due, 0, job.lost, since))
+    if lost > 0 or since > 0 then
+      redis.call('HSET', runs, id, format('-', due, 0, lost, since))
     else
       redis.call('HDEL', runs, id)
     end
@@ -155,11 +159,11 @@ end
 -- more lease, in which their owners renew.
 local function forgive()
   while true do
-    local ids = redis.call('ZRANGEBYSCORE', active, '-inf', '(' .. ms(now), 'LIMIT', 0, 500)
+    local ids = redis.call('ZRANGEBYSCORE', active, '-inf', '(' .. now_ms, 'LIMIT', 0, 500)
     if #ids == 0 then return end
     local entries, scores = redis.call('HMGET', runs, unpack(ids)), {}
     for i, id in ipairs(ids) do
-      scores[#scores + 1] = ms(now + lease)
+      scores[#scores + 1] = deadline_ms
       scores[#scores + 1] = id
       if entries[i] then redis.call('SET', HELD .. id, (parse(entries[i])), 'PX', ms(lease), 'NX') end
     end
@@ -170,7 +174,7 @@ end
 
 -- An expired claim goes back to its old place. What a stock worker has taken over or finished is only forgotten.
 local function reap(last_seen)
-  local ids = redis.call('ZRANGEBYSCORE', active, '-inf', '(' .. ms(now), 'LIMIT', 0, 100)
+  local ids = redis.call('ZRANGEBYSCORE', active, '-inf', '(' .. now_ms, 'LIMIT', 0, 100)
   if #ids == 0 then return end
   if not last_seen or now - last_seen > lease / 2 then return forgive() end
   local entries = redis.call('HMGET', runs, unpack(ids))
@@ -194,14 +198,6 @@ end
 
 ---------------------------------------------------------------------------------------------------- claim
 
-local function task_of(payload)
-  return payload and string.match(string.sub(payload, 1, 200), '"f":"([%w_:%.%-]+)"') or ''
-end
-
-local function describe(id, token, payload, attempt, due, started, lost, unknown, aborted)
-  return { id, token, payload or false, attempt, ms(due), ms(started), lost, ms(unknown), aborted and 1 or 0 }
-end
-
 local function prefixed(key, ids)
   local keys = {}
   for i, id in ipairs(ids) do keys[i] = key .. id end
@@ -212,24 +208,28 @@ end
 local function find()
   local found, offset = {}, 0
   while offset < 1000 do
-    local size = want - #found + 1
-    if offset > 0 then size = 100 end
-    local ids = redis.call('ZRANGEBYSCORE', queue, '-inf', ms(now), 'WITHSCORES', 'LIMIT', offset, size)
-    local page = {}
-    for i = 1, #ids, 2 do page[#page + 1] = ids[i] end
-    if #page == 0 then return found, false end
+    local size = offset > 0 and 100 or want + 1
+    local due_jobs = redis.call('ZRANGEBYSCORE', queue, '-inf', now_ms, 'WITHSCORES', 'LIMIT', offset, size)
+    if #due_jobs == 0 then return found, false end
+    local page, dues = {}, {}
+    for i = 1, #due_jobs, 2 do
+      page[#page + 1] = due_jobs[i]
+      dues[#dues + 1] = due_jobs[i + 1]
+    end
     local entries = redis.call('HMGET', runs, unpack(page))
     local held = redis.call('MGET', unpack(prefixed(HELD, page)))
     for i, id in ipairs(page) do
-      local token, due, started, lost, unknown = nil, nil, nil, 0, 0
-      if entries[i] then token, due, started, lost, unknown = parse(entries[i]) end
-      local deadline = token and token ~= '-' and redis.call('ZSCORE', active, id)
+      local entry = entries[i]
+      local memory = entry and string.sub(entry, 1, 2) == '- '
+      local deadline = entry and not memory and redis.call('ZSCORE', active, id)
       if deadline then
         redis.call('ZADD', queue, deadline, id) -- somebody re-scored a claimed job (stock Job.abort does)
         offset = offset - 1
       elseif not held[i] then
         if #found == want then return found, true end
-        found[#found + 1] = { id = id, due = tonumber(ids[i * 2]), lost = lost or 0, unknown = unknown or 0 }
+        local rest = ' 0 0'
+        if entry then rest = string.match(entry, '( %S+ %S+)$') end
+        found[#found + 1] = { id = id, due = dues[i], rest = rest }
       end
     end
     offset = offset + #page
@@ -238,15 +238,35 @@ local function find()
   return found, false
 end
 
+-- Of a job of ours, where its head says its name; of a stock client's, wherever its serializer wrote it.
+local function tell_started(id, payload, attempt, job)
+  local task = payload and string.match(payload, '^{"v":1,"f":"([^"]*)"')
+  if task or not payload then
+    emit('type', 'started', 'queue', queue_name, 'id', id, 'task', task or '', 'attempt', attempt, 'worker', worker,
+      'due', job.due)
+    return
+  end
+  -- A stock client's payload expires; a job that we have seen must not.
+  redis.call('PERSIST', JOB .. id)
+  task = string.match(string.sub(payload, 1, 200), '"f":"([^"]*)"') or ''
+  if attempt == 1 and job.rest == ' 0 0' then
+    emit('type', 'started', 'queue', queue_name, 'id', id, 'task', task, 'attempt', attempt, 'worker', worker,
+      'due', job.due, 'payload', payload)
+  else
+    emit('type', 'started', 'queue', queue_name, 'id', id, 'task', task, 'attempt', attempt, 'worker', worker,
+      'due', job.due)
+  end
+end
+
 local function claim(found)
-  local ids, deadlines, fence, deadline = {}, {}, {}, ms(now + lease)
+  local ids, deadlines, fence = {}, {}, {}
+  local token = worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'
   for i, job in ipairs(found) do
     ids[i] = job.id
-    job.token = worker .. ':' .. lane .. ':' .. ms(seq) .. ':' .. i
-    deadlines[#deadlines + 1] = deadline
-    deadlines[#deadlines + 1] = job.id
-    fence[#fence + 1] = job.id
-    fence[#fence + 1] = format(job.token, job.due, now, job.lost, job.unknown)
+    job.token = token .. i
+    job.entry = job.token .. ' ' .. job.due .. ' ' .. now_ms .. job.rest
+    deadlines[2 * i - 1], deadlines[2 * i] = deadline_ms, job.id
+    fence[2 * i - 1], fence[2 * i] = job.id, job.entry
   end
   redis.call('ZADD', queue, unpack(deadlines))
   redis.call('ZADD', active, unpack(deadlines))
@@ -255,43 +275,31 @@ local function claim(found)
   local aborts = redis.call('ZMSCORE', ABORT, unpack(ids))
   local claims = {}
   for i, job in ipairs(found) do
-    local payload = payloads[i]
-    redis.call('SET', HELD .. job.id, job.token, 'PX', lease)
-    local attempt = redis.pcall('INCR', RETRY .. job.id)
+    local id, payload = job.id, payloads[i]
+    redis.call('SET', HELD .. id, job.token, 'PX', ARGV[6])
+    local attempt = redis.pcall('INCR', RETRY .. id)
     if type(attempt) ~= 'number' then
-      redis.call('SET', RETRY .. job.id, 1)
+      redis.call('SET', RETRY .. id, 1) -- a key of another type
       attempt = 1
     end
-    if service then
-      -- A stock client's payload expires; a job that we have seen must not.
-      local foreign = payload and string.sub(payload, 1, 5) ~= '{"v":'
-      if foreign then redis.call('PERSIST', JOB .. job.id) end
-      if foreign and attempt == 1 and job.lost == 0 then
-        emit('type', 'started', 'queue', queue_name, 'id', job.id, 'task', task_of(payload), 'attempt', attempt,
-          'worker', worker, 'due', ms(job.due), 'payload', payload)
-      else
-        emit('type', 'started', 'queue', queue_name, 'id', job.id, 'task', task_of(payload), 'attempt', attempt,
-          'worker', worker, 'due', ms(job.due))
-      end
-    end
-    claims[i] = describe(job.id, job.token, payload, attempt, job.due, now, job.lost, job.unknown, aborts[i])
+    if service then tell_started(id, payload, attempt, job) end
+    claims[i] = { id, job.entry, payload, attempt, aborts[i] and 1 or 0 }
   end
   return claims
 end
 
 -- The reply to this step was lost: what it claimed is still ours, by the step's number in the tokens.
 local function claimed_before()
-  local claims, prefix = {}, worker .. ':' .. lane .. ':' .. ms(seq) .. ':'
+  local claims, prefix = {}, worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'
   local ids = redis.call('ZRANGE', active, 0, -1)
   for from = 1, #ids, 500 do
     local page = { unpack(ids, from, math.min(from + 499, #ids)) }
     local entries = redis.call('HMGET', runs, unpack(page))
     for i, id in ipairs(page) do
       if entries[i] and string.sub(entries[i], 1, #prefix) == prefix then
-        local token, due, started, lost, unknown = parse(entries[i])
         local attempt = tonumber(redis.call('GET', RETRY .. id)) or 1
-        claims[#claims + 1] = describe(id, token, redis.call('MGET', JOB .. id)[1], attempt, due, started, lost,
-          unknown, redis.call('ZSCORE', ABORT, id))
+        local payload = redis.call('MGET', JOB .. id)[1]
+        claims[#claims + 1] = { id, entries[i], payload, attempt, redis.call('ZSCORE', ABORT, id) and 1 or 0 }
       end
     end
   end
@@ -302,14 +310,14 @@ end
 
 local answers = settle()
 local last = resend and redis.call('GET', step_key)
-if resend then redis.call('SET', step_key, ms(seq), 'PX', ms(lease * 4)) end
+if resend then redis.call('SET', step_key, ARGV[3], 'PX', ms(lease * 4)) end
 
 local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
 if #head == 0 then
   if #answers > 0 then redis.call('DEL', seen) end
   return { now, -1, 0, answers, {} }
 end
-local last_seen = tonumber(redis.call('SET', seen, ms(now), 'PX', ms(lease * 4), 'GET') or nil)
+local last_seen = tonumber(redis.call('SET', seen, now_ms, 'PX', ms(lease * 4), 'GET') or nil)
 local claims, left = {}, false
 if resend and last and tonumber(last) == seq then
   claims = claimed_before()
@@ -323,7 +331,7 @@ elseif want > 0 and tonumber(head[2]) <= now then
     found, left = find()
     if #found > 0 then
       claims = claim(found)
-      redis.call('SET', step_key, ms(seq), 'PX', ms(lease * 4))
+      redis.call('SET', step_key, ARGV[3], 'PX', ms(lease * 4))
     end
   end
 end
@@ -333,7 +341,7 @@ local upcoming = -1
 if tonumber(head[2]) > now then
   upcoming = math.ceil(tonumber(head[2]) - now)
 elseif not left then
-  local next_job = redis.call('ZRANGEBYSCORE', queue, '(' .. ms(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  local next_job = redis.call('ZRANGEBYSCORE', queue, '(' .. now_ms, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if #next_job > 0 then upcoming = math.ceil(tonumber(next_job[2]) - now) end
 end
 return { now, upcoming, left and 1 or 0, answers, claims }
