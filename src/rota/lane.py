@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from rota.outage import FAULTS, Outage
 from rota.protocol import Protocol, StepReply
 from rota.settlement import Settlement
@@ -37,8 +39,12 @@ class Lane:
                     resend=resend,
                 )
             except FAULTS as error:
-                resend = True
                 await self._outage.pause(error, self._redis)
+                if isinstance(error, ResponseError) and not settlements and not resend:
+                    # Redis said no, so nothing was claimed. Insisting would keep what finishes meanwhile from being
+                    # settled, which a full Redis allows.
+                    return StepReply(0, None, True, [], [])
+                resend = True
             else:
                 self._outage.over()
                 return reply

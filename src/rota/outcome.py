@@ -79,10 +79,9 @@ def decide(
 ) -> Outcome:
     """Judge attempt number `attempt` (from 1), which raised `error`, or returned (None).
 
-    A handler that returned has completed, even if it was told to stop meanwhile: its work is done.
+    One that was told to stop is judged by why, even if its handler returned then: who returns early, as a thread does
+    that looks at `run.cancelled`, has not done the work.
     """
-    if error is None:
-        return COMPLETED
     match cause:
         case Cause.SHUTDOWN:
             return Outcome(OutcomeKind.INTERRUPTED)
@@ -92,6 +91,8 @@ def decide(
             return Outcome(OutcomeKind.CANCELLED, error=error, reason="cancelled")
         case Cause.TIMEOUT:
             error = JobTimeout(rules.timeout)
+    if error is None:
+        return COMPLETED
     return _judge(rules, attempt, error, rand)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from rota.keys import QueueKeys
-from rota.settlement import Claim, Report, Settlement, decode_id, encode_id
+from rota.settlement import Claim, Report, Settlement, decode_id, encode_id, sendable
 
 #: Jobs one step claims or settles at most: it keeps a step near 3 ms of Redis' time.
 BATCH = 100
@@ -149,7 +149,7 @@ class Protocol:
         """Write the progress of running jobs; how many were still the ones that run."""
         args: list[Any] = [self.queue, self.events_maxlen]
         for claim, task, percent, message in reports:
-            args += (encode_id(claim.id), claim.token, task, f"{percent:g}", message)
+            args += (encode_id(claim.id), claim.token, task, f"{percent:g}", sendable(message))
         k = self.keys
         return int(await PROGRESS(redis, (k.runs, k.progress, self.events), args))
 

@@ -125,7 +125,7 @@ class Runner:
         except (UnreadablePayload, JobExpired, JobLost) as error:
             return self._settle(attempt, self._hopeless(error), None)
         if handler is None:
-            return self._unknown(attempt)
+            return self._unknown(attempt, cancelled=claim.aborted or execution.cause is Cause.CANCEL)
         rules = handler.rules
         outcome, result = await self._attempt(attempt, handler.job, rules, execution)
         return self._settle(attempt, outcome, rules, result)
@@ -160,7 +160,7 @@ class Runner:
             raise JobExpired
         attempt.envelope = envelope = codec.decode_job(claim.payload)
         attempt.number = max(claim.attempt, envelope.tries or 0)
-        if claim.lost > self._limits.max_lost:
+        if claim.lost and claim.lost >= self._limits.max_lost:
             raise JobLost(claim.lost)
         handler = self._handlers.get(envelope.name)
         if handler is not None and envelope.options:
@@ -175,9 +175,11 @@ class Runner:
                 return Outcome(OutcomeKind.DEAD, error=error, reason="lost")
         return Outcome(OutcomeKind.DEAD, error=error, reason="unreadable")
 
-    def _unknown(self, attempt: _Attempt) -> Settlement:
+    def _unknown(self, attempt: _Attempt, *, cancelled: bool) -> Settlement:
         """No function of this name here: a newer worker may have it, so the job waits, unspent."""
         claim, limits = attempt.claim, self._limits
+        if cancelled:
+            return self._settle(attempt, Outcome(OutcomeKind.CANCELLED, reason="cancelled"), None)
         since = claim.unknown_since_ms or claim.started_ms
         if claim.started_ms - since > limits.unknown_grace * 1000:
             error = UnknownJob(attempt.task, self._handlers)
@@ -198,9 +200,9 @@ class Runner:
                 execution.stop(Cause.CANCEL)
             run, arguments = self._prepare(attempt, job, rules)
             call = self._call(job, arguments, execution)
+            execution.enter()
             if self._subscribers:
                 self._started(attempt)
-            execution.enter()
             if rules.timeout:
                 timer = asyncio.get_running_loop().call_later(rules.timeout, execution.stop, Cause.TIMEOUT)
             value = await (compose(self._middleware, call) if self._middleware else call)(run)
@@ -288,13 +290,11 @@ class Runner:
 
     def _detail(self, attempt: _Attempt, outcome: Outcome) -> bytes:
         error = outcome.error
-        if error is None:
-            return b""
-        if isinstance(error, UnreadablePayload) and attempt.claim.payload is not None:
-            error = UnreadablePayload(f"{error} (begins {codec.preview(attempt.claim.payload, _SHOWN)})")
         if outcome.kind is OutcomeKind.CANCELLED:
             error = asyncio.CancelledError(outcome.reason)
-        return codec.encode_error(error)
+        if isinstance(error, UnreadablePayload) and attempt.claim.payload is not None:
+            error = UnreadablePayload(f"{error} (begins {codec.preview(attempt.claim.payload, _SHOWN)})")
+        return b"" if error is None else codec.encode_error(error)
 
     def _record(self, attempt: _Attempt, kind: OutcomeKind, detail: bytes, duration: float) -> bytes:
         claim, envelope = attempt.claim, attempt.envelope

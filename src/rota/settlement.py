@@ -17,6 +17,11 @@ def encode_id(job_id: str) -> bytes:
     return job_id.encode("utf-8", "surrogateescape")
 
 
+def sendable(text: str) -> str | bytes:
+    """Text that may hold what UTF-8 has no bytes for (half a surrogate pair), as something that can be sent."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace")
+
+
 class Claim(NamedTuple):
     """One job handed to this worker, under a token that no other claim has.
 
@@ -89,11 +94,11 @@ class Settlement(NamedTuple):
             kind,
             delay_ms,
             1 if unspent else 0,
-            note,
+            sendable(note),
             record,
             record_ms,
             event,
-            task if task.isascii() else task.encode("utf-8", "surrogatepass"),
+            sendable(task),
             attempt,
             detail,
         )

@@ -15,7 +15,7 @@ from typing import Any
 
 from rota import connection
 from rota.app import Parts, Server, server_of, worker_settings
-from rota.config import Settings
+from rota.config import ConfigError, Settings
 from rota.leases import LeaseKeeper
 from rota.pools import Processes
 from rota.registry import Registry
@@ -41,6 +41,12 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until a signal; the exit status. Raises ServerError and its kin at boot."""
+        if not self._queues():
+            raise ConfigError(
+                [
+                    f"there is no queue to work on: the package {self._settings.jobs_package!r} has no jobs (JOBS_PACKAGE)"
+                ]
+            )
         server = server_of(self._settings)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -88,7 +94,7 @@ class Supervisor:
             yield deps
 
     async def _work(self, server: Server, parts: Parts) -> None:
-        queues = self._settings.served_queues(self._registry.queues)
+        queues = self._queues()
         for queue in queues:
             pool = connection.async_client(server.target)
             self._workers.append(QueueWorker(**worker_settings(parts, queue), redis_pool=pool))
@@ -109,6 +115,9 @@ class Supervisor:
             await worker.close()
         logger.info("worker.stopped", extra={"status": self._status})
 
+    def _queues(self) -> tuple[str, ...]:
+        return self._settings.served_queues(self._registry.queues)
+
     # Stopping
 
     def _signalled(self, signum: signal.Signals) -> None:
@@ -122,7 +131,8 @@ class Supervisor:
     def _recycle(self, reason: str) -> None:
         """The process should be started anew: drain, and say so by the exit status."""
         self._stuck = self._stuck or reason == "thread"
-        self._status = self._status or EXIT_RECYCLE
+        if self._stopping is None:
+            self._status = EXIT_RECYCLE
         self._stop(f"recycle:{reason}")
 
     def _stop(self, why: str) -> None:

@@ -27,6 +27,7 @@ from rota.keys import QueueKeys
 from rota.leases import LeaseKeeper
 from rota.outage import FAULTS, Outage
 from rota.outcome import Cause
+from rota.pools import PATIENCE
 from rota.protocol import TICK, Protocol
 from rota.signals import forget, listen
 from rota.wake import POLL, Waker, Watcher
@@ -34,7 +35,7 @@ from rota.wake import POLL, Waker, Watcher
 logger = logging.getLogger("rota.worker")
 
 #: What is still running when time is up gets this long to end after it was told to, seconds.
-LAST_MOMENT = 5.0
+LAST_MOMENT = PATIENCE + 2.0
 #: A cron tick is remembered this long, ms: far beyond any difference between schedulers' clocks.
 TICK_LIFE_MS = 86_400_000
 #: A worker with more slots than this takes two steps at a time, so that Redis works while Python does.
@@ -91,9 +92,8 @@ class QueueWorker(Worker):
         self.engine: Engine | None = None
         self._service = policy is not None
         self._keeper = keeper
-        self._own_keeper = keeper is None
+        self._own_pool = False
         self._stop = asyncio.Event()
-        self._stopped = asyncio.Event()
         self._drained_by: asyncio.Task[None] | None = None
 
     # Life
@@ -118,12 +118,12 @@ class QueueWorker(Worker):
                 default_queue_name=self.queue_name,
                 expires_extra_ms=self.expires_extra_ms,
             )
-        else:
+        elif not self._own_pool:
             self._pool = connection.rebuild(self._pool)
+        self._own_pool = True
 
     async def _work(self, blocking: ArqRedis) -> None:
         keeper = self._keeper or LeaseKeeper(connection.twin(self.pool), interval=self.lease / 3)
-        self._keeper = keeper
         holding = keeper.register(self.protocol, self._lost)
         watcher = Watcher(self.protocol, self.pool, outage=self.outage)
         engine = self.engine = Engine(
@@ -148,7 +148,7 @@ class QueueWorker(Worker):
             outage=self.outage,
             poll=min(POLL, self.lease / 4),
         )
-        if self._own_keeper:
+        if self._keeper is None:
             keeper.start()
         tasks = [
             asyncio.create_task(part)
@@ -218,9 +218,16 @@ class QueueWorker(Worker):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._own_keeper:
+        if self._keeper is None:
             keeper.stop()
-        self._stopped.set()
+        self._begin_again()
+
+    def _begin_again(self) -> None:
+        """As arq's worker, this one may be run once more after it has stopped."""
+        self._stop.clear()
+        self._drained_by = None
+        self.allow_pick_jobs = True
+        self.engine = None
 
     def _lost(self, ids: list[str]) -> None:
         if self.engine is not None:
@@ -326,6 +333,7 @@ class QueueWorker(Worker):
         for signum, handler in self._listening:
             forget(self.loop, signum, handler)
         self._listening.clear()
+        self._begin_again()
         if not self._pool:
             return
         try:
@@ -335,7 +343,7 @@ class QueueWorker(Worker):
         if self.on_shutdown:
             await self.on_shutdown(self.ctx)
         await self.pool.aclose(close_connection_pool=True)
-        self._pool = None
+        self._pool, self._own_pool = None, False
 
     async def _remove_health_key(self) -> None:
         # The key is shared by all workers of the queue: only the one that wrote it last takes it away.
