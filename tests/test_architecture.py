@@ -24,8 +24,8 @@ LEVELS: dict[str, frozenset[str]] = {
         "settings wrong_settings".split()
     ),
     "adapters": frozenset(
-        "child client connection contract embedded engine explained guardian lane leases outage pools protocol "
-        "server_check server_faults signals twins view wake worker".split()
+        "child client connection contract embedded engine explained guardian lane leases outage packing pools protocol "
+        "server_check server_faults signals tasks twins view wake worker".split()
     ),
     "seams": frozenset("middleware services subscribers".split()),
     "wiring": frozenset("__init__ __main__ app cli health logs prompt supervisor testing".split()),

@@ -7,7 +7,7 @@ same keys by concatenation behind a fixed head, so that a script knows our jobs 
 from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic_core import to_json
 
@@ -24,8 +24,7 @@ _LAST_MS = 253_402_300_799_999  # the end of the year 9999, where datetime ends
 _MOST_TRIES = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A job as it lies in Redis; `ours` when our client wrote it, else a stock one.
 
     `options` and `headers` are empty for a stock job. `enqueued_ms` is the enqueuer's clock, in milliseconds.

@@ -175,6 +175,7 @@ class Engine:
             self._absorb(settlements, reply)
             if reply.left or (hungry and not want):
                 self._hungry = True
+                self._work.set()
             elif want:
                 self._arm(reply.upcoming, polled)
             self._changed.set()
@@ -239,6 +240,8 @@ class Engine:
             await asyncio.sleep(PULSE)
             if not self.executions:
                 continue
+            for execution in list(self.executions.values()):
+                execution.insist()
             try:
                 if self._cancellable:
                     await self._hear_cancels()

@@ -1,7 +1,7 @@
 """What happened to a job: one frozen value, for subscribers in the process and readers of the stream."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class EventType(StrEnum):
@@ -19,8 +19,7 @@ class EventType(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened to one job, on this worker.
 
     Times are in seconds: `duration` of the attempt, `waited` from due to start, `delay` until the next attempt.

@@ -1,11 +1,15 @@
 """A claim while it runs: what may stop it, and why it was stopped."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
 from rota.outcome import Cause
 from rota.settlement import Claim
+
+#: What a handler that was told to stop has to clean up, seconds.
+PATIENCE = 5.0
 
 
 class Execution:
@@ -17,7 +21,7 @@ class Execution:
     cancelled; a handler in a thread or a process replaces `interrupt`.
     """
 
-    __slots__ = ("cause", "claim", "interrupt", "live", "task")
+    __slots__ = ("_stopped_at", "cause", "claim", "interrupt", "live", "task")
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
@@ -25,13 +29,25 @@ class Execution:
         self.live = False
         self.task: asyncio.Task[Any] | None = None
         self.interrupt: Callable[[], object] = self.cancel_task
+        self._stopped_at = 0.0
 
     def stop(self, cause: Cause) -> None:
         """Tell the attempt to end, for `cause`."""
         if self.cause is None:
             self.cause = cause
+            self._stopped_at = time.monotonic()
             if self.live:
                 self.interrupt()
+
+    def insist(self) -> None:
+        """Interrupt again a handler that was told to stop and goes on.
+
+        It may have swallowed the first cancellation without knowing: Python 3.11's `wait_for` does. In between it has
+        time to clean up.
+        """
+        if self.live and self.cause is not None and time.monotonic() - self._stopped_at >= PATIENCE:
+            self._stopped_at = time.monotonic()
+            self.interrupt()
 
     def enter(self) -> None:
         """The handler starts. Raises CancelledError if the attempt was stopped before it could."""

@@ -20,7 +20,7 @@ from typing import Any
 from rota.child import LENGTHS, frame
 from rota.codec import error_of
 from rota.errors import Cancel, ChildDied, InvalidPayload, InvalidResult, RemoteError, Retry, Snooze
-from rota.execution import Execution
+from rota.execution import PATIENCE, Execution
 from rota.job import Job
 from rota.run import Run
 
@@ -28,8 +28,6 @@ logger = logging.getLogger("rota.pools")
 
 #: A child imports what its parent can import.
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from rota.child import main; main(int(sys.argv[1]))"
-#: How long a thread that was told to stop keeps its slot, seconds.
-PATIENCE = 5.0
 
 
 class Threads:

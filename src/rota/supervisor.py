@@ -42,11 +42,8 @@ class Supervisor:
     def run(self) -> int:
         """Run until a signal; the exit status. Raises ServerError and its kin at boot."""
         if not self._queues():
-            raise ConfigError(
-                [
-                    f"there is no queue to work on: the package {self._settings.jobs_package!r} has no jobs (JOBS_PACKAGE)"
-                ]
-            )
+            package = self._settings.jobs_package
+            raise ConfigError([f"JOBS_PACKAGE: {package!r} has no jobs, so there is no queue to work on"])
         server = server_of(self._settings)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:

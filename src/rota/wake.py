@@ -13,6 +13,7 @@ from typing import Any
 
 from rota.outage import FAULTS, Outage
 from rota.protocol import Protocol
+from rota.tasks import end
 
 logger = logging.getLogger("rota.wake")
 
@@ -121,8 +122,7 @@ class Watcher:
                 if listening.done():
                     listening.result()
             finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+                await end({listening})
         finally:
             await connection.disconnect(nowait=True)
 

@@ -23,13 +23,14 @@ from arq.worker import Worker
 from rota import connection
 from rota.contract import ArqContract
 from rota.engine import Contract, Engine
+from rota.execution import PATIENCE
 from rota.keys import QueueKeys
 from rota.leases import LeaseKeeper
 from rota.outage import FAULTS, Outage
 from rota.outcome import Cause
-from rota.pools import PATIENCE
 from rota.protocol import TICK, Protocol
 from rota.signals import forget, listen
+from rota.tasks import end
 from rota.wake import POLL, Waker, Watcher
 
 logger = logging.getLogger("rota.worker")
@@ -166,7 +167,7 @@ class QueueWorker(Worker):
             for task in finished:
                 task.result()  # a part of the worker never ends by itself, unless by a bug of ours
         finally:
-            done.cancel()
+            await end({done})
 
     async def _told_to_stop(self) -> None:
         await self._stop.wait()
@@ -215,9 +216,7 @@ class QueueWorker(Worker):
                 "worker.not_settled",
                 extra={"queue": self.queue_name, "running": len(engine.executions), "error": repr(error)},
             )
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         if self._keeper is None:
             keeper.stop()
         self._begin_again()

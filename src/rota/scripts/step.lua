@@ -73,6 +73,8 @@ local function bury(id, reason, task, attempt, error)
   if #expired > 0 then redis.call('ZREM', dead, unpack(expired)) end
 end
 
+local handed_back = false -- something that was settled is due again, soon
+
 local function settle()
   local count, answers, base = tonumber(ARGV[11]), {}, 11
   if count == 0 then return answers end
@@ -132,6 +134,7 @@ local function settle()
     redis.call('ZREM', active, id)
     redis.call('DEL', HELD .. id)
     local due = delay < 0 and old_due or now + delay
+    if due - now < 3500 then handed_back = true end
     local since = 0
     if unknown then since = unknown_since > 0 and unknown_since or now end
     if redis.call('ZSCORE', queue, id) then redis.call('ZADD', queue, ms(due), id) end
@@ -335,7 +338,7 @@ elseif want > 0 and tonumber(head[2]) <= now then
     end
   end
 end
-if left and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
+if (left or (handed_back and want == 0)) and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
 
 local upcoming = -1
 if tonumber(head[2]) > now then

