@@ -16,7 +16,7 @@ ROTA = SRC / "rota"
 LEVELS: dict[str, frozenset[str]] = {
     # No I/O, no clock, no environment: values and the functions that decide on them.
     "pure": frozenset(
-        "backoff duration errors event forms job keys marks names options outcome payload redis_target run seams "
+        "backoff duration errors event forms job keys marks names options outcome payload redis_target room run seams "
         "settlement signature spelling state tls".split()
     ),
     "engine room": frozenset(

@@ -6,7 +6,7 @@ The stacks are the visible lists below. Nothing else in the project puts parts t
 import asyncio
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from rota.protocol import Protocol
 from rota.queue_settings import QueueSettings
 from rota.redis_target import RedisTarget
 from rota.registry import Registry
+from rota.room import Room
 from rota.run import Run
 from rota.runner import Handler, Limits, Runner
 from rota.seams import Middleware, Subscriber
@@ -101,6 +102,7 @@ class Parts:
     recycle: Callable[[str], None]
     middleware: tuple[Middleware, ...] = MIDDLEWARE
     subscribers: tuple[Subscriber, ...] = SUBSCRIBERS
+    room: Room = field(default_factory=Room)
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ class Service:
             events=events_key(settings.namespace),
             events_maxlen=settings.events_maxlen,
             dead_retention=settings.dead_retention,
+            # The last time before it is given up, a job runs alone.
+            suspect=max(0, settings.max_lost - 1),
         )
 
     def contract(self, worker: QueueWorker) -> Contract:
@@ -195,6 +199,7 @@ def worker_settings(parts: Parts, queue: str) -> dict[str, Any]:
         "lease": settings.lease,
         "policy": Service(parts, own),
         "keeper": parts.keeper,
+        "room": parts.room,
     }
 
 

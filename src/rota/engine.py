@@ -18,6 +18,7 @@ from rota.leases import Holding
 from rota.outage import FAULTS, Outage
 from rota.outcome import Cause
 from rota.protocol import BATCH, Protocol, StepReply
+from rota.room import Room
 from rota.settlement import Claim, Report, Settlement, encode_id, hand_back
 from rota.wake import POLL
 
@@ -63,6 +64,7 @@ class Engine:
         holding: Holding,
         outage: Outage,
         cancellable: bool,
+        room: Room,
         budget: Callable[[], int | None] = lambda: None,
         alarm: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -77,6 +79,7 @@ class Engine:
         self._holding = holding
         self._outage = outage
         self._cancellable = cancellable
+        self._room = room
         self._budget = budget
         self._alarm = alarm
         self._settlements: list[Settlement] = []
@@ -85,6 +88,7 @@ class Engine:
         self._in_flight = 0
         self._hungry = True
         self._polled = False
+        self._suspect = ""
         self._work = asyncio.Event()
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -101,6 +105,11 @@ class Engine:
     def busy(self) -> bool:
         """Whether anything runs, waits to be settled, or is under way to Redis."""
         return bool(self.executions or self._settlements or self._in_flight)
+
+    @property
+    def present(self) -> bool:
+        """Whether jobs run here, or were asked for."""
+        return bool(self.executions or self._asked)
 
     @property
     def searching(self) -> bool:
@@ -148,10 +157,14 @@ class Engine:
         """Until cancelled."""
         lanes = [Lane(self._protocol, self._redis, number, self._outage) for number in range(self.lanes)]
         self._work.set()
-        async with asyncio.TaskGroup() as group:
-            for lane in lanes:
-                group.create_task(self._drive(lane))
-            group.create_task(self._pulse())
+        self._room.enter(self)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for lane in lanes:
+                    group.create_task(self._drive(lane))
+                group.create_task(self._pulse())
+        finally:
+            self._room.leave(self)
 
     # The loop
 
@@ -165,14 +178,21 @@ class Engine:
             settlements, self._settlements = self._settlements[:BATCH], self._settlements[BATCH:]
             hungry, self._hungry = self._hungry, False
             polled, self._polled = self._polled, False
+            alone = want > 0 and self._room.is_asked_by(self)
             self._asked += want
             self._in_flight += 1
             try:
-                reply = await lane.step(settlements, want)
+                reply = await lane.step(settlements, want, alone=alone)
             finally:
                 self._asked -= want
                 self._in_flight -= 1
             self._absorb(settlements, reply)
+            if alone and reply.claims:
+                self._suspect = reply.claims[0].token
+            elif alone:
+                self._room.give_up(self)
+            elif reply.make_room:
+                self._room.ask(self)
             if reply.left or (hungry and not want):
                 self._hungry = True
                 self._work.set()
@@ -181,8 +201,10 @@ class Engine:
             self._changed.set()
 
     def _want(self) -> int:
-        if not self.picking:
+        if not self.picking or self._room.is_closed_to(self):
             return 0
+        if self._room.is_asked_by(self):
+            return 1 if self._room.is_empty else 0
         budget = self._budget()
         want = min(self.free, self._share, BATCH)
         return want if budget is None else min(want, max(0, budget - self._asked))
@@ -217,6 +239,9 @@ class Engine:
         if self.executions.get(claim.id) is execution:
             del self.executions[claim.id]
         self._reports.pop(claim.id, None)
+        if claim.token == self._suspect:
+            self._room.give_up(self)
+        self._room.left()
         self._settle(settlement)
 
     def _settle(self, settlement: Settlement) -> None:

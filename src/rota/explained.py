@@ -38,5 +38,8 @@ def sentence(error: BaseException, target: RedisTarget) -> ServerError:
         if isinstance(error, mark) if isinstance(mark, type) else mark in str(error):
             return ServerError(f"{target} {text}", transient=True)
     if isinstance(error, faults.ResponseError) and not isinstance(error, faults.AuthenticationError):
-        return ServerError(f"{target} answered with an error: {error}")
+        # Its own words are not repeated: a server that does not understand AUTH quotes the password back.
+        return ServerError(
+            f"{target} refuses a command ({str(error).partition(' ')[0][:40]}): look at its log"
+        )
     return explain(error, target)

@@ -13,7 +13,7 @@ IN_PROGRESS = "arq:in-progress:"
 ABORT = "arq:abort"
 
 #: What follows `arq:queue:<name>:`. A bare worker on arq's default queue `arq:queue` keeps its claims in
-#: `arq:queue:active`, so no queue of ours may bear one of these names.
+#: `arq:queue:active`, so no queue may bear one of these names.
 RESERVED = frozenset(
     {
         "active",
@@ -28,6 +28,8 @@ RESERVED = frozenset(
         "stats",
         "limit",
         "health-check",
+        "solitude",
+        "cron",
     }
 )
 
@@ -39,7 +41,8 @@ class QueueKeys:
     `queue` holds every live job by due time, or by its lease's deadline while it is claimed; `active` the claimed
     ones by deadline; `runs` the fence and the memory of each job's place; `dead` the dead letters by time, each
     with a hash `dead:<id>`; `wake` at most one token; `seen` the last server time a script ran at; `progress` what
-    running jobs last reported; `watcher` who turns foreign changes into tokens.
+    running jobs last reported; `watcher` who turns foreign changes into tokens; `solitude` who makes room for a
+    job that may be what kills its workers.
     """
 
     queue: str
@@ -51,11 +54,12 @@ class QueueKeys:
     step: str
     progress: str
     watcher: str
+    solitude: str
 
     @classmethod
     def of(cls, queue: str) -> "QueueKeys":
         """The keys around the sorted set `queue` (a full key: `arq:queue:email`, or arq's own `arq:queue`)."""
-        parts = ("active", "runs", "dead", "wake", "seen", "step", "progress", "watcher")
+        parts = ("active", "runs", "dead", "wake", "seen", "step", "progress", "watcher", "solitude")
         return cls(queue, *(f"{queue}:{part}" for part in parts))
 
 

@@ -24,7 +24,7 @@ class Lane:
         self._outage = outage
         self._seq = 0
 
-    async def step(self, settlements: Sequence[Settlement], want: int) -> StepReply:
+    async def step(self, settlements: Sequence[Settlement], want: int, *, alone: bool = False) -> StepReply:
         """One step; returns when Redis has answered, however long that takes."""
         self._seq += 1
         resend = False
@@ -37,6 +37,7 @@ class Lane:
                     want=want,
                     settlements=settlements,
                     resend=resend,
+                    alone=alone,
                 )
             except FAULTS as error:
                 await self._outage.pause(error, self._redis)

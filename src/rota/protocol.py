@@ -65,7 +65,7 @@ class StepReply:
     """What a step came back with.
 
     `upcoming` is in seconds until a job becomes due (None: none waits); `left` says that due jobs were left behind;
-    `answers` has one entry a settlement: True = counted, False = stale.
+    `answers` has one entry a settlement: True = counted, False = stale. `make_room`: a suspect waits for this worker.
     """
 
     now_ms: int
@@ -73,6 +73,7 @@ class StepReply:
     left: bool
     answers: list[bool]
     claims: list[Claim]
+    make_room: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Protocol:
     """The scripts of one queue, as one worker calls them.
 
     `lease` and `dead_retention` are in seconds. `service` switches on what is ours beside arq's contract: events,
-    dead letters, and losses that spend no attempt.
+    dead letters, and losses that spend no attempt. A job that was lost `suspect` times runs alone (0: none does).
     """
 
     keys: QueueKeys
@@ -91,11 +92,23 @@ class Protocol:
     events: str = "rota:events"
     events_maxlen: int = 100_000
     dead_retention: float = 30 * 86400.0
+    suspect: int = 0
     _step_keys: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         k = self.keys
-        keys = (k.queue, k.active, k.runs, k.wake, k.seen, k.step, k.dead, k.progress, self.events)
+        keys = (
+            k.queue,
+            k.active,
+            k.runs,
+            k.wake,
+            k.seen,
+            k.step,
+            k.dead,
+            k.progress,
+            self.events,
+            k.solitude,
+        )
         object.__setattr__(self, "_step_keys", keys)
 
     @property
@@ -111,8 +124,12 @@ class Protocol:
         want: int,
         settlements: Sequence[Settlement] = (),
         resend: bool = False,
+        alone: bool = False,
     ) -> StepReply:
-        """Settle, take back what was lost, and claim up to `want` jobs, in one call."""
+        """Settle, take back what was lost, and claim up to `want` jobs, in one call.
+
+        `alone` says that nothing runs in this process, and asks for one suspect and nothing else.
+        """
         args: list[Any] = [
             self.worker,
             lane,
@@ -124,17 +141,20 @@ class Protocol:
             self.events_maxlen,
             round(self.dead_retention * 1000),
             self.queue,
+            self.suspect,
+            1 if alone else 0,
             len(settlements),
         ]
         for settlement in settlements:
             args.extend(settlement.args())
-        now, upcoming, left, answers, claims = await STEP(redis, self._step_keys, args)
+        now, upcoming, left, answers, claims, make_room = await STEP(redis, self._step_keys, args)
         return StepReply(
             now,
             None if upcoming < 0 else upcoming / 1000,
             left == 1,
             [answer > 0 for answer in answers],
             [Claim.read(row) for row in claims],
+            make_room == 1,
         )
 
     def renew(self, redis: Any, held: Mapping[str, str]) -> list[str]:
@@ -151,7 +171,7 @@ class Protocol:
         for claim, task, percent, message in reports:
             args += (encode_id(claim.id), claim.token, task, f"{percent:g}", sendable(message))
         k = self.keys
-        return int(await PROGRESS(redis, (k.runs, k.progress, self.events), args))
+        return int(await PROGRESS(redis, (k.runs, k.progress, self.events, k.solitude), args))
 
     async def nudge(self, redis: Any, horizon: float) -> float | None:
         """Leave a token if a job is due within `horizon` seconds; seconds until the next one (None: none waits)."""

@@ -29,6 +29,7 @@ from rota.leases import LeaseKeeper
 from rota.outage import FAULTS, Outage
 from rota.outcome import Cause
 from rota.protocol import TICK, Protocol
+from rota.room import Room
 from rota.signals import forget, listen
 from rota.tasks import end
 from rota.wake import POLL, Waker, Watcher
@@ -61,6 +62,7 @@ class QueueWorker(Worker):
     :param lease: seconds after which another worker may take over what this one stopped renewing.
     :param policy: the service's job semantics; None keeps arq's.
     :param keeper: a lease keeper to share with other workers of this process; None makes one of its own.
+    :param room: the slots of this process, to share with its other workers; None makes one of its own.
     :param worker_id: unique among all workers; made up by default.
     """
 
@@ -71,6 +73,7 @@ class QueueWorker(Worker):
         lease: float = 30.0,
         policy: Policy | None = None,
         keeper: LeaseKeeper | None = None,
+        room: Room | None = None,
         worker_id: str | None = None,
         **arq: Any,
     ) -> None:
@@ -94,6 +97,7 @@ class QueueWorker(Worker):
         self._service = policy is not None
         self._keeper = keeper
         self._own_pool = False
+        self._room = room or Room()
         self._stop = asyncio.Event()
         self._drained_by: asyncio.Task[None] | None = None
 
@@ -135,6 +139,7 @@ class QueueWorker(Worker):
             lanes=1 if self.max_jobs <= ONE_LANE else 2,
             holding=holding,
             outage=self.outage,
+            room=self._room,
             cancellable=self._service or self.allow_abort_jobs,
             budget=self._budget,
             alarm=lambda: watcher.holds,

@@ -1,10 +1,12 @@
 -- step: settle what has finished, take back what was lost, claim what is due. One call, nothing in between.
 --
--- KEYS  1 queue  2 active  3 runs  4 wake  5 seen  6 step (prefix)  7 dead  8 progress  9 events
+-- KEYS  1 queue  2 active  3 runs  4 wake  5 seen  6 step (prefix)  7 dead  8 progress  9 events  10 solitude
 -- ARGV  1 worker id   2 lane   3 sequence number of this step in its lane   4 resend: 1 after a lost reply
 --       5 want: how many jobs to claim (<= 100)   6 lease, ms   7 service: 1 = events, dead letters, losses given back
---       8 events to keep   9 dead letters' retention, ms   10 queue's name in events   11 how many settlements
---       then, for each settlement, 12 values:
+--       8 events to keep   9 dead letters' retention, ms   10 queue's name in events
+--       11 suspect: a job lost this often runs with no other beside it (0 = off)
+--       12 alone: 1 = nothing runs in the worker's process: claim one suspect, and nothing else
+--       13 how many settlements; then, for each settlement, 12 values:
 --         id, token, kind (F finish | D dead letter | A again), delay in ms (A: until it is due, -1 = its old place
 --         in the line; F: how long the in-progress mirror stays, as arq wants after a cron job),
 --         unspent (A: 1 gives the attempt back), note (A: 1 = no worker here knows it; D: the reason),
@@ -13,7 +15,8 @@
 --
 -- Returns { now ms, ms until the next job is due (-1 = none), 1 if due jobs were left behind,
 --           { for each settlement 1 = counted, 0 = stale, 2 = resent and already gone },
---           { for each claim { id, its run entry, payload or false, attempt, 1 if its cancel was asked for } } }
+--           { for each claim { id, its run entry, payload or false, attempt, 1 if its cancel was asked for } },
+--           1 if a suspect waits and this worker is the one that should make room for it }
 --
 -- Invariants: a job in `runs` with a token is in `active`, and in the queue at the same score (its deadline).
 -- A settlement counts only with the token that its claim made. The first write is one that a full Redis allows,
@@ -27,6 +30,7 @@ local queue, active, runs, wake, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS
 local dead, progress, events = KEYS[7], KEYS[8], KEYS[9]
 local worker, lane, seq, resend = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local want, lease, service = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
+local suspect, alone = ARGV[11], ARGV[12] == '1'
 local keep_events, retention, queue_name = ARGV[8], tonumber(ARGV[9]), ARGV[10]
 local step_key = KEYS[6] .. ':' .. worker .. ':' .. lane
 
@@ -76,7 +80,7 @@ end
 local handed_back = false -- something that was settled is due again, soon
 
 local function settle()
-  local count, answers, base = tonumber(ARGV[11]), {}, 11
+  local count, answers, base = tonumber(ARGV[13]), {}, 13
   if count == 0 then return answers end
   local ids = {}
   for i = 1, count do ids[i] = ARGV[base + (i - 1) * 12 + 1] end
@@ -207,6 +211,16 @@ local function prefixed(key, ids)
   return keys
 end
 
+local suspect_waits = false
+
+-- A job that was lost often may be what kills its workers. It runs alone, so that its neighbours are not lost with it
+-- each time. True if it is not to be claimed by this step.
+local function set_apart(rest)
+  local suspected = suspect ~= '0' and string.match(rest, '^ (%S+)') == suspect
+  if suspected and not alone then suspect_waits = true end
+  return suspected ~= alone
+end
+
 -- Due jobs that nobody holds, in order, at most `want`; and whether one more is due behind them.
 local function find()
   local found, offset = {}, 0
@@ -229,10 +243,12 @@ local function find()
         redis.call('ZADD', queue, deadline, id) -- somebody re-scored a claimed job (stock Job.abort does)
         offset = offset - 1
       elseif not held[i] then
-        if #found == want then return found, true end
         local rest = ' 0 0'
         if entry then rest = string.match(entry, '( %S+ %S+)$') end
-        found[#found + 1] = { id = id, due = dues[i], rest = rest }
+        if not set_apart(rest) then
+          if #found == want then return found, true end
+          found[#found + 1] = { id = id, due = dues[i], rest = rest }
+        end
       end
     end
     offset = offset + #page
@@ -318,7 +334,7 @@ if resend then redis.call('SET', step_key, ARGV[3], 'PX', ms(lease * 4)) end
 local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
 if #head == 0 then
   if #answers > 0 then redis.call('DEL', seen) end
-  return { now, -1, 0, answers, {} }
+  return { now, -1, 0, answers, {}, 0 }
 end
 local last_seen = tonumber(redis.call('SET', seen, now_ms, 'PX', ms(lease * 4), 'GET') or nil)
 local claims, left = {}, false
@@ -340,6 +356,13 @@ elseif want > 0 and tonumber(head[2]) <= now then
 end
 if (left or (handed_back and want == 0)) and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
 
+local make_room = 0
+if suspect_waits then
+  -- One worker is enough: the others go on.
+  redis.call('SET', KEYS[10], worker, 'NX', 'PX', ms(lease))
+  if redis.call('GET', KEYS[10]) == worker then make_room = 1 end
+end
+
 local upcoming = -1
 if tonumber(head[2]) > now then
   upcoming = math.ceil(tonumber(head[2]) - now)
@@ -347,4 +370,4 @@ elseif not left then
   local next_job = redis.call('ZRANGEBYSCORE', queue, '(' .. now_ms, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if #next_job > 0 then upcoming = math.ceil(tonumber(next_job[2]) - now) end
 end
-return { now, upcoming, left and 1 or 0, answers, claims }
+return { now, upcoming, left and 1 or 0, answers, claims, make_room }
