@@ -24,7 +24,7 @@ LEVELS: dict[str, frozenset[str]] = {
         "settings wrong_settings".split()
     ),
     "adapters": frozenset(
-        "child client connection contract embedded engine explained guardian lane leases outage packing pools protocol "
+        "child client connection contract cron embedded engine explained guardian lane leases outage packing pools protocol "
         "server_check server_faults signals tasks twins view wake worker".split()
     ),
     "seams": frozenset("middleware services subscribers".split()),

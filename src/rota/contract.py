@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from arq.constants import keep_cronjob_progress
@@ -38,6 +39,7 @@ class _Call:
     kwargs: dict[str, Any] = field(default_factory=dict)
     attempt: int = 1
     enqueued_ms: int = 0
+    enqueued_at: datetime | None = None
     ref: str = ""
 
     @property
@@ -115,6 +117,7 @@ class ArqContract:
             # arq takes these as they come, and dies of those that are something else.
             call.name, call.args, call.kwargs = str(name), tuple(args), dict(kwargs)
             call.enqueued_ms = int(enqueued_ms)
+            call.enqueued_at = ms_to_datetime(call.enqueued_ms)
             return int(tries or 0)
         except SerializationError:
             logger.exception("deserializing job %s failed", call.claim.id)
@@ -131,7 +134,7 @@ class ArqContract:
             **worker.ctx,
             "job_id": claim.id,
             "job_try": call.attempt,
-            "enqueue_time": ms_to_datetime(call.enqueued_ms),
+            "enqueue_time": call.enqueued_at,
             "score": claim.due_ms,
         }
         try:

@@ -184,6 +184,23 @@ class Protocol:
             "DEL", *(f"{self.keys.step}:{self.worker}:{lane}" for lane in range(lanes))
         )
 
+    async def tick(
+        self,
+        redis: Any,
+        name: str,
+        *,
+        tick_ms: int,
+        memory: float,
+        job_id: str,
+        payload: bytes,
+        due_ms: int,
+        life_ms: int,
+    ) -> bool:
+        """Enqueue one tick of arq's cron job `name`, unless it or a later one was before; remember it (seconds)."""
+        keys = (f"{self.keys.queue}:cron:{name}", self.keys.queue, self.keys.wake)
+        args = (tick_ms, round(memory * 1000), job_id, payload, due_ms, life_ms)
+        return bool(await TICK(redis, keys, args))
+
     async def watch(self, redis: Any, life: float) -> bool:
         """Take or keep the watcher's role for `life` seconds (0 gives it up); whether this worker has it."""
         return bool(await WATCH(redis, (self.keys.watcher,), (self.worker, round(life * 1000))))

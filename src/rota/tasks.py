@@ -14,8 +14,12 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     Once is not enough: Python 3.11's `wait_for`, which redis-py sends with, swallows a cancellation that arrives when
     its work is just done.
     """
-    pending = {task for task in tasks if not task.done()}
+    ending = set(tasks)
+    pending = {task for task in ending if not task.done()}
     while pending:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_AGAIN)
+    for task in ending:
+        # What it failed with was told where it happened; asyncio would tell it again as never retrieved.
+        task.cancelled() or task.exception()

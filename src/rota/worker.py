@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,19 +17,18 @@ from typing import Any
 from typing import Protocol as Interface
 
 from arq.connections import ArqRedis, RedisSettings, log_redis_info
-from arq.cron import CronJob
-from arq.utils import to_unix_ms
 from arq.worker import Worker
 
 from rota import connection
 from rota.contract import ArqContract
+from rota.cron import Cron
 from rota.engine import Contract, Engine
 from rota.execution import PATIENCE
 from rota.keys import QueueKeys
 from rota.leases import LeaseKeeper
 from rota.outage import FAULTS, Outage
 from rota.outcome import Cause
-from rota.protocol import TICK, Protocol
+from rota.protocol import Protocol
 from rota.room import Room
 from rota.signals import forget, listen
 from rota.tasks import end
@@ -38,8 +38,6 @@ logger = logging.getLogger("rota.worker")
 
 #: What is still running when time is up gets this long to end after it was told to, seconds.
 LAST_MOMENT = PATIENCE + 2.0
-#: A cron tick is remembered this long, ms: far beyond any difference between schedulers' clocks.
-TICK_LIFE_MS = 86_400_000
 #: A worker with more slots than this takes two steps at a time, so that Redis works while Python does.
 ONE_LANE = 8
 
@@ -80,6 +78,7 @@ class QueueWorker(Worker):
         if lease < 1:
             raise ValueError(f"lease is {lease} s; it has to be at least 1 s")
         self._listening: list[tuple[signal.Signals, Callable[[signal.Signals], object]]] = []
+        self.engine: Engine | None = None
         super().__init__(functions, **arq)
         # Shared between workers, a ctx sends child jobs to the wrong queue, and cron jobs split their ticks.
         self.ctx = dict(self.ctx)
@@ -91,9 +90,9 @@ class QueueWorker(Worker):
         self.protocol = (
             policy.protocol(keys, self.worker_id, lease) if policy else Protocol(keys, self.worker_id, lease)
         )
+        self._cron = Cron(self.protocol, self.job_serializer, self.expires_extra_ms)
         self.contract: Contract = policy.contract(self) if policy else ArqContract(self)
         self.outage = Outage(self.queue_name)
-        self.engine: Engine | None = None
         self._service = policy is not None
         self._keeper = keeper
         self._own_pool = False
@@ -251,27 +250,31 @@ class QueueWorker(Worker):
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Enqueue the ticks that are near, each once, whatever the clocks of other schedulers say."""
-        cutoff = n + timedelta(seconds=delay * num_windows)
-        for job in self.cron_jobs:
-            if job.next_run is None:
-                if not job.run_at_startup:
-                    job.calculate_next(n)
-                    continue
-                job.next_run = n
-            if job.next_run < cutoff:
-                await self._enqueue_tick(job, job.next_run, n)
-                job.calculate_next(job.next_run)
+        await self._cron.run(self.pool, self.cron_jobs, n, n + timedelta(seconds=delay * num_windows))
 
-    async def _enqueue_tick(self, job: CronJob, tick: datetime, now: datetime) -> None:
-        tick_ms = to_unix_ms(tick)
-        if job.unique and not job.job_id and not job.run_at_startup:
-            last_tick = f"{self.queue_name}:cron:{job.name}"
-            if not await TICK(self.pool, (last_tick,), (tick_ms, TICK_LIFE_MS)):
-                return
-        job_id = job.job_id or (f"{job.name}:{tick_ms}" if job.unique else None)
-        await self.pool.enqueue_job(
-            job.name, _job_id=job_id, _queue_name=self.queue_name, _defer_until=tick if tick > now else None
+    async def record_health(self) -> None:
+        """arq's health key, and the worker that wrote it."""
+        now = time.time()
+        if now - self._last_health_check < self.health_check_interval:
+            return
+        self._last_health_check = now
+        line = (
+            f"{datetime.now():%b-%d %H:%M:%S} {self._signature} "  # noqa: DTZ005 - local time, as arq writes it
+            f"j_complete={self.jobs_complete} j_failed={self.jobs_failed} j_retried={self.jobs_retried} "
+            f"j_ongoing={self.running} queued={await self.pool.zcard(self.queue_name)}"
         )
+        life = round((self.health_check_interval + 1) * 1000)
+        await self.pool.set(self.health_check_key, line, px=life)
+
+    @property
+    def _signature(self) -> str:
+        return f"worker={self.worker_id}"
+
+    async def _remove_health_key(self) -> None:
+        # The key is shared by all workers of the queue: only the one that wrote it last takes it away.
+        written = await self.pool.get(self.health_check_key)
+        if written and self._signature.encode() in written:
+            await self.pool.delete(self.health_check_key)
 
     # Stopping
 
@@ -349,16 +352,20 @@ class QueueWorker(Worker):
         await self.pool.aclose(close_connection_pool=True)
         self._pool, self._own_pool = None, False
 
-    async def _remove_health_key(self) -> None:
-        # The key is shared by all workers of the queue: only the one that wrote it last takes it away.
-        written = await self.pool.get(self.health_check_key)
-        if written and self._last_health_check_log and written.decode().endswith(self._last_health_check_log):
-            await self.pool.delete(self.health_check_key)
-
     @property
     def running(self) -> int:
         """How many jobs run now."""
         return len(self.engine.executions) if self.engine else 0
+
+    @property
+    def tasks(self) -> dict[str, asyncio.Task[Any]]:
+        """What runs now, by job id, as arq's worker shows it."""
+        executions = self.engine.executions if self.engine else {}
+        return {job_id: run.task for job_id, run in executions.items() if run.task is not None}
+
+    @tasks.setter
+    def tasks(self, _: dict[str, asyncio.Task[Any]]) -> None:
+        """arq's constructor sets an empty one."""
 
     def __repr__(self) -> str:
         return (

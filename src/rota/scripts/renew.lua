@@ -4,7 +4,9 @@
 -- ARGV  1 lease, ms; then id, token for each held claim (at most 500)
 -- Returns the ids whose claim is no longer this one.
 --
--- A late renewal counts as long as nobody has reclaimed: the token decides, not the time.
+-- A late renewal counts as long as nobody has reclaimed: the token decides, not the time. One that comes first after a
+-- silence leaves the time that was last seen as it is, so that the next step learns of the silence, and spares the
+-- claims of those whose renewals come a moment later.
 
 local queue, active, runs, seen, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1])
 local time = redis.call('TIME')
@@ -28,6 +30,9 @@ end
 if #scores > 0 then
   redis.call('ZADD', active, unpack(scores))
   redis.call('ZADD', queue, 'XX', unpack(scores))
-  redis.call('SET', seen, string.format('%.0f', now), 'PX', string.format('%.0f', lease * 4))
+  local last_seen = tonumber(redis.call('GET', seen) or nil)
+  if last_seen and now - last_seen <= lease / 2 then
+    redis.call('SET', seen, string.format('%.0f', now), 'PX', string.format('%.0f', lease * 4))
+  end
 end
 return lost

@@ -180,10 +180,9 @@ local function forgive()
 end
 
 -- An expired claim goes back to its old place. What a stock worker has taken over or finished is only forgotten.
-local function reap(last_seen)
+local function reap()
   local ids = redis.call('ZRANGEBYSCORE', active, '-inf', '(' .. now_ms, 'LIMIT', 0, 100)
   if #ids == 0 then return end
-  if not last_seen or now - last_seen > lease / 2 then return forgive() end
   local entries = redis.call('HMGET', runs, unpack(ids))
   redis.call('ZREM', active, unpack(ids))
   for i, id in ipairs(ids) do
@@ -337,11 +336,12 @@ if #head == 0 then
   return { now, -1, 0, answers, {}, 0 }
 end
 local last_seen = tonumber(redis.call('SET', seen, now_ms, 'PX', ms(lease * 4), 'GET') or nil)
+if not last_seen or now - last_seen > lease / 2 then forgive() end
 local claims, left = {}, false
 if resend and last and tonumber(last) == seq then
   claims = claimed_before()
 elseif want > 0 and tonumber(head[2]) <= now then
-  reap(last_seen)
+  reap()
   local newest = tonumber(last or redis.call('GET', step_key) or 0)
   if newest == seq then
     claims = claimed_before()
