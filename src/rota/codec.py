@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from rota import marks
 from rota.errors import JobError, UnreadablePayload
-from rota.names import check_name
+from rota.names import check_name, printable
 
 #: How every job that we write begins; its name follows, up to the next quotation mark.
 HEAD = b'{"v":1,"f":"'
@@ -154,7 +154,7 @@ def encode_result(
         started_ms,
         finished_ms,
         to_json(queue),
-        to_json(id),
+        to_json(printable(id)),
     )
 
 

@@ -19,6 +19,7 @@ from arq.utils import args_to_string, ms_to_datetime, truncate
 from arq.worker import Function, JobExecutionFailed, Retry, RetryJob
 
 from rota.execution import Execution
+from rota.names import printable
 from rota.outcome import Cause
 from rota.settlement import Claim, Settlement, hand_back
 
@@ -78,7 +79,7 @@ class ArqContract:
         claim = execution.claim
         if execution.cause is Cause.SHUTDOWN or execution.cause is Cause.LEASE_LOST:
             return hand_back(claim)
-        call = _Call(claim, ref=f"{claim.id}:<unknown>", attempt=claim.attempt)
+        call = _Call(claim, ref=f"{printable(claim.id)}:<unknown>", attempt=claim.attempt)
         try:
             function = self._resolve(call, execution)
         except (Exception, asyncio.CancelledError) as error:
@@ -91,17 +92,17 @@ class ArqContract:
     def _resolve(self, call: _Call, execution: Execution) -> Function | CronJob:
         worker, claim = self._worker, call.claim
         if not claim.payload:
-            logger.warning("job %s expired", claim.id)
+            logger.warning("job %s expired", printable(claim.id))
             raise JobExecutionFailed("job expired")
         tries = self._read(call)
         if execution.cause is Cause.CANCEL or (claim.aborted and worker.allow_abort_jobs):
-            logger.info("%6.2fs ⊘ %s:%s aborted before start", call.age(), claim.id, call.name)
+            logger.info("%6.2fs ⊘ %s:%s aborted before start", call.age(), printable(claim.id), call.name)
             raise asyncio.CancelledError
         function = worker.functions.get(call.name)
         if function is None:
-            logger.warning("job %s, function %r not found", claim.id, call.name)
+            logger.warning("job %s, function %r not found", printable(claim.id), call.name)
             raise JobExecutionFailed(f"function {call.name!r} not found")
-        call.ref = call.name if isinstance(function, CronJob) else f"{claim.id}:{call.name}"
+        call.ref = call.name if isinstance(function, CronJob) else f"{printable(claim.id)}:{call.name}"
         call.attempt = max(call.attempt, tries)
         max_tries = worker.max_tries if function.max_tries is None else function.max_tries
         if call.attempt > max_tries:
@@ -116,14 +117,14 @@ class ArqContract:
             )
             # arq takes these as they come, and dies of those that are something else.
             call.name, call.args, call.kwargs = str(name), tuple(args), dict(kwargs)
+            call.enqueued_at = ms_to_datetime(int(enqueued_ms))
             call.enqueued_ms = int(enqueued_ms)
-            call.enqueued_at = ms_to_datetime(call.enqueued_ms)
             return int(tries or 0)
         except SerializationError:
-            logger.exception("deserializing job %s failed", call.claim.id)
+            logger.exception("deserializing job %s failed", printable(call.claim.id))
             raise
         except Exception as error:
-            logger.exception("deserializing job %s failed", call.claim.id)
+            logger.exception("deserializing job %s failed", printable(call.claim.id))
             raise SerializationError("unable to deserialize job") from error
 
     # The run

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Any
 from typing import Protocol as Interface
 
+from rota import codec
 from rota.execution import Execution
 from rota.keys import ABORT
 from rota.lane import Lane
 from rota.leases import Holding
+from rota.names import printable
 from rota.outage import FAULTS, Outage
 from rota.outcome import Cause
 from rota.protocol import BATCH, Protocol, StepReply
@@ -26,8 +28,8 @@ logger = logging.getLogger("rota.worker")
 
 #: Cancel requests are looked for, and progress written, this often while jobs run, seconds.
 PULSE = 0.5
-#: A job that our own code failed on (a bug, not the handler's error) comes back after this, seconds.
-STUMBLE = 5.0
+#: A job that our own code failed on (a bug, not the handler's error) comes back after this, seconds, this often.
+STUMBLE, STUMBLES = 5.0, 5
 
 
 class Contract(Interface):
@@ -146,7 +148,7 @@ class Engine:
         for job_id in ids:
             execution = self.executions.get(job_id)
             if execution is not None:
-                logger.warning("lease.lost", extra={"job_id": job_id})
+                logger.warning("lease.lost", extra={"job_id": printable(job_id)})
                 execution.stop(Cause.LEASE_LOST)
 
     def report(self, claim: Claim, task: str, percent: float, message: str) -> None:
@@ -214,7 +216,9 @@ class Engine:
         for settlement, counted in zip(settlements, reply.answers, strict=True):
             if not counted:
                 self.stale += 1
-                logger.warning("job.stale", extra={"job_id": settlement.id, "job": settlement.task})
+                logger.warning(
+                    "job.stale", extra={"job_id": printable(settlement.id), "job": settlement.task}
+                )
             self._contract.settled(settlement, counted)
         if reply.claims:
             self._holding.add(reply.claims)
@@ -225,6 +229,11 @@ class Engine:
         if not self.picking:
             self._settle(hand_back(claim))
             return
+        former = self.executions.get(claim.id)
+        if former is not None:
+            # Ours until its lease ran out, while this process stood still, and now ours again.
+            logger.warning("lease.lost", extra={"job_id": printable(claim.id)})
+            former.stop(Cause.LEASE_LOST)
         execution = Execution(claim)
         self.executions[claim.id] = execution
         execution.task = asyncio.get_running_loop().create_task(self._run(execution))
@@ -233,9 +242,11 @@ class Engine:
         claim = execution.claim
         try:
             settlement = await self._contract.execute(execution)
-        except (Exception, asyncio.CancelledError):
-            logger.exception("job.stumbled", extra={"job_id": claim.id})
-            settlement = hand_back(claim, STUMBLE)
+        except asyncio.CancelledError:
+            settlement = hand_back(claim)
+        except Exception as error:
+            logger.exception("job.stumbled", extra={"job_id": printable(claim.id)})
+            settlement = self._stumbled(claim, error)
         if self.executions.get(claim.id) is execution:
             del self.executions[claim.id]
         self._reports.pop(claim.id, None)
@@ -243,6 +254,21 @@ class Engine:
             self._room.give_up(self)
         self._room.left()
         self._settle(settlement)
+
+    def _stumbled(self, claim: Claim, error: Exception) -> Settlement:
+        """A bug of ours, not the handler's error: it may pass, but a job that it comes with each time must end."""
+        if claim.attempt < STUMBLES:
+            return hand_back(claim, STUMBLE)._replace(unspent=False)
+        service = self._protocol.service
+        return Settlement(
+            claim.id,
+            claim.token,
+            "D" if service else "F",
+            note="stumbled",
+            event="dead" if service else "",
+            attempt=claim.attempt,
+            detail=codec.encode_error(error),
+        )
 
     def _settle(self, settlement: Settlement) -> None:
         self._settlements.append(settlement)

@@ -94,3 +94,10 @@ if hasattr(os, "register_at_fork"):
 def new_id() -> str:
     """A fresh job id: 32 hexadecimal digits that sort in the order in which this process made them."""
     return _ids.new()
+
+
+def printable(job_id: str) -> str:
+    """`job_id` as text that can be logged and written; what is no UTF-8 in a queue's member is spelt out."""
+    if job_id.isascii():
+        return job_id
+    return job_id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -22,6 +22,7 @@ from rota.codec import error_of
 from rota.errors import Cancel, ChildDied, InvalidPayload, InvalidResult, RemoteError, Retry, Snooze
 from rota.execution import PATIENCE, Execution
 from rota.job import Job
+from rota.names import printable
 from rota.run import Run
 
 logger = logging.getLogger("rota.pools")
@@ -61,7 +62,7 @@ class Threads:
         if work.done():
             return work.result()
         work.add_done_callback(lambda future: future.cancelled() or future.exception())
-        logger.error("thread.stuck", extra={"job_id": execution.claim.id, "job": run.job})
+        logger.error("thread.stuck", extra={"job_id": printable(execution.claim.id), "job": run.job})
         self._on_stuck()
         raise asyncio.CancelledError
 

@@ -17,6 +17,7 @@ from rota.errors import JobExpired, JobLost, UnknownJob, UnreadablePayload
 from rota.event import Event, EventType
 from rota.execution import Execution
 from rota.job import Job
+from rota.names import printable
 from rota.options import EnqueueOptions
 from rota.outcome import Cause, Outcome, Rules, decide
 from rota.run import Run
@@ -184,7 +185,9 @@ class Runner:
         if claim.started_ms - since > limits.unknown_grace * 1000:
             error = UnknownJob(attempt.task, self._handlers)
             return self._settle(attempt, Outcome(OutcomeKind.DEAD, error=error, reason="unknown"), None)
-        logger.warning("job.unknown", extra={"job_id": claim.id, "job": attempt.task, "queue": limits.queue})
+        logger.warning(
+            "job.unknown", extra={"job_id": printable(claim.id), "job": attempt.task, "queue": limits.queue}
+        )
         return hand_back(claim, limits.unknown_delay)._replace(note="1", task=attempt.task)
 
     # The handler

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from rota.event import Event
+from rota.names import printable
 from rota.run import Run
 
 logger = logging.getLogger("rota.events")
@@ -47,4 +48,6 @@ def tell(subscribers: Iterable[Subscriber], event: Event) -> None:
         try:
             subscriber(event)
         except Exception:
-            logger.exception("subscriber.failed", extra={"event_type": event.type, "job_id": event.id})
+            logger.exception(
+                "subscriber.failed", extra={"event_type": event.type, "job_id": printable(event.id)}
+            )

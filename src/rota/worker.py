@@ -4,6 +4,7 @@ Bare, it runs arq's plain functions by arq's contract. With a `policy` it is the
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -32,10 +33,12 @@ from rota.protocol import Protocol
 from rota.room import Room
 from rota.signals import forget, listen
 from rota.tasks import end
-from rota.wake import POLL, Waker, Watcher
+from rota.wake import POLL, ROLE_EVERY, Waker, Watcher
 
 logger = logging.getLogger("rota.worker")
 
+#: How often the loop says that it lives, and arq's heartbeat runs, seconds.
+BEAT = 0.5
 #: What is still running when time is up gets this long to end after it was told to, seconds.
 LAST_MOMENT = PATIENCE + 2.0
 #: A worker with more slots than this takes two steps at a time, so that Redis works while Python does.
@@ -157,7 +160,7 @@ class QueueWorker(Worker):
             keeper.start()
         tasks = [
             asyncio.create_task(part)
-            for part in (engine.run(), waker.run(), watcher.run(), self._beat(keeper))
+            for part in (engine.run(), waker.run(), watcher.run(), self._beat(keeper, watcher))
         ]
         try:
             await self._until_done(engine, tasks)
@@ -178,22 +181,25 @@ class QueueWorker(Worker):
 
     async def _burst_out(self, engine: Engine) -> None:
         """arq's burst: until the queue is empty, deferred jobs included, or enough jobs were run."""
+        pause = min(POLL, self.poll_delay_s or POLL)
         while not self._stop.is_set():
-            if not engine.busy and not engine.searching:
-                if self.max_burst_jobs >= 0 and self._budget() == 0:
-                    break
-                try:
-                    if await self.pool.zcard(self.queue_name) == 0:
-                        break
-                except FAULTS as error:
-                    await self.outage.pause(error)
+            if engine.busy or engine.searching:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await engine.changed()
+            elif self._budget() == 0 or await self._is_empty():
+                break
+            else:
+                await asyncio.sleep(pause)
                 engine.look()
-            try:
-                async with asyncio.timeout(min(POLL, self.poll_delay_s or POLL)):
-                    await engine.changed()
-            except TimeoutError:
-                continue
         await self.contract.finished()
+
+    async def _is_empty(self) -> bool:
+        try:
+            return not await self.pool.zcard(self.queue_name)
+        except FAULTS as error:
+            await self.outage.pause(error)
+            return False
 
     def _budget(self) -> int | None:
         if not self.burst or self.max_burst_jobs < 0:
@@ -238,15 +244,18 @@ class QueueWorker(Worker):
 
     # arq's heartbeat: its health key, its cron
 
-    async def _beat(self, keeper: LeaseKeeper) -> None:
-        every = max(self.poll_delay_s or 0.5, 0.5)
+    async def _beat(self, keeper: LeaseKeeper, watcher: Watcher) -> None:
+        next_look = 0.0
         while True:
             keeper.beat()
             try:
+                if watcher.holds and time.monotonic() > next_look:
+                    next_look = time.monotonic() + ROLE_EVERY
+                    await self._restore_health_key()
                 await self.heart_beat()
             except FAULTS as error:
                 await self.outage.pause(error)
-            await asyncio.sleep(min(every, 0.5))
+            await asyncio.sleep(BEAT)
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Enqueue the ticks that are near, each once, whatever the clocks of other schedulers say."""
@@ -269,6 +278,11 @@ class QueueWorker(Worker):
     @property
     def _signature(self) -> str:
         return f"worker={self.worker_id}"
+
+    async def _restore_health_key(self) -> None:
+        # The worker that wrote the shared key last has taken it away at its end; this one is well.
+        if not await self.pool.exists(self.health_check_key):
+            self._last_health_check = 0
 
     async def _remove_health_key(self) -> None:
         # The key is shared by all workers of the queue: only the one that wrote it last takes it away.

@@ -4,7 +4,7 @@ import logging
 
 from rota.codec import error_of
 from rota.event import Event, EventType
-from rota.names import full_name
+from rota.names import full_name, printable
 
 logger = logging.getLogger("rota.jobs")
 
@@ -23,7 +23,7 @@ def log(event: Event) -> None:
         return
     fields = {
         "job": full_name(event.queue, event.task) if event.task else event.queue,
-        "job_id": event.id,
+        "job_id": printable(event.id),
         "attempt": event.attempt,
         "seconds": None if event.duration is None else round(event.duration, 3),
         "waited": None if event.waited is None else round(event.waited, 3),
