@@ -28,7 +28,7 @@ LEVELS: dict[str, frozenset[str]] = {
         "server_check server_faults signals tasks twins view wake worker".split()
     ),
     "seams": frozenset("middleware services subscribers".split()),
-    "wiring": frozenset("__init__ __main__ app cli health logs prompt supervisor testing".split()),
+    "wiring": frozenset("__init__ __main__ app cli health logs prompt screen supervisor testing".split()),
 }
 ORDER = list(LEVELS)
 

@@ -26,10 +26,12 @@ class _Times(Protocol):
 def advice(settings: _Times, timeouts: Mapping[str, float]) -> Iterator[str]:
     """The surprises of `settings`, with the timeout of each job by its name; all in seconds."""
     drain, lease, block = settings.drain_timeout, settings.lease, settings.loop_block_limit
-    for name, timeout in sorted(timeouts.items()):
-        if timeout > drain:
-            both = f"the timeout of {name} is {timeout:g} s and DRAIN_TIMEOUT is {drain:g} s"
-            yield f"{both}: a long run would start again at every deploy"
+    long = [f"{name} ({timeout:g} s)" for name, timeout in sorted(timeouts.items()) if timeout > drain]
+    if long:
+        yield (
+            f"these jobs may run longer than DRAIN_TIMEOUT, {drain:g} s, and would then start again at every deploy: "
+            f"{', '.join(long)}"
+        )
     if lease < _SHORT_LEASE:
         yield f"LEASE is {lease:g} s: a short pause of Redis or the network will look like a crash"
     if block < lease:

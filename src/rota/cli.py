@@ -6,20 +6,18 @@ Whatever is wrong with settings, names or the server is one sentence on stderr a
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic_core import from_json
-from rich.console import Console
-from rich.table import Table
 
 from rota import app as composition
-from rota import config, logs, prompt
+from rota import config, logs, prompt, screen
 from rota.client import Client
 from rota.config import Settings
-from rota.errors import JobError, RotaError
+from rota.errors import RotaError, UnknownQueue
 from rota.registry import Registry, discover
 from rota.state import State
 from rota.view import JobInfo
@@ -34,7 +32,6 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> None:
@@ -68,20 +65,11 @@ def _run_mode(settings: Settings) -> None:
 
     logs.setup(settings.log_level, settings.log_format)
     registry = _registry(settings)
-    for line in settings.warnings(_timeouts(settings, registry)):
-        sys.stderr.write(f"rota: warning: {line}\n")
     sys.exit(Supervisor(settings, registry).run())
 
 
 def _registry(settings: Settings) -> Registry:
     return discover(settings.jobs_package, settings.default_queue)
-
-
-def _timeouts(settings: Settings, registry: Registry) -> dict[str, float]:
-    return {
-        registry.full_name(job): composition.rules_of(job, settings.queue(registry.queue_of(job))).timeout
-        for job in registry.jobs
-    }
 
 
 @cli.command()
@@ -96,20 +84,24 @@ def dev() -> None:
     settings = config.load()
     # Held across restarts, so that the server and its data are the same.
     server = composition.server_of(settings)
-    out.print(f"watching {folder}; Ctrl-C ends it")
+    screen.say(f"watching {folder}; Ctrl-C ends it")
     try:
         run_process(
             folder,
             target=f"{sys.executable} -m rota worker",
             target_type="command",
             watch_filter=PythonFilter(extra_extensions=(".lua", ".env")),
-            callback=lambda changes: out.print(
+            callback=lambda changes: screen.say(
                 f"changed: {', '.join(sorted(os.path.relpath(c[1]) for c in changes))}"
             ),
             sigint_timeout=round(settings.drain_timeout) + 5,
         )
     finally:
         server.close()
+
+
+def _say_changed(paths: Iterable[str]) -> None:
+    screen.say(f"changed: {', '.join(sorted(os.path.relpath(path) for path in paths))}")
 
 
 @cli.command("redis-cli", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -137,12 +129,16 @@ def enqueue(
     registry = _registry(settings)
     job = registry.find(name)
     arguments = _object(payload)
+    try:
+        chosen = job.options(delay=delay, id=job_id)
+    except (ValueError, TypeError) as error:
+        raise RotaError(str(error)) from None
 
     async def act(client: Client) -> None:
-        handle = await client.enqueue(job.options(delay=delay, id=job_id), **arguments)
-        out.print(f"{handle.queue} {handle.id}")
+        handle = await client.enqueue(chosen, **arguments)
+        screen.say(f"{handle.queue} {handle.id}")
         if wait is not None:
-            out.print_json(data=await handle.result(wait), default=str)
+            screen.value(await handle.result(wait))
 
     _with_client(settings, act)
 
@@ -154,11 +150,9 @@ def queues() -> None:
     names = settings.served_queues(_registry(settings).queues)
 
     async def act(client: Client) -> None:
-        table = Table("queue", *(str(state) for state in _LISTED))
-        for name in names:
-            counted = await client.counts(name)
-            table.add_row(name, *(str(counted[state]) for state in _LISTED))
-        out.print(table)
+        counted = [(name, await client.counts(name)) for name in names]
+        rows = [(name, *(states[state] for state in _LISTED)) for name, states in counted]
+        screen.table(("queue", *_LISTED), rows)
 
     _with_client(settings, act)
 
@@ -176,45 +170,42 @@ def jobs(
     if state not in _LISTED:
         raise RotaError(f"{state} jobs leave their queue; list one of: {', '.join(_LISTED)}")
 
-    async def act(client: Client) -> None:
-        table = Table("id", "job", "attempts", "progress", "error")
-        for info in await client.jobs(queue, state, limit=limit):
-            percent = "" if info.percent is None else f"{info.percent:g} % {info.message}"
-            table.add_row(info.id, info.task, str(info.attempts), percent, str(info.error or ""))
-        out.print(table)
+    settings = _serving(queue)
 
-    _with_client(config.load(), act)
+    async def act(client: Client) -> None:
+        found = await client.jobs(queue, state, limit=limit)
+        rows = [(info.id, info.task, info.attempts, _progress(info), info.error or "") for info in found]
+        screen.table(("id", "job", "attempts", "progress", "error"), rows)
+
+    _with_client(settings, act)
+
+
+def _progress(info: JobInfo) -> str:
+    return "" if info.percent is None else f"{info.percent:g} % {info.message}"
 
 
 @cli.command()
 def show(queue: str, job_id: str) -> None:
     """One job, with everything that is known of it."""
 
+    settings = _serving(queue)
+
     async def act(client: Client) -> None:
-        _print(await client.status(queue, job_id))
+        screen.details(await client.status(queue, job_id))
 
-    _with_client(config.load(), act)
-
-
-def _print(info: JobInfo) -> None:
-    table = Table(show_header=False, box=None)
-    for name in JobInfo.__dataclass_fields__:
-        value = getattr(info, name)
-        if value not in (None, ""):
-            table.add_row(name, f"{value:g}" if isinstance(value, float) else str(value))
-    out.print(table)
-    if isinstance(info.error, JobError) and info.error.traceback:
-        out.print(info.error.traceback, markup=False)
+    _with_client(settings, act)
 
 
 @cli.command()
 def cancel(queue: str, job_id: str) -> None:
     """Cancel a waiting, delayed or running job."""
 
-    async def act(client: Client) -> None:
-        out.print(await client.cancel(queue, job_id))
+    settings = _serving(queue)
 
-    _with_client(config.load(), act)
+    async def act(client: Client) -> None:
+        screen.say(await client.cancel(queue, job_id))
+
+    _with_client(settings, act)
 
 
 @cli.command()
@@ -230,13 +221,24 @@ def retry(
 ) -> None:
     """Bring dead letters back to their queue, with all attempts before them."""
 
+    settings = _serving(queue)
+
     async def act(client: Client) -> None:
         if job_id is None:
-            out.print(f"{await client.retry_dead(queue, task=job, reason=reason)} brought back")
+            screen.say(f"{await client.retry_dead(queue, task=job, reason=reason)} brought back")
         else:
-            out.print(f"{(await client.retry(queue, job_id)).id} brought back")
+            screen.say(f"{(await client.retry(queue, job_id)).id} brought back")
 
-    _with_client(config.load(), act)
+    _with_client(settings, act)
+
+
+def _serving(queue: str) -> Settings:
+    """The settings, if they and the jobs know of `queue`."""
+    settings = config.load()
+    known = settings.served_queues(_registry(settings).queues)
+    if queue not in known:
+        raise UnknownQueue(queue, known)
+    return settings
 
 
 def _object(payload: str) -> dict[str, Any]:

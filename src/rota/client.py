@@ -29,6 +29,7 @@ from rota.keys import JOB, QueueKeys, events_key, queue_key
 from rota.names import check_name, new_id, wire_id
 from rota.options import EnqueueFields, EnqueueOptions
 from rota.protocol import CANCEL, ENQUEUE, REPLAY
+from rota.setting_types import check_queue
 from rota.settlement import decode_id, encode_id
 from rota.state import State
 from rota.view import JobInfo
@@ -170,7 +171,7 @@ class Client:
         """
         queue, _, task = name.rpartition(":")
         queue = queue or self._default_queue
-        check_name("queue", queue)
+        check_queue(queue)
         check_name("job", task)
         try:
             arguments = to_json(dict(payload or {}))
@@ -181,7 +182,9 @@ class Client:
         return handle
 
     def _parcel(self, job: Job[Any, Any], arguments: bytes) -> _Parcel:
-        return _Parcel(job.queue or self._default_queue, job.name, arguments, job.enqueue_options, job)
+        return _Parcel(
+            check_queue(job.queue or self._default_queue), job.name, arguments, job.enqueue_options, job
+        )
 
     async def _send(self, parcels: Sequence[_Parcel]) -> list[Handle[Any]]:
         handles: list[Handle[Any] | None] = [None] * len(parcels)

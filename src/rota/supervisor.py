@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from rota import connection
-from rota.app import Parts, Server, server_of, worker_settings
+from rota.app import Parts, Server, rules_of, server_of, worker_settings
 from rota.config import ConfigError, Settings
 from rota.leases import LeaseKeeper
 from rota.pools import Processes
@@ -59,6 +59,8 @@ class Supervisor:
     async def _main(self, server: Server) -> None:
         redis = await connection.open(server.target, boot_timeout=self._settings.boot_timeout)
         await redis.aclose(close_connection_pool=True)
+        for line in self._advice():
+            logger.warning("settings.advice", extra={"advice": line})
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             listen(loop, signum, self._signalled)
@@ -111,6 +113,14 @@ class Supervisor:
         for worker in self._workers:
             await worker.close()
         logger.info("worker.stopped", extra={"status": self._status})
+
+    def _advice(self) -> list[str]:
+        registry, settings = self._registry, self._settings
+        timeouts = {
+            registry.full_name(job): rules_of(job, settings.queue(registry.queue_of(job))).timeout
+            for job in registry.jobs
+        }
+        return settings.warnings(timeouts)
 
     def _queues(self) -> tuple[str, ...]:
         return self._settings.served_queues(self._registry.queues)

@@ -74,7 +74,8 @@ def test_the_defaults_surprise_nobody() -> None:
 
 def test_a_job_that_outlasts_the_drain_is_warned_of() -> None:
     assert load({}).warnings({"video:paint": 300.0, "video:note": 5.0}) == [
-        "the timeout of video:paint is 300 s and DRAIN_TIMEOUT is 30 s: a long run would start again at every deploy"
+        "these jobs may run longer than DRAIN_TIMEOUT, 30 s, and would then start again at every deploy: "
+        "video:paint (300 s)"
     ]
 
 
