@@ -185,7 +185,7 @@ class ArqContract:
             return
         try:
             await hook(ctx)
-        except (Exception, SystemExit):
+        except (Exception, asyncio.CancelledError, SystemExit):
             logger.exception("%s failed; the job's outcome stands", name)
 
     # What it came to

@@ -243,7 +243,7 @@ class Engine:
         try:
             settlement = await self._contract.execute(execution)
         except asyncio.CancelledError:
-            settlement = hand_back(claim)
+            settlement = hand_back(claim)._replace(unspent=False)
         except Exception as error:
             logger.exception("job.stumbled", extra={"job_id": printable(claim.id)})
             settlement = self._stumbled(claim, error)

@@ -21,7 +21,7 @@ class Execution:
     cancelled; a handler in a thread or a process replaces `interrupt`.
     """
 
-    __slots__ = ("_stopped_at", "cause", "claim", "interrupt", "live", "task")
+    __slots__ = ("_cancels", "_stopped_at", "cause", "claim", "interrupt", "live", "task")
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
@@ -30,6 +30,7 @@ class Execution:
         self.task: asyncio.Task[Any] | None = None
         self.interrupt: Callable[[], object] = self.cancel_task
         self._stopped_at = 0.0
+        self._cancels = 0
 
     def stop(self, cause: Cause) -> None:
         """Tell the attempt to end, for `cause`."""
@@ -56,10 +57,14 @@ class Execution:
         self.live = True
 
     def leave(self) -> None:
-        """The handler has ended, however it did."""
+        """The handler has ended, however it did. What runs after it is not cancelled by what was meant for it."""
         self.live = False
+        while self.task is not None and self._cancels:
+            self._cancels -= 1
+            self.task.uncancel()
 
     def cancel_task(self) -> None:
         """The ordinary way: cancel the task that runs the handler."""
         if self.task is not None:
+            self._cancels += 1
             self.task.cancel()

@@ -20,7 +20,8 @@ from rota.leases import LeaseKeeper
 from rota.pools import Processes
 from rota.registry import Registry
 from rota.signals import forget, listen
-from rota.worker import QueueWorker
+from rota.tasks import end
+from rota.worker import BEAT, QueueWorker
 
 logger = logging.getLogger("rota.worker")
 
@@ -75,11 +76,15 @@ class Supervisor:
             async with self._resources() as deps:
                 parts = Parts(self._settings, self._registry, keeper, processes, lambda: deps, self._recycle)
                 keeper.start()
-                await self._work(server, parts)
+                beats = asyncio.create_task(_beat(keeper))
+                try:
+                    await self._work(server, parts)
+                finally:
+                    # What the lifespan closes may take its time, and block the loop, with nothing left to lose.
+                    await end({beats})
+                    keeper.stop()
         finally:
             await processes.close()
-            # Last of all: what is still being settled keeps its lease.
-            keeper.stop()
             for signum in (signal.SIGTERM, signal.SIGINT):
                 forget(loop, signum, self._signalled)
 
@@ -150,6 +155,12 @@ class Supervisor:
 
     async def _drain(self) -> None:
         await asyncio.gather(*(worker.drain(self._settings.drain_timeout) for worker in self._workers))
+
+
+async def _beat(keeper: LeaseKeeper) -> None:
+    while True:
+        keeper.beat()
+        await asyncio.sleep(BEAT)
 
 
 def _loop_factory() -> Any:

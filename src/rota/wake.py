@@ -127,6 +127,8 @@ class Watcher:
             await connection.disconnect(nowait=True)
 
     async def _track(self, connection: Any) -> None:
+        # RESP3 would push the messages past us.
+        connection.protocol = 2
         await connection.connect()
         await connection.send_command("CLIENT", "ID")
         own = await connection.read_response()

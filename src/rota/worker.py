@@ -24,25 +24,20 @@ from rota import connection
 from rota.contract import ArqContract
 from rota.cron import Cron
 from rota.engine import Contract, Engine
-from rota.execution import PATIENCE
 from rota.keys import QueueKeys
 from rota.leases import LeaseKeeper
 from rota.outage import FAULTS, Outage
 from rota.outcome import Cause
 from rota.protocol import Protocol
 from rota.room import Room
+from rota.shift import LAST_MOMENT, Shift
 from rota.signals import forget, listen
-from rota.tasks import end
-from rota.wake import POLL, ROLE_EVERY, Waker, Watcher
+from rota.wake import POLL, ROLE_EVERY, Watcher
 
 logger = logging.getLogger("rota.worker")
 
 #: How often the loop says that it lives, and arq's heartbeat runs, seconds.
 BEAT = 0.5
-#: What is still running when time is up gets this long to end after it was told to, seconds.
-LAST_MOMENT = PATIENCE + 2.0
-#: A worker with more slots than this takes two steps at a time, so that Redis works while Python does.
-ONE_LANE = 8
 
 
 class Policy(Interface):
@@ -99,6 +94,8 @@ class QueueWorker(Worker):
         self._service = policy is not None
         self._keeper = keeper
         self._own_pool = False
+        self._given_pool: ArqRedis | None = None
+        self._handlers_pool: ArqRedis | None = None
         self._room = room or Room()
         self._stop = asyncio.Event()
         self._drained_by: asyncio.Task[None] | None = None
@@ -110,7 +107,10 @@ class QueueWorker(Worker):
         await self._connect()
         logger.info("worker.starting", extra={"queue": self.queue_name, "functions": list(self.functions)})
         await log_redis_info(self.pool, logger.info)
-        self.ctx["redis"] = self.pool
+        # Handlers may block on theirs: the pool that was passed, or one that waits for a reply however long.
+        if self._handlers_pool is None:
+            self._handlers_pool = self._given_pool or connection.rebuild(self.pool, socket_timeout=None)
+        self.ctx["redis"] = self._handlers_pool
         if self.on_startup:
             await self.on_startup(self.ctx)
         async with connection.blocking_twin(self.pool, POLL) as blocking:
@@ -126,55 +126,35 @@ class QueueWorker(Worker):
                 expires_extra_ms=self.expires_extra_ms,
             )
         elif not self._own_pool:
+            self._given_pool = self._pool
             self._pool = connection.rebuild(self._pool)
         self._own_pool = True
 
     async def _work(self, blocking: ArqRedis) -> None:
         keeper = self._keeper or LeaseKeeper(connection.twin(self.pool), interval=self.lease / 3)
-        holding = keeper.register(self.protocol, self._lost)
-        watcher = Watcher(self.protocol, self.pool, outage=self.outage)
-        engine = self.engine = Engine(
+        shift = Shift(
             self.protocol,
             self.pool,
+            blocking,
             self.contract,
             slots=self.max_jobs,
-            lanes=1 if self.max_jobs <= ONE_LANE else 2,
-            holding=holding,
-            outage=self.outage,
+            keeper=keeper,
             room=self._room,
+            outage=self.outage,
             cancellable=self._service or self.allow_abort_jobs,
             budget=self._budget,
-            alarm=lambda: watcher.holds,
         )
-        engine.picking = self.allow_pick_jobs
-        waker = Waker(
-            self.protocol,
-            blocking,
-            ready=engine.ready,
-            free=lambda: engine.free > 0 and engine.picking,
-            wake=engine.look,
-            outage=self.outage,
-            poll=min(POLL, self.lease / 4),
-        )
+        self.engine = shift.engine
+        self.engine.picking = self.allow_pick_jobs
         if self._keeper is None:
             keeper.start()
-        tasks = [
-            asyncio.create_task(part)
-            for part in (engine.run(), waker.run(), watcher.run(), self._beat(keeper, watcher))
-        ]
         try:
-            await self._until_done(engine, tasks)
+            until = self._burst_out(shift.engine) if self.burst else self._told_to_stop()
+            await shift.run(until, self._beat(keeper, shift.watcher))
         finally:
-            await self._wind_up(engine, tasks, watcher, keeper)
-
-    async def _until_done(self, engine: Engine, tasks: list[asyncio.Task[None]]) -> None:
-        done = asyncio.create_task(self._burst_out(engine) if self.burst else self._told_to_stop())
-        try:
-            finished, _ = await asyncio.wait({done, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-            for task in finished:
-                task.result()  # a part of the worker never ends by itself, unless by a bug of ours
-        finally:
-            await end({done})
+            if self._keeper is None:
+                keeper.stop()
+            self._begin_again()
 
     async def _told_to_stop(self) -> None:
         await self._stop.wait()
@@ -204,32 +184,8 @@ class QueueWorker(Worker):
     def _budget(self) -> int | None:
         if not self.burst or self.max_burst_jobs < 0:
             return None
-        running = len(self.engine.executions) if self.engine else 0
-        return max(
-            0, self.max_burst_jobs - self.jobs_complete - self.jobs_retried - self.jobs_failed - running
-        )
-
-    async def _wind_up(
-        self, engine: Engine, tasks: list[asyncio.Task[None]], watcher: Watcher, keeper: LeaseKeeper
-    ) -> None:
-        engine.picking = False
-        engine.stop(Cause.SHUTDOWN)
-        try:
-            async with asyncio.timeout(LAST_MOMENT):
-                await engine.quiet()
-                await self.contract.finished()
-                await watcher.resign()
-                await self.protocol.forget(self.pool, engine.lanes)
-        except FAULTS as error:
-            # Leases that nobody renews end by themselves; what ran under them runs again.
-            logger.warning(
-                "worker.not_settled",
-                extra={"queue": self.queue_name, "running": len(engine.executions), "error": repr(error)},
-            )
-        await end(tasks)
-        if self._keeper is None:
-            keeper.stop()
-        self._begin_again()
+        started = self.jobs_complete + self.jobs_retried + self.jobs_failed + self.running
+        return max(0, self.max_burst_jobs - started)
 
     def _begin_again(self) -> None:
         """As arq's worker, this one may be run once more after it has stopped."""
@@ -237,10 +193,6 @@ class QueueWorker(Worker):
         self._drained_by = None
         self.allow_pick_jobs = True
         self.engine = None
-
-    def _lost(self, ids: list[str]) -> None:
-        if self.engine is not None:
-            self.engine.lost(ids)
 
     # arq's heartbeat: its health key, its cron
 
@@ -364,7 +316,10 @@ class QueueWorker(Worker):
         if self.on_shutdown:
             await self.on_shutdown(self.ctx)
         await self.pool.aclose(close_connection_pool=True)
-        self._pool, self._own_pool = None, False
+        if self._handlers_pool is not None:
+            await self._handlers_pool.aclose(close_connection_pool=True)
+        self._pool = self._given_pool = self._handlers_pool = None
+        self._own_pool = False
 
     @property
     def running(self) -> int:

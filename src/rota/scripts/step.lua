@@ -23,7 +23,9 @@
 -- so that finished work is recorded, and memory freed, even then. Payloads are moved, never parsed; only the fixed
 -- head of an envelope is looked at, for the job's name.
 --
--- A run entry is one string, `token due started lost unknown-since`; a token of '-' is the memory of a job that waits.
+-- A run entry is one string, `token due started lost unknown-since`. A token that begins with '-' is the memory of a job
+-- that waits; behind the '-' is the worker that did not know it, and in place of `started` the time from which that
+-- worker may claim it again: until then it is somebody else's turn.
 
 local JOB, RESULT, RETRY, HELD, ABORT = 'arq:job:', 'arq:result:', 'arq:retry:', 'arq:in-progress:', 'arq:abort'
 local queue, active, runs, wake, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -36,6 +38,9 @@ local step_key = KEYS[6] .. ':' .. worker .. ':' .. lane
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- In this time every idle worker has looked at the queue, ms.
+local TURN = 3500
 
 local function ms(value) return string.format('%.0f', value) end
 
@@ -138,16 +143,20 @@ local function settle()
     redis.call('ZREM', active, id)
     redis.call('DEL', HELD .. id)
     local due = delay < 0 and old_due or now + delay
-    if due - now < 3500 then handed_back = true end
+    if due - now < TURN then handed_back = true end
     local since = 0
     if unknown then since = unknown_since > 0 and unknown_since or now end
-    if redis.call('ZSCORE', queue, id) then redis.call('ZADD', queue, ms(due), id) end
-    if lost > 0 or since > 0 then
-      redis.call('HSET', runs, id, format('-', due, 0, lost, since))
+    local still_there = redis.call('ZADD', queue, 'XX', 'CH', ms(due), id) == 1 or redis.call('ZSCORE', queue, id)
+    if still_there and (lost > 0 or since > 0) then
+      local stranger = unknown and '-' .. worker or '-'
+      redis.call('HSET', runs, id, format(stranger, due, unknown and due + TURN or 0, lost, since))
     else
       redis.call('HDEL', runs, id)
     end
-    if unspent then
+    if service then redis.call('HDEL', progress, id) end
+    if not still_there then
+      redis.call('DEL', RETRY .. id)
+    elseif unspent then
       redis.call('DECR', RETRY .. id)
     elseif ARGV[at + 11] ~= '0' then
       redis.call('SET', RETRY .. id, ARGV[at + 11]) -- a client may have asked to start at a later try
@@ -190,7 +199,7 @@ local function reap()
     if entries[i] then token, due, started, lost, unknown = parse(entries[i]) end
     local holder = redis.pcall('GET', HELD .. id)
     local taken = type(holder) == 'string' and holder ~= token
-    if not token or token == '-' or taken or not redis.call('ZSCORE', queue, id) then
+    if not token or string.sub(token, 1, 1) == '-' or taken or not redis.call('ZSCORE', queue, id) then
       redis.call('HDEL', runs, id)
     else
       redis.call('DEL', HELD .. id)
@@ -220,13 +229,19 @@ local function set_apart(rest)
   return suspected ~= alone
 end
 
+-- A worker that does not know a job must not win it again and again beside one that does.
+local function others_turn(entry)
+  local stranger, _, again_at = parse(entry)
+  return stranger == '-' .. worker and now < again_at
+end
+
 -- Due jobs that nobody holds, in order, at most `want`; and whether one more is due behind them.
 local function find()
-  local found, offset = {}, 0
+  local found, offset, expired = {}, 0, false
   while offset < 1000 do
     local size = offset > 0 and 100 or want + 1
     local due_jobs = redis.call('ZRANGEBYSCORE', queue, '-inf', now_ms, 'WITHSCORES', 'LIMIT', offset, size)
-    if #due_jobs == 0 then return found, false end
+    if #due_jobs == 0 then return found, expired end
     local page, dues = {}, {}
     for i = 1, #due_jobs, 2 do
       page[#page + 1] = due_jobs[i]
@@ -236,24 +251,26 @@ local function find()
     local held = redis.call('MGET', unpack(prefixed(HELD, page)))
     for i, id in ipairs(page) do
       local entry = entries[i]
-      local memory = entry and string.sub(entry, 1, 2) == '- '
+      local memory = entry and string.sub(entry, 1, 1) == '-'
       local deadline = entry and not memory and redis.call('ZSCORE', active, id)
-      if deadline then
+      if deadline and tonumber(deadline) > now then
         redis.call('ZADD', queue, deadline, id) -- somebody re-scored a claimed job (stock Job.abort does)
         offset = offset - 1
+      elseif deadline then
+        expired = true -- more leases have ended than one step takes back
       elseif not held[i] then
         local rest = ' 0 0'
         if entry then rest = string.match(entry, '( %S+ %S+)$') end
-        if not set_apart(rest) then
+        if not set_apart(rest) and not (memory and others_turn(entry)) then
           if #found == want then return found, true end
           found[#found + 1] = { id = id, due = dues[i], rest = rest }
         end
       end
     end
     offset = offset + #page
-    if #page < size then return found, false end
+    if #page < size then return found, expired end
   end
-  return found, false
+  return found, expired
 end
 
 -- Of a job of ours, where its head says its name; of a stock client's, wherever its serializer wrote it.
@@ -342,7 +359,8 @@ if resend and last and tonumber(last) == seq then
   claims = claimed_before()
 elseif want > 0 and tonumber(head[2]) <= now then
   reap()
-  local newest = tonumber(last or redis.call('GET', step_key) or 0)
+  if not resend then last = redis.call('GET', step_key) end
+  local newest = tonumber(last or 0)
   if newest == seq then
     claims = claimed_before()
   elseif newest < seq then
