@@ -1,0 +1,12 @@
+"""Single containers of the image, without a stack around them."""
+
+from tests.container.engine import Engine
+
+#: As orchestrators run it that trust nobody.
+CONFINED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+REDIS = ("--env", "REDIS_URL=redis://redis:6379/0")
+
+
+def inside(engine: Engine, image: str, code: str, *options: str) -> str:
+    """What Python code prints in a container of the image."""
+    return engine.docker("run", "--rm", "--interactive", *options, image, "python", "-", stdin=code)

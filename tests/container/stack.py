@@ -1,0 +1,116 @@
+"""The production compose file as one project of its own: brought up, looked at, hurt, and removed."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.container.engine import Engine
+
+PROBE = (Path(__file__).parent / "probe.py").read_text("utf-8")
+
+#: Nothing here takes longer on a machine that is not at its end, seconds.
+PATIENCE = 90.0
+PAUSE = 0.3
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of the stream: server time in seconds, what happened to which job, and the container that did it."""
+
+    at: float
+    type: str
+    id: str
+    container: str
+
+
+def until(what: str, holds: Callable[[], bool], within: float = PATIENCE) -> None:
+    """Wait until `holds()`; fails after `within` seconds, naming `what` was waited for."""
+    deadline = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < deadline, f"after {within:g} s still not: {what}"
+        time.sleep(PAUSE)
+
+
+def _event(entry: str, fields: Mapping[str, str]) -> Event:
+    container = fields.get("worker", "").split("-")[0]
+    return Event(int(entry.split("-", maxsplit=1)[0]) / 1000, fields["type"], fields["id"], container)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A project named `name`, made from the compose file in `folder`."""
+
+    engine: Engine
+    folder: Path
+    name: str
+    file: str = "docker-compose.prod.worker.yml"
+
+    def compose(self, *command: str, stdin: str = "", timeout: float = 300.0) -> str:
+        """The output of `docker compose` with these arguments. Raises CommandFailed."""
+        project = ("compose", "--project-name", self.name, "--file", self.file)
+        return self.engine.docker(*project, *command, cwd=self.folder, stdin=stdin, timeout=timeout)
+
+    def up(self, workers: int) -> None:
+        """Bring up Redis and so many workers."""
+        self.compose("up", "--detach", "--scale", f"worker={workers}")
+
+    def remove(self) -> None:
+        """Remove all there is of it: containers, networks, volumes, the image that it built."""
+        self.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
+
+    def ids(self, service: str, *, stopped: bool = False) -> list[str]:
+        """The containers of a service that run; with `stopped`, the others too."""
+        every = ("--all",) if stopped else ()
+        return self.compose("ps", "--quiet", "--no-trunc", *every, service).split()
+
+    def inspect(self, container: str) -> Mapping[str, Any]:
+        """What the engine knows of a container."""
+        (found,) = json.loads(self.engine.docker("inspect", container))
+        return dict(found)
+
+    def state(self, container: str) -> Mapping[str, Any]:
+        """Whether it runs, since when, how healthy it is, how it ended."""
+        return dict(self.inspect(container)["State"])
+
+    def health(self, container: str) -> str:
+        """starting, healthy or unhealthy."""
+        return str(self.state(container)["Health"]["Status"])
+
+    def probe(self, *args: str, container: str | None = None) -> str:
+        """Run the probe in a container, in any worker's unless it is named."""
+        chosen = container or self.ids("worker")[0]
+        return self.engine.docker("exec", "--interactive", chosen, "python", "-", *args, stdin=PROBE)
+
+    def crash(self, container: str) -> None:
+        """Kill the worker in a container as the kernel does when memory is short; the probe goes down with it."""
+        self.engine.ran("exec", "--interactive", container, "python", "-", "crash", stdin=PROBE)
+
+    def redis_cli(self, *command: str, user: str = "rota") -> str:
+        """What Redis answers to a command of this user's."""
+        login = 'REDISCLI_AUTH=$(cat /run/redis/password) exec redis-cli --no-auth-warning --user "$0" "$@"'
+        return self.compose("exec", "-T", "redis", "sh", "-c", login, user, *command)
+
+    def enqueue(self, count: int, seconds: float) -> set[str]:
+        """Enqueue so many jobs that sleep so many seconds; their ids."""
+        ids = set(self.probe("enqueue", str(count), str(seconds)).split())
+        assert len(ids) == count
+        return ids
+
+    def events(self, ids: Iterable[str]) -> list[Event]:
+        """What has happened to these jobs, in order."""
+        wanted = set(ids)
+        entries = json.loads(self.redis_cli("--json", "xrange", "rota:events", "-", "+"))
+        found = (_event(entry, dict(zip(flat[::2], flat[1::2], strict=True))) for entry, flat in entries)
+        return [event for event in found if event.id in wanted]
+
+    def counted(self, ids: Iterable[str], kind: str) -> Counter[str]:
+        """How often each of these jobs was started, completed, lost, …"""
+        return Counter(event.id for event in self.events(ids) if event.type == kind)
+
+    def finish(self, ids: set[str], within: float = PATIENCE) -> None:
+        """Wait until each of these jobs is completed."""
+        until("all jobs completed", lambda: self.counted(ids, "completed").keys() == ids, within)

@@ -1,0 +1,113 @@
+"""The build: made of what it needs and nothing private, small, and quick to make again."""
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from tests.container.checkout import copy_checkout
+from tests.container.conftest import Images
+from tests.container.containers import REDIS, inside
+from tests.container.engine import Engine
+
+#: Megabytes that the environment and the code may add to the base.
+ADDED = 100
+MB = 1_000_000
+
+CANARY = "canary-7c1f"
+PRIVATE = (
+    ".env",
+    ".env.production",
+    ".git/config",
+    ".rota/redis.rdb",
+    ".venv/pyvenv.cfg",
+    "secrets/redis_password",
+    "src/jobs/.env",
+    "src/jobs/__pycache__/old.cpython-313.pyc",
+    "tests/test_private.py",
+    "id_rsa",
+)
+
+
+def layers(engine: Engine, image: str) -> list[str]:
+    return list(json.loads(engine.docker("inspect", "--format", "{{json .RootFS.Layers}}", image)))
+
+
+def size(engine: Engine, image: str) -> int:
+    return int(engine.docker("inspect", "--format", "{{.Size}}", image))
+
+
+@pytest.fixture(scope="session")
+def base(engine: Engine, image: str) -> str:
+    """The image that ours begins with."""
+    label = '{{index .Config.Labels "org.opencontainers.image.base.name"}}'
+    return engine.docker("inspect", "--format", label, image)
+
+
+def test_the_build_is_sent_what_the_image_is_made_of_and_nothing_private(
+    engine: Engine, tmp_path: Path
+) -> None:
+    checkout = copy_checkout(tmp_path / "checkout")
+    for name in PRIVATE:
+        file = checkout / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(CANARY)
+    everything = tmp_path / "Dockerfile"
+    everything.write_text("FROM scratch\nCOPY . /\n")
+    sent = tmp_path / "sent"
+    engine.docker("build", "--file", str(everything), "--output", f"type=local,dest={sent}", str(checkout))
+    assert {path.name for path in sent.iterdir()} == {
+        *("pyproject.toml", "README.md", "LICENSE"),
+        *("requirements", "src"),
+    }
+    assert (sent / "src" / "rota" / "scripts" / "step.lua").is_file()
+    assert (sent / "src" / "jobs" / "__init__.py").is_file()
+    assert not [path for path in sent.rglob("*") if path.is_file() and CANARY in path.read_text("latin-1")]
+
+
+def test_its_size_is_little_more_than_that_of_its_base(
+    engine: Engine, image: str, base: str, facts: list[str]
+) -> None:
+    whole, below = size(engine, image) / MB, size(engine, base) / MB
+    facts.append(f"the image has {whole:.0f} MB, of which {base} is {below:.0f}")
+    stand_in = engine.docker("inspect", "--format", '{{index .Config.Labels "local.standin"}}', image)
+    if stand_in not in ("", "<no value>"):
+        facts.append(f"{base} here is a stand-in made of Debian {stand_in}, not the published image")
+    assert whole - below < ADDED
+
+
+def test_a_change_of_code_makes_only_the_last_layer_anew(
+    engine: Engine, images: Images, image: str, tmp_path: Path
+) -> None:
+    changed = copy_checkout(tmp_path)
+    with (changed / "src" / "jobs" / "__init__.py").open("a") as module:
+        module.write("\n# changed\n")
+    before, after = layers(engine, image), layers(engine, images.build(changed))
+    assert before[:-1] == after[:-1]
+    assert before[-1] != after[-1]
+
+
+def test_it_is_built_as_well_on_a_released_engine_without_its_source(
+    engine: Engine, images: Images, image: str, tmp_path: Path
+) -> None:
+    thin = copy_checkout(tmp_path)
+    wheels = thin / "requirements"
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)], cwd=thin, check=True
+    )
+    version = tomllib.loads((thin / "pyproject.toml").read_text())["project"]["version"]
+    (thin / "requirements" / "engine.txt").write_text(
+        f"--no-index\n--find-links requirements\nrota=={version}\n"
+    )
+    for file in sorted((thin / "src" / "rota").rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    (thin / "src" / "rota").rmdir()
+    built = images.build(thin)
+    files = (
+        "import pathlib, rota; print(sorted(str(f) for f in pathlib.Path(rota.__file__).parent.rglob('*.*')))"
+    )
+    assert inside(engine, built, files) == inside(engine, image, files)
+    ran = engine.ran("run", "--rm", "--env", "MODE=nonsense", *REDIS, built)
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
