@@ -37,6 +37,7 @@ class Supervisor:
         self._registry = registry
         self._workers: list[QueueWorker] = []
         self._stopping: asyncio.Task[None] | None = None
+        self._boot: asyncio.Task[Any] | None = None
         self._status = 0
         self._stuck = False
 
@@ -58,13 +59,33 @@ class Supervisor:
         return self._status
 
     async def _main(self, server: Server) -> None:
-        redis = await connection.open(server.target, boot_timeout=self._settings.boot_timeout)
-        await redis.aclose(close_connection_pool=True)
-        for line in self._advice():
-            logger.warning("settings.advice", extra={"advice": line})
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             listen(loop, signum, self._signalled)
+        try:
+            if await self._reached(server):
+                await self._serve(server)
+        finally:
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                forget(loop, signum, self._signalled)
+
+    async def _reached(self, server: Server) -> bool:
+        """Whether the server is there and fit for use; False if we were told to stop before it was."""
+        self._boot = asyncio.create_task(
+            connection.open(server.target, boot_timeout=self._settings.boot_timeout)
+        )
+        try:
+            redis = await self._boot
+        except asyncio.CancelledError:
+            if self._stopping is None:
+                raise
+            return False
+        await redis.aclose(close_connection_pool=True)
+        for line in self._advice():
+            logger.warning("settings.advice", extra={"advice": line})
+        return True
+
+    async def _serve(self, server: Server) -> None:
         processes = Processes()
         keeper = LeaseKeeper(
             connection.twin(connection.async_client(server.target)),
@@ -85,8 +106,6 @@ class Supervisor:
                     keeper.stop()
         finally:
             await processes.close()
-            for signum in (signal.SIGTERM, signal.SIGINT):
-                forget(loop, signum, self._signalled)
 
     @contextlib.asynccontextmanager
     async def _resources(self) -> AsyncIterator[Any]:
@@ -102,6 +121,8 @@ class Supervisor:
         for queue in queues:
             pool = connection.async_client(server.target)
             self._workers.append(QueueWorker(**worker_settings(parts, queue), redis_pool=pool))
+        if self._stopping is not None:
+            return
         mains = {asyncio.create_task(worker.async_run()): worker for worker in self._workers}
         concurrency = {queue: self._settings.queue(queue).concurrency for queue in queues}
         logger.info(
@@ -152,6 +173,8 @@ class Supervisor:
             running = sum(worker.running for worker in self._workers)
             logger.info("worker.draining", extra={"why": why, "running": running})
             self._stopping = asyncio.create_task(self._drain())
+            if self._boot is not None:
+                self._boot.cancel()
 
     async def _drain(self) -> None:
         await asyncio.gather(*(worker.drain(self._settings.drain_timeout) for worker in self._workers))

@@ -106,7 +106,8 @@ class QueueWorker(Worker):
         """Connect, start up, work until told to stop (or, in burst, until nothing is left), and settle everything."""
         await self._connect()
         logger.info("worker.starting", extra={"queue": self.queue_name, "functions": list(self.functions)})
-        await log_redis_info(self.pool, logger.info)
+        if not self._service:
+            await log_redis_info(self.pool, logger.info)
         # Handlers may block on theirs: the pool that was passed, or one that waits for a reply however long.
         if self._handlers_pool is None:
             self._handlers_pool = self._given_pool or connection.rebuild(self.pool, socket_timeout=None)

@@ -1,0 +1,95 @@
+"""Where a job's time goes, in the worker and in Redis: `python -m benchmarks.hotspots [--jobs N] [--task NAME]`.
+
+Two runs of rota, each over a backlog: one for CPU and Redis' own accounts, one under a profiler, whose own cost makes
+calls look dearer than they are: its times compare functions, and do not add up to the first run's.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.bench import Bench, set_up
+from benchmarks.profiled import Spent
+from benchmarks.promises import OURS
+from benchmarks.rounds import work_off
+from benchmarks.systems import SYSTEMS
+
+TOP = 40
+ROTA = next(system for system in SYSTEMS if system.key == OURS)
+#: Commands whose time holds that of the commands inside.
+SCRIPTS = ("evalsha", "eval")
+
+
+async def redis_side(task: str, jobs: int) -> list[str]:
+    """Lines: CPU a job of worker and server, and the server's time by command."""
+    async with set_up(ROTA) as bench:
+        await _backlog(bench, task, jobs)
+        before = await bench.server.command_times()
+        rate, cpu, did = await work_off(bench, jobs)
+        times = _since(await bench.server.command_times(), before)
+    lines = [
+        f"{rate:,.0f} jobs/s; worker {cpu / jobs * 1e6:.1f} µs, Redis {did.cpu / jobs * 1e6:.1f} µs CPU a job"
+    ]
+    scripts = sum(seconds for name, (_, seconds) in times.items() if name in SCRIPTS)
+    inner = {name: value for name, value in times.items() if name not in SCRIPTS}
+    lua = scripts - sum(seconds for _, seconds in inner.values())
+    lines.append(
+        f"scripts {scripts / jobs * 1e6:.1f} µs a job, of them Lua itself {lua / jobs * 1e6:.1f} µs; commands:"
+    )
+    for name, (calls, seconds) in sorted(times.items(), key=lambda item: -item[1][1]):
+        lines.append(f"{seconds / jobs * 1e6:10.2f} µs a job {calls / jobs:8.3f} calls a job  {name}")
+    return lines
+
+
+async def worker_side(task: str, jobs: int) -> list[str]:
+    """Lines: the functions that cost the worker most, by their own time a job under the profiler."""
+    with TemporaryDirectory(prefix="bench-") as folder:
+        path = Path(folder) / "profile.json"
+        async with set_up(ROTA, [sys.executable, "-m", "benchmarks.profiled", str(path)]) as bench:
+            await _backlog(bench, task, jobs)
+            bench.worker.send(signal.SIGUSR1)
+            await work_off(bench, jobs)
+            bench.worker.send(signal.SIGUSR2)
+            await bench.worker.until(path.exists, "it wrote no profile")
+        seen = [Spent(**entry) for entry in json.loads(path.read_text())]
+    total = sum(one.seconds for one in seen)
+    lines = [f"under the profiler {total / jobs * 1e6:.0f} µs a job; own time:"]
+    for one in seen[:TOP]:
+        share = f"{one.seconds / jobs * 1e6:8.2f} µs a job {one.seconds / total:6.1%} {one.calls / jobs:8.2f} calls"
+        lines.append(f"{share}  {one.name} {one.place}".rstrip())
+    return lines
+
+
+async def _backlog(bench: Bench, task: str, jobs: int) -> None:
+    await bench.worker.freeze()
+    await bench.producer.fill(task, bench.numbers(jobs))
+
+
+def _since(
+    after: Mapping[str, tuple[int, float]], before: Mapping[str, tuple[int, float]]
+) -> dict[str, tuple[int, float]]:
+    gone = {name: before.get(name, (0, 0.0)) for name in after}
+    past = {name: (after[name][0] - gone[name][0], after[name][1] - gone[name][1]) for name in after}
+    # The driver's own looks.
+    return {name: value for name, value in past.items() if value[0] and name not in ("zcard", "info")}
+
+
+def main() -> None:
+    """Print both sides."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.hotspots", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--jobs", type=int, default=20_000)
+    parser.add_argument("--task", choices=("noop", "nap", "stamp"), default="noop")
+    chosen = parser.parse_args()
+    print("\n".join(asyncio.run(redis_side(chosen.task, chosen.jobs))))
+    print("\n".join(["", *asyncio.run(worker_side(chosen.task, chosen.jobs))]))
+
+
+if __name__ == "__main__":
+    main()

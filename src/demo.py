@@ -1,0 +1,147 @@
+"""The demo: real jobs through a real queue and a real worker process, some failing once, some always.
+
+`make demo` runs it. It needs no Redis, no mail server and no argument, takes seconds, and leaves nothing running. With
+REDIS_URL set it uses that server, and of it a database that is empty, so that no other job is touched.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import demo_screen as screen
+import demo_stage as stage
+from rota import Client, Handle, JobInfo, RotaError, State, fixed
+from rota.job import Call, Job
+
+try:
+    from jobs.samples.data_processing import data_processing
+    from jobs.samples.email import email
+    from jobs.samples.failing import broken, flaky
+    from jobs.samples.sleep import sleep
+except ModuleNotFoundError as missing:
+    if not (missing.name or "").startswith("jobs.samples"):
+        raise
+    sys.exit("The demo shows the sample jobs at work, and they are gone: src/jobs/samples/ was deleted.")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: All of it takes a few seconds; a machine that is busy with other things gets this many.
+PATIENCE = 120.0
+EXIT_OTHERWISE, EXIT_WRONG, EXIT_STOPPED = 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Item:
+    """One job of the demo, and how it has to end."""
+
+    call: Call[Any]
+    state: State = State.COMPLETED
+    attempts: int = 1
+
+    @property
+    def queue(self) -> str:
+        """Its queue."""
+        return self.call.job.queue or "default"
+
+    @property
+    def id(self) -> str:
+        """Its id, as given at the enqueue."""
+        return self.call.job.enqueue_options.id or ""
+
+    def as_expected(self, info: JobInfo) -> bool:
+        """Whether it did."""
+        return (info.state, info.attempts) == (self.state, self.attempts)
+
+
+def the_load() -> list[Item]:
+    """What is enqueued: three queues, three kinds of handler, every kind of ending."""
+    return [
+        *(Item(_named(flaky, n).call(), attempts=2) for n in range(1, 4)),
+        *(Item(_named(sleep, n).call(round(0.3 + 0.2 * n, 1))) for n in range(1, 11)),
+        *(Item(_named(broken, n).call(), State.DEAD, attempts=3) for n in range(1, 3)),
+        *(_email(n, f"customer.{n}@example.org") for n in range(1, 7)),
+        _email(7, stage.BUSY_AT_FIRST, attempts=2),
+        _email(8, stage.UNKNOWN_HERE, state=State.DEAD),
+        *(Item(_named(data_processing, n).call(rows=100_000, seed=n)) for n in range(1, 5)),
+    ]
+
+
+def _named(job: Job[P, R], number: int) -> Job[P, R]:
+    return job.options(id=f"demo-{job.name}-{number}")
+
+
+def _email(number: int, to: str, **ends: Any) -> Item:
+    # The sample's own back-off gives a mail server minutes; here is nobody who would wait that long.
+    quick = _named(email, number).options(backoff=fixed(0.5))
+    return Item(quick.call(to, f"Order {number}", "Thank you for your order."), **ends)
+
+
+async def play(place: stage.Place, load: Sequence[Item]) -> bool:
+    """Enqueue the load, let a worker process do it, show what became of it; whether all is as expected."""
+    async with place.client() as client, stage.mail_server() as mails:
+        screen.opening(place, len(load))
+        handles = await client.enqueue_many(item.call for item in load)
+        screen.waiting(place, next((handle for handle in handles if handle.queue == "email"), handles[0]).id)
+        async with stage.worker(place, mails.port) as worker:
+            screen.worker_started(worker)
+            infos = await _finished(client, handles, worker)
+        expected = [item.as_expected(info) for item, info in zip(load, infos, strict=True)]
+        screen.outcomes(list(zip(infos, expected, strict=True)))
+        screen.mails(mails)
+        await screen.dead_letters(client)
+        screen.in_redis(place, dead=_of(infos, email, State.DEAD), done=_of(infos, flaky, State.COMPLETED))
+        screen.closing(place)
+    await place.keep()
+    return all(expected)
+
+
+def _of(infos: Sequence[JobInfo], job: Job[..., Any], state: State) -> JobInfo:
+    found = (info for info in infos if info.task == job.name and info.state is state)
+    return next(found, infos[0])
+
+
+async def _finished(client: Client, handles: Sequence[Handle[Any]], worker: stage.Worker) -> list[JobInfo]:
+    """Every job as it ended, shown on the way. Raises RotaError when the worker ends before they do."""
+    waits = [asyncio.create_task(client.wait(handle.queue, handle.id)) for handle in handles]
+    by_queue: dict[str, list[asyncio.Task[JobInfo]]] = {}
+    for handle, wait in zip(handles, waits, strict=True):
+        by_queue.setdefault(handle.queue, []).append(wait)
+    watching = asyncio.create_task(screen.watch(client, by_queue))
+    ended = asyncio.create_task(worker.ended())
+    try:
+        await asyncio.wait({watching, ended}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            raise RotaError(f"the worker ended before its jobs did; {worker.last_words()}")
+        if not watching.done():
+            raise RotaError(f"the jobs did not end within {PATIENCE:g} s; {worker.last_words()}")
+        return [await wait for wait in waits]
+    finally:
+        for task in (watching, ended, *waits):
+            task.cancel()
+        await asyncio.gather(watching, ended, *waits, return_exceptions=True)
+
+
+async def main() -> int:
+    """The exit status: 0 if every job ended as expected."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - asyncio.run made one
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
+    load = the_load()
+    async with stage.place([(item.queue, item.id) for item in load]) as place:
+        return 0 if await play(place, load) else EXIT_OTHERWISE
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(main()))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.stderr.write("demo: stopped; its worker has ended, and its jobs are taken out of Redis\n")
+        sys.exit(EXIT_STOPPED)
+    except RotaError as error:
+        sys.stderr.write(f"demo: {error}\n")
+        sys.exit(EXIT_WRONG)

@@ -1,0 +1,251 @@
+"""What the demo is played on: a database without other jobs, a mail server, a worker process; gone when it is over."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from urllib.parse import quote
+
+import redis
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from rota import Client, RotaError, config, connection
+from rota.app import checkout, server_of
+from rota.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys, events_key, queue_key
+from rota.names import wire_id
+from rota.redis_target import RedisTarget
+from rota.settings import Settings
+
+#: The demo's queues, and how many jobs of each its worker runs at once.
+QUEUES = {"default": 4, "email": 3, "reports": 2}
+#: Where the events go: not among those of other jobs.
+NAMESPACE = "demo"
+#: Two recipients that the demo's mail server has its own ideas about.
+BUSY_AT_FIRST, UNKNOWN_HERE = "busy@example.org", "nobody@example.org"
+
+_RUNNING = "demo:running"
+_DATABASES = range(15, 0, -1)
+#: What idle queues leave behind.
+_TRACES = ("seen", "step", "wake", "stats")
+_MANY_KEYS = 1_000
+#: How long results stay, seconds.
+_KEPT = 3600
+_FAREWELL = 15.0
+
+
+class Place:
+    """One database, for the jobs that are named `(queue, name)`."""
+
+    def __init__(self, target: RedisTarget, jobs: Sequence[tuple[str, str]], *, usual: bool) -> None:
+        self.target = target
+        self.usual = usual
+        self._ids = [(queue, wire_id(queue, name)) for queue, name in jobs]
+        self._redis = connection.async_client(target)
+        self._kept = False
+
+    def client(self) -> Client:
+        """A client of the queues there."""
+        return Client(connection.async_client(self.target), namespace=NAMESPACE)
+
+    async def keep(self) -> None:
+        """Leave the finished jobs where they are, to be looked at; otherwise all goes at once."""
+        self._kept = True
+        ours = [events_key(NAMESPACE)] if self.usual else await self._redis.keys("*")
+        for key in ours:
+            await self._redis.expire(key, _KEPT)
+
+    async def claim(self) -> bool:
+        """Take the database if it is empty, but for what an earlier demo left, which is removed."""
+        try:
+            if await self._redis.dbsize() > _MANY_KEYS or await self._redis.exists(_RUNNING):
+                return False
+            await self._forget()
+            if not all(self._is_trace(key.decode("utf-8", "replace")) for key in await self._redis.keys("*")):
+                return False
+            return bool(await self._redis.set(_RUNNING, os.getpid(), nx=True, ex=300))
+        except redis.ResponseError:
+            return False  # no such database, or not for us
+
+    async def release(self) -> None:
+        """Give the database back."""
+        if not self._kept:
+            await self._forget()
+            await self._redis.delete(*(QueueKeys.of(queue_key(queue)).wake for queue in QUEUES))
+        await self._redis.delete(_RUNNING)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose(close_connection_pool=True)
+
+    async def _forget(self) -> None:
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.delete(events_key(NAMESPACE))
+        for queue, job_id in self._ids:
+            keys = QueueKeys.of(queue_key(queue))
+            pipe.delete(*(prefix + job_id for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, f"{keys.dead}:")))
+            for line in (keys.queue, keys.active, keys.dead):
+                pipe.zrem(line, job_id)
+            for table in (keys.runs, keys.progress):
+                pipe.hdel(table, job_id)
+        await pipe.execute(raise_on_error=False)
+
+    def _is_trace(self, key: str) -> bool:
+        return key.startswith(tuple(f"{queue_key(queue)}:{trace}" for queue in QUEUES for trace in _TRACES))
+
+
+@contextlib.asynccontextmanager
+async def place(jobs: Sequence[tuple[str, str]]) -> AsyncIterator[Place]:
+    """A database of the Redis that the settings name, or of the checkout's embedded one. Raises RotaError."""
+    settings = config.load()
+    server = await asyncio.to_thread(server_of, settings)
+    try:
+        found = await _find(server.target, settings, jobs)
+        try:
+            yield found
+        finally:
+            await found.release()
+            await found.close()
+    finally:
+        server.close()
+
+
+async def _find(target: RedisTarget, settings: Settings, jobs: Sequence[tuple[str, str]]) -> Place:
+    first = await connection.open(target, boot_timeout=settings.boot_timeout)
+    await first.aclose(close_connection_pool=True)
+    for db in (target.db, *(db for db in _DATABASES if db != target.db)):
+        candidate = Place(replace(target, db=db), jobs, usual=db == target.db)
+        if await candidate.claim():
+            return candidate
+        await candidate.close()
+    raise RotaError(f"every database of {target} holds something; the demo wants an empty one to itself")
+
+
+class MailServer:
+    """A mail server that takes mail for everybody, but for two recipients."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.taken = self.refused = self.put_off = 0
+
+    async def handle_RCPT(self, _: SMTP, __: Session, envelope: Envelope, to: str, ___: list[str]) -> str:
+        """What it says to a recipient."""
+        if to == UNKNOWN_HERE:
+            self.refused += 1
+            return "550 5.1.1 there is nobody of this name here"
+        if to == BUSY_AT_FIRST and not self.put_off:
+            self.put_off += 1
+            return "451 4.2.1 the mailbox is busy, try again later"
+        envelope.rcpt_tos.append(to)
+        return "250 OK"
+
+    async def handle_DATA(self, _: SMTP, __: Session, ___: Envelope) -> str:
+        """What it says to a mail."""
+        self.taken += 1
+        return "250 OK"
+
+
+@contextlib.asynccontextmanager
+async def mail_server() -> AsyncIterator[MailServer]:
+    """A mail server on a free port of this machine."""
+    mails = MailServer()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(mails, loop=loop, hostname="demo"), "127.0.0.1", 0)
+    mails.port = server.sockets[0].getsockname()[1]
+    try:
+        yield mails
+    finally:
+        server.close()
+
+
+class Worker:
+    """The worker: a process as in production, `python -m rota`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.pid = process.pid
+        self.log = log
+        self._process = process
+
+    async def ended(self) -> int:
+        """Its exit status, when it has ended."""
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """SIGTERM, and wait. Raises RotaError when it did not end as it should."""
+        try:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            async with asyncio.timeout(_FAREWELL):
+                status = await self.ended()
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            raise
+        if status:
+            raise RotaError(f"the worker ended with status {status}; {self.last_words()}")
+
+    def last_words(self) -> str:
+        """Where to read on."""
+        lines = self.log.read_text("utf-8", "replace").splitlines()
+        return f"see {self.log}" + (f", which ends: {lines[-1]}" if lines else "")
+
+
+@contextlib.asynccontextmanager
+async def worker(place: Place, mail_port: int) -> AsyncIterator[Worker]:
+    """A worker on the demo's queues, with the demo's settings and no others."""
+    log = checkout() / ".rota" / "demo-worker.log"
+    log.parent.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="rota-demo-") as folder, log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "rota"),
+            env=worker_variables(place.target, mail_port, folder),
+            cwd=folder,  # no `.env` here
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        worker = Worker(process, log)
+        try:
+            yield worker
+        finally:
+            if process.returncode is None:
+                await worker.stop()
+
+
+def worker_variables(target: RedisTarget, mail_port: int, folder: str) -> dict[str, str]:
+    """The environment of this process, with the demo's settings in place of the service's and of the mailer's."""
+    ours = {name.upper() for name in Settings.model_fields}
+    others = {
+        name: value
+        for name, value in os.environ.items()
+        if name.removesuffix("_FILE") not in ours and not name.startswith(("QUEUES__", "SMTP_"))
+    }
+    demo = {
+        "MODE": "worker",
+        "NAMESPACE": NAMESPACE,
+        "WORKER_QUEUES": ",".join(QUEUES),
+        "SECRETS_DIR": folder,
+    }
+    demo |= {f"QUEUES__{queue.upper()}__CONCURRENCY": str(limit) for queue, limit in QUEUES.items()}
+    demo["KEEP_RESULT"] = f"{_KEPT}s"
+    demo |= {
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": str(mail_port),
+        "SMTP_TLS": "none",
+        "SMTP_FROM": "demo@example.org",
+    }
+    return others | _redis_variables(target) | demo | {"PYTHONPATH": str(Path(__file__).parent)}
+
+
+def _redis_variables(target: RedisTarget) -> dict[str, str]:
+    password = quote(target.password or "", safe="")
+    variables = {"REDIS_URL": target.safe_url.replace(":***@", f":{password}@", 1)}
+    if target.sentinel_password is not None:
+        variables["REDIS_SENTINEL_PASSWORD"] = target.sentinel_password
+    if target.tls is not None:
+        options = {f"REDIS_SSL_{name.upper()}": value for name, value in asdict(target.tls).items()}
+        variables |= {name: str(value) for name, value in options.items() if value is not None}
+    return variables

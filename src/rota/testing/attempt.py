@@ -1,0 +1,52 @@
+"""A handler run alone: checked arguments in, checked result out, its own timeout, and nothing around it."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic_core import from_json
+
+from rota.errors import JobTimeout
+from rota.execution import Execution
+from rota.job import Job
+from rota.outcome import Cause
+from rota.run import Run
+from rota.settlement import Claim
+from rota.testing.pools import Pools
+
+
+async def run_alone(
+    job: Job[Any, Any],
+    run: Run,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    timeout: float,
+    pools: Pools,
+) -> Any:
+    """The handler's result; `timeout` in seconds. Raises what it raises, JobTimeout, InvalidPayload, InvalidResult."""
+    raw = job.payload.bind(args, kwargs)
+    execution = Execution(Claim(run.id, "", None, 1, 0, 0))
+    execution.task = asyncio.current_task()
+    call = _call(job, run, raw, execution, pools)
+    execution.enter()
+    timer = asyncio.get_running_loop().call_later(timeout, execution.stop, Cause.TIMEOUT)
+    try:
+        value = await call()
+    except asyncio.CancelledError:
+        if execution.cause is Cause.TIMEOUT:
+            raise JobTimeout(timeout) from None
+        raise
+    finally:
+        execution.leave()
+        timer.cancel()
+    return job.result.parse(from_json(value if job.kind == "process" else job.result.dump(value)))
+
+
+def _call(job: Job[Any, Any], run: Run, raw: bytes, execution: Execution, pools: Pools) -> Callable[[], Any]:
+    if job.kind == "process":
+        return lambda: pools.in_process(execution, run, job, raw)
+    arguments = job.payload.parse(kwargs=from_json(raw))
+    if job.kind == "thread":
+        return lambda: pools.in_thread(execution, run, job.handler, arguments)
+    return lambda: job.handler(run, **arguments)

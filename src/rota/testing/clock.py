@@ -1,0 +1,99 @@
+"""The clock of a bench: it stands still until it is moved, and the fake server and the engine read it.
+
+While a clock is open, it replaces the `time` module where fakeredis, the client and the runner look at it. Nothing else
+sees it: `time.time()` and `datetime.now()` of the code under test are the machine's own.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from rota import client, runner
+from rota.outcome import decide
+
+#: The clock that runs for the code at hand: set inside an attempt, and nowhere else.
+INSIDE: ContextVar["Clock | None"] = ContextVar("rota-clock", default=None)
+
+_ENGINE = (client, runner)
+_open: list["Clock"] = []
+
+
+class Clock:
+    """Seconds since 1970, from `start` on."""
+
+    def __init__(self, start: datetime | None = None) -> None:
+        seconds = time.time() if start is None else start.timestamp()
+        self.now = round(seconds, 3)
+
+    @property
+    def today(self) -> datetime:
+        """The same as a datetime in UTC."""
+        return datetime.fromtimestamp(self.now, UTC)
+
+    def advance(self, seconds: float) -> None:
+        """Move it forward. Raises ValueError for a number below 0: no server's clock is turned back."""
+        if seconds < 0:
+            raise ValueError(f"the clock goes forward only; it cannot advance by {seconds:g} s")
+        self.now = round(self.now + seconds, 6)
+
+    def move_to(self, now: float) -> None:
+        """Move it forward to `now`; stays where it is when that is past."""
+        self.now = max(self.now, round(now, 6))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether fake servers read it."""
+        return self in _open
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """While the block runs, this is the time of every fake server, and of the client and the runner."""
+        replaced = _replace() if not _open else None
+        _open.append(self)
+        try:
+            yield
+        finally:
+            _open.remove(self)
+            if replaced is not None:
+                _restore(replaced)
+
+
+class _Time:
+    """Stands where a module looks for the `time` module."""
+
+    def time(self) -> float:
+        return _open[-1].now if _open else time.time()
+
+    def monotonic(self) -> float:
+        clock = INSIDE.get()
+        return time.monotonic() if clock is None else clock.now
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+_Replaced = list[tuple[ModuleType, str, object]]
+
+
+def _replace() -> _Replaced:
+    fakes = [module for name, module in list(sys.modules.items()) if name.startswith("fakeredis.")]
+    readers = [module for module in (*fakes, *_ENGINE) if getattr(module, "time", None) is time]
+    replaced: _Replaced = [(module, "time", time) for module in readers]
+    stand_in = _Time()
+    for module in readers:
+        setattr(module, "time", stand_in)  # noqa: B010 - the module's type does not say that it imports time
+    # Jitter spreads a herd; in a test it would only change the order from one run to the next.
+    replaced.append((runner, "decide", decide))
+    setattr(runner, "decide", partial(decide, rand=lambda: 0.5))  # noqa: B010
+    return replaced
+
+
+def _restore(replaced: _Replaced) -> None:
+    for module, name, original in replaced:
+        setattr(module, name, original)

@@ -1,0 +1,100 @@
+"""What a test looks at afterwards, without awaiting: results, errors, dead letters, events, what was enqueued."""
+
+from typing import Any, TypeVar
+
+from pydantic_core import from_json
+
+from rota import codec
+from rota.errors import JobError
+from rota.event import Event, EventType
+from rota.job import Job
+from rota.keys import JOB, QueueKeys, queue_key
+from rota.registry import Registry
+from rota.settlement import decode_id
+from rota.testing.enqueued import Enqueued, check_arguments, complaint
+from rota.testing.journal import Journal, Put
+from rota.testing.letters import dead_letters
+from rota.view import JobInfo
+
+R = TypeVar("R")
+
+_FAILURES = (EventType.RETRIED, EventType.DEAD)
+
+
+class Evidence:
+    """The records of one server. `redis` is a blocking client on it."""
+
+    def __init__(self, registry: Registry, queues: tuple[str, ...], redis: Any, journal: Journal) -> None:
+        self.registry = registry
+        self.queues = queues
+        self._looking = redis
+        self._journal = journal
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything that happened, in order; of handlers that `run` ran alone, their progress."""
+        return self._journal.events
+
+    def results(self, job: Job[..., R]) -> list[R]:
+        """What the completed runs of `job` returned, in order, typed as its annotation says."""
+        return [
+            job.result.parse(from_json(event.detail))
+            for event in self._of(job)
+            if event.type is EventType.COMPLETED
+        ]
+
+    def errors(self, job: Job[..., Any]) -> list[JobError]:
+        """What failed attempts of `job` ended with, in order, those that were tried again included.
+
+        An error is as a reader of Redis sees it: `type` is the name of its class, `message` its text.
+        """
+        return [codec.error_of(event.detail) for event in self._of(job) if event.type in _FAILURES]
+
+    @property
+    def dead(self) -> list[JobInfo]:
+        """The dead letters that are there now, oldest first."""
+        keys = {queue: QueueKeys.of(queue_key(queue)).dead for queue in self._seen_queues()}
+        return dead_letters(self._looking, keys)
+
+    def enqueued(self, job: Job[..., Any] | None = None) -> list[Enqueued]:
+        """Every job that was enqueued, run or not, in order; or every one of `job`."""
+        found = [self._read(put, job) for put in (*self._journal.puts, *self._unannounced())]
+        if job is None:
+            return found
+        queue = self.registry.queue_of(job)
+        return [one for one in found if (one.queue, one.task) == (queue, job.name)]
+
+    def assert_enqueued(self, job: Job[..., Any], /, **arguments: Any) -> Enqueued:
+        """That `job` was enqueued with `arguments` among its own (and its options, if it has some); the first such one.
+
+        `bench.assert_enqueued(remind.options(delay=60), user_id="u1")`. Raises AssertionError, which says what was
+        enqueued instead, and TypeError for an argument that the job does not take.
+        """
+        check_arguments(job, arguments)
+        queue = self.registry.queue_of(job)
+        for one in self.enqueued(job):
+            if one.is_like(job, queue, arguments):
+                return one
+        raise AssertionError(complaint(job, queue, arguments, self.enqueued()))
+
+    def _of(self, job: Job[..., Any]) -> list[Event]:
+        queue = self.registry.queue_of(job)
+        return [event for event in self.events if (event.queue, event.task) == (queue, job.name)]
+
+    def _seen_queues(self) -> list[str]:
+        return sorted({*self.queues, *(event.queue for event in self.events)})
+
+    def _read(self, put: Put, job: Job[..., Any] | None) -> Enqueued:
+        named = [known for known in self.registry.jobs if self.registry.queue_of(known) == put.queue]
+        return Enqueued.read(put.queue, put.id, put.payload, put.due_ms, [*named, *([job] if job else [])])
+
+    def _unannounced(self) -> list[Put]:
+        """What stock clients have put on our queues: of these no event tells before they start."""
+        announced = {put.id for put in self._journal.puts}
+        found = []
+        for queue in self.queues:
+            for member, score in self._looking.zrange(queue_key(queue), 0, -1, withscores=True):
+                payload = self._looking.get(JOB.encode() + member)
+                if payload is not None and decode_id(member) not in announced:
+                    found.append(Put(queue, decode_id(member), payload, score))
+        return found

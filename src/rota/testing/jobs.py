@@ -1,0 +1,33 @@
+"""The jobs of a bench: those of a package, as at a worker's boot, or just the ones that a test names."""
+
+from collections.abc import Iterable
+from types import MappingProxyType
+from typing import Any
+
+from rota.errors import JobClash
+from rota.job import Job
+from rota.names import full_name
+from rota.registry import Registry, discover
+from rota.settings import Settings
+
+AnyJob = Job[Any, Any]
+
+
+def registry_of(jobs: str | Iterable[AnyJob] | None, settings: Settings) -> Registry:
+    """The registry of a package by its name (None: the one that `settings` name), or of these jobs alone.
+
+    Raises DiscoveryFailed, JobClash; TypeError for something that is no job.
+    """
+    if jobs is None or isinstance(jobs, str):
+        return discover(jobs or settings.jobs_package, settings.default_queue)
+    by_queue: dict[str, dict[str, AnyJob]] = {}
+    for job in jobs:
+        if not isinstance(job, Job):
+            raise TypeError(f"{job!r} is no job; a bench takes functions that @job has decorated")
+        queue = job.queue or settings.default_queue
+        known = by_queue.setdefault(queue, {}).setdefault(job.name, job)
+        if known.handler is not job.handler:
+            raise JobClash(full_name(queue, job.name), known.source, job.source)
+    found = tuple(job for named in by_queue.values() for job in named.values())
+    frozen = {queue: MappingProxyType(named) for queue, named in by_queue.items()}
+    return Registry(found, settings.default_queue, None, MappingProxyType(frozen))

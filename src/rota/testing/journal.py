@@ -1,0 +1,90 @@
+"""What happened on a bench, in order: read from the stream that the scripts write, and from what subscribers heard."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rota.event import Event, EventType
+from rota.settlement import decode_id
+
+
+class Put(NamedTuple):
+    """A job that was put on a queue: its bytes, and when it was to run, in milliseconds."""
+
+    queue: str
+    id: str
+    payload: bytes
+    due_ms: float
+
+
+class Journal:
+    """The events of one server, and those of handlers that ran alone.
+
+    `redis` is a blocking client, so that a test reads without awaiting.
+    """
+
+    def __init__(self, redis: Any, stream: str) -> None:
+        self._redis = redis
+        self._stream = stream
+        self._next = b"-"
+        self._told: list[Event] = []
+        self._events: list[Event] = []
+        self._puts: list[Put] = []
+
+    def hear(self, event: Event) -> None:
+        """A subscriber: it is told more than the stream keeps (durations), of the events that have one."""
+        self._told.append(event)
+
+    def add(self, event: Event) -> None:
+        """An event that no script wrote, in its place."""
+        self.read()
+        self._events.append(event)
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything so far."""
+        self.read()
+        return list(self._events)
+
+    @property
+    def puts(self) -> list[Put]:
+        """Every job that was enqueued so far; a replay is none. A stock client's counts from its start on."""
+        self.read()
+        return list(self._puts)
+
+    def read(self) -> None:
+        """Take in what is new in the stream."""
+        for number, raw in self._redis.xrange(self._stream, min=self._next):
+            self._next = b"(" + number
+            fields = {name.decode(): value for name, value in raw.items()}
+            event = _event(fields)
+            self._events.append(self._heard(event) or event)
+            if "payload" in fields and fields.get("reason") != b"replayed":
+                self._puts.append(Put(event.queue, event.id, fields["payload"], float(fields["due"])))
+
+    def settle_up(self) -> None:
+        """After an attempt: what was told of it is in the stream, or never will be."""
+        self.read()
+        self._told.clear()
+
+    def _heard(self, event: Event) -> Event | None:
+        for index, told in enumerate(self._told):
+            if (told.type, told.id) == (event.type, event.id):
+                return self._told.pop(index)
+        return None
+
+
+def _event(fields: Mapping[str, bytes]) -> Event:
+    def text(name: str) -> str:
+        return fields.get(name, b"").decode("utf-8", "replace")
+
+    return Event(
+        EventType(text("type")),
+        text("queue"),
+        decode_id(fields["id"]),
+        text("task"),
+        int(fields.get("attempt", 0)),
+        detail=fields.get("detail", b""),
+        reason=text("reason"),
+        percent=float(fields["percent"]) if "percent" in fields else None,
+        message=text("message"),
+    )

@@ -1,0 +1,113 @@
+"""One queue of a bench, worked off one attempt at a time: claimed, run and settled by the real scripts and runner."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from functools import partial
+from itertools import count
+from typing import Any
+
+from rota.execution import Execution
+from rota.keys import ABORT
+from rota.outcome import Cause
+from rota.protocol import Protocol, StepReply
+from rota.runner import Runner
+from rota.settlement import Claim, Report, Settlement, encode_id
+from rota.testing.virtual_time import VirtualTime
+
+
+class Line:
+    """A worker with one slot.
+
+    `redis` is an asyncio client and `looking` a blocking one on the same server; `reports` is where the runner's
+    progress arrives.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        runner: Runner,
+        *,
+        redis: Any,
+        looking: Any,
+        reports: list[Report],
+        time: VirtualTime,
+    ) -> None:
+        self.ran: dict[str, int] = {}
+        self._protocol = protocol
+        self._runner = runner
+        self._redis = redis
+        self._looking = looking
+        self._reports = reports
+        self._time = time
+        self._numbers = count(1)
+        self._passed: set[bytes] = set()
+
+    def due(self) -> float | None:
+        """When the next job is due, in seconds since 1970; None when none is left that can be run here."""
+        queue = self._protocol.keys.queue
+        for member, score in self._looking.zrange(queue, 0, len(self._passed), withscores=True):
+            if member not in self._passed:
+                return math.ceil(float(score)) / 1000
+        return None
+
+    async def work(self) -> int:
+        """Run the job that is due, if it can be run; how many attempts that were."""
+        claims = (await self._step(want=1)).claims
+        if not claims:
+            self._pass_by()
+            return 0
+        claim = claims[0]
+        settlement = await self._run(claim)
+        if self._reports:
+            await self._protocol.report(self._redis, self._reports)
+            for reported in self._reports:
+                self._runner.reported(*reported)
+            self._reports.clear()
+        await self._settle(settlement)
+        if settlement.kind == "A" and settlement.note:
+            # No job of this name here. A worker would wait for a newer one; nobody comes to a bench.
+            self._passed.add(encode_id(claim.id))
+            return 0
+        self.ran[settlement.task] = self.ran.get(settlement.task, 0) + 1
+        return 1
+
+    async def _run(self, claim: Claim) -> Settlement:
+        execution = Execution(claim)
+        execution.task = task = self._time.task(self._runner.execute(execution))
+        try:
+            with self._time.listening(partial(self._hear_cancels, execution)):
+                await asyncio.wait({task})
+        except asyncio.CancelledError:
+            # The test gave up: end the attempt as a stopping worker does.
+            execution.stop(Cause.SHUTDOWN)
+            await self._settle(await task)
+            raise
+        finally:
+            self._time.forget()
+        return task.result()
+
+    def _hear_cancels(self, execution: Execution) -> bool:
+        if execution.cause is not None:
+            return False
+        if self._looking.zscore(ABORT, encode_id(execution.claim.id)) is None:
+            return False
+        execution.stop(Cause.CANCEL)
+        return True
+
+    async def _settle(self, settlement: Settlement) -> None:
+        (counted,) = (await self._step(want=0, settlements=[settlement])).answers
+        self._runner.settled(settlement, counted)
+
+    async def _step(self, want: int, settlements: Sequence[Settlement] = ()) -> StepReply:
+        return await self._protocol.step(
+            self._redis, lane=0, seq=next(self._numbers), want=want, settlements=settlements
+        )
+
+    def _pass_by(self) -> None:
+        # Due, and not ours to take: somebody else holds it.
+        queue = self._protocol.keys.queue
+        for member in self._looking.zrange(queue, 0, len(self._passed)):
+            if member not in self._passed:
+                self._passed.add(member)
+                return

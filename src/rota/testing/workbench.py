@@ -1,0 +1,209 @@
+"""The bench: the service in a test, without a server, a worker process or waiting."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from datetime import datetime
+from itertools import count
+from typing import Any, ParamSpec, Self, TypeVar
+
+from rota import app
+from rota.event import Event, EventType
+from rota.job import Job
+from rota.keys import QueueKeys, events_key, queue_key
+from rota.names import new_id
+from rota.pools import Processes
+from rota.run import Run
+from rota.runner import Runner, override
+from rota.seams import Middleware, Subscriber
+from rota.settings import Settings
+from rota.settlement import Report
+from rota.testing.attempt import run_alone
+from rota.testing.clock import Clock
+from rota.testing.evidence import Evidence
+from rota.testing.jobs import registry_of
+from rota.testing.journal import Journal
+from rota.testing.line import Line
+from rota.testing.pools import Pools
+from rota.testing.server import clients
+from rota.testing.virtual_time import PATIENCE, VirtualTime
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Stands for "what the package's lifespan yields".
+LIFESPAN: Any = object()
+
+
+class Bench(Evidence):
+    """Queues on a fake server whose clock is ours; use it as `with Bench([send_email]) as bench`.
+
+    :param jobs: the jobs to run, or the name of their package; None is the package that the settings name.
+    :param deps: what handlers get as `run.deps`; by default what the package's lifespan yields, opened for the time of
+        each `run` and `drain`.
+    :param settings: `Settings`, or those that differ from their defaults, by name. The environment is not read.
+    :param middleware: around every attempt, outermost first; by default the service's own.
+    :param subscribers: told of every event; by default the service's own.
+    :param processes: run process jobs in real child processes; else each runs in a thread of this process.
+    :param start: what the clock says first; by default the time of day.
+    :param patience: seconds after which open sockets that stay silent count as idle, and time may jump.
+
+    `client` is the service's client, `redis` a stock arq client on the same server.
+    """
+
+    def __init__(
+        self,
+        jobs: str | Iterable[Job[Any, Any]] | None = None,
+        *,
+        deps: Any = LIFESPAN,
+        settings: Settings | Mapping[str, Any] | None = None,
+        middleware: Sequence[Middleware] = app.MIDDLEWARE,
+        subscribers: Sequence[Subscriber] = app.SUBSCRIBERS,
+        processes: bool = False,
+        start: datetime | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.settings = settings if isinstance(settings, Settings) else Settings(**(settings or {}))
+        registry = registry_of(jobs, self.settings)
+        self.redis, looking = clients()
+        self.client = app.client_of(self.settings, self.redis)
+        journal = Journal(looking, events_key(self.settings.namespace))
+        super().__init__(registry, self.settings.served_queues(registry.queues), looking, journal)
+        self._deps = deps
+        self._middleware = tuple(middleware)
+        self._subscribers = (*subscribers, journal.hear)
+        self._processes = processes
+        self._clock = Clock(start)
+        self._time = VirtualTime(self._clock, patience)
+        self._open = ExitStack()
+        self._draining = False
+        self._drains = count(1)
+
+    def __enter__(self) -> Self:
+        self._open.enter_context(self._clock.opened())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    # The clock
+
+    @property
+    def now(self) -> datetime:
+        """What the server's clock says, in UTC."""
+        return self._clock.today
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward; nothing runs until the next `drain`. Raises ValueError for less than 0."""
+        self._clock.advance(seconds)
+
+    # Running
+
+    async def run(self, job: Job[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run one handler alone, with checked arguments and result and `deps`: no queue, no retry, no middleware.
+
+        Raises what the handler raises, signals (Retry, Snooze, Cancel) too; JobTimeout after the job's timeout;
+        InvalidPayload, InvalidResult.
+        """
+        queue = self.registry.queue_of(job)
+        rules = override(app.rules_of(job, self.settings.queue(queue)), job.enqueue_options.wire())
+        async with self._resources() as (deps, pools):
+            run = Run(
+                id=new_id(),
+                job=job.name,
+                queue=queue,
+                max_attempts=rules.max_attempts,
+                enqueued_ms=round(self._clock.now * 1000),
+                deps=None if job.kind == "process" else deps,
+                report=lambda percent, message: self._journal.add(
+                    Event(EventType.PROGRESS, queue, run.id, job.name, 1, percent=percent, message=message)
+                ),
+            )
+            alone = run_alone(job, run, args, kwargs, timeout=rules.timeout, pools=pools)
+            result: R = await self._time.task(alone)
+            return result
+
+    async def drain(self, *, until: datetime | None = None, max_jobs: int = 10_000) -> int:
+        """Run everything that is due, move the clock to what is due next, and so on; how many attempts that were.
+
+        Ends when nothing is left, or nothing that is due by `until`; the clock then says `until`. Jobs that this bench
+        does not know stay where they are. Raises AssertionError when `max_jobs` attempts were not enough.
+        """
+        if self._draining:
+            raise RuntimeError("this bench is draining already; await one drain() before the next")
+        self._draining = True
+        try:
+            async with self._resources() as (deps, pools):
+                attempts = await self._drain(self._lines(deps, pools), until, max_jobs)
+        finally:
+            self._draining = False
+        if until is not None:
+            self._clock.move_to(until.timestamp())
+        return attempts
+
+    async def _drain(self, lines: Sequence[Line], until: datetime | None, max_jobs: int) -> int:
+        attempts = 0
+        while True:
+            due = [(at, index) for index, line in enumerate(lines) if (at := line.due()) is not None]
+            if not due or (until is not None and min(due)[0] > until.timestamp()):
+                return attempts
+            if attempts >= max_jobs:
+                raise AssertionError(_endless(lines, max_jobs))
+            at, index = min(due)
+            self._clock.move_to(at)
+            attempts += await lines[index].work()
+            self._journal.settle_up()
+
+    # What it is made of
+
+    @asynccontextmanager
+    async def _resources(self) -> AsyncIterator[tuple[Any, Pools]]:
+        if not self._clock.is_open:
+            raise RuntimeError("this bench is not open; use it as `with Bench(...) as bench`")
+        async with AsyncExitStack() as stack:
+            lifespan = self.registry.lifespan if self._deps is LIFESPAN else None
+            deps = None if self._deps is LIFESPAN else self._deps
+            if lifespan is not None:
+                deps = await stack.enter_async_context(lifespan())
+            pools = Pools(self._time, processes=self._processes)
+            stack.push_async_callback(pools.close)
+            stack.enter_context(self._time.running())
+            yield deps, pools
+
+    def _lines(self, deps: Any, pools: Pools) -> list[Line]:
+        worker = f"bench-{next(self._drains)}"
+        parts = app.Parts(self.settings, self.registry, None, Processes(), lambda: deps, lambda reason: None)
+        return [
+            self._line(app.Service(parts, self.settings.queue(queue)), worker, pools) for queue in self.queues
+        ]
+
+    def _line(self, service: app.Service, worker: str, pools: Pools) -> Line:
+        queue = service.queue
+        reports: list[Report] = []
+        runner = Runner(
+            app.limits_of(self.settings, queue),
+            app.handlers_of(self.registry, queue),
+            deps=service.parts.deps,
+            report=lambda *report: reports.append(report),
+            in_thread=pools.in_thread,
+            in_process=pools.in_process,
+            middleware=self._middleware,
+            subscribers=self._subscribers,
+        )
+        protocol = service.protocol(QueueKeys.of(queue_key(queue.name)), worker, self.settings.lease)
+        return Line(
+            protocol, runner, redis=self.redis, looking=self._looking, reports=reports, time=self._time
+        )
+
+
+def _endless(lines: Sequence[Line], max_jobs: int) -> str:
+    ran: dict[str, int] = {}
+    for line in lines:
+        for task, times in line.ran.items():
+            ran[task] = ran.get(task, 0) + times
+    most = ", ".join(
+        f"{task} {times} times" for task, times in sorted(ran.items(), key=lambda item: -item[1])[:5]
+    )
+    return (
+        f"drain() ran {max_jobs} attempts and jobs are left ({most}); a job that enqueues or snoozes itself for ever "
+        "needs drain(until=...), a long test a higher max_jobs"
+    )
