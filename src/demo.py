@@ -118,11 +118,19 @@ async def _finished(client: Client, handles: Sequence[Handle[Any]], worker: stag
             raise RotaError(f"the worker ended before its jobs did; {worker.last_words()}")
         if not watching.done():
             raise RotaError(f"the jobs did not end within {PATIENCE:g} s; {worker.last_words()}")
+        await watching
         return [await wait for wait in waits]
     finally:
-        for task in (watching, ended, *waits):
+        await _cancelled([watching, ended, *waits])
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    # Again and again: on Python 3.11 a task in the middle of a Redis command may miss one.
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(watching, ended, *waits, return_exceptions=True)
+        await asyncio.wait(pending, timeout=0.1)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def main() -> int:

@@ -18,6 +18,10 @@ from rota.names import check_name, printable
 #: How every job that we write begins; its name follows, up to the next quotation mark.
 HEAD = b'{"v":1,"f":"'
 
+# What stands between the name and the arguments of a job of ours, and how long its time may be.
+_PLAIN = b'","t":null,"a":[],"k":'
+_MOST_DIGITS = 15
+
 T = TypeVar("T")
 
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999, where datetime ends
@@ -28,6 +32,7 @@ class Envelope(NamedTuple):
     """A job as it lies in Redis; `ours` when our client wrote it, else a stock one.
 
     `options` and `headers` are empty for a stock job. `enqueued_ms` is the enqueuer's clock, in milliseconds.
+    `raw_kwargs` are the arguments as they lie, unread, in place of `args` and `kwargs`: what `open_job` gives.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Envelope(NamedTuple):
     options: dict[str, Any]
     headers: dict[str, str]
     ours: bool
+    raw_kwargs: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,19 @@ def decode_job(raw: bytes) -> Envelope:
         _headers(data["h"]) if "h" in data else {},
         _is_ours(raw, data, name),
     )
+
+
+def open_job(raw: bytes) -> Envelope:
+    """As `decode_job`, but the arguments of a plain job of ours are left unread, for the handler's own form to read.
+
+    Reading them twice, and writing them once more into the record, was a tenth of a busy worker's time.
+    """
+    name, head, rest = raw[len(HEAD) :].partition(_PLAIN)
+    kwargs, et, tail = rest.rpartition(b',"et":')
+    plain = head and et and raw.startswith(HEAD) and tail[:-1].isdigit() and tail.endswith(b"}")
+    if not plain or marks.has_marks(raw) or not kwargs.startswith(b"{") or len(tail) > _MOST_DIGITS:
+        return decode_job(raw)
+    return Envelope(name.decode(), [], {}, int(tail[:-1]), None, {}, {}, True, kwargs)
 
 
 def encode_result(
@@ -211,6 +230,8 @@ def preview(raw: bytes, limit: int = 64) -> str:
 def _argument_bytes(arguments: Envelope | bytes) -> tuple[bytes, bytes]:
     if isinstance(arguments, bytes):
         return b"[]", marks.escaped(arguments)
+    if arguments.raw_kwargs is not None:
+        return b"[]", arguments.raw_kwargs
     return marks.dumps(arguments.args) if arguments.args else b"[]", marks.dumps(arguments.kwargs)
 
 

@@ -113,6 +113,19 @@ class PayloadType(_Typed):
             return parsed
         raise InvalidPayload(self._job, problems)
 
+    def parse_raw(self, raw: bytes) -> dict[str, Any]:
+        """The same from the JSON object of the named arguments; raises InvalidPayload."""
+        if raw == b"{}" and not self.names:
+            return {}
+        form = self._form or self._ready()
+        try:
+            parsed: dict[str, Any] = form.read(raw)
+        except ValueError as error:
+            problems = _problems(form, error)
+        else:
+            return parsed
+        raise InvalidPayload(self._job, problems)
+
     def _build(self) -> Form:
         return self._signature.arguments_form()
 

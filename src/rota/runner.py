@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from rota import codec
-from rota.errors import JobExpired, JobLost, UnknownJob, UnreadablePayload
+from rota.errors import InvalidPayload, JobExpired, JobLost, UnknownJob, UnreadablePayload
 from rota.event import Event, EventType
 from rota.execution import Execution
 from rota.job import Job
@@ -21,7 +21,7 @@ from rota.names import printable
 from rota.options import EnqueueOptions
 from rota.outcome import Cause, Outcome, Rules, decide
 from rota.run import Run
-from rota.seams import Call, Middleware, Subscriber, compose, tell
+from rota.seams import Call, Middleware, Subscriber, compose, heard_by, tell
 from rota.settlement import Claim, Settlement, hand_back
 from rota.state import OutcomeKind
 
@@ -134,14 +134,16 @@ class Runner:
     def settled(self, settlement: Settlement, counted: bool) -> None:
         """Tell the subscribers, now that it is true."""
         if counted and settlement.context is not None:
-            tell(self._subscribers, settlement.context)
+            event, listeners = settlement.context
+            tell(listeners, event)
 
     async def finished(self) -> None:
         """Subscribers leave nothing behind."""
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
         """A running job's progress was written."""
-        if self._subscribers:
+        listeners = heard_by(self._subscribers, EventType.PROGRESS)
+        if listeners:
             event = Event(
                 EventType.PROGRESS,
                 self._limits.queue,
@@ -151,7 +153,7 @@ class Runner:
                 percent=percent,
                 message=message,
             )
-            tell(self._subscribers, event)
+            tell(listeners, event)
 
     # Before the handler
 
@@ -159,7 +161,7 @@ class Runner:
         claim = attempt.claim
         if claim.payload is None:
             raise JobExpired
-        attempt.envelope = envelope = codec.decode_job(claim.payload)
+        attempt.envelope = envelope = codec.open_job(claim.payload)
         attempt.number = max(claim.attempt, envelope.tries or 0)
         if claim.lost and claim.lost >= self._limits.max_lost:
             raise JobLost(claim.lost)
@@ -204,8 +206,8 @@ class Runner:
             run, arguments = self._prepare(attempt, job, rules)
             call = self._call(job, arguments, execution)
             execution.enter()
-            if self._subscribers:
-                self._started(attempt)
+            if listeners := heard_by(self._subscribers, EventType.STARTED):
+                tell(listeners, self._started(attempt))
             if rules.timeout:
                 timer = asyncio.get_running_loop().call_later(rules.timeout, execution.stop, Cause.TIMEOUT)
             value = await (compose(self._middleware, call) if self._middleware else call)(run)
@@ -219,9 +221,8 @@ class Runner:
         return decide(rules, attempt.number, error, execution.cause), result
 
     def _prepare(self, attempt: _Attempt, job: Job[Any, Any], rules: Rules) -> tuple[Run, dict[str, Any]]:
-        envelope, claim = attempt.envelope, attempt.claim
-        assert envelope is not None  # noqa: S101 - read before
-        arguments = job.payload.parse(envelope.args, envelope.kwargs)
+        claim = attempt.claim
+        arguments, envelope = self._arguments(attempt, job)
         run = Run(
             id=claim.id,
             job=job.name,
@@ -235,6 +236,17 @@ class Runner:
         )
         return run, arguments
 
+    def _arguments(self, attempt: _Attempt, job: Job[Any, Any]) -> tuple[dict[str, Any], codec.Envelope]:
+        envelope = attempt.envelope
+        if envelope is not None and envelope.raw_kwargs is not None:
+            try:
+                return job.payload.parse_raw(envelope.raw_kwargs), envelope
+            except InvalidPayload:
+                # Is it the arguments, or was it never JSON? The record must not repeat what nobody can read.
+                attempt.envelope = None
+        attempt.envelope = envelope = attempt.envelope or codec.decode_job(attempt.claim.payload or b"")
+        return job.payload.parse(envelope.args, envelope.kwargs), envelope
+
     def _call(self, job: Job[Any, Any], arguments: dict[str, Any], execution: Execution) -> Call:
         if job.kind == "async":
             return lambda run: job.handler(run, **arguments)
@@ -242,9 +254,9 @@ class Runner:
             return lambda run: self._in_thread(execution, run, job.handler, arguments)
         return lambda run: self._in_process(execution, run, job, job.payload.bind(kwargs=arguments))
 
-    def _started(self, attempt: _Attempt) -> None:
+    def _started(self, attempt: _Attempt) -> Event:
         claim = attempt.claim
-        event = Event(
+        return Event(
             EventType.STARTED,
             self._limits.queue,
             claim.id,
@@ -252,7 +264,6 @@ class Runner:
             attempt.number,
             waited=max(0.0, (claim.started_ms - claim.due_ms) / 1000),
         )
-        tell(self._subscribers, event)
 
     # What it came to
 
@@ -262,7 +273,8 @@ class Runner:
         claim, kind = attempt.claim, outcome.kind
         detail = result if kind is OutcomeKind.COMPLETED else self._detail(attempt, outcome)
         duration = attempt.duration
-        event = self._event(attempt, outcome, detail, duration) if self._subscribers else None
+        listeners = heard_by(self._subscribers, _EVENTS[kind])
+        told = (self._event(attempt, outcome, detail, duration), listeners) if listeners else None
         if kind not in _FINISHED:
             return Settlement(
                 claim.id,
@@ -274,7 +286,7 @@ class Runner:
                 task=attempt.task,
                 attempt=attempt.number,
                 detail=detail,
-                context=event,
+                context=told,
             )
         keep = self._limits.keep_result if rules is None else rules.keep_result
         return Settlement(
@@ -288,7 +300,7 @@ class Runner:
             task=attempt.task,
             attempt=attempt.number,
             detail=detail,
-            context=event,
+            context=told,
         )
 
     def _detail(self, attempt: _Attempt, outcome: Outcome) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from rota.event import Event
+from rota.event import Event, EventType
 from rota.names import printable
 from rota.run import Run
 
@@ -40,6 +40,14 @@ def compose(stack: Sequence[Middleware], innermost: Call) -> Call:
 
 def _through(middleware: Middleware, call: Call, run: Run) -> Awaitable[Any]:
     return middleware(run, call)
+
+
+def heard_by(subscribers: Iterable[Subscriber], event_type: EventType) -> list[Subscriber]:
+    """Those that want to hear of such an event.
+
+    A subscriber may have an attribute `wants`, `(event_type) -> bool`: what nobody wants to hear is never made.
+    """
+    return [one for one in subscribers if (wants := getattr(one, "wants", None)) is None or wants(event_type)]
 
 
 def tell(subscribers: Iterable[Subscriber], event: Event) -> None:

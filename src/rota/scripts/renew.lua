@@ -22,7 +22,10 @@ for i, id in ipairs(ids) do
   if entries[i] and string.match(entries[i], '^(%S+)') == token then
     scores[#scores + 1] = deadline
     scores[#scores + 1] = id
-    redis.call('SET', 'arq:in-progress:' .. id, token, 'PX', lease)
+    -- PEXPIRE first: a full Redis allows it, and with it the rest of this script.
+    if redis.call('PEXPIRE', 'arq:in-progress:' .. id, lease) == 0 then
+      redis.call('SET', 'arq:in-progress:' .. id, token, 'PX', lease)
+    end
   else
     lost[#lost + 1] = id
   end

@@ -129,8 +129,12 @@ local function settle()
       keys[#keys + 1] = HELD .. job.id
       keys[#keys + 1] = RETRY .. job.id
       keys[#keys + 1] = JOB .. job.id
-      emit('type', event, 'queue', queue_name, 'id', job.id, 'task', task, 'attempt', attempt, 'detail', detail,
-        'reason', note)
+      if note == '' then
+        emit('type', event, 'queue', queue_name, 'id', job.id, 'task', task, 'attempt', attempt, 'detail', detail)
+      else
+        emit('type', event, 'queue', queue_name, 'id', job.id, 'task', task, 'attempt', attempt, 'detail', detail,
+          'reason', note)
+      end
     end
     each_chunk(keys, 1000, function(...) redis.call('DEL', ...) end)
     for _, mirror in ipairs(mirrors) do redis.call('SET', mirror[1], '1', 'PX', ms(mirror[2])) end
@@ -307,19 +311,19 @@ local function claim(found)
   redis.call('ZADD', active, unpack(deadlines))
   redis.call('HSET', runs, unpack(fence))
   local payloads = redis.call('MGET', unpack(prefixed(JOB, ids)))
+  local counters = prefixed(RETRY, ids)
+  local counts, counted = redis.call('MGET', unpack(counters)), {}
   local aborts = redis.call('ZMSCORE', ABORT, unpack(ids))
   local claims = {}
   for i, job in ipairs(found) do
     local id, payload = job.id, payloads[i]
     redis.call('SET', HELD .. id, job.token, 'PX', ARGV[6])
-    local attempt = redis.pcall('INCR', RETRY .. id)
-    if type(attempt) ~= 'number' then
-      redis.call('SET', RETRY .. id, 1) -- a key of another type
-      attempt = 1
-    end
+    local attempt = (tonumber(counts[i] or nil) or 0) + 1
+    counted[2 * i - 1], counted[2 * i] = counters[i], attempt
     if service then tell_started(id, payload, attempt, job) end
     claims[i] = { id, job.entry, payload, attempt, aborts[i] and 1 or 0 }
   end
+  redis.call('MSET', unpack(counted))
   return claims
 end
 

@@ -41,6 +41,13 @@ def log(event: Event) -> None:
     )
 
 
+def _wants(event_type: EventType) -> bool:
+    return logger.isEnabledFor(_LEVELS.get(event_type, logging.INFO))
+
+
+log.wants = _wants  # type: ignore[attr-defined]
+
+
 def _error(event: Event) -> str | None:
     if event.type not in (EventType.RETRIED, EventType.DEAD) or not event.detail:
         return None
