@@ -5,6 +5,7 @@ REDIS_URL set it uses that server, and of it a database that is empty, so that n
 """
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -145,6 +146,8 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
+    # What this process logs while it tries to reach Redis, an exception says in the end.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         sys.exit(asyncio.run(main()))
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -1,0 +1,331 @@
+"""The demo: what a newcomer sees of it, and that it touches, and leaves, nothing that it should not."""
+
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import redis as redis_py
+from arq.connections import ArqRedis
+
+import demo
+import demo_stage
+from jobs.samples.sleep import sleep
+from rota import State, config
+from rota.embedded import join
+from rota.redis_target import RedisTarget
+from tests.servers import RedisServer
+
+SRC = Path(__file__).resolve().parents[2] / "src"
+COMMAND = re.compile(r"^\$ make redis-cli ARGS='(.*)'$", re.MULTILINE)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This one, as a newcomer has it."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "SMTP_"))
+    }
+    return {**inherited, "PYTHONPATH": str(SRC), "COLUMNS": "80", **variables}
+
+
+def run_demo(cwd: Path, src: Path = SRC, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(src / "demo.py")],
+        cwd=cwd,
+        env=environment(**{"PYTHONPATH": str(src), **variables}),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Processes that work in a folder, or whose command names it."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if str(folder) in " ".join(process.cmdline()) or process.cwd().startswith(str(folder)):
+                found.append(" ".join(process.cmdline()))
+    return found
+
+
+def until_nothing_runs(folder: Path) -> None:
+    deadline = time.monotonic() + 20
+    while left := processes_of(folder):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def keys(server: RedisServer, db: int = 0) -> dict[bytes, bytes]:
+    """Everything in a database."""
+    with redis_py.Redis(port=server.port, db=db) as client:
+        return {key: client.dump(key) or b"" for key in client.scan_iter()}
+
+
+@pytest.mark.timeout(200)
+def test_on_a_machine_with_nothing_every_job_ends_as_expected_and_what_is_shown_is_real(
+    tmp_path: Path,
+) -> None:
+    ran = run_demo(tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "\x1b" not in ran.stdout
+    assert "not expected" not in ran.stdout
+    assert re.search(r"^default:sleep-10 +1 .*completed +2\.3", ran.stdout, re.MULTILINE)
+    assert re.search(r"^default:flaky-3 +2 .*completed", ran.stdout, re.MULTILINE)
+    assert re.search(r"^default:broken-2 +3 .*dead +no answer to attempt 3", ran.stdout, re.MULTILINE)
+    assert re.search(r"^email:email-7 +2 .*completed", ran.stdout, re.MULTILINE)
+    assert re.search(r"^reports:data_processing-4 +1 .*completed +100,000 rows", ran.stdout, re.MULTILINE)
+    assert "took 7 mails, refused 1, put off 1." in ran.stdout
+    assert "27 jobs: 6 were tried again, 3 are dead." in ran.stdout
+    assert re.search(r"MailRefused: 127.0.0.1:\d+ refuses this mail: 550 5.1.1", ran.stdout)
+    until_nothing_runs(tmp_path)
+
+    # A reader who types in what the last part shows gets what it shows.
+    last_part = ran.stdout.partition("5. What Redis holds now")[2]
+    commands = COMMAND.findall(last_part)
+    assert len(commands) == 6
+    server = join(tmp_path)
+    for command in commands:
+        asked = subprocess.run(
+            [sys.executable, "-m", "rota", "redis-cli", *command.split()],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert asked.stdout
+        assert f"$ make redis-cli ARGS='{command}'\n{asked.stdout}" in last_part
+    server.close()
+    until_nothing_runs(tmp_path)
+
+
+@pytest.mark.timeout(200)
+def test_on_a_server_with_other_jobs_it_touches_none_of_them(tmp_path: Path, own_server: RedisServer) -> None:
+    with own_server.client() as client:
+        client.zadd("arq:queue:default", {"theirs": 1})
+        client.set("arq:job:theirs", "x")
+        client.zadd("arq:queue:email:dead", {"theirs": 1})
+    before = keys(own_server)
+    (tmp_path / ".env").write_text(
+        f"REDIS_URL={own_server.url}\nMAX_ATTEMPTS=1\nSMTP_HOST=real.example.org\n"
+    )
+    ran = run_demo(tmp_path, QUEUES__EMAIL__CONCURRENCY="1", SMTP_HOST="real.example.org")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert keys(own_server) == before
+    assert "the demo has database 15" in ran.stdout
+    assert "redis> select 15\nOK\n" in ran.stdout
+    assert keys(own_server, 15)
+    with redis_py.Redis(port=own_server.port, db=15) as client:
+        assert all(0 < client.ttl(key) <= 3600 for key in client.scan_iter())
+    until_nothing_runs(tmp_path)
+
+
+class OnATerminal:
+    """The demo on a pseudo-terminal."""
+
+    def __init__(self, cwd: Path, **variables: str) -> None:
+        self._terminal, theirs = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, str(SRC / "demo.py")],
+            cwd=cwd,
+            env=environment(TERM="xterm-256color", **variables),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.shown = ""
+
+    def until(self, text: str, seconds: float = 60) -> None:
+        """Read until it shows `text`."""
+        deadline = time.monotonic() + seconds
+        while text not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            self._read()
+
+    def interrupt(self) -> None:
+        """Ctrl-C, which goes to all processes of the terminal."""
+        os.killpg(self._process.pid, signal.SIGINT)
+
+    def status(self) -> int:
+        """Its exit status."""
+        deadline = time.monotonic() + 60
+        while self._process.poll() is None:
+            assert time.monotonic() < deadline, self.shown
+            self._read()
+        return self._process.returncode
+
+    def close(self) -> None:
+        os.close(self._terminal)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _read(self) -> None:
+        if select.select([self._terminal], [], [], 0.1)[0]:
+            with suppress(OSError):  # nobody is left at the other end
+                self.shown += os.read(self._terminal, 65536).decode("utf-8", "replace")
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, server: RedisServer) -> Iterator[OnATerminal]:
+    terminal = OnATerminal(tmp_path, REDIS_URL=server.url)
+    yield terminal
+    terminal.close()
+
+
+def test_ctrl_c_leaves_no_process_and_no_job(
+    terminal: OnATerminal, tmp_path: Path, server: RedisServer
+) -> None:
+    terminal.until("s left")  # a job is seen running, with its bar
+    assert "\x1b[" in terminal.shown
+    assert "━" in terminal.shown
+    terminal.interrupt()
+    assert terminal.status() == 130
+    assert "demo: stopped" in terminal.shown
+    assert "Traceback" not in terminal.shown
+    assert not {key for key in keys(server) if b"demo" in key or key.startswith((b"arq:job", b"arq:result"))}
+    assert not {
+        key for key in keys(server) if key in (b"arq:queue:default", b"arq:queue:email", b"arq:queue:reports")
+    }
+    until_nothing_runs(tmp_path)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A copy of the sources, to change."""
+    copy = tmp_path / "copied" / "src"
+    copy.mkdir(parents=True)
+    for name in ("jobs", "rota"):
+        shutil.copytree(SRC / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in SRC.glob("demo*.py"):
+        shutil.copy(path, copy)
+    return copy
+
+
+def test_without_the_samples_it_says_so_in_one_sentence(source: Path, server: RedisServer) -> None:
+    shutil.rmtree(source / "jobs" / "samples")
+    ran = run_demo(source.parent, source, REDIS_URL=server.url)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        "The demo shows the sample jobs at work, and they are gone: src/jobs/samples/ was deleted.\n"
+    )
+
+
+def test_a_worker_that_does_not_start_is_told_from_jobs_that_fail(source: Path, server: RedisServer) -> None:
+    (source / "jobs" / "wrong.py").write_text('raise ValueError("no good")\n')
+    ran = run_demo(source.parent, source, REDIS_URL=server.url)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("demo: the worker ended before its jobs did; see ")
+    assert ran.stderr.endswith("its import failed with ValueError: no good\n")
+    assert keys(server) == {}
+
+
+def test_settings_that_cannot_be_are_one_sentence(tmp_path: Path) -> None:
+    ran = run_demo(tmp_path, REDIS_URL="redis://127.0.0.1:1", BOOT_TIMEOUT="0.1")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("demo: ")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+# In this process
+
+
+@asynccontextmanager
+async def a_place(target: RedisTarget) -> AsyncIterator[demo_stage.Place]:
+    place = demo_stage.Place(target, [("default", "demo-sleep-1")], usual=True)
+    try:
+        yield place
+    finally:
+        await place.close()
+
+
+async def test_an_empty_database_is_free_and_is_left_empty(target: RedisTarget, redis: ArqRedis) -> None:
+    async with a_place(target) as place:
+        assert await place.claim()
+        assert await redis.keys("*") == [b"demo:running"]
+        await place.release()
+    assert await redis.keys("*") == []
+
+
+async def test_one_that_a_demo_is_using_is_not_free(target: RedisTarget) -> None:
+    async with a_place(target) as first, a_place(target) as second:
+        assert await first.claim()
+        assert not await second.claim()
+        await first.release()
+        assert await second.claim()
+
+
+@pytest.mark.parametrize(
+    "key", ["anything", "arq:queue:default", "arq:queue:other:seen", "arq:queue:default:dead", "arq:job:1"]
+)
+async def test_one_that_holds_anything_else_is_not_free(
+    target: RedisTarget, redis: ArqRedis, key: str
+) -> None:
+    await redis.zadd(key, {"theirs": 1})
+    async with a_place(target) as place:
+        assert not await place.claim()
+    assert await redis.zrange(key, 0, -1) == [b"theirs"]
+    assert await redis.keys("*") == [key.encode()]
+
+
+async def test_one_that_there_is_not_is_not_free(target: RedisTarget) -> None:
+    async with a_place(replace(target, db=1_000)) as place:
+        assert not await place.claim()
+
+
+@pytest.mark.timeout(200)
+async def test_a_demo_removes_what_an_earlier_one_left_and_says_when_a_job_ends_otherwise(
+    target: RedisTarget,
+    redis: ArqRedis,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    item = demo.Item(sleep.options(id="demo-sleep-1").call(0.1))
+    async with a_place(target) as place:
+        assert await place.claim()
+        assert await demo.play(place, [item])
+        await place.release()
+    assert b"arq:result:default:demo-sleep-1" in await redis.keys("*")
+    async with a_place(target) as place:
+        assert await place.claim()
+        assert b"arq:result:default:demo-sleep-1" not in await redis.keys("*")
+        assert not await demo.play(place, [replace(item, state=State.DEAD)])
+    assert re.search(r"default:sleep-1 .*completed \(not expected\)", capsys.readouterr().out)
+
+
+# The worker's environment
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        RedisTarget(),
+        RedisTarget("redis.example.org", 6380, db=3, username="u:s@r", password="p@/?#:%ss wörd"),
+        RedisTarget(path="/tmp/a folder/s.sock", db=7),
+        RedisTarget(
+            sentinels=(("a", 1), ("b", 2)), master="my/master", db=2, password="x", sentinel_password="y"
+        ),
+    ],
+)
+def test_the_worker_is_told_where_redis_is(target: RedisTarget) -> None:
+    variables = demo_stage.worker_variables(target, mail_port=25, folder=".")
+    told = {name: value for name, value in variables.items() if name.startswith("REDIS_")}
+    assert config.load(told).redis == target

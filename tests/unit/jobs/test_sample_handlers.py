@@ -1,0 +1,180 @@
+"""The sample jobs without a worker: a handler is a function, and a run is easily made."""
+
+import io
+import statistics
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from jobs.lifespan import Dependencies
+from jobs.samples.data_processing import REGIONS, data_processing, make_orders, summarize
+from jobs.samples.email import email
+from jobs.samples.failing import OtherSideAway, broken, flaky
+from jobs.samples.sleep import sleep
+from rota import InvalidPayload, Run
+
+Reports = list[tuple[float, str]]
+
+
+def a_run(reports: Reports | None = None, **fields: Any) -> Run:
+    def report(percent: float, message: str) -> None:
+        if reports is not None:
+            reports.append((percent, message))
+
+    return Run(**{"id": "1", "job": "any", "queue": "any", "report": report, **fields})
+
+
+class Outbox:
+    """A mailer that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, str]] = []
+
+    async def send(self, *, to: str, subject: str, body: str, key: str, at: datetime) -> str:
+        self.sent.append({"to": to, "subject": subject, "body": body, "key": key, "at": at.isoformat()})
+        return f"<{key}@example.org>"
+
+
+async def test_sleep_reports_how_far_it_is() -> None:
+    reports: Reports = []
+    assert await sleep(a_run(reports), 0.02) == 0.02
+    percents = [percent for percent, _ in reports]
+    assert percents == sorted(percents)
+    assert (percents[0], percents[-1], len(percents)) == (0, 95, 20)
+
+
+@pytest.mark.parametrize("seconds", [-1, 1e9, float("nan"), "long"])
+def test_sleep_refuses_what_is_no_time(seconds: float) -> None:
+    with pytest.raises(InvalidPayload, match="seconds"):
+        sleep.call(seconds)
+
+
+async def test_flaky_recovers_after_its_failures() -> None:
+    for attempt in (1, 2):
+        with pytest.raises(OtherSideAway):
+            await flaky(a_run(attempt=attempt), failures=2)
+    assert await flaky(a_run(attempt=3), failures=2) == 3
+
+
+async def test_broken_never_works() -> None:
+    with pytest.raises(OtherSideAway, match="attempt 3"):
+        await broken(a_run(attempt=3, max_attempts=3))
+
+
+async def test_email_hands_the_mail_to_its_mailer_under_a_key_of_its_job() -> None:
+    outbox = Outbox()
+    run = a_run(id="0190", enqueued_ms=1_700_000_000_123, deps=Dependencies(mailer=outbox))
+    assert await email(run, "ann@example.org", "Hello", "How are you?") == "<0190.1700000000123@example.org>"
+    assert outbox.sent == [
+        {
+            "to": "ann@example.org",
+            "subject": "Hello",
+            "body": "How are you?",
+            "key": "0190.1700000000123",
+            "at": "2023-11-14T22:13:20.123000+00:00",
+        }
+    ]
+
+
+def test_a_mail_server_that_says_later_gets_half_an_hour_and_more() -> None:
+    assert email.backoff is not None
+    assert email.max_attempts is not None
+    waits = [email.backoff.delay(attempt, random=lambda: 0.5) for attempt in range(1, email.max_attempts)]
+    assert waits == [5, 15, 45, 135, 405, 900, 900]
+
+
+@pytest.mark.parametrize(
+    "to", ["ann@example.org", "Ann.Lee+news@mail.example.org", "zoë@exämple.org", "o'neil@x"]
+)
+def test_an_address_is_taken(to: str) -> None:
+    email.call(to, "Hello", "How are you?")
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        *(
+            "",
+            "ann",
+            "@example.org",
+            "ann@",
+            "ann@b@c",
+            "Ann <ann@example.org>",
+            "ann@example.org,bob@example.org",
+        ),
+        *(
+            "ann@example.org\r\nBcc: all@example.org",
+            "ann@example.org\n",
+            "ann @example.org",
+            "ann@example.org> SIZE=1",
+        ),
+        *("ann@example.org\u2028", "ann\u202e@example.org", "ann\x00@example.org", f"{'a' * 250}@b.org"),
+    ],
+)
+def test_what_is_more_or_less_than_one_address_is_refused(to: str) -> None:
+    with pytest.raises(InvalidPayload, match="to: "):
+        email.call(to, "Hello", "How are you?")
+
+
+@pytest.mark.parametrize(
+    "subject", ["a\nb", "a\rb", "a\r\nBcc: all@example.org", "a\x00b", "a\u2028b", "a\x85b", "a" * 501]
+)
+def test_a_subject_is_one_line(subject: str) -> None:
+    with pytest.raises(InvalidPayload, match="subject: "):
+        email.call("ann@example.org", subject, "How are you?")
+
+
+def orders(rows: int, seed: int) -> str:
+    file = io.StringIO(newline="")
+    make_orders(file, rows, seed, lambda _: None)
+    return file.getvalue()
+
+
+def test_the_same_seed_makes_the_same_file_and_another_another() -> None:
+    assert orders(100, seed=1) == orders(100, seed=1)
+    assert orders(100, seed=1) != orders(100, seed=2)
+
+
+def test_a_report_says_what_an_independent_computation_says() -> None:
+    text = orders(2_000, seed=3)
+    report = summarize(io.StringIO(text), lambda _: None)
+    assert report.rows == 2_000
+    assert [group.region for group in report.groups] == sorted(REGIONS)
+    for group in report.groups:
+        lines = (line.split(",") for line in text.splitlines()[1:])
+        amounts = [float(amount) for _, region, amount in lines if region == group.region]
+        assert group.orders == len(amounts)
+        assert group.total == pytest.approx(sum(amounts))
+        assert group.mean == pytest.approx(statistics.mean(amounts))
+        assert group.deviation == pytest.approx(statistics.stdev(amounts))
+        assert (group.smallest, group.largest) == (min(amounts), max(amounts))
+
+
+def test_one_row_deviates_from_nothing() -> None:
+    (group,) = summarize(io.StringIO("order,region,amount\n1,Asia,12.34\n"), lambda _: None).groups
+    assert (group.orders, group.total, group.deviation, group.smallest, group.largest) == (
+        1,
+        12.34,
+        0,
+        12.34,
+        12.34,
+    )
+
+
+def test_data_processing_reports_from_the_first_row_to_the_last() -> None:
+    reports: Reports = []
+    report = data_processing(a_run(reports), rows=10_000)
+    assert report.rows == 10_000
+    assert reports == [
+        (25, "made 5,000 of 10,000 rows"),
+        (50, "made 10,000 of 10,000 rows"),
+        (75, "read 5,000 of 10,000 rows"),
+        (100, "read 10,000 of 10,000 rows"),
+    ]
+
+
+@pytest.mark.parametrize("rows", [0, -1, 10_000_001])
+def test_data_processing_refuses_a_number_of_rows_that_cannot_be(rows: int) -> None:
+    with pytest.raises(InvalidPayload, match="rows"):
+        data_processing.call(rows)

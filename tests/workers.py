@@ -1,0 +1,53 @@
+"""The service's workers inside a test's own process and loop: real ones, on a real Redis, for a package's jobs."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rota import Client, QueueWorker, config, connection
+from rota.app import Parts, client_of, worker_settings
+from rota.pools import Processes
+from rota.redis_target import RedisTarget
+from rota.registry import discover
+
+
+@dataclass(frozen=True)
+class Works:
+    """Workers that are running: a client of theirs, and what their lifespan yielded."""
+
+    client: Client
+    deps: Any
+    recycled: list[str]
+
+
+@contextlib.asynccontextmanager
+async def at_work(
+    target: RedisTarget, package: str, variables: Mapping[str, str] | None = None
+) -> AsyncIterator[Works]:
+    """A worker for each queue that the jobs of `package` name, under the environment `variables`."""
+    settings = config.load(variables or {})
+    registry = discover(package)
+    recycled: list[str] = []
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(client_of(settings, connection.async_client(target)))
+        deps = await stack.enter_async_context(registry.lifespan()) if registry.lifespan else None
+        processes = Processes()
+        stack.push_async_callback(processes.close)
+        parts = Parts(settings, registry, None, processes, lambda: deps, recycled.append)
+        for queue in settings.served_queues(registry.queues):
+            await stack.enter_async_context(_running(parts, queue, target))
+        yield Works(client, deps, recycled)
+
+
+@contextlib.asynccontextmanager
+async def _running(parts: Parts, queue: str, target: RedisTarget) -> AsyncIterator[None]:
+    worker = QueueWorker(**worker_settings(parts, queue), redis_pool=connection.async_client(target))
+    running = asyncio.create_task(worker.async_run())
+    try:
+        yield
+    finally:
+        worker.stop()
+        await running
+        await worker.close()
