@@ -26,9 +26,7 @@ class _Packing:
             packed: list[bytes] = super().pack_command(*args)  # type: ignore[misc]
             return packed
 
-    async def send_packed_command(
-        self: Any, command: bytes | str | list[bytes], check_health: bool = True
-    ) -> None:
+    async def send_packed_command(self: Any, command: Any, check_health: bool = True) -> None:
         """Send it, in at most the socket's timeout. Raises redis' TimeoutError and ConnectionError."""
         if not self.is_connected:
             await self.connect()

@@ -83,7 +83,7 @@ class Processes:
 
         The child is killed when the execution is stopped.
         """
-        child = self._idle.pop() if self._idle else await self._start()
+        child = await self._idle_child() or await self._start()
 
         def interrupt() -> None:
             child.kill()
@@ -104,6 +104,16 @@ class Processes:
             raise
         self._idle.append(child)
         return result
+
+    async def _idle_child(self) -> "_Child | None":
+        while self._idle:
+            child = self._idle.pop()
+            if child.alive:
+                return child
+            # It died while it had nothing to do, which is no job's fault.
+            self._all.discard(child)
+            await child.reap()
+        return None
 
     async def _start(self) -> "_Child":
         child = await _Child.start()
@@ -142,10 +152,21 @@ class _Child:
                 [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
                 pass_fds=(theirs.fileno(),),
             )
-        reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
-        child = cls(process, reader, writer)
-        await child._receive()
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
+            child = cls(process, reader, writer)
+            await child._receive()
+        except BaseException:
+            # Stopped while it booted: it is in nobody's list yet.
+            process.kill()
+            process.wait()
+            ours.close()
+            raise
         return child
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None and not self._reader.at_eof()
 
     @property
     def pid(self) -> int:

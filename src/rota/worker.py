@@ -316,11 +316,15 @@ class QueueWorker(Worker):
             logger.warning("worker.health_key_not_removed", extra={"error": str(error)})
         if self.on_shutdown:
             await self.on_shutdown(self.ctx)
-        await self.pool.aclose(close_connection_pool=True)
-        if self._handlers_pool is not None:
-            await self._handlers_pool.aclose(close_connection_pool=True)
+        # The pool that was passed stays open: others may be using it.
+        own = [pool for pool in (self._pool, self._handlers_pool) if pool and pool is not self._given_pool]
         self._pool = self._given_pool = self._handlers_pool = None
         self._own_pool = False
+        for pool in own:
+            try:
+                await pool.aclose(close_connection_pool=True)
+            except FAULTS as error:
+                logger.warning("worker.connections_not_closed", extra={"error": str(error)})
 
     @property
     def running(self) -> int:
