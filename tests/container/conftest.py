@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.container.checkout import copy_checkout
 from tests.container.engine import Engine, NoEngine, here
 from tests.container.stack import Stack

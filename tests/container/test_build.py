@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from tests.container.checkout import copy_checkout
 from tests.container.conftest import Images
 from tests.container.containers import REDIS, inside

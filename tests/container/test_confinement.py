@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from tests.container.engine import CommandFailed
 from tests.container.stack import Stack
 

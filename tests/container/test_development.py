@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
+
 from tests.container.engine import Engine
 from tests.container.stack import Stack
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from tests.container.containers import CONFINED, REDIS, inside
 from tests.container.engine import Engine
 from tests.container.stack import until

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 
 import pytest
+
 from tests.container.stack import Event, Stack, until
 
 WORKERS = 5

@@ -18,11 +18,11 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
-from tests.integration.strangers import Stranger, info, mute, polite
-from tests.servers import RedisServer, free_port
 
 from rota import connection
 from rota.redis_target import RedisTarget
+from tests.integration.strangers import Stranger, info, mute, polite
+from tests.servers import RedisServer, free_port
 
 
 def to_json(value: dict[str, Any]) -> bytes:

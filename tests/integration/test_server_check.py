@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from arq.connections import ArqRedis
-from tests.integration.strangers import Stranger, info, mute, polite
-from tests.servers import RedisServer, free_port
 
 from rota import connection
 from rota.connection import ServerError
 from rota.redis_target import RedisTarget
+from tests.integration.strangers import Stranger, info, mute, polite
+from tests.servers import RedisServer, free_port
 
 CANARY = "s3cr3tCanary"
 

@@ -25,11 +25,10 @@ _open: list["Clock"] = []
 
 
 class Clock:
-    """Seconds since 1970, from `start` on."""
+    """Seconds since 1970, from `start` on (None: the time of day). Raises ValueError for one without a time zone."""
 
     def __init__(self, start: datetime | None = None) -> None:
-        seconds = time.time() if start is None else start.timestamp()
-        self.now = round(seconds, 3)
+        self.now = round(time.time() if start is None else seconds_of(start), 3)
 
     @property
     def today(self) -> datetime:
@@ -62,6 +61,13 @@ class Clock:
             _open.remove(self)
             if replaced is not None:
                 _restore(replaced)
+
+
+def seconds_of(moment: datetime) -> float:
+    """Seconds from 1970 to `moment`. Raises ValueError for one without a time zone."""
+    if moment.utcoffset() is None:
+        raise ValueError(f"{moment} has no time zone; use bench.now, or datetime(..., tzinfo=UTC)")
+    return moment.timestamp()
 
 
 class _Time:

@@ -109,6 +109,7 @@ class VirtualTime:
 
     def _give_back(self) -> None:
         self._undo.close()
+        self.forget()
         # What a handler left running in the background goes on in the machine's time.
         timers, self._timers = self._timers, []
         for when, _, timer in timers:

@@ -1,5 +1,6 @@
 """The bench: the service in a test, without a server, a worker process or waiting."""
 
+import math
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import datetime
@@ -18,7 +19,7 @@ from rota.seams import Middleware, Subscriber
 from rota.settings import Settings
 from rota.settlement import Report
 from rota.testing.attempt import run_alone
-from rota.testing.clock import Clock
+from rota.testing.clock import Clock, seconds_of
 from rota.testing.evidence import Evidence
 from rota.testing.jobs import registry_of
 from rota.testing.journal import Journal
@@ -130,21 +131,22 @@ class Bench(Evidence):
         """
         if self._draining:
             raise RuntimeError("this bench is draining already; await one drain() before the next")
+        end = math.inf if until is None else seconds_of(until)
         self._draining = True
         try:
             async with self._resources() as (deps, pools):
-                attempts = await self._drain(self._lines(deps, pools), until, max_jobs)
+                attempts = await self._drain(self._lines(deps, pools), end, max_jobs)
         finally:
             self._draining = False
         if until is not None:
-            self._clock.move_to(until.timestamp())
+            self._clock.move_to(end)
         return attempts
 
-    async def _drain(self, lines: Sequence[Line], until: datetime | None, max_jobs: int) -> int:
+    async def _drain(self, lines: Sequence[Line], end: float, max_jobs: int) -> int:
         attempts = 0
         while True:
             due = [(at, index) for index, line in enumerate(lines) if (at := line.due()) is not None]
-            if not due or (until is not None and min(due)[0] > until.timestamp()):
+            if not due or min(due)[0] > end:
                 return attempts
             if attempts >= max_jobs:
                 raise AssertionError(_endless(lines, max_jobs))

@@ -1,0 +1,39 @@
+"""What the fault tests share: fleets of real workers, and clients beside them."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from rota import Client, connection
+from rota.redis_target import RedisTarget
+from tests.faults.fleet import Fleet
+from tests.servers import RedisServer
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, server: RedisServer) -> Iterator[Fleet]:
+    """Workers on the session's server."""
+    fleet = Fleet(tmp_path, server.url)
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
+async def client(server: RedisServer) -> AsyncIterator[Client]:
+    async with Client(connection.async_client(RedisTarget.from_url(server.url))) as client:
+        yield client
+
+
+@pytest.fixture
+def own_fleet(tmp_path: Path, own_server: RedisServer) -> Iterator[Fleet]:
+    """Workers on a server that the test may stop or freeze."""
+    fleet = Fleet(tmp_path, own_server.url)
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture
+async def own_client(own_server: RedisServer) -> AsyncIterator[Client]:
+    async with Client(connection.async_client(RedisTarget.from_url(own_server.url))) as client:
+        yield client

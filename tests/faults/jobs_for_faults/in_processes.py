@@ -1,0 +1,72 @@
+"""Plain functions that run in child processes, and the ways in which they end."""
+
+import os
+import signal
+import time
+from typing import Literal
+
+from rota import Cancel, Retry, Run, Snooze, job
+from tests.faults.jobs_for_faults.ledger import note, times
+
+Ending = Literal["retry", "snooze", "cancel", "key", "value", "lookup", "exit", "kill"]
+
+
+@job(process=True)
+def compute(run: Run, seconds: float) -> int:
+    """Keep a processor busy, deaf to all that happens meanwhile; the child's process id."""
+    note(run, "start")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        sum(range(1000))
+        time.sleep(0.005)
+    note(run, "end")
+    return os.getpid()
+
+
+@job(process=True, retry_on=(LookupError,), give_up_on=(KeyError,))
+def end(run: Run, first: Ending, then: Ending | None = None) -> int:
+    """End in the way that is asked for the first time, later as `then` says; the attempt that went well."""
+    note(run, "start")
+    _end(first if times(run, "start") == 1 else then)
+    return run.attempt
+
+
+@job(process=True)
+def die(run: Run, how: Ending) -> int:
+    """End the process itself, the first time; the attempt that went well."""
+    note(run, "start")
+    _end(how if times(run, "start") == 1 else None)
+    return run.attempt
+
+
+@job(process=True)
+def deaf_to_interrupts(run: Run) -> bool:
+    """Whether this process ignores what a terminal sends to everybody."""
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@job(process=True)
+def report_from_process(run: Run, seconds: float = 2) -> None:
+    """Report progress, and stay until a reader had time to see it."""
+    run.progress(60, "from a process")
+    time.sleep(seconds)
+
+
+def _end(how: Ending | None) -> None:
+    match how:
+        case "retry":
+            raise Retry(0.05, "once more")
+        case "snooze":
+            raise Snooze(0.05)
+        case "cancel":
+            raise Cancel("not wanted")
+        case "key":
+            raise KeyError("gone")
+        case "value":
+            raise ValueError("wrong")
+        case "lookup":
+            raise LookupError("not yet")
+        case "exit":
+            os._exit(3)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)

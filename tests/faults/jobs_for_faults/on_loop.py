@@ -1,0 +1,34 @@
+"""Coroutines: one that works, one that blocks the loop, one that kills its process."""
+
+import asyncio
+import os
+import signal
+import time
+
+from rota import Run, job
+from tests.faults.jobs_for_faults.ledger import note, times
+
+
+@job
+async def work(run: Run, seconds: float = 0.3) -> None:
+    """Take some time, as a job does that waits for others."""
+    note(run, "start")
+    await asyncio.sleep(seconds)
+    note(run, "end")
+
+
+@job
+async def block(run: Run, seconds: float) -> None:
+    """Block the event loop, the first time it runs."""
+    note(run, "start")
+    if times(run, "start") == 1:
+        time.sleep(seconds)
+    note(run, "end")
+
+
+@job
+async def kill(run: Run, after: float) -> None:
+    """Kill the process that runs it, every time, when its neighbours are in the midst of their work."""
+    note(run, "start")
+    await asyncio.sleep(after)
+    os.kill(os.getpid(), signal.SIGKILL)

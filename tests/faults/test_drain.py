@@ -1,0 +1,125 @@
+"""SIGTERM and SIGINT: what runs finishes, what cannot finish in time goes back unspent, and the process says 0."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from rota import Client, State
+from tests.faults.fleet import Fleet, Worker, gone, records, sized, until
+from tests.faults.jobs_for_faults.in_processes import compute
+from tests.faults.jobs_for_faults.in_threads import listen, nap
+from tests.faults.jobs_for_faults.on_loop import work
+
+SLOTS = 20
+
+
+async def running(fleet: Fleet, worker: Worker, count: int) -> None:
+    await until(lambda: len(fleet.ledger.running(worker.pid)) == count, f"{count} jobs run in {worker.pid}")
+
+
+async def test_sigterm_lets_running_jobs_finish_and_takes_no_new_ones(fleet: Fleet, client: Client) -> None:
+    seconds = sized(10, 2)
+    (worker,) = await fleet.start(queue_concurrency=SLOTS)
+    handles = await client.enqueue_many(work.call(seconds=seconds) for _ in range(2 * SLOTS))
+    await running(fleet, worker, SLOTS)
+    worker.send(signal.SIGTERM)
+    told_at = time.monotonic()
+    assert await worker.ended() == 0
+    assert time.monotonic() - told_at < seconds + 3
+
+    first = {handle.id for handle in handles[:SLOTS]}
+    assert fleet.ledger.times("start") == dict.fromkeys(first, 1)
+    assert fleet.ledger.times("end") == dict.fromkeys(first, 1)
+    assert await records(client, "completed") == dict.fromkeys(first, 1)
+    assert (await client.counts("default"))[State.WAITING] == SLOTS
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+async def test_jobs_that_cannot_finish_in_time_run_elsewhere_at_once_and_unspent(
+    fleet: Fleet, client: Client, signum: signal.Signals
+) -> None:
+    (worker,) = await fleet.start(drain_timeout=0.5)
+    handles = await client.enqueue_many(work.call(seconds=60) for _ in range(5))
+    await running(fleet, worker, 5)
+    (other,) = await fleet.start()
+    worker.send(signum)
+    assert await worker.ended() == 0
+    ended_at = time.monotonic()
+    await running(fleet, other, 5)
+
+    resumed = [entry for entry in fleet.ledger.entries("start") if entry.pid == other.pid]
+    assert max(entry.at for entry in resumed) - ended_at < 2
+    assert {entry.attempt for entry in resumed} == {1}
+    assert await records(client, "interrupted") == {handle.id: 1 for handle in handles}
+    assert not await records(client, "lost")
+    assert worker.says("worker.drain_timeout")
+
+
+async def test_a_second_signal_does_not_wait(fleet: Fleet, client: Client) -> None:
+    (worker,) = await fleet.start(drain_timeout=60)
+    handle = await client.enqueue(work, seconds=60)
+    await running(fleet, worker, 1)
+    worker.send(signal.SIGTERM)
+    await until(lambda: worker.says("worker.draining"), "it drains")
+    await asyncio.sleep(0.3)
+    assert worker.alive
+    worker.send(signal.SIGTERM)
+    assert await worker.ended(10) == 0
+    assert worker.says("worker.hurried")
+    info = await handle.status()
+    assert (info.state, info.attempts) == ("waiting", 0)
+
+
+async def test_a_worker_with_nothing_to_do_ends_at_once(fleet: Fleet) -> None:
+    (worker,) = await fleet.start(drain_timeout=60)
+    worker.send(signal.SIGTERM)
+    assert await worker.ended(5) == 0
+
+
+async def test_a_process_job_that_cannot_finish_in_time_is_killed_and_goes_back_unspent(
+    fleet: Fleet, client: Client
+) -> None:
+    (worker,) = await fleet.start(drain_timeout=0.3)
+    handle = await client.enqueue(compute, seconds=60)
+    await until(lambda: fleet.ledger.entries("start"), "it runs")
+    (entry,) = fleet.ledger.entries("start")
+    worker.send(signal.SIGTERM)
+    assert await worker.ended() == 0
+    assert gone(entry.pid)
+    info = await handle.status()
+    assert (info.state, info.attempts) == ("waiting", 0)
+
+
+async def test_an_interrupt_of_the_terminal_lets_a_process_job_finish(fleet: Fleet, client: Client) -> None:
+    (worker,) = await fleet.start()
+    handle = await client.enqueue(compute, seconds=1.5)
+    await until(lambda: fleet.ledger.entries("start"), "it runs")
+    worker.send(signal.SIGINT, group=True)
+    assert await worker.ended() == 0
+    assert fleet.ledger.times("end") == {handle.id: 1}
+
+
+async def test_a_thread_that_listens_stops_when_time_is_up_and_its_job_goes_back_unspent(
+    fleet: Fleet, client: Client
+) -> None:
+    (worker,) = await fleet.start(drain_timeout=0.3)
+    handle = await client.enqueue(listen, seconds=60)
+    await until(lambda: fleet.ledger.entries("start"), "it runs")
+    worker.send(signal.SIGTERM)
+    assert await worker.ended() == 0
+    assert fleet.ledger.times("stopped") == {handle.id: 1}
+    info = await handle.status()
+    assert (info.state, info.attempts) == ("waiting", 0)
+
+
+async def test_a_thread_that_does_not_listen_cannot_hold_up_the_end(fleet: Fleet, client: Client) -> None:
+    (worker,) = await fleet.start(drain_timeout=0.3)
+    handle = await client.enqueue(nap, seconds=60)
+    await until(lambda: fleet.ledger.entries("start"), "it runs")
+    worker.send(signal.SIGTERM)
+    assert await worker.ended(20) == 0
+    info = await handle.status()
+    assert (info.state, info.attempts) == ("waiting", 0)
+    assert not await records(client, "lost")

@@ -1,0 +1,72 @@
+"""Redis goes and comes back in the midst of work: no worker is lost, no job is, and none finishes twice."""
+
+import asyncio
+import random
+import signal
+import time
+
+import pytest
+
+from rota import Client
+from tests.faults.fleet import SEED, Fleet, records, scaled, sized, until, until_async
+from tests.faults.jobs_for_faults.on_loop import work
+from tests.servers import RedisServer
+
+SLOTS = 20
+
+
+@pytest.mark.parametrize(
+    ("signum", "lease"),
+    [
+        pytest.param(signal.SIGTERM, 10, id="ended in order"),
+        pytest.param(signal.SIGKILL, 10, id="killed"),
+        pytest.param(signal.SIGTERM, 1, id="away for longer than the lease"),
+    ],
+)
+async def test_workers_outlive_a_restart_of_redis_and_every_job_runs_once(
+    own_fleet: Fleet, own_client: Client, own_server: RedisServer, signum: signal.Signals, lease: float
+) -> None:
+    fleet = own_fleet
+    workers = await fleet.start(2, lease=lease, queue_concurrency=SLOTS)
+    count = scaled(5000)
+    handles = await own_client.enqueue_many(work.call(seconds=0.1) for _ in range(count))
+    moment = random.Random(SEED).randint(count // 10, count // 2)
+    await until(lambda: len(fleet.ledger.entries("end")) >= moment, f"{moment} of {count} ended; seed {SEED}")
+
+    own_server.stop(signum)
+    ended_before = len(fleet.ledger.entries("end"))
+    assert ended_before < count
+    await asyncio.sleep(sized(3, 1.5))
+    own_server.start()
+    back_at = time.monotonic()
+    await fleet.all_ended(handle.id for handle in handles)
+    await until_async(lambda: settled(own_client, count), "all are settled")
+
+    assert not fleet.ledger.twice("start")
+    assert await records(own_client, "completed") == {handle.id: 1 for handle in handles}
+    assert all(worker.alive for worker in workers)
+    resumed = min(entry.at for entry in fleet.ledger.entries("start") if entry.at > back_at)
+    assert resumed - back_at < 3
+    for worker in workers:
+        assert worker.says("redis.unavailable")
+        assert worker.says("redis.back")
+
+
+async def settled(client: Client, count: int) -> bool:
+    return sum((await records(client, "completed")).values()) >= count
+
+
+async def test_a_worker_told_to_stop_while_redis_is_away_ends_and_loses_nothing(
+    own_fleet: Fleet, own_client: Client, own_server: RedisServer
+) -> None:
+    fleet = own_fleet
+    (worker,) = await fleet.start(lease=1, drain_timeout=0.5)
+    handle = await own_client.enqueue(work, seconds=0.5)
+    await until(lambda: fleet.ledger.entries("start"), "it runs")
+    own_server.stop()
+    worker.send(signal.SIGTERM)
+    await worker.ended(20)
+    own_server.start()
+    await fleet.start(lease=1)
+    await until_async(lambda: settled(own_client, 1), "its lease ends, and it runs again")
+    assert await records(own_client, "completed") == {handle.id: 1}

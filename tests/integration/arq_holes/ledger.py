@@ -1,0 +1,65 @@
+"""What jobs did, written outside Redis; and the processes that wrote it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.integration.arq_holes.side_by_side import until
+from tests.servers import RedisServer
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A file of lines `word id try pid`."""
+
+    path: Path
+
+    def lines(self, word: str) -> list[list[str]]:
+        """The lines that begin with `word`, split."""
+        if not self.path.exists():
+            return []
+        rows = [line.split() for line in self.path.read_text().splitlines()]
+        return [row for row in rows if row[0] == word]
+
+    def count(self, word: str) -> Counter[str]:
+        """How often each job wrote `word`."""
+        return Counter(row[1] for row in self.lines(word))
+
+    async def reaches(self, word: str, number: int) -> None:
+        """Wait until there are so many lines."""
+        await until(lambda: len(self.lines(word)) >= number)
+
+
+@contextlib.contextmanager
+def process(
+    kind: str, server: RedisServer, queue: str, ledger: Ledger, **options: float
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker process of `kind` for the time of a block; killed at its end if it still runs."""
+    module = "tests.integration.arq_holes.worker_process"
+    words = [f"{name}={value}" for name, value in options.items()]
+    child = subprocess.Popen(
+        [sys.executable, "-m", module, kind, str(server.port), queue, str(ledger.path), *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
+    )
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.send_signal(signal.SIGKILL)
+        child.wait(20)
+
+
+async def ended(child: subprocess.Popen[Any]) -> int:
+    """Wait until the process has ended; its exit status."""
+    await until(lambda: child.poll() is not None)
+    return int(child.wait())

@@ -1,0 +1,240 @@
+"""The command line: each command against a real server, with a jobs package of its own."""
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rota import Client, connection
+from rota.codec import encode_error
+from rota.keys import QueueKeys, queue_key
+from rota.protocol import Protocol
+from rota.redis_target import RedisTarget
+from rota.settlement import Claim, Settlement
+from tests.integration.project import Project
+from tests.servers import RedisServer
+
+JOBS = '''
+"""The jobs of a test."""
+
+from datetime import date
+
+from pydantic import BaseModel
+
+from rota import Run, job
+
+
+class Greeting(BaseModel):
+    """What a greeting is."""
+
+    text: str
+    on: date
+
+
+@job
+async def greet(run: Run, name: str) -> Greeting:
+    """A greeting."""
+    return Greeting(text=f"hello {name}", on=date(2026, 1, 2))
+
+
+@job(queue="email", max_attempts=1)
+async def send(run: Run, to: str = "ann") -> None:
+    """Fail."""
+    raise ValueError(f"no such person: {to}")
+'''
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], server: RedisServer) -> Project:
+    project = Project(tmp_path, capsys, server.url)
+    project.write("jobs/__init__.py", JOBS)
+    return project
+
+
+def enqueued(project: Project, *arguments: str) -> str:
+    """Enqueue with `rota enqueue`; the id it printed."""
+    ran = project.rota("enqueue", *arguments)
+    assert ran.status == 0, ran.err
+    (line,) = ran.out.splitlines()
+    return line.split()[1]
+
+
+def rows(out: str) -> list[list[str]]:
+    """The cells of a table as a pipe gets it, without its head."""
+    return [line.split("\t") for line in out.splitlines()[1:]]
+
+
+def test_enqueue_prints_the_queue_and_the_id(project: Project) -> None:
+    ran = project.rota("enqueue", "send", '{"to": "bob"}')
+    assert ran.status == 0
+    assert re.fullmatch(r"email [0-9a-f]{32}\n", ran.out)
+    job_id = ran.out.split()[1]
+    shown = project.rota("show", "email", job_id).out
+    assert re.search(r"state +waiting", shown)
+    assert re.search(r"task +send", shown)
+    assert '{"to": "bob"}' in shown.replace("'", '"')
+
+
+def test_enqueue_takes_the_full_name_an_id_and_a_delay(project: Project) -> None:
+    ran = project.rota("enqueue", "email:send", "--id", "one", "--delay", "60")
+    assert ran.out == "email email:one\n"
+    assert re.search(r"state +delayed", project.rota("show", "email", "email:one").out)
+    project.rota("enqueue", "email:send", "--id", "one").refused(
+        "there is a job with the id 'email:one' already"
+    )
+
+
+def test_queues_counts_every_queue_that_there_is(project: Project) -> None:
+    enqueued(project, "send")
+    enqueued(project, "send", "--delay", "60")
+    ran = project.rota("queues")
+    assert rows(ran.out) == [["default", "0", "0", "0", "0"], ["email", "1", "1", "0", "0"]]
+    restricted = project.rota("queues", QUEUES__REPORTS__CONCURRENCY="1", WORKER_QUEUES="reports")
+    assert rows(restricted.out) == [["reports", "0", "0", "0", "0"]]
+
+
+def test_jobs_lists_one_state_with_whole_ids(project: Project) -> None:
+    waiting = [enqueued(project, "send") for _ in range(3)]
+    delayed = enqueued(project, "send", "--delay", "60")
+    assert [row[:2] for row in rows(project.rota("jobs", "email").out)] == [[one, "send"] for one in waiting]
+    assert [row[0] for row in rows(project.rota("jobs", "email", "--limit", "2").out)] == waiting[:2]
+    assert [row[0] for row in rows(project.rota("jobs", "email", "--state", "delayed").out)] == [delayed]
+    assert rows(project.rota("jobs", "email", "--state", "active").out) == []
+
+
+def test_cancel_says_what_became_of_the_job(project: Project) -> None:
+    job_id = enqueued(project, "send")
+    assert project.rota("cancel", "email", job_id).out == "cancelled\n"
+    assert project.rota("cancel", "email", job_id).out == "finished\n"
+    assert re.search(r"state +cancelled", project.rota("show", "email", job_id).out)
+    assert rows(project.rota("jobs", "email").out) == []
+
+
+def test_show_of_an_unknown_id_is_refused(project: Project) -> None:
+    project.rota("show", "email", "nosuch").refused("there is no job with the id 'nosuch'")
+
+
+def test_redis_cli_runs_a_command_on_the_server_of_the_settings(project: Project) -> None:
+    enqueued(project, "send")
+    assert project.rota("redis-cli", "zcard", "arq:queue:email").out == "1\n"
+    wrong = project.rota("redis-cli", "nosuch")
+    assert wrong.status == 1
+
+
+# Dead letters
+
+
+@pytest.fixture
+def dead(project: Project, server: RedisServer) -> list[str]:
+    """Three dead letters of the queue email, in order: two failed, the last timed out."""
+    return asyncio.run(three_die(server))
+
+
+async def three_die(server: RedisServer) -> list[str]:
+    redis = connection.async_client(RedisTarget.from_url(server.url))
+    async with Client(redis) as client:
+        handles = [await client.enqueue_by_name("email:send", {"to": name}) for name in "abc"]
+        protocol = Protocol(QueueKeys.of(queue_key("email")), "w", 30.0, service=True, queue="email")
+        claims = (await protocol.step(redis, lane=0, seq=1, want=3)).claims
+        letters = [letter(claim, reason) for claim, reason in zip(claims, REASONS, strict=True)]
+        assert all((await protocol.step(redis, lane=0, seq=2, want=0, settlements=letters)).answers)
+    return [handle.id for handle in handles]
+
+
+REASONS = ("failed", "failed", "timeout")
+#: What a job may say: the markup of a library, a closing tag that was never open, an order to the terminal.
+NASTY = "[red]no[/red] [/x] \x1b[2J"
+
+
+def letter(claim: Claim, reason: str) -> Settlement:
+    error = encode_error(ValueError(NASTY))
+    return Settlement(
+        claim.id, claim.token, "D", note=reason, event="dead", task="send", attempt=1, detail=error
+    )
+
+
+def test_dead_letters_are_shown_with_their_error_as_it_is(project: Project, dead: list[str]) -> None:
+    listed = project.rota("jobs", "email", "--state", "dead")
+    assert {row[0] for row in rows(listed.out)} == set(dead)
+    shown = project.rota("show", "email", dead[0])
+    assert re.search(r"reason +failed", shown.out)
+    assert "[red]no[/red] [/x]" in shown.out
+    for out in (listed.out, shown.out):
+        assert "\x1b" not in out, "what a job wrote must not steer the terminal"
+
+
+def test_retry_brings_one_dead_letter_back(project: Project, dead: list[str]) -> None:
+    assert project.rota("retry", "email", dead[0]).out == f"{dead[0]} brought back\n"
+    assert re.search(r"state +waiting", project.rota("show", "email", dead[0]).out)
+    project.rota("retry", "email", dead[0]).refused("there is no job with the id", dead[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "brought"),
+    [
+        ((), 3),
+        (("--reason", "timeout"), 1),
+        (("--reason", "lost"), 0),
+        (("--job", "send", "--reason", "failed"), 2),
+        (("--job", "greet"), 0),
+    ],
+)
+def test_retry_without_an_id_brings_back_what_its_options_match(
+    project: Project, dead: list[str], options: tuple[str, ...], brought: int
+) -> None:
+    assert project.rota("retry", "email", *options).out == f"{brought} brought back\n"
+    counted = rows(project.rota("queues").out)[1]
+    assert counted == ["email", str(brought), "0", "0", str(len(dead) - brought)]
+
+
+# A worker beside the command
+
+
+@pytest.fixture
+def worker(project: Project) -> Iterator[subprocess.Popen[str]]:
+    process = project.process("worker", LOG_FORMAT="json")
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_enqueue_waits_for_the_result_of_a_worker_and_prints_it(
+    project: Project, worker: subprocess.Popen[str]
+) -> None:
+    ran = project.rota("enqueue", "greet", '{"name": "ann"}', "--wait", "20")
+    assert ran.status == 0, ran.err
+    printed = ran.out.split("\n", 1)[1]
+    assert json.loads(printed) == {"text": "hello ann", "on": "2026-01-02"}
+
+    failed = project.rota("enqueue", "send", "--wait", "20")
+    failed.refused("failed with ValueError: no such person: ann")
+
+    worker.send_signal(signal.SIGTERM)
+    _, err = worker.communicate(timeout=20)
+    assert worker.returncode == 0, err
+
+
+def test_a_wait_that_is_too_short_says_so_and_leaves_the_job(project: Project) -> None:
+    ran = project.rota("enqueue", "greet", '{"name": "ann"}', "--wait", "0.05")
+    ran.refused("has no result after 0.05 s; it may still come")
+    assert rows(project.rota("queues").out)[0] == ["default", "1", "0", "0", "0"]
+
+
+def test_without_a_command_rota_runs_as_what_mode_says(project: Project) -> None:
+    process = project.process(MODE="worker", LOG_FORMAT="json")
+    assert project.rota("enqueue", "greet", '{"name": "ann"}', "--wait", "20").status == 0
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+
+
+def test_help_lists_every_command(project: Project) -> None:
+    ran = project.rota("--help")
+    assert ran.status == 0
+    for command in ("worker", "dev", "redis-cli", "enqueue", "queues", "jobs", "show", "cancel", "retry"):
+        assert re.search(rf"\b{command}\b", ran.out)

@@ -1,0 +1,480 @@
+"""The client against a real server and a real worker: enqueue, see, cancel, bring back."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from pydantic import BaseModel
+
+import rota
+from rota import (
+    Cancel,
+    Client,
+    Handle,
+    JobCancelled,
+    JobExists,
+    JobFailed,
+    JobInfo,
+    JobNotFound,
+    ResultTimeout,
+    Run,
+    State,
+    fixed,
+    job,
+)
+from rota.job import Call
+from tests.integration.service import serving
+from tests.servers import RedisServer
+
+
+class Report(BaseModel):
+    """What a typed job returns."""
+
+    day: date
+    total: int
+
+
+@job
+async def add(run: Run, a: int, b: int = 1) -> int:
+    """A sum."""
+    return a + b
+
+
+@job(queue="reports")
+async def report(run: Run, day: date) -> Report:
+    """A value with types of its own."""
+    return Report(day=day, total=3)
+
+
+@job(max_attempts=1)
+async def fail(run: Run, word: str = "no") -> None:
+    """Fail."""
+    raise ValueError(word)
+
+
+@job
+async def refuse(run: Run) -> None:
+    """Be cancelled by the handler."""
+    raise Cancel("not wanted")
+
+
+@job
+async def rest(run: Run, seconds: float = 60) -> str:
+    """Take time, and say how far it is."""
+    run.progress(25, "a quarter")
+    await asyncio.sleep(seconds)
+    return "rested"
+
+
+JOBS = (add, report, fail, refuse, rest)
+
+
+@pytest.fixture
+def client(redis: ArqRedis) -> Client:
+    return Client(redis)
+
+
+@pytest.fixture
+async def working(server: RedisServer) -> AsyncIterator[None]:
+    """A worker of all the jobs."""
+    async with serving(server.url, *JOBS, BACKOFF_BASE="0.01"):
+        yield
+
+
+async def reads(client: Client) -> int:
+    """How many messages of clients the server has read."""
+    info = await client.redis.info("stats")
+    return int(info["total_reads_processed"])
+
+
+async def until(handle: Handle[Any], state: State) -> JobInfo:
+    async with asyncio.timeout(10):
+        while (info := await handle.status()).state is not state:
+            await asyncio.sleep(0.01)
+    return info
+
+
+# Enqueue
+
+
+async def test_an_enqueue_is_one_round_trip(client: Client) -> None:
+    await client.enqueue(add, a=0)  # connects, and loads the script
+    before = await reads(client)
+    for number in range(10):
+        await client.enqueue(add, a=number)
+    assert await reads(client) - before == 10 + 1, "ten, and the question itself"
+
+
+async def test_a_bulk_enqueue_over_several_queues_is_few_round_trips_and_keeps_the_order(
+    client: Client,
+) -> None:
+    await client.enqueue(add, a=0)
+    before = await reads(client)
+    day = date(2026, 1, 2)
+    calls: list[Call[Any]] = [
+        add.call(a=number) if number % 2 else report.call(day=day) for number in range(600)
+    ]
+    handles = await client.enqueue_many(calls)
+    commands = sum(math.ceil(300 / 200) for _ in ("default", "reports"))
+    # A large message may arrive in several pieces.
+    assert await reads(client) - before < commands * 8
+    assert [handle.queue for handle in handles] == ["reports", "default"] * 300
+    infos = [await handle.status() for handle in handles[:6]]
+    assert [info.payload for info in infos[1::2]] == [{"a": 1}, {"a": 3}, {"a": 5}]
+    assert [info.payload for info in infos[::2]] == [{"day": "2026-01-02"}] * 3
+    waiting = await client.jobs("default", limit=400)
+    assert [info.id for info in waiting[1:]] == [handle.id for handle in handles[1::2]]
+
+
+async def test_a_bulk_enqueue_of_nothing_is_nothing(client: Client) -> None:
+    assert await client.enqueue_many([]) == []
+
+
+async def test_a_delay_makes_a_job_due_later_by_the_servers_clock(client: Client) -> None:
+    for delay in (90, timedelta(seconds=90)):
+        info = await (await client.enqueue(add.options(delay=delay), a=1)).status()
+        assert info.state is State.DELAYED
+        assert info.due_at is not None
+        assert abs((info.due_at - datetime.now(UTC)).total_seconds() - 90) < 5
+
+
+async def test_a_job_may_be_due_at_a_time(client: Client) -> None:
+    later = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
+    info = await (await client.enqueue(add.options(at=later), a=1)).status()
+    assert (info.state, info.due_at) == (State.DELAYED, later)
+    past = await (await client.enqueue(add.options(at=later - timedelta(days=1)), a=1)).status()
+    assert past.state is State.WAITING
+
+
+async def test_an_id_of_ones_own_carries_its_queue(client: Client) -> None:
+    first = await client.enqueue(add.options(id="one"), a=1)
+    second = await client.enqueue(report.options(id="one"), day=date(2026, 1, 2))
+    assert (first.id, second.id) == ("default:one", "reports:one")
+
+
+async def test_a_taken_id_is_refused_or_answered_with_the_job_that_has_it(client: Client) -> None:
+    first = await client.enqueue(add.options(id="one"), a=1)
+    assert first.created
+    with pytest.raises(JobExists):
+        await client.enqueue(add.options(id="one"), a=2)
+    same = await client.enqueue(add.options(id="one", on_taken="existing"), a=2)
+    assert (same.id, same.created) == (first.id, False)
+    assert (await same.status()).payload == {"a": 1}
+
+
+@pytest.mark.usefixtures("working")
+async def test_an_id_is_free_again_when_its_job_has_finished(client: Client) -> None:
+    first = await client.enqueue(add.options(id="one"), a=1)
+    assert await first.result(10) == 2
+    again = await client.enqueue(add.options(id="one"), a=5)
+    assert again.created
+    assert await again.result(10) == 6, "not the result of the one before"
+
+
+@pytest.mark.usefixtures("working")
+async def test_the_policy_of_an_enqueue_beats_that_of_the_job(client: Client) -> None:
+    failing = await client.enqueue(fail.options(max_attempts=3, backoff=fixed(0.01)))
+    with pytest.raises(JobFailed):
+        await failing.result(10)
+    assert (await failing.status()).attempts == 3
+
+    slow = await client.enqueue(rest.options(timeout=0.1, max_attempts=1))
+    with pytest.raises(JobFailed, match=r"longer than 0\.1 s"):
+        await slow.result(10)
+    assert (await slow.status()).reason == "timeout"
+
+    forgotten = await client.enqueue(add.options(keep_result=0), a=1)
+    with pytest.raises(JobNotFound):
+        await forgotten.result(10)
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_job_is_enqueued_by_name_without_its_code(client: Client) -> None:
+    handle = await client.enqueue_by_name("reports:report", {"day": date(2026, 1, 2)}, id="r")
+    assert (handle.queue, handle.id) == ("reports", "reports:r")
+    assert await handle.result(10) == {"day": "2026-01-02", "total": 3}
+    assert await (await client.enqueue_by_name("add", {"a": 2})).result(10) == 3
+
+
+@pytest.mark.usefixtures("working")
+async def test_what_arrives_wrong_is_a_dead_letter_with_the_reason_and_is_not_retried(client: Client) -> None:
+    handle = await client.enqueue_by_name("add", {"a": "very-secret"})
+    with pytest.raises(JobFailed, match="InvalidPayload"):
+        await handle.result(10)
+    info = await handle.status()
+    assert (info.reason, info.attempts) == ("invalid", 1)
+    assert "very-secret" not in str(info.error)
+
+
+# See
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_completed_job_has_its_times_and_its_result(client: Client) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    handle = await client.enqueue(add, a=2)
+    assert await handle.result(10) == 3
+    info = await handle.status()
+    assert (info.state, info.task, info.attempts, info.result) == (State.COMPLETED, "add", 1, 3)
+    assert info.enqueued_at
+    assert info.started_at
+    assert info.finished_at
+    assert before < info.enqueued_at <= datetime.now(UTC)
+    assert before < info.started_at <= info.finished_at
+    assert info.payload == {"a": 2}
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_running_job_has_its_start_and_its_progress(client: Client) -> None:
+    handle = await client.enqueue(rest)
+    info = await until(handle, State.ACTIVE)
+    assert (info.attempts, info.finished_at) == (1, None)
+    assert info.started_at is not None
+    async with asyncio.timeout(10):
+        while (info := await handle.status()).percent is None:
+            await asyncio.sleep(0.05)
+    assert (info.percent, info.message) == (25, "a quarter")
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_dead_job_has_its_reason_its_error_and_its_payload(client: Client) -> None:
+    handle = await client.enqueue(fail, word="why")
+    with pytest.raises(JobFailed) as failure:
+        await handle.result(10)
+    assert (failure.value.error_type, failure.value.message) == ("ValueError", "why")
+    assert "raise ValueError(word)" in (failure.value.traceback or "")
+    info = await handle.status()
+    assert (info.state, info.reason, info.attempts) == (State.DEAD, "failed", 1)
+    assert str(info.error) == "ValueError: why"
+    assert info.payload == {"word": "why"}
+    assert info.finished_at is not None
+
+
+async def test_an_unknown_id_is_not_found(client: Client) -> None:
+    handle: Handle[Any] = client.handle("default", "nosuch")
+    with pytest.raises(JobNotFound, match="there is no job with the id 'nosuch'"):
+        await handle.status()
+    with pytest.raises(JobNotFound):
+        await handle.result(1)
+
+
+async def test_jobs_are_listed_by_state_in_pages(client: Client) -> None:
+    waiting = await client.enqueue_many(add.call(a=number) for number in range(5))
+    delayed = await client.enqueue(add.options(delay=60), a=9)
+    pages = [await client.jobs("default", offset=offset, limit=2) for offset in (0, 2, 4, 6)]
+    assert [[info.id for info in page] for page in pages] == [
+        [handle.id for handle in waiting[start : start + 2]] for start in (0, 2, 4, 6)
+    ]
+    assert [info.id for info in await client.jobs("default", "delayed")] == [delayed.id]
+    assert await client.jobs("default", State.DEAD) == []
+    assert await client.jobs("nosuch") == []
+    for state in (State.COMPLETED, State.CANCELLED, "nosuch"):
+        with pytest.raises(ValueError, match=str(state)):
+            await client.jobs("default", state)
+
+
+@pytest.mark.usefixtures("working")
+async def test_counts_tell_the_states_apart(client: Client) -> None:
+    running = await client.enqueue(rest)
+    await until(running, State.ACTIVE)
+    await client.enqueue(add.options(delay=60), a=1)
+    dead = await client.enqueue(fail)
+    with pytest.raises(JobFailed):
+        await dead.result(10)
+    assert await client.counts("default") == {
+        State.WAITING: 0,
+        State.DELAYED: 1,
+        State.ACTIVE: 1,
+        State.DEAD: 1,
+    }
+    assert [info.id for info in await client.jobs("default", State.ACTIVE)] == [running.id]
+    assert [info.id for info in await client.jobs("default", State.DEAD)] == [dead.id]
+    assert [info.task for info in await client.jobs("default", State.DELAYED)] == ["add"]
+
+
+# Results
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_result_has_the_type_of_its_job(client: Client) -> None:
+    handle = await client.enqueue(report, day=date(2026, 1, 2))
+    assert await handle.result(10) == Report(day=date(2026, 1, 2), total=3)
+    assert await client.handle("reports", handle.id, report).result(10) == Report(
+        day=date(2026, 1, 2), total=3
+    )
+    assert await client.handle("reports", handle.id).result(10) == {"day": "2026-01-02", "total": 3}
+
+
+async def test_a_wait_ends_in_time_and_the_job_goes_on(client: Client) -> None:
+    handle = await client.enqueue(add, a=1)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    with pytest.raises(ResultTimeout, match=r"no result after 0\.2 s"):
+        await handle.result(0.2)
+    assert 0.2 <= loop.time() - started < 2
+    assert (await handle.status()).state is State.WAITING
+    with pytest.raises(ResultTimeout):
+        await handle.result(0)
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_job_that_its_handler_cancels_is_cancelled_for_who_waits(client: Client) -> None:
+    handle = await client.enqueue(refuse)
+    with pytest.raises(JobCancelled):
+        await handle.result(10)
+    assert (await handle.status()).state is State.CANCELLED
+
+
+# Cancel
+
+
+async def test_a_waiting_or_delayed_job_is_cancelled_at_once(client: Client) -> None:
+    for options in ({}, {"delay": 60}):
+        handle = await client.enqueue(add.options(**options), a=1)  # type: ignore[arg-type]
+        assert await handle.cancel() == "cancelled"
+        info = await handle.status()
+        assert (info.state, info.attempts, info.payload) == (State.CANCELLED, 0, {"a": 1})
+        with pytest.raises(JobCancelled):
+            await handle.result(1)
+        assert await handle.cancel() == "finished"
+    assert await client.redis.zcard("arq:queue:default") == 0
+    assert not await client.redis.keys("arq:job:*")
+
+
+@pytest.mark.usefixtures("working")
+async def test_a_running_job_is_cancelled_within_a_moment(client: Client) -> None:
+    handle = await client.enqueue(rest)
+    await until(handle, State.ACTIVE)
+    assert await handle.cancel() == "requested"
+    with pytest.raises(JobCancelled):
+        await handle.result(3)
+    assert (await handle.status()).state is State.CANCELLED
+
+
+async def test_running_jobs_are_cancelled_while_all_slots_are_busy(
+    client: Client, server: RedisServer
+) -> None:
+    async with serving(server.url, rest, QUEUE_CONCURRENCY="2"):
+        handles = [await client.enqueue(rest) for _ in range(2)]
+        for handle in handles:
+            await until(handle, State.ACTIVE)
+        waiting = await client.enqueue(rest, seconds=0)
+        for handle in handles:
+            await handle.cancel()
+        assert await waiting.result(5) == "rested"
+
+
+async def test_what_is_over_or_was_never_there_cannot_be_cancelled(client: Client) -> None:
+    assert await client.cancel("default", "nosuch") == "finished"
+    assert await client.redis.dbsize() == 0
+
+
+async def test_a_cancelled_job_leaves_no_record_where_none_is_kept(redis: ArqRedis) -> None:
+    handle = await Client(redis, keep_result=0).enqueue(add, a=1)
+    assert await handle.cancel() == "cancelled"
+    with pytest.raises(JobNotFound):
+        await handle.status()
+
+
+# Bring back
+
+
+@pytest.fixture
+async def dead(client: Client, server: RedisServer) -> list[Handle[Any]]:
+    """Dead letters: two that failed, one that timed out, one that came wrong."""
+    async with serving(server.url, *JOBS):
+        handles: list[Handle[Any]] = [
+            await client.enqueue(fail, word="1"),
+            await client.enqueue(fail, word="2"),
+            await client.enqueue(rest.options(timeout=0.05, max_attempts=1)),
+            await client.enqueue_by_name("add", {"a": "x"}),
+        ]
+        for handle in handles:
+            await until(handle, State.DEAD)
+    return handles
+
+
+async def test_a_dead_letter_is_brought_back_with_all_its_attempts(
+    client: Client, server: RedisServer, dead: list[Handle[Any]]
+) -> None:
+    handle = await client.retry("default", dead[0].id)
+    info = await handle.status()
+    assert (info.state, info.attempts, info.payload) == (State.WAITING, 0, {"word": "1"})
+    with pytest.raises(JobNotFound):
+        await client.retry("default", dead[0].id)
+    with pytest.raises(ResultTimeout):
+        await handle.result(0)
+    async with serving(server.url, *JOBS):
+        with pytest.raises(JobFailed, match="ValueError: 1"):
+            await handle.result(10)
+    assert (await handle.status()).attempts == 1
+
+
+@pytest.mark.parametrize(
+    ("chosen", "which"),
+    [
+        ({}, {0, 1, 2, 3}),
+        ({"task": "fail"}, {0, 1}),
+        ({"reason": "timeout"}, {2}),
+        ({"reason": "invalid"}, {3}),
+        ({"task": "fail", "reason": "timeout"}, set()),
+        ({"task": "nosuch"}, set()),
+        ({"since": timedelta(days=-1)}, {0, 1, 2, 3}),
+        ({"since": timedelta(days=1)}, set()),
+    ],
+    ids=str,
+)
+async def test_dead_letters_are_brought_back_by_what_they_have_in_common(
+    client: Client, dead: list[Handle[Any]], chosen: dict[str, Any], which: set[int]
+) -> None:
+    if "since" in chosen:
+        chosen = {"since": datetime.now(UTC) + chosen["since"]}
+    assert await client.retry_dead("default", **chosen) == len(which)
+    waiting = {info.id for info in await client.jobs("default")}
+    assert waiting == {dead[index].id for index in which}
+    assert (await client.counts("default"))[State.DEAD] == len(dead) - len(which)
+
+
+async def test_many_dead_letters_are_brought_back_in_few_round_trips(
+    client: Client, server: RedisServer
+) -> None:
+    async with serving(server.url, *JOBS, QUEUE_CONCURRENCY="100"):
+        handles = await client.enqueue_many(fail.call(word=str(number)) for number in range(450))
+        for handle in handles:
+            await until(handle, State.DEAD)
+    assert await client.retry_dead("default", task="fail") == 450
+    assert (await client.counts("default"))[State.WAITING] == 450
+
+
+async def test_a_dead_letter_whose_id_lives_again_stays(client: Client, dead: list[Handle[Any]]) -> None:
+    payload = b'{"v":1,"f":"add","t":null,"a":[],"k":{"a":1},"et":1}'
+    await client.redis.set(f"arq:job:{dead[0].id}", payload)
+    with pytest.raises(JobExists):
+        await client.retry("default", dead[0].id)
+    assert await client.retry_dead("default") == 3
+
+
+# The client itself
+
+
+async def test_connect_reads_the_environment_and_a_block_closes_what_it_opened(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", server.url)
+    with server.client() as plain:
+        async with await rota.connect() as client:
+            handle = await client.enqueue(add, a=1)
+            assert len(plain.client_list()) == 2
+        assert len(plain.client_list()) == 1
+    assert repr(handle) == f"<Handle default {handle.id}>"
+
+
+async def test_many_tasks_share_one_client(client: Client, server: RedisServer) -> None:
+    async with serving(server.url, add, QUEUE_CONCURRENCY="50"):
+        handles = await asyncio.gather(*(client.enqueue(add, a=number) for number in range(100)))
+        results = await asyncio.gather(*(handle.result(20) for handle in handles))
+    assert results == [number + 1 for number in range(100)]

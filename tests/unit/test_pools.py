@@ -1,0 +1,283 @@
+"""Where handlers run off the loop: threads that are told to stop, children that are killed."""
+
+import asyncio
+import contextvars
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from rota.errors import Cancel, ChildDied, InvalidPayload, InvalidResult, RemoteError, Retry, Snooze
+from rota.execution import Execution
+from rota.job import Job, job
+from rota.outcome import Cause
+from rota.pools import Processes, Threads
+from rota.run import Run
+from rota.settlement import Claim
+from tests.faults.fleet import gone
+
+
+def execution() -> Execution:
+    claim = Claim(id="1", token="t", payload=b"{}", attempt=1, due_ms=0, started_ms=0)
+    running = Execution(claim)
+    running.enter()
+    return running
+
+
+def run(**fields: Any) -> Run:
+    return Run(id="1", job="greet", queue="default", **fields)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+# Threads
+
+
+@pytest.fixture
+def stuck() -> list[bool]:
+    """How often a thread was left behind."""
+    return []
+
+
+@pytest.fixture
+async def threads(stuck: list[bool]) -> AsyncIterator[Threads]:
+    threads = Threads(20, lambda: stuck.append(True), patience=0.2)
+    yield threads
+    threads.close()
+
+
+async def test_a_handler_runs_in_a_thread_of_ours_and_its_result_comes_back(threads: Threads) -> None:
+    def handler(run: Run, word: str) -> str:
+        return f"{run.id} {word} {threading.current_thread().name.rsplit('_', 1)[0]}"
+
+    assert await threads.call(execution(), run(), handler, {"word": "hello"}) == "1 hello rota-job"
+
+
+async def test_what_a_thread_raises_is_raised(threads: Threads) -> None:
+    def handler(run: Run) -> None:
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        await threads.call(execution(), run(), handler, {})
+
+
+async def test_a_thread_sees_the_context_of_its_attempt(threads: Threads) -> None:
+    variable = contextvars.ContextVar("variable", default="none")
+    variable.set("of this attempt")
+    assert await threads.call(execution(), run(), lambda run: variable.get(), {}) == "of this attempt"
+
+
+async def test_as_many_run_at_once_as_there_are_slots(threads: Threads) -> None:
+    together = threading.Barrier(20, timeout=10)
+    calls = [threads.call(execution(), run(), lambda run: together.wait(), {}) for _ in range(20)]
+    assert sorted(await asyncio.gather(*calls)) == list(range(20))
+
+
+async def test_one_that_was_told_to_stop_sees_it_and_ends_by_itself(
+    threads: Threads, stuck: list[bool]
+) -> None:
+    def handler(run: Run) -> str:
+        deadline = time.monotonic() + 10
+        while not run.cancelled and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return "stopped"
+
+    running = execution()
+    call = asyncio.create_task(threads.call(running, run(), handler, {}))
+    await asyncio.sleep(0.02)
+    running.stop(Cause.TIMEOUT)
+    assert await call == "stopped"
+    assert not stuck
+
+
+async def test_one_that_does_not_end_in_time_is_left_behind_and_said(
+    threads: Threads, stuck: list[bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    let_go = threading.Event()
+    running = execution()
+    call = asyncio.create_task(threads.call(running, run(), lambda run: let_go.wait(10), {}))
+    await asyncio.sleep(0.02)
+    running.stop(Cause.TIMEOUT)
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    finally:
+        let_go.set()
+    assert stuck == [True]
+    assert [record.getMessage() for record in caplog.records] == ["thread.stuck"]
+
+
+async def test_its_slot_is_held_while_it_still_runs_and_time_is_left(threads: Threads) -> None:
+    let_go = threading.Event()
+    running = execution()
+    call = asyncio.create_task(threads.call(running, run(), lambda run: let_go.wait(10), {}))
+    await asyncio.sleep(0.02)
+    running.stop(Cause.CANCEL)
+    await asyncio.sleep(0.05)
+    assert not call.done()
+    let_go.set()
+    assert await call is True
+
+
+# Processes
+
+
+@job(process=True)
+def whereabouts(run: Run, seconds: float = 0) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+@job(process=True)
+def report(run: Run) -> dict[str, Any]:
+    run.progress(50, "half")
+    return {"id": run.id, "attempt": run.attempt, "headers": dict(run.headers), "deps": run.deps}
+
+
+@job(process=True, retry_on=(LookupError,), give_up_on=(KeyError,))
+def fail(run: Run, how: str) -> None:
+    raise {
+        "retry": Retry(2.5, "later"),
+        "snooze": Snooze(60),
+        "cancel": Cancel("gone"),
+        "lookup": LookupError("not yet"),
+        "key": KeyError("never"),
+        "value": ValueError("wrong"),
+    }[how]
+
+
+@job(process=True)
+def leave(run: Run) -> None:
+    os._exit(3)
+
+
+@job(process=True)
+def count(run: Run, most: int) -> int:
+    return "many"  # type: ignore[return-value]
+
+
+@pytest.fixture
+async def processes() -> AsyncIterator[Processes]:
+    processes = Processes()
+    yield processes
+    await processes.close()
+
+
+def call(
+    processes: Processes, job: Job[Any, Any], arguments: bytes = b"{}", running: Execution | None = None
+) -> asyncio.Task[bytes]:
+    return asyncio.create_task(processes.call(running or execution(), run(), job, arguments))
+
+
+async def test_a_child_is_kept_for_the_next_job_and_ends_with_the_pool(processes: Processes) -> None:
+    first = int(await call(processes, whereabouts))
+    assert int(await call(processes, whereabouts)) == first != os.getpid()
+    assert processes.pids == [first]
+    await processes.close()
+    assert gone(first)
+
+
+async def test_jobs_at_once_have_a_child_each(processes: Processes) -> None:
+    calls = [call(processes, whereabouts, b'{"seconds": 0.3}') for _ in range(3)]
+    assert len({int(pid) for pid in await asyncio.gather(*calls)}) == 3
+
+
+async def test_a_child_gets_a_reduced_run_and_its_progress_comes_back(processes: Processes) -> None:
+    told: list[tuple[float, str]] = []
+    own = Run(
+        id="7",
+        job="report",
+        queue="default",
+        attempt=3,
+        headers={"trace": "x"},
+        deps=object(),
+        report=lambda percent, message: told.append((percent, message)),
+    )
+    result = await processes.call(execution(), own, report, b"{}")
+    assert result == b'{"id":"7","attempt":3,"headers":{"trace":"x"},"deps":null}'
+    assert told == [(50, "half")]
+
+
+async def test_what_a_child_raises_is_told_in_full_and_the_child_lives_on(processes: Processes) -> None:
+    pid = int(await call(processes, whereabouts))
+    with pytest.raises(Retry) as retry:
+        await call(processes, fail, b'{"how": "retry"}')
+    assert (retry.value.delay, retry.value.reason) == (2.5, "later")
+    with pytest.raises(Snooze) as snooze:
+        await call(processes, fail, b'{"how": "snooze"}')
+    assert snooze.value.delay == 60
+    with pytest.raises(Cancel, match="gone"):
+        await call(processes, fail, b'{"how": "cancel"}')
+    for how, may_retry in (("lookup", True), ("key", False), ("value", False)):
+        with pytest.raises(RemoteError) as error:
+            await call(processes, fail, b'{"how": "%b"}' % how.encode())
+        assert error.value.may_retry is may_retry
+        assert "in fail" in (error.value.traceback or "")
+    with pytest.raises(InvalidPayload, match="most"):
+        await call(processes, count, b'{"most": "many"}')
+    with pytest.raises(InvalidResult):
+        await call(processes, count, b'{"most": 3}')
+    assert processes.pids == [pid]
+
+
+async def test_one_that_is_stopped_is_killed_and_another_takes_its_place(processes: Processes) -> None:
+    running = execution()
+    task = call(processes, whereabouts, b'{"seconds": 60}', running)
+    running.task = task
+    await until(lambda: processes.pids)
+    (pid,) = processes.pids
+    await asyncio.sleep(0.05)
+    running.stop(Cause.TIMEOUT)
+    with pytest.raises((asyncio.CancelledError, ChildDied)):
+        await task
+    assert gone(pid)
+    assert processes.pids == []
+    assert int(await call(processes, whereabouts)) != pid
+
+
+async def test_one_that_leaves_or_is_killed_is_an_error_with_its_status(processes: Processes) -> None:
+    with pytest.raises(ChildDied) as left:
+        await call(processes, leave)
+    assert left.value.status == 3
+    task = call(processes, whereabouts, b'{"seconds": 60}')
+    await until(lambda: processes.pids)
+    os.kill(processes.pids[0], signal.SIGKILL)
+    with pytest.raises(ChildDied) as killed:
+        await task
+    assert killed.value.status == -signal.SIGKILL
+    assert processes.pids == []
+
+
+async def test_one_that_died_while_it_was_idle_is_not_a_jobs_fault(processes: Processes) -> None:
+    first = int(await call(processes, whereabouts))
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: gone(first))
+    assert int(await call(processes, whereabouts)) != first
+
+
+async def test_one_that_is_stopped_while_its_child_starts_leaves_no_child_behind(
+    processes: Processes,
+) -> None:
+    before = children()
+    running = execution()
+    running.task = task = call(processes, whereabouts, running=running)
+    await until(lambda: children() - before)
+    running.stop(Cause.TIMEOUT)
+    with pytest.raises((asyncio.CancelledError, ChildDied)):
+        await task
+    await until(lambda: all(map(gone, children() - before)))
+    assert processes.pids == []
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that live."""
+    return {child.pid for child in psutil.Process().children()}
