@@ -2,6 +2,8 @@
 
 PY := .venv/bin/python
 UV ?= uv
+# Most tests wait for servers and processes, so there are more of them at a time than cores. 0 runs them one by one.
+PROCESSES ?= 3
 STAMP := .venv/.rota-setup
 REQUIREMENTS := requirements/dev.txt requirements/engine.txt pyproject.toml
 LOCK = $(UV) pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate \
@@ -25,7 +27,7 @@ demo: setup ## real jobs through a real queue, some of them failing
 	@$(PY) src/demo.py
 
 test: setup ## all tests that need no container engine; ARGS="-k name" chooses
-	@$(PY) -m pytest --ignore=tests/container $(ARGS)
+	@$(PY) -m pytest -n $(PROCESSES) --ignore=tests/container $(ARGS)
 
 check: setup ## lint, format, types and architecture
 	@$(PY) -m ruff check .
