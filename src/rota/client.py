@@ -306,7 +306,9 @@ class Client:
                 task,
                 error,
             )
-            answer = await CANCEL(self.redis, (keys.queue, keys.active, keys.runs, self._events), args)
+            answer = await CANCEL(
+                self.redis, (keys.queue, keys.active, keys.runs, self._events, keys.progress), args
+            )
         match answer:
             case b"cancelled":
                 return "cancelled"

@@ -22,6 +22,14 @@ def sendable(text: str) -> str | bytes:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace")
 
 
+def _time(text: str) -> int:
+    """A score as a time; somebody else may have written one that is none (an infinity)."""
+    try:
+        return int(float(text))
+    except (ValueError, OverflowError):
+        return 0
+
+
 class Claim(NamedTuple):
     """One job handed to this worker, under a token that no other claim has.
 
@@ -49,7 +57,7 @@ class Claim(NamedTuple):
             token,
             payload,
             attempt,
-            int(float(due)),
+            _time(due),
             int(started),
             int(lost),
             int(unknown),

@@ -7,22 +7,24 @@ from tests.faults.fleet import Fleet, records, sized, until
 from tests.faults.jobs_for_faults.on_loop import block, work
 
 
-async def test_a_job_that_blocks_the_loop_longer_than_its_lease_is_not_started_twice(
+async def test_a_job_that_blocks_the_loop_longer_than_its_lease_is_not_started_twice_nor_are_its_neighbours(
     fleet: Fleet, client: Client
 ) -> None:
     lease, seconds = sized(10, 2), sized(14, 4)
-    workers = await fleet.start(2, lease=lease)
+    (blocked,) = await fleet.start(lease=lease)
+    neighbours = await client.enqueue_many(work.call(seconds=2) for _ in range(3))
+    await until(lambda: len(fleet.ledger.running(blocked.pid)) == 3, "they run")
     handle = await client.enqueue(block, seconds=seconds)
-    await fleet.all_ended([handle.id])
-    # The other worker had every occasion: it was idle, and looks by itself.
+    await until(lambda: len(fleet.ledger.running(blocked.pid)) == 4, "it blocks")
+    # The other worker has every occasion: it is idle, and looks by itself.
+    (other,) = await fleet.start(lease=lease)
+    ids = [handle.id, *(neighbour.id for neighbour in neighbours)]
+    await fleet.all_ended(ids)
     await until_free(client)
-    assert fleet.ledger.times("start") == {handle.id: 1}
-    assert fleet.ledger.times("end") == {handle.id: 1}
-    assert await records(client, "completed") == {handle.id: 1}
+    assert fleet.ledger.times("start") == dict.fromkeys(ids, 1)
+    assert await records(client, "completed") == dict.fromkeys(ids, 1)
     assert not await records(client, "lost")
 
-    (started,) = fleet.ledger.entries("start")
-    blocked, other = sorted(workers, key=lambda worker: worker.pid != started.pid)
     (report,) = blocked.events("loop.blocked")
     assert "in block" in report["stack"]
     assert "time.sleep(seconds)" in report["stack"]
@@ -34,17 +36,6 @@ async def until_free(client: Client) -> None:
     deadline = time.monotonic() + 10
     while any((await client.counts("default")).values()):
         assert time.monotonic() < deadline
-
-
-async def test_neighbours_of_a_blocking_job_keep_their_leases_too(fleet: Fleet, client: Client) -> None:
-    (worker,) = await fleet.start(lease=1)
-    neighbours = await client.enqueue_many(work.call(seconds=2) for _ in range(3))
-    await until(lambda: len(fleet.ledger.running(worker.pid)) == 3, "they run")
-    await client.enqueue(block, seconds=3)
-    await until(lambda: len(fleet.ledger.running(worker.pid)) == 4, "it blocks")
-    await fleet.start(lease=1)
-    await fleet.all_ended(handle.id for handle in neighbours)
-    assert not fleet.ledger.twice("start")
 
 
 async def test_a_loop_blocked_past_the_limit_ends_the_process_and_another_takes_over(

@@ -3,10 +3,9 @@
 import asyncio
 import signal
 import time
+from typing import Any
 
-import pytest
-
-from rota import Client, State
+from rota import Client, Handle, State
 from tests.faults.fleet import Fleet, Worker, gone, records, sized, until
 from tests.faults.jobs_for_faults.in_processes import compute
 from tests.faults.jobs_for_faults.in_threads import listen, nap
@@ -36,15 +35,14 @@ async def test_sigterm_lets_running_jobs_finish_and_takes_no_new_ones(fleet: Fle
     assert (await client.counts("default"))[State.WAITING] == SLOTS
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 async def test_jobs_that_cannot_finish_in_time_run_elsewhere_at_once_and_unspent(
-    fleet: Fleet, client: Client, signum: signal.Signals
+    fleet: Fleet, client: Client
 ) -> None:
     (worker,) = await fleet.start(drain_timeout=0.5)
     handles = await client.enqueue_many(work.call(seconds=60) for _ in range(5))
     await running(fleet, worker, 5)
     (other,) = await fleet.start()
-    worker.send(signum)
+    worker.send(signal.SIGTERM)
     assert await worker.ended() == 0
     ended_at = time.monotonic()
     await running(fleet, other, 5)
@@ -72,24 +70,23 @@ async def test_a_second_signal_does_not_wait(fleet: Fleet, client: Client) -> No
     assert (info.state, info.attempts) == ("waiting", 0)
 
 
-async def test_a_worker_with_nothing_to_do_ends_at_once(fleet: Fleet) -> None:
-    (worker,) = await fleet.start(drain_timeout=60)
-    worker.send(signal.SIGTERM)
-    assert await worker.ended(5) == 0
-
-
-async def test_a_process_job_that_cannot_finish_in_time_is_killed_and_goes_back_unspent(
+async def test_threads_that_listen_stop_and_processes_are_killed_when_time_is_up(
     fleet: Fleet, client: Client
 ) -> None:
     (worker,) = await fleet.start(drain_timeout=0.3)
-    handle = await client.enqueue(compute, seconds=60)
-    await until(lambda: fleet.ledger.entries("start"), "it runs")
-    (entry,) = fleet.ledger.entries("start")
+    handles: list[Handle[Any]] = [
+        await client.enqueue(compute, seconds=60),
+        await client.enqueue(listen, seconds=60),
+    ]
+    await until(lambda: len(fleet.ledger.entries("start")) == 2, "they run")
+    child = next(entry.pid for entry in fleet.ledger.entries("start") if entry.id == handles[0].id)
     worker.send(signal.SIGTERM)
     assert await worker.ended() == 0
-    assert gone(entry.pid)
-    info = await handle.status()
-    assert (info.state, info.attempts) == ("waiting", 0)
+    assert gone(child)
+    assert fleet.ledger.times("stopped") == {handles[1].id: 1}
+    for handle in handles:
+        info = await handle.status()
+        assert (info.state, info.attempts) == (State.WAITING, 0)
 
 
 async def test_an_interrupt_of_the_terminal_lets_a_process_job_finish(fleet: Fleet, client: Client) -> None:
@@ -99,19 +96,6 @@ async def test_an_interrupt_of_the_terminal_lets_a_process_job_finish(fleet: Fle
     worker.send(signal.SIGINT, group=True)
     assert await worker.ended() == 0
     assert fleet.ledger.times("end") == {handle.id: 1}
-
-
-async def test_a_thread_that_listens_stops_when_time_is_up_and_its_job_goes_back_unspent(
-    fleet: Fleet, client: Client
-) -> None:
-    (worker,) = await fleet.start(drain_timeout=0.3)
-    handle = await client.enqueue(listen, seconds=60)
-    await until(lambda: fleet.ledger.entries("start"), "it runs")
-    worker.send(signal.SIGTERM)
-    assert await worker.ended() == 0
-    assert fleet.ledger.times("stopped") == {handle.id: 1}
-    info = await handle.status()
-    assert (info.state, info.attempts) == ("waiting", 0)
 
 
 async def test_a_thread_that_does_not_listen_cannot_hold_up_the_end(fleet: Fleet, client: Client) -> None:

@@ -197,7 +197,8 @@ def test_retry_without_an_id_brings_back_what_its_options_match(
 
 @pytest.fixture
 def worker(project: Project) -> Iterator[subprocess.Popen[str]]:
-    process = project.process("worker", LOG_FORMAT="json")
+    """Without a command, `rota` runs as what MODE says."""
+    process = project.process(MODE="worker", LOG_FORMAT="json")
     yield process
     process.kill()
     process.communicate()
@@ -214,7 +215,7 @@ def test_enqueue_waits_for_the_result_of_a_worker_and_prints_it(
     failed = project.rota("enqueue", "send", "--wait", "20")
     failed.refused("failed with ValueError: no such person: ann")
 
-    worker.send_signal(signal.SIGTERM)
+    worker.send_signal(signal.SIGINT)
     _, err = worker.communicate(timeout=20)
     assert worker.returncode == 0, err
 
@@ -223,14 +224,6 @@ def test_a_wait_that_is_too_short_says_so_and_leaves_the_job(project: Project) -
     ran = project.rota("enqueue", "greet", '{"name": "ann"}', "--wait", "0.05")
     ran.refused("has no result after 0.05 s; it may still come")
     assert rows(project.rota("queues").out)[0] == ["default", "1", "0", "0", "0"]
-
-
-def test_without_a_command_rota_runs_as_what_mode_says(project: Project) -> None:
-    process = project.process(MODE="worker", LOG_FORMAT="json")
-    assert project.rota("enqueue", "greet", '{"name": "ann"}', "--wait", "20").status == 0
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 0, err
 
 
 def test_help_lists_every_command(project: Project) -> None:

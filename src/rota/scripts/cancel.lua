@@ -1,6 +1,6 @@
 -- cancel: take a waiting job off its queue, or ask the worker that runs it to stop.
 --
--- KEYS  1 queue  2 active  3 runs  4 events
+-- KEYS  1 queue  2 active  3 runs  4 events  5 progress
 -- ARGV  1 queue's name in events  2 events to keep  3 id  4 record for arq:result ('' = none)  5 its life, ms
 --       6 job's name  7 detail (error, JSON)
 -- Returns 'cancelled' (it was waiting), 'requested' (a worker has it: stopped within a second), 'absent'.
@@ -18,6 +18,7 @@ if redis.call('ZSCORE', active, id) or redis.call('EXISTS', 'arq:in-progress:' .
 end
 redis.call('ZREM', queue, id)
 redis.call('HDEL', runs, id)
+redis.call('HDEL', KEYS[5], id)
 redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
 if ARGV[4] ~= '' then redis.call('SET', 'arq:result:' .. id, ARGV[4], 'PX', ARGV[5]) end
 redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'cancelled', 'queue', ARGV[1], 'id', id, 'task', ARGV[6],

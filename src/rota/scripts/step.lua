@@ -48,7 +48,7 @@ local now_ms, deadline_ms = ms(now), ms(now + lease)
 
 local function parse(entry)
   local token, due, started, lost, unknown = string.match(entry, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
-  return token, tonumber(due), tonumber(started), tonumber(lost), tonumber(unknown)
+  return token, tonumber(due) or 0, tonumber(started), tonumber(lost), tonumber(unknown)
 end
 
 local function format(token, due, started, lost, unknown)
@@ -285,10 +285,10 @@ local function tell_started(id, payload, attempt, job)
       'due', job.due)
     return
   end
-  -- A stock client's payload expires; a job that we have seen must not.
-  redis.call('PERSIST', JOB .. id)
+  -- A stock client's payload expires; a job that we have seen must not. So this tells, too, whether we see it first.
+  local first = redis.call('PERSIST', JOB .. id) == 1 or attempt == 1 and job.rest == ' 0 0'
   task = string.match(string.sub(payload, 1, 200), '"f":"([^"]*)"') or ''
-  if attempt == 1 and job.rest == ' 0 0' then
+  if first then
     emit('type', 'started', 'queue', queue_name, 'id', id, 'task', task, 'attempt', attempt, 'worker', worker,
       'due', job.due, 'payload', payload)
   else

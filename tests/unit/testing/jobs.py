@@ -1,0 +1,83 @@
+"""The jobs that the test kit is tried on."""
+
+import asyncio
+import os
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from rota import Cancel, Run, Snooze, fixed, job
+
+
+@dataclass
+class Deps:
+    """What the handlers below are given."""
+
+    sent: list[str]
+
+
+@job(queue="email", max_attempts=3, timeout=30)
+async def send(run: Run, to: str, *, copies: int = 1, on: datetime | None = None) -> str:
+    run.deps.sent.append(to)
+    run.progress(50, "half")
+    return f"{to} x{copies}"
+
+
+@job(queue="email", max_attempts=3, backoff=fixed(60))
+async def flaky(run: Run, good_at: int) -> int:
+    if run.attempt < good_at:
+        raise ConnectionError(f"try {run.attempt}")
+    return run.attempt
+
+
+@job(timeout=5, max_attempts=1)
+async def sleepy(run: Run, seconds: float) -> float:
+    started = asyncio.get_running_loop().time()
+    await asyncio.sleep(seconds)
+    return round(asyncio.get_running_loop().time() - started, 3)
+
+
+@job
+def threaded(run: Run, seconds: float) -> str:
+    time.sleep(seconds)
+    return threading.current_thread().name
+
+
+@job(process=True)
+def heavy(run: Run, number: int) -> int:
+    run.progress(10, "in a process")
+    assert run.deps is None
+    return number * number
+
+
+@job
+async def parent(run: Run, children: int) -> None:
+    for number in range(children):
+        await run.deps.client.enqueue(child.options(delay=number * 10), number)
+
+
+@job
+async def child(run: Run, number: int) -> int:
+    return number
+
+
+@job
+async def cancels(run: Run) -> None:
+    raise Cancel("not wanted")
+
+
+@job
+async def snoozes(run: Run, times: int) -> int:
+    if run.deps.sent.append("z") or len(run.deps.sent) <= times:
+        raise Snooze(30)
+    return run.attempt
+
+
+JOBS = [send, flaky, sleepy, threaded, heavy, parent, child, cancels, snoozes]
+
+
+@job(process=True)
+def process_id(run: Run) -> int:
+    run.progress(50)
+    return os.getpid()
