@@ -327,7 +327,8 @@ local function claim(found)
   return claims
 end
 
--- The reply to this step was lost: what it claimed is still ours, by the step's number in the tokens.
+-- The reply to this step was lost: what it claimed is still ours, by the step's number in the tokens. It is handed over
+-- only now, and so with a whole lease.
 local function claimed_before()
   local claims, prefix = {}, worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'
   local ids = redis.call('ZRANGE', active, 0, -1)
@@ -338,6 +339,9 @@ local function claimed_before()
       if entries[i] and string.sub(entries[i], 1, #prefix) == prefix then
         local attempt = tonumber(redis.call('GET', RETRY .. id)) or 1
         local payload = redis.call('MGET', JOB .. id)[1]
+        redis.call('ZADD', active, deadline_ms, id)
+        redis.call('ZADD', queue, 'XX', deadline_ms, id)
+        redis.call('SET', HELD .. id, string.match(entries[i], '^%S+'), 'PX', ARGV[6])
         claims[#claims + 1] = { id, entries[i], payload, attempt, redis.call('ZSCORE', ABORT, id) and 1 or 0 }
       end
     end
@@ -349,7 +353,9 @@ end
 
 local answers = settle()
 local last = resend and redis.call('GET', step_key)
-if resend then redis.call('SET', step_key, ARGV[3], 'PX', ms(lease * 4)) end
+if resend and (not last or tonumber(last) < seq) then
+  redis.call('SET', step_key, ARGV[3], 'PX', ms(lease * 4))
+end
 
 local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
 if #head == 0 then

@@ -33,9 +33,9 @@ MOVES_MS = [
 ]
 #: What is sent again, or arrives late, does so within this; later, the server has forgotten the step.
 SOON_MS = 3 * LEASE_MS
-#: What a worker may say of a claim; nothing, while the job runs.
+#: What a worker may say of a claim; mostly nothing, while the job runs.
 SETTLEMENTS: list[Callable[[Claim], Settlement | None]] = [
-    lambda claim: None,
+    *[lambda claim: None] * 7,
     finish,
     bury,
     lambda claim: again(claim, 0),
@@ -301,6 +301,8 @@ class ProtocolMachine(RuleBasedStateMachine):
         return found
 
     def _draw_settlement(self, claim: Claim, data: Any) -> Settlement | None:
+        if claim.unknown_since_ms and data.draw(st.booleans()):
+            return unknown(claim, 1)
         settle = data.draw(st.sampled_from(SETTLEMENTS))
         settlement: Settlement | None = settle(claim)
         return settlement
