@@ -99,7 +99,7 @@ class Model:
         """A worker's step, as it reaches the server."""
         expected = Expected([self._settle(settlement, resend) for settlement in settlements])
         last = self._last_step(worker)
-        if resend:
+        if resend and last < seq:
             self._steps[worker] = (seq, self.now)
         live = self.live()
         if not live:
@@ -108,14 +108,21 @@ class Model:
             return expected
         self._look_at_the_clock()
         if resend and last == seq:
-            expected.claims = self._claimed_by(worker, seq)
+            expected.claims = self._handed_over_again(worker, seq)
         elif want and self.live()[0].score <= self.now:
             self._reap()
             if last == seq:
-                expected.claims = self._claimed_by(worker, seq)
+                expected.claims = self._handed_over_again(worker, seq)
             elif last < seq:
                 expected.left = self._claim(worker, seq, want, expected.claims)
         return expected
+
+    def _handed_over_again(self, worker: str, seq: int) -> list[ModelClaim]:
+        claims = self._claimed_by(worker, seq)
+        for claim in claims:
+            job = self.jobs[claim.id]
+            job.deadline = job.score = self.now + self.lease
+        return claims
 
     def renew(self, held: dict[str, str]) -> list[str]:
         """A worker's renewal; the ids that it no longer holds."""
