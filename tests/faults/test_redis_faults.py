@@ -363,14 +363,14 @@ async def test_claims_that_are_handed_over_again_have_a_full_lease(redis: ArqRed
 
 async def test_a_straggler_does_not_make_a_newer_claim_forgotten(redis: ArqRedis) -> None:
     protocol = Protocol(QueueKeys.of("arq:queue"), "mine", 30.0)
-    for job_id in ("one", "two", "three"):
+    for job_id in ("a", "b", "c"):
         await put(redis, "work", _job_id=job_id)
     await protocol.step(redis, lane=0, seq=1, want=1)
     lost = await protocol.step(redis, lane=0, seq=2, want=1)
     straggler = await protocol.step(redis, lane=0, seq=1, want=1, resend=True)
     again = await protocol.step(redis, lane=0, seq=2, want=1, resend=True)
     assert straggler.claims == []
-    assert [claim.id for claim in again.claims] == [claim.id for claim in lost.claims] == ["two"]
+    assert [claim.id for claim in again.claims] == [claim.id for claim in lost.claims] == ["b"]
 
 
 async def test_half_open_connections_are_given_up(redis: ArqRedis, server: RedisServer, hasty: None) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,10 @@ async def test_a_job_whose_lease_was_taken_is_cancelled_and_not_counted(redis: A
 async def test_jobs_of_a_killed_process_run_again_within_the_lease_at_their_old_place(
     stock_client: ArqRedis, server: RedisServer, ledger: Ledger
 ) -> None:
-    ids = [job.job_id for job in [await put(stock_client, "work", 30) for _ in range(3)]]
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    # Distinct milliseconds: jobs of one are in the order of their random ids.
+    due = [before + timedelta(milliseconds=ahead) for ahead in range(3)]
+    ids = [(await put(stock_client, "work", 30, _defer_until=at)).job_id for at in due]
     with process("rota", server, "arq:queue", ledger, lease=1) as victim:
         await ledger.reaches("start", 3)
         victim.send_signal(signal.SIGKILL)

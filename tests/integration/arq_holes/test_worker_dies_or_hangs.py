@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -182,10 +183,12 @@ async def test_a_full_redis_records_what_is_finished(redis: ArqRedis, server: Re
     job = await put(redis, "gate")
     async with running(QueueWorker, redis, [gate.function(), named("echo", echo)]):
         await until(lambda: gate.entered == 1)
-        waiting = await put(redis, "echo", 1, _defer_by=0.1)
+        waiting = await put(redis, "echo", 1, _defer_by=1)
+        due = time.monotonic() + 1
         with configured(server, maxmemory=1):
             gate.open.set()
             assert await job.result(timeout=10, poll_delay=0.05) == "through"
+            await until(lambda: time.monotonic() > due + 0.2)
             assert await waiting.result_info() is None
         assert await waiting.result(timeout=10, poll_delay=0.05) == 1
 

@@ -35,14 +35,14 @@ MOVES_MS = [
 SOON_MS = 3 * LEASE_MS
 #: What a worker may say of a claim; mostly nothing, while the job runs.
 SETTLEMENTS: list[Callable[[Claim], Settlement | None]] = [
-    *[lambda claim: None] * 7,
+    *[lambda claim: None] * 6,
     finish,
     bury,
     lambda claim: again(claim, 0),
     lambda claim: again(claim, 2, attempt=claim.attempt + 3),
     lambda claim: again(claim, 60, unspent=True, event="snoozed"),
     interrupted,
-    lambda claim: unknown(claim, 1),
+    *[lambda claim: unknown(claim, 1)] * 3,
 ]
 _NUMBERS = st.integers(0, WORKERS - 1)
 _WANTS = st.sampled_from([1, 2, 4, 0])
@@ -135,14 +135,19 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     # Time
 
-    @rule(move=st.sampled_from(MOVES_MS), told=st.booleans())
-    def let_time_pass(self, move: int, told: bool) -> None:
-        """Without a word from anybody, or while somebody steps, so that the server knows that it was not frozen."""
+    @rule(move=st.sampled_from(MOVES_MS), told=st.booleans(), renewing=st.lists(_NUMBERS, max_size=2))
+    def let_time_pass(self, move: int, told: bool, renewing: list[int]) -> None:
+        """Without a word from anybody, or while somebody steps, so that the server knows that it was not frozen.
+
+        Some workers renew before anything else happens.
+        """
         while told and move > LEASE_MS // 4:
             self.bed.advance(LEASE / 4)
             move -= LEASE_MS // 4
             self._send(self._process(), 0, [])
         self.bed.advance(move / 1000)
+        for number in renewing:
+            self.renew(number)
 
     # Workers
 
@@ -164,19 +169,21 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.late.append(sent)
 
     @precondition(lambda self: any(process.unanswered for process in self.processes))
-    @rule(data=st.data())
-    def send_again(self, data: Any) -> None:
-        """A worker that heard nothing sends the same step again, and is answered."""
-        self._resend(data.draw(st.sampled_from([one for one in self.processes if one.unanswered])))
+    @rule(data=st.data(), late=st.booleans())
+    def send_again(self, data: Any, late: bool) -> None:
+        """A worker that heard nothing sends the same step again, and is answered. The first one may arrive after it."""
+        process = data.draw(st.sampled_from([one for one in self.processes if one.unanswered]))
+        sent = process.unanswered
+        self._resend(process)
+        if late and sent in self.late:
+            self.late.remove(sent)
+            self._arrive(sent)
 
     @precondition(lambda self: self.late)
     @rule()
     def a_request_arrives_late(self) -> None:
         """One that was sent again, or whose sender is dead."""
-        sent = self.late.pop(0)
-        waiting = any(process.unanswered is sent for process in self.processes)
-        if not waiting and self._now() - sent.at <= SOON_MS:
-            self._deliver(sent)
+        self._arrive(self.late.pop(0))
 
     @rule(number=_NUMBERS)
     def renew(self, number: int) -> None:
@@ -270,6 +277,11 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.die(self.processes.index(process))
             return
         process.held.update((claim.id, claim) for claim in self._deliver(sent, resend=True))
+
+    def _arrive(self, sent: Sent) -> None:
+        waiting = any(process.unanswered is sent for process in self.processes)
+        if not waiting and self._now() - sent.at <= SOON_MS:
+            self._deliver(sent)
 
     def _next_step(self, process: Process, want: int, data: Any) -> Sent:
         settlements = [

@@ -51,6 +51,15 @@ class TestClaims:
         await worker.step(0, [finish(a)], lane=1)
         assert (await worker.step(2, seq=number, resend=True)).claims == [b]
 
+    async def test_they_are_handed_over_with_a_whole_lease(self, clocked: Bed) -> None:
+        worker, (claim,) = await claimed(clocked, "a")
+        clocked.advance(LEASE / 2 - 1)
+        await worker.step(1, seq=worker.last, resend=True)
+        assert clocked.score("a") == clocked.now + LEASE * 1000
+        await clocked.pass_time(LEASE - 1)
+        assert await clocked.worker("v").claim() == []
+        assert worker.renew(claim) == []
+
     async def test_the_lanes_of_a_worker_do_not_mix(self, bed: Bed) -> None:
         bed.put("a", "b")
         worker = bed.worker("w")
