@@ -5,6 +5,7 @@ everywhere above.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -20,6 +21,8 @@ BATCH = 100
 
 RESENT = 2
 
+_INCLUDE = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -30,8 +33,13 @@ class Script:
 
     @classmethod
     def load(cls, name: str) -> "Script":
-        """Read `scripts/<name>.lua`."""
-        source = (files("rota") / "scripts" / f"{name}.lua").read_text("utf-8")
+        """Read `scripts/<name>.lua`, with the parts that it shares with others: `--@include place` is lib/place.lua."""
+        scripts = files("rota") / "scripts"
+
+        def part(found: re.Match[str]) -> str:
+            return (scripts / "lib" / f"{found[1]}.lua").read_text("utf-8")
+
+        source = _INCLUDE.sub(part, (scripts / f"{name}.lua").read_text("utf-8"))
         return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
     async def __call__(self, redis: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:
