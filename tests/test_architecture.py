@@ -24,6 +24,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "forms",
             "job",
             "keys",
+            "limits",
             "marks",
             "names",
             "options",
@@ -37,7 +38,9 @@ LEVELS: dict[str, frozenset[str]] = {
             "signature",
             "spelling",
             "state",
+            "terms",
             "tls",
+            "uniqueness",
         }
     ),
     "engine room": frozenset(
@@ -66,6 +69,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "embedded",
             "engine",
             "explained",
+            "figures",
             "guardian",
             "lane",
             "leases",

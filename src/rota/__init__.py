@@ -32,8 +32,10 @@ if TYPE_CHECKING:
         UnknownQueue,
     )
     from rota.event import Event, EventType
+    from rota.limits import at_most, per_hour, per_minute, per_second
     from rota.run import Run
     from rota.state import State
+    from rota.uniqueness import debounce, throttle, unique
     from rota.view import JobInfo
     from rota.worker import QueueWorker
 
@@ -62,7 +64,9 @@ __all__ = [
     "State",
     "UnknownJob",
     "UnknownQueue",
+    "at_most",
     "connect",
+    "debounce",
     "exponential",
     "fixed",
     "job",
@@ -70,6 +74,11 @@ __all__ = [
     "job_serializer",
     "linear",
     "none",
+    "per_hour",
+    "per_minute",
+    "per_second",
+    "throttle",
+    "unique",
 ]
 
 _HOMES = {
@@ -78,8 +87,10 @@ _HOMES = {
     "rota.client": ("Client", "Handle"),
     "rota.codec": ("job_deserializer", "job_serializer"),
     "rota.event": ("Event", "EventType"),
+    "rota.limits": ("at_most", "per_hour", "per_minute", "per_second"),
     "rota.run": ("Run",),
     "rota.state": ("State",),
+    "rota.uniqueness": ("debounce", "throttle", "unique"),
     "rota.view": ("JobInfo",),
     "rota.worker": ("QueueWorker",),
 }

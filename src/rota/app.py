@@ -126,6 +126,7 @@ class Service:
             dead_retention=settings.dead_retention,
             # The last time before it is given up, a job runs alone.
             suspect=max(0, settings.max_lost - 1),
+            rate=self.queue.rate_limit,
         )
 
     def contract(self, worker: QueueWorker) -> Contract:
@@ -157,6 +158,7 @@ def limits_of(settings: Settings, queue: QueueSettings) -> Limits:
         unknown_grace=settings.unknown_grace,
         unknown_delay=settings.unknown_delay,
         keep_result=queue.keep_result,
+        namespace=settings.namespace,
     )
 
 

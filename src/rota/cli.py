@@ -91,9 +91,7 @@ def dev() -> None:
             target=f"{sys.executable} -m rota worker",
             target_type="command",
             watch_filter=PythonFilter(extra_extensions=(".lua", ".env")),
-            callback=lambda changes: screen.say(
-                f"changed: {', '.join(sorted(os.path.relpath(c[1]) for c in changes))}"
-            ),
+            callback=lambda changes: _say_changed(path for _, path in changes),
             sigint_timeout=round(settings.drain_timeout) + 5,
         )
     finally:
@@ -120,7 +118,9 @@ def redis_cli(ctx: typer.Context) -> None:
 def enqueue(
     name: Annotated[str, typer.Argument(help="queue:name, or name where one queue has it")],
     payload: Annotated[str, typer.Argument(help="the arguments, a JSON object")] = "{}",
+    *,
     delay: Annotated[float | None, typer.Option(help="seconds until it is due")] = None,
+    priority: Annotated[int | None, typer.Option(help="from 0 to 9; higher ones start first")] = None,
     job_id: Annotated[str | None, typer.Option("--id", help="an id of your own")] = None,
     wait: Annotated[float | None, typer.Option(help="wait for the result, at most this many seconds")] = None,
 ) -> None:
@@ -130,7 +130,7 @@ def enqueue(
     job = registry.find(name)
     arguments = _object(payload)
     try:
-        chosen = job.options(delay=delay, id=job_id)
+        chosen = job.options(delay=delay, id=job_id, priority=priority)
     except (ValueError, TypeError) as error:
         raise RotaError(str(error)) from None
 
@@ -150,9 +150,12 @@ def queues() -> None:
     names = settings.served_queues(_registry(settings).queues)
 
     async def act(client: Client) -> None:
-        counted = [(name, await client.counts(name)) for name in names]
-        rows = [(name, *(states[state] for state in _LISTED)) for name, states in counted]
-        screen.table(("queue", *_LISTED), rows)
+        rows = []
+        for name in names:
+            states, paused = await client.counts(name), await client.paused_since(name)
+            since = f"since {paused:%Y-%m-%d %H:%M:%S} UTC" if paused else "no"
+            rows.append((name, *(states[state] for state in _LISTED), since))
+        screen.table(("queue", *_LISTED, "paused"), rows)
 
     _with_client(settings, act)
 
@@ -192,6 +195,32 @@ def show(queue: str, job_id: str) -> None:
 
     async def act(client: Client) -> None:
         screen.details(await client.status(queue, job_id))
+
+    _with_client(settings, act)
+
+
+@cli.command()
+def pause(queue: str) -> None:
+    """Let no worker claim from a queue, until `rota resume`; what runs goes on."""
+
+    settings = _serving(queue)
+
+    async def act(client: Client) -> None:
+        await client.pause(queue)
+        screen.say(f"{queue} is paused")
+
+    _with_client(settings, act)
+
+
+@cli.command()
+def resume(queue: str) -> None:
+    """Let workers claim from a paused queue again."""
+
+    settings = _serving(queue)
+
+    async def act(client: Client) -> None:
+        await client.resume(queue)
+        screen.say(f"{queue} goes on")
 
     _with_client(settings, act)
 

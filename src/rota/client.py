@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, Unpack
 
 from pydantic_core import to_json
@@ -28,10 +28,11 @@ from rota.job import Call, Job
 from rota.keys import JOB, QueueKeys, events_key, queue_key
 from rota.names import check_name, new_id, wire_id
 from rota.options import EnqueueFields, EnqueueOptions
-from rota.protocol import CANCEL, ENQUEUE, REPLAY
+from rota.protocol import CANCEL, ENQUEUE, NUDGE, REPLAY
 from rota.setting_types import check_queue
 from rota.settlement import decode_id, encode_id
 from rota.state import State
+from rota.terms import terms_of, unique_key
 from rota.view import JobInfo
 
 P = ParamSpec("P")
@@ -54,6 +55,12 @@ class _Parcel:
     arguments: bytes
     options: EnqueueOptions
     job: Job[Any, Any] | None
+
+    @property
+    def on_taken(self) -> str:
+        """What is to happen where the id, or the unique key, is taken."""
+        unique = self.job.unique if self.job else None
+        return self.options.on_taken or (unique.on_taken if unique else "refuse")
 
 
 class Handle(Generic[R]):
@@ -127,6 +134,7 @@ class Client:
     ) -> None:
         self.redis = redis
         self._on_close = on_close
+        self._namespace = namespace
         self._events = events_key(namespace)
         self._default_queue = default_queue
         self._payload_limit = payload_limit
@@ -208,22 +216,46 @@ class Client:
             options = parcel.options
             job_id = new_id() if options.id is None else wire_id(queue, options.id)
             ids.append(job_id)
+            unique = parcel.job.unique if parcel.job else None
+            delay = options.delay if options.delay is not None or unique is None else unique.delay
             args += (
                 job_id,
                 self._encode(parcel, now_ms),
                 _at(options.at),
-                round((options.delay or 0) * 1000),
+                round((delay or 0) * 1000),
                 0,
+                parcel.task,
+                self._terms(queue, parcel),
+                self._unique(queue, parcel),
+                parcel.on_taken,
             )
-            args.append(parcel.task)
         async with explained(self.redis):
             answers = await ENQUEUE(self.redis, (keys.queue, keys.wake, self._events), args)
-        handles = []
-        for parcel, job_id, answer in zip(parcels, ids, answers, strict=True):
-            if not answer and parcel.options.on_taken == "refuse":
-                raise JobExists(job_id)
-            handles.append(Handle(self, queue, job_id, parcel.job, created=bool(answer)))
-        return handles
+        return [
+            self._handle(queue, parcel, job_id, answer)
+            for parcel, job_id, answer in zip(parcels, ids, answers, strict=True)
+        ]
+
+    def _handle(self, queue: str, parcel: _Parcel, job_id: str, answer: Any) -> Handle[Any]:
+        if answer == 1:
+            return Handle(self, queue, job_id, parcel.job)
+        replaced, raw = answer
+        job_id = decode_id(raw)
+        if not replaced and parcel.on_taken != "existing":
+            raise JobExists(job_id)
+        return Handle(self, queue, job_id, parcel.job, created=False)
+
+    def _terms(self, queue: str, parcel: _Parcel) -> str:
+        priority = parcel.options.priority
+        if parcel.job is None:
+            return f"p={priority}" if priority else ""
+        return terms_of(parcel.job, queue, parcel.arguments, namespace=self._namespace, priority=priority)
+
+    def _unique(self, queue: str, parcel: _Parcel) -> str:
+        job = parcel.job
+        if job is None or job.unique is None:
+            return ""
+        return f"{unique_key(job, queue, parcel.arguments, self._namespace)} {job.unique.period_ms}"
 
     def _encode(self, parcel: _Parcel, now_ms: int) -> bytes:
         raw = codec.encode_job(
@@ -285,7 +317,28 @@ class Client:
         async with explained(self.redis):
             return await view.counts(self.redis, QueueKeys.of(queue_key(queue)))
 
+    async def paused_since(self, queue: str) -> datetime | None:
+        """When the queue was paused, in UTC; None if it is not."""
+        async with explained(self.redis):
+            raw = await self.redis.get(QueueKeys.of(queue_key(queue)).paused)
+        return None if raw is None else datetime.fromtimestamp(int(raw) / 1000, UTC)
+
     # Act
+
+    async def pause(self, queue: str) -> None:
+        """Let no worker claim from the queue any more, at once and until `resume`, whoever restarts in between.
+
+        What runs goes on to its end, and jobs may be enqueued as before.
+        """
+        async with explained(self.redis):
+            await self.redis.set(QueueKeys.of(queue_key(queue)).paused, round(time.time() * 1000), nx=True)
+
+    async def resume(self, queue: str) -> None:
+        """Let workers claim from the queue again."""
+        keys = QueueKeys.of(queue_key(queue))
+        async with explained(self.redis):
+            await self.redis.delete(keys.paused)
+            await NUDGE(self.redis, (keys.queue, keys.wake), (0,))
 
     async def cancel(self, queue: str, job_id: str) -> CancelAnswer:
         """Cancel a job: `cancelled` if it waited, `requested` if a worker has it (it stops within a second),

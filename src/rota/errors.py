@@ -158,6 +158,19 @@ class JobClash(RotaError):
         return f"two jobs are named {self.name}: {self.first} and {self.second}; rename one with name="
 
 
+class LimitClash(RotaError):
+    """Raised at boot when two jobs share a limit by its name, and give it different figures."""
+
+    def __init__(self, name: str, first: str, second: str) -> None:
+        super().__init__(name, first, second)
+        self.name = name
+        self.first = first
+        self.second = second
+
+    def __str__(self) -> str:
+        return f"the limit {self.name!r} is not the same at {self.first} and {self.second}; give both the same figures"
+
+
 class DiscoveryFailed(RotaError):
     """Raised at boot when a module of the jobs package cannot be imported or holds a wrong lifespan."""
 
@@ -177,10 +190,10 @@ class _OfJob(RotaError):
 
 
 class JobExists(_OfJob):
-    """Raised by the client when the id is taken: choose another, or pass `on_taken="existing"`."""
+    """Raised by the client when the id, or the unique key, is taken: `id` is that of the job that has it."""
 
     def __str__(self) -> str:
-        return f'there is a job with the id {self.id!r} already; use another id or on_taken="existing"'
+        return f'there is a job with the id {self.id!r} already; use another, or on_taken="existing" to get that one'
 
 
 class JobNotFound(_OfJob):

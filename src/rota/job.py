@@ -19,10 +19,12 @@ from typing import (
 )
 
 from rota.backoff import Backoff
+from rota.limits import RateLimit, SlotLimit
 from rota.names import check_name, full_name
-from rota.options import EnqueueFields, EnqueueOptions, check_policy, refuse_unknown
+from rota.options import EnqueueFields, EnqueueOptions, check_policy, check_priority, refuse_unknown
 from rota.payload import PayloadType, ResultType
 from rota.run import Run
+from rota.uniqueness import Unique
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,6 +45,10 @@ class JobFields(TypedDict, total=False):
     retry_on: Exceptions | None
     give_up_on: Exceptions
     process: bool
+    priority: int
+    limit: RateLimit | None
+    concurrency: SlotLimit | None
+    unique: Unique | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,7 +56,9 @@ class Job(Generic[P, R]):
     """A handler with its policy. None in a field leaves the queue's setting, then the global one.
 
     `timeout` and `keep_result` are seconds. `retry_on`: only these exceptions retry; `give_up_on`: these
-    never do. `source` is the handler's place, `path:line`. `enqueue_options` is what `options()` has set.
+    never do. `priority` is from 0 to 9, higher first; `limit` how many start in a time, `concurrency` how many run at
+    once, `unique` how many of a key there are. `source` is the handler's place, `path:line`. `enqueue_options` is what
+    `options()` has set.
     """
 
     handler: Callable[Concatenate[Run, P], Any]
@@ -62,6 +70,10 @@ class Job(Generic[P, R]):
     keep_result: float | None = None
     retry_on: Exceptions | None = None
     give_up_on: Exceptions = ()
+    priority: int = 0
+    limit: RateLimit | None = None
+    concurrency: SlotLimit | None = None
+    unique: Unique | None = None
     kind: Kind
     source: str
     payload: PayloadType = field(repr=False)
@@ -71,8 +83,8 @@ class Job(Generic[P, R]):
     def options(self, **options: Unpack[EnqueueFields]) -> "Job[P, R]":
         """A copy to enqueue with these options beside its policy; EnqueueOptions says what each means.
 
-        `delay` (seconds or a timedelta), `at`, `id`, `timeout`, `max_attempts`, `backoff`, `keep_result` and
-        `on_taken`. Raises TypeError for another name, ValueError for a value that cannot be.
+        `delay` (seconds or a timedelta), `at`, `id`, `timeout`, `max_attempts`, `backoff`, `keep_result`, `priority`
+        and `on_taken`. Raises TypeError for another name, ValueError for a value that cannot be.
         """
         return replace(self, enqueue_options=self.enqueue_options.changed(options))
 
@@ -134,6 +146,9 @@ def _job_of(handler: Callable[..., Any], fields: JobFields) -> Job[Any, Any]:
     for option, exceptions in (("retry_on", retry_on or ()), ("give_up_on", give_up_on)):
         _check_exceptions(option, exceptions)
     label = name if queue is None else full_name(queue, name)
+    payload = PayloadType(handler, label)
+    limits = {option: _limit(label, option, kind, fields, payload) for option, kind in _LIMITS.items()}
+    check_priority(fields.get("priority"))
     return Job(
         handler=handler,
         name=name,
@@ -146,9 +161,30 @@ def _job_of(handler: Callable[..., Any], fields: JobFields) -> Job[Any, Any]:
         give_up_on=give_up_on,
         kind=_kind(handler, label, fields.get("process", False)),
         source=_source(handler),
-        payload=PayloadType(handler, label),
+        priority=fields.get("priority", 0),
+        payload=payload,
         result=ResultType(handler, label),
+        **limits,
     )
+
+
+_LIMITS: dict[str, type[Any]] = {"limit": RateLimit, "concurrency": SlotLimit, "unique": Unique}
+_WRITTEN = {"limit": "per_second(10)", "concurrency": "at_most(2)", "unique": "unique()"}
+
+
+def _limit(label: str, option: str, kind: type[Any], fields: JobFields, payload: PayloadType) -> Any:
+    value: Any = fields.get(option)
+    if value is None:
+        return None
+    if not isinstance(value, kind):
+        raise TypeError(f"job {label}: {option} is {value!r}; write {option}={_WRITTEN[option]}")
+    parts = () if value.key is None else (value.key,) if isinstance(value.key, str) else value.key
+    for part in parts:
+        argument = part.partition(".")[0]
+        if argument not in payload.names:
+            takes = ", ".join(payload.names) or "none"
+            raise TypeError(f"job {label}: {option} has the key {part!r}; the job's arguments are: {takes}")
+    return value
 
 
 def _kind(handler: Callable[..., Any], label: str, process: bool) -> Kind:

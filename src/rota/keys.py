@@ -30,7 +30,19 @@ RESERVED = frozenset(
         "health-check",
         "solitude",
         "cron",
+        "terms",
+        "parked",
+        "line",
+        "levels",
+        "pacer",
+        *(f"p{level}" for level in range(1, 10)),
     }
+)
+
+
+_PARTS = (
+    *("active", "runs", "dead", "wake", "seen", "step", "progress", "watcher", "solitude"),
+    *("terms", "parked", "paused"),
 )
 
 
@@ -42,7 +54,8 @@ class QueueKeys:
     ones by deadline; `runs` the fence and the memory of each job's place; `dead` the dead letters by time, each
     with a hash `dead:<id>`; `wake` at most one token; `seen` the last server time a script ran at; `progress` what
     running jobs last reported; `watcher` who turns foreign changes into tokens; `solitude` who makes room for a
-    job that may be what kills its workers.
+    job that may be what kills its workers; `terms` what the scripts must know of a job beside its payload; `parked` the
+    jobs that are due and wait for a limit, by the time they were due; `paused` whether nothing is to be claimed.
     """
 
     queue: str
@@ -55,12 +68,14 @@ class QueueKeys:
     progress: str
     watcher: str
     solitude: str
+    terms: str
+    parked: str
+    paused: str
 
     @classmethod
     def of(cls, queue: str) -> "QueueKeys":
         """The keys around the sorted set `queue` (a full key: `arq:queue:email`, or arq's own `arq:queue`)."""
-        parts = ("active", "runs", "dead", "wake", "seen", "step", "progress", "watcher", "solitude")
-        return cls(queue, *(f"{queue}:{part}" for part in parts))
+        return cls(queue, *(f"{queue}:{part}" for part in _PARTS))
 
 
 def queue_key(name: str) -> str:

@@ -10,7 +10,7 @@ from rota.backoff import Backoff
 from rota.errors import UnreadablePayload
 from rota.names import check_id
 
-OnTaken = Literal["refuse", "existing"]
+OnTaken = Literal["refuse", "existing", "replace", "debounce"]
 
 _ON_TAKEN: tuple[OnTaken, ...] = get_args(OnTaken)
 
@@ -28,7 +28,8 @@ class EnqueueFields(TypedDict, total=False):
     max_attempts: int | None
     backoff: Backoff | None
     keep_result: float | None
-    on_taken: OnTaken
+    priority: int | None
+    on_taken: OnTaken | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,9 @@ class EnqueueOptions:
     """How one enqueue differs from its job's policy; None leaves the job's.
 
     `delay`, `timeout` and `keep_result` are seconds; `at` has a time zone. `on_taken` says what happens when
-    the id is in use: "refuse" raises JobExists, "existing" returns the job that has it.
+    the id, or the unique key of the job, is in use: "refuse" raises JobExists, "existing" returns the job that has it,
+    "replace" gives that job the new arguments and options if it waits still, and "debounce" does so and lets it wait
+    for `delay` anew. `priority` is from 0 (the default) to 9: higher ones start first.
     Raises ValueError or TypeError for a value that cannot be.
     """
 
@@ -47,7 +50,8 @@ class EnqueueOptions:
     max_attempts: int | None = None
     backoff: Backoff | None = None
     keep_result: float | None = None
-    on_taken: OnTaken = "refuse"
+    priority: int | None = None
+    on_taken: OnTaken | None = None
 
     def __post_init__(self) -> None:
         if self.delay is not None and self.at is not None:
@@ -56,9 +60,11 @@ class EnqueueOptions:
             _check_time(self.at)
         if self.id is not None:
             check_id(self.id)
-        if self.on_taken not in _ON_TAKEN:
-            raise ValueError(f"on_taken is {self.on_taken!r}; choose one of: {', '.join(_ON_TAKEN)}")
+        check_on_taken(self.on_taken)
+        check_priority(self.priority)
         check_seconds("delay", self.delay)
+        if self.on_taken == "debounce" and not self.delay and self.at is None:
+            raise ValueError("on_taken is 'debounce' and there is no delay; give the quiet time: delay=5")
         check_policy(self.timeout, self.max_attempts, self.backoff, self.keep_result)
 
     def changed(self, changes: Mapping[str, Any]) -> "EnqueueOptions":
@@ -105,6 +111,20 @@ def check_policy(
         raise ValueError(f"max_attempts is {max_attempts!r}; it is a whole number of 1 or more")
     if backoff is not None and not isinstance(backoff, Backoff):
         raise TypeError(f"backoff is {backoff!r}; use exponential(), linear(), fixed() or none()")
+
+
+def check_on_taken(on_taken: Any) -> None:
+    """Raise ValueError for what can not happen where an id is taken; None is allowed."""
+    if on_taken is not None and on_taken not in _ON_TAKEN:
+        raise ValueError(f"on_taken is {on_taken!r}; choose one of: {', '.join(_ON_TAKEN)}")
+
+
+def check_priority(priority: Any) -> None:
+    """Raise ValueError unless `priority` is a whole number from 0 to 9, or None."""
+    if priority is not None and (type(priority) is not int or not 0 <= priority <= 9):  # noqa: PLR2004
+        raise ValueError(
+            f"priority is {priority!r}; it is a whole number from 0 to 9, and higher ones start first"
+        )
 
 
 def check_seconds(name: str, value: float | None, *, above_zero: bool = False) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from rota.keys import QueueKeys
+from rota.limits import RateLimit
 from rota.settlement import Claim, Report, Settlement, decode_id, encode_id, sendable
 
 #: Jobs one step claims or settles at most: it keeps a step near 3 ms of Redis' time.
@@ -90,6 +91,7 @@ class Protocol:
 
     `lease` and `dead_retention` are in seconds. `service` switches on what is ours beside arq's contract: events,
     dead letters, and losses that spend no attempt. A job that was lost `suspect` times runs alone (0: none does).
+    `rate` is the queue's own rate limit.
     """
 
     keys: QueueKeys
@@ -101,6 +103,7 @@ class Protocol:
     events_maxlen: int = 100_000
     dead_retention: float = 30 * 86400.0
     suspect: int = 0
+    rate: RateLimit | None = None
     _step_keys: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -151,6 +154,7 @@ class Protocol:
             self.queue,
             self.suspect,
             1 if alone else 0,
+            "" if self.rate is None else self.rate.figures,
             len(settlements),
         ]
         for settlement in settlements:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pydantic import BaseModel, ConfigDict
 
 from rota.backoff import Backoff, Kind
+from rota.limits import RateLimit
 from rota.setting_types import (
     Attempts,
     Concurrency,
@@ -14,6 +15,7 @@ from rota.setting_types import (
     Factor,
     Fraction,
     PositiveDuration,
+    Rate,
     check_queue,
 )
 
@@ -34,6 +36,7 @@ class QueueOptions(BaseModel):
     backoff_jitter: Fraction | None = None
     timeout: PositiveDuration | None = None
     keep_result: Duration | None = None
+    rate_limit: Rate | None = None
 
 
 OPTIONS = tuple(name.upper() for name in QueueOptions.model_fields)
@@ -43,7 +46,7 @@ OPTIONS = tuple(name.upper() for name in QueueOptions.model_fields)
 class QueueSettings:
     """What holds for the jobs of one queue, unless a job or an enqueue says otherwise; times in seconds.
 
-    `concurrency` is the queue's limit in one process.
+    `concurrency` is the queue's limit in one process, `rate_limit` one for all processes together.
     """
 
     name: str
@@ -52,6 +55,7 @@ class QueueSettings:
     backoff: Backoff
     timeout: float
     keep_result: float
+    rate_limit: RateLimit | None = None
 
 
 def in_variables(name: str) -> str:

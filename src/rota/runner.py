@@ -24,6 +24,7 @@ from rota.run import Run
 from rota.seams import Call, Middleware, Subscriber, compose, heard_by, tell
 from rota.settlement import Claim, Settlement, hand_back
 from rota.state import OutcomeKind
+from rota.terms import is_limited, terms_of
 
 logger = logging.getLogger("rota.worker")
 
@@ -60,6 +61,7 @@ class Limits:
     unknown_grace: float = 86400.0
     unknown_delay: float = 5.0
     keep_result: float = 3600.0
+    namespace: str = "rota"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class Runner:
             return self._settle(attempt, self._hopeless(error), None)
         if handler is None:
             return self._unknown(attempt, cancelled=claim.aborted or execution.cause is Cause.CANCEL)
+        if terms := self._missing_terms(attempt, handler.job):
+            return hand_back(claim)._replace(note=terms)
         rules = handler.rules
         outcome, result = await self._attempt(attempt, handler.job, rules, execution)
         return self._settle(attempt, outcome, rules, result)
@@ -191,6 +195,20 @@ class Runner:
             "job.unknown", extra={"job_id": printable(claim.id), "job": attempt.task, "queue": limits.queue}
         )
         return hand_back(claim, limits.unknown_delay)._replace(note="1", task=attempt.task)
+
+    def _missing_terms(self, attempt: _Attempt, job: Job[Any, Any]) -> str:
+        """What a limited job was enqueued without, by a stock client or by name: it goes back to wait in line."""
+        if (job.limit is None and job.concurrency is None) or is_limited(attempt.claim.terms):
+            return ""
+        if attempt.claim.aborted:
+            return ""
+        try:
+            arguments, _ = self._arguments(attempt, job)
+            raw = job.payload.bind(kwargs=arguments)
+            terms = terms_of(job, self._limits.queue, raw, namespace=self._limits.namespace, priority=0)
+        except (InvalidPayload, UnreadablePayload):
+            return ""  # it dies of that, with its own words
+        return f"{attempt.claim.terms} {terms}".strip()
 
     # The handler
 

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from rota import keys
 from rota.duration import parse_duration
+from rota.limits import RateLimit
 from rota.names import check_name
 
 #: What a process can be.
@@ -20,6 +21,10 @@ def check_queue(name: str) -> str:
     if check_name("queue", name) in keys.RESERVED:
         raise ValueError(f"queue name {name!r} is reserved; so are: {', '.join(sorted(keys.RESERVED))}")
     return name
+
+
+def _rate(value: object) -> object:
+    return RateLimit.parse(value) if isinstance(value, str) else value
 
 
 def _mode(value: str) -> str:
@@ -53,6 +58,7 @@ Concurrency = Annotated[int, Field(ge=1, le=10_000)]
 Attempts = Annotated[int, Field(ge=1, le=10_000)]
 Factor = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Rate = Annotated[RateLimit, BeforeValidator(_rate)]
 Mode = Annotated[str, AfterValidator(_mode)]
 Namespace = Annotated[str, AfterValidator(_namespace)]
 Package = Annotated[str, AfterValidator(_package)]
@@ -68,6 +74,8 @@ def allowed(field: FieldInfo) -> str:
     kind, metadata = _unwrapped(field.annotation, list(field.metadata))
     if get_origin(kind) is Literal:
         return f"one of: {', '.join(get_args(kind))}"
+    if kind is RateLimit:
+        return "a number of jobs and a time, as 10/1s, 100/m or 100/m,burst=20"
     bounds = _bounds(metadata)
     if any(getattr(item, "func", None) is parse_duration for item in metadata):
         return f"a time {bounds or 'of 0 or more'} seconds, written 0.5, 30, 500ms, 30s, 5m, 2h or 30d"

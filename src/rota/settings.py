@@ -28,6 +28,7 @@ from rota.setting_types import (
     PositiveDuration,
     QueueName,
     QueueNames,
+    Rate,
     check_queue,
 )
 
@@ -61,6 +62,7 @@ class Settings(RedisVariables):
     default_queue: QueueName = "default"
     worker_queues: QueueNames | None = None
     queue_concurrency: Concurrency = 10
+    queue_rate_limit: Rate | None = None
     queues: Annotated[dict[str, QueueOptions], BeforeValidator(by_variable)] = Field(default_factory=dict)
 
     max_attempts: Attempts = 4
@@ -129,6 +131,7 @@ class Settings(RedisVariables):
             ),
             timeout=self._option(key, "timeout", "job_timeout"),
             keep_result=self._option(key, "keep_result"),
+            rate_limit=self._option(key, "rate_limit", "queue_rate_limit"),
         )
 
     def served_queues(self, declared: Iterable[str]) -> tuple[str, ...]:

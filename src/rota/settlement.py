@@ -35,6 +35,7 @@ class Claim(NamedTuple):
 
     `payload` is None where it has expired. `attempt` counts from 1. Times are server milliseconds; `unknown_since_ms`
     is 0 unless workers before could not run it. `lost` counts executions that ended with no word from their worker.
+    `terms` are those that it was enqueued with, as the scripts know them.
     """
 
     id: str
@@ -46,11 +47,12 @@ class Claim(NamedTuple):
     lost: int = 0
     unknown_since_ms: int = 0
     aborted: bool = False
+    terms: str = ""
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> "Claim":
-        """A claim as step.lua returns it: id, run entry, payload, attempt, aborted."""
-        raw_id, entry, payload, attempt, aborted = row
+        """A claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms."""
+        raw_id, entry, payload, attempt, aborted, terms = row
         token, due, started, lost, unknown = entry.decode().split(" ")
         return cls(
             decode_id(raw_id),
@@ -62,6 +64,7 @@ class Claim(NamedTuple):
             int(lost),
             int(unknown),
             aborted == 1,
+            terms.decode("utf-8", "surrogateescape"),
         )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from rota import connection
 from rota.app import Parts, Server, rules_of, server_of, worker_settings
 from rota.config import ConfigError, Settings
+from rota.figures import figures_of, publish
 from rota.leases import LeaseKeeper
 from rota.pools import Processes
 from rota.registry import Registry
@@ -80,7 +81,10 @@ class Supervisor:
             if self._stopping is None:
                 raise
             return False
-        await redis.aclose(close_connection_pool=True)
+        try:
+            await publish(redis, figures_of(self._registry, self._settings.namespace))
+        finally:
+            await redis.aclose(close_connection_pool=True)
         for line in self._advice():
             logger.warning("settings.advice", extra={"advice": line})
         return True

@@ -19,7 +19,8 @@ _PAGE = 200
 class JobInfo:
     """A job as it is now.
 
-    `attempts` counts those made, the running one included. `due_at` is when a delayed job becomes ready. `result` is
+    `attempts` counts those made, the running one included. `due_at` is when a delayed job becomes ready, or about when
+    one that a limit keeps back has its turn. `result` is
     the JSON value; `error` the last error of a dead job, with the `reason` it died of.
     """
 
@@ -51,6 +52,7 @@ class _Raw:
     attempts: bytes | None
     run: bytes | None
     progress: bytes | None
+    parked: float | None
     letter: dict[bytes, bytes]
 
 
@@ -68,9 +70,10 @@ async def find(redis: Any, queue: str, keys: QueueKeys, ids: Sequence[str]) -> l
         pipe.get(RETRY.encode() + member)
         pipe.hget(keys.runs, member)
         pipe.hget(keys.progress, member)
+        pipe.zscore(keys.parked, member)
         pipe.hgetall(f"{keys.dead}:".encode() + member)
     (seconds, micros), *rows = await pipe.execute()
-    now, width = seconds * 1000 + micros // 1000, 9
+    now, width = seconds * 1000 + micros // 1000, 10
     found = []
     for index, job_id in enumerate(ids):
         raw = _Raw(now, *rows[index * width : (index + 1) * width])
@@ -96,10 +99,11 @@ async def counts(redis: Any, keys: QueueKeys) -> dict[State, int]:
     pipe.zcount(keys.queue, "-inf", now)
     pipe.zcard(keys.active)
     pipe.zcard(keys.dead)
-    alive, ready, active, dead = await pipe.execute()
+    pipe.zcount(keys.parked, f"({now}", "+inf")
+    alive, ready, active, dead, parked = await pipe.execute()
     return {
-        State.WAITING: ready,
-        State.DELAYED: max(0, alive - ready - active),
+        State.WAITING: ready + parked,
+        State.DELAYED: max(0, alive - ready - active - parked),
         State.ACTIVE: active,
         State.DEAD: dead,
     }
@@ -112,18 +116,39 @@ async def _ids(redis: Any, keys: QueueKeys, state: State, offset: int, limit: in
         return [decode_id(raw) for raw in await redis.zrange(keys.active, offset, offset + limit - 1)]
     seconds, micros = await redis.time()
     now = seconds * 1000 + micros // 1000
-    low, high = ("-inf", f"{now}") if state is State.WAITING else (f"({now}", "+inf")
+    ids: list[str] = []
+    if state is State.WAITING:
+        ids = await _scored(redis, keys.queue, ("-inf", f"{now}"), (keys.active,), offset + limit)
+        more = offset + limit - len(ids)
+        # Due, and kept back by a limit.
+        ids += await _scored(redis, keys.parked, (f"({now}", "+inf"), (), more) if more > 0 else []
+    else:
+        # A claimed job is scored by its lease's deadline, a parked one by its turn: both among the delayed ones.
+        others = (keys.active, keys.parked)
+        ids = await _scored(redis, keys.queue, (f"({now}", "+inf"), others, offset + limit)
+    return ids[offset : offset + limit]
+
+
+async def _scored(
+    redis: Any, key: str, scores: tuple[str, str], without: tuple[str, ...], most: int
+) -> list[str]:
+    """The first members of a sorted set that are in none of `without`."""
     ids: list[str] = []
     start = 0
-    while len(ids) < offset + limit:
-        members = await redis.zrangebyscore(keys.queue, low, high, start=start, num=_PAGE)
+    while len(ids) < most:
+        members = await redis.zrangebyscore(key, *scores, start=start, num=_PAGE)
         if not members:
             break
         start += len(members)
-        # A claimed job is scored by its lease's deadline, among the delayed ones.
-        deadlines = await cast(Awaitable[list[float | None]], redis.zmscore(keys.active, members))
-        ids += [decode_id(raw) for raw, deadline in zip(members, deadlines, strict=True) if deadline is None]
-    return ids[offset : offset + limit]
+        elsewhere = [
+            await cast(Awaitable[list[float | None]], redis.zmscore(other, members)) for other in without
+        ]
+        ids += [
+            decode_id(raw)
+            for index, raw in enumerate(members)
+            if all(found[index] is None for found in elsewhere)
+        ]
+    return ids[:most]
 
 
 def _info(job_id: str, queue: str, raw: _Raw) -> JobInfo | None:
@@ -137,7 +162,8 @@ def _info(job_id: str, queue: str, raw: _Raw) -> JobInfo | None:
 def _live(job_id: str, queue: str, raw: _Raw, score: float) -> JobInfo:
     task, enqueued_at, payload = _contents(raw.payload)
     active = raw.deadline is not None or bool(raw.held)
-    state = State.ACTIVE if active else State.WAITING if score <= raw.now else State.DELAYED
+    waits = score <= raw.now or raw.parked is not None
+    state = State.ACTIVE if active else State.WAITING if waits else State.DELAYED
     percent, message = _progress(raw.progress)
     started = raw.run.split() if raw.run and active else []
     return JobInfo(

@@ -93,9 +93,26 @@ def test_queues_counts_every_queue_that_there_is(project: Project) -> None:
     enqueued(project, "send")
     enqueued(project, "send", "--delay", "60")
     ran = project.rota("queues")
-    assert rows(ran.out) == [["default", "0", "0", "0", "0"], ["email", "1", "1", "0", "0"]]
+    assert rows(ran.out) == [["default", "0", "0", "0", "0", "no"], ["email", "1", "1", "0", "0", "no"]]
     restricted = project.rota("queues", QUEUES__REPORTS__CONCURRENCY="1", WORKER_QUEUES="reports")
-    assert rows(restricted.out) == [["reports", "0", "0", "0", "0"]]
+    assert rows(restricted.out) == [["reports", "0", "0", "0", "0", "no"]]
+
+
+def test_a_paused_queue_says_since_when(project: Project) -> None:
+    assert project.rota("pause", "email").out == "email is paused\n"
+    shown = rows(project.rota("queues").out)
+    assert shown[0][-1] == "no"
+    assert re.fullmatch(r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", shown[1][-1])
+    assert project.rota("resume", "email").out == "email goes on\n"
+    assert rows(project.rota("queues").out)[1][-1] == "no"
+    project.rota("pause", "nosuch").refused("there is no queue 'nosuch'")
+
+
+def test_enqueue_takes_a_priority(project: Project) -> None:
+    low, high = enqueued(project, "send"), enqueued(project, "send", "--priority", "5")
+    assert project.rota("redis-cli", "zrange", "arq:queue:email:p5", "0", "-1").out == f"{high}\n"
+    assert low != high
+    project.rota("enqueue", "send", "--priority", "10").refused("priority is 10")
 
 
 def test_jobs_lists_one_state_with_whole_ids(project: Project) -> None:
@@ -189,7 +206,7 @@ def test_retry_without_an_id_brings_back_what_its_options_match(
 ) -> None:
     assert project.rota("retry", "email", *options).out == f"{brought} brought back\n"
     counted = rows(project.rota("queues").out)[1]
-    assert counted == ["email", str(brought), "0", "0", str(len(dead) - brought)]
+    assert counted == ["email", str(brought), "0", "0", str(len(dead) - brought), "no"]
 
 
 # A worker beside the command
@@ -223,11 +240,23 @@ def test_enqueue_waits_for_the_result_of_a_worker_and_prints_it(
 def test_a_wait_that_is_too_short_says_so_and_leaves_the_job(project: Project) -> None:
     ran = project.rota("enqueue", "greet", '{"name": "ann"}', "--wait", "0.05")
     ran.refused("has no result after 0.05 s; it may still come")
-    assert rows(project.rota("queues").out)[0] == ["default", "1", "0", "0", "0"]
+    assert rows(project.rota("queues").out)[0] == ["default", "1", "0", "0", "0", "no"]
 
 
 def test_help_lists_every_command(project: Project) -> None:
     ran = project.rota("--help")
     assert ran.status == 0
-    for command in ("worker", "dev", "redis-cli", "enqueue", "queues", "jobs", "show", "cancel", "retry"):
+    for command in (
+        "worker",
+        "dev",
+        "redis-cli",
+        "enqueue",
+        "queues",
+        "jobs",
+        "show",
+        "cancel",
+        "retry",
+        "pause",
+        "resume",
+    ):
         assert re.search(rf"\b{command}\b", ran.out)

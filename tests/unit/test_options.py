@@ -47,7 +47,7 @@ def test_an_unknown_option_names_the_allowed_ones() -> None:
         ({"max_attempts": True}, "max_attempts is True"),
         ({"backoff": 5}, "backoff is 5; use exponential"),
         ({"id": " x"}, "job id ' x' is not allowed"),
-        ({"on_taken": "replace"}, "on_taken is 'replace'; choose one of: refuse, existing"),
+        ({"on_taken": "wait"}, "on_taken is 'wait'; choose one of: refuse, existing, replace, debounce"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(fields: dict[str, Any], named: str) -> None:

@@ -5,21 +5,26 @@
 --       6 job's name  7 detail (error, JSON)
 -- Returns 'cancelled' (it was waiting), 'requested' (a worker has it: stopped within a second), 'absent'.
 
+--@include now
+--@include terms
 local queue, active, runs, events, id = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[3]
-local time = redis.call('TIME')
-local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 
 if not redis.call('ZSCORE', queue, id) then return 'absent' end
 if redis.call('ZSCORE', active, id) or redis.call('EXISTS', 'arq:in-progress:' .. id) == 1 then
-  redis.call('ZADD', 'arq:abort', now, id)
+  redis.call('ZADD', 'arq:abort', now_ms, id)
   -- Requests for jobs that finished first would stay for ever.
-  redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', string.format('%.0f', now - 86400000))
+  redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', ms(now - 86400000))
   return 'requested'
 end
 redis.call('ZREM', queue, id)
 redis.call('HDEL', runs, id)
 redis.call('HDEL', KEYS[5], id)
 redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
+local terms = terms_of(queue, id)
+if terms then
+  forget_terms(queue, id, terms)
+  for waiting in pairs(woken) do wake_queue(waiting) end
+end
 if ARGV[4] ~= '' then redis.call('SET', 'arq:result:' .. id, ARGV[4], 'PX', ARGV[5]) end
 redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'cancelled', 'queue', ARGV[1], 'id', id, 'task', ARGV[6],
   'attempt', '0', 'detail', ARGV[7], 'reason', '')

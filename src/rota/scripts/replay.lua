@@ -5,26 +5,26 @@
 -- Returns for each id 'replayed', 'absent' (no such letter), 'taken' (a live job holds the id) or 'empty' (the
 -- payload had expired before the job died: there is nothing to run).
 
+--@include now
+--@include terms
+--@include put
 local queue, dead, wake, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local time = redis.call('TIME')
-local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 local answers, replayed = {}, false
 
 for i = 3, #ARGV do
   local id = ARGV[i]
   local letter = dead .. ':' .. id
-  local fields = redis.call('HMGET', letter, 'payload', 'task')
+  local fields = redis.call('HMGET', letter, 'payload', 'task', 'terms')
   if redis.call('EXISTS', letter) == 0 then
     redis.call('ZREM', dead, id)
     answers[#answers + 1] = 'absent'
   elseif not fields[1] then
     answers[#answers + 1] = 'empty'
-  elseif redis.call('SET', 'arq:job:' .. id, fields[1], 'NX') then
-    redis.call('DEL', 'arq:result:' .. id, 'arq:retry:' .. id, letter)
+  elseif put(queue, id, fields[1], now, 0, fields[3] or '') then
+    redis.call('DEL', 'arq:retry:' .. id, letter)
     redis.call('ZREM', dead, id)
-    redis.call('ZADD', queue, now, id)
     redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'enqueued', 'queue', ARGV[1], 'id', id,
-      'task', fields[2] or '', 'due', now, 'payload', fields[1], 'reason', 'replayed')
+      'task', fields[2] or '', 'due', now_ms, 'payload', fields[1], 'reason', 'replayed')
     answers[#answers + 1] = 'replayed'
     replayed = true
   else

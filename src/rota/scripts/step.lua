@@ -6,16 +6,19 @@
 --       8 events to keep   9 dead letters' retention, ms   10 queue's name in events
 --       11 suspect: a job lost this often runs with no other beside it (0 = off)
 --       12 alone: 1 = nothing runs in the worker's process: claim one suspect, and nothing else
---       13 how many settlements; then, for each settlement, 12 values:
+--       13 the queue's rate: `<interval, us> <tolerance, us>` ('' = none)
+--       14 how many settlements; then, for each settlement, 12 values:
 --         id, token, kind (F finish | D dead letter | A again), delay in ms (A: until it is due, -1 = its old place
 --         in the line; F: how long the in-progress mirror stays, as arq wants after a cron job),
---         unspent (A: 1 gives the attempt back), note (A: 1 = no worker here knows it; D: the reason),
+--         unspent (A: 1 gives the attempt back), note (A: 1 = no worker here knows it, or the terms that it was
+--         enqueued without; D: the reason),
 --         record for arq:result ('' = none), its life in ms (0 = for ever),
 --         event type, task, attempt, detail (result or error, JSON)
 --
 -- Returns { now ms, ms until the next job is due (-1 = none), 1 if due jobs were left behind,
 --           { for each settlement 1 = counted, 0 = stale, 2 = resent and already gone },
---           { for each claim { id, its run entry, payload or false, attempt, 1 if its cancel was asked for } },
+--           { for each claim { id, its run entry, payload or false, attempt, 1 if its cancel was asked for,
+--             its terms ('' = none) } },
 --           1 if a suspect waits and this worker is the one that should make room for it }
 --
 -- Invariants: a job in `runs` with a token is in `active`, and in the queue at the same score (its deadline).
@@ -27,6 +30,8 @@
 -- that waits; behind the '-' is the worker that did not know it, and in place of `started` the time from which that
 -- worker may claim it again: until then it is somebody else's turn.
 
+--@include now
+--@include terms
 local JOB, RESULT, RETRY, HELD, ABORT = 'arq:job:', 'arq:result:', 'arq:retry:', 'arq:in-progress:', 'arq:abort'
 local queue, active, runs, wake, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local dead, progress, events = KEYS[7], KEYS[8], KEYS[9]
@@ -36,15 +41,13 @@ local suspect, alone = ARGV[11], ARGV[12] == '1'
 local keep_events, retention, queue_name = ARGV[8], tonumber(ARGV[9]), ARGV[10]
 local step_key = KEYS[6] .. ':' .. worker .. ':' .. lane
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-
 -- In this time every idle worker has looked at the queue, ms.
 local TURN = 3500
 
-local function ms(value) return string.format('%.0f', value) end
-
-local now_ms, deadline_ms = ms(now), ms(now + lease)
+local deadline_ms = ms(now + lease)
+-- Most queues have no terms at all.
+local any_terms = redis.call('EXISTS', queue .. ':terms') == 1
+local paused = redis.call('EXISTS', queue .. ':paused') == 1
 
 local function parse(entry)
   local token, due, started, lost, unknown = string.match(entry, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
@@ -76,6 +79,8 @@ local function bury(id, reason, task, attempt, error)
   redis.call('DEL', letter)
   redis.call('HSET', letter, 'reason', reason, 'task', task, 'attempt', attempt, 'error', error, 'at', now_ms)
   if payload then redis.call('HSET', letter, 'payload', payload) end
+  local terms = any_terms and terms_of(queue, id)
+  if terms then redis.call('HSET', letter, 'terms', terms) end
   redis.call('PEXPIRE', letter, ms(retention))
   redis.call('ZADD', dead, now_ms, id)
   local expired = redis.call('ZRANGEBYSCORE', dead, '-inf', ms(now - retention), 'LIMIT', 0, 100)
@@ -85,7 +90,7 @@ end
 local handed_back = false -- something that was settled is due again, soon
 
 local function settle()
-  local count, answers, base = tonumber(ARGV[13]), {}, 13
+  local count, answers, base = tonumber(ARGV[14]), {}, 14
   if count == 0 then return answers end
   local ids = {}
   for i = 1, count do ids[i] = ARGV[base + (i - 1) * 12 + 1] end
@@ -137,12 +142,20 @@ local function settle()
       end
     end
     each_chunk(keys, 1000, function(...) redis.call('DEL', ...) end)
+    for _, id in ipairs(any_terms and gone or {}) do
+      local terms = terms_of(queue, id)
+      if terms then forget_terms(queue, id, terms) end
+    end
     for _, mirror in ipairs(mirrors) do redis.call('SET', mirror[1], '1', 'PX', ms(mirror[2])) end
   end
 
   for _, job in ipairs(released) do
     local at, id = job.at, job.id
     local delay, unspent, unknown = tonumber(ARGV[at + 4]), ARGV[at + 5] == '1', ARGV[at + 6] == '1'
+    if string.find(ARGV[at + 6], '=', 1, true) then
+      redis.call('HSET', queue .. ':terms', id, ARGV[at + 6])
+      any_terms = true
+    end
     local _, old_due, _, lost, unknown_since = parse(job.entry)
     redis.call('ZREM', active, id)
     redis.call('DEL', HELD .. id)
@@ -158,6 +171,11 @@ local function settle()
       redis.call('HDEL', runs, id)
     end
     if service then redis.call('HDEL', progress, id) end
+    local terms = any_terms and terms_of(queue, id)
+    if terms then
+      free_slot(queue, id, terms)
+      if still_there then index(queue, id, due, terms) else forget_terms(queue, id, terms) end
+    end
     if not still_there then
       redis.call('DEL', RETRY .. id)
     elseif unspent then
@@ -203,11 +221,14 @@ local function reap()
     if entries[i] then token, due, started, lost, unknown = parse(entries[i]) end
     local holder = redis.pcall('GET', HELD .. id)
     local taken = type(holder) == 'string' and holder ~= token
+    local terms = any_terms and terms_of(queue, id)
+    if terms then free_slot(queue, id, terms) end
     if not token or string.sub(token, 1, 1) == '-' or taken or not redis.call('ZSCORE', queue, id) then
       redis.call('HDEL', runs, id)
     else
       redis.call('DEL', HELD .. id)
       redis.call('ZADD', queue, ms(due), id)
+      index(queue, id, due, terms)
       redis.call('HSET', runs, id, format('-', due, 0, lost + 1, unknown))
       if service then redis.pcall('DECR', RETRY .. id) end
       emit('type', 'lost', 'queue', queue_name, 'id', id, 'task', '', 'attempt', '0', 'detail', token)
@@ -239,13 +260,45 @@ local function others_turn(entry)
   return stranger == '-' .. worker and now < again_at
 end
 
--- Due jobs that nobody holds, in order, at most `want`; and whether one more is due behind them.
-local function find()
-  local found, offset, expired = {}, 0, false
-  while offset < 1000 do
-    local size = offset > 0 and 100 or want + 1
-    local due_jobs = redis.call('ZRANGEBYSCORE', queue, '-inf', now_ms, 'WITHSCORES', 'LIMIT', offset, size)
-    if #due_jobs == 0 then return found, expired end
+-- The jobs of a queue with a rate that may be claimed now, at most `want`; and when the next one may, us.
+local function tokens()
+  local interval, tolerance = string.match(ARGV[13], '^(%d+) (%d+)$')
+  if not interval then return want end
+  local rate = { interval = tonumber(interval), tolerance = tonumber(tolerance) }
+  rate.state = queue .. ':limit'
+  rate.tat = sane(rate, redis.call('GET', rate.state))
+  local free = 0
+  while free < want and opens(rate, free) <= now_us do free = free + 1 end
+  return free, rate
+end
+
+-- While the queue's rate is closed, one worker waits for it: `full` says that this one may have no slot left then. It
+-- lets another one do so.
+local function pace(rate, full)
+  local left = math.ceil((opens(rate, 0) - now_us) / 1000)
+  local pacer = queue .. ':pacer'
+  if full then
+    redis.call('DEL', pacer)
+    if redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
+    return left
+  end
+  redis.call('SET', pacer, worker, 'NX', 'PX', left + 500)
+  if redis.call('GET', pacer) ~= worker then return -1 end
+  redis.call('PEXPIRE', pacer, left + 500)
+  return left
+end
+
+local MOST_LOOKED_AT = 1000
+local expired = false -- more leases have ended than one step takes back
+
+-- Due jobs that nobody holds, in the order of `source`, added to `found` until these are `most`; and whether one more is
+-- due behind them.
+local function find(source, found, most)
+  local offset, looked_at = 0, 0
+  while looked_at < MOST_LOOKED_AT do
+    local size = looked_at > 0 and 100 or most - #found + 1
+    local due_jobs = redis.call('ZRANGEBYSCORE', source, '-inf', now_ms, 'WITHSCORES', 'LIMIT', offset, size)
+    if #due_jobs == 0 then return false end
     local page, dues = {}, {}
     for i = 1, #due_jobs, 2 do
       page[#page + 1] = due_jobs[i]
@@ -253,28 +306,77 @@ local function find()
     end
     local entries = redis.call('HMGET', runs, unpack(page))
     local held = redis.call('MGET', unpack(prefixed(HELD, page)))
+    local scores = source ~= queue and redis.call('ZMSCORE', queue, unpack(page))
+    local terms = any_terms and redis.call('HMGET', queue .. ':terms', unpack(page)) or {}
+    looked_at = looked_at + #page
     for i, id in ipairs(page) do
       local entry = entries[i]
       local memory = entry and string.sub(entry, 1, 1) == '-'
       local deadline = entry and not memory and redis.call('ZSCORE', active, id)
-      if deadline and tonumber(deadline) > now then
+      if scores and not scores[i] then
+        redis.call('ZREM', source, id) -- an index may hold what has left the queue
+        offset = offset - 1
+      elseif scores and tonumber(scores[i]) > now then
+        redis.call('ZADD', source, scores[i], id) -- or stands elsewhere in it
+        offset = offset - 1
+      elseif deadline and tonumber(deadline) > now then
         redis.call('ZADD', queue, deadline, id) -- somebody re-scored a claimed job (stock Job.abort does)
         offset = offset - 1
       elseif deadline then
-        expired = true -- more leases have ended than one step takes back
-      elseif not held[i] then
+        expired = true
+      elseif not held[i] and not found[id] then
         local rest = ' 0 0'
         if entry then rest = string.match(entry, '( %S+ %S+)$') end
         if not set_apart(rest) and not (memory and others_turn(entry)) then
-          if #found == want then return found, true end
-          found[#found + 1] = { id = id, due = dues[i], rest = rest }
+          if #found == most then return true end
+          local limited = terms[i] and string.find(terms[i], '[rc]=')
+          local due = limited and place_of(queue, id, terms[i]) or tonumber(dues[i])
+          -- One that is to be cancelled needs no turn, and takes none.
+          local aborted = limited and redis.call('ZSCORE', ABORT, id)
+          if limited and not aborted and not may_start(queue, id, due, terms[i]) then
+            offset = offset - 1
+          else
+            if aborted then leave(queue, id, terms[i]) elseif terms[i] then start(queue, id, terms[i]) end
+            found[#found + 1] = { id = id, due = limited and ms(due) or dues[i], rest = rest, terms = terms[i] or '' }
+            found[id] = true
+          end
         end
       end
     end
     offset = offset + #page
-    if #page < size then return found, expired end
+    if #page < size then return false end
   end
-  return found, expired
+  return false
+end
+
+-- Of what may be claimed, every fifth goes to the oldest whatever its priority, so that none waits for ever.
+local function choose(most)
+  local found = {}
+  local levels = redis.call('HGETALL', queue .. ':levels')
+  if #levels > 0 then
+    local turn, old, names = 0, 0, {}
+    for i = 1, #levels, 2 do
+      if levels[i] == 'turn' then turn = tonumber(levels[i + 1]) else names[#names + 1] = levels[i] end
+    end
+    for i = 1, most do
+      if (turn + i) % 5 == 0 then old = old + 1 end
+    end
+    redis.call('HSET', queue .. ':levels', 'turn', (turn + most) % 5)
+    table.sort(names, function(one, other) return one > other end)
+    if old > 0 then find(queue, found, old) end
+    for _, name in ipairs(names) do
+      if #found < most then find(queue .. ':p' .. name, found, most) end
+      drop_level(queue, name)
+    end
+  end
+  -- Who was sent back to wait may have made room for others, which are due since long.
+  local left
+  for _ = 1, 3 do
+    woken[queue] = nil
+    left = find(queue, found, most)
+    if not woken[queue] or #found == most then break end
+  end
+  return found, left or expired or woken[queue] == true
 end
 
 -- Of a job of ours, where its head says its name; of a stock client's, wherever its serializer wrote it.
@@ -321,7 +423,7 @@ local function claim(found)
     local attempt = (tonumber(counts[i] or nil) or 0) + 1
     counted[2 * i - 1], counted[2 * i] = counters[i], attempt
     if service then tell_started(id, payload, attempt, job) end
-    claims[i] = { id, job.entry, payload, attempt, aborts[i] and 1 or 0 }
+    claims[i] = { id, job.entry, payload, attempt, aborts[i] and 1 or 0, job.terms }
   end
   redis.call('MSET', unpack(counted))
   return claims
@@ -342,7 +444,8 @@ local function claimed_before()
         redis.call('ZADD', active, deadline_ms, id)
         redis.call('ZADD', queue, 'XX', deadline_ms, id)
         redis.call('SET', HELD .. id, string.match(entries[i], '^%S+'), 'PX', ARGV[6])
-        claims[#claims + 1] = { id, entries[i], payload, attempt, redis.call('ZSCORE', ABORT, id) and 1 or 0 }
+        claims[#claims + 1] = { id, entries[i], payload, attempt, redis.call('ZSCORE', ABORT, id) and 1 or 0,
+          terms_of(queue, id) or '' }
       end
     end
   end
@@ -357,17 +460,19 @@ if resend and (not last or tonumber(last) < seq) then
   redis.call('SET', step_key, ARGV[3], 'PX', ms(lease * 4))
 end
 
+handed_back = handed_back or woken[queue]
 local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
 if #head == 0 then
   if #answers > 0 then redis.call('DEL', seen) end
+  wake_others(queue)
   return { now, -1, 0, answers, {}, 0 }
 end
 local last_seen = tonumber(redis.call('SET', seen, now_ms, 'PX', ms(lease * 4), 'GET') or nil)
 if not last_seen or now - last_seen > lease / 2 then forgive() end
-local claims, left = {}, false
+local claims, left, closed_until = {}, false, nil
 if resend and last and tonumber(last) == seq then
   claims = claimed_before()
-elseif want > 0 and tonumber(head[2]) <= now then
+elseif want > 0 and not paused and tonumber(head[2]) <= now then
   reap()
   if not resend then last = redis.call('GET', step_key) end
   local newest = tonumber(last or 0)
@@ -375,14 +480,20 @@ elseif want > 0 and tonumber(head[2]) <= now then
     claims = claimed_before()
   elseif newest < seq then
     local found
-    found, left = find()
+    local free, rate = tokens()
+    found, left = choose(free)
     if #found > 0 then
+      if rate then
+        for _ = 1, #found do take_token(rate) end
+      end
       claims = claim(found)
       redis.call('SET', step_key, ARGV[3], 'PX', ms(lease * 4))
     end
+    if left and rate and opens(rate, 0) > now_us then left, closed_until = false, pace(rate, #found == want) end
   end
 end
-if (left or (handed_back and want == 0)) and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
+wake_others(queue)
+if (left or (handed_back and want == 0 and not paused)) and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
 
 local make_room = 0
 if suspect_waits then
@@ -392,7 +503,11 @@ if suspect_waits then
 end
 
 local upcoming = -1
-if tonumber(head[2]) > now then
+if closed_until then
+  upcoming = closed_until
+elseif paused then
+  upcoming = -1
+elseif tonumber(head[2]) > now then
   upcoming = math.ceil(tonumber(head[2]) - now)
 elseif not left then
   local next_job = redis.call('ZRANGEBYSCORE', queue, '(' .. now_ms, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)

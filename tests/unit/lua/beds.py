@@ -7,6 +7,7 @@ from typing import Any
 
 from rota import codec
 from rota.keys import ABORT, IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
+from rota.limits import RateLimit
 from rota.protocol import CANCEL, ENQUEUE, REPLAY, Protocol, StepReply
 from rota.settlement import Claim, Settlement, encode_id, hand_back
 from rota.testing.clock import Clock
@@ -128,13 +129,27 @@ class Bed:
         life_ms: int = 0,
         reuse: bool = True,
         told: bool = True,
+        terms: str = "",
+        unique: str = "",
+        taken: str = "refuse",
+        keys: QueueKeys = KEYS,
     ) -> list[int]:
-        """Run the script of an enqueue; 1 for each id that was put, 0 for one that was taken."""
+        """Run the script of an enqueue; 1 for each id that was put, 0 for one that was taken, 2 for one replaced."""
         args: list[Any] = ["q", 1000, 1 if reuse else 0]
         for job_id in ids:
-            args += [encode_id(job_id), payload, due_ms, round(delay * 1000), life_ms, "work"]
-        answers: list[int] = await ENQUEUE(self.redis, (KEYS.queue, KEYS.wake, EVENTS if told else ""), args)
-        return answers
+            args += [
+                encode_id(job_id),
+                payload,
+                due_ms,
+                round(delay * 1000),
+                life_ms,
+                "work",
+                terms,
+                unique,
+                taken,
+            ]
+        answers = await ENQUEUE(self.redis, (keys.queue, keys.wake, EVENTS if told else ""), args)
+        return [answer if isinstance(answer, int) else answer[0] for answer in answers]
 
     async def cancel(self, job_id: str, record: bytes = b"record") -> str:
         """Run the script of a cancel; its answer."""
@@ -150,9 +165,20 @@ class Bed:
         answers = await REPLAY(self.redis, (KEYS.queue, KEYS.dead, KEYS.wake, EVENTS), args)
         return [answer.decode() for answer in answers]
 
-    def worker(self, name: str, *, service: bool = True, lease: float = LEASE, suspect: int = 0) -> "Worker":
-        """A worker of this queue."""
-        protocol = Protocol(KEYS, name, lease, service=service, queue="q", events=EVENTS, suspect=suspect)
+    def worker(
+        self,
+        name: str,
+        *,
+        service: bool = True,
+        lease: float = LEASE,
+        suspect: int = 0,
+        rate: RateLimit | None = None,
+        keys: QueueKeys = KEYS,
+    ) -> "Worker":
+        """A worker of this queue, or of the one with `keys`."""
+        protocol = Protocol(
+            keys, name, lease, service=service, queue="q", events=EVENTS, suspect=suspect, rate=rate
+        )
         return Worker(self, protocol)
 
 

@@ -46,8 +46,8 @@ MUTANTS = [
     Mutant("handed back to the end of the line", "delay < 0 and old_due or", "delay < 0 and now or"),
     Mutant(
         "lost jobs go to the end of the line",
-        "redis.call('ZADD', queue, ms(due), id)\n      redis.call('HSET'",
-        "redis.call('ZADD', queue, now_ms, id)\n      redis.call('HSET'",
+        "redis.call('ZADD', queue, ms(due), id)\n      index",
+        "redis.call('ZADD', queue, now_ms, id)\n      index",
     ),
     Mutant("finished but still active", "chunked('ZREM', active, gone)", ""),
     Mutant(
@@ -79,7 +79,7 @@ MUTANTS = [
         "worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'\n  for",
         "worker .. ':' .. lane .. ':0:'\n  for",
     ),
-    Mutant("what stock workers hold is claimed", "elseif not held[i] then", "else"),
+    Mutant("what stock workers hold is claimed", "elseif not held[i] and not found[id] then", "else"),
     Mutant("re-scored claims keep their score", "redis.call('ZADD', queue, deadline, id)", ""),
     Mutant(
         "the time when it was unknown first is forgotten", "unknown_since > 0 and unknown_since or now", "now"
@@ -96,5 +96,4 @@ MUTANTS = [
         "if true then",
         "RENEW",
     ),
-    Mutant("claims that end now are looked at for ever", "deadline and tonumber(deadline) > now", "deadline"),
 ]

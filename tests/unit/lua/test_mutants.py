@@ -67,9 +67,6 @@ CAUGHT_BY: dict[str, Test] = {
     ),
     "a late renewal is refused": renewing.test_a_late_renewal_counts_while_nobody_has_reclaimed,
     "a renewal hides a silence": frozen.test_a_renewal_that_comes_first_does_not_hide_it,
-    "claims that end now are looked at for ever": (
-        losing.test_claims_that_end_this_very_millisecond_do_not_hold_a_step_up
-    ),
 }
 
 #: How a wrong script shows itself: it disagrees, it does not end, its reply makes no sense, or it is another each time.

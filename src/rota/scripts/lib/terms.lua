@@ -7,10 +7,10 @@
 -- No value holds white space or `=`. The key <limit> holds its figures as the workers last wrote them; where it is
 -- gone, those in the token hold.
 --
--- A job that may not start yet because of a limit is parked: its score in the queue is the time at which it may, as far
--- as that is known, its place is kept in `<queue>:parked`, and it waits in the line of its key, `<queue>:line:<limit>:
--- <key>`, by place. Whoever takes a turn brings the next one of the line forward. So nothing is scanned twice; and as
--- every score comes due by itself in the end, nothing is forgotten where somebody else removed the head of a line.
+-- A job that may not start yet because of a limit is parked: its score in the queue, and in `<queue>:parked`, is the
+-- time at which it may, as far as that is known, and it waits in the line of its key, `<queue>:line:<limit>:<key>`, by
+-- the time at which it was due. Whoever takes a turn brings the next one of the line forward. So nothing is scanned twice;
+-- and as every score comes due by itself in the end, nothing is forgotten where somebody else removed the head of a line.
 
 local BACKSTOP = 60000 -- ms after which a job that waits for a slot looks by itself
 
@@ -27,6 +27,19 @@ local function index(queue, id, score, terms)
     redis.call('ZADD', queue .. ':p' .. level, ms(score), id)
     redis.call('HSET', queue .. ':levels', level, 1)
   end
+end
+
+local function drop_level(queue, level)
+  if redis.call('EXISTS', queue .. ':p' .. level) == 1 then return end
+  redis.call('HDEL', queue .. ':levels', level)
+  if redis.call('HLEN', queue .. ':levels') == redis.call('HEXISTS', queue .. ':levels', 'turn') then
+    redis.call('DEL', queue .. ':levels')
+  end
+end
+
+local function unindex(queue, id, terms)
+  local level = term(terms, 'p')
+  if level and redis.call('ZREM', queue .. ':p' .. level, id) == 1 then drop_level(queue, level) end
 end
 
 local function place(queue, id, score, terms)
@@ -48,6 +61,12 @@ end
 
 local rates = {}
 
+-- No start leaves a later time than this: it was another limit's, or the server's clock was set back.
+local function sane(rate, written)
+  local tat = tonumber(written or nil) or 0
+  return tat <= now_us + rate.interval + rate.tolerance and tat or 0
+end
+
 local function rate_of(token)
   local limit, key, interval, tolerance = string.match(token, '^(.-)|(.-)|(%d+)|(%d+)$')
   local state = limit .. ':' .. key
@@ -55,8 +74,7 @@ local function rate_of(token)
   local figures = redis.call('MGET', limit, state)
   if figures[1] then interval, tolerance = string.match(figures[1], '^(%d+) (%d+)$') end
   local rate = { state = state, interval = tonumber(interval), tolerance = tonumber(tolerance) }
-  -- A server's clock that was set back must not close the limit for as long.
-  rate.tat = math.min(tonumber(figures[2] or nil) or 0, now_us + rate.interval + rate.tolerance)
+  rate.tat = sane(rate, figures[2])
   rates[state] = rate
   return rate
 end
@@ -79,7 +97,10 @@ local function bring_forward(queue, rate)
     if not head then return end
     local score, at = redis.call('ZSCORE', queue, head), math.ceil(opens(rate, 0) / 1000)
     if score then
-      if tonumber(score) > at then place(queue, head, at, terms_of(queue, head)) end
+      if tonumber(score) > at then
+        place(queue, head, at, terms_of(queue, head))
+        redis.call('ZADD', queue .. ':parked', 'XX', at, head)
+      end
       return
     end
     drop_ghost(queue, line, head)
@@ -89,6 +110,7 @@ end
 -- Slots: the set of those that run.
 
 local pools = {}
+local started = {} -- those that start in this very script, and have no run entry yet
 local woken = {} -- queues that have something due now which they had not before
 
 local function pool_of(token)
@@ -108,7 +130,7 @@ local function recount(pool)
   for _, member in ipairs(redis.call('SMEMBERS', pool.state)) do
     local queue, id = string.match(member, '^(%S+) (.*)$')
     local entry = redis.call('HGET', queue .. ':runs', id)
-    if not entry or string.sub(entry, 1, 1) == '-' then
+    if not started[member] and (not entry or string.sub(entry, 1, 1) == '-') then
       redis.call('SREM', pool.state, member)
       pool.taken = pool.taken - 1
     end
@@ -169,9 +191,16 @@ local function join(queue, state, id, due)
   return redis.call('ZRANK', line, id)
 end
 
-local function park(queue, id, due, terms, score)
+local function park(queue, id, terms, score)
   place(queue, id, score, terms)
-  redis.call('ZADD', queue .. ':parked', 'NX', ms(due), id)
+  redis.call('ZADD', queue .. ':parked', ms(score), id)
+end
+
+-- When a job was due that waits in a line.
+local function place_of(queue, id, terms)
+  local slots, rate = term(terms, 'c'), term(terms, 'r')
+  local due = slots and redis.call('ZSCORE', queue .. ':line:' .. pool_of(slots).state, id)
+  return tonumber(due or rate and redis.call('ZSCORE', queue .. ':line:' .. rate_of(rate).state, id) or nil)
 end
 
 -- Whether a due job may start now, as far as its limits go; one that may not is parked.
@@ -187,7 +216,7 @@ local function may_start(queue, id, due, terms)
         local line = rate_of(rate)
         if redis.call('ZREM', queue .. ':line:' .. line.state, id) == 1 then bring_forward(queue, line) end
       end
-      park(queue, id, due, terms, now + BACKSTOP + rank * 100)
+      park(queue, id, terms, now + BACKSTOP + rank * 100)
       return false
     end
   end
@@ -201,7 +230,7 @@ local function may_start(queue, id, due, terms)
         redis.call('ZREM', queue .. ':line:' .. pool.state, id)
         fill(pool)
       end
-      park(queue, id, due, terms, math.ceil(at / 1000))
+      park(queue, id, terms, math.ceil(at / 1000))
       return false
     end
   end
@@ -213,6 +242,7 @@ local function start(queue, id, terms)
   local slots, rate = term(terms, 'c'), term(terms, 'r')
   if slots then
     local pool = pool_of(slots)
+    started[queue .. ' ' .. id] = true
     pool.taken = pool.taken + redis.call('SADD', pool.state, queue .. ' ' .. id)
   end
   if rate then take_token(rate_of(rate)) end
@@ -223,6 +253,7 @@ end
 -- It has ended for good.
 local function forget_terms(queue, id, terms)
   redis.call('HDEL', queue .. ':terms', id)
+  unindex(queue, id, terms)
   free_slot(queue, id, terms)
   leave(queue, id, terms)
   forget_unique(terms, 'f', id)
