@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from benchmarks import ledger
-from rota import Run, job
+from rota import Run, at_most, job, per_second, unique
 
 QUEUE = "bench"
 
@@ -21,6 +21,44 @@ async def nap(run: Run, number: int) -> int:
     """A wait of 5 ms, as on a fast database."""
     ledger.note(number)
     await asyncio.sleep(0.005)
+    return number
+
+
+# `noop` with one policy each. The limits are so wide that nothing waits: what is measured is the price of asking.
+
+
+@job(queue=QUEUE, priority=5)
+async def urgent(run: Run, number: int) -> int:
+    """With a priority."""
+    ledger.note(number)
+    return number
+
+
+@job(queue=QUEUE, limit=per_second(1_000_000))
+async def rated(run: Run, number: int) -> int:
+    """With one rate limit for all."""
+    ledger.note(number)
+    return number
+
+
+@job(queue=QUEUE, limit=per_second(1_000_000, key="number"))
+async def rated_by_key(run: Run, number: int) -> int:
+    """With a rate limit for each key, and each job of a key of its own."""
+    ledger.note(number)
+    return number
+
+
+@job(queue=QUEUE, concurrency=at_most(1_000_000))
+async def slotted(run: Run, number: int) -> int:
+    """With a slot of a fleet's."""
+    ledger.note(number)
+    return number
+
+
+@job(queue=QUEUE, unique=unique(key="number"))
+async def alone(run: Run, number: int) -> int:
+    """Unique by its number."""
+    ledger.note(number)
     return number
 
 

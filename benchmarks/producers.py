@@ -91,7 +91,7 @@ class OwnProducer:
     """rota's client: typed jobs, checked here, an event for each."""
 
     def __init__(self, client: rota.Client) -> None:
-        self._client = client
+        self.client = client
 
     @classmethod
     async def connect(cls, url: str) -> "OwnProducer":
@@ -100,13 +100,13 @@ class OwnProducer:
 
     async def one(self, task: str, number: int) -> str:
         """`client.enqueue`."""
-        return (await self._client.enqueue(_OWN[task], number)).id
+        return (await self.client.enqueue(_OWN[task], number)).id
 
     async def many(self, task: str, numbers: Sequence[int]) -> list[str]:
         """`client.enqueue_many`."""
         job = _OWN[task]
         return [
-            handle.id for handle in await self._client.enqueue_many(job.call(number) for number in numbers)
+            handle.id for handle in await self.client.enqueue_many(job.call(number) for number in numbers)
         ]
 
     async def fill(self, task: str, numbers: Sequence[int]) -> list[str]:
@@ -115,4 +115,4 @@ class OwnProducer:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self.client.close()

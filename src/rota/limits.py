@@ -4,6 +4,7 @@ A rate is kept by GCRA, the leaky bucket that needs one number a key: jobs start
 once after a pause.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,10 +17,10 @@ Key = str | tuple[str, ...]
 
 _MOST = 1_000_000
 _DAY = 86_400
-#: The part of a rate's time by which a start may come early, so that one that came late takes nothing from the rate.
-#: The pace is slower by as much: no window of the time ever holds more than was allowed.
+#: The part of a rate's time by which a start may come early, so that one that came late takes nothing from the rate,
+#: and that a step may claim many. The pace is slower by as much: no window of the time holds more than was allowed.
 _SLACK = 0.01
-_WRITTEN = re.compile(r"(?P<most>\d+) ?/ ?(?P<per>[^,]*?)(?:, ?burst ?= ?(?P<burst>\d+))?", re.ASCII)
+_WRITTEN = re.compile(r"(?P<most>\d+) ?/ ?(?P<per>[^,]+?)(?:, ?burst ?= ?(?P<burst>\d+))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +60,12 @@ class RateLimit:
     @property
     def interval_us(self) -> int:
         """Between two starts at an even pace, microseconds."""
-        return max(1, round(self.per * (1 + self._slack) / self.most * 1_000_000))
+        return max(1, math.ceil(self.per * (1 + _SLACK) / self.most * 1_000_000))
 
     @property
     def tolerance_us(self) -> int:
         """How much earlier than at an even pace a start may come, microseconds."""
-        return (self.burst - 1) * self.interval_us + round(self._slack * self.per * 1_000_000)
-
-    @property
-    def _slack(self) -> float:
-        return min(_SLACK, 0.5 / self.most)
+        return (self.burst - 1) * self.interval_us + round(_SLACK * self.per * 1_000_000)
 
     @property
     def figures(self) -> str:
