@@ -236,7 +236,7 @@ def test_a_misspelt_variable_stops_the_boot() -> None:
 
 OPTIONS = (
     "CONCURRENCY, MAX_ATTEMPTS, BACKOFF, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_MAX, BACKOFF_JITTER, "
-    "TIMEOUT, KEEP_RESULT"
+    "TIMEOUT, KEEP_RESULT, WEIGHT"
 )
 
 
