@@ -30,6 +30,7 @@ from rota.room import Room
 from rota.run import Run
 from rota.runner import Handler, Limits, Runner
 from rota.seams import Middleware, Subscriber
+from rota.shares import Shares
 from rota.subscribers.log import log
 from rota.worker import QueueWorker
 
@@ -103,6 +104,12 @@ class Parts:
     middleware: tuple[Middleware, ...] = MIDDLEWARE
     subscribers: tuple[Subscriber, ...] = SUBSCRIBERS
     room: Room = field(default_factory=Room)
+
+    @functools.cached_property
+    def shares(self) -> Shares | None:
+        """The slots of the process, if they are capped."""
+        slots = self.settings.worker_concurrency
+        return None if slots is None else Shares(slots)
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,7 @@ def worker_settings(parts: Parts, queue: str) -> dict[str, Any]:
         "policy": Service(parts, own),
         "keeper": parts.keeper,
         "room": parts.room,
+        "share": parts.shares.share(own.weight) if parts.shares else None,
     }
 
 

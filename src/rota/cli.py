@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic_core import from_json
@@ -19,10 +19,9 @@ from rota.client import Client
 from rota.config import Settings
 from rota.errors import RotaError, UnknownQueue
 from rota.registry import Registry, discover
+from rota.respawn import EXIT_WRONG, Respawn
 from rota.state import State
 from rota.view import JobInfo
-
-EXIT_WRONG = 2
 
 cli = typer.Typer(
     help="rota: background jobs on arq and Redis.",
@@ -55,17 +54,38 @@ def mode(ctx: typer.Context) -> None:
 
 
 @cli.command()
-def worker() -> None:
+def worker(
+    respawn: Annotated[
+        bool, typer.Option("--respawn", help="start it again when it asks to be recycled, or crashes")
+    ] = False,
+    parent: Annotated[
+        int | None, typer.Option(help="the process that respawns this one, which ends with it", hidden=True)
+    ] = None,
+) -> None:
     """Work on the queues until a signal."""
-    _run_mode(config.load())
+    settings = config.load()
+    if respawn:
+        _respawn(settings)
+    _run_mode(settings, parent)
 
 
-def _run_mode(settings: Settings) -> None:
+def _respawn(settings: Settings) -> NoReturn:
+    logs.setup(settings.log_level, settings.log_format)
+    # Held from one worker to the next, so that the embedded server and its data are the same.
+    server = composition.server_of(settings)
+    command = (sys.executable, "-m", "rota", "worker", "--parent", str(os.getpid()))
+    try:
+        sys.exit(asyncio.run(Respawn(command).run()))
+    finally:
+        server.close()
+
+
+def _run_mode(settings: Settings, parent: int | None = None) -> None:
     from rota.supervisor import Supervisor  # noqa: PLC0415 - a client's command needs none of it
 
     logs.setup(settings.log_level, settings.log_format)
     registry = _registry(settings)
-    sys.exit(Supervisor(settings, registry).run())
+    sys.exit(Supervisor(settings, registry, parent).run())
 
 
 def _registry(settings: Settings) -> Registry:

@@ -22,6 +22,7 @@ from rota.outcome import Cause
 from rota.protocol import BATCH, Protocol, StepReply
 from rota.room import Room
 from rota.settlement import Claim, Report, Settlement, encode_id, hand_back
+from rota.shares import Share
 from rota.wake import POLL
 
 logger = logging.getLogger("rota.worker")
@@ -30,6 +31,8 @@ logger = logging.getLogger("rota.worker")
 PULSE = 0.5
 #: A job that our own code failed on (a bug, not the handler's error) comes back after this, seconds, this often.
 STUMBLE, STUMBLES = 5.0, 5
+#: Whose turn it is among the queues of a process keeps the others waiting no longer than this, seconds.
+TURN = 0.1
 
 
 class Contract(Interface):
@@ -52,7 +55,8 @@ class Engine:
     """One queue's slots.
 
     `budget` says how many more jobs may be started at all (None: no limit). `alarm` says whether this worker sets a
-    timer for the next due job even after a mere poll (the watcher does; all doing so would be a herd).
+    timer for the next due job even after a mere poll (the watcher does; all doing so would be a herd). `share` is its
+    part in the slots of the process (None: these are not capped).
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Engine:
         outage: Outage,
         cancellable: bool,
         room: Room,
+        share: Share | None = None,
         budget: Callable[[], int | None] = lambda: None,
         alarm: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -82,6 +87,7 @@ class Engine:
         self._outage = outage
         self._cancellable = cancellable
         self._room = room
+        self._share = share
         self._budget = budget
         self._alarm = alarm
         self._settlements: list[Settlement] = []
@@ -94,14 +100,21 @@ class Engine:
         self._work = asyncio.Event()
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._share = max(1, -(-slots // lanes))
+        self._sent = 0.0
+        self._held: asyncio.TimerHandle | None = None
+        self._batch = min(BATCH, max(1, -(-slots // lanes)))
 
     # What the worker asks of it
 
     @property
     def free(self) -> int:
         """Slots that nothing runs in and no step has asked to fill."""
-        return max(0, self._slots - len(self.executions) - self._asked)
+        return max(0, self._slots - self.occupied)
+
+    @property
+    def occupied(self) -> int:
+        """Slots that something runs in, or that a step has asked to fill."""
+        return len(self.executions) + self._asked
 
     @property
     def busy(self) -> bool:
@@ -116,16 +129,31 @@ class Engine:
     @property
     def searching(self) -> bool:
         """Whether due jobs may be there that have not been asked for yet."""
-        return self._hungry and self._want() > 0
+        return self._hungry and self._could() > 0
+
+    @property
+    def eager(self) -> bool:
+        """Whether it would start a job now, as far as it knows: a step under way may find that there is none."""
+        late = self._in_flight > 0 and asyncio.get_running_loop().time() - self._sent > TURN
+        return (self._hungry or self._asked > 0) and not late and self._could() > 0
+
+    @property
+    def held_back(self) -> bool:
+        """Whether other queues have all slots of the process."""
+        return self._share is not None and not self._share.free
 
     def look(self, polled: bool = False) -> None:
         """There may be due jobs: take a step as soon as there is a slot."""
         self._hungry, self._polled = True, polled
         self._work.set()
 
+    def resume(self) -> None:
+        """It may be its turn among the queues of the process."""
+        self._work.set()
+
     async def ready(self) -> None:
-        """Until a slot is free and nothing keeps us from filling it."""
-        while self._want() == 0 or self._hungry:
+        """Until a slot is free, and whether jobs wait for it is not known."""
+        while self._could() == 0 or self._hungry:
             await self.changed()
 
     async def changed(self) -> None:
@@ -160,6 +188,8 @@ class Engine:
         lanes = [Lane(self._protocol, self._redis, number, self._outage) for number in range(self.lanes)]
         self._work.set()
         self._room.enter(self)
+        if self._share is not None:
+            self._share.enter(self)
         try:
             async with asyncio.TaskGroup() as group:
                 for lane in lanes:
@@ -167,6 +197,8 @@ class Engine:
                 group.create_task(self._pulse())
         finally:
             self._room.leave(self)
+            if self._share is not None:
+                self._share.leave()
 
     # The loop
 
@@ -175,13 +207,13 @@ class Engine:
             await self._work.wait()
             want = self._want()
             if not self._settlements and not (self._hungry and want):
-                self._work.clear()
+                self._rest()
                 continue
             settlements, self._settlements = self._settlements[:BATCH], self._settlements[BATCH:]
-            hungry, self._hungry = self._hungry, False
-            polled, self._polled = self._polled, False
+            hungry, self._hungry = self._hungry, self._hungry and not want
+            polled, self._polled = self._polled, self._polled and not want
             alone = want > 0 and self._room.is_asked_by(self)
-            self._asked += want
+            self._ask(want)
             self._in_flight += 1
             try:
                 reply = await lane.step(settlements, want, alone=alone)
@@ -200,16 +232,44 @@ class Engine:
                 self._work.set()
             elif want:
                 self._arm(reply.upcoming, polled)
+            if self._share is not None:
+                self._share.give_back(want - len(reply.claims))
+                self._share.offer()
             self._changed.set()
 
+    def _ask(self, want: int) -> None:
+        self._asked += want
+        if self._share is not None:
+            self._sent = asyncio.get_running_loop().time()
+            if want:
+                self._share.take(want)
+
+    def _rest(self) -> None:
+        self._work.clear()
+        if self._share is not None and self._held is None and self._share.free and self.eager:
+            # It is another's turn, who tells us when it is ours; whatever keeps that one does not keep us for ever.
+            self._held = asyncio.get_running_loop().call_later(TURN, self._held_long)
+
+    def _held_long(self) -> None:
+        self._held = None
+        self._work.set()
+
     def _want(self) -> int:
+        """How many jobs the next step may claim."""
+        could = self._could()
+        if self._share is None or self._room.is_asked_by(self):
+            return could
+        return self._share.grant(could)
+
+    def _could(self) -> int:
+        """How many it could start, if no other queue had anything to run."""
         if not self.picking or self._room.is_closed_to(self):
             return 0
         if self._room.is_asked_by(self):
             return 1 if self._room.is_empty else 0
         budget = self._budget()
-        want = min(self.free, self._share, BATCH)
-        return want if budget is None else min(want, max(0, budget - self._asked))
+        could = min(self.free, self._batch)
+        return could if budget is None else min(could, max(0, budget - self._asked))
 
     def _absorb(self, settlements: list[Settlement], reply: StepReply) -> None:
         self._holding.drop((settlement.id, settlement.token) for settlement in settlements)
@@ -253,6 +313,8 @@ class Engine:
         if claim.token == self._suspect:
             self._room.give_up(self)
         self._room.left()
+        if self._share is not None:
+            self._share.offer()
         self._settle(settlement)
 
     def _stumbled(self, claim: Claim, error: Exception) -> Settlement:

@@ -16,6 +16,7 @@ from rota.setting_types import (
     Fraction,
     PositiveDuration,
     Rate,
+    Weight,
     check_queue,
 )
 
@@ -37,6 +38,7 @@ class QueueOptions(BaseModel):
     timeout: PositiveDuration | None = None
     keep_result: Duration | None = None
     rate_limit: Rate | None = None
+    weight: Weight | None = None
 
 
 OPTIONS = tuple(name.upper() for name in QueueOptions.model_fields)
@@ -46,7 +48,8 @@ OPTIONS = tuple(name.upper() for name in QueueOptions.model_fields)
 class QueueSettings:
     """What holds for the jobs of one queue, unless a job or an enqueue says otherwise; times in seconds.
 
-    `concurrency` is the queue's limit in one process, `rate_limit` one for all processes together.
+    `concurrency` is the queue's limit in one process, `rate_limit` one for all processes together, and `weight` its
+    share where WORKER_CONCURRENCY caps the process.
     """
 
     name: str
@@ -56,6 +59,7 @@ class QueueSettings:
     timeout: float
     keep_result: float
     rate_limit: RateLimit | None = None
+    weight: float = 1.0
 
 
 def in_variables(name: str) -> str:

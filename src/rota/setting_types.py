@@ -11,6 +11,7 @@ from rota import keys
 from rota.duration import parse_duration
 from rota.limits import RateLimit
 from rota.names import check_name
+from rota.size import parse_size
 
 #: What a process can be.
 MODES: tuple[str, ...] = ("worker",)
@@ -53,10 +54,13 @@ def _small(value: object) -> object:
 
 #: Seconds as a float; text may carry a unit.
 Duration = Annotated[float, BeforeValidator(parse_duration)]
+#: Bytes; text may carry a unit.
+Size = Annotated[int, BeforeValidator(parse_size)]
 PositiveDuration = Annotated[Duration, Field(ge=0.001)]
 Concurrency = Annotated[int, Field(ge=1, le=10_000)]
 Attempts = Annotated[int, Field(ge=1, le=10_000)]
 Factor = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0.01, le=10_000, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Rate = Annotated[RateLimit, BeforeValidator(_rate)]
 Mode = Annotated[str, AfterValidator(_mode)]
@@ -79,6 +83,8 @@ def allowed(field: FieldInfo) -> str:
     bounds = _bounds(metadata)
     if any(getattr(item, "func", None) is parse_duration for item in metadata):
         return f"a time {bounds or 'of 0 or more'} seconds, written 0.5, 30, 500ms, 30s, 5m, 2h or 30d"
+    if any(getattr(item, "func", None) is parse_size for item in metadata):
+        return "an amount of memory, written 512MB, 1.5GB or in bytes; a KB is 1024 bytes"
     return f"{_NOUNS.get(kind, 'text')} {bounds}".rstrip()
 
 

@@ -29,6 +29,7 @@ from rota.setting_types import (
     QueueName,
     QueueNames,
     Rate,
+    Size,
     check_queue,
 )
 
@@ -61,6 +62,7 @@ class Settings(RedisVariables):
 
     default_queue: QueueName = "default"
     worker_queues: QueueNames | None = None
+    worker_concurrency: Concurrency | None = None
     queue_concurrency: Concurrency = 10
     queue_rate_limit: Rate | None = None
     queues: Annotated[dict[str, QueueOptions], BeforeValidator(by_variable)] = Field(default_factory=dict)
@@ -83,6 +85,8 @@ class Settings(RedisVariables):
     lease: Annotated[Duration, Field(ge=1)] = 30.0
     drain_timeout: Duration = 30.0
     loop_block_limit: Annotated[Duration, Field(ge=1)] = 60.0
+    recycle_after_jobs: Annotated[int, Field(ge=1)] | None = None
+    recycle_after_memory: Annotated[Size, Field(ge=1)] | None = None
     boot_timeout: Duration = 10.0
     health_file: Path | None = None
     log_level: LogLevel = "info"
@@ -132,6 +136,7 @@ class Settings(RedisVariables):
             timeout=self._option(key, "timeout", "job_timeout"),
             keep_result=self._option(key, "keep_result"),
             rate_limit=self._option(key, "rate_limit", "queue_rate_limit"),
+            weight=getattr(self.queues.get(key), "weight", None) or 1.0,
         )
 
     def served_queues(self, declared: Iterable[str]) -> tuple[str, ...]:
@@ -152,9 +157,14 @@ class Settings(RedisVariables):
             raise ConfigError([problem])
         return tuple(name for name in names if name in self.worker_queues)
 
-    def warnings(self, timeouts: Mapping[str, float]) -> list[str]:
-        """What works but will surprise, given the timeout of each job by its name."""
-        return list(advice(self, timeouts))
+    @property
+    def recycles(self) -> bool:
+        """Whether a process asks to be started anew once in a while."""
+        return self.recycle_after_jobs is not None or self.recycle_after_memory is not None
+
+    def warnings(self, timeouts: Mapping[str, float], queues: Iterable[str] = ()) -> list[str]:
+        """What works but will surprise, given the timeout of each job by its name, and the queues served."""
+        return list(advice(self, timeouts, [self.queue(name) for name in queues]))
 
     def _option(self, queue: str, name: str, fallback: str | None = None) -> Any:
         own = getattr(self.queues.get(queue), name, None)

@@ -15,6 +15,7 @@ from rota.outage import FAULTS, Outage
 from rota.outcome import Cause
 from rota.protocol import Protocol
 from rota.room import Room
+from rota.shares import Share
 from rota.tasks import end
 from rota.wake import POLL, Waker, Watcher
 
@@ -39,6 +40,7 @@ class Shift:
         slots: int,
         keeper: LeaseKeeper,
         room: Room,
+        share: Share | None,
         outage: Outage,
         cancellable: bool,
         budget: Callable[[], int | None],
@@ -56,6 +58,7 @@ class Shift:
             holding=keeper.register(protocol, self._lost),
             outage=outage,
             room=room,
+            share=share,
             cancellable=cancellable,
             budget=budget,
             alarm=lambda: self.watcher.holds,
@@ -65,6 +68,7 @@ class Shift:
             blocking,
             ready=self.engine.ready,
             free=lambda: self.engine.free > 0 and self.engine.picking,
+            held_back=lambda: self.engine.held_back,
             wake=self.engine.look,
             outage=outage,
             poll=min(POLL, protocol.lease / 4),

@@ -2,7 +2,7 @@
 
 A first SIGTERM or SIGINT stops claiming and waits for what runs, at most `DRAIN_TIMEOUT`; what is left then goes back
 to its place, unspent. A second signal does not wait. A worker that fails by a bug of ours takes the process down, with
-everything handed back, for its orchestrator to start anew.
+everything handed back, for its orchestrator to start anew. One that is to be recycled drains in the same way.
 """
 
 import asyncio
@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from rota import connection
-from rota.app import Parts, Server, rules_of, server_of, worker_settings
+from rota.app import SUBSCRIBERS, Parts, Server, rules_of, server_of, worker_settings
 from rota.config import ConfigError, Settings
 from rota.figures import figures_of, publish
 from rota.leases import LeaseKeeper
 from rota.pools import Processes
+from rota.recycling import EXIT_RECYCLE, Recycling
 from rota.registry import Registry
 from rota.signals import forget, listen
 from rota.tasks import end
@@ -26,16 +27,23 @@ from rota.worker import BEAT, QueueWorker
 
 logger = logging.getLogger("rota.worker")
 
-#: Exit statuses: a worker failed by a bug; the process asks to be started again (EX_TEMPFAIL).
-EXIT_FAILED, EXIT_RECYCLE = 1, 75
+#: Exit status: a worker failed by a bug of ours.
+EXIT_FAILED = 1
+#: A signal that comes again within this is the same one: sent to the whole group, and passed on by the parent; seconds.
+ECHO = 1.0
 
 
 class Supervisor:
-    """One worker process, from its settings to its exit status."""
+    """One worker process, from its settings to its exit status.
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    `parent` is the process that respawns it (None: nobody in particular); when that is gone, this one stops too.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, parent: int | None = None) -> None:
         self._settings = settings
         self._registry = registry
+        self._parent = parent
+        self._told_at: float | None = None
         self._workers: list[QueueWorker] = []
         self._stopping: asyncio.Task[None] | None = None
         self._boot: asyncio.Task[Any] | None = None
@@ -99,14 +107,23 @@ class Supervisor:
         )
         try:
             async with self._resources() as deps:
-                parts = Parts(self._settings, self._registry, keeper, processes, lambda: deps, self._recycle)
+                recycling = self._recycling()
+                parts = Parts(
+                    self._settings,
+                    self._registry,
+                    keeper,
+                    processes,
+                    lambda: deps,
+                    self._recycle,
+                    subscribers=(*SUBSCRIBERS, recycling) if self._settings.recycles else SUBSCRIBERS,
+                )
                 keeper.start()
-                beats = asyncio.create_task(_beat(keeper))
+                beats = {asyncio.create_task(self._beat(keeper)), asyncio.create_task(recycling.run())}
                 try:
                     await self._work(server, parts)
                 finally:
                     # What the lifespan closes may take its time, and block the loop, with nothing left to lose.
-                    await end({beats})
+                    await end(beats)
                     keeper.stop()
         finally:
             await processes.close()
@@ -150,7 +167,7 @@ class Supervisor:
             registry.full_name(job): rules_of(job, settings.queue(registry.queue_of(job))).timeout
             for job in registry.jobs
         }
-        return settings.warnings(timeouts)
+        return settings.warnings(timeouts, self._queues())
 
     def _queues(self) -> tuple[str, ...]:
         return self._settings.served_queues(self._registry.queues)
@@ -158,12 +175,18 @@ class Supervisor:
     # Stopping
 
     def _signalled(self, signum: signal.Signals) -> None:
-        if self._stopping is not None:
-            logger.warning("worker.hurried", extra={"signal": signum.name})
-            for worker in self._workers:
-                worker.stop()
+        now = asyncio.get_running_loop().time()
+        if self._told_at is None:
+            # Also of one that drains to be recycled: whoever wants it stopped wants it to finish what runs.
+            self._told_at = now
+            self._status = 0 if self._status == EXIT_RECYCLE else self._status
+            self._stop(signum.name)
             return
-        self._stop(signum.name)
+        if self._parent is not None and now - self._told_at < ECHO:
+            return
+        logger.warning("worker.hurried", extra={"signal": signum.name})
+        for worker in self._workers:
+            worker.stop()
 
     def _recycle(self, reason: str) -> None:
         """The process should be started anew: drain, and say so by the exit status."""
@@ -183,11 +206,18 @@ class Supervisor:
     async def _drain(self) -> None:
         await asyncio.gather(*(worker.drain(self._settings.drain_timeout) for worker in self._workers))
 
+    def _recycling(self) -> Recycling:
+        settings = self._settings
+        return Recycling(
+            self._recycle, after_jobs=settings.recycle_after_jobs, after_memory=settings.recycle_after_memory
+        )
 
-async def _beat(keeper: LeaseKeeper) -> None:
-    while True:
-        keeper.beat()
-        await asyncio.sleep(BEAT)
+    async def _beat(self, keeper: LeaseKeeper) -> None:
+        while True:
+            keeper.beat()
+            if self._parent is not None and os.getppid() != self._parent:
+                self._stop("orphaned")
+            await asyncio.sleep(BEAT)
 
 
 def _loop_factory() -> Any:

@@ -24,13 +24,16 @@ ROLE_LIFE = 25.0
 ROLE_EVERY = 10.0
 #: A change that may have been ours or foreign is looked into after this, seconds.
 DOUBT = 0.05
+#: Who passes tokens on, because its process is full, takes one at most this often, seconds.
+BREATH = 0.1
 
 
 class Waker:
     """Blocks on the wake list whenever the worker could take a job.
 
     `ready` is awaited until the worker has a free slot; `wake(polled)` is told of a token (False) or of a quiet
-    interval (True); `free` says whether a slot is still free when the token arrives.
+    interval (True); `free` says whether a slot is still free when the token arrives; `held_back`, whether other queues
+    of the process have the slots that this one could use.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Waker:
         *,
         ready: Callable[[], Any],
         free: Callable[[], bool],
+        held_back: Callable[[], bool],
         wake: Callable[[bool], None],
         outage: Outage,
         poll: float = POLL,
@@ -48,6 +52,7 @@ class Waker:
         self._redis = redis
         self._ready = ready
         self._free = free
+        self._held_back = held_back
         self._wake = wake
         self._outage = outage
         self._poll = poll
@@ -63,6 +68,12 @@ class Waker:
                 if token is not None and not self._free():
                     # The slots filled while we waited: another worker should have it.
                     await self._protocol.nudge(self._redis, self._poll)
+                    continue
+                if token is not None and self._held_back():
+                    # Another process may have a slot. We keep in mind that there is work, for when it is our turn.
+                    self._wake(False)
+                    await self._protocol.nudge(self._redis, self._poll)
+                    await asyncio.sleep(BREATH)
                     continue
             except FAULTS as error:
                 await self._outage.pause(error)

@@ -30,6 +30,7 @@ from rota.outage import FAULTS, Outage
 from rota.outcome import Cause
 from rota.protocol import Protocol
 from rota.room import Room
+from rota.shares import Share
 from rota.shift import LAST_MOMENT, Shift
 from rota.signals import forget, listen
 from rota.wake import POLL, ROLE_EVERY, Watcher
@@ -59,6 +60,7 @@ class QueueWorker(Worker):
     :param policy: the service's job semantics; None keeps arq's.
     :param keeper: a lease keeper to share with other workers of this process; None makes one of its own.
     :param room: the slots of this process, to share with its other workers; None makes one of its own.
+    :param share: this queue's part in the slots of a process that are capped; None leaves them uncapped.
     :param worker_id: unique among all workers; made up by default.
     """
 
@@ -70,6 +72,7 @@ class QueueWorker(Worker):
         policy: Policy | None = None,
         keeper: LeaseKeeper | None = None,
         room: Room | None = None,
+        share: Share | None = None,
         worker_id: str | None = None,
         **arq: Any,
     ) -> None:
@@ -97,6 +100,7 @@ class QueueWorker(Worker):
         self._given_pool: ArqRedis | None = None
         self._handlers_pool: ArqRedis | None = None
         self._room = room or Room()
+        self._share = share
         self._stop = asyncio.Event()
         self._drained_by: asyncio.Task[None] | None = None
 
@@ -141,6 +145,7 @@ class QueueWorker(Worker):
             slots=self.max_jobs,
             keeper=keeper,
             room=self._room,
+            share=self._share,
             outage=self.outage,
             cancellable=self._service or self.allow_abort_jobs,
             budget=self._budget,

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from rota.duration import InvalidDuration
 from rota.queue_settings import QUEUES, QueueOptions
 from rota.setting_types import allowed
+from rota.size import InvalidSize
 
 _LONGEST_QUOTE = 40
 
@@ -25,7 +26,7 @@ def problems_of(error: ValidationError, model: type[BaseModel], values: Mapping[
         own = one.get("ctx", {}).get("error")
         if not place:
             yield from str(own or one["msg"]).splitlines()
-        elif own is not None and not isinstance(own, InvalidDuration):
+        elif own is not None and not isinstance(own, InvalidDuration | InvalidSize):
             yield f"{variable_of(place)}: {own}"
         elif (field := _field(model, place)) is None:
             yield f"{variable_of(place)} is not a setting"

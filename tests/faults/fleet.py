@@ -118,13 +118,13 @@ class Ledger:
 
 
 class Worker:
-    """One process `python -m rota`, and its log as the events it wrote."""
+    """One process `python -m rota`, and its log as the events that it and its children wrote."""
 
-    def __init__(self, log: Path, environment: dict[str, str]) -> None:
+    def __init__(self, log: Path, environment: dict[str, str], *arguments: str) -> None:
         self.log = log
         with log.open("wb") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "rota"],
+                [sys.executable, "-m", "rota", *arguments],
                 cwd=log.parent,
                 env=environment,
                 stdout=out,
@@ -185,10 +185,10 @@ class Fleet:
             await until(lambda worker=worker: worker.says("worker.ready"), f"ready: {worker.log}")  # type: ignore[misc]
         return started
 
-    def spawn(self, **settings: object) -> Worker:
-        """Start one worker, and do not wait for it."""
+    def spawn(self, *arguments: str, **settings: object) -> Worker:
+        """Start one worker, and do not wait for it; `arguments` are those of its command."""
         log = self._folder / f"worker-{len(self.workers)}.log"
-        worker = Worker(log, self._environment(settings))
+        worker = Worker(log, self._environment(settings), *arguments)
         self.workers.append(worker)
         return worker
 

@@ -17,6 +17,7 @@ from rota.outcome import Cause
 from rota.protocol import Protocol, StepReply
 from rota.room import Room
 from rota.settlement import Claim, Report, Settlement
+from rota.shares import Shares
 
 
 class Queue:
@@ -387,3 +388,76 @@ async def test_of_many_reports_the_last_is_written_and_then_told() -> None:
         await until(lambda: bench.jobs.progress)
         assert bench.jobs.progress == [("000", 30.0)]
         assert bench.queue.reports == [(execution.claim, "greet", 30.0, "on the way")]
+
+
+# Beside other queues, where the slots of the process are capped
+
+
+@contextlib.asynccontextmanager
+async def two_at_work(slots: int, *queues: Queue) -> AsyncIterator[tuple[Bench, Bench]]:
+    shares = Shares(slots)
+    async with contextlib.AsyncExitStack() as stack:
+        benches = [await stack.enter_async_context(at_work(queue, share=shares.share())) for queue in queues]
+        yield benches[0], benches[1]
+
+
+async def test_two_queues_run_no_more_than_their_process_may() -> None:
+    async with two_at_work(3, Queue(9), Queue(9)) as (one, other):
+        await until(lambda: one.engine.occupied + other.engine.occupied == 3)
+        await settled_steps()
+        assert sorted((len(one.jobs.running), len(other.jobs.running))) == [1, 2]
+
+
+async def test_a_job_s_end_lets_the_other_queue_go_on() -> None:
+    async with two_at_work(1, Queue(9), Queue(9)) as (one, other):
+        await until(lambda: one.jobs.running)
+        one.jobs.let_go()
+        await until(lambda: other.jobs.running)
+        assert not one.jobs.running
+        other.jobs.let_go()
+        await until(lambda: one.jobs.running)
+
+
+async def test_whoever_is_held_back_takes_no_steps() -> None:
+    async with two_at_work(1, Queue(1), Queue(9)) as (one, other):
+        await until(lambda: one.jobs.running)
+        await settled_steps()
+        assert other.queue.steps == []
+        assert other.engine.held_back
+        assert other.engine.searching
+
+
+async def test_a_step_that_finds_nothing_leaves_its_slots_to_the_others() -> None:
+    async with two_at_work(4, Queue(), Queue(9)) as (_, other):
+        await until(lambda: len(other.jobs.running) == 4)
+
+
+async def test_a_step_that_hangs_holds_the_others_up_for_a_moment_only() -> None:
+    stuck = Queue(9)
+    stuck.gate.clear()
+    async with two_at_work(3, stuck, Queue(9)) as (one, other):
+        await until(lambda: stuck.steps)
+        for number in range(1, 9):
+            await until(lambda: other.jobs.running)
+            other.jobs.let_go()
+            await until(lambda number=number: len(other.queue.settled) >= number)  # type: ignore[misc]
+        assert not one.jobs.running
+        stuck.gate.set()
+        await until(lambda: one.jobs.running)
+
+
+async def test_a_suspect_has_the_process_to_itself_whosever_turn_it_is() -> None:
+    room, shares = Room(), Shares(2)
+    async with (
+        at_work(Queue(9), share=shares.share(), room=room) as one,
+        at_work(Queue(9), share=shares.share(), room=room) as other,
+    ):
+        await until(lambda: one.jobs.running and other.jobs.running)
+        room.ask(other.engine)
+        other.jobs.let_go()
+        await until(lambda: not other.jobs.running)
+        await settled_steps()
+        assert not other.jobs.running
+        one.jobs.let_go()
+        await until(lambda: other.jobs.running)
+        assert not one.jobs.running

@@ -86,8 +86,51 @@ def test_a_job_that_outlasts_the_drain_is_warned_of() -> None:
         ({"LOOP_BLOCK_LIMIT": "20"}, "LOOP_BLOCK_LIMIT is 20 s, shorter than LEASE, 30 s: "),
         ({"UNKNOWN_GRACE": "5"}, "UNKNOWN_DELAY is not shorter than UNKNOWN_GRACE: "),
         ({"REDIS_URL": "rediss://cache?ssl_cert_reqs=none"}, "REDIS_SSL_CERT_REQS is none: "),
+        (
+            {"WORKER_CONCURRENCY": "20"},
+            "WORKER_CONCURRENCY is 20, and the queues of this process run 20 jobs ",
+        ),
+        ({"QUEUES__EMAIL__WEIGHT": "3"}, "QUEUES__EMAIL__WEIGHT has no effect without WORKER_CONCURRENCY: "),
     ],
 )
 def test_settings_that_surprise_are_warned_of(env: dict[str, str], start: str) -> None:
-    (warning,) = load(env).warnings({})
+    (warning,) = load(env).warnings({}, ["email", "default"])
     assert warning.startswith(start)
+
+
+def test_a_cap_that_holds_surprises_nobody() -> None:
+    assert load({"WORKER_CONCURRENCY": "19"}).warnings({}, ["email", "default"]) == []
+
+
+def test_a_job_that_outlasts_the_drain_starts_again_at_every_recycling_too() -> None:
+    (warning,) = load({"RECYCLE_AFTER_JOBS": "5"}).warnings({"paint": 300.0})
+    assert "again at every deploy and recycling: paint (300 s)" in warning
+
+
+def test_a_queue_weighs_1_unless_its_variable_says_more() -> None:
+    loaded = load({"QUEUES__EMAIL__WEIGHT": "2.5"})
+    assert (loaded.queue("email").weight, loaded.queue("default").weight) == (2.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("QUEUES__EMAIL__WEIGHT", "0", "a number from 0.01 to 10000"),
+        ("WORKER_CONCURRENCY", "0", "a whole number from 1 to 10000"),
+        ("RECYCLE_AFTER_JOBS", "0", "a whole number of 1 or more"),
+        (
+            "RECYCLE_AFTER_MEMORY",
+            "0",
+            "an amount of memory, written 512MB, 1.5GB or in bytes; a KB is 1024 bytes",
+        ),
+        (
+            "RECYCLE_AFTER_MEMORY",
+            "much",
+            "an amount of memory, written 512MB, 1.5GB or in bytes; a KB is 1024 bytes",
+        ),
+    ],
+)
+def test_a_wrong_one_says_what_it_may_be(name: str, value: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({name: value})
+    assert str(caught.value) == f"{name} is {value!r}; it must be {reason}"

@@ -15,6 +15,7 @@ import pytest
 
 from rota import Client, config, connection
 from rota.job import Job, job
+from rota.recycling import EXIT_RECYCLE
 from rota.redis_target import RedisTarget
 from rota.registry import Registry
 from rota.run import Run
@@ -86,8 +87,8 @@ class Process:
         by_queue: dict[str, dict[str, Job[Any, Any]]] = {"default": {"stop": stop}, "email": {"send": send}}
         self._registry = Registry((stop, send), "default", self.resources.lifespan, by_queue)
 
-    def run(self) -> int:
-        return Supervisor(self._settings, self._registry).run()
+    def run(self, parent: int | None = None) -> int:
+        return Supervisor(self._settings, self._registry, parent).run()
 
     def enqueue(self, *calls: tuple[Job[Any, Any], dict[str, Any]]) -> list[str]:
         async def put(client: Client) -> list[str]:
@@ -150,6 +151,47 @@ def test_a_second_signal_does_not_wait(process: Process, caplog: pytest.LogCaptu
     info = process.status("default", hurried)
     assert (info.state, info.attempts) == (State.WAITING, 0)
     assert logged(caplog, "worker.hurried")
+
+
+@pytest.fixture
+def eager_recycling(server: RedisServer) -> Process:
+    return Process(server.url, RECYCLE_AFTER_JOBS="1")
+
+
+def test_after_enough_jobs_it_drains_and_asks_to_be_started_anew(
+    eager_recycling: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    eager_recycling.enqueue((send, {}))
+    with caplog.at_level(logging.INFO, "rota"):
+        assert eager_recycling.run() == EXIT_RECYCLE
+    (recycling,) = logged(caplog, "worker.recycling")
+    assert (vars(recycling)["reason"], vars(recycling)["jobs"]) == ("jobs", 1)
+    assert [vars(one)["why"] for one in logged(caplog, "worker.draining")] == ["recycle:jobs"]
+
+
+def test_a_signal_to_one_that_drains_to_be_recycled_lets_it_finish_and_end_for_good(
+    eager_recycling: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, stopped = eager_recycling.enqueue((send, {}), (stop, {"after_sent": 1, "then": 0.3}))
+    assert eager_recycling.run() == 0
+    assert eager_recycling.status("default", stopped).state is State.COMPLETED
+    assert not logged(caplog, "worker.hurried")
+
+
+def test_a_signal_that_comes_twice_by_way_of_the_parent_counts_once(
+    process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    (stopped,) = process.enqueue((stop, {"signals": 2, "then": 0.3}))
+    assert process.run(parent=os.getppid()) == 0
+    assert process.status("default", stopped).state is State.COMPLETED
+    assert not logged(caplog, "worker.hurried")
+
+
+def test_it_ends_when_its_parent_is_gone(process: Process, caplog: pytest.LogCaptureFixture) -> None:
+    nobody = os.getpid()
+    with caplog.at_level(logging.INFO, "rota"):
+        assert process.run(parent=nobody) == 0
+    assert [vars(one)["why"] for one in logged(caplog, "worker.draining")] == ["orphaned"]
 
 
 def test_a_worker_that_fails_by_a_bug_takes_the_process_down_in_order(
