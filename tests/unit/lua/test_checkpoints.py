@@ -211,6 +211,14 @@ class TestWhatIsLeft:
         assert bed.looking.exists(KEYS.checkpoint) == 0
         assert await keep(worker, claim, 1) == 1
 
+    async def test_one_that_takes_the_place_of_a_waiting_job_begins_anew(self, bed: Bed) -> None:
+        worker, claim = await started(bed, saved=7)
+        await worker.settle(again(claim, 0))
+        assert await bed.enqueue("a", payload=b"new", taken="replace") == [2]
+        claim = await worker.claim_one()
+        assert (claim.payload, claim.checkpoint) == (b"new", None)
+        assert await keep(worker, claim, 1) == 1
+
     async def test_bare_workers_neither_look_nor_write(self, bed: Bed) -> None:
         await bed.enqueue("a")
         bed.looking.hset(KEYS.checkpoint, "a", b"1 1")
