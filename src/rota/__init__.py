@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rota.codec import job_deserializer, job_serializer
     from rota.errors import (
         Cancel,
+        CheckpointTooLarge,
         InvalidPayload,
         JobCancelled,
         JobError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Backoff",
     "Cancel",
+    "CheckpointTooLarge",
     "Client",
     "Event",
     "EventType",

@@ -166,6 +166,7 @@ def limits_of(settings: Settings, queue: QueueSettings) -> Limits:
         unknown_delay=settings.unknown_delay,
         keep_result=queue.keep_result,
         namespace=settings.namespace,
+        payload_limit=settings.payload_limit,
     )
 
 

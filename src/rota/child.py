@@ -1,8 +1,9 @@
 """A child process that runs handlers which would keep the event loop busy.
 
-It reads one job at a time from a socket, runs it in its main thread, and writes back progress and what it came to. It
-ignores SIGINT (a terminal sends that to everybody; the parent decides), and leaves the moment its socket closes,
-whatever it is doing: a parent that was killed leaves no orphans. Payloads and results are JSON; nothing is pickled.
+It reads one job at a time from a socket, runs it in its main thread, and writes back progress, checkpoints and what it
+came to. It ignores SIGINT (a terminal sends that to everybody; the parent decides), and leaves the moment its socket
+closes, whatever it is doing: a parent that was killed leaves no orphans. Payloads and results are JSON; nothing is
+pickled.
 """
 
 import importlib
@@ -77,6 +78,9 @@ class Child:
         def report(percent: float, message: str) -> None:
             self._send({"percent": percent, "message": message})
 
+        def keep(state: bytes) -> None:
+            self._send({"checkpoint": True}, state)
+
         return Run(
             id=head["id"],
             job=head["job"],
@@ -86,6 +90,9 @@ class Child:
             enqueued_ms=head["enqueued_ms"],
             headers=head["headers"],
             report=report,
+            last_checkpoint=head["last_checkpoint"],
+            checkpoint_limit=head["checkpoint_limit"],
+            keep=keep,
         )
 
 

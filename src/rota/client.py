@@ -360,7 +360,9 @@ class Client:
                 error,
             )
             answer = await CANCEL(
-                self.redis, (keys.queue, keys.active, keys.runs, self._events, keys.progress), args
+                self.redis,
+                (keys.queue, keys.active, keys.runs, self._events, keys.progress, keys.checkpoint),
+                args,
             )
         match answer:
             case b"cancelled":
@@ -392,7 +394,7 @@ class Client:
         return (envelope.name if envelope else ""), record if self._keep_result else b""
 
     async def retry(self, queue: str, job_id: str) -> Handle[Any]:
-        """Bring a dead letter back, with all attempts before it.
+        """Bring a dead letter back, with all attempts before it, and what it had saved.
 
         Raises JobNotFound for no such letter (or one whose payload had expired), JobExists while a live job has its id.
         """
@@ -436,7 +438,7 @@ class Client:
         async with explained(self.redis):
             answers: list[bytes] = await REPLAY(
                 self.redis,
-                (keys.queue, keys.dead, keys.wake, self._events),
+                (keys.queue, keys.dead, keys.wake, self._events, keys.checkpoint),
                 (queue, self._events_maxlen, *members),
             )
         return answers

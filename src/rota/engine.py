@@ -27,7 +27,7 @@ from rota.wake import POLL
 
 logger = logging.getLogger("rota.worker")
 
-#: Cancel requests are looked for, and progress written, this often while jobs run, seconds.
+#: Cancel requests are looked for, and progress and checkpoints written, this often while jobs run, seconds.
 PULSE = 0.5
 #: A job that our own code failed on (a bug, not the handler's error) comes back after this, seconds, this often.
 STUMBLE, STUMBLES = 5.0, 5
@@ -310,6 +310,7 @@ class Engine:
         if self.executions.get(claim.id) is execution:
             del self.executions[claim.id]
         self._reports.pop(claim.id, None)
+        settlement = execution.closed_by(settlement)
         if claim.token == self._suspect:
             self._room.give_up(self)
         self._room.left()
@@ -346,7 +347,7 @@ class Engine:
             return
         self._timer = asyncio.get_running_loop().call_later(upcoming + 0.001, self.look)
 
-    # Cancels and progress of running jobs
+    # Cancels, progress and checkpoints of running jobs
 
     async def _pulse(self) -> None:
         while True:
@@ -360,6 +361,7 @@ class Engine:
                     await self._hear_cancels()
                 if self._reports:
                     await self._write_reports()
+                await self._write_checkpoints()
             except FAULTS as error:
                 await self._outage.pause(error)
 
@@ -380,3 +382,17 @@ class Engine:
             raise
         for claim, task, percent, message in reports.values():
             self._contract.reported(claim, task, percent, message)
+
+    async def _write_checkpoints(self) -> None:
+        said = [
+            (execution, checkpoint)
+            for execution in self.executions.values()
+            if (checkpoint := execution.unwritten) is not None
+        ]
+        for start in range(0, len(said), BATCH):
+            batch = said[start : start + BATCH]
+            await self._protocol.keep(
+                self._redis, [(execution.claim, checkpoint) for execution, checkpoint in batch]
+            )
+            for execution, checkpoint in batch:
+                execution.wrote(checkpoint)

@@ -99,6 +99,16 @@ class PayloadTooLarge(RotaError):
         return f"the payload has {self.size} bytes and the limit is {self.limit}; enqueue a reference instead"
 
 
+class CheckpointTooLarge(PayloadTooLarge):
+    """Raised by `run.checkpoint()`: store the data elsewhere and save a reference to it."""
+
+    def __str__(self) -> str:
+        return (
+            f"the checkpoint has {self.size} bytes and the limit (PAYLOAD_LIMIT) is {self.limit}; "
+            "store the data elsewhere and save where it is"
+        )
+
+
 class _Unknown(RotaError):
     kind = ""
 

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rota.checkpoint import Checkpoint
 from rota.outcome import Cause
-from rota.settlement import Claim
+from rota.settlement import Claim, Settlement
 
 #: What a handler that was told to stop has to clean up, seconds.
 PATIENCE = 5.0
@@ -19,9 +20,21 @@ class Execution:
     ended instead of guessing from an exception. Only the handler is interrupted, between `enter` and `leave`: what
     is done before and after it, for the record, runs to its end. How to interrupt depends on the handler: a task is
     cancelled; a handler in a thread or a process replaces `interrupt`.
+
+    `checkpoint` is what the handler saved last, or an attempt before it.
     """
 
-    __slots__ = ("_cancels", "_stopped_at", "cause", "claim", "interrupt", "live", "task")
+    __slots__ = (
+        "_cancels",
+        "_stopped_at",
+        "_written",
+        "cause",
+        "checkpoint",
+        "claim",
+        "interrupt",
+        "live",
+        "task",
+    )
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
@@ -29,6 +42,8 @@ class Execution:
         self.live = False
         self.task: asyncio.Task[Any] | None = None
         self.interrupt: Callable[[], object] = self.cancel_task
+        self.checkpoint = Checkpoint.read(claim.checkpoint)
+        self._written = self.checkpoint.number
         self._stopped_at = 0.0
         self._cancels = 0
 
@@ -68,3 +83,25 @@ class Execution:
         if self.task is not None:
             self._cancels += 1
             self.task.cancel()
+
+    # What the handler saves
+
+    def keep(self, state: bytes) -> None:
+        """The handler has come to `state` (JSON). May be called from its thread."""
+        self.checkpoint = Checkpoint(self.checkpoint.number + 1, state)
+
+    @property
+    def unwritten(self) -> Checkpoint | None:
+        """What the handler saved last, unless Redis has it."""
+        return self.checkpoint if self.checkpoint.number > self._written else None
+
+    def wrote(self, checkpoint: Checkpoint) -> None:
+        """Redis has `checkpoint`."""
+        self._written = max(self._written, checkpoint.number)
+
+    def closed_by(self, settlement: Settlement) -> Settlement:
+        """`settlement`, with what the handler saved last: it rides in the same step, or nobody needs it."""
+        unwritten = self.unwritten
+        if unwritten is None or settlement.kind == "F":
+            return settlement
+        return settlement._replace(checkpoint=unwritten.wire())

@@ -24,6 +24,7 @@ RESERVED = frozenset(
         "step",
         "watcher",
         "progress",
+        "checkpoint",
         "paused",
         "stats",
         "limit",
@@ -41,7 +42,7 @@ RESERVED = frozenset(
 
 
 _PARTS = (
-    *("active", "runs", "dead", "wake", "seen", "step", "progress", "watcher", "solitude"),
+    *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "watcher", "solitude"),
     *("terms", "parked", "paused"),
 )
 
@@ -53,9 +54,10 @@ class QueueKeys:
     `queue` holds every live job by due time, or by its lease's deadline while it is claimed; `active` the claimed
     ones by deadline; `runs` the fence and the memory of each job's place; `dead` the dead letters by time, each
     with a hash `dead:<id>`; `wake` at most one token; `seen` the last server time a script ran at; `progress` what
-    running jobs last reported; `watcher` who turns foreign changes into tokens; `solitude` who makes room for a
-    job that may be what kills its workers; `terms` what the scripts must know of a job beside its payload; `parked` the
-    jobs that are due and wait for a limit, by the time they were due; `paused` whether nothing is to be claimed.
+    running jobs last reported; `checkpoint` what jobs that are not over have saved; `watcher` who turns foreign
+    changes into tokens; `solitude` who makes room for a job that may be what kills its workers; `terms` what the
+    scripts must know of a job beside its payload; `parked` the jobs that are due and wait for a limit, by the time
+    they were due; `paused` whether nothing is to be claimed.
     """
 
     queue: str
@@ -66,6 +68,7 @@ class QueueKeys:
     seen: str
     step: str
     progress: str
+    checkpoint: str
     watcher: str
     solitude: str
     terms: str

@@ -85,7 +85,7 @@ class PayloadType(_Typed):
         try:
             raw = form.write(form.check(named))
             form.read(raw)
-            _check_depth(raw)
+            check_depth(raw)
         except ValueError as error:
             problems = _problems(form, error)
             if problems.keys() == {""}:
@@ -154,7 +154,7 @@ class ResultType(_Typed):
         form = self._form or self._ready()
         try:
             raw = form.write(form.check(value))
-            _check_depth(raw)
+            check_depth(raw)
         except ValueError as error:
             problems = _problems(form, error, within=True)
         else:
@@ -174,7 +174,7 @@ class ResultType(_Typed):
         return self._signature.result_form()
 
 
-def _check_depth(raw: bytes) -> None:
+def check_depth(raw: bytes) -> None:
     """Raise ValueError where the reader of the whole record would: too deeply nested, or a huge number."""
     # Numbers that are too large have thousands of digits, and deep nesting has many brackets.
     if len(raw) > _LONG or raw.count(b"[") + raw.count(b"{") > _DEEP:
@@ -193,7 +193,7 @@ def _unwritable(named: Mapping[str, Any]) -> dict[str, str]:
 
 def _is_writable(value: Any) -> bool:
     try:
-        _check_depth(b"[%b]" % to_json(value, bytes_mode="base64"))
+        check_depth(b"[%b]" % to_json(value, bytes_mode="base64"))
     except ValueError:
         return False
     return True

@@ -5,6 +5,7 @@ is settled without it and the process asks to be recycled. A child process is ki
 """
 
 import asyncio
+import contextlib
 import contextvars
 import json
 import logging
@@ -26,6 +27,12 @@ from rota.names import printable
 from rota.run import Run
 
 logger = logging.getLogger("rota.pools")
+
+#: What takes the JSON that a handler has saved.
+Keep = Callable[[bytes], None]
+
+#: What a killed child has written is read in this time, seconds.
+LAST_WORDS = 1.0
 
 #: A child imports what its parent can import.
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from rota.child import main; main(int(sys.argv[1]))"
@@ -93,10 +100,11 @@ class Processes:
         try:
             if execution.cause is not None:
                 raise asyncio.CancelledError
-            result = await child.run(_head(job, run), arguments, run)
+            result = await child.run(_head(job, run), arguments, run, execution.keep)
         except (ChildDied, asyncio.CancelledError):
             child.kill()
             self._all.discard(child)
+            await child.last_words(execution.keep)
             await child.reap()
             raise
         except Exception:
@@ -142,6 +150,7 @@ class _Child:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._lengths: tuple[int, int] | None = None
 
     @classmethod
     async def start(cls) -> "_Child":
@@ -172,23 +181,40 @@ class _Child:
     def pid(self) -> int:
         return self._process.pid
 
-    async def run(self, head: dict[str, Any], arguments: bytes, run: Run) -> bytes:
+    async def run(self, head: dict[str, Any], arguments: bytes, run: Run, keep: Keep) -> bytes:
         self._writer.write(frame(head, arguments))
         while True:
             answer, body = await self._receive()
             if "percent" in answer:
                 run.progress(answer["percent"], answer["message"])
+            elif "checkpoint" in answer:
+                keep(body)
             elif "result" in answer:
                 return body
             else:
                 raise _raised(answer, body)
 
+    async def last_words(self, keep: Keep) -> None:
+        """After a kill: what it saved before, and we have not read yet. What it came to counts no more."""
+        with contextlib.suppress(ChildDied, TimeoutError):
+            # A process that the handler started may hold the other end open.
+            async with asyncio.timeout(LAST_WORDS):
+                while True:
+                    answer, body = await self._receive()
+                    if "checkpoint" in answer:
+                        keep(body)
+
     async def _receive(self) -> tuple[dict[str, Any], bytes]:
+        """The next frame. Cancelled in the midst of one, the next call goes on where this one was."""
         try:
-            head, body = LENGTHS.unpack(await self._reader.readexactly(LENGTHS.size))
-            return json.loads(await self._reader.readexactly(head)), await self._reader.readexactly(body)
+            if self._lengths is None:
+                self._lengths = LENGTHS.unpack(await self._reader.readexactly(LENGTHS.size))
+            head, body = self._lengths
+            raw = await self._reader.readexactly(head + body)
         except (asyncio.IncompleteReadError, OSError):
             raise ChildDied(await self.reap()) from None
+        self._lengths = None
+        return json.loads(raw[:head]), raw[head:]
 
     def kill(self) -> None:
         if self._process.poll() is None:
@@ -212,6 +238,8 @@ def _head(job: Job[Any, Any], run: Run) -> dict[str, Any]:
         "max_attempts": run.max_attempts,
         "enqueued_ms": round(run.enqueued_at.timestamp() * 1000),
         "headers": dict(run.headers),
+        "last_checkpoint": run.last_checkpoint,
+        "checkpoint_limit": run.checkpoint_limit,
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from rota.checkpoint import Checkpoint
 from rota.keys import QueueKeys
 from rota.limits import RateLimit
 from rota.settlement import Claim, Report, Settlement, decode_id, encode_id, sendable
@@ -64,6 +65,7 @@ ENQUEUE = Script.load("enqueue")
 CANCEL = Script.load("cancel")
 REPLAY = Script.load("replay")
 PROGRESS = Script.load("progress")
+CHECKPOINT = Script.load("checkpoint")
 NUDGE = Script.load("nudge")
 WATCH = Script.load("watch")
 TICK = Script.load("tick")
@@ -119,6 +121,7 @@ class Protocol:
             k.progress,
             self.events,
             k.solitude,
+            k.checkpoint,
         )
         object.__setattr__(self, "_step_keys", keys)
 
@@ -159,6 +162,9 @@ class Protocol:
         ]
         for settlement in settlements:
             args.extend(settlement.args())
+        for number, settlement in enumerate(settlements, 1):
+            if settlement.checkpoint:
+                args += (number, settlement.checkpoint)
         now, upcoming, left, answers, claims, make_room = await STEP(redis, self._step_keys, args)
         return StepReply(
             now,
@@ -184,6 +190,13 @@ class Protocol:
             args += (encode_id(claim.id), claim.token, task, f"{percent:g}", sendable(message))
         k = self.keys
         return int(await PROGRESS(redis, (k.runs, k.progress, self.events, k.solitude), args))
+
+    async def keep(self, redis: Any, said: Sequence[tuple[Claim, Checkpoint]]) -> int:
+        """Write what running jobs have saved; how many were still the ones that run, with nothing newer there."""
+        args: list[Any] = []
+        for claim, checkpoint in said:
+            args += (encode_id(claim.id), claim.token, checkpoint.number, checkpoint.wire())
+        return int(await CHECKPOINT(redis, (self.keys.runs, self.keys.checkpoint), args))
 
     async def nudge(self, redis: Any, horizon: float) -> float | None:
         """Leave a token if a job is due within `horizon` seconds; seconds until the next one (None: none waits)."""

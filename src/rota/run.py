@@ -7,28 +7,36 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+from rota.checkpoint import encode
+
 _LOGGER = logging.getLogger("jobs")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _MESSAGE_LIMIT = 500
+_CHECKPOINT_LIMIT = 262_144
 
 
 class Run:
     """One attempt of a job, as its handler sees it.
 
     `id` is the job's id; `job` the job's short name; `attempt` counts from 1 to `max_attempts`; `deps` is
-    what the jobs package's lifespan yielded. `cancelled` turns true when the attempt is to end early: a plain
-    function in a thread should look at it now and then, since a thread cannot be stopped from outside.
+    what the jobs package's lifespan yielded. `last_checkpoint` is what an attempt before this one saved last, None
+    if there is nothing; `checkpoint_limit` how many bytes of JSON may be saved. `cancelled` turns true when the
+    attempt is to end early: a plain function in a thread should look at it now and then, since a thread cannot be
+    stopped from outside.
     """
 
     __slots__ = (
         "_enqueued_ms",
+        "_keep",
         "_report",
         "attempt",
         "cancelled",
+        "checkpoint_limit",
         "deps",
         "headers",
         "id",
         "job",
+        "last_checkpoint",
         "max_attempts",
         "queue",
     )
@@ -45,6 +53,9 @@ class Run:
         deps: Any = None,
         headers: Mapping[str, str] = _NO_HEADERS,
         report: Callable[[float, str], None] | None = None,
+        last_checkpoint: Any = None,
+        checkpoint_limit: int = _CHECKPOINT_LIMIT,
+        keep: Callable[[bytes], None] | None = None,
     ) -> None:
         self.id = id
         self.job = job
@@ -56,6 +67,9 @@ class Run:
         self.cancelled = False
         self._enqueued_ms = enqueued_ms
         self._report = report
+        self.last_checkpoint = last_checkpoint
+        self.checkpoint_limit = checkpoint_limit
+        self._keep = keep
 
     @property
     def enqueued_at(self) -> datetime:
@@ -80,6 +94,20 @@ class Run:
             raise TypeError(f"a progress message is text, not {type(message).__name__}")
         if self._report is not None:
             self._report(min(max(float(percent), 0.0), 100.0), message[:_MESSAGE_LIMIT])
+
+    def checkpoint(self, state: Any) -> None:
+        """Save how far the job is: if this attempt does not complete it, the next has `state` as `last_checkpoint`.
+
+        `state` is any JSON value, a dataclass or a pydantic model, and comes back as the JSON value that it was at this
+        call. The latest wins; None begins anew. Cheap, and the same in a coroutine, a thread and a process: the state
+        is written every half second, and when the attempt ends. Only a process that dies without a word, as by
+        kill -9, loses what it saved since the last write.
+
+        Raises TypeError for what JSON cannot carry, CheckpointTooLarge.
+        """
+        raw = encode(state, self.checkpoint_limit)
+        if self._keep is not None:
+            self._keep(raw)
 
     def __repr__(self) -> str:
         return f"<Run {self.queue}:{self.job} {self.id} attempt {self.attempt} of {self.max_attempts}>"

@@ -53,6 +53,7 @@ class Limits:
     """What one queue allows of jobs that never run, and the queue's names.
 
     `unknown_grace`: seconds a job waits for a worker that knows it; `unknown_delay`: seconds between two tries.
+    `payload_limit`: bytes that a job may save as its checkpoint.
     """
 
     queue: str
@@ -62,6 +63,7 @@ class Limits:
     unknown_delay: float = 5.0
     keep_result: float = 3600.0
     namespace: str = "rota"
+    payload_limit: int = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ class Runner:
         try:
             if claim.aborted:
                 execution.stop(Cause.CANCEL)
-            run, arguments = self._prepare(attempt, job, rules)
+            run, arguments = self._prepare(attempt, job, rules, execution)
             call = self._call(job, arguments, execution)
             execution.enter()
             if listeners := heard_by(self._subscribers, EventType.STARTED):
@@ -238,7 +240,9 @@ class Runner:
                 timer.cancel()
         return decide(rules, attempt.number, error, execution.cause), result
 
-    def _prepare(self, attempt: _Attempt, job: Job[Any, Any], rules: Rules) -> tuple[Run, dict[str, Any]]:
+    def _prepare(
+        self, attempt: _Attempt, job: Job[Any, Any], rules: Rules, execution: Execution
+    ) -> tuple[Run, dict[str, Any]]:
         claim = attempt.claim
         arguments, envelope = self._arguments(attempt, job)
         run = Run(
@@ -251,8 +255,23 @@ class Runner:
             enqueued_ms=envelope.enqueued_ms,
             headers=envelope.headers,
             report=partial(self._report, claim, job.name),
+            last_checkpoint=self._saved(execution),
+            checkpoint_limit=self._limits.payload_limit,
+            keep=execution.keep,
         )
         return run, arguments
+
+    def _saved(self, execution: Execution) -> Any:
+        try:
+            return execution.checkpoint.value
+        except ValueError as error:
+            fields = {
+                "job_id": printable(execution.claim.id),
+                "queue": self._limits.queue,
+                "error": str(error),
+            }
+            logger.warning("checkpoint.unreadable", extra=fields)
+            return None
 
     def _arguments(self, attempt: _Attempt, job: Job[Any, Any]) -> tuple[dict[str, Any], codec.Envelope]:
         envelope = attempt.envelope

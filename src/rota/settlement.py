@@ -35,7 +35,8 @@ class Claim(NamedTuple):
 
     `payload` is None where it has expired. `attempt` counts from 1. Times are server milliseconds; `unknown_since_ms`
     is 0 unless workers before could not run it. `lost` counts executions that ended with no word from their worker.
-    `terms` are those that it was enqueued with, as the scripts know them.
+    `terms` are those that it was enqueued with, as the scripts know them. `checkpoint` is what an attempt before this
+    one saved, as it lies in Redis.
     """
 
     id: str
@@ -48,11 +49,12 @@ class Claim(NamedTuple):
     unknown_since_ms: int = 0
     aborted: bool = False
     terms: str = ""
+    checkpoint: bytes | None = None
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> "Claim":
-        """A claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms."""
-        raw_id, entry, payload, attempt, aborted, terms = row
+        """A claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms, checkpoint."""
+        raw_id, entry, payload, attempt, aborted, terms, checkpoint = row
         token, due, started, lost, unknown = entry.decode().split(" ")
         return cls(
             decode_id(raw_id),
@@ -65,6 +67,7 @@ class Claim(NamedTuple):
             int(unknown),
             aborted == 1,
             terms.decode("utf-8", "surrogateescape"),
+            checkpoint,
         )
 
 
@@ -77,6 +80,7 @@ class Settlement(NamedTuple):
 
     `kind` is F (finished: leaves Redis but for its record), D (finished as a dead letter) or A (again, after
     `delay_ms`; -1 puts it back at its old place). `note` is the reason of a death, or "1" where no function was known.
+    `checkpoint` is what the attempt saved last, if that is not written yet and the job is not over (A) or dead (D).
     `context` stays here: the contract gets it back with the answer.
     """
 
@@ -93,10 +97,11 @@ class Settlement(NamedTuple):
     attempt: int = 0
     detail: bytes = b""
     context: Any = None
+    checkpoint: bytes = b""
 
     def args(self) -> tuple[Any, ...]:
         """The twelve values of step.lua."""
-        job_id, token, kind, delay_ms, unspent, note, record, record_ms, event, task, attempt, detail, _ = (
+        job_id, token, kind, delay_ms, unspent, note, record, record_ms, event, task, attempt, detail, *_ = (
             self
         )
         return (

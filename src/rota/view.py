@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from rota import codec
+from rota.checkpoint import Checkpoint
 from rota.errors import JobError, UnreadablePayload
 from rota.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
 from rota.settlement import decode_id, encode_id
@@ -20,8 +21,8 @@ class JobInfo:
     """A job as it is now.
 
     `attempts` counts those made, the running one included. `due_at` is when a delayed job becomes ready, or about when
-    one that a limit keeps back has its turn. `result` is
-    the JSON value; `error` the last error of a dead job, with the `reason` it died of.
+    one that a limit keeps back has its turn. `result` is the JSON value; `error` the last error of a dead job, with
+    the `reason` it died of. `checkpoint` is the JSON value that a job saved last, until it is completed or cancelled.
     """
 
     id: str
@@ -39,6 +40,7 @@ class JobInfo:
     error: JobError | None = None
     reason: str = ""
     payload: dict[str, Any] | None = None
+    checkpoint: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class _Raw:
     run: bytes | None
     progress: bytes | None
     parked: float | None
+    checkpoint: bytes | None
     letter: dict[bytes, bytes]
 
 
@@ -71,9 +74,10 @@ async def find(redis: Any, queue: str, keys: QueueKeys, ids: Sequence[str]) -> l
         pipe.hget(keys.runs, member)
         pipe.hget(keys.progress, member)
         pipe.zscore(keys.parked, member)
+        pipe.hget(keys.checkpoint, member)
         pipe.hgetall(f"{keys.dead}:".encode() + member)
     (seconds, micros), *rows = await pipe.execute()
-    now, width = seconds * 1000 + micros // 1000, 10
+    now, width = seconds * 1000 + micros // 1000, 11
     found = []
     for index, job_id in enumerate(ids):
         raw = _Raw(now, *rows[index * width : (index + 1) * width])
@@ -178,6 +182,8 @@ def _live(job_id: str, queue: str, raw: _Raw, score: float) -> JobInfo:
         due_at=None if active else _time(int(score)),
         started_at=_time(int(started[2])) if started else None,
         payload=payload,
+        # Without a counter it is a former job's of the same id.
+        checkpoint=None if raw.attempts is None else read_checkpoint(raw.checkpoint),
     )
 
 
@@ -194,6 +200,7 @@ def _dead(job_id: str, queue: str, letter: dict[bytes, bytes]) -> JobInfo:
         error=codec.error_of(letter[b"error"]),
         reason=letter[b"reason"].decode(),
         payload=payload,
+        checkpoint=read_checkpoint(letter.get(b"checkpoint")),
     )
 
 
@@ -234,6 +241,14 @@ def _progress(raw: bytes | None) -> tuple[float | None, str]:
         return None, ""
     percent, _, message = raw.decode("utf-8", "replace").partition(" ")
     return float(percent), message
+
+
+def read_checkpoint(raw: bytes | None) -> Any:
+    """The state in a checkpoint as it lies in Redis; None where there is none, or none that can be read."""
+    try:
+        return Checkpoint.read(raw).value
+    except ValueError:
+        return None
 
 
 def _time(ms: int) -> datetime:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from rota.checkpoint import Checkpoint
 from rota.codec import error_of
 from rota.engine import Engine
 from rota.execution import Execution
@@ -31,6 +32,8 @@ class Queue:
         self.settled: list[Settlement] = []
         self.stale: set[str] = set()
         self.reports: list[Report] = []
+        self.kept: list[tuple[str, Checkpoint]] = []
+        self.faults = 0
         self.aborts: dict[bytes, float] = {}
         self.upcoming: float | None = None
         self.lost: list[str] = []
@@ -54,6 +57,13 @@ class Queue:
     async def report(self, redis: object, reports: Sequence[Report]) -> int:
         self.reports += reports
         return len(reports)
+
+    async def keep(self, redis: object, said: Sequence[tuple[Claim, Checkpoint]]) -> int:
+        if self.faults:
+            self.faults -= 1
+            raise ConnectionError("cut off")
+        self.kept += [(claim.token, checkpoint) for claim, checkpoint in said]
+        return len(said)
 
     def renew(self, redis: object, held: Mapping[str, str]) -> list[str]:
         return [job_id for job_id in held if job_id in self.lost]
@@ -461,3 +471,61 @@ async def test_a_suspect_has_the_process_to_itself_whosever_turn_it_is() -> None
         one.jobs.let_go()
         await until(lambda: other.jobs.running)
         assert not one.jobs.running
+
+
+# Checkpoints
+
+
+async def test_of_many_checkpoints_the_last_is_written_once() -> None:
+    async with at_work(Queue(1)) as bench:
+        await until(lambda: bench.engine.executions)
+        (execution,) = bench.engine.executions.values()
+        for state in (b"1", b"2", b"3"):
+            execution.keep(state)
+        await until(lambda: bench.queue.kept)
+        await asyncio.sleep(0.7)
+        assert bench.queue.kept == [(execution.claim.token, Checkpoint(3, b"3"))]
+        bench.jobs.let_go()
+        await bench.engine.quiet()
+        assert [settlement.checkpoint for settlement in bench.queue.settled] == [b""]
+
+
+@pytest.mark.parametrize(("cause", "checkpoint"), [(Cause.SHUTDOWN, b"1 1"), (None, b"")])
+async def test_what_is_not_written_when_an_attempt_ends_rides_in_its_settlement_unless_it_is_done(
+    cause: Cause | None, checkpoint: bytes
+) -> None:
+    async with at_work(Queue(1)) as bench:
+        await until(lambda: bench.jobs.running)
+        (execution,) = bench.engine.executions.values()
+        execution.keep(b"1")
+        if cause is None:
+            bench.jobs.let_go()
+        else:
+            bench.engine.stop(cause)
+        await bench.engine.quiet()
+        assert [settlement.checkpoint for settlement in bench.queue.settled] == [checkpoint]
+
+
+async def test_what_could_not_be_written_is_written_later() -> None:
+    queue = Queue(1)
+    queue.faults = 2
+    async with at_work(queue) as bench:
+        await until(lambda: bench.jobs.running)
+        (execution,) = bench.engine.executions.values()
+        execution.keep(b"1")
+        await until(lambda: queue.kept)
+        assert queue.kept == [(execution.claim.token, Checkpoint(1, b"1"))]
+        assert queue.faults == 0
+
+
+async def test_a_bug_of_ours_loses_no_checkpoint() -> None:
+    class Buggy(Jobs):
+        async def execute(self, execution: Execution) -> Settlement:
+            execution.keep(b"1")
+            raise RuntimeError("ours")
+
+    async with at_work(Queue(1), Buggy()) as bench:
+        await until(lambda: bench.queue.settled)
+        assert [(settlement.kind, settlement.checkpoint) for settlement in bench.queue.settled] == [
+            ("A", b"1 1")
+        ]

@@ -6,6 +6,7 @@ import pytest
 from rota import errors
 from rota.errors import (
     Cancel,
+    CheckpointTooLarge,
     ChildDied,
     DiscoveryFailed,
     InvalidPayload,
@@ -40,6 +41,7 @@ ONE_OF_EACH: list[Exception] = [
     InvalidResult("video:paint", {"": "Input should be a valid string"}),
     UnreadablePayload("5 bytes that are not JSON"),
     PayloadTooLarge(300_000, 262_144),
+    CheckpointTooLarge(300_000, 262_144),
     UnknownJob("pain", ["video:paint"]),
     UnknownQueue("vido", ["video"]),
     JobClash("video:paint", "a.py:1", "b.py:2"),

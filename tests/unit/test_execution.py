@@ -5,9 +5,10 @@ import time
 
 import pytest
 
+from rota.checkpoint import Checkpoint
 from rota.execution import PATIENCE, Execution
 from rota.outcome import Cause
-from rota.settlement import Claim
+from rota.settlement import Claim, Settlement
 
 
 @pytest.fixture
@@ -108,3 +109,38 @@ async def test_what_runs_after_the_handler_is_not_cancelled_by_what_was_meant_fo
     await asyncio.sleep(0)
     execution.stop(Cause.TIMEOUT)
     assert await execution.task == "settled"
+
+
+def settled(execution: Execution, kind: str) -> bytes:
+    """The checkpoint that goes with a settlement of this kind."""
+    return execution.closed_by(Settlement("1", "t", kind)).checkpoint
+
+
+def test_what_was_saved_last_and_is_not_written_goes_with_the_settlement(execution: Execution) -> None:
+    assert execution.unwritten is None
+    assert settled(execution, "A") == b""
+    execution.keep(b"1")
+    execution.keep(b"2")
+    assert execution.unwritten == Checkpoint(2, b"2")
+    assert [settled(execution, kind) for kind in "ADF"] == [b"2 2", b"2 2", b""]
+
+
+def test_what_is_written_does_not(execution: Execution) -> None:
+    execution.keep(b"1")
+    first = execution.checkpoint
+    execution.keep(b"2")
+    execution.wrote(first)
+    assert execution.unwritten == Checkpoint(2, b"2")
+    execution.wrote(execution.checkpoint)
+    execution.wrote(first)
+    assert execution.unwritten is None
+    assert settled(execution, "A") == b""
+
+
+def test_numbers_go_on_where_the_attempt_before_ended() -> None:
+    claim = Claim("1", "t", b"{}", 2, 0, 0, checkpoint=b'7 {"line":3}')
+    execution = Execution(claim)
+    assert execution.checkpoint.value == {"line": 3}
+    assert execution.unwritten is None
+    execution.keep(b'{"line":4}')
+    assert settled(execution, "A") == b'8 {"line":4}'

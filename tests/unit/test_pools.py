@@ -2,17 +2,21 @@
 
 import asyncio
 import contextvars
+import itertools
+import json
 import os
 import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import pytest_asyncio
 
+from rota.checkpoint import Checkpoint
 from rota.errors import Cancel, ChildDied, InvalidPayload, InvalidResult, RemoteError, Retry, Snooze
 from rota.execution import Execution
 from rota.job import Job, job
@@ -311,3 +315,104 @@ async def test_one_that_is_stopped_while_its_child_starts_leaves_no_child_behind
 def children() -> set[int]:
     """The processes that this one has started and that live."""
     return {child.pid for child in psutil.Process().children()}
+
+
+# Checkpoints
+
+
+@job(process=True)
+def resume(run: Run) -> Any:
+    run.checkpoint({"after": run.last_checkpoint})
+    return run.checkpoint_limit
+
+
+@job(process=True)
+def count_up(run: Run, log: str) -> None:
+    with open(log, "wb", buffering=0) as file:
+        for number in itertools.count(1):
+            run.checkpoint({"number": number, "weight": "x" * 5_000})
+            file.write(b"%d\n" % number)
+
+
+@job(process=True)
+def count_and_die(run: Run) -> None:
+    for number in range(1, 501):
+        run.checkpoint(number)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@job(process=True)
+def leave_a_process_behind(run: Run) -> None:
+    pid = os.fork()
+    if not pid:
+        time.sleep(60)
+        os._exit(0)
+    run.checkpoint(pid)
+    time.sleep(60)
+
+
+@on_shared_loop
+async def test_a_child_gets_what_was_saved_before_and_saves_for_the_next(processes: Processes) -> None:
+    running = execution()
+    own = run(last_checkpoint={"text": "grün", "list": [1.5, None]}, checkpoint_limit=512)
+    assert await processes.call(running, own, resume, b"{}") == b"512"
+    assert running.checkpoint.value == {"after": {"text": "grün", "list": [1.5, None]}}
+    assert await call(processes, resume, running=running) == b"262144"
+    assert running.checkpoint.value == {"after": None}
+
+
+@on_shared_loop
+async def test_a_child_s_checkpoint_has_the_limit_of_its_run(processes: Processes) -> None:
+    with pytest.raises(RemoteError, match="is 4; store"):
+        await processes.call(execution(), run(checkpoint_limit=4), resume, b"{}")
+
+
+@on_shared_loop
+async def test_of_one_that_is_killed_the_very_last_checkpoint_is_there(
+    processes: Processes, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    running = execution()
+    running.task = task = call(processes, count_up, json.dumps({"log": str(log)}).encode(), running)
+    await until(lambda: running.checkpoint.number > 20)
+    running.stop(Cause.SHUTDOWN)
+    with pytest.raises((asyncio.CancelledError, ChildDied)):
+        await task
+    said = int(log.read_bytes().split()[-1])
+    assert said <= running.checkpoint.value["number"] <= said + 1
+    assert running.checkpoint.number == running.checkpoint.value["number"], "none was skipped or read twice"
+
+
+@on_shared_loop
+async def test_so_it_is_of_one_that_died_by_itself(processes: Processes) -> None:
+    running = execution()
+    with pytest.raises(ChildDied):
+        await call(processes, count_and_die, running=running)
+    assert running.checkpoint.value == 500
+
+
+@on_shared_loop
+async def test_a_process_that_the_killed_one_left_behind_does_not_hold_us_up(processes: Processes) -> None:
+    running = execution()
+    running.task = task = call(processes, leave_a_process_behind, running=running)
+    await until(lambda: running.checkpoint.number)
+    left = running.checkpoint.value
+    try:
+        running.stop(Cause.TIMEOUT)
+        async with asyncio.timeout(30):
+            with pytest.raises((asyncio.CancelledError, ChildDied)):
+                await task
+        assert not gone(left)
+    finally:
+        os.kill(left, signal.SIGKILL)
+
+
+async def test_a_thread_saves_what_it_has_come_to(threads: Threads) -> None:
+    running = execution()
+
+    def handler(run: Run) -> None:
+        for number in range(100):
+            run.checkpoint(number)
+
+    await threads.call(running, run(keep=running.keep), handler, {})
+    assert running.checkpoint == Checkpoint(100, b"99")

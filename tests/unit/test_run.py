@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from rota.errors import CheckpointTooLarge
 from rota.run import Run
 
 
@@ -57,3 +58,26 @@ def test_headers_are_empty_and_cannot_be_shared_by_mistake() -> None:
     with pytest.raises(TypeError):
         run_with().headers["trace"] = "x"  # type: ignore[index]
     assert run_with(headers={"trace": "x"}).headers == {"trace": "x"}
+
+
+def test_what_is_saved_is_its_json_at_the_time_of_the_call() -> None:
+    kept: list[bytes] = []
+    run = run_with(keep=kept.append)
+    state = {"line": 1}
+    run.checkpoint(state)
+    state["line"] = 2
+    run.checkpoint(state)
+    assert kept == [b'{"line":1}', b'{"line":2}']
+    assert run.last_checkpoint is None
+
+
+def test_what_cannot_be_saved_is_refused_even_where_nobody_listens() -> None:
+    with pytest.raises(TypeError, match="JSON"):
+        run_with().checkpoint(object())
+    with pytest.raises(CheckpointTooLarge, match="is 10;"):
+        run_with(checkpoint_limit=10).checkpoint("x" * 9)
+    run_with().checkpoint({"line": 1})
+
+
+def test_a_run_has_what_an_attempt_before_it_saved() -> None:
+    assert run_with(last_checkpoint={"line": 3}).last_checkpoint == {"line": 3}

@@ -9,6 +9,7 @@ import pytest
 
 from rota import codec
 from rota.backoff import fixed, linear
+from rota.checkpoint import Checkpoint
 from rota.errors import Cancel, Retry, Snooze, UnreadablePayload
 from rota.event import Event, EventType
 from rota.execution import Execution
@@ -41,6 +42,12 @@ async def act(run: Run, how: str) -> Any:
             return [run.id, run.queue, run.job, run.attempt, run.max_attempts, dict(run.headers)]
         case "progress":
             run.progress(40, "on the way")
+        case "checkpoint":
+            last = run.last_checkpoint
+            run.checkpoint({"line": (last or {"line": 0})["line"] + 1})
+            return last
+        case "too much":
+            run.checkpoint("x" * 262_143)
         case "wrong":
             return object()
         case "swallow":
@@ -402,3 +409,33 @@ async def test_progress_is_told_when_it_was_written(bench: Bench) -> None:
     bench.runner.reported(claim("act"), "act", 40.0, "on the way")
     (event,) = bench.events
     assert (event.type, event.percent, event.message) == (EventType.PROGRESS, 40.0, "on the way")
+
+
+# Checkpoints
+
+
+async def saved(bench: Bench, checkpoint: bytes | None) -> tuple[bytes, Checkpoint]:
+    """What a handler got that found `checkpoint`, and what it left."""
+    execution = Execution(claim("act", '{"how": "checkpoint"}', checkpoint=checkpoint))
+    execution.task = asyncio.current_task()
+    return (await bench.runner.execute(execution)).detail, execution.checkpoint
+
+
+async def test_a_handler_gets_what_was_saved_before_and_leaves_what_it_saves(bench: Bench) -> None:
+    assert await saved(bench, None) == (b"null", Checkpoint(1, b'{"line":1}'))
+    assert await saved(bench, b'4 {"line":7}') == (b'{"line":7}', Checkpoint(5, b'{"line":8}'))
+
+
+@pytest.mark.parametrize("raw", [b"4 {", b"junk", b""])
+async def test_one_that_cannot_be_read_is_logged_and_the_job_begins_anew(
+    bench: Bench, caplog: pytest.LogCaptureFixture, raw: bytes
+) -> None:
+    detail, left = await saved(bench, raw)
+    assert (detail, left.state) == (b"null", b'{"line":1}')
+    assert [record.getMessage() for record in caplog.records] == ["checkpoint.unreadable"]
+
+
+async def test_one_that_is_too_large_is_the_handler_s_error(bench: Bench) -> None:
+    settlement = await bench.run("act", '{"how": "too much"}')
+    assert settlement.event == "retried"
+    assert "the limit (PAYLOAD_LIMIT) is 262144" in error(settlement)

@@ -163,3 +163,29 @@ async def test_progress_is_a_number_and_whatever_was_said(
     info = await shown(redis, job_id)
     assert info is not None
     assert (info.percent, info.message) == (percent, message)
+
+
+@pytest.mark.parametrize(
+    ("raw", "checkpoint"), [(b'3 {"line":7}', {"line": 7}), (b"3 {", None), (b"\xff", None)], ids=repr
+)
+async def test_what_a_job_has_saved_is_shown_while_it_lives_and_when_it_is_dead(
+    client: Client, redis: ArqRedis, worker: Protocol, raw: bytes, checkpoint: object
+) -> None:
+    (job_id,) = await enqueue(client, 1)
+    (claim,) = await claims(worker, redis, 1)
+    await redis.hset(KEYS.checkpoint, mapping={job_id.encode(): raw})  # type: ignore[misc]
+    info = await shown(redis, job_id)
+    assert info is not None
+    assert (info.state, info.checkpoint) == (State.ACTIVE, checkpoint)
+    await worker.step(redis, lane=0, seq=2, want=0, settlements=[letter(claim)])
+    info = await shown(redis, job_id)
+    assert info is not None
+    assert (info.state, info.checkpoint) == (State.DEAD, checkpoint)
+
+
+async def test_what_a_former_job_of_the_same_id_has_saved_is_not(client: Client, redis: ArqRedis) -> None:
+    (job_id,) = await enqueue(client, 1)
+    await redis.hset(KEYS.checkpoint, mapping={job_id.encode(): b"3 7"})  # type: ignore[misc]
+    info = await shown(redis, job_id)
+    assert info is not None
+    assert info.checkpoint is None

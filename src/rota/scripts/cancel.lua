@@ -1,6 +1,6 @@
 -- cancel: take a waiting job off its queue, or ask the worker that runs it to stop.
 --
--- KEYS  1 queue  2 active  3 runs  4 events  5 progress
+-- KEYS  1 queue  2 active  3 runs  4 events  5 progress  6 checkpoint
 -- ARGV  1 queue's name in events  2 events to keep  3 id  4 record for arq:result ('' = none)  5 its life, ms
 --       6 job's name  7 detail (error, JSON)
 -- Returns 'cancelled' (it was waiting), 'requested' (a worker has it: stopped within a second), 'absent'.
@@ -19,6 +19,7 @@ end
 redis.call('ZREM', queue, id)
 redis.call('HDEL', runs, id)
 redis.call('HDEL', KEYS[5], id)
+redis.call('HDEL', KEYS[6], id)
 redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
 local terms = terms_of(queue, id)
 if terms then

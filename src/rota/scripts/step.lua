@@ -1,6 +1,7 @@
 -- step: settle what has finished, take back what was lost, claim what is due. One call, nothing in between.
 --
 -- KEYS  1 queue  2 active  3 runs  4 wake  5 seen  6 step (prefix)  7 dead  8 progress  9 events  10 solitude
+--       11 checkpoint
 -- ARGV  1 worker id   2 lane   3 sequence number of this step in its lane   4 resend: 1 after a lost reply
 --       5 want: how many jobs to claim (<= 100)   6 lease, ms   7 service: 1 = events, dead letters, losses given back
 --       8 events to keep   9 dead letters' retention, ms   10 queue's name in events
@@ -14,11 +15,12 @@
 --         enqueued without; D: the reason),
 --         record for arq:result ('' = none), its life in ms (0 = for ever),
 --         event type, task, attempt, detail (result or error, JSON)
+--       then, for each settlement with a checkpoint that is not written yet, its place among them and the checkpoint
 --
 -- Returns { now ms, ms until the next job is due (-1 = none), 1 if due jobs were left behind,
 --           { for each settlement 1 = counted, 0 = stale, 2 = resent and already gone },
 --           { for each claim { id, its run entry, payload or false, attempt, 1 if its cancel was asked for,
---             its terms ('' = none) } },
+--             its terms ('' = none), its checkpoint or false } },
 --           1 if a suspect waits and this worker is the one that should make room for it }
 --
 -- Invariants: a job in `runs` with a token is in `active`, and in the queue at the same score (its deadline).
@@ -38,6 +40,7 @@ local dead, progress, events = KEYS[7], KEYS[8], KEYS[9]
 local worker, lane, seq, resend = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local want, lease, service = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
 local suspect, alone = ARGV[11], ARGV[12] == '1'
+local checkpoint = KEYS[11]
 local keep_events, retention, queue_name = ARGV[8], tonumber(ARGV[9]), ARGV[10]
 local step_key = KEYS[6] .. ':' .. worker .. ':' .. lane
 
@@ -73,7 +76,14 @@ end
 
 ---------------------------------------------------------------------------------------------------- settle
 
-local function bury(id, reason, task, attempt, error)
+-- Most queues have no job that saves anything, and pay for this one question.
+local any_saved = service and redis.call('EXISTS', checkpoint) == 1
+
+local function forget_checkpoints(ids)
+  if any_saved then chunked('HDEL', checkpoint, ids) end
+end
+
+local function bury(id, reason, task, attempt, error, saved)
   local letter = dead .. ':' .. id
   local payload = redis.call('MGET', JOB .. id)[1] -- MGET: a key of another type reads as absent
   redis.call('DEL', letter)
@@ -81,6 +91,8 @@ local function bury(id, reason, task, attempt, error)
   if payload then redis.call('HSET', letter, 'payload', payload) end
   local terms = any_terms and terms_of(queue, id)
   if terms then redis.call('HSET', letter, 'terms', terms) end
+  saved = saved or any_saved and redis.call('HGET', checkpoint, id)
+  if saved then redis.call('HSET', letter, 'checkpoint', saved) end
   redis.call('PEXPIRE', letter, ms(retention))
   redis.call('ZADD', dead, now_ms, id)
   local expired = redis.call('ZRANGEBYSCORE', dead, '-inf', ms(now - retention), 'LIMIT', 0, 100)
@@ -95,6 +107,8 @@ local function settle()
   local ids = {}
   for i = 1, count do ids[i] = ARGV[base + (i - 1) * 12 + 1] end
   local entries = redis.call('HMGET', runs, unpack(ids))
+  local saved = {}
+  for at = base + count * 12 + 1, #ARGV - 1, 2 do saved[tonumber(ARGV[at])] = ARGV[at + 1] end
 
   local finished, released, mirrors, counted = {}, {}, {}, {}
   for i = 1, count do
@@ -107,7 +121,7 @@ local function settle()
       counted[id] = true
       local kind = ARGV[at + 3]
       local list = kind == 'A' and released or finished
-      list[#list + 1] = { id = id, at = at, kind = kind, entry = entry }
+      list[#list + 1] = { id = id, at = at, kind = kind, entry = entry, saved = saved[i] }
     end
   end
 
@@ -125,7 +139,7 @@ local function settle()
       local at = job.at
       local note, record, life, mirror = ARGV[at + 6], ARGV[at + 7], tonumber(ARGV[at + 8]), tonumber(ARGV[at + 4])
       local event, task, attempt, detail = ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12]
-      if job.kind == 'D' then bury(job.id, note, task, attempt, detail) end
+      if job.kind == 'D' then bury(job.id, note, task, attempt, detail, job.saved) end
       if record ~= '' then
         if life > 0 then redis.call('SET', RESULT .. job.id, record, 'PX', ARGV[at + 8])
         else redis.call('SET', RESULT .. job.id, record) end
@@ -141,6 +155,7 @@ local function settle()
           'reason', note)
       end
     end
+    forget_checkpoints(gone)
     each_chunk(keys, 1000, function(...) redis.call('DEL', ...) end)
     for _, id in ipairs(any_terms and gone or {}) do
       local terms = terms_of(queue, id)
@@ -175,6 +190,12 @@ local function settle()
     if terms then
       free_slot(queue, id, terms)
       if still_there then index(queue, id, due, terms) else forget_terms(queue, id, terms) end
+    end
+    if not still_there then
+      forget_checkpoints({ id })
+    elseif job.saved then
+      redis.call('HSET', checkpoint, id, job.saved)
+      any_saved = true
     end
     if not still_there then
       redis.call('DEL', RETRY .. id)
@@ -225,6 +246,7 @@ local function reap()
     if terms then free_slot(queue, id, terms) end
     if not token or string.sub(token, 1, 1) == '-' or taken or not redis.call('ZSCORE', queue, id) then
       redis.call('HDEL', runs, id)
+      if not redis.call('ZSCORE', queue, id) then forget_checkpoints({ id }) end
     else
       redis.call('DEL', HELD .. id)
       redis.call('ZADD', queue, ms(due), id)
@@ -399,6 +421,14 @@ local function tell_started(id, payload, attempt, job)
   end
 end
 
+-- What is left of a job that others finished (a stock worker has no word for it) is not for the next one of its id:
+-- that is told from a job that has run before by the missing counter.
+local function saved_by(id, count, saved)
+  if not saved or count then return saved end
+  redis.call('HDEL', checkpoint, id)
+  return false
+end
+
 local function claim(found)
   local ids, deadlines, fence = {}, {}, {}
   local token = worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'
@@ -416,6 +446,7 @@ local function claim(found)
   local counters = prefixed(RETRY, ids)
   local counts, counted = redis.call('MGET', unpack(counters)), {}
   local aborts = redis.call('ZMSCORE', ABORT, unpack(ids))
+  local saved = any_saved and redis.call('HMGET', checkpoint, unpack(ids)) or {}
   local claims = {}
   for i, job in ipairs(found) do
     local id, payload = job.id, payloads[i]
@@ -423,7 +454,8 @@ local function claim(found)
     local attempt = (tonumber(counts[i] or nil) or 0) + 1
     counted[2 * i - 1], counted[2 * i] = counters[i], attempt
     if service then tell_started(id, payload, attempt, job) end
-    claims[i] = { id, job.entry, payload, attempt, aborts[i] and 1 or 0, job.terms }
+    local checkpoint_of = saved_by(id, counts[i], saved[i])
+    claims[i] = { id, job.entry, payload, attempt, aborts[i] and 1 or 0, job.terms, checkpoint_of or false }
   end
   redis.call('MSET', unpack(counted))
   return claims
@@ -444,8 +476,9 @@ local function claimed_before()
         redis.call('ZADD', active, deadline_ms, id)
         redis.call('ZADD', queue, 'XX', deadline_ms, id)
         redis.call('SET', HELD .. id, string.match(entries[i], '^%S+'), 'PX', ARGV[6])
-        claims[#claims + 1] = { id, entries[i], payload, attempt, redis.call('ZSCORE', ABORT, id) and 1 or 0,
-          terms_of(queue, id) or '' }
+        local aborted = redis.call('ZSCORE', ABORT, id) and 1 or 0
+        local saved = any_saved and redis.call('HGET', checkpoint, id)
+        claims[#claims + 1] = { id, entries[i], payload, attempt, aborted, terms_of(queue, id) or '', saved or false }
       end
     end
   end

@@ -1,4 +1,4 @@
-"""A handler run alone: checked arguments in, checked result out, its own timeout, and nothing around it."""
+"""Attempts on a bench: what they save is noted. One run alone has its timeout and nothing else around it."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +15,25 @@ from rota.settlement import Claim
 from rota.testing.pools import Pools
 
 
+class Noted(Execution):
+    """An execution that remembers every state that its handler saved, in order."""
+
+    __slots__ = ("states",)
+
+    def __init__(self, claim: Claim) -> None:
+        super().__init__(claim)
+        self.states: list[Any] = []
+
+    def keep(self, state: bytes) -> None:
+        """The handler has come to `state`."""
+        super().keep(state)
+        self.states.append(from_json(state))
+
+
 async def run_alone(
     job: Job[Any, Any],
     run: Run,
+    execution: Execution,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     *,
@@ -26,7 +42,6 @@ async def run_alone(
 ) -> Any:
     """The handler's result; `timeout` in seconds. Raises what it raises, JobTimeout, InvalidPayload, InvalidResult."""
     raw = job.payload.bind(args, kwargs)
-    execution = Execution(Claim(run.id, "", None, 1, 0, 0))
     execution.task = asyncio.current_task()
     call = _call(job, run, raw, execution, pools)
     execution.enter()

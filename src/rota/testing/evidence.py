@@ -50,6 +50,10 @@ class Evidence:
         """
         return [codec.error_of(event.detail) for event in self._of(job) if event.type in _FAILURES]
 
+    def checkpoints(self, job: Job[..., Any]) -> list[Any]:
+        """Every state that runs of `job` saved with `run.checkpoint`, in order, as the JSON value that it became."""
+        return self._journal.saved(self.registry.queue_of(job), job.name)
+
     @property
     def dead(self) -> list[JobInfo]:
         """The dead letters that are there now, oldest first."""

@@ -1,6 +1,6 @@
 """What happened on a bench, in order: read from the stream that the scripts write, and from what subscribers heard."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rota.event import Event, EventType
@@ -29,6 +29,7 @@ class Journal:
         self._told: list[Event] = []
         self._events: list[Event] = []
         self._puts: list[Put] = []
+        self._saved: dict[tuple[str, str], list[Any]] = {}
 
     def hear(self, event: Event) -> None:
         """A subscriber: it is told more than the stream keeps (durations), of the events that have one."""
@@ -50,6 +51,14 @@ class Journal:
         """Every job that was enqueued so far; a replay is none. A stock client's counts from its start on."""
         self.read()
         return list(self._puts)
+
+    def save(self, queue: str, task: str, states: Sequence[Any]) -> None:
+        """What an attempt of a job saved."""
+        self._saved.setdefault((queue, task), []).extend(states)
+
+    def saved(self, queue: str, task: str) -> list[Any]:
+        """What all attempts of a job saved, in order."""
+        return list(self._saved.get((queue, task), ()))
 
     def read(self) -> None:
         """Take in what is new in the stream."""

@@ -8,7 +8,7 @@ from rota import codec
 from rota.errors import UnreadablePayload
 from rota.settlement import decode_id
 from rota.state import State
-from rota.view import JobInfo
+from rota.view import JobInfo, read_checkpoint
 
 
 def dead_letters(redis: Any, dead: Mapping[str, str]) -> list[JobInfo]:
@@ -33,6 +33,7 @@ def _letter(queue: str, job_id: str, letter: Mapping[bytes, bytes]) -> JobInfo:
         error=codec.error_of(letter[b"error"]),
         reason=letter[b"reason"].decode(),
         payload=_payload(letter.get(b"payload")),
+        checkpoint=read_checkpoint(letter.get(b"checkpoint")),
     )
 
 

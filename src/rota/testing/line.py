@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from typing import Any
@@ -13,6 +13,7 @@ from rota.outcome import Cause
 from rota.protocol import Protocol, StepReply
 from rota.runner import Runner
 from rota.settlement import Claim, Report, Settlement, encode_id
+from rota.testing.attempt import Noted
 from rota.testing.virtual_time import VirtualTime
 
 
@@ -20,7 +21,7 @@ class Line:
     """A worker with one slot.
 
     `redis` is an asyncio client and `looking` a blocking one on the same server; `reports` is where the runner's
-    progress arrives.
+    progress arrives, `saved` is told what each attempt saved: the job's name, and the states.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Line:
         redis: Any,
         looking: Any,
         reports: list[Report],
+        saved: Callable[[str, list[Any]], None],
         time: VirtualTime,
     ) -> None:
         self.ran: dict[str, int] = {}
@@ -39,6 +41,7 @@ class Line:
         self._redis = redis
         self._looking = looking
         self._reports = reports
+        self._saved = saved
         self._time = time
         self._numbers = count(1)
         self._passed: set[bytes] = set()
@@ -73,7 +76,7 @@ class Line:
         return 1
 
     async def _run(self, claim: Claim) -> Settlement:
-        execution = Execution(claim)
+        execution = Noted(claim)
         execution.task = task = self._time.task(self._runner.execute(execution))
         try:
             with self._time.listening(partial(self._hear_cancels, execution)):
@@ -81,11 +84,13 @@ class Line:
         except asyncio.CancelledError:
             # The test gave up: end the attempt as a stopping worker does.
             execution.stop(Cause.SHUTDOWN)
-            await self._settle(await task)
+            await self._settle(execution.closed_by(await task))
             raise
         finally:
             self._time.forget()
-        return task.result()
+        settlement = execution.closed_by(task.result())
+        self._saved(settlement.task, execution.states)
+        return settlement
 
     def _hear_cancels(self, execution: Execution) -> bool:
         if execution.cause is not None:

@@ -35,7 +35,9 @@ class Pools:
             with self._time.outside():
                 return await self._processes.call(execution, run, job, arguments)
         parsed = job.payload.parse(kwargs=from_json(arguments))
-        return job.result.dump(await self._threads.call(execution, _reduced(run), job.handler, parsed))
+        return job.result.dump(
+            await self._threads.call(execution, _reduced(run, execution), job.handler, parsed)
+        )
 
     async def close(self) -> None:
         """End the processes; threads that still run are left behind."""
@@ -44,7 +46,7 @@ class Pools:
             await self._processes.close()
 
 
-def _reduced(run: Run) -> Run:
+def _reduced(run: Run, execution: Execution) -> Run:
     """What of `run` a child process gets: all but `deps`."""
     return Run(
         id=run.id,
@@ -55,4 +57,7 @@ def _reduced(run: Run) -> Run:
         enqueued_ms=round(run.enqueued_at.timestamp() * 1000),
         headers=run.headers,
         report=run.progress,
+        last_checkpoint=run.last_checkpoint,
+        checkpoint_limit=run.checkpoint_limit,
+        keep=execution.keep,
     )

@@ -4,10 +4,12 @@ import math
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import Any, ParamSpec, Self, TypeVar
 
 from rota import app
+from rota.checkpoint import Checkpoint, encode
 from rota.event import Event, EventType
 from rota.job import Job
 from rota.keys import QueueKeys, events_key, queue_key
@@ -17,8 +19,8 @@ from rota.run import Run
 from rota.runner import Runner, override
 from rota.seams import Middleware, Subscriber
 from rota.settings import Settings
-from rota.settlement import Report
-from rota.testing.attempt import run_alone
+from rota.settlement import Claim, Report
+from rota.testing.attempt import Noted, run_alone
 from rota.testing.clock import Clock, seconds_of
 from rota.testing.evidence import Evidence
 from rota.testing.jobs import registry_of
@@ -105,11 +107,26 @@ class Bench(Evidence):
         Raises what the handler raises, signals (Retry, Snooze, Cancel) too; JobTimeout after the job's timeout;
         InvalidPayload, InvalidResult.
         """
+        return await self._run_alone(job, None, args, kwargs)
+
+    async def resume(self, job: Job[P, R], checkpoint: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The same for an attempt that finds `checkpoint`, as it comes back from Redis, as its `run.last_checkpoint`.
+
+        Raises TypeError for a checkpoint that JSON cannot carry, CheckpointTooLarge.
+        """
+        return await self._run_alone(job, checkpoint, args, kwargs)
+
+    async def _run_alone(
+        self, job: Job[..., R], checkpoint: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> R:
         queue = self.registry.queue_of(job)
+        limit = self.settings.payload_limit
+        saved = Checkpoint(1, encode(checkpoint, limit))
+        execution = Noted(Claim(new_id(), "", None, 1, 0, 0, checkpoint=saved.wire()))
         rules = override(app.rules_of(job, self.settings.queue(queue)), job.enqueue_options.wire())
         async with self._resources() as (deps, pools):
             run = Run(
-                id=new_id(),
+                id=execution.claim.id,
                 job=job.name,
                 queue=queue,
                 max_attempts=rules.max_attempts,
@@ -118,9 +135,15 @@ class Bench(Evidence):
                 report=lambda percent, message: self._journal.add(
                     Event(EventType.PROGRESS, queue, run.id, job.name, 1, percent=percent, message=message)
                 ),
+                last_checkpoint=saved.value,
+                checkpoint_limit=limit,
+                keep=execution.keep,
             )
-            alone = run_alone(job, run, args, kwargs, timeout=rules.timeout, pools=pools)
-            result: R = await self._time.task(alone)
+            alone = run_alone(job, run, execution, args, kwargs, timeout=rules.timeout, pools=pools)
+            try:
+                result: R = await self._time.task(alone)
+            finally:
+                self._journal.save(queue, job.name, execution.states)
             return result
 
     async def drain(self, *, until: datetime | None = None, max_jobs: int = 10_000) -> int:
@@ -193,7 +216,13 @@ class Bench(Evidence):
         )
         protocol = service.protocol(QueueKeys.of(queue_key(queue.name)), worker, self.settings.lease)
         return Line(
-            protocol, runner, redis=self.redis, looking=self._looking, reports=reports, time=self._time
+            protocol,
+            runner,
+            redis=self.redis,
+            looking=self._looking,
+            reports=reports,
+            saved=partial(self._journal.save, queue.name),
+            time=self._time,
         )
 
 

@@ -155,14 +155,16 @@ class Bed:
         """Run the script of a cancel; its answer."""
         args = ("q", 1000, encode_id(job_id), record, 60_000, "work", b'"why"')
         answer: bytes = await CANCEL(
-            self.redis, (KEYS.queue, KEYS.active, KEYS.runs, EVENTS, KEYS.progress), args
+            self.redis,
+            (KEYS.queue, KEYS.active, KEYS.runs, EVENTS, KEYS.progress, KEYS.checkpoint),
+            args,
         )
         return answer.decode()
 
     async def replay(self, *ids: str) -> list[str]:
         """Run the script that brings dead letters back; its answers."""
         args = ("q", 1000, *map(encode_id, ids))
-        answers = await REPLAY(self.redis, (KEYS.queue, KEYS.dead, KEYS.wake, EVENTS), args)
+        answers = await REPLAY(self.redis, (KEYS.queue, KEYS.dead, KEYS.wake, EVENTS, KEYS.checkpoint), args)
         return [answer.decode() for answer in answers]
 
     def worker(

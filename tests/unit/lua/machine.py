@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from rota.checkpoint import Checkpoint
 from rota.keys import IN_PROGRESS, RETRY
 from rota.settlement import Claim, Settlement
 from rota.testing.clock import Clock
@@ -43,9 +44,16 @@ SETTLEMENTS: list[Callable[[Claim], Settlement | None]] = [
     lambda claim: again(claim, 60, unspent=True, event="snoozed"),
     interrupted,
     *[lambda claim: unknown(claim, 1)] * 3,
+    lambda claim: interrupted(claim)._replace(checkpoint=place(7).wire()),
+    lambda claim: bury(claim)._replace(checkpoint=place(7).wire()),
 ]
 _NUMBERS = st.integers(0, WORKERS - 1)
 _WANTS = st.sampled_from([1, 2, 4, 0])
+
+
+def place(number: int) -> Checkpoint:
+    """How far a job is."""
+    return Checkpoint(number, b"%d" % number)
 
 
 @dataclass
@@ -198,6 +206,15 @@ class ProtocolMachine(RuleBasedStateMachine):
         for job_id in lost:
             self.past.append(process.held.pop(job_id))
 
+    @precondition(lambda self: self.past or any(process.held for process in self.processes))
+    @rule(data=st.data(), number=st.integers(1, 9))
+    def save(self, data: Any, number: int) -> None:
+        """How far a job is, from who runs it, or has run it; the words of one may arrive in any order."""
+        held = [claim for process in self.processes for claim in process.held.values()]
+        claim = data.draw(st.sampled_from([*held, *held, *self.past]))
+        counted = self._run(self._process().worker.protocol.keep(self.bed.redis, [(claim, place(number))]))
+        assert counted == self.model.keep(claim.id, claim.token, number)
+
     @rule(number=_NUMBERS)
     def die(self, number: int) -> None:
         """With everything it holds; another comes in its place."""
@@ -247,6 +264,10 @@ class ProtocolMachine(RuleBasedStateMachine):
         if live:
             counters = self.bed.looking.mget([f"{RETRY}{job.id}" for job in live])
             assert [int(counter or 0) for counter in counters] == [job.attempt for job in live]
+        saved = self.bed.looking.hgetall(KEYS.checkpoint).items()
+        assert {job_id.decode(): raw for job_id, raw in saved} == {
+            job.id: place(job.saved).wire() for job in live if job.saved
+        }
         assert self.bed.tokens() <= 1
 
     # How
@@ -304,7 +325,15 @@ class ProtocolMachine(RuleBasedStateMachine):
         expected = self.model.step(name, sent.seq, sent.want, sent.settlements, resend=resend)
         reply = self._run(sent.worker.step(sent.want, sent.settlements, seq=sent.seq, resend=resend))
         claims = [
-            ModelClaim(claim.id, claim.token, claim.attempt, claim.due_ms, claim.lost, claim.unknown_since_ms)
+            ModelClaim(
+                claim.id,
+                claim.token,
+                claim.attempt,
+                claim.due_ms,
+                claim.lost,
+                claim.unknown_since_ms,
+                Checkpoint.read(claim.checkpoint).number,
+            )
             for claim in reply.claims
         ]
         assert [astuple(claim) for claim in claims] == [astuple(claim) for claim in expected.claims]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from rota.checkpoint import Checkpoint
 from rota.settlement import Settlement
 
 #: So long a worker leaves a job to others that it did not know.
@@ -26,6 +27,7 @@ class ModelJob:
     turn: int = 0
     claims: int = 0
     losses: int = 0
+    saved: int = 0
 
     @property
     def entry(self) -> tuple[str, int, int, int] | None:
@@ -57,6 +59,7 @@ class ModelClaim:
     due: int
     lost: int
     unknown: int
+    saved: int
 
 
 @dataclass
@@ -135,6 +138,14 @@ class Model:
             self._seen = self.now
         return [job_id for job_id in held if self.jobs[job_id] not in renewed]
 
+    def keep(self, job_id: str, token: str, number: int) -> bool:
+        """A worker's word on how far a job is; whether it counts."""
+        job = self.jobs[job_id]
+        counts = self._holder_of(job) == token and number > job.saved
+        if counts:
+            job.saved = number
+        return counts
+
     # Parts of a step
 
     def _holder_of(self, job: ModelJob) -> str | None:
@@ -151,6 +162,8 @@ class Model:
         if settlement.kind in "FD":
             job.state = "over"
             return True
+        if settlement.checkpoint:
+            job.saved = Checkpoint.read(settlement.checkpoint).number
         job.unknown = (job.unknown or self.now) if settlement.note else 0
         job.attempt = job.attempt - 1 if settlement.unspent else settlement.attempt
         job.wait(job.due if settlement.delay_ms < 0 else self.now + settlement.delay_ms)
@@ -195,7 +208,7 @@ class Model:
 
 def claim_of(job: ModelJob) -> ModelClaim:
     """What a claim of a held job says."""
-    return ModelClaim(job.id, job.token, job.attempt, job.due, job.lost, job.unknown)
+    return ModelClaim(job.id, job.token, job.attempt, job.due, job.lost, job.unknown, job.saved)
 
 
 def _rank(job: ModelJob) -> tuple[int, str]:

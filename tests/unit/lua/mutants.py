@@ -96,4 +96,18 @@ MUTANTS = [
         "if true then",
         "RENEW",
     ),
+    Mutant(
+        "anybody may save",
+        "entry and string.match(entry, '^(%S+)') == token",
+        "entry",
+        "CHECKPOINT",
+    ),
+    Mutant("the older of two that were saved wins", "or 0) < number", "or 0) >= 0", "CHECKPOINT"),
+    Mutant("what rides in a settlement is forgotten", "redis.call('HSET', checkpoint, id, job.saved)", ""),
+    Mutant("what a finished job saved stays", "    forget_checkpoints(gone)\n", ""),
+    Mutant(
+        "a claim that is handed over again has saved nothing",
+        "local saved = any_saved and redis.call('HGET', checkpoint, id)\n",
+        "local saved = false\n",
+    ),
 ]

@@ -14,6 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from redis.exceptions import ResponseError
 
 from rota import protocol
+from tests.unit.lua import test_checkpoints as checkpoints
 from tests.unit.lua import test_claiming as claiming
 from tests.unit.lua import test_leases as leases
 from tests.unit.lua import test_resending as resending
@@ -28,6 +29,7 @@ Test = Callable[[Bed], Awaitable[None]]
 fence, again = settling.TestTheFence(), settling.TestAgain()
 losing, renewing, frozen = leases.TestLosing(), leases.TestRenewing(), leases.TestAServerThatStoodStill()
 mixed, left = claiming.TestMixedFleets(), traces.TestWhatIsLeft()
+given_back, newest = checkpoints.TestGivenBack(), checkpoints.TestTheNewestWins()
 resent = resending.TestSettlements()
 
 CAUGHT_BY: dict[str, Test] = {
@@ -67,6 +69,19 @@ CAUGHT_BY: dict[str, Test] = {
     ),
     "a late renewal is refused": renewing.test_a_late_renewal_counts_while_nobody_has_reclaimed,
     "a renewal hides a silence": frozen.test_a_renewal_that_comes_first_does_not_hide_it,
+    "anybody may save": newest.test_nobody_but_the_holder_is_heard,
+    "the older of two that were saved wins": (
+        newest.test_what_is_sent_before_and_arrives_after_changes_nothing
+    ),
+    "what rides in a settlement is forgotten": (
+        given_back.test_what_rides_in_the_settlement_is_newer_than_what_was_written
+    ),
+    "what a finished job saved stays": (
+        checkpoints.TestWhatIsLeft().test_nothing_of_a_job_that_is_completed_or_cancelled
+    ),
+    "a claim that is handed over again has saved nothing": (
+        given_back.test_a_claim_whose_reply_was_lost_has_it_when_it_is_handed_over_again
+    ),
 }
 
 #: How a wrong script shows itself: it disagrees, it does not end, its reply makes no sense, or it is another each time.

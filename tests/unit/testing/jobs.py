@@ -74,7 +74,34 @@ async def snoozes(run: Run, times: int) -> int:
     return run.attempt
 
 
-JOBS = [send, flaky, sleepy, threaded, heavy, parent, child, cancels, snoozes]
+@dataclass
+class Place:
+    """How far `climb` is."""
+
+    step: int
+
+
+@job(queue="email", max_attempts=4, backoff=fixed(60))
+async def climb(run: Run, top: int, falls_at: tuple[int, ...] = ()) -> int:
+    step = run.last_checkpoint["step"] if run.last_checkpoint else 0
+    while step < top:
+        step += 1
+        run.checkpoint(Place(step))
+        if step in falls_at:
+            raise ConnectionError(f"fell at {step}")
+    return step
+
+
+@job(process=True)
+def climb_in_a_process(run: Run, top: int) -> int:
+    step = run.last_checkpoint or 0
+    run.checkpoint(step + 1)
+    if step + 1 < top:
+        raise Snooze(1)
+    return step + 1
+
+
+JOBS = [send, flaky, sleepy, threaded, heavy, parent, child, cancels, snoozes, climb, climb_in_a_process]
 
 
 @job(process=True)
