@@ -35,6 +35,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "room",
             "run",
             "seams",
+            "series",
             "settlement",
             "shares",
             "size",
