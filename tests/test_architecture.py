@@ -19,6 +19,7 @@ LEVELS: dict[str, frozenset[str]] = {
         {
             "backoff",
             "checkpoint",
+            "demand",
             "duration",
             "errors",
             "event",
@@ -34,6 +35,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "redis_target",
             "room",
             "run",
+            "scaling",
             "seams",
             "series",
             "settlement",
