@@ -71,7 +71,7 @@ def _ceil(value: float) -> int:
 
 
 def by_threshold(workers: int, *, ready: int, wait: float, cpu: float | None = None) -> int:
-    """The rule of thumb: a worker more while much waits, long waits, or the processor is busy; one fewer when it is calm.
+    """The rule of thumb: one worker more while much waits, long, or the processor is busy; one fewer when all is calm.
 
     `wait` in seconds, `cpu` in percent (None: not known).
     """
@@ -129,9 +129,9 @@ def steer(course: Course, desired: int, now: float, pace: Pace) -> tuple[Course,
     desired = pace.clamp(desired)
     horizon = now - pace.scale_in_after
     # What was wanted last before the horizon was wanted still at it.
-    before = [one for one in course.wanted if one[0] <= horizon][-1:]
-    wanted = (*before, *(one for one in course.wanted if one[0] > horizon), (now, desired))
-    course = replace(course, wanted=wanted)
+    history = (*course.wanted, (now, desired))
+    before = [one for one in history if one[0] <= horizon][-1:]
+    course = replace(course, wanted=(*before, *(one for one in history if one[0] > horizon)))
     decision = _decide(course, desired, now, pace)
     if decision.workers != course.workers:
         course = replace(course, workers=decision.workers, changed_at=now)
