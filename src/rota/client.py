@@ -412,7 +412,8 @@ class Client:
         self, queue: str, keys: QueueKeys, members: Sequence[bytes], task: str | None, reason: str | None
     ) -> list[bytes]:
         async with explained(self.redis):
-            found = await view.find(self.redis, queue, keys, [decode_id(member) for member in members])
+            ids = [decode_id(member) for member in members]
+            found = await view.find(self.redis, queue, keys, ids, letters=True)
         return [
             encode_id(info.id)
             for info in found

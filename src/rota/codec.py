@@ -206,12 +206,12 @@ def decode_result(raw: bytes) -> ResultRecord:
     )
 
 
-def encode_error(error: BaseException) -> bytes:
+def encode_error(error: BaseException, *, failure: bool = False) -> bytes:
     """The JSON of `error` for a final record: its type, its message (capped) and its last 20 frames.
 
-    A cancellation, by asyncio or by `Cancel`, is written as such.
+    A cancellation, by asyncio or by `Cancel`, is written as such, unless it is a `failure`: nobody had asked for it.
     """
-    return marks.dumps(marks.mark_of(error))
+    return marks.dumps(marks.mark_of(error, failure=failure))
 
 
 def error_of(raw: bytes) -> JobError:

@@ -356,10 +356,10 @@ class Runner:
     def _detail(self, attempt: _Attempt, outcome: Outcome) -> bytes:
         error = outcome.error
         if outcome.kind is OutcomeKind.CANCELLED:
-            error = asyncio.CancelledError(outcome.reason)
+            return codec.encode_error(asyncio.CancelledError(outcome.reason))
         if isinstance(error, UnreadablePayload) and attempt.claim.payload is not None:
             error = UnreadablePayload(f"{error} (begins {codec.preview(attempt.claim.payload, _SHOWN)})")
-        return b"" if error is None else codec.encode_error(error)
+        return b"" if error is None else codec.encode_error(error, failure=True)
 
     def _record(self, attempt: _Attempt, kind: OutcomeKind, detail: bytes, duration: float) -> bytes:
         claim, envelope = attempt.claim, attempt.envelope

@@ -62,8 +62,13 @@ class _Raw:
     letter: dict[bytes, bytes]
 
 
-async def find(redis: Any, queue: str, keys: QueueKeys, ids: Sequence[str]) -> list[JobInfo | None]:
-    """Each job of `ids`, or None for one that Redis does not hold; one round trip."""
+async def find(
+    redis: Any, queue: str, keys: QueueKeys, ids: Sequence[str], *, letters: bool = False
+) -> list[JobInfo | None]:
+    """Each job of `ids`, or None for one that Redis does not hold; one round trip.
+
+    Of an id that was used again, the newest job; with `letters` the dead letter, if there is one.
+    """
     pipe = redis.pipeline(transaction=True)
     pipe.time()
     for job_id in ids:
@@ -85,7 +90,8 @@ async def find(redis: Any, queue: str, keys: QueueKeys, ids: Sequence[str]) -> l
     found = []
     for index, job_id in enumerate(ids):
         raw = _Raw(now, *rows[index * width : (index + 1) * width])
-        found.append(_info(job_id, queue, raw))
+        letter = letters and raw.letter
+        found.append(_dead(job_id, queue, letter) if letter else _info(job_id, queue, raw))
     return found
 
 
@@ -94,7 +100,7 @@ async def page(
 ) -> list[JobInfo]:
     """A page of the jobs in `state`, in the order in which they come up (dead ones: newest first)."""
     ids = await _ids(redis, keys, state, offset, limit)
-    found = await find(redis, queue, keys, ids) if ids else []
+    found = await find(redis, queue, keys, ids, letters=state is State.DEAD) if ids else []
     return [info for info in found if info is not None]
 
 
@@ -162,9 +168,11 @@ async def _scored(
 def _info(job_id: str, queue: str, raw: _Raw) -> JobInfo | None:
     if raw.score is not None:
         return _live(job_id, queue, raw, raw.score)
-    if raw.letter:
+    finished = _finished(job_id, queue, raw.result) if raw.result is not None else None
+    # A record that is no failure is of a later job, which had the letter's id again.
+    if raw.letter and (finished is None or finished.state is State.DEAD):
         return _dead(job_id, queue, raw.letter)
-    return _finished(job_id, queue, raw.result) if raw.result is not None else None
+    return finished
 
 
 def _live(job_id: str, queue: str, raw: _Raw, score: float) -> JobInfo:

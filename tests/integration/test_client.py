@@ -528,6 +528,18 @@ async def test_many_dead_letters_are_brought_back_in_few_round_trips(
     assert (await client.counts("default"))[State.WAITING] == 450
 
 
+async def test_the_newest_job_of_an_id_is_shown_though_the_letter_of_an_older_one_stays(
+    client: Client, server: RedisServer
+) -> None:
+    async with serving(server.url, *JOBS):
+        await until(await client.enqueue(fail.options(id="one")), State.DEAD)
+        handle = await client.enqueue(add.options(id="one"), a=1)
+        assert await handle.result(10) == 2
+        assert (await handle.status()).state is State.COMPLETED
+        await until(await client.enqueue(refuse.options(id="one")), State.CANCELLED)
+        assert [info.state for info in await client.jobs("default", State.DEAD)] == [State.DEAD]
+
+
 async def test_a_dead_letter_whose_id_lives_again_stays(client: Client, dead: list[Handle[Any]]) -> None:
     payload = b'{"v":1,"f":"add","t":null,"a":[],"k":{"a":1},"et":1}'
     await client.redis.set(f"arq:job:{dead[0].id}", payload)

@@ -69,6 +69,7 @@ async def act(run: Run, how: str) -> Any:
                 "retry": Retry(2),
                 "snooze": Snooze(9),
                 "cancel": Cancel("not wanted"),
+                "cancellation": asyncio.CancelledError("from elsewhere"),
             }[how]
     return None
 
@@ -257,6 +258,14 @@ async def test_a_handler_sees_how_often_its_job_has_snoozed_and_its_event_counts
     assert [(event.type, event.snoozes) for event in bench.events[-1:]] == [("snoozed", 4)]
 
 
+async def test_a_cancellation_that_nobody_asked_for_is_recorded_as_the_error_that_it_is(bench: Bench) -> None:
+    settlement = await bench.run("act", '{"how": "cancellation"}', attempt=3)
+    assert (settlement.kind, settlement.note) == ("D", "failed")
+    record = codec.decode_result(settlement.record)
+    assert not record.cancelled
+    assert error(settlement) == "asyncio.exceptions.CancelledError: from elsewhere"
+
+
 # One that was told to stop
 
 
@@ -289,6 +298,14 @@ async def test_a_claim_whose_cancel_was_asked_for_never_runs(bench: Bench) -> No
     settlement = await bench.run("act", '{"how": "error"}', aborted=True)
     assert (settlement.kind, settlement.event) == ("F", "cancelled")
     assert [event.type for event in bench.events] == []
+
+
+async def test_a_claim_whose_cancel_is_heard_before_it_started_never_runs(bench: Bench) -> None:
+    execution = Execution(claim("act", '{"how": "error"}'))
+    execution.stop(Cause.CANCEL)
+    settlement = await bench.runner.execute(execution)
+    assert (settlement.kind, settlement.event, settlement.note) == ("F", "cancelled", "cancelled")
+    assert bench.events == []
 
 
 @pytest.mark.parametrize("cause", [Cause.SHUTDOWN, Cause.LEASE_LOST])
