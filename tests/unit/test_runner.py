@@ -437,13 +437,25 @@ def test_the_options_of_an_enqueue_beat_the_rules_and_the_others_stay() -> None:
 # Middleware and subscribers
 
 
-async def test_middleware_may_change_the_outcome_by_raising_a_signal() -> None:
+@pytest.mark.parametrize(
+    ("signal", "came"),
+    [
+        (Snooze(4), ("snoozed", 4000, "")),
+        (Retry(4), ("retried", 4000, "")),
+        (Cancel("closed"), ("cancelled", 0, "closed")),
+    ],
+    ids=["snooze", "retry", "cancel"],
+)
+@pytest.mark.parametrize("name", ["greet", "threaded", "processed"])
+async def test_middleware_may_change_the_outcome_by_raising_a_signal(
+    name: str, signal: Exception, came: tuple[str, int, str]
+) -> None:
     async def busy(run: Run, call_next: Call) -> Any:
-        raise Snooze(4)
+        await call_next(run)
+        raise signal
 
-    bench = Bench(busy)
-    settlement = await bench.run("greet", '{"name": "ann"}')
-    assert (settlement.event, settlement.delay_ms) == ("snoozed", 4000)
+    settlement = await Bench(busy).run(name, '{"name": "ann"}')
+    assert (settlement.event, settlement.delay_ms, settlement.note) == came
 
 
 async def test_middleware_that_raises_is_judged_like_the_handler() -> None:
