@@ -53,8 +53,9 @@ class _Parcel:
 
     queue: str
     task: str
-    arguments: bytes
     payload: bytes
+    terms: str
+    unique: str
     options: EnqueueOptions
     job: Job[Any, Any] | None
 
@@ -209,7 +210,9 @@ class Client:
         payload = codec.encode_job(task, arguments, enqueued_ms=now_ms, options=options.wire())
         if len(payload) > self._payload_limit:
             raise PayloadTooLarge(full_name(queue, task), len(payload), self._payload_limit)
-        return _Parcel(queue, task, arguments, payload, options, job)
+        terms = self._terms(queue, job, arguments, options.priority)
+        unique = self._unique(queue, job, arguments)
+        return _Parcel(queue, task, payload, terms, unique, options, job)
 
     async def _send(self, parcels: Sequence[_Parcel]) -> list[Handle[Any]]:
         made: list[Handle[Any] | JobExists | None] = [None] * len(parcels)
@@ -250,8 +253,8 @@ class Client:
                 round((delay or 0) * 1000),
                 0,
                 parcel.task,
-                self._terms(queue, parcel),
-                self._unique(queue, parcel),
+                parcel.terms,
+                parcel.unique,
                 parcel.on_taken,
             )
         async with explained(self.redis):
@@ -270,17 +273,15 @@ class Client:
             return JobExists(job_id)
         return Handle(self, queue, job_id, parcel.job, created=False)
 
-    def _terms(self, queue: str, parcel: _Parcel) -> str:
-        priority = parcel.options.priority
-        if parcel.job is None:
+    def _terms(self, queue: str, job: Job[Any, Any] | None, arguments: bytes, priority: int | None) -> str:
+        if job is None:
             return f"p={priority}" if priority else ""
-        return terms_of(parcel.job, queue, parcel.arguments, namespace=self._namespace, priority=priority)
+        return terms_of(job, queue, arguments, namespace=self._namespace, priority=priority)
 
-    def _unique(self, queue: str, parcel: _Parcel) -> str:
-        job = parcel.job
+    def _unique(self, queue: str, job: Job[Any, Any] | None, arguments: bytes) -> str:
         if job is None or job.unique is None:
             return ""
-        return f"{unique_key(job, queue, parcel.arguments, self._namespace)} {job.unique.period_ms}"
+        return f"{unique_key(job, queue, arguments, self._namespace)} {job.unique.period_ms}"
 
     # See
 

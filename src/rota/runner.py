@@ -136,7 +136,7 @@ class Runner:
             return self._settle(attempt, _CANCELLED if cancelled else self._hopeless(error), None)
         if handler is None:
             return self._unknown(attempt, cancelled=cancelled)
-        if terms := self._missing_terms(attempt, handler.job):
+        if not cancelled and (terms := self._missing_terms(attempt, handler.job)):
             return hand_back(claim)._replace(note=terms)
         rules = handler.rules
         outcome, result = await self._attempt(attempt, handler.job, rules, execution)
