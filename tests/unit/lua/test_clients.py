@@ -226,6 +226,15 @@ class TestCancel:
         assert not (await worker.claim_one()).aborted
         assert bed.looking.zrange(ABORT, 0, -1) == [b"other"]
 
+    async def test_nor_the_one_that_replaces_its_job_while_that_waits_to_go_again(self, bed: Bed) -> None:
+        await bed.enqueue("a")
+        worker = bed.worker("w")
+        await worker.settle(again(await worker.claim_one(), 60, unspent=True, event="snoozed"))
+        bed.looking.zadd(ABORT, {"a": bed.now})
+        assert await bed.enqueue("a", taken="debounce") == [2]
+        claim = await worker.claim_one()
+        assert (claim.aborted, claim.snoozes) == (False, 0)
+
     async def test_it_tells_how_many_attempts_there_were(self, bed: Bed) -> None:
         await bed.enqueue("a", "b")
         worker = bed.worker("w")
