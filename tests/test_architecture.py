@@ -65,6 +65,7 @@ LEVELS: dict[str, frozenset[str]] = {
     ),
     "adapters": frozenset(
         {
+            "cancellation",
             "child",
             "client",
             "connection",
@@ -120,7 +121,17 @@ ORDER = list(LEVELS)
 
 #: Who may import arq and redis-py; who may import the spelling of the keys.
 SPEAKS_REDIS = LEVELS["adapters"] | {"app", "cli", "prompt", "supervisor", "testing"}
-KNOWS_KEYS = {"app", "client", "engine", "protocol", "setting_types", "testing", "view", "worker"}
+KNOWS_KEYS = {
+    "app",
+    "cancellation",
+    "client",
+    "engine",
+    "protocol",
+    "setting_types",
+    "testing",
+    "view",
+    "worker",
+}
 
 
 def modules() -> list[Path]:
