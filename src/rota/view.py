@@ -22,8 +22,8 @@ class JobInfo:
 
     `attempts` counts those made, the running one included. `due_at` is when a delayed job becomes ready, or about when
     one that a limit keeps back has its turn. `result` is the JSON value; `error` the last error of a dead job. `reason`
-    says why a job died, or was cancelled. `snoozes` is how often a live one has put itself off. `checkpoint` is the JSON
-    value that a job saved last, until it is completed or cancelled.
+    says why a job died, or was cancelled. `snoozes` is how often a live one has put itself off. `checkpoint` is the
+    JSON value that a job saved last, until it is completed or cancelled.
     """
 
     id: str
