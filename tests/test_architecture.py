@@ -62,26 +62,31 @@ LEVELS: dict[str, frozenset[str]] = {
             "runner",
             "setting_types",
             "settings",
+            "tally",
             "wrong_settings",
         }
     ),
     "adapters": frozenset(
         {
+            "cancellation",
             "child",
             "client",
             "connection",
             "contract",
             "cron",
             "embedded",
+            "endpoint",
             "engine",
             "explained",
             "figures",
             "guardian",
             "lane",
             "leases",
+            "metrics",
             "outage",
             "packing",
             "pools",
+            "ports",
             "protocol",
             "recycling",
             "server_check",
@@ -122,7 +127,17 @@ ORDER = list(LEVELS)
 
 #: Who may import arq and redis-py; who may import the spelling of the keys.
 SPEAKS_REDIS = LEVELS["adapters"] | {"app", "cli", "prompt", "supervisor", "testing"}
-KNOWS_KEYS = {"app", "client", "engine", "protocol", "setting_types", "testing", "view", "worker"}
+KNOWS_KEYS = {
+    "app",
+    "cancellation",
+    "client",
+    "engine",
+    "protocol",
+    "setting_types",
+    "testing",
+    "view",
+    "worker",
+}
 
 
 def modules() -> list[Path]:

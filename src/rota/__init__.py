@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rota.errors import (
         Cancel,
         CheckpointTooLarge,
+        EnqueueIncomplete,
         InvalidPayload,
         JobCancelled,
         JobError,
@@ -45,6 +46,7 @@ __all__ = [
     "Cancel",
     "CheckpointTooLarge",
     "Client",
+    "EnqueueIncomplete",
     "Event",
     "EventType",
     "Handle",

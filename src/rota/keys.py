@@ -25,6 +25,7 @@ RESERVED = frozenset(
         "watcher",
         "progress",
         "checkpoint",
+        "snoozes",
         "paused",
         "stats",
         "workers",
@@ -44,7 +45,8 @@ RESERVED = frozenset(
 
 
 _PARTS = (
-    *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "watcher", "solitude"),
+    *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "snoozes", "watcher"),
+    "solitude",
     *("terms", "parked", "paused", "stats", "workers", "worker"),
 )
 
@@ -56,7 +58,8 @@ class QueueKeys:
     `queue` holds every live job by due time, or by its lease's deadline while it is claimed; `active` the claimed
     ones by deadline; `runs` the fence and the memory of each job's place; `dead` the dead letters by time, each
     with a hash `dead:<id>`; `wake` at most one token; `seen` the last server time a script ran at; `progress` what
-    running jobs last reported; `checkpoint` what jobs that are not over have saved; `watcher` who turns foreign
+    running jobs last reported; `checkpoint` what jobs that are not over have saved; `snoozes` how often live ones
+    put themselves off; `watcher` who turns foreign
     changes into tokens; `solitude` who makes room for a job that may be what kills its workers; `terms` what the
     scripts must know of a job beside its payload; `parked` the jobs that are due and wait for a limit, by the time
     they were due; `paused` whether nothing is to be claimed; `stats` how many executions have ended, and the
@@ -73,6 +76,7 @@ class QueueKeys:
     step: str
     progress: str
     checkpoint: str
+    snoozes: str
     watcher: str
     solitude: str
     terms: str

@@ -1,8 +1,8 @@
 """Every series that rota exports, as data: what a scrape returns, what dashboards show and what alerts watch.
 
 Names are a contract with those who built on them: base units, a counter ends in `_total`, and a job's name is the label
-`task`, since Prometheus has a `job` of its own. What describes the fleet is exported once, by the exporter; what describes
-a process by that process.
+`task`, since Prometheus has a `job` of its own. What describes the fleet is exported once, by the exporter; what
+describes a process by that process.
 """
 
 from dataclasses import dataclass

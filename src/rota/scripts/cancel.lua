@@ -20,6 +20,10 @@ redis.call('ZREM', queue, id)
 redis.call('HDEL', runs, id)
 redis.call('HDEL', KEYS[5], id)
 redis.call('HDEL', KEYS[6], id)
+redis.call('HDEL', queue .. ':snoozes', id)
+-- Asked for while it ran, and it ran into a retry: the request must not meet another job under this id.
+redis.call('ZREM', 'arq:abort', id)
+local attempts = redis.call('GET', 'arq:retry:' .. id) or '0'
 redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
 local terms = terms_of(queue, id)
 if terms then
@@ -28,5 +32,5 @@ if terms then
 end
 if ARGV[4] ~= '' then redis.call('SET', 'arq:result:' .. id, ARGV[4], 'PX', ARGV[5]) end
 redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'cancelled', 'queue', ARGV[1], 'id', id, 'task', ARGV[6],
-  'attempt', '0', 'detail', ARGV[7], 'reason', '')
+  'attempt', attempts, 'detail', ARGV[7], 'reason', 'cancelled')
 return 'cancelled'

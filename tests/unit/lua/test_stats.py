@@ -26,7 +26,7 @@ async def test_what_no_worker_knew_counts_for_nothing(clocked: Bed) -> None:
     worker = clocked.worker("w")
     claim = await worker.claim_one()
     clocked.advance(1)
-    await worker.settle(unknown(claim))
+    await worker.settle(unknown(claim, 5))
     assert stats(clocked) == {}
 
 
