@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,7 +19,9 @@ from rota import connection
 from rota.app import SUBSCRIBERS, Parts, Server, rules_of, server_of, worker_settings
 from rota.config import ConfigError, Settings
 from rota.figures import figures_of, publish
+from rota.heartbeat import Heartbeat
 from rota.leases import LeaseKeeper
+from rota.outage import FAULTS
 from rota.pools import Processes
 from rota.recycling import EXIT_RECYCLE, Recycling
 from rota.registry import Registry
@@ -45,6 +49,7 @@ class Supervisor:
         self._parent = parent
         self._told_at: float | None = None
         self._workers: list[QueueWorker] = []
+        self._heartbeat: Heartbeat | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._boot: asyncio.Task[Any] | None = None
         self._status = 0
@@ -120,7 +125,8 @@ class Supervisor:
                 keeper.start()
                 beats = {asyncio.create_task(self._beat(keeper)), asyncio.create_task(recycling.run())}
                 try:
-                    await self._work(server, parts)
+                    async with self._told_of(server):
+                        await self._work(server, parts)
                 finally:
                     # What the lifespan closes may take its time, and block the loop, with nothing left to lose.
                     await end(beats)
@@ -161,6 +167,24 @@ class Supervisor:
             await worker.close()
         logger.info("worker.stopped", extra={"status": self._status})
 
+    @contextlib.asynccontextmanager
+    async def _told_of(self, server: Server) -> AsyncIterator[None]:
+        """The fleet hears of this process."""
+        redis = connection.async_client(server.target)
+        process = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
+        cap = self._settings.worker_concurrency
+        self._heartbeat = Heartbeat(
+            redis, process, self._workers, cap=cap, draining=lambda: self._stopping is not None
+        )
+        beating = asyncio.create_task(self._heartbeat.run())
+        try:
+            yield
+        finally:
+            await end({beating})
+            await self._heartbeat.leave()
+            with contextlib.suppress(*FAULTS):
+                await redis.aclose(close_connection_pool=True)
+
     def _advice(self) -> list[str]:
         registry, settings = self._registry, self._settings
         timeouts = {
@@ -200,6 +224,8 @@ class Supervisor:
             running = sum(worker.running for worker in self._workers)
             logger.info("worker.draining", extra={"why": why, "running": running})
             self._stopping = asyncio.create_task(self._drain())
+            if self._heartbeat is not None:
+                self._heartbeat.look()
             if self._boot is not None:
                 self._boot.cancel()
 
