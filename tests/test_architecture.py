@@ -80,6 +80,8 @@ LEVELS: dict[str, frozenset[str]] = {
             "guardian",
             "lane",
             "leases",
+            "loop_watch",
+            "metering",
             "metrics",
             "outage",
             "packing",
@@ -118,6 +120,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "screen",
             "supervisor",
             "testing",
+            "vitals",
         }
     ),
 }
