@@ -84,6 +84,8 @@ LEVELS: dict[str, frozenset[str]] = {
             "heartbeat",
             "lane",
             "leases",
+            "loop_watch",
+            "metering",
             "metrics",
             "outage",
             "packing",
@@ -124,6 +126,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "screen",
             "supervisor",
             "testing",
+            "vitals",
         }
     ),
 }

@@ -20,6 +20,7 @@ from rota.engine import Contract
 from rota.job import Job
 from rota.keys import QueueKeys, events_key, queue_key
 from rota.leases import LeaseKeeper
+from rota.outage import Outages
 from rota.outcome import Rules
 from rota.pools import Processes, Threads
 from rota.protocol import Protocol
@@ -104,6 +105,8 @@ class Parts:
     middleware: tuple[Middleware, ...] = MIDDLEWARE
     subscribers: tuple[Subscriber, ...] = SUBSCRIBERS
     room: Room = field(default_factory=Room)
+    outages: Outages = field(default_factory=Outages)
+    meter: Callable[[str, Contract], Contract] = lambda queue, contract: contract
 
     @functools.cached_property
     def shares(self) -> Shares | None:
@@ -144,7 +147,7 @@ class Service:
             if worker.engine is not None:
                 worker.engine.report(*progress)
 
-        return Runner(
+        runner = Runner(
             limits_of(parts.settings, self.queue),
             handlers_of(parts.registry, self.queue),
             deps=parts.deps,
@@ -154,6 +157,7 @@ class Service:
             middleware=parts.middleware,
             subscribers=parts.subscribers,
         )
+        return parts.meter(self.queue.name, runner)
 
 
 def limits_of(settings: Settings, queue: QueueSettings) -> Limits:
@@ -211,6 +215,7 @@ def worker_settings(parts: Parts, queue: str) -> dict[str, Any]:
         "policy": Service(parts, own),
         "keeper": parts.keeper,
         "room": parts.room,
+        "outages": parts.outages,
         "share": parts.shares.share(own.weight) if parts.shares else None,
     }
 

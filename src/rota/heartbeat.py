@@ -5,12 +5,16 @@ A heartbeat is a key that expires, so a process that died is missed soon; the na
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from rota.keys import QueueKeys
 from rota.outage import FAULTS
+from rota.tasks import end
 
 #: A heartbeat is written this often, and holds for so long, seconds.
 EVERY, LIFE = 5.0, 16.0
@@ -125,6 +129,23 @@ class Heartbeat:
         with contextlib.suppress(*FAULTS):
             async with asyncio.timeout(_PATIENCE):
                 await call
+
+
+@contextlib.asynccontextmanager
+async def beating(
+    redis: Any, workers: Sequence[Served], *, cap: int | None, draining: Callable[[], bool]
+) -> AsyncIterator[Heartbeat]:
+    """A heartbeat for the time of a block, on the client `redis`, which is closed with it."""
+    process = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
+    heartbeat = Heartbeat(redis, process, workers, cap=cap, draining=draining)
+    task = asyncio.create_task(heartbeat.run())
+    try:
+        yield heartbeat
+    finally:
+        await end({task})
+        await heartbeat.leave()
+        with contextlib.suppress(*FAULTS):
+            await redis.aclose(close_connection_pool=True)
 
 
 def beat_keys(keys: QueueKeys, processes: Iterable[bytes]) -> list[bytes]:

@@ -9,9 +9,8 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
-import socket
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,15 +18,17 @@ from rota import connection
 from rota.app import SUBSCRIBERS, Parts, Server, rules_of, server_of, worker_settings
 from rota.config import ConfigError, Settings
 from rota.figures import figures_of, publish
-from rota.heartbeat import Heartbeat
+from rota.heartbeat import Heartbeat, beating
 from rota.leases import LeaseKeeper
-from rota.outage import FAULTS
+from rota.loop_watch import BEAT
 from rota.pools import Processes
 from rota.recycling import EXIT_RECYCLE, Recycling
 from rota.registry import Registry
+from rota.seams import Subscriber
 from rota.signals import forget, listen
 from rota.tasks import end
-from rota.worker import BEAT, QueueWorker
+from rota.vitals import Vitals
+from rota.worker import QueueWorker
 
 logger = logging.getLogger("rota.worker")
 
@@ -54,6 +55,7 @@ class Supervisor:
         self._boot: asyncio.Task[Any] | None = None
         self._status = 0
         self._stuck = False
+        self._vitals = Vitals(settings, registry, self._workers)
 
     def run(self) -> int:
         """Run until a signal; the exit status. Raises ServerError and its kin at boot."""
@@ -76,10 +78,12 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             listen(loop, signum, self._signalled)
+        self._vitals.start()
         try:
             if await self._reached(server):
                 await self._serve(server)
         finally:
+            self._vitals.stop()
             for signum in (signal.SIGTERM, signal.SIGINT):
                 forget(loop, signum, self._signalled)
 
@@ -108,11 +112,14 @@ class Supervisor:
             connection.twin(connection.async_client(server.target)),
             interval=self._settings.lease / 3,
             block_limit=self._settings.loop_block_limit,
+            report_after=self._settings.loop_block_report,
             health_file=self._settings.health_file,
         )
+        self._vitals.keeper = keeper
         try:
             async with self._resources() as deps:
-                recycling = self._recycling()
+                recycling, vitals = self._recycling(), self._vitals
+                subscribers: tuple[Subscriber, ...] = (*SUBSCRIBERS, vitals.subscriber)
                 parts = Parts(
                     self._settings,
                     self._registry,
@@ -120,12 +127,14 @@ class Supervisor:
                     processes,
                     lambda: deps,
                     self._recycle,
-                    subscribers=(*SUBSCRIBERS, recycling) if self._settings.recycles else SUBSCRIBERS,
+                    subscribers=(*subscribers, recycling) if self._settings.recycles else subscribers,
+                    outages=vitals.outages,
+                    meter=vitals.meter,
                 )
                 keeper.start()
                 beats = {asyncio.create_task(self._beat(keeper)), asyncio.create_task(recycling.run())}
                 try:
-                    async with self._told_of(server):
+                    async with self._beating(server) as self._heartbeat:
                         await self._work(server, parts)
                 finally:
                     # What the lifespan closes may take its time, and block the loop, with nothing left to lose.
@@ -133,6 +142,14 @@ class Supervisor:
                     keeper.stop()
         finally:
             await processes.close()
+
+    def _beating(self, server: Server) -> contextlib.AbstractAsyncContextManager[Heartbeat]:
+        return beating(
+            connection.async_client(server.target),
+            self._workers,
+            cap=self._settings.worker_concurrency,
+            draining=lambda: self._stopping is not None,
+        )
 
     @contextlib.asynccontextmanager
     async def _resources(self) -> AsyncIterator[Any]:
@@ -167,24 +184,6 @@ class Supervisor:
             await worker.close()
         logger.info("worker.stopped", extra={"status": self._status})
 
-    @contextlib.asynccontextmanager
-    async def _told_of(self, server: Server) -> AsyncIterator[None]:
-        """The fleet hears of this process."""
-        redis = connection.async_client(server.target)
-        process = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
-        cap = self._settings.worker_concurrency
-        self._heartbeat = Heartbeat(
-            redis, process, self._workers, cap=cap, draining=lambda: self._stopping is not None
-        )
-        beating = asyncio.create_task(self._heartbeat.run())
-        try:
-            yield
-        finally:
-            await end({beating})
-            await self._heartbeat.leave()
-            with contextlib.suppress(*FAULTS):
-                await redis.aclose(close_connection_pool=True)
-
     def _advice(self) -> list[str]:
         registry, settings = self._registry, self._settings
         timeouts = {
@@ -217,12 +216,14 @@ class Supervisor:
         self._stuck = self._stuck or reason == "thread"
         if self._stopping is None:
             self._status = EXIT_RECYCLE
+            self._vitals.recycled.add((reason,))
         self._stop(f"recycle:{reason}")
 
     def _stop(self, why: str) -> None:
         if self._stopping is None:
             running = sum(worker.running for worker in self._workers)
             logger.info("worker.draining", extra={"why": why, "running": running})
+            self._vitals.draining = True
             self._stopping = asyncio.create_task(self._drain())
             if self._heartbeat is not None:
                 self._heartbeat.look()
@@ -240,10 +241,12 @@ class Supervisor:
 
     async def _beat(self, keeper: LeaseKeeper) -> None:
         while True:
-            keeper.beat()
             if self._parent is not None and os.getppid() != self._parent:
                 self._stop("orphaned")
+            due = time.monotonic() + BEAT
             await asyncio.sleep(BEAT)
+            keeper.watch.beat(max(0.0, time.monotonic() - due))
+            self._vitals.tidy()
 
 
 def _loop_factory() -> Any:
