@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from rota.config import Settings
-from rota.demand import Demand, Sample
+from rota.demand import WINDOW, Demand, Sample
 from rota.queue_settings import QueueSettings
 from rota.reading import QueueReading, Reading
 from rota.scaling import HASTE, Load, workers_needed
@@ -101,12 +101,12 @@ class FleetNeed:
 
 
 class Fleet:
-    """The queues of one fleet, as they were read again and again."""
+    """The queues of one fleet, as they were read again and again; means are taken over `window` seconds."""
 
-    def __init__(self, settings: Settings, queues: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, queues: Sequence[str], *, window: float = WINDOW) -> None:
         self._cap = settings.worker_concurrency or 0
         self._settings = {queue: settings.queue(queue) for queue in queues}
-        self._demand = {queue: Demand() for queue in queues}
+        self._demand = {queue: Demand(window) for queue in queues}
 
     def appraise(self, reading: Reading) -> FleetNeed:
         """What the fleet needs now, as this reading and those before it have it."""
