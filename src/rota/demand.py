@@ -59,8 +59,8 @@ class Demand:
     def arrivals(self, job_seconds: float) -> float:
         """Executions that come to be due, a second.
 
-        Until the window is full, what runs says more than a few samples: slots in which jobs of that length run are
-        filled at such a rate.
+        Until the window is full, what ran at its beginning says what came before: slots in which jobs of that length
+        run are filled at such a rate.
         """
         if not self._samples:
             return 0.0
@@ -69,4 +69,4 @@ class Demand:
         rate = came / max(self._window, last.at - first.at)
         if last.at - first.at >= self._window or job_seconds <= 0:
             return rate
-        return max(rate, last.active / job_seconds)
+        return max(rate, first.active / job_seconds)
