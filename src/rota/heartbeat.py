@@ -77,6 +77,7 @@ class Heartbeat:
         self._cap = cap or 0
         self._draining = draining
         self._changed = asyncio.Event()
+        self._listed = False
 
     def look(self) -> None:
         """Something changed: tell it now."""
@@ -97,22 +98,28 @@ class Heartbeat:
         await self._try(self._take_back())
 
     async def beat(self) -> None:
-        """Tell now; one round trip. Raises what redis-py raises."""
-        pipe = self._redis.pipeline(transaction=False)
+        """Tell now: a command a queue, in one round trip. Raises what redis-py raises."""
         status: Status = "draining" if self._draining() else "running"
+        pipe = self._redis.pipeline(transaction=False)
         for worker in self._workers:
-            keys = QueueKeys.of(worker.queue_name)
             beat = Beat(self._process, status, worker.max_jobs, worker.running, self._cap)
-            pipe.sadd(keys.workers, self._process)
-            pipe.set(f"{keys.worker}:{self._process}", beat.wire(), px=round(LIFE * 1000))
+            pipe.set(self._key(worker), beat.wire(), px=round(LIFE * 1000), get=True)
+        # Who was silent for long, as at the start, may be in the set no more.
+        listed, self._listed = self._listed, False
+        for worker, former in zip(self._workers, await pipe.execute(), strict=True):
+            if former is None or not listed:
+                pipe.sadd(QueueKeys.of(worker.queue_name).workers, self._process)
         await pipe.execute()
+        self._listed = True
+
+    def _key(self, worker: Served) -> str:
+        return f"{QueueKeys.of(worker.queue_name).worker}:{self._process}"
 
     async def _take_back(self) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for worker in self._workers:
-            keys = QueueKeys.of(worker.queue_name)
-            pipe.srem(keys.workers, self._process)
-            pipe.delete(f"{keys.worker}:{self._process}")
+            pipe.srem(QueueKeys.of(worker.queue_name).workers, self._process)
+            pipe.delete(self._key(worker))
         await pipe.execute()
 
     async def _forget_the_dead(self) -> None:
