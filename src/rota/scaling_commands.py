@@ -1,7 +1,6 @@
 """The commands about the size of a fleet: `rota exporter`, `rota autoscaler`, `rota desired` and `rota plan`."""
 
 import asyncio
-import json
 import math
 import sys
 import time
@@ -72,7 +71,10 @@ def desired(
     if queue is not None and queue not in queues:
         raise UnknownQueue(queue, queues)
     need = asyncio.run(_watched(settings, (queue,) if queue else queues, over))
-    screen.say(json.dumps(need.to_json(), indent=2) if as_json else str(need.desired))
+    if as_json:
+        screen.value(need.to_json())
+    else:
+        screen.say(str(need.desired))
 
 
 async def _watched(settings: Settings, queues: tuple[str, ...], seconds: float) -> "FleetNeed":
