@@ -21,9 +21,9 @@ class JobInfo:
     """A job as it is now.
 
     `attempts` counts those made, the running one included. `due_at` is when a delayed job becomes ready, or about when
-    one that a limit keeps back has its turn. `result` is the JSON value; `error` the last error of a dead job. `reason`
-    says why a job died, or was cancelled. `snoozes` is how often a live one has put itself off. `checkpoint` is the JSON
-    value that a job saved last, until it is completed or cancelled.
+    one that a limit keeps back has its turn. `result` is the JSON value; `error` the last error of a dead job.
+    `reason` says why a job died, or was cancelled. `snoozes` is how often a live one has put itself off.
+    `checkpoint` is the JSON value that a job saved last, until it is completed or cancelled.
     """
 
     id: str

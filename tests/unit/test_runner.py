@@ -41,10 +41,6 @@ async def act(run: Run, how: str) -> Any:
             return run.deps
         case "run":
             return [run.id, run.queue, run.job, run.attempt, run.max_attempts, dict(run.headers)]
-        case "snoozes":
-            return run.snoozes
-        case "wrong snooze":
-            raise Snooze(-3)
         case "progress":
             run.progress(40, "on the way")
         case "checkpoint":
@@ -75,6 +71,13 @@ async def act(run: Run, how: str) -> Any:
 
 
 @job
+async def put_off(run: Run, seconds: float = 0) -> int:
+    if seconds:
+        raise Snooze(seconds)
+    return run.snoozes
+
+
+@job
 def threaded(run: Run, name: str) -> str:
     return f"from a thread: {name}"
 
@@ -84,7 +87,7 @@ def processed(run: Run, name: str) -> str:
     return f"from a process: {name}"
 
 
-JOBS: tuple[Job[Any, Any], ...] = (greet, act, threaded, processed)
+JOBS: tuple[Job[Any, Any], ...] = (greet, act, put_off, threaded, processed)
 
 
 class Bench:
@@ -246,13 +249,13 @@ async def test_a_long_reason_of_a_cancel_is_cut() -> None:
 
 
 async def test_a_signal_that_cannot_be_is_an_error_like_any_other(bench: Bench) -> None:
-    settlement = await bench.run("act", '{"how": "wrong snooze"}')
+    settlement = await bench.run("put_off", '{"seconds": -3}')
     assert (settlement.event, settlement.delay_ms) == ("retried", 7000)
-    assert error(settlement).startswith("ValueError: Snooze got the delay -3; it takes")
+    assert error(settlement).startswith("ValueError: Snooze got the delay -3.0; it takes")
 
 
 async def test_a_handler_sees_how_often_its_job_has_snoozed_and_its_event_counts_it(bench: Bench) -> None:
-    assert (await bench.run("act", '{"how": "snoozes"}', snoozes=3)).detail == b"3"
+    assert (await bench.run("put_off", snoozes=3)).detail == b"3"
     settlement = await bench.run("act", '{"how": "snooze"}', snoozes=3)
     bench.runner.settled(settlement, True)
     assert [(event.type, event.snoozes) for event in bench.events[-1:]] == [("snoozed", 4)]
