@@ -19,6 +19,7 @@ LEVELS: dict[str, frozenset[str]] = {
         {
             "backoff",
             "checkpoint",
+            "batch",
             "duration",
             "errors",
             "event",
@@ -31,6 +32,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "options",
             "outcome",
             "payload",
+            "pipelines",
             "redis_target",
             "room",
             "run",
@@ -54,6 +56,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "config",
             "environment",
             "execution",
+            "flow",
             "queue_settings",
             "redis_variables",
             "registry",
@@ -65,6 +68,7 @@ LEVELS: dict[str, frozenset[str]] = {
     ),
     "adapters": frozenset(
         {
+            "batches",
             "child",
             "client",
             "connection",
@@ -74,6 +78,8 @@ LEVELS: dict[str, frozenset[str]] = {
             "engine",
             "explained",
             "figures",
+            "fanout",
+            "flows",
             "guardian",
             "lane",
             "leases",
@@ -120,7 +126,21 @@ ORDER = list(LEVELS)
 
 #: Who may import arq and redis-py; who may import the spelling of the keys.
 SPEAKS_REDIS = LEVELS["adapters"] | {"app", "cli", "prompt", "supervisor", "testing"}
-KNOWS_KEYS = {"app", "client", "engine", "protocol", "setting_types", "testing", "view", "worker"}
+KNOWS_KEYS = {
+    *(
+        "app",
+        "batches",
+        "client",
+        "engine",
+        "fanout",
+        "flows",
+        "protocol",
+        "setting_types",
+        "testing",
+        "view",
+    ),
+    "worker",
+}
 
 
 def modules() -> list[Path]:

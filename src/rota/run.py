@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rota.checkpoint import encode
+from rota.batch import Batch
 
 _LOGGER = logging.getLogger("jobs")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -20,9 +21,9 @@ class Run:
 
     `id` is the job's id; `job` the job's short name; `attempt` counts from 1 to `max_attempts`; `deps` is
     what the jobs package's lifespan yielded. `last_checkpoint` is what an attempt before this one saved last, None
-    if there is nothing; `checkpoint_limit` how many bytes of JSON may be saved. `cancelled` turns true when the
-    attempt is to end early: a plain function in a thread should look at it now and then, since a thread cannot be
-    stopped from outside.
+    if there is nothing; `checkpoint_limit` how many bytes of JSON may be saved. `batch` is the batch that called this
+    job back, if one did. `cancelled` turns true when the attempt is to end early: a plain function in a thread should
+    look at it now and then, since a thread cannot be stopped from outside.
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class Run:
         "_keep",
         "_report",
         "attempt",
+        "batch",
         "cancelled",
         "checkpoint_limit",
         "deps",
@@ -56,6 +58,7 @@ class Run:
         last_checkpoint: Any = None,
         checkpoint_limit: int = _CHECKPOINT_LIMIT,
         keep: Callable[[bytes], None] | None = None,
+        batch: Batch | None = None,
     ) -> None:
         self.id = id
         self.job = job
@@ -64,6 +67,7 @@ class Run:
         self.max_attempts = max_attempts
         self.deps = deps
         self.headers = headers
+        self.batch = batch
         self.cancelled = False
         self._enqueued_ms = enqueued_ms
         self._report = report
