@@ -84,7 +84,7 @@ class BatchHandle:
         return await self.status()
 
     async def cancel(self) -> Literal["cancelled", "finished"]:
-        """Cancel what waits, and ask what runs to stop; `finished` if all had ended. `on_finished` comes all the same."""
+        """Cancel what waits, and ask what runs to stop; `finished` if all had ended. `on_finished` comes."""
         return await self._flows.cancel(self.id)
 
     def __repr__(self) -> str:

@@ -461,8 +461,8 @@ class Client:
     async def retry(self, queue: str, job_id: str) -> Handle[Any]:
         """Bring a dead letter back, with all attempts before it, and what it had saved.
 
-        One that ended a pipeline takes it up again where it stopped. Raises JobNotFound for no such letter (or one whose
-        payload had expired), JobExists while a live job has its id, NotReplayed for a stage of a pipeline that is over.
+        One that ended a pipeline takes it up again where it stopped. Raises JobNotFound for no such letter (or one
+        whose payload had expired), JobExists while a live job has its id, NotReplayed for a stage of what is over.
         """
         (answer,) = await self._replay(queue, [encode_id(job_id)])
         if answer == b"taken":

@@ -226,8 +226,8 @@ class NotReplayed(_OfJob):
 
     def __str__(self) -> str:
         if self.why == "stopping":
-            return f"job {self.id} is part of a pipeline whose other jobs are still being stopped; try again in a moment"
-        return f"job {self.id} is a stage of a pipeline that is over, and its input is gone; enqueue the pipeline again"
+            return f"other jobs of the pipeline of job {self.id} are still being stopped; try again in a moment"
+        return f"job {self.id} is a stage of a pipeline that is over; its input is gone: enqueue the pipeline again"
 
 
 class JobCancelled(_OfJob):
