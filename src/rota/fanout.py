@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 from redis.exceptions import ResponseError
 
+from rota import codec
 from rota.batch import Batch
 from rota.batches import read_batch
 from rota.errors import Cancel, InvalidPayload, Snooze
@@ -24,6 +25,7 @@ from rota.outage import FAULTS
 from rota.protocol import FLOW_FAN_OUT
 from rota.run import Run
 from rota.server_faults import ServerError
+from rota.terms import is_limited, terms_of
 
 #: Items that one script puts at most, and bytes of them: it keeps a script near 10 ms of Redis' time.
 PORTION, PORTION_BYTES = 500, 1_000_000
@@ -143,7 +145,18 @@ class FlowJobs:
                 f"has {len(raw)} bytes and the limit is {flows.payload_limit}; pass on a reference instead"
             )
             raise InvalidPayload(task, {f"item {number}": limit})
-        return raw, (step["terms"] or b"").decode()
+        return raw, self._terms(step, raw)
+
+    def _terms(self, step: Mapping[str, bytes | None], payload: bytes) -> str:
+        flows, planned = self.flows(), (step["terms"] or b"").decode()
+        job = self.jobs.get((step["task"] or b"").decode())
+        keyed = job is not None and (job.limit is not None or job.concurrency is not None)
+        if job is None or not keyed or is_limited(planned):
+            return planned
+        arguments = to_json(codec.decode_job(payload).kwargs)
+        queue, bare = (step["queue"] or b"").decode(), replace(job, unique=None)
+        own = terms_of(bare, queue, arguments, namespace=flows.namespace, priority=0)
+        return f"{planned} {own}".strip()
 
     async def _put(self, key: str, place: Member, cursor: int, total: int, args: Any) -> int:
         flows = self.flows()

@@ -5,6 +5,7 @@ flow, where the job fetches it when it starts.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -13,6 +14,7 @@ from rota import codec
 from rota.job import Job
 from rota.options import EnqueueOptions
 from rota.pipelines import Each, Pipeline
+from rota.terms import terms_of
 
 #: In the options of an envelope: the job's input lies in the flow that its id names.
 FROM_FLOW = "flow"
@@ -82,7 +84,17 @@ class Planner:
 
     def terms(self, job: Job[Any, Any], arguments: bytes | None) -> str:
         """What the scripts must know of a job; `arguments` are None where they are not known yet."""
-        return ""
+        limits = [limit for limit in (job.limit, job.concurrency) if limit is not None]
+        if arguments is None and any(limit.key is not None for limit in limits):
+            # The worker that claims it knows what the limit is counted by, and lets it wait in line.
+            job = replace(job, limit=None, concurrency=None)
+        return terms_of(
+            replace(job, unique=None),
+            self.queue_of(job),
+            arguments or b"{}",
+            namespace=self._namespace,
+            priority=job.enqueue_options.priority,
+        )
 
     def queue_of(self, job: Job[Any, Any]) -> str:
         """The queue that `job` belongs to."""

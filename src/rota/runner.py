@@ -149,14 +149,14 @@ class Runner:
             return self._settle(attempt, self._hopeless(error), None)
         if handler is None:
             return self._unknown(attempt, cancelled=claim.aborted or execution.cause is Cause.CANCEL)
-        if terms := self._missing_terms(attempt, handler.job):
-            return hand_back(claim)._replace(note=terms)
         rules = handler.rules
         if attempt.envelope is not None and any(mark in attempt.envelope.options for mark in FETCHED):
             try:
                 await self._fetch(attempt)
             except Signal as signal:
                 return self._settle(attempt, decide(rules, attempt.number, signal, execution.cause), rules)
+        if terms := self._missing_terms(attempt, handler.job):
+            return hand_back(claim)._replace(note=terms)
         outcome, result = await self._attempt(attempt, handler.job, rules, execution)
         return self._settle(attempt, outcome, rules, result)
 
