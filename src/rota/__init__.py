@@ -36,8 +36,8 @@ if TYPE_CHECKING:
         UnknownQueue,
     )
     from rota.event import Event, EventType
-    from rota.limits import at_most, per_hour, per_minute, per_second
     from rota.flows import FlowHandle, FlowInfo, StageInfo
+    from rota.limits import at_most, per_hour, per_minute, per_second
     from rota.pipelines import Pipeline, each, pipeline
     from rota.run import Run
     from rota.state import State
@@ -93,9 +93,9 @@ __all__ = [
     "per_hour",
     "per_minute",
     "per_second",
+    "pipeline",
     "throttle",
     "unique",
-    "pipeline",
 ]
 
 _HOMES = {

@@ -226,7 +226,9 @@ class NotReplayed(_OfJob):
 
     def __str__(self) -> str:
         if self.why == "stopping":
-            return f"other jobs of the pipeline of job {self.id} are still being stopped; try again in a moment"
+            return (
+                f"other jobs of the pipeline of job {self.id} are still being stopped; try again in a moment"
+            )
         return f"job {self.id} is a stage of a pipeline that is over; its input is gone: enqueue the pipeline again"
 
 

@@ -46,7 +46,7 @@ class FlowJobs:
     @property
     def builtin(self) -> tuple[Job[Any, Any], ...]:
         """The engine's own jobs; a worker of any queue has them."""
-        return _named(job(self.fan_out), FAN_OUT), _named(job(self.sweep), SWEEP)
+        return _named(self.fan_out, FAN_OUT), _named(self.sweep, SWEEP)
 
     async def input(self, job_id: str) -> bytes:
         """The JSON of what a stage's job gets: what came out of the stage before. Raises Cancel if its flow is over."""
@@ -193,5 +193,6 @@ def _place(run: Run) -> Member:
     return place
 
 
-def _named(builtin: Job[Any, Any], name: str) -> Job[Any, Any]:
-    return replace(builtin, name=name)
+def _named(handler: Callable[..., Any], name: str) -> Job[Any, Any]:
+    # Not the queue's policy, which is made for other jobs.
+    return replace(job(timeout=300, max_attempts=10, keep_result=0)(handler), name=name)

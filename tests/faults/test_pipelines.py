@@ -51,7 +51,9 @@ async def test_a_pipeline_whose_workers_are_killed_loses_no_item_and_merges_once
         assert (await client.flow(flow_id).status()).state is State.COMPLETED
     assert not fleet.ledger.entries("merge-wrong"), "each merge gets all, in order"
     assert not await records(client, "dead", "cancelled")
-    assert not [key async for key in client.redis.scan_iter("rota:flow:*") if await client.redis.pttl(key) < 0]
+    assert not [
+        key async for key in client.redis.scan_iter("rota:flow:*") if await client.redis.pttl(key) < 0
+    ]
     again = sum(merges[f"{flow_id}.2.0"] - 1 for flow_id in runs)
     lost = sum((await records(client, "lost")).values())
     print(  # noqa: T201 - the summary of the long suite

@@ -1,10 +1,22 @@
-"""Pipelines: jobs in a row, in which each gets what the one before it returned, fanned out over lists and merged again."""
+"""Pipelines: jobs in a row, in which each gets what the one before it returned, over lists and back again."""
 
 import asyncio
 
 import pytest
 
-from rota import Cancel, Client, InvalidPayload, JobCancelled, JobFailed, Run, State, each, job, none, pipeline
+from rota import (
+    Cancel,
+    Client,
+    InvalidPayload,
+    JobCancelled,
+    JobFailed,
+    Run,
+    State,
+    each,
+    job,
+    none,
+    pipeline,
+)
 
 
 @job

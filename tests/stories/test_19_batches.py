@@ -39,7 +39,8 @@ async def until_told(word: str) -> tuple[str, ...]:
 
 async def test_a_job_is_called_when_all_have_ended(client: Client) -> None:
     batch = await client.batch(
-        [*(resize.call(number) for number in range(50)), tell.call("ann")], on_finished=report.call("all over")
+        [*(resize.call(number) for number in range(50)), tell.call("ann")],
+        on_finished=report.call("all over"),
     )
     info = await batch.wait(timeout=20)
     assert (info.state, info.total, info.completed, info.percent) == (State.COMPLETED, 51, 51, 100)

@@ -148,7 +148,7 @@ end
 -- For the scripts that end jobs: whether this one is part of a flow, they need not ask.
 local function tell_end(terms, outcome, detail, id)
   local token = terms and term(terms, 'w')
-  if token then tell(token, outcome, detail, id) end
+  if token and outcome ~= '' then tell(token, outcome, detail, id) end
 end
 
 ---------------------------------------------------------------------------------------------------- ends
