@@ -189,7 +189,7 @@ class Flows:
             created, found = await FLOW_START(
                 self.redis, (key, f"{key}:plan", alias, events_key(self.namespace)), args
             )
-        if not created and options.on_taken == "refuse":
+        if not created and options.on_taken != "existing":
             raise JobExists(options.id or flow_id)
         return bool(created), found.decode()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -9,7 +10,9 @@ from typing import (
     Literal,
     ParamSpec,
     Protocol,
+    TypedDict,
     TypeVar,
+    Unpack,
     cast,
     get_args,
     overload,
@@ -43,10 +46,19 @@ Between6And7 = TypeVar("Between6And7")
 Between7And8 = TypeVar("Between7And8")
 
 OnFailure = Literal["stop", "continue"]
-Step = "Job[Any, Any] | Each"
 
 _POLICIES: tuple[OnFailure, ...] = get_args(OnFailure)
 _NAME_LIMIT = 100
+
+
+class FlowFields(TypedDict, total=False):
+    """The keyword arguments of `Pipeline.options`."""
+
+    id: str | None
+    delay: float | timedelta | None
+    at: datetime | None
+    keep_result: float | None
+    on_taken: Literal["refuse", "existing"] | None
 
 
 class Items(Protocol[T_co]):
@@ -95,15 +107,15 @@ class Pipeline(Generic[P, R]):
     stages: tuple[Job[Any, Any] | Each, ...]
     enqueue_options: EnqueueOptions = field(default=EnqueueOptions(), repr=False)
 
-    def options(self, **options: Any) -> "Pipeline[P, R]":
+    def options(self, **options: Unpack[FlowFields]) -> "Pipeline[P, R]":
         """A copy to enqueue with: `id`, `delay` or `at` of its first stage, `keep_result`, `on_taken`.
 
         Seconds, and meanings as at a job's `options`. What concerns one stage is said at its job. Raises TypeError
         for another name, ValueError for a value that cannot be.
         """
-        refuse_unknown("option of a pipeline", options, ("id", "delay", "at", "keep_result", "on_taken"))
+        refuse_unknown("option of a pipeline", options, tuple(FlowFields.__annotations__))
         changed = self.enqueue_options.changed(options)
-        if changed.on_taken not in ("refuse", "existing"):
+        if changed.on_taken not in (None, "refuse", "existing"):
             raise ValueError(
                 f"on_taken is {changed.on_taken!r}; for a pipeline choose one of: refuse, existing"
             )

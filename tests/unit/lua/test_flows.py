@@ -5,7 +5,7 @@ or after it and before its reply, or it is sent twice. What came of the flow has
 """
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -67,7 +67,7 @@ async def work(run: Run, number: int) -> int:
 
 
 @job(queue="other")
-async def total(run: Run, numbers: list[int | None]) -> int:
+async def total(run: Run, numbers: Sequence[int | None]) -> int:
     return sum(number or 0 for number in numbers)
 
 

@@ -115,8 +115,19 @@ local function result_of(flow)
   return results_of(flow, flow.stage)
 end
 
+-- What was done while a flow that died was being stopped needs not be done again if it goes on.
+local function keep_for_later(flow, stage, item, detail)
+  if flow.parent ~= '' or item == 'each' or step_of(flow, stage).kind == 'job' then return end
+  redis.call('HINCRBY', flow.key, stage .. ':completed', 1)
+  redis.call('HSET', flow.key .. ':' .. stage, item, detail)
+  redis.call('PEXPIRE', flow.key .. ':' .. stage, redis.call('PTTL', flow.key))
+end
+
 -- One of the stage's items has ended.
 function report(flow, stage, item, outcome, detail, id)
+  if flow.state == 'dead' and flow.stage == stage and outcome == 'completed' then
+    return keep_for_later(flow, stage, item, detail)
+  end
   if flow.state ~= 'active' or flow.stage ~= stage then return end
   if item == 'each' then
     if outcome ~= 'completed' then finish(flow, outcome, detail, id) end
