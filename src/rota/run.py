@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from rota.checkpoint import encode
 from rota.batch import Batch
+from rota.checkpoint import encode
 
 _LOGGER = logging.getLogger("jobs")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})

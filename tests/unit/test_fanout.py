@@ -201,3 +201,20 @@ async def test_no_stage_starts_for_a_flow_that_is_over(bench: Bench) -> None:
     assert await bench.drain() == 0
     with pytest.raises(JobCancelled):
         await handle.result(timeout=0)
+
+
+@job(max_attempts=1)
+async def resuming(run: Run, number: int) -> int:
+    if run.last_checkpoint is None:
+        run.checkpoint(number)
+        raise ValueError("later")
+    return int(run.last_checkpoint) + 100
+
+
+async def test_what_an_item_had_saved_is_there_when_its_pipeline_goes_on() -> None:
+    with Bench([numbers, resuming]) as bench:
+        handle = await bench.client.enqueue(pipeline(numbers, each(resuming)), 1)
+        await bench.drain()
+        assert await handle.retry() == "retried"
+        await bench.drain()
+        assert await handle.result(timeout=0) == [100]

@@ -33,6 +33,10 @@ local function bring_back(id, letter, fields)
   -- What took its flow up again may have put it already.
   if put(queue, id, fields[1], now, 0, terms) then
     if flow then redis.call('HINCRBY', flow.key, 'open', 1) end
+    if fields[4] then
+      redis.call('HSET', KEYS[5], id, fields[4])
+      redis.call('SET', 'arq:retry:' .. id, '0') -- a checkpoint counts only beside a counter
+    end
     redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'enqueued', 'queue', ARGV[1], 'id', id,
       'task', fields[2] or '', 'due', now_ms, 'payload', fields[1], 'reason', 'replayed')
   end
@@ -48,18 +52,6 @@ for i = 3, #ARGV do
     answers[#answers + 1] = 'absent'
   elseif not fields[1] then
     answers[#answers + 1] = 'empty'
-  elseif put(queue, id, fields[1], now, 0, fields[3] or '') then
-    redis.call('DEL', 'arq:retry:' .. id, letter)
-    redis.call('ZREM', dead, id)
-    if fields[4] then
-      redis.call('HSET', KEYS[5], id, fields[4])
-      redis.call('SET', 'arq:retry:' .. id, '0') -- a checkpoint counts only beside a counter
-    end
-    redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'enqueued', 'queue', ARGV[1], 'id', id,
-      'task', fields[2] or '', 'due', now_ms, 'payload', fields[1], 'reason', 'replayed')
-    answers[#answers + 1] = 'replayed'
-    replayed = true
-  else
   elseif redis.call('EXISTS', 'arq:job:' .. id) == 1 then
     answers[#answers + 1] = 'taken'
   else

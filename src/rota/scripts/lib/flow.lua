@@ -174,6 +174,8 @@ local function stop_member(queue_name, id, task, detail)
   end
   redis.call('ZREM', queue, id)
   redis.call('HDEL', queue .. ':runs', id)
+  redis.call('HDEL', queue .. ':progress', id)
+  redis.call('HDEL', queue .. ':checkpoint', id)
   redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
   local terms = terms_of(queue, id)
   if terms then forget_terms(queue, id, terms) end
@@ -246,9 +248,16 @@ local function revive(flow)
   start_stage(flow, tonumber(stage))
 end
 
+-- The job is put again: its letter goes, and what it had saved is its own again.
 local function drop_letter(queue_name, id)
   local dead = 'arq:queue:' .. queue_name .. ':dead'
-  if redis.call('ZREM', dead, id) == 1 then redis.call('DEL', dead .. ':' .. id) end
+  if redis.call('ZREM', dead, id) == 0 then return end
+  local saved = redis.call('HGET', dead .. ':' .. id, 'checkpoint')
+  if saved then
+    redis.call('HSET', 'arq:queue:' .. queue_name .. ':checkpoint', id, saved)
+    redis.call('SET', 'arq:retry:' .. id, '0') -- a checkpoint counts only beside a counter
+  end
+  redis.call('DEL', dead .. ':' .. id)
 end
 
 local function is_quiet(flow) return tonumber(redis.call('HGET', flow.key, 'open')) <= 0 end
