@@ -19,6 +19,7 @@ LEVELS: dict[str, frozenset[str]] = {
         {
             "backoff",
             "checkpoint",
+            "batch",
             "duration",
             "errors",
             "event",
@@ -31,6 +32,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "options",
             "outcome",
             "payload",
+            "pipelines",
             "redis_target",
             "room",
             "run",
@@ -54,6 +56,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "config",
             "environment",
             "execution",
+            "flow",
             "queue_settings",
             "redis_variables",
             "registry",
@@ -66,6 +69,7 @@ LEVELS: dict[str, frozenset[str]] = {
     "adapters": frozenset(
         {
             "cancellation",
+            "batches",
             "child",
             "client",
             "connection",
@@ -75,6 +79,8 @@ LEVELS: dict[str, frozenset[str]] = {
             "engine",
             "explained",
             "figures",
+            "fanout",
+            "flows",
             "guardian",
             "lane",
             "leases",
@@ -122,14 +128,19 @@ ORDER = list(LEVELS)
 #: Who may import arq and redis-py; who may import the spelling of the keys.
 SPEAKS_REDIS = LEVELS["adapters"] | {"app", "cli", "prompt", "supervisor", "testing"}
 KNOWS_KEYS = {
-    "app",
-    "cancellation",
-    "client",
-    "engine",
-    "protocol",
-    "setting_types",
-    "testing",
-    "view",
+    *(
+        "app",
+        "batches",
+        "cancellation",
+        "client",
+        "engine",
+        "fanout",
+        "flows",
+        "protocol",
+        "setting_types",
+        "testing",
+        "view",
+    ),
     "worker",
 }
 

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
 
 from pydantic_core import to_json
 
 from rota import codec, view
+from rota.batches import BatchHandle, put_batch
 from rota.cancellation import CancelAnswer, Cancellation
 from rota.errors import (
     EnqueueIncomplete,
@@ -22,14 +23,17 @@ from rota.errors import (
     JobExists,
     JobFailed,
     JobNotFound,
+    NotReplayed,
     PayloadTooLarge,
     ResultTimeout,
 )
 from rota.explained import explained
-from rota.job import Call, Job
+from rota.flows import FlowHandle, Flows
+from rota.job import Call, Job, Promise
 from rota.keys import QueueKeys, events_key, queue_key
 from rota.names import check_name, full_name, new_id, wire_id
 from rota.options import EnqueueFields, EnqueueOptions
+from rota.pipelines import Pipeline
 from rota.protocol import ENQUEUE, NUDGE, REPLAY
 from rota.server_faults import ServerError
 from rota.setting_types import check_queue
@@ -40,6 +44,7 @@ from rota.view import JobInfo
 
 P = ParamSpec("P")
 R = TypeVar("R")
+H_co = TypeVar("H_co", covariant=True)
 
 #: Jobs put by one script: it keeps one call near 2 ms of Redis' time.
 _CHUNK = 200
@@ -117,6 +122,13 @@ class Handle(Generic[R]):
         return f"<Handle {self.queue} {self.id}>"
 
 
+class Enqueueable(Protocol[P, H_co]):
+    """A job or a pipeline: what may be enqueued, the arguments it takes, and the handle that comes of it."""
+
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Promise[Any]: ...
+    def handle(self, client: "Client", id: str, /) -> H_co: ...  # noqa: A002 - the field's word
+
+
 class Client:
     """Talks to the queues over one asyncio Redis client, which it closes if it made it (`rota.connect`).
 
@@ -133,9 +145,19 @@ class Client:
         payload_limit: int = 262_144,
         keep_result: float = 3600.0,
         events_maxlen: int = 100_000,
+        dead_retention: float = 30 * 86400.0,
         on_close: Callable[[], object] | None = None,
     ) -> None:
         self.redis = redis
+        self.flows = Flows(
+            redis,
+            namespace,
+            default_queue,
+            payload_limit=payload_limit,
+            keep_result=keep_result,
+            dead_retention=dead_retention,
+            events_maxlen=events_maxlen,
+        )
         self._on_close = on_close
         self._namespace = namespace
         self._events = events_key(namespace)
@@ -159,13 +181,19 @@ class Client:
 
     # Enqueue
 
-    async def enqueue(self, job: Job[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        """Enqueue `job` with its arguments; `job.options(delay=60)` says more.
+    async def enqueue(self, job: "Enqueueable[P, H_co]", /, *args: P.args, **kwargs: P.kwargs) -> H_co:
+        """Enqueue `job`, or a pipeline, with its arguments; `job.options(delay=60)` says more.
 
         Raises InvalidPayload, PayloadTooLarge, JobExists (unless `on_taken="existing"`), ServerError.
         """
-        (handle,) = await self._send([self._parcel(job, job.payload.bind(args, kwargs))])
-        return handle
+        handle: Any
+        if isinstance(job, Pipeline):
+            handle = await self.flows.start(job, job.bind(args, kwargs))
+        elif isinstance(job, Job):
+            (handle,) = await self._send([self._parcel(job, job.payload.bind(args, kwargs))])
+        else:
+            raise TypeError(f"{job!r} is no job; enqueue a function that @job has decorated, or a pipeline")
+        return cast(H_co, handle)
 
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
         """Enqueue many jobs, made by `job.call(...)`, in few round trips; handles in the same order.
@@ -174,6 +202,31 @@ class Client:
         when all others are enqueued; ServerError when nothing was enqueued, EnqueueIncomplete when some were.
         """
         return await self._send([self._parcel(call.job, call.arguments) for call in calls])
+
+    async def batch(
+        self,
+        calls: Iterable[Call[Any]],
+        *,
+        on_finished: Call[Any] | None = None,
+        on_died: Call[Any] | None = None,
+        id: str | None = None,  # noqa: A002 - the field's word
+        name: str = "batch",
+    ) -> BatchHandle:
+        """Enqueue jobs that belong together, made by `job.call(...)`: of any kind, on any queues.
+
+        `on_finished` is enqueued once, when all of them have ended, however they did; `on_died` once, at the first
+        death. Both are told of the batch by `run.batch`. Jobs are put in portions: whoever is interrupted enqueues the
+        same batch under the same `id` again, and it goes on where it was. Raises as `enqueue` does, and ValueError.
+        """
+        return await put_batch(
+            self.flows,
+            list(calls),
+            name=name,
+            on_finished=on_finished,
+            on_died=on_died,
+            batch_id=id,
+            make_handle=self.handle,
+        )
 
     async def enqueue_by_name(
         self, name: str, payload: Mapping[str, Any] | None = None, /, **options: Unpack[EnqueueFields]
@@ -289,6 +342,18 @@ class Client:
         """A handle of a job whose id is known, of the type of `job` if that is given."""
         return Handle(self, queue, job_id, job)
 
+    def flow(self, flow_id: str, pipeline: Pipeline[Any, R] | None = None) -> FlowHandle[R]:
+        """A handle of a pipeline's run whose id is known (its own, or one that was given to it)."""
+        return FlowHandle(self.flows, flow_id, pipeline)
+
+    def find_batch(self, batch_id: str) -> BatchHandle:
+        """A handle of a batch whose id is known (its own, or one that was given to it)."""
+        return BatchHandle(self.flows, batch_id)
+
+    def queue_of(self, job: Job[Any, Any]) -> str:
+        """The queue that `job` belongs to."""
+        return job.queue or self._default_queue
+
     async def status(self, queue: str, job_id: str) -> JobInfo:
         """The job as it is now. Raises JobNotFound."""
         async with explained(self.redis):
@@ -383,11 +448,14 @@ class Client:
     async def retry(self, queue: str, job_id: str) -> Handle[Any]:
         """Bring a dead letter back, with all attempts before it, and what it had saved.
 
-        Raises JobNotFound for no such letter (or one whose payload had expired), JobExists while a live job has its id.
+        One that ended a pipeline takes it up again where it stopped. Raises JobNotFound for no such letter (or one
+        whose payload had expired), JobExists while a live job has its id, NotReplayed for a stage of what is over.
         """
         (answer,) = await self._replay(queue, [encode_id(job_id)])
         if answer == b"taken":
             raise JobExists(job_id)
+        if answer in (b"stopping", b"over"):
+            raise NotReplayed(job_id, answer.decode())
         if answer != b"replayed":
             raise JobNotFound(job_id)
         return Handle(self, queue, job_id)

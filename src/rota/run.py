@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+from rota.batch import Batch
 from rota.checkpoint import encode
 
 _LOGGER = logging.getLogger("jobs")
@@ -21,9 +22,9 @@ class Run:
     `id` is the job's id; `job` the job's short name; `attempt` counts from 1 to `max_attempts`; `snoozes` is how often
     this job has put itself off; `deps` is what the jobs package's lifespan yielded. `last_checkpoint` is what an
     attempt before this one saved last, None if there is nothing; `checkpoint_limit` how many bytes of JSON may be
-    saved. `cancelled` turns true when the
-    attempt is to end early: a plain function in a thread should look at it now and then, since a thread cannot be
-    stopped from outside.
+    saved. `batch` is the batch that called this job back, if one did. `cancelled` turns true when the attempt is to
+    end early: a plain function in a thread should look at it now and then, since a thread cannot be stopped from
+    outside.
     """
 
     __slots__ = (
@@ -31,6 +32,7 @@ class Run:
         "_keep",
         "_report",
         "attempt",
+        "batch",
         "cancelled",
         "checkpoint_limit",
         "deps",
@@ -59,6 +61,7 @@ class Run:
         last_checkpoint: Any = None,
         checkpoint_limit: int = _CHECKPOINT_LIMIT,
         keep: Callable[[bytes], None] | None = None,
+        batch: Batch | None = None,
     ) -> None:
         self.id = id
         self.job = job
@@ -68,6 +71,7 @@ class Run:
         self.deps = deps
         self.headers = headers
         self.snoozes = snoozes
+        self.batch = batch
         self.cancelled = False
         self._enqueued_ms = enqueued_ms
         self._report = report
