@@ -69,6 +69,7 @@ LEVELS: dict[str, frozenset[str]] = {
     "adapters": frozenset(
         {
             "batches",
+            "cancellation",
             "child",
             "client",
             "connection",
@@ -130,6 +131,7 @@ KNOWS_KEYS = {
     *(
         "app",
         "batches",
+        "cancellation",
         "client",
         "engine",
         "fanout",
@@ -137,8 +139,8 @@ KNOWS_KEYS = {
         "protocol",
         "setting_types",
         "testing",
-        "view",
     ),
+    "view",
     "worker",
 }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rota.errors import (
         Cancel,
         CheckpointTooLarge,
+        EnqueueIncomplete,
         InvalidPayload,
         JobCancelled,
         JobError,
@@ -53,6 +54,7 @@ __all__ = [
     "Cancel",
     "CheckpointTooLarge",
     "Client",
+    "EnqueueIncomplete",
     "Event",
     "EventType",
     "FlowHandle",

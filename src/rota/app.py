@@ -156,7 +156,7 @@ class Service:
             deps=parts.deps,
             report=report,
             in_thread=Threads(self.queue.concurrency, lambda: parts.recycle("thread")).call,
-            in_process=parts.processes.call,
+            in_process=functools.partial(parts.processes.call, result_limit=parts.settings.result_limit),
             middleware=parts.middleware,
             subscribers=parts.subscribers,
         )
@@ -173,6 +173,7 @@ def limits_of(settings: Settings, queue: QueueSettings) -> Limits:
         keep_result=queue.keep_result,
         namespace=settings.namespace,
         payload_limit=settings.payload_limit,
+        result_limit=settings.result_limit,
     )
 
 

@@ -17,8 +17,9 @@ import threading
 from typing import Any
 
 from rota.codec import encode_error
-from rota.errors import Cancel, InvalidPayload, InvalidResult, Retry, Snooze
+from rota.errors import Cancel, InvalidPayload, InvalidResult, ResultTooLarge, Retry, Snooze
 from rota.job import Job
+from rota.names import full_name
 from rota.run import Run
 
 #: Every frame begins with the lengths of its JSON head and of the bytes behind it.
@@ -70,7 +71,11 @@ class Child:
             job = find(head["module"], head["qualname"])
             run = self._make_run(head)
             result = job.handler(run, **job.payload.parse([], json.loads(body)))
-            return {"result": True}, job.result.dump(result)
+            raw = job.result.dump(result)
+            limit = head["result_limit"]
+            if limit is not None and len(raw) > limit:
+                raise ResultTooLarge(full_name(run.queue, job.name), len(raw), limit)
+            return {"result": True}, raw
         except BaseException as error:
             return describe(error, job), encode_error(error)
 
@@ -89,6 +94,7 @@ class Child:
             max_attempts=head["max_attempts"],
             enqueued_ms=head["enqueued_ms"],
             headers=head["headers"],
+            snoozes=head["snoozes"],
             report=report,
             last_checkpoint=head["last_checkpoint"],
             checkpoint_limit=head["checkpoint_limit"],
@@ -117,6 +123,8 @@ def describe(error: BaseException, job: Job[Any, Any] | None) -> dict[str, Any]:
             return {"signal": "cancel", "reason": error.reason}
         case InvalidPayload() | InvalidResult():
             return {"error": type(error).__name__, "job": error.job, "problems": error.problems}
+        case ResultTooLarge():
+            return {"error": "ResultTooLarge", "job": error.job, "size": error.size, "limit": error.limit}
     hopeless = job is not None and isinstance(error, job.give_up_on)
     wanted = job is None or job.retry_on is None or isinstance(error, job.retry_on)
     return {"error": "", "may_retry": wanted and not hopeless}

@@ -279,13 +279,25 @@ def resume(queue: str) -> None:
 
 
 @cli.command()
-def cancel(queue: str, job_id: str) -> None:
-    """Cancel a waiting, delayed or running job."""
-
+def cancel(
+    queue: str,
+    job_ids: Annotated[list[str] | None, typer.Argument(help="the jobs, by id")] = None,
+    job: Annotated[str | None, typer.Option(help="all that are alive of this job")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="all that are alive on the queue")] = False,
+) -> None:
+    """Cancel waiting, delayed and running jobs: one, some, all of one job, or all of a queue."""
+    if bool(job_ids) + (job is not None) + everything != 1:
+        raise RotaError("cancel takes ids, or --job NAME, or --all, and one of them only")
     settings = _serving(queue)
 
     async def act(client: Client) -> None:
-        screen.say(await client.cancel(queue, job_id))
+        if not job_ids:
+            counts = await client.cancel_all(queue, task=job)
+            screen.say(", ".join(f"{count} {answer}" for answer, count in sorted(counts.items())) or "none")
+            return
+        answers = await client.cancel_many(queue, job_ids)
+        for job_id, answer in zip(job_ids, answers, strict=True):
+            screen.say(answer if len(job_ids) == 1 else f"{job_id} {answer}")
 
     _with_client(settings, act)
 

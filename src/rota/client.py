@@ -5,16 +5,19 @@ A web handler, a script and another job use the same object. An enqueue is one r
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
 
 from pydantic_core import to_json
 
 from rota import codec, view
 from rota.batches import BatchHandle, put_batch
+from rota.cancellation import CancelAnswer, Cancellation
 from rota.errors import (
+    EnqueueIncomplete,
     InvalidPayload,
     JobCancelled,
     JobExists,
@@ -23,16 +26,16 @@ from rota.errors import (
     NotReplayed,
     PayloadTooLarge,
     ResultTimeout,
-    UnreadablePayload,
 )
 from rota.explained import explained
 from rota.flows import FlowHandle, Flows
 from rota.job import Call, Job, Promise
-from rota.keys import JOB, QueueKeys, events_key, queue_key
-from rota.names import check_name, new_id, wire_id
+from rota.keys import QueueKeys, events_key, queue_key
+from rota.names import check_name, full_name, new_id, wire_id
 from rota.options import EnqueueFields, EnqueueOptions
 from rota.pipelines import Pipeline
-from rota.protocol import CANCEL, ENQUEUE, NUDGE, REPLAY
+from rota.protocol import ENQUEUE, NUDGE, REPLAY
+from rota.server_faults import ServerError
 from rota.setting_types import check_queue
 from rota.settlement import decode_id, encode_id
 from rota.state import State
@@ -48,8 +51,6 @@ _CHUNK = 200
 #: A waiting `result()` looks this often at first, and at last, seconds.
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
 
-CancelAnswer = Literal["cancelled", "requested", "finished"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Parcel:
@@ -57,7 +58,9 @@ class _Parcel:
 
     queue: str
     task: str
-    arguments: bytes
+    payload: bytes
+    terms: str
+    unique: str
     options: EnqueueOptions
     job: Job[Any, Any] | None
 
@@ -99,7 +102,7 @@ class Handle(Generic[R]):
         """
         info = await self._client.wait(self.queue, self.id, timeout)
         if info.state is State.CANCELLED:
-            raise JobCancelled(self.id)
+            raise JobCancelled(self.id, info.reason)
         if info.state is State.DEAD:
             error = info.error
             raise JobFailed(
@@ -162,6 +165,7 @@ class Client:
         self._payload_limit = payload_limit
         self._keep_result = keep_result
         self._events_maxlen = events_maxlen
+        self._cancellation = Cancellation(redis, self._events, events_maxlen, keep_result)
 
     async def __aenter__(self) -> Self:
         return self
@@ -194,7 +198,8 @@ class Client:
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
         """Enqueue many jobs, made by `job.call(...)`, in few round trips; handles in the same order.
 
-        What is enqueued stays so when a later one raises. Raises as `enqueue` does.
+        Raises InvalidPayload and PayloadTooLarge before anything is sent; JobExists, for the first id that is taken,
+        when all others are enqueued; ServerError when nothing was enqueued, EnqueueIncomplete when some were.
         """
         return await self._send([self._parcel(call.job, call.arguments) for call in calls])
 
@@ -238,30 +243,53 @@ class Client:
             arguments = to_json(dict(payload or {}))
         except ValueError as error:
             raise InvalidPayload(task, {"": "cannot travel as JSON"}) from error
-        parcel = _Parcel(queue, task, arguments, EnqueueOptions().changed(options), None)
+        parcel = self._pack(queue, task, arguments, EnqueueOptions().changed(options))
         (handle,) = await self._send([parcel])
         return handle
 
     def _parcel(self, job: Job[Any, Any], arguments: bytes) -> _Parcel:
-        return _Parcel(
-            check_queue(job.queue or self._default_queue), job.name, arguments, job.enqueue_options, job
-        )
+        queue = check_queue(job.queue or self._default_queue)
+        return self._pack(queue, job.name, arguments, job.enqueue_options, job)
+
+    def _pack(
+        self,
+        queue: str,
+        task: str,
+        arguments: bytes,
+        options: EnqueueOptions,
+        job: Job[Any, Any] | None = None,
+    ) -> _Parcel:
+        now_ms = round(time.time() * 1000)
+        payload = codec.encode_job(task, arguments, enqueued_ms=now_ms, options=options.wire())
+        if len(payload) > self._payload_limit:
+            raise PayloadTooLarge(full_name(queue, task), len(payload), self._payload_limit)
+        terms = self._terms(queue, job, arguments, options.priority)
+        unique = self._unique(queue, job, arguments)
+        return _Parcel(queue, task, payload, terms, unique, options, job)
 
     async def _send(self, parcels: Sequence[_Parcel]) -> list[Handle[Any]]:
-        handles: list[Handle[Any] | None] = [None] * len(parcels)
+        made: list[Handle[Any] | JobExists | None] = [None] * len(parcels)
         by_queue: dict[str, list[int]] = {}
         for index, parcel in enumerate(parcels):
             by_queue.setdefault(parcel.queue, []).append(index)
         for queue, indexes in by_queue.items():
             for start in range(0, len(indexes), _CHUNK):
                 chunk = indexes[start : start + _CHUNK]
-                made = await self._put(queue, [parcels[index] for index in chunk])
-                for index, handle in zip(chunk, made, strict=True):
-                    handles[index] = handle
-        return [handle for handle in handles if handle is not None]
+                try:
+                    answers = await self._put(queue, [parcels[index] for index in chunk])
+                except ServerError as error:
+                    there = [one.id for one in made if isinstance(one, Handle)]
+                    if not there:
+                        raise
+                    raise EnqueueIncomplete(there, len(parcels), str(error)) from error
+                for index, answer in zip(chunk, answers, strict=True):
+                    made[index] = answer
+        for one in made:
+            if isinstance(one, JobExists):
+                raise one
+        return [one for one in made if isinstance(one, Handle)]
 
-    async def _put(self, queue: str, parcels: Sequence[_Parcel]) -> list[Handle[Any]]:
-        now_ms = round(time.time() * 1000)
+    async def _put(self, queue: str, parcels: Sequence[_Parcel]) -> list[Handle[Any] | JobExists]:
         keys = QueueKeys.of(queue_key(queue))
         args: list[Any] = [queue, self._events_maxlen, 1]
         ids = []
@@ -273,13 +301,13 @@ class Client:
             delay = options.delay if options.delay is not None or unique is None else unique.delay
             args += (
                 job_id,
-                self._encode(parcel, now_ms),
+                parcel.payload,
                 _at(options.at),
                 round((delay or 0) * 1000),
                 0,
                 parcel.task,
-                self._terms(queue, parcel),
-                self._unique(queue, parcel),
+                parcel.terms,
+                parcel.unique,
                 parcel.on_taken,
             )
         async with explained(self.redis):
@@ -289,34 +317,24 @@ class Client:
             for parcel, job_id, answer in zip(parcels, ids, answers, strict=True)
         ]
 
-    def _handle(self, queue: str, parcel: _Parcel, job_id: str, answer: Any) -> Handle[Any]:
+    def _handle(self, queue: str, parcel: _Parcel, job_id: str, answer: Any) -> Handle[Any] | JobExists:
         if answer == 1:
             return Handle(self, queue, job_id, parcel.job)
         replaced, raw = answer
         job_id = decode_id(raw)
         if not replaced and parcel.on_taken != "existing":
-            raise JobExists(job_id)
+            return JobExists(job_id)
         return Handle(self, queue, job_id, parcel.job, created=False)
 
-    def _terms(self, queue: str, parcel: _Parcel) -> str:
-        priority = parcel.options.priority
-        if parcel.job is None:
+    def _terms(self, queue: str, job: Job[Any, Any] | None, arguments: bytes, priority: int | None) -> str:
+        if job is None:
             return f"p={priority}" if priority else ""
-        return terms_of(parcel.job, queue, parcel.arguments, namespace=self._namespace, priority=priority)
+        return terms_of(job, queue, arguments, namespace=self._namespace, priority=priority)
 
-    def _unique(self, queue: str, parcel: _Parcel) -> str:
-        job = parcel.job
+    def _unique(self, queue: str, job: Job[Any, Any] | None, arguments: bytes) -> str:
         if job is None or job.unique is None:
             return ""
-        return f"{unique_key(job, queue, parcel.arguments, self._namespace)} {job.unique.period_ms}"
-
-    def _encode(self, parcel: _Parcel, now_ms: int) -> bytes:
-        raw = codec.encode_job(
-            parcel.task, parcel.arguments, enqueued_ms=now_ms, options=parcel.options.wire()
-        )
-        if len(raw) > self._payload_limit:
-            raise PayloadTooLarge(len(raw), self._payload_limit)
-        return raw
+        return f"{unique_key(job, queue, arguments, self._namespace)} {job.unique.period_ms}"
 
     # See
 
@@ -406,57 +424,26 @@ class Client:
             await NUDGE(self.redis, (keys.queue, keys.wake), (0,))
 
     async def cancel(self, queue: str, job_id: str) -> CancelAnswer:
-        """Cancel a job: `cancelled` if it waited, `requested` if a worker has it (it stops within a second),
-        `finished` if it is over already, or was never there.
+        """Cancel a job: `cancelled` if it waited, `requested` if a worker has it (it stops within a second, unless it
+        ends first), `finished` if it is over already, or was never there.
         """
-        keys = QueueKeys.of(queue_key(queue))
-        member = encode_id(job_id)
-        error = codec.encode_error(asyncio.CancelledError("cancelled before it ran"))
-        async with explained(self.redis):
-            payload = await self.redis.get(JOB.encode() + member)
-            task, record = self._cancelled_record(queue, job_id, payload, error)
-            args = (
-                queue,
-                self._events_maxlen,
-                member,
-                record,
-                round(self._keep_result * 1000) or 1,
-                task,
-                error,
-            )
-            answer = await CANCEL(
-                self.redis,
-                (keys.queue, keys.active, keys.runs, self._events, keys.progress, keys.checkpoint),
-                args,
-            )
-        match answer:
-            case b"cancelled":
-                return "cancelled"
-            case b"requested":
-                return "requested"
-        return "finished"
+        (answer,) = await self.cancel_many(queue, [job_id])
+        return answer
 
-    def _cancelled_record(
-        self, queue: str, job_id: str, payload: bytes | None, error: bytes
-    ) -> tuple[str, bytes]:
-        try:
-            envelope = codec.decode_job(payload or b"")
-        except UnreadablePayload:
-            envelope = None
-        now_ms = round(time.time() * 1000)
-        record = codec.encode_result(
-            attempt=0,
-            name=envelope.name if envelope else "",
-            arguments=envelope or b"{}",
-            enqueued_ms=envelope.enqueued_ms if envelope else 0,
-            success=False,
-            result=error,
-            started_ms=now_ms,
-            finished_ms=now_ms,
-            queue=queue_key(queue),
-            id=job_id,
-        )
-        return (envelope.name if envelope else ""), record if self._keep_result else b""
+    async def cancel_many(self, queue: str, ids: Iterable[str]) -> list[CancelAnswer]:
+        """Cancel many jobs of a queue in few round trips; what became of each, in the same order."""
+        async with explained(self.redis):
+            return [answer async for _, answer in self._cancellation.cancel(queue, list(ids))]
+
+    async def cancel_all(self, queue: str, *, task: str | None = None) -> dict[CancelAnswer, int]:
+        """Cancel all jobs of a queue that are alive now, or all of one job; how many had which answer."""
+        counts: Counter[CancelAnswer] = Counter()
+        async with explained(self.redis):
+            members = await self.redis.zrange(queue_key(queue), 0, -1)
+            ids = [decode_id(member) for member in members]
+            async for _, answer in self._cancellation.cancel(queue, ids, task):
+                counts[answer] += 1
+        return dict(counts)
 
     async def retry(self, queue: str, job_id: str) -> Handle[Any]:
         """Bring a dead letter back, with all attempts before it, and what it had saved.
@@ -494,7 +481,8 @@ class Client:
         self, queue: str, keys: QueueKeys, members: Sequence[bytes], task: str | None, reason: str | None
     ) -> list[bytes]:
         async with explained(self.redis):
-            found = await view.find(self.redis, queue, keys, [decode_id(member) for member in members])
+            ids = [decode_id(member) for member in members]
+            found = await view.find(self.redis, queue, keys, ids, letters=True)
         return [
             encode_id(info.id)
             for info in found

@@ -48,7 +48,8 @@ class Envelope(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ResultRecord:
-    """A job's final record. `result` is its JSON value; `error` is set for a dead job, else `cancelled`.
+    """A job's final record. `result` is its JSON value; `error` is set for a dead job, else `cancelled`,
+    and then `reason` says why.
 
     Times are in milliseconds.
     """
@@ -66,6 +67,7 @@ class ResultRecord:
     id: str
     error: JobError | None = None
     cancelled: bool = False
+    reason: str = ""
 
 
 def job_serializer(data: dict[str, Any]) -> bytes:
@@ -200,15 +202,16 @@ def decode_result(raw: bytes) -> ResultRecord:
         id=_field(data, "id", str) if "id" in data else "",
         error=failure if isinstance(failure, JobError) else None,
         cancelled=isinstance(failure, CancelledError),
+        reason=str(failure) if isinstance(failure, CancelledError) else "",
     )
 
 
-def encode_error(error: BaseException) -> bytes:
+def encode_error(error: BaseException, *, failure: bool = False) -> bytes:
     """The JSON of `error` for a final record: its type, its message (capped) and its last 20 frames.
 
-    A cancellation, by asyncio or by `Cancel`, is written as such.
+    A cancellation, by asyncio or by `Cancel`, is written as such, unless it is a `failure`: nobody had asked for it.
     """
-    return marks.dumps(marks.mark_of(error))
+    return marks.dumps(marks.mark_of(error, failure=failure))
 
 
 def error_of(raw: bytes) -> JobError:

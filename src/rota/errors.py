@@ -4,9 +4,13 @@ Each fault keeps what it is about as attributes, says it in one sentence, and su
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from difflib import get_close_matches
 
+from rota.duration import LONGEST
+
 _SHOWN = 20
+_SHORT = 60
 
 
 class Signal(Exception):
@@ -16,13 +20,14 @@ class Signal(Exception):
 class Retry(Signal):
     """Raised by a handler: try this job again, and count the attempt.
 
-    `delay` in seconds; without one the job's back-off decides. On the last attempt the job is dead.
+    `delay` is seconds or a timedelta; without one the job's back-off decides. On the last attempt the job is dead.
+    Raises ValueError for a delay that cannot be: an error of the handler like any other.
     """
 
-    def __init__(self, delay: float | None = None, reason: str = "") -> None:
-        super().__init__(delay, reason)
-        self.delay = delay
-        self.reason = reason
+    def __init__(self, delay: float | timedelta | None = None, reason: object = "") -> None:
+        self.delay = None if delay is None else _seconds("Retry", delay)
+        self.reason = str(reason)
+        super().__init__(self.delay, self.reason)
 
     def __str__(self) -> str:
         when = "after its back-off" if self.delay is None else f"in {self.delay:g} s"
@@ -30,25 +35,46 @@ class Retry(Signal):
 
 
 class Snooze(Signal):
-    """Raised by a handler: run this job again after `delay` seconds; the attempt is not spent."""
+    """Raised by a handler: run this job again after `delay` (seconds or a timedelta); the attempt is not spent.
 
-    def __init__(self, delay: float) -> None:
-        super().__init__(delay)
-        self.delay = delay
+    Nothing ends a job that always snoozes but its handler, which sees in `run.snoozes` how often it did.
+    Raises ValueError for a delay that cannot be: an error of the handler like any other.
+    """
+
+    def __init__(self, delay: float | timedelta) -> None:
+        self.delay = _seconds("Snooze", delay)
+        super().__init__(self.delay)
 
     def __str__(self) -> str:
         return f"snooze for {self.delay:g} s"
 
 
 class Cancel(Signal):
-    """Raised by a handler: this job is not to be done. It is never retried and ends as cancelled."""
+    """Raised by a handler: this job is not to be done. It is never retried and ends as cancelled.
 
-    def __init__(self, reason: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
+    `reason` is text, or anything that can be made text: the exception that says why.
+    """
+
+    def __init__(self, reason: object = "") -> None:
+        self.reason = str(reason)
+        super().__init__(self.reason)
 
     def __str__(self) -> str:
         return self.reason or "cancelled by its handler"
+
+
+def _seconds(signal: str, delay: object) -> float:
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds <= LONGEST:
+        return float(seconds)
+    raise ValueError(
+        f"{signal} got the delay {_short(delay)}; it takes seconds from 0 to ten years, or a timedelta"
+    )
+
+
+def _short(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
 
 
 class RotaError(Exception):
@@ -87,20 +113,46 @@ class UnreadablePayload(RotaError):
     """Raised by the codec for bytes that are not a job or a result; another serializer wrote them."""
 
 
-class PayloadTooLarge(RotaError):
-    """Raised by the client before sending: store the data elsewhere and enqueue a reference to it."""
-
-    def __init__(self, size: int, limit: int) -> None:
-        super().__init__(size, limit)
+class _TooLarge(RotaError):
+    def __init__(self, job: str, size: int, limit: int) -> None:
+        super().__init__(job, size, limit)
+        self.job = job
         self.size = size
         self.limit = limit
 
+
+class PayloadTooLarge(_TooLarge):
+    """Raised by the client before anything is sent: store the data elsewhere and enqueue its id.
+
+    `size` and `limit` are in bytes.
+    """
+
     def __str__(self) -> str:
-        return f"the payload has {self.size} bytes and the limit is {self.limit}; enqueue a reference instead"
+        return (
+            f"the payload of job {self.job} has {self.size} bytes and PAYLOAD_LIMIT allows {self.limit}; "
+            "store the data elsewhere and enqueue its id"
+        )
+
+
+class ResultTooLarge(_TooLarge):
+    """What a job died of whose handler returned too much: store the data elsewhere and return its id.
+
+    `size` and `limit` are in bytes.
+    """
+
+    def __str__(self) -> str:
+        return (
+            f"the result of job {self.job} has {self.size} bytes and RESULT_LIMIT allows {self.limit}; "
+            "store the data elsewhere and return its id"
+        )
 
 
 class CheckpointTooLarge(PayloadTooLarge):
     """Raised by `run.checkpoint()`: store the data elsewhere and save a reference to it."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__("", size, limit)
+        self.args = (size, limit)
 
     def __str__(self) -> str:
         return (
@@ -206,6 +258,23 @@ class JobExists(_OfJob):
         return f'there is a job with the id {self.id!r} already; use another, or on_taken="existing" to get that one'
 
 
+class EnqueueIncomplete(RotaError):
+    """Raised by `enqueue_many` when the server failed in the middle: `enqueued` are the ids that it had taken by then.
+
+    Of those that were under way when it failed, some may have arrived too: enqueue the rest under ids of your own,
+    with `on_taken="existing"`, and none is there twice. The server's fault is the `__cause__`.
+    """
+
+    def __init__(self, enqueued: Iterable[str], total: int, reason: str) -> None:
+        self.enqueued = tuple(enqueued)
+        self.total = total
+        self.reason = reason
+        super().__init__(self.enqueued, total, reason)
+
+    def __str__(self) -> str:
+        return f"{len(self.enqueued)} of {self.total} jobs were enqueued when this happened: {self.reason}"
+
+
 class JobNotFound(_OfJob):
     """Raised by the client for an id that Redis does not hold: never enqueued, or its time is over."""
 
@@ -241,6 +310,8 @@ class JobCancelled(_OfJob):
         self.reason = reason
 
     def __str__(self) -> str:
+        if self.reason.startswith("cancelled"):
+            return f"job {self.id} was {self.reason}"
         return f"job {self.id} was cancelled" + (f": {self.reason}" if self.reason else "")
 
 

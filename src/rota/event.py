@@ -23,7 +23,8 @@ class Event(NamedTuple):
     """One thing that happened to one job, on this worker.
 
     Times are in seconds: `duration` of the attempt, `waited` from due to start, `delay` until the next attempt.
-    `detail` is JSON: the result of a completed job, the error of one that was retried, cancelled or died.
+    `detail` is JSON: the result of a completed job, the error of one that was retried, cancelled or died. `snoozes` is
+    how often a job that snoozed has done so.
     """
 
     type: EventType
@@ -38,3 +39,4 @@ class Event(NamedTuple):
     reason: str = ""
     percent: float | None = None
     message: str = ""
+    snoozes: int | None = None

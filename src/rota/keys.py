@@ -25,6 +25,7 @@ RESERVED = frozenset(
         "watcher",
         "progress",
         "checkpoint",
+        "snoozes",
         "paused",
         "stats",
         "limit",
@@ -42,7 +43,8 @@ RESERVED = frozenset(
 
 
 _PARTS = (
-    *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "watcher", "solitude"),
+    *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "snoozes", "watcher"),
+    "solitude",
     *("terms", "parked", "paused"),
 )
 
@@ -54,7 +56,8 @@ class QueueKeys:
     `queue` holds every live job by due time, or by its lease's deadline while it is claimed; `active` the claimed
     ones by deadline; `runs` the fence and the memory of each job's place; `dead` the dead letters by time, each
     with a hash `dead:<id>`; `wake` at most one token; `seen` the last server time a script ran at; `progress` what
-    running jobs last reported; `checkpoint` what jobs that are not over have saved; `watcher` who turns foreign
+    running jobs last reported; `checkpoint` what jobs that are not over have saved; `snoozes` how often live ones
+    put themselves off; `watcher` who turns foreign
     changes into tokens; `solitude` who makes room for a job that may be what kills its workers; `terms` what the
     scripts must know of a job beside its payload; `parked` the jobs that are due and wait for a limit, by the time
     they were due; `paused` whether nothing is to be claimed.
@@ -69,6 +72,7 @@ class QueueKeys:
     step: str
     progress: str
     checkpoint: str
+    snoozes: str
     watcher: str
     solitude: str
     terms: str

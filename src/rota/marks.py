@@ -112,9 +112,9 @@ def exception_of(value: Any) -> JobError | CancelledError | None:
     return None
 
 
-def mark_of(error: BaseException) -> dict[str, Any]:
-    """The value that `dumps` writes as the mark of `error`."""
-    if isinstance(error, CancelledError | Cancel):
+def mark_of(error: BaseException, *, failure: bool = False) -> dict[str, Any]:
+    """The value that `dumps` writes as the mark of `error`; with `failure` a cancellation is an error as any other."""
+    if isinstance(error, CancelledError | Cancel) and not failure:
         return {_SECRET_CANCELLED: _text(error)}
     if isinstance(error, JobError):
         trace = None if error.traceback is None else _encodable(error.traceback[:_TRACEBACK_LIMIT])

@@ -1,12 +1,12 @@
 """What one enqueue may say beside the arguments: when, under which id, with which policy."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict, get_args
 
 from rota.backoff import Backoff
+from rota.duration import LONGEST
 from rota.errors import UnreadablePayload
 from rota.names import check_id
 
@@ -128,13 +128,13 @@ def check_priority(priority: Any) -> None:
 
 
 def check_seconds(name: str, value: float | None, *, above_zero: bool = False) -> None:
-    """Raise ValueError unless `value` is a finite number of seconds, or None."""
+    """Raise ValueError unless `value` is a number of seconds of at most ten years, or None."""
     if value is None:
         return
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value < 0 or (above_zero and value == 0):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= LONGEST or (above_zero and value == 0):
         bound = "more than 0" if above_zero else "0 or more"
-        raise ValueError(f"{name} is {value!r}; it is a number of seconds, {bound}")
+        raise ValueError(f"{name} is {value!r}; it is a number of seconds, {bound}, and at most ten years")
 
 
 def _check_time(at: datetime) -> None:

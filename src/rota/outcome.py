@@ -17,6 +17,7 @@ from rota.errors import (
     InvalidResult,
     JobTimeout,
     RemoteError,
+    ResultTooLarge,
     Retry,
     Snooze,
     UnreadablePayload,
@@ -63,6 +64,7 @@ class Outcome:
 _HOPELESS: tuple[tuple[type[BaseException], str], ...] = (
     (InvalidPayload, "invalid"),
     (InvalidResult, "invalid_result"),
+    (ResultTooLarge, "result_too_large"),
     (UnreadablePayload, "unreadable"),
 )
 

@@ -20,7 +20,16 @@ from typing import Any
 
 from rota.child import LENGTHS, frame
 from rota.codec import error_of
-from rota.errors import Cancel, ChildDied, InvalidPayload, InvalidResult, RemoteError, Retry, Snooze
+from rota.errors import (
+    Cancel,
+    ChildDied,
+    InvalidPayload,
+    InvalidResult,
+    RemoteError,
+    ResultTooLarge,
+    Retry,
+    Snooze,
+)
 from rota.execution import PATIENCE, Execution
 from rota.job import Job
 from rota.names import printable
@@ -65,7 +74,11 @@ class Threads:
             interrupt()
         context = contextvars.copy_context()
         work = loop.run_in_executor(self._executor, partial(context.run, handler, run, **arguments))
-        await asyncio.wait({work, abandoned}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait({work, abandoned}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # What middleware does after the thread is stopped as any coroutine is.
+            execution.interrupt = execution.cancel_task
         if work.done():
             return work.result()
         work.add_done_callback(lambda future: future.cancelled() or future.exception())
@@ -85,10 +98,18 @@ class Processes:
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
 
-    async def call(self, execution: Execution, run: Run, job: Job[Any, Any], arguments: bytes) -> bytes:
+    async def call(
+        self,
+        execution: Execution,
+        run: Run,
+        job: Job[Any, Any],
+        arguments: bytes,
+        *,
+        result_limit: int | None = None,
+    ) -> bytes:
         """Run `job` in a child; its result as JSON. Raises what the handler raised, as far as it crosses a pipe.
 
-        The child is killed when the execution is stopped.
+        The child is killed when the execution is stopped. A result of more than `result_limit` bytes stays in it.
         """
         child = await self._idle_child() or await self._start()
 
@@ -100,7 +121,8 @@ class Processes:
         try:
             if execution.cause is not None:
                 raise asyncio.CancelledError
-            result = await child.run(_head(job, run), arguments, run, execution.keep)
+            head = _head(job, run) | {"result_limit": result_limit}
+            result = await child.run(head, arguments, run, execution.keep)
         except (ChildDied, asyncio.CancelledError):
             child.kill()
             self._all.discard(child)
@@ -110,6 +132,9 @@ class Processes:
         except Exception:
             self._idle.append(child)
             raise
+        finally:
+            # From here on the child may be another job's.
+            execution.interrupt = execution.cancel_task
         self._idle.append(child)
         return result
 
@@ -240,6 +265,7 @@ def _head(job: Job[Any, Any], run: Run) -> dict[str, Any]:
         "headers": dict(run.headers),
         "last_checkpoint": run.last_checkpoint,
         "checkpoint_limit": run.checkpoint_limit,
+        "snoozes": run.snoozes,
     }
 
 
@@ -251,10 +277,16 @@ def _raised(answer: dict[str, Any], body: bytes) -> Exception:
             return Snooze(answer["delay"])
         case "cancel":
             return Cancel(answer["reason"])
+    return _error(answer, body)
+
+
+def _error(answer: dict[str, Any], body: bytes) -> Exception:
     match answer["error"]:
         case "InvalidPayload":
             return InvalidPayload(answer["job"], answer["problems"])
         case "InvalidResult":
             return InvalidResult(answer["job"], answer["problems"])
+        case "ResultTooLarge":
+            return ResultTooLarge(answer["job"], answer["size"], answer["limit"])
     error = error_of(body)
     return RemoteError(error.type, error.message, error.traceback, may_retry=answer["may_retry"])

@@ -19,11 +19,12 @@ _CHECKPOINT_LIMIT = 262_144
 class Run:
     """One attempt of a job, as its handler sees it.
 
-    `id` is the job's id; `job` the job's short name; `attempt` counts from 1 to `max_attempts`; `deps` is
-    what the jobs package's lifespan yielded. `last_checkpoint` is what an attempt before this one saved last, None
-    if there is nothing; `checkpoint_limit` how many bytes of JSON may be saved. `batch` is the batch that called this
-    job back, if one did. `cancelled` turns true when the attempt is to end early: a plain function in a thread should
-    look at it now and then, since a thread cannot be stopped from outside.
+    `id` is the job's id; `job` the job's short name; `attempt` counts from 1 to `max_attempts`; `snoozes` is how often
+    this job has put itself off; `deps` is what the jobs package's lifespan yielded. `last_checkpoint` is what an
+    attempt before this one saved last, None if there is nothing; `checkpoint_limit` how many bytes of JSON may be
+    saved. `batch` is the batch that called this job back, if one did. `cancelled` turns true when the attempt is to
+    end early: a plain function in a thread should look at it now and then, since a thread cannot be stopped from
+    outside.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class Run:
         "last_checkpoint",
         "max_attempts",
         "queue",
+        "snoozes",
     )
 
     def __init__(
@@ -54,6 +56,7 @@ class Run:
         enqueued_ms: int = 0,
         deps: Any = None,
         headers: Mapping[str, str] = _NO_HEADERS,
+        snoozes: int = 0,
         report: Callable[[float, str], None] | None = None,
         last_checkpoint: Any = None,
         checkpoint_limit: int = _CHECKPOINT_LIMIT,
@@ -68,6 +71,7 @@ class Run:
         self.deps = deps
         self.headers = headers
         self.batch = batch
+        self.snoozes = snoozes
         self.cancelled = False
         self._enqueued_ms = enqueued_ms
         self._report = report

@@ -14,12 +14,21 @@ from typing import Any, Protocol
 
 from rota import codec
 from rota.batch import Batch
-from rota.errors import Cancel, InvalidPayload, JobExpired, JobLost, Signal, UnknownJob, UnreadablePayload
+from rota.errors import (
+    Cancel,
+    InvalidPayload,
+    JobExpired,
+    JobLost,
+    ResultTooLarge,
+    Signal,
+    UnknownJob,
+    UnreadablePayload,
+)
 from rota.event import Event, EventType
 from rota.execution import Execution
 from rota.flow import FETCHED, FROM_FLOW
 from rota.job import Job
-from rota.names import printable
+from rota.names import full_name, printable
 from rota.options import EnqueueOptions
 from rota.outcome import Cause, Outcome, Rules, decide
 from rota.run import Run
@@ -58,6 +67,9 @@ _EVENTS = {
 }
 _FINISHED = {OutcomeKind.COMPLETED, OutcomeKind.CANCELLED, OutcomeKind.DEAD}
 _UNSPENT = {OutcomeKind.SNOOZED, OutcomeKind.INTERRUPTED, OutcomeKind.LOST}
+_CANCELLED = Outcome(OutcomeKind.CANCELLED, reason="cancelled")
+#: Of what a handler says when it cancels its job, so many characters are kept.
+_REASON = 500
 #: Of a payload that cannot be read, this many bytes are shown (in hexadecimal).
 _SHOWN = 256
 
@@ -67,7 +79,7 @@ class Limits:
     """What one queue allows of jobs that never run, and the queue's names.
 
     `unknown_grace`: seconds a job waits for a worker that knows it; `unknown_delay`: seconds between two tries.
-    `payload_limit`: bytes that a job may save as its checkpoint.
+    `payload_limit`: bytes that a job may save as its checkpoint; `result_limit`: bytes of its result.
     """
 
     queue: str
@@ -78,6 +90,7 @@ class Limits:
     keep_result: float = 3600.0
     namespace: str = "rota"
     payload_limit: int = 262_144
+    result_limit: int = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,11 @@ class _Attempt:
     @property
     def task(self) -> str:
         return self.envelope.name if self.envelope else ""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it gets something from the flow that it is part of."""
+        return self.envelope is not None and any(mark in self.envelope.options for mark in FETCHED)
 
     @property
     def duration(self) -> float:
@@ -143,19 +161,20 @@ class Runner:
         if execution.cause in (Cause.SHUTDOWN, Cause.LEASE_LOST):
             return hand_back(claim)
         attempt = _Attempt(claim, started=time.monotonic(), number=claim.attempt)
+        cancelled = claim.aborted or execution.cause is Cause.CANCEL
         try:
             handler = self._read(attempt)
         except (UnreadablePayload, JobExpired, JobLost) as error:
-            return self._settle(attempt, self._hopeless(error), None)
+            return self._settle(attempt, _CANCELLED if cancelled else self._hopeless(error), None)
         if handler is None:
-            return self._unknown(attempt, cancelled=claim.aborted or execution.cause is Cause.CANCEL)
+            return self._unknown(attempt, cancelled=cancelled)
         rules = handler.rules
-        if attempt.envelope is not None and any(mark in attempt.envelope.options for mark in FETCHED):
+        if not cancelled and attempt.is_told:
             try:
                 await self._fetch(attempt)
             except Signal as signal:
                 return self._settle(attempt, decide(rules, attempt.number, signal, execution.cause), rules)
-        if terms := self._missing_terms(attempt, handler.job):
+        if not cancelled and (terms := self._missing_terms(attempt, handler.job)):
             return hand_back(claim)._replace(note=terms)
         outcome, result = await self._attempt(attempt, handler.job, rules, execution)
         return self._settle(attempt, outcome, rules, result)
@@ -219,7 +238,7 @@ class Runner:
         """No function of this name here: a newer worker may have it, so the job waits, unspent."""
         claim, limits = attempt.claim, self._limits
         if cancelled:
-            return self._settle(attempt, Outcome(OutcomeKind.CANCELLED, reason="cancelled"), None)
+            return self._settle(attempt, _CANCELLED, None)
         since = claim.unknown_since_ms or claim.started_ms
         if claim.started_ms - since > limits.unknown_grace * 1000:
             error = UnknownJob(attempt.task, self._handlers)
@@ -263,6 +282,7 @@ class Runner:
                 timer = asyncio.get_running_loop().call_later(rules.timeout, execution.stop, Cause.TIMEOUT)
             value = await (compose(self._middleware, call) if self._middleware else call)(run)
             result = value if job.kind == "process" else job.result.dump(value)
+            self._check_size(job, result)
         except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt) as raised:
             error = raised
         finally:
@@ -270,6 +290,11 @@ class Runner:
             if timer is not None:
                 timer.cancel()
         return decide(rules, attempt.number, error, execution.cause), result
+
+    def _check_size(self, job: Job[Any, Any], result: bytes) -> None:
+        limits = self._limits
+        if len(result) > limits.result_limit:
+            raise ResultTooLarge(full_name(limits.queue, job.name), len(result), limits.result_limit)
 
     def _prepare(
         self, attempt: _Attempt, job: Job[Any, Any], rules: Rules, execution: Execution
@@ -285,6 +310,7 @@ class Runner:
             deps=self._deps(),
             enqueued_ms=envelope.enqueued_ms,
             headers=envelope.headers,
+            snoozes=claim.snoozes,
             report=partial(self._report, claim, job.name),
             last_checkpoint=self._saved(execution),
             checkpoint_limit=self._limits.payload_limit,
@@ -342,6 +368,7 @@ class Runner:
         self, attempt: _Attempt, outcome: Outcome, rules: Rules | None, result: bytes = b""
     ) -> Settlement:
         claim, kind = attempt.claim, outcome.kind
+        outcome = replace(outcome, reason=outcome.reason[:_REASON]) if outcome.reason else outcome
         detail = result if kind is OutcomeKind.COMPLETED else self._detail(attempt, outcome)
         duration = attempt.duration
         listeners = heard_by(self._subscribers, _EVENTS[kind])
@@ -377,10 +404,10 @@ class Runner:
     def _detail(self, attempt: _Attempt, outcome: Outcome) -> bytes:
         error = outcome.error
         if outcome.kind is OutcomeKind.CANCELLED:
-            error = asyncio.CancelledError(outcome.reason)
+            return codec.encode_error(asyncio.CancelledError(outcome.reason))
         if isinstance(error, UnreadablePayload) and attempt.claim.payload is not None:
             error = UnreadablePayload(f"{error} (begins {codec.preview(attempt.claim.payload, _SHOWN)})")
-        return b"" if error is None else codec.encode_error(error)
+        return b"" if error is None else codec.encode_error(error, failure=True)
 
     def _record(self, attempt: _Attempt, kind: OutcomeKind, detail: bytes, duration: float) -> bytes:
         claim, envelope = attempt.claim, attempt.envelope
@@ -408,6 +435,7 @@ class Runner:
             delay=outcome.delay,
             detail=detail,
             reason=outcome.reason,
+            snoozes=attempt.claim.snoozes + 1 if outcome.kind is OutcomeKind.SNOOZED else None,
         )
 
 

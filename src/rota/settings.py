@@ -80,6 +80,7 @@ class Settings(RedisVariables):
     unknown_grace: Duration = 86_400.0
     unknown_delay: Annotated[Duration, Field(ge=0.1)] = 5.0
     payload_limit: Annotated[int, Field(ge=1, le=512 * 1024 * 1024)] = 262_144
+    result_limit: Annotated[int, Field(ge=1, le=512 * 1024 * 1024)] = 1_048_576
     events_maxlen: Annotated[int, Field(ge=1)] = 100_000
 
     lease: Annotated[Duration, Field(ge=1)] = 30.0

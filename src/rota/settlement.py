@@ -34,9 +34,9 @@ class Claim(NamedTuple):
     """One job handed to this worker, under a token that no other claim has.
 
     `payload` is None where it has expired. `attempt` counts from 1. Times are server milliseconds; `unknown_since_ms`
-    is 0 unless workers before could not run it. `lost` counts executions that ended with no word from their worker.
-    `terms` are those that it was enqueued with, as the scripts know them. `checkpoint` is what an attempt before this
-    one saved, as it lies in Redis.
+    is 0 unless workers before could not run it. `lost` counts executions that ended with no word from their worker,
+    `snoozes` those that the handler put off. `terms` are those that it was enqueued with, as the scripts know them.
+    `checkpoint` is what an attempt before this one saved, as it lies in Redis.
     """
 
     id: str
@@ -50,11 +50,12 @@ class Claim(NamedTuple):
     aborted: bool = False
     terms: str = ""
     checkpoint: bytes | None = None
+    snoozes: int = 0
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> "Claim":
-        """A claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms, checkpoint."""
-        raw_id, entry, payload, attempt, aborted, terms, checkpoint = row
+        """A claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms, checkpoint, snoozes."""
+        raw_id, entry, payload, attempt, aborted, terms, checkpoint, snoozes = row
         token, due, started, lost, unknown = entry.decode().split(" ")
         return cls(
             decode_id(raw_id),
@@ -68,6 +69,7 @@ class Claim(NamedTuple):
             aborted == 1,
             terms.decode("utf-8", "surrogateescape"),
             checkpoint,
+            int(snoozes or 0),
         )
 
 

@@ -21,8 +21,9 @@ class JobInfo:
     """A job as it is now.
 
     `attempts` counts those made, the running one included. `due_at` is when a delayed job becomes ready, or about when
-    one that a limit keeps back has its turn. `result` is the JSON value; `error` the last error of a dead job, with
-    the `reason` it died of. `checkpoint` is the JSON value that a job saved last, until it is completed or cancelled.
+    one that a limit keeps back has its turn. `result` is the JSON value; `error` the last error of a dead job. `reason`
+    says why a job died, or was cancelled. `snoozes` is how often a live one has put itself off. `checkpoint` is the
+    JSON value that a job saved last, until it is completed or cancelled.
     """
 
     id: str
@@ -39,6 +40,7 @@ class JobInfo:
     result: Any = None
     error: JobError | None = None
     reason: str = ""
+    snoozes: int = 0
     payload: dict[str, Any] | None = None
     checkpoint: Any = None
 
@@ -56,11 +58,17 @@ class _Raw:
     progress: bytes | None
     parked: float | None
     checkpoint: bytes | None
+    snoozes: bytes | None
     letter: dict[bytes, bytes]
 
 
-async def find(redis: Any, queue: str, keys: QueueKeys, ids: Sequence[str]) -> list[JobInfo | None]:
-    """Each job of `ids`, or None for one that Redis does not hold; one round trip."""
+async def find(
+    redis: Any, queue: str, keys: QueueKeys, ids: Sequence[str], *, letters: bool = False
+) -> list[JobInfo | None]:
+    """Each job of `ids`, or None for one that Redis does not hold; one round trip.
+
+    Of an id that was used again, the newest job; with `letters` the dead letter, if there is one.
+    """
     pipe = redis.pipeline(transaction=True)
     pipe.time()
     for job_id in ids:
@@ -75,13 +83,15 @@ async def find(redis: Any, queue: str, keys: QueueKeys, ids: Sequence[str]) -> l
         pipe.hget(keys.progress, member)
         pipe.zscore(keys.parked, member)
         pipe.hget(keys.checkpoint, member)
+        pipe.hget(keys.snoozes, member)
         pipe.hgetall(f"{keys.dead}:".encode() + member)
     (seconds, micros), *rows = await pipe.execute()
-    now, width = seconds * 1000 + micros // 1000, 11
+    now, width = seconds * 1000 + micros // 1000, 12
     found = []
     for index, job_id in enumerate(ids):
         raw = _Raw(now, *rows[index * width : (index + 1) * width])
-        found.append(_info(job_id, queue, raw))
+        letter = letters and raw.letter
+        found.append(_dead(job_id, queue, letter) if letter else _info(job_id, queue, raw))
     return found
 
 
@@ -90,7 +100,7 @@ async def page(
 ) -> list[JobInfo]:
     """A page of the jobs in `state`, in the order in which they come up (dead ones: newest first)."""
     ids = await _ids(redis, keys, state, offset, limit)
-    found = await find(redis, queue, keys, ids) if ids else []
+    found = await find(redis, queue, keys, ids, letters=state is State.DEAD) if ids else []
     return [info for info in found if info is not None]
 
 
@@ -158,9 +168,11 @@ async def _scored(
 def _info(job_id: str, queue: str, raw: _Raw) -> JobInfo | None:
     if raw.score is not None:
         return _live(job_id, queue, raw, raw.score)
-    if raw.letter:
+    finished = _finished(job_id, queue, raw.result) if raw.result is not None else None
+    # A record that is no failure is of a later job, which had the letter's id again.
+    if raw.letter and (finished is None or finished.state is State.DEAD):
         return _dead(job_id, queue, raw.letter)
-    return _finished(job_id, queue, raw.result) if raw.result is not None else None
+    return finished
 
 
 def _live(job_id: str, queue: str, raw: _Raw, score: float) -> JobInfo:
@@ -181,6 +193,7 @@ def _live(job_id: str, queue: str, raw: _Raw, score: float) -> JobInfo:
         enqueued_at=enqueued_at,
         due_at=None if active else _time(int(score)),
         started_at=_time(int(started[2])) if started else None,
+        snoozes=int(raw.snoozes or 0),
         payload=payload,
         # Without a counter it is a former job's of the same id.
         checkpoint=None if raw.attempts is None else read_checkpoint(raw.checkpoint),
@@ -222,6 +235,7 @@ def _finished(job_id: str, queue: str, raw: bytes) -> JobInfo | None:
         finished_at=_time(record.finished_ms),
         result=record.result,
         error=record.error,
+        reason=record.reason,
         payload=record.kwargs,
     )
 

@@ -172,7 +172,10 @@ def test_a_server_that_is_no_redis_is_refused_at_the_boot(project: Project) -> N
         (("greet", '{"name": "ann", "age": 3}'), ("wrong arguments of job greet", "age: is not an argument")),
         (("greet", '{"name": "ann"'), ("the payload is not JSON",)),
         (("greet", '["ann"]'), ("the payload is a JSON list; write an object",)),
-        (("send", f'{{"to": "{"x" * 3000}"}}'), ("bytes and the limit is 2048", "enqueue a reference")),
+        (
+            ("send", f'{{"to": "{"x" * 3000}"}}'),
+            ("email:send has", "PAYLOAD_LIMIT allows 2048", "enqueue its id"),
+        ),
         (("send", "--delay", "-1"), ("delay is -1.0", "0 or more")),
         (("send", "--id", "a\nb"), ("job id 'a\\nb' is not allowed",)),
         (("send", "--id", "x" * 201), ("is not allowed", "1 to 200 characters")),
@@ -254,12 +257,31 @@ async def test_a_payload_that_is_no_json_is_refused(client: Client) -> None:
     await nothing_was_written(client)
 
 
+@job
+async def keep(run: Run, text: str) -> None:
+    """Nothing."""
+
+
 async def test_a_payload_that_is_too_large_is_refused_with_both_sizes(client: Client) -> None:
+    for enqueue in (
+        client.enqueue_by_name("default:keep", {"text": "x" * 500}),
+        client.enqueue(keep, text="x" * 500),
+        client.enqueue_many([keep.call("x"), keep.call("x" * 500)] * 300),
+    ):
+        with pytest.raises(PayloadTooLarge, match="the payload of job default:keep has") as refusal:
+            await enqueue
+        assert refusal.value.limit == 500
+        assert refusal.value.size > 500
+        await nothing_was_written(client)
+
+
+async def test_a_payload_of_the_limit_itself_is_taken(redis: ArqRedis) -> None:
     with pytest.raises(PayloadTooLarge) as refusal:
-        await client.enqueue_by_name("default:add", {"a": "x" * 500})
-    assert refusal.value.limit == 500
-    assert refusal.value.size > 500
-    await nothing_was_written(client)
+        await Client(redis, payload_limit=1).enqueue(keep, text="x" * 500)
+    size = refusal.value.size
+    await Client(redis, payload_limit=size).enqueue(keep, text="x" * 500)
+    with pytest.raises(PayloadTooLarge):
+        await Client(redis, payload_limit=size - 1).enqueue(keep, text="x" * 500)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +305,7 @@ async def test_a_name_that_cannot_be_is_refused(client: Client, name: str, said:
         {"delay": -1},
         {"delay": float("nan")},
         {"delay": float("inf")},
+        {"delay": 1e12},
         {"timeout": 0},
         {"max_attempts": 0},
         {"keep_result": -1},

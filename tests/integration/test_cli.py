@@ -141,6 +141,29 @@ def test_cancel_says_what_became_of_the_job(project: Project) -> None:
     assert rows(project.rota("jobs", "email").out) == []
 
 
+def test_cancel_takes_several_ids_and_answers_for_each(project: Project) -> None:
+    first, second = enqueued(project, "send"), enqueued(project, "send")
+    assert project.rota("cancel", "email", first, second, "nosuch").out.splitlines() == [
+        f"{first} cancelled",
+        f"{second} cancelled",
+        "nosuch finished",
+    ]
+
+
+def test_cancel_takes_all_of_a_job_or_of_a_queue(project: Project) -> None:
+    for _ in range(3):
+        enqueued(project, "send")
+    assert project.rota("cancel", "email", "--job", "other").out == "none\n"
+    assert project.rota("cancel", "email", "--job", "send").out == "3 cancelled\n"
+    enqueued(project, "send", "--delay", "60")
+    assert project.rota("cancel", "email", "--all").out == "1 cancelled\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--all", "--job", "send"), ("an-id", "--all")], ids=str)
+def test_cancel_of_nothing_or_of_two_things_is_refused(project: Project, arguments: tuple[str, ...]) -> None:
+    project.rota("cancel", "email", *arguments).refused("cancel takes ids, or --job NAME, or --all")
+
+
 def test_show_of_an_unknown_id_is_refused(project: Project) -> None:
     project.rota("show", "email", "nosuch").refused("there is no job with the id 'nosuch'")
 

@@ -4,16 +4,19 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
 from pydantic import BaseModel
+from redis.exceptions import OutOfMemoryError
 
 import rota
 from rota import (
     Cancel,
     Client,
+    EnqueueIncomplete,
     Handle,
     JobCancelled,
     JobExists,
@@ -132,6 +135,37 @@ async def test_a_bulk_enqueue_over_several_queues_is_few_round_trips_and_keeps_t
 
 async def test_a_bulk_enqueue_of_nothing_is_nothing(client: Client) -> None:
     assert await client.enqueue_many([]) == []
+
+
+async def test_of_a_bulk_enqueue_everything_but_the_taken_ids_is_there_when_that_is_told(
+    client: Client,
+) -> None:
+    await client.enqueue(add.options(id="taken"), a=1)
+    calls = [add.call(a=number) for number in range(450)]
+    calls[1:1] = [add.options(id="taken").call(a=1)]
+    with pytest.raises(JobExists, match="default:taken"):
+        await client.enqueue_many(calls)
+    assert (await client.counts("default"))[State.WAITING] == 1 + 450
+
+
+async def test_a_bulk_enqueue_that_the_server_interrupts_says_what_it_had_taken(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, sent = client.redis.execute_command, count(1)
+
+    async def fail_third(*command: Any, **options: Any) -> Any:
+        if command[0] == "EVALSHA" and next(sent) == 3:
+            raise OutOfMemoryError("OOM command not allowed")
+        return await send(*command, **options)
+
+    await client.enqueue(add, a=0)
+    monkeypatch.setattr(client.redis, "execute_command", fail_third)
+    with pytest.raises(EnqueueIncomplete, match=r"400 of 450 jobs were enqueued .* is full") as told:
+        await client.enqueue_many(add.call(a=number) for number in range(450))
+    monkeypatch.undo()
+    waiting = await client.jobs("default", limit=500)
+    assert tuple(info.id for info in waiting[1:]) == told.value.enqueued
+    assert len(waiting) == 401
 
 
 async def test_a_delay_makes_a_job_due_later_by_the_servers_clock(client: Client) -> None:
@@ -368,6 +402,50 @@ async def test_running_jobs_are_cancelled_while_all_slots_are_busy(
         assert await waiting.result(5) == "rested"
 
 
+async def test_many_are_cancelled_in_few_round_trips_and_each_is_answered(
+    client: Client, server: RedisServer
+) -> None:
+    ids = [handle.id for handle in await client.enqueue_many(add.call(a=number) for number in range(300))]
+    before = await reads(client)
+    answers = await client.cancel_many("default", [*ids, "nosuch", ids[0]])
+    assert answers == ["cancelled"] * 300 + ["finished", "finished"]
+    # A large message may arrive in several pieces.
+    assert await reads(client) - before < 30
+    assert (await client.status("default", ids[-1])).state is State.CANCELLED
+    assert await client.cancel_many("default", []) == []
+
+
+async def test_all_of_a_queue_or_of_one_of_its_jobs_are_cancelled(
+    client: Client, server: RedisServer
+) -> None:
+    async with serving(server.url, rest, QUEUE_CONCURRENCY="1"):
+        running = await client.enqueue(rest)
+        await until(running, State.ACTIVE)
+        for number in range(3):
+            await client.enqueue(add.options(delay=60), a=number)
+            await client.enqueue(fail.options(delay=60))
+        assert await client.cancel_all("default", task="add") == {"cancelled": 3}
+        assert await client.cancel_all("default", task="nosuch") == {}
+        assert await client.cancel_all("default") == {"cancelled": 3, "requested": 1}
+        assert (await client.wait("default", running.id, 5)).state is State.CANCELLED
+    assert await client.cancel_all("default") == {}
+
+
+async def test_a_cancelled_job_says_why_and_how_often_it_was_tried(
+    client: Client, server: RedisServer
+) -> None:
+    async with serving(server.url, *JOBS, MAX_ATTEMPTS="4", BACKOFF_BASE="60"):
+        handle = await client.enqueue(fail.options(max_attempts=3))
+        await until(handle, State.DELAYED)
+        assert await handle.cancel() == "cancelled"
+        info = await handle.status()
+        assert (info.state, info.reason, info.attempts) == (State.CANCELLED, "cancelled before it ran", 1)
+        refused = await client.enqueue(refuse)
+        with pytest.raises(JobCancelled, match="was cancelled: not wanted"):
+            await refused.result(10)
+        assert (await refused.status()).reason == "not wanted"
+
+
 async def test_what_is_over_or_was_never_there_cannot_be_cancelled(client: Client) -> None:
     assert await client.cancel("default", "nosuch") == "finished"
     assert await client.redis.dbsize() == 0
@@ -448,6 +526,18 @@ async def test_many_dead_letters_are_brought_back_in_few_round_trips(
             await until(handle, State.DEAD)
     assert await client.retry_dead("default", task="fail") == 450
     assert (await client.counts("default"))[State.WAITING] == 450
+
+
+async def test_the_newest_job_of_an_id_is_shown_though_the_letter_of_an_older_one_stays(
+    client: Client, server: RedisServer
+) -> None:
+    async with serving(server.url, *JOBS):
+        await until(await client.enqueue(fail.options(id="one")), State.DEAD)
+        handle = await client.enqueue(add.options(id="one"), a=1)
+        assert await handle.result(10) == 2
+        assert (await handle.status()).state is State.COMPLETED
+        await until(await client.enqueue(refuse.options(id="one")), State.CANCELLED)
+        assert [info.state for info in await client.jobs("default", State.DEAD)] == [State.DEAD]
 
 
 async def test_a_dead_letter_whose_id_lives_again_stays(client: Client, dead: list[Handle[Any]]) -> None:

@@ -1,5 +1,8 @@
+import math
 import pickle
+from datetime import timedelta
 from inspect import getmembers, isclass
+from typing import Any
 
 import pytest
 
@@ -9,6 +12,7 @@ from rota.errors import (
     CheckpointTooLarge,
     ChildDied,
     DiscoveryFailed,
+    EnqueueIncomplete,
     InvalidPayload,
     InvalidResult,
     JobCancelled,
@@ -25,6 +29,7 @@ from rota.errors import (
     PayloadTooLarge,
     RemoteError,
     ResultTimeout,
+    ResultTooLarge,
     Retry,
     RotaError,
     Signal,
@@ -41,8 +46,10 @@ ONE_OF_EACH: list[Exception] = [
     InvalidPayload("video:paint", {"scene": "is required"}),
     InvalidResult("video:paint", {"": "Input should be a valid string"}),
     UnreadablePayload("5 bytes that are not JSON"),
-    PayloadTooLarge(300_000, 262_144),
+    PayloadTooLarge("video:paint", 300_000, 262_144),
     CheckpointTooLarge(300_000, 262_144),
+    ResultTooLarge("video:paint", 2_000_000, 1_048_576),
+    EnqueueIncomplete(["video:1"], 2, "the server is gone"),
     UnknownJob("pain", ["video:paint"]),
     UnknownQueue("vido", ["video"]),
     JobClash("video:paint", "a.py:1", "b.py:2"),
@@ -136,3 +143,54 @@ def test_a_failed_job_says_the_remote_error() -> None:
     assert str(JobFailed("KeyError", "", "a:1")) == "job a:1 failed with KeyError"
     assert str(JobError("ValueError", "boom")) == "ValueError: boom"
     assert str(JobError("ValueError")) == "ValueError"
+
+
+# What signals are given
+
+
+def test_a_signal_takes_seconds_or_a_timedelta() -> None:
+    assert Snooze(timedelta(minutes=1)).delay == 60
+    assert Retry(timedelta(milliseconds=500)).delay == 0.5
+    assert Retry(0).delay == 0
+    assert str(Snooze(timedelta(minutes=1))) == "snooze for 60 s"
+
+
+@pytest.mark.parametrize("delay", [-1, math.nan, math.inf, 1e12, 10**400, "5", True, timedelta(-1), object()])
+def test_a_delay_that_cannot_be_is_refused_where_it_is_raised(delay: Any) -> None:
+    for signal in (Snooze, Retry):
+        with pytest.raises(ValueError, match=f"{signal.__name__} got the delay .*; it takes seconds from 0"):
+            signal(delay)
+    with pytest.raises(ValueError, match="Snooze got the delay None"):
+        Snooze(None)  # type: ignore[arg-type]
+
+
+def test_a_reason_may_be_the_error_that_is_the_reason() -> None:
+    assert Cancel(LookupError("no such user")).reason == "no such user"
+    assert Retry(1, LookupError("not yet")).reason == "not yet"
+
+
+def test_a_cancelled_job_says_by_whom_or_why() -> None:
+    said = [str(JobCancelled("7", reason)) for reason in ("", "cancelled", "cancelled before it ran", "gone")]
+    assert said == [
+        "job 7 was cancelled",
+        "job 7 was cancelled",
+        "job 7 was cancelled before it ran",
+        "job 7 was cancelled: gone",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            PayloadTooLarge,
+            ("payload", "email:send", "300", "PAYLOAD_LIMIT", "200", "store the data elsewhere"),
+        ),
+        (ResultTooLarge, ("result", "email:send", "300", "RESULT_LIMIT", "200", "return its id")),
+    ],
+)
+def test_what_is_too_large_is_told_with_its_limit_and_what_to_do(
+    error: type[PayloadTooLarge], words: tuple[str, ...]
+) -> None:
+    for word in words:
+        assert word in str(error("email:send", 300, 200))

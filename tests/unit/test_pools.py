@@ -17,7 +17,16 @@ import pytest
 import pytest_asyncio
 
 from rota.checkpoint import Checkpoint
-from rota.errors import Cancel, ChildDied, InvalidPayload, InvalidResult, RemoteError, Retry, Snooze
+from rota.errors import (
+    Cancel,
+    ChildDied,
+    InvalidPayload,
+    InvalidResult,
+    RemoteError,
+    ResultTooLarge,
+    Retry,
+    Snooze,
+)
 from rota.execution import Execution
 from rota.job import Job, job
 from rota.outcome import Cause
@@ -131,6 +140,23 @@ async def test_its_slot_is_held_while_it_still_runs_and_time_is_left(threads: Th
     assert not call.done()
     let_go.set()
     assert await call is True
+
+
+async def test_what_comes_after_the_thread_is_stopped_like_any_coroutine(threads: Threads) -> None:
+    running = execution()
+
+    ended = asyncio.Event()
+
+    async def attempt() -> None:
+        await threads.call(running, run(), lambda run: None, {})
+        ended.set()
+        await asyncio.sleep(60)
+
+    running.task = asyncio.create_task(attempt())
+    await asyncio.wait_for(ended.wait(), 10)
+    running.stop(Cause.TIMEOUT)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running.task, 10)
 
 
 # Processes
@@ -260,6 +286,32 @@ async def test_what_a_child_raises_is_told_in_full_and_the_child_lives_on(proces
     with pytest.raises(InvalidResult):
         await call(processes, count, b'{"most": 3}')
     assert processes.pids == pids
+
+
+@on_shared_loop
+async def test_an_attempt_that_is_stopped_after_its_child_has_answered_leaves_the_child_alone(
+    processes: Processes,
+) -> None:
+    running = execution()
+
+    answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def attempt() -> None:
+        answer.set_result(await processes.call(running, run(), whereabouts, b"{}"))
+        await asyncio.sleep(60)
+
+    running.task = asyncio.create_task(attempt())
+    pid = int(await asyncio.wait_for(answer, 10))
+    running.stop(Cause.TIMEOUT)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running.task, 10)
+    assert int(await call(processes, whereabouts)) == pid
+
+
+@on_shared_loop
+async def test_a_result_that_is_too_large_does_not_leave_the_child(processes: Processes) -> None:
+    with pytest.raises(ResultTooLarge, match=r"default:whereabouts has \d+ bytes and RESULT_LIMIT allows 0"):
+        await processes.call(execution(), run(), whereabouts, b"{}", result_limit=0)
 
 
 @on_shared_loop

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,22 +33,35 @@ async def greet(run: Run, name: str, loud: bool = False) -> str:
 
 
 @job
+async def tell(run: Run) -> Any:
+    return [
+        run.id,
+        run.queue,
+        run.job,
+        run.attempt,
+        run.max_attempts,
+        run.snoozes,
+        dict(run.headers),
+        run.deps,
+    ]
+
+
+@job
+async def save(run: Run, size: int = 0) -> Any:
+    last = run.last_checkpoint
+    run.checkpoint("x" * size if size else {"line": (last or {"line": 0})["line"] + 1})
+    return last
+
+
+@job
 async def act(run: Run, how: str) -> Any:
     match how:
         case "wait":
             await asyncio.sleep(60)
-        case "deps":
-            return run.deps
-        case "run":
-            return [run.id, run.queue, run.job, run.attempt, run.max_attempts, dict(run.headers)]
+        case "wrong snooze":
+            raise Snooze(-3)
         case "progress":
             run.progress(40, "on the way")
-        case "checkpoint":
-            last = run.last_checkpoint
-            run.checkpoint({"line": (last or {"line": 0})["line"] + 1})
-            return last
-        case "too much":
-            run.checkpoint("x" * 262_143)
         case "wrong":
             return object()
         case "swallow":
@@ -64,6 +78,7 @@ async def act(run: Run, how: str) -> Any:
                 "retry": Retry(2),
                 "snooze": Snooze(9),
                 "cancel": Cancel("not wanted"),
+                "cancellation": asyncio.CancelledError("from elsewhere"),
             }[how]
     return None
 
@@ -78,17 +93,17 @@ def processed(run: Run, name: str) -> str:
     return f"from a process: {name}"
 
 
-JOBS: tuple[Job[Any, Any], ...] = (greet, act, threaded, processed)
+JOBS: tuple[Job[Any, Any], ...] = (greet, tell, save, act, threaded, processed)
 
 
 class Bench:
     """A runner without threads or processes, and what it told."""
 
-    def __init__(self, *middleware: Middleware, rules: Rules = RULES) -> None:
+    def __init__(self, *middleware: Middleware, rules: Rules = RULES, limits: Limits = LIMITS) -> None:
         self.events: list[Event] = []
         self.progress: list[tuple[Any, ...]] = []
         self.runner = Runner(
-            LIMITS,
+            limits,
             {job.name: Handler(job, rules) for job in JOBS},
             deps=lambda: "the deps",
             report=lambda *report: self.progress.append(report),
@@ -168,9 +183,8 @@ async def test_a_plain_function_runs_off_the_loop(bench: Bench, name: str, resul
 
 
 async def test_a_handler_gets_its_run(bench: Bench) -> None:
-    assert (await bench.run("act", '{"how": "deps"}')).detail == b'"the deps"'
-    settlement = await bench.run("act", '{"how": "run"}', attempt=2, headers={"trace": "x"})
-    assert json.loads(settlement.detail) == ["1", "email", "act", 2, 3, {"trace": "x"}]
+    settlement = await bench.run("tell", "{}", attempt=2, headers={"trace": "x"})
+    assert json.loads(settlement.detail) == ["1", "email", "tell", 2, 3, 0, {"trace": "x"}, "the deps"]
 
 
 async def test_progress_goes_to_the_engine_with_its_claim(bench: Bench) -> None:
@@ -222,6 +236,44 @@ async def test_a_result_that_does_not_fit_is_a_dead_letter_and_not_tried_again(b
     assert (settlement.kind, settlement.note) == ("D", "invalid_result")
 
 
+async def test_a_result_over_the_limit_is_a_dead_letter_that_says_what_to_do_and_is_not_tried_again() -> None:
+    bench = Bench(limits=replace(LIMITS, result_limit=10))
+    assert (await bench.run("greet", '{"name": "a"}')).detail == b'"hello a"'
+    settlement = await bench.run("greet", '{"name": "annabel"}')
+    assert (settlement.kind, settlement.note) == ("D", "result_too_large")
+    assert "email:greet has 15 bytes and RESULT_LIMIT allows 10" in error(settlement)
+
+
+async def test_a_long_reason_of_a_cancel_is_cut() -> None:
+    async def chatty(run: Run, call_next: Call) -> Any:
+        raise Cancel("x" * 10_000)
+
+    settlement = await Bench(chatty).run("greet", '{"name": "ann"}')
+    assert settlement.note == "x" * 500
+    assert len(settlement.record) < 1000
+
+
+async def test_a_signal_that_cannot_be_is_an_error_like_any_other(bench: Bench) -> None:
+    settlement = await bench.run("act", '{"how": "wrong snooze"}')
+    assert (settlement.event, settlement.delay_ms) == ("retried", 7000)
+    assert error(settlement).startswith("ValueError: Snooze got the delay -3; it takes")
+
+
+async def test_a_handler_sees_how_often_its_job_has_snoozed_and_its_event_counts_it(bench: Bench) -> None:
+    assert json.loads((await bench.run("tell", "{}", snoozes=3)).detail)[5] == 3
+    settlement = await bench.run("act", '{"how": "snooze"}', snoozes=3)
+    bench.runner.settled(settlement, True)
+    assert [(event.type, event.snoozes) for event in bench.events[-1:]] == [("snoozed", 4)]
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_recorded_as_the_error_that_it_is(bench: Bench) -> None:
+    settlement = await bench.run("act", '{"how": "cancellation"}', attempt=3)
+    assert (settlement.kind, settlement.note) == ("D", "failed")
+    record = codec.decode_result(settlement.record)
+    assert not record.cancelled
+    assert error(settlement) == "asyncio.exceptions.CancelledError: from elsewhere"
+
+
 # One that was told to stop
 
 
@@ -254,6 +306,14 @@ async def test_a_claim_whose_cancel_was_asked_for_never_runs(bench: Bench) -> No
     settlement = await bench.run("act", '{"how": "error"}', aborted=True)
     assert (settlement.kind, settlement.event) == ("F", "cancelled")
     assert [event.type for event in bench.events] == []
+
+
+async def test_a_claim_whose_cancel_is_heard_before_it_started_never_runs(bench: Bench) -> None:
+    execution = Execution(claim("act", '{"how": "error"}'))
+    execution.stop(Cause.CANCEL)
+    settlement = await bench.runner.execute(execution)
+    assert (settlement.kind, settlement.event, settlement.note) == ("F", "cancelled", "cancelled")
+    assert bench.events == []
 
 
 @pytest.mark.parametrize("cause", [Cause.SHUTDOWN, Cause.LEASE_LOST])
@@ -332,6 +392,21 @@ async def test_an_unknown_job_can_be_cancelled(bench: Bench) -> None:
     assert (settlement.kind, settlement.event) == ("F", "cancelled")
 
 
+@pytest.mark.parametrize(
+    "hopeless",
+    [
+        Claim("1", "t", b"[]", 1, 0, 0, aborted=True),
+        Claim("1", "t", None, 1, 0, 0, aborted=True),
+        claim("greet", lost=3, aborted=True),
+    ],
+    ids=["unreadable", "expired", "lost too often"],
+)
+async def test_so_can_one_that_could_not_have_run(bench: Bench, hopeless: Claim) -> None:
+    settlement = await bench.settle(hopeless)
+    assert (settlement.kind, settlement.event, settlement.note) == ("F", "cancelled", "cancelled")
+    assert codec.decode_result(settlement.record).cancelled
+
+
 # Stock clients
 
 
@@ -370,13 +445,25 @@ def test_the_options_of_an_enqueue_beat_the_rules_and_the_others_stay() -> None:
 # Middleware and subscribers
 
 
-async def test_middleware_may_change_the_outcome_by_raising_a_signal() -> None:
+@pytest.mark.parametrize(
+    ("signal", "came"),
+    [
+        (Snooze(4), ("snoozed", 4000, "")),
+        (Retry(4), ("retried", 4000, "")),
+        (Cancel("closed"), ("cancelled", 0, "closed")),
+    ],
+    ids=["snooze", "retry", "cancel"],
+)
+@pytest.mark.parametrize("name", ["greet", "threaded", "processed"])
+async def test_middleware_may_change_the_outcome_by_raising_a_signal(
+    name: str, signal: Exception, came: tuple[str, int, str]
+) -> None:
     async def busy(run: Run, call_next: Call) -> Any:
-        raise Snooze(4)
+        await call_next(run)
+        raise signal
 
-    bench = Bench(busy)
-    settlement = await bench.run("greet", '{"name": "ann"}')
-    assert (settlement.event, settlement.delay_ms) == ("snoozed", 4000)
+    settlement = await Bench(busy).run(name, '{"name": "ann"}')
+    assert (settlement.event, settlement.delay_ms, settlement.note) == came
 
 
 async def test_middleware_that_raises_is_judged_like_the_handler() -> None:
@@ -416,7 +503,7 @@ async def test_progress_is_told_when_it_was_written(bench: Bench) -> None:
 
 async def saved(bench: Bench, checkpoint: bytes | None) -> tuple[bytes, Checkpoint]:
     """What a handler got that found `checkpoint`, and what it left."""
-    execution = Execution(claim("act", '{"how": "checkpoint"}', checkpoint=checkpoint))
+    execution = Execution(claim("save", checkpoint=checkpoint))
     execution.task = asyncio.current_task()
     return (await bench.runner.execute(execution)).detail, execution.checkpoint
 
@@ -436,6 +523,6 @@ async def test_one_that_cannot_be_read_is_logged_and_the_job_begins_anew(
 
 
 async def test_one_that_is_too_large_is_the_handler_s_error(bench: Bench) -> None:
-    settlement = await bench.run("act", '{"how": "too much"}')
+    settlement = await bench.run("save", '{"size": 262143}')
     assert settlement.event == "retried"
     assert "the limit (PAYLOAD_LIMIT) is 262144" in error(settlement)

@@ -23,12 +23,16 @@ redis.call('ZREM', queue, id)
 redis.call('HDEL', runs, id)
 redis.call('HDEL', KEYS[5], id)
 redis.call('HDEL', KEYS[6], id)
+redis.call('HDEL', queue .. ':snoozes', id)
+-- Asked for while it ran, and it ran into a retry: the request must not meet another job under this id.
+redis.call('ZREM', 'arq:abort', id)
+local attempts = redis.call('GET', 'arq:retry:' .. id) or '0'
 redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
 local terms = terms_of(queue, id)
 if terms then forget_terms(queue, id, terms) end
 if ARGV[4] ~= '' then redis.call('SET', 'arq:result:' .. id, ARGV[4], 'PX', ARGV[5]) end
 redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'cancelled', 'queue', ARGV[1], 'id', id, 'task', ARGV[6],
-  'attempt', '0', 'detail', ARGV[7], 'reason', '')
+  'attempt', attempts, 'detail', ARGV[7], 'reason', 'cancelled')
 tell_end(terms, 'cancelled', ARGV[7], id)
 for waiting in pairs(woken) do wake_queue(waiting) end
 return 'cancelled'

@@ -12,7 +12,7 @@
 --@include terms
 --@include put
 local queue, wake, events = KEYS[1], KEYS[2], KEYS[3]
-local answers, scores, results = {}, {}, {}
+local answers, scores, results, fresh_ids = {}, {}, {}, {}
 
 local function tell(id, task, due, payload, reason)
   if events == '' then return end
@@ -49,6 +49,8 @@ local function replace(id, payload, due, fresh, terms, unique, period)
     forget_unique(former, 'f', id)
   end
   redis.call('HDEL', queue .. ':runs', id)
+  redis.call('HDEL', queue .. ':snoozes', id)
+  redis.call('ZREM', 'arq:abort', id)
   redis.call('SET', 'arq:job:' .. id, payload)
   redis.call('DEL', 'arq:retry:' .. id)
   if terms == '' then place(queue, id, due) else arrange(queue, id, due, terms) end
@@ -81,6 +83,7 @@ for at = 3, #ARGV - 1, 9 do
       arrange(queue, id, due, terms)
     end
     results[#results + 1] = 'arq:result:' .. id
+    fresh_ids[#fresh_ids + 1] = id
     tell(id, task, due, payload)
   else
     holder = holder or id
@@ -96,6 +99,10 @@ end
 
 for from = 1, #scores, 1000 do
   redis.call('ZADD', queue, unpack(scores, from, math.min(from + 999, #scores)))
+end
+-- A stock client may have asked to abort the job that had the id before, when it was over.
+for from = 1, #fresh_ids, 1000 do
+  redis.call('ZREM', 'arq:abort', unpack(fresh_ids, from, math.min(from + 999, #fresh_ids)))
 end
 for from = 1, #results, 1000 do
   redis.call('DEL', unpack(results, from, math.min(from + 999, #results)))

@@ -20,7 +20,7 @@
 -- Returns { now ms, ms until the next job is due (-1 = none), 1 if due jobs were left behind,
 --           { for each settlement 1 = counted, 0 = stale, 2 = resent and already gone },
 --           { for each claim { id, its run entry, payload or false, attempt, 1 if its cancel was asked for,
---             its terms ('' = none), its checkpoint or false } },
+--             its terms ('' = none), its checkpoint or false, how often it has snoozed or false } },
 --           1 if a suspect waits and this worker is the one that should make room for it }
 --
 -- Invariants: a job in `runs` with a token is in `active`, and in the queue at the same score (its deadline).
@@ -43,6 +43,7 @@ local want, lease, service = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1
 local suspect, alone = ARGV[11], ARGV[12] == '1'
 local checkpoint = KEYS[11]
 local keep_events, retention, queue_name = ARGV[8], tonumber(ARGV[9]), ARGV[10]
+local snoozes = queue .. ':snoozes'
 local step_key = KEYS[6] .. ':' .. worker .. ':' .. lane
 
 -- In this time every idle worker has looked at the queue, ms.
@@ -136,7 +137,10 @@ local function settle()
     chunked('ZREM', active, gone)
     chunked('HDEL', runs, gone)
     chunked('ZREM', ABORT, gone)
-    if service then chunked('HDEL', progress, gone) end
+    if service then
+      chunked('HDEL', progress, gone)
+      chunked('HDEL', snoozes, gone)
+    end
     for _, job in ipairs(finished) do
       local at = job.at
       local note, record, life, mirror = ARGV[at + 6], ARGV[at + 7], tonumber(ARGV[at + 8]), tonumber(ARGV[at + 4])
@@ -180,6 +184,8 @@ local function settle()
     redis.call('ZREM', active, id)
     redis.call('DEL', HELD .. id)
     local due = delay < 0 and old_due or now + delay
+    -- Its cancel was asked for, and it did not hear: whoever claims it now ends it, and nobody waits for that.
+    if service and due > now and redis.call('ZSCORE', ABORT, id) then due = now end
     if due - now < TURN then handed_back = true end
     local since = 0
     if unknown then since = unknown_since > 0 and unknown_since or now end
@@ -204,11 +210,14 @@ local function settle()
     end
     if not still_there then
       redis.call('DEL', RETRY .. id)
+      redis.call('ZREM', ABORT, id)
+      redis.call('HDEL', snoozes, id)
     elseif unspent then
       redis.call('DECR', RETRY .. id)
     elseif ARGV[at + 11] ~= '0' then
       redis.call('SET', RETRY .. id, ARGV[at + 11]) -- a client may have asked to start at a later try
     end
+    if ARGV[at + 9] == 'snoozed' and still_there then redis.call('HINCRBY', snoozes, id, 1) end
     if ARGV[at + 9] ~= '' then
       emit('type', ARGV[at + 9], 'queue', queue_name, 'id', id, 'task', ARGV[at + 10], 'attempt', ARGV[at + 11],
         'detail', ARGV[at + 12], 'due', ms(due))
@@ -252,6 +261,7 @@ local function reap()
     if not token or string.sub(token, 1, 1) == '-' or taken or not redis.call('ZSCORE', queue, id) then
       redis.call('HDEL', runs, id)
       if not redis.call('ZSCORE', queue, id) then forget_checkpoints({ id }) end
+      if service then redis.call('HDEL', snoozes, id) end
     else
       redis.call('DEL', HELD .. id)
       redis.call('ZADD', queue, ms(due), id)
@@ -452,6 +462,7 @@ local function claim(found)
   local counts, counted = redis.call('MGET', unpack(counters)), {}
   local aborts = redis.call('ZMSCORE', ABORT, unpack(ids))
   local saved = any_saved and redis.call('HMGET', checkpoint, unpack(ids)) or {}
+  local put_off = service and redis.call('HMGET', snoozes, unpack(ids)) or {}
   local claims = {}
   for i, job in ipairs(found) do
     local id, payload = job.id, payloads[i]
@@ -460,7 +471,8 @@ local function claim(found)
     counted[2 * i - 1], counted[2 * i] = counters[i], attempt
     if service then tell_started(id, payload, attempt, job) end
     local checkpoint_of = saved_by(id, counts[i], saved[i])
-    claims[i] = { id, job.entry, payload, attempt, aborts[i] and 1 or 0, job.terms, checkpoint_of or false }
+    claims[i] = { id, job.entry, payload, attempt, aborts[i] and 1 or 0, job.terms, checkpoint_of or false,
+      put_off[i] or false }
   end
   redis.call('MSET', unpack(counted))
   return claims
@@ -483,7 +495,8 @@ local function claimed_before()
         redis.call('SET', HELD .. id, string.match(entries[i], '^%S+'), 'PX', ARGV[6])
         local aborted = redis.call('ZSCORE', ABORT, id) and 1 or 0
         local saved = any_saved and redis.call('HGET', checkpoint, id)
-        claims[#claims + 1] = { id, entries[i], payload, attempt, aborted, terms_of(queue, id) or '', saved or false }
+        claims[#claims + 1] = { id, entries[i], payload, attempt, aborted, terms_of(queue, id) or '', saved or false,
+          redis.call('HGET', snoozes, id) }
       end
     end
   end

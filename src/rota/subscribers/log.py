@@ -28,6 +28,7 @@ def log(event: Event) -> None:
         "seconds": None if event.duration is None else round(event.duration, 3),
         "waited": None if event.waited is None else round(event.waited, 3),
         "again_in": None if event.delay is None else round(event.delay, 3),
+        "snoozes": event.snoozes,
         "percent": event.percent,
         "text": event.message or None,
         "reason": event.reason or None,

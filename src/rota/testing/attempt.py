@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from rota.errors import JobTimeout
+from rota.errors import JobTimeout, ResultTooLarge
 from rota.execution import Execution
 from rota.job import Job
+from rota.names import full_name
 from rota.outcome import Cause
 from rota.run import Run
 from rota.settlement import Claim
@@ -38,9 +39,13 @@ async def run_alone(
     kwargs: Mapping[str, Any],
     *,
     timeout: float,
+    result_limit: int,
     pools: Pools,
 ) -> Any:
-    """The handler's result; `timeout` in seconds. Raises what it raises, JobTimeout, InvalidPayload, InvalidResult."""
+    """The handler's result, of at most `result_limit` bytes; `timeout` in seconds.
+
+    Raises what it raises, JobTimeout, InvalidPayload, InvalidResult, ResultTooLarge.
+    """
     raw = job.payload.bind(args, kwargs)
     execution.task = asyncio.current_task()
     call = _call(job, run, raw, execution, pools)
@@ -55,7 +60,10 @@ async def run_alone(
     finally:
         execution.leave()
         timer.cancel()
-    return job.result.parse(from_json(value if job.kind == "process" else job.result.dump(value)))
+    result = value if job.kind == "process" else job.result.dump(value)
+    if len(result) > result_limit:
+        raise ResultTooLarge(full_name(run.queue, job.name), len(result), result_limit)
+    return job.result.parse(from_json(result))
 
 
 def _call(job: Job[Any, Any], run: Run, raw: bytes, execution: Execution, pools: Pools) -> Callable[[], Any]:

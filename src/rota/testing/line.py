@@ -110,9 +110,11 @@ class Line:
         )
 
     def _pass_by(self) -> None:
-        # Due, and not ours to take: somebody else holds it.
+        # Due, and not ours to take: somebody else holds it, or its queue is paused. What a limit keeps back has moved.
         queue = self._protocol.keys.queue
-        for member in self._looking.zrange(queue, 0, len(self._passed)):
+        seconds, micros = self._looking.time()
+        for member, score in self._looking.zrange(queue, 0, len(self._passed), withscores=True):
             if member not in self._passed:
-                self._passed.add(member)
+                if score <= seconds * 1000 + micros // 1000:
+                    self._passed.add(member)
                 return

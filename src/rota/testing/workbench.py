@@ -105,7 +105,7 @@ class Bench(Evidence):
         """Run one handler alone, with checked arguments and result and `deps`: no queue, no retry, no middleware.
 
         Raises what the handler raises, signals (Retry, Snooze, Cancel) too; JobTimeout after the job's timeout;
-        InvalidPayload, InvalidResult.
+        InvalidPayload, InvalidResult, ResultTooLarge.
         """
         return await self._run_alone(job, None, args, kwargs)
 
@@ -139,7 +139,10 @@ class Bench(Evidence):
                 checkpoint_limit=limit,
                 keep=execution.keep,
             )
-            alone = run_alone(job, run, execution, args, kwargs, timeout=rules.timeout, pools=pools)
+            most = self.settings.result_limit
+            alone = run_alone(
+                job, run, execution, args, kwargs, timeout=rules.timeout, result_limit=most, pools=pools
+            )
             try:
                 result: R = await self._time.task(alone)
             finally:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rota.checkpoint import Checkpoint
-from rota.keys import IN_PROGRESS, RETRY
+from rota.keys import ABORT, IN_PROGRESS, RETRY
 from rota.settlement import Claim, Settlement
 from rota.testing.clock import Clock
 from rota.testing.server import clients
@@ -127,7 +127,10 @@ class ProtocolMachine(RuleBasedStateMachine):
     def meddle(self, data: Any) -> None:
         """A client cancels a job, or stock workers and clients do with it what they do."""
         job = data.draw(st.sampled_from(self.model.live()))
-        if job.state == "held":
+        if job.state == "held" and data.draw(st.booleans()):
+            assert self._run(self.bed.cancel(job.id)) == "requested"
+            job.asked = True
+        elif job.state == "held":
             # Stock's Job.abort() moves a job to the head of the queue.
             self.bed.looking.zadd(KEYS.queue, {job.id: 1})
             job.score = 1
@@ -139,7 +142,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             job.state = "stock"
         else:
             assert self._run(self.bed.cancel(job.id)) == "cancelled"
-            job.state = "over"
+            job.state, job.asked = "over", False
 
     # Time
 
@@ -270,6 +273,12 @@ class ProtocolMachine(RuleBasedStateMachine):
         }
         assert self.bed.tokens() <= 1
 
+    @invariant()
+    def every_request_to_cancel_is_kept_as_long_as_its_job(self) -> None:
+        """And no longer."""
+        asked = {member.decode() for member in self.bed.looking.zrange(ABORT, 0, -1)}
+        assert asked == {job.id for job in self.model.live() if job.asked}
+
     # How
 
     def _ids(self, state: str) -> list[str]:
@@ -333,6 +342,7 @@ class ProtocolMachine(RuleBasedStateMachine):
                 claim.lost,
                 claim.unknown_since_ms,
                 Checkpoint.read(claim.checkpoint).number,
+                claim.aborted,
             )
             for claim in reply.claims
         ]

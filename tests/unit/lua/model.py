@@ -28,6 +28,7 @@ class ModelJob:
     claims: int = 0
     losses: int = 0
     saved: int = 0
+    asked: bool = False
 
     @property
     def entry(self) -> tuple[str, int, int, int] | None:
@@ -60,6 +61,7 @@ class ModelClaim:
     lost: int
     unknown: int
     saved: int
+    aborted: bool = False
 
 
 @dataclass
@@ -160,13 +162,15 @@ class Model:
         if self._holder_of(job) != settlement.token:
             return resend and job.entry is None
         if settlement.kind in "FD":
-            job.state = "over"
+            job.state, job.asked = "over", False
             return True
         if settlement.checkpoint:
             job.saved = Checkpoint.read(settlement.checkpoint).number
         job.unknown = (job.unknown or self.now) if settlement.note else 0
         job.attempt = job.attempt - 1 if settlement.unspent else settlement.attempt
-        job.wait(job.due if settlement.delay_ms < 0 else self.now + settlement.delay_ms)
+        due = job.due if settlement.delay_ms < 0 else self.now + settlement.delay_ms
+        # Nobody waits for a job whose cancel was asked for.
+        job.wait(min(due, self.now) if job.asked else due)
         if settlement.note:
             job.stranger, job.turn = settlement.token.split(":")[0], job.due + TURN
         return True
@@ -208,7 +212,7 @@ class Model:
 
 def claim_of(job: ModelJob) -> ModelClaim:
     """What a claim of a held job says."""
-    return ModelClaim(job.id, job.token, job.attempt, job.due, job.lost, job.unknown, job.saved)
+    return ModelClaim(job.id, job.token, job.attempt, job.due, job.lost, job.unknown, job.saved, job.asked)
 
 
 def _rank(job: ModelJob) -> tuple[int, str]:

@@ -174,6 +174,76 @@ class TestCancel:
         assert await bed.cancel("a") == "requested"
         assert bed.score("a") is not None
 
+    async def test_one_that_was_asked_and_goes_again_instead_is_due_at_once_and_ends_as_cancelled(
+        self, bed: Bed
+    ) -> None:
+        await bed.enqueue("a")
+        worker = bed.worker("w")
+        claim = await worker.claim_one()
+        assert await bed.cancel("a") == "requested"
+        await worker.settle(again(claim, 3600))
+        claim = await worker.claim_one()
+        assert claim.aborted
+        await worker.settle(finish(claim, event="cancelled"))
+        assert bed.looking.zcard(ABORT) == 0
+
+    async def test_one_whose_worker_died_with_the_request_pending_says_so_to_the_next(
+        self, clocked: Bed
+    ) -> None:
+        await clocked.enqueue("a")
+        await clocked.worker("w").claim_one()
+        assert await clocked.cancel("a") == "requested"
+        await clocked.pass_time(LEASE + 1)
+        worker = clocked.worker("v")
+        claim = await worker.claim_one()
+        assert (claim.aborted, claim.lost) == (True, 1)
+        await worker.settle(finish(claim, event="cancelled"))
+        assert clocked.looking.zcard(ABORT) == 0
+
+    async def test_a_request_does_not_outlive_a_second_one_that_finds_the_job_waiting(
+        self, clocked: Bed
+    ) -> None:
+        await clocked.enqueue("a", "b")
+        await clocked.worker("w").claim(2)
+        assert await clocked.cancel("b") == "requested"
+        await clocked.pass_time(LEASE + 1)
+        assert [claim.id for claim in await clocked.worker("v").claim(1)] == ["a"]
+        assert await clocked.cancel("b") == "cancelled"
+        assert clocked.looking.zscore(ABORT, "b") is None
+        await clocked.enqueue("b")
+        assert not (await clocked.worker("u").claim_one()).aborted
+
+    async def test_a_request_for_a_job_that_was_over_does_not_meet_the_next_of_its_id(self, bed: Bed) -> None:
+        """A stock client's `Job.abort()` asks without looking whether the job is still there."""
+        bed.looking.zadd(ABORT, {"a": bed.now, "other": bed.now})
+        await bed.enqueue("a")
+        worker = bed.worker("w")
+        claim = await worker.claim_one()
+        assert not claim.aborted
+        await worker.settle(bury(claim))
+        bed.looking.zadd(ABORT, {"a": bed.now})
+        assert await bed.replay("a") == ["replayed"]
+        assert not (await worker.claim_one()).aborted
+        assert bed.looking.zrange(ABORT, 0, -1) == [b"other"]
+
+    async def test_nor_the_one_that_replaces_its_job_while_that_waits_to_go_again(self, bed: Bed) -> None:
+        await bed.enqueue("a")
+        worker = bed.worker("w")
+        await worker.settle(again(await worker.claim_one(), 60, unspent=True, event="snoozed"))
+        bed.looking.zadd(ABORT, {"a": bed.now})
+        assert await bed.enqueue("a", taken="debounce") == [2]
+        claim = await worker.claim_one()
+        assert (claim.aborted, claim.snoozes) == (False, 0)
+
+    async def test_it_tells_how_many_attempts_there_were(self, bed: Bed) -> None:
+        await bed.enqueue("a", "b")
+        worker = bed.worker("w")
+        await worker.settle(again(await worker.claim_one(), 60))
+        for job_id in ("a", "b"):
+            await bed.cancel(job_id)
+        told = [event["attempt"] for event in bed.events() if event["type"] == "cancelled"]
+        assert told == ["1", "0"]
+
     async def test_a_job_that_is_not_there_is_absent(self, bed: Bed) -> None:
         assert await bed.cancel("a") == "absent"
         assert bed.result("a") is None

@@ -200,6 +200,38 @@ class TestAgain:
         await worker.settle(hand_back(claim))
         assert (await worker.claim_one()).aborted
 
+    async def test_a_snooze_is_counted_and_the_next_claim_says_so(self, bed: Bed) -> None:
+        worker, claim = await claimed(bed)
+        for snoozes in range(3):
+            assert claim.snoozes == snoozes
+            await worker.settle(again(claim, 0, unspent=True, event="snoozed"))
+            claim = await worker.claim_one()
+        again_claim = (await worker.step(1, seq=worker.last, resend=True)).claims[0]
+        assert again_claim.snoozes == claim.snoozes == 3
+        await worker.settle(again(claim, 0))
+        claim = await worker.claim_one()
+        assert claim.snoozes == 3
+        await worker.settle(finish(claim))
+        assert bed.looking.hlen(KEYS.snoozes) == 0
+
+    async def test_the_count_of_snoozes_goes_with_a_job_that_is_cancelled(self, bed: Bed) -> None:
+        worker, claim = await claimed(bed)
+        await worker.settle(again(claim, 0, unspent=True, event="snoozed"))
+        assert bed.looking.hgetall(KEYS.snoozes) == {b"a": b"1"}
+        await bed.cancel("a")
+        assert bed.looking.hlen(KEYS.snoozes) == 0
+
+    async def test_a_job_that_somebody_took_off_the_queue_leaves_no_count_and_no_request(
+        self, bed: Bed
+    ) -> None:
+        worker, claim = await claimed(bed)
+        await worker.settle(again(claim, 0, unspent=True, event="snoozed"))
+        claim = await worker.claim_one()
+        bed.ask_to_abort("a")
+        bed.looking.zrem(KEYS.queue, "a")
+        await worker.settle(again(claim, 0))
+        assert (bed.looking.hlen(KEYS.snoozes), bed.looking.zcard(ABORT)) == (0, 0)
+
     @pytest.mark.parametrize(("delay", "tokens"), [(0.0, 1), (3.0, 1), (60.0, 0)])
     async def test_what_is_handed_back_for_soon_wakes_another_worker(
         self, bed: Bed, delay: float, tokens: int

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from rota import Cancel, EventType, InvalidPayload, Retry, Run, Snooze, job
-from rota.errors import InvalidResult, JobTimeout
+from rota.errors import InvalidResult, JobTimeout, ResultTooLarge
 from rota.testing import Bench
 from tests.unit.testing.jobs import Deps, heavy, send, sleepy, threaded
 
@@ -30,6 +30,14 @@ class TestRunningAHandlerAlone:
 
         with pytest.raises(InvalidResult):
             await bench.run(wrong)
+
+    async def test_a_result_over_the_limit_is_refused(self, bench: Bench) -> None:
+        @job
+        async def wordy(run: Run) -> str:
+            return "x" * 1_048_576
+
+        with pytest.raises(ResultTooLarge, match="RESULT_LIMIT allows 1048576"):
+            await bench.run(wordy)
 
     @pytest.mark.parametrize(
         "error", [ValueError("x"), Retry(5), Cancel("no"), Snooze(1)], ids=lambda error: type(error).__name__

@@ -12,6 +12,7 @@ local function put(queue, id, payload, due, life, terms)
   if not redis.call('SET', 'arq:job:' .. id, payload, 'NX') then return false end
   if life > 0 then redis.call('PEXPIRE', 'arq:job:' .. id, ms(due - now + life)) end
   redis.call('DEL', 'arq:result:' .. id)
+  redis.call('ZREM', 'arq:abort', id) -- a stock client may have asked for it when the last job of this id was over
   if terms == '' then redis.call('ZADD', queue, ms(due), id) else arrange(queue, id, due, terms) end
   return true
 end
