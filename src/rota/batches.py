@@ -18,7 +18,7 @@ from rota.protocol import FLOW_FAN_OUT
 from rota.state import State
 
 #: Jobs that one script puts at most, and bytes of them: it keeps a script near 10 ms of Redis' time.
-PORTION, PORTION_BYTES = 500, 1_000_000
+PORTION, PORTION_BYTES = 250, 1_000_000
 
 _COUNTS = ("0:total", "0:completed", "0:dead", "0:cancelled")
 
