@@ -68,8 +68,8 @@ LEVELS: dict[str, frozenset[str]] = {
     ),
     "adapters": frozenset(
         {
-            "cancellation",
             "batches",
+            "cancellation",
             "child",
             "client",
             "connection",
@@ -139,8 +139,8 @@ KNOWS_KEYS = {
         "protocol",
         "setting_types",
         "testing",
-        "view",
     ),
+    "view",
     "worker",
 }
 

@@ -12,13 +12,13 @@ from rota.flow import OF_BATCH, Planner
 from rota.flows import Flows, now_ms
 from rota.job import Call, Job
 from rota.keys import events_key, flow_key
-from rota.names import check_id, check_name
+from rota.names import check_id, check_name, full_name
 from rota.options import EnqueueOptions
 from rota.protocol import FLOW_FAN_OUT
 from rota.state import State
 
 #: Jobs that one script puts at most, and bytes of them: it keeps a script near 10 ms of Redis' time.
-PORTION, PORTION_BYTES = 500, 1_000_000
+PORTION, PORTION_BYTES = 250, 1_000_000
 
 _COUNTS = ("0:total", "0:completed", "0:dead", "0:cancelled")
 
@@ -142,7 +142,7 @@ def _put(flows: Flows, planner: Planner, call: Call[Any]) -> tuple[Any, ...]:
         raise TypeError(f"job {job.name} has an id; ids in a batch are the batch's own: give that one the id")
     raw = planner.payload(job, call.arguments)
     if len(raw) > flows.payload_limit:
-        raise PayloadTooLarge(job.name, len(raw), flows.payload_limit)
+        raise PayloadTooLarge(full_name(planner.queue_of(job), job.name), len(raw), flows.payload_limit)
     due = options.at.timestamp() * 1000 if options.at else now_ms() + (options.delay or 0) * 1000
     delayed = options.at is not None or options.delay
     terms = planner.terms(job, call.arguments)

@@ -28,7 +28,7 @@ from rota.server_faults import ServerError
 from rota.terms import is_limited, terms_of
 
 #: Items that one script puts at most, and bytes of them: it keeps a script near 10 ms of Redis' time.
-PORTION, PORTION_BYTES = 500, 1_000_000
+PORTION, PORTION_BYTES = 250, 1_000_000
 #: Results that are read at once.
 _PAGE = 1000
 #: After a fault of Redis it is tried again after this, seconds; the attempt is not spent.

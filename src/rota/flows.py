@@ -22,7 +22,7 @@ from rota.errors import (
 from rota.explained import explained
 from rota.flow import Planner, stages_of
 from rota.keys import events_key, flow_alias_key, flow_key
-from rota.names import new_id
+from rota.names import full_name, new_id
 from rota.options import EnqueueOptions
 from rota.pipelines import Pipeline
 from rota.protocol import FLOW_RETRY, FLOW_START, FLOW_STOP
@@ -148,7 +148,7 @@ class Flows:
         plan = Planner(self.default_queue, self.namespace, now_ms()).plan(pipeline, arguments)
         first = plan.get("0:payload", b"")
         if len(first) > self.payload_limit:
-            raise PayloadTooLarge(pipeline.name, len(first), self.payload_limit)
+            raise PayloadTooLarge(_label(plan), len(first), self.payload_limit)
         given = b"" if first else arguments
         stages = to_json(stages_of(pipeline))
         created, flow_id = await self.begin(
@@ -304,6 +304,10 @@ def _info(fields: dict[str, bytes | None], stages: list[list[Any]], numbers: lis
     return FlowInfo(
         text("id"), text("name"), state, tuple(found), _time(int(text("at"))), ended, error, text("failed")
     )
+
+
+def _label(plan: dict[str, Any]) -> str:
+    return full_name(plan["0:queue"], plan["0:task"])
 
 
 def _time(ms: int) -> datetime:

@@ -70,8 +70,8 @@ class Run:
         self.max_attempts = max_attempts
         self.deps = deps
         self.headers = headers
-        self.snoozes = snoozes
         self.batch = batch
+        self.snoozes = snoozes
         self.cancelled = False
         self._enqueued_ms = enqueued_ms
         self._report = report

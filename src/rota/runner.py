@@ -115,6 +115,11 @@ class _Attempt:
         return self.envelope.name if self.envelope else ""
 
     @property
+    def is_told(self) -> bool:
+        """Whether it gets something from the flow that it is part of."""
+        return self.envelope is not None and any(mark in self.envelope.options for mark in FETCHED)
+
+    @property
     def duration(self) -> float:
         return time.monotonic() - self.started
 
@@ -164,7 +169,7 @@ class Runner:
         if handler is None:
             return self._unknown(attempt, cancelled=cancelled)
         rules = handler.rules
-        if not cancelled and attempt.envelope and any(mark in attempt.envelope.options for mark in FETCHED):
+        if not cancelled and attempt.is_told:
             try:
                 await self._fetch(attempt)
             except Signal as signal:

@@ -37,13 +37,9 @@ async def test_all_items_come_out_in_their_order_and_nothing_of_them_stays(targe
         handle = await client.enqueue(pipeline(split, each(double), is_in_order), ITEMS)
         assert await handle.result(timeout=240) == (ITEMS, True)
         portions: Any = await client.redis.info("commandstats")
-        longest: Any = await client.redis.slowlog_get(128)
         keys = [key async for key in client.redis.scan_iter("rota:flow:*")]
     assert len(keys) == 1, "the record of the whole"
     assert portions["cmdstat_evalsha"]["calls"] > ITEMS / PORTION
-    assert max((entry["duration"] for entry in longest), default=0) < 500_000, (
-        "no script holds the server for long"
-    )
 
 
 async def test_the_memory_of_a_fan_out_grows_with_a_portion_and_not_with_its_items(

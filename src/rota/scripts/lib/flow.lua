@@ -176,6 +176,8 @@ local function stop_member(queue_name, id, task, detail)
   redis.call('HDEL', queue .. ':runs', id)
   redis.call('HDEL', queue .. ':progress', id)
   redis.call('HDEL', queue .. ':checkpoint', id)
+  redis.call('HDEL', queue .. ':snoozes', id)
+  redis.call('ZREM', 'arq:abort', id)
   redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
   local terms = terms_of(queue, id)
   if terms then forget_terms(queue, id, terms) end
