@@ -235,6 +235,8 @@ class Engine:
             if self._share is not None:
                 self._share.give_back(want - len(reply.claims))
                 self._share.offer()
+            # What was asked for may have kept the room from being empty.
+            self._room.left()
             self._changed.set()
 
     def _ask(self, want: int) -> None:
