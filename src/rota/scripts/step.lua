@@ -50,6 +50,9 @@ local step_key = KEYS[6] .. ':' .. worker .. ':' .. lane
 local TURN = 3500
 
 local deadline_ms = ms(now + lease)
+-- What an idle worker does, over and over.
+if ARGV[14] == '0' and not resend and redis.call('EXISTS', queue) == 0 then return { now, -1, 0, {}, {}, 0 } end
+
 -- Most queues have no terms at all.
 local any_terms = redis.call('EXISTS', queue .. ':terms') == 1
 local paused = redis.call('EXISTS', queue .. ':paused') == 1
