@@ -46,6 +46,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "state",
             "terms",
             "tls",
+            "trace",
             "uniqueness",
         }
     ),
