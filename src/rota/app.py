@@ -31,13 +31,15 @@ from rota.registry import Registry
 from rota.room import Room
 from rota.run import Run
 from rota.runner import Handler, Limits, Runner
-from rota.seams import Middleware, Subscriber
+from rota.seams import Middleware, Sender, Subscriber
 from rota.shares import Shares
 from rota.subscribers.log import log
 from rota.worker import QueueWorker
 
 #: Around every attempt, outermost first.
 MIDDLEWARE: tuple[Middleware, ...] = ()
+#: Around every enqueue.
+SENDERS: tuple[Sender, ...] = ()
 #: Told of every event.
 SUBSCRIBERS: tuple[Subscriber, ...] = (log,)
 
@@ -90,6 +92,7 @@ def client_of(settings: Settings, redis: Any, server: Server | None = None) -> C
         keep_result=settings.keep_result,
         events_maxlen=settings.events_maxlen,
         dead_retention=settings.dead_retention,
+        senders=SENDERS,
         on_close=server.close if server else None,
     )
 
