@@ -104,6 +104,7 @@ LEVELS: dict[str, frozenset[str]] = {
     "seams": frozenset(
         {
             "middleware",
+            "sentry",
             "services",
             "subscribers",
         }

@@ -12,7 +12,7 @@ from typing import Any
 
 from arq.worker import Function
 
-from rota import codec, config, connection
+from rota import codec, config, connection, sentry
 from rota.client import Client
 from rota.config import Settings
 from rota.embedded import EmbeddedServer, join
@@ -37,11 +37,11 @@ from rota.subscribers.log import log
 from rota.worker import QueueWorker
 
 #: Around every attempt, outermost first.
-MIDDLEWARE: tuple[Middleware, ...] = ()
+MIDDLEWARE: tuple[Middleware, ...] = (sentry.process,)
 #: Around every enqueue.
-SENDERS: tuple[Sender, ...] = ()
+SENDERS: tuple[Sender, ...] = (sentry.publish,)
 #: Told of every event.
-SUBSCRIBERS: tuple[Subscriber, ...] = (log,)
+SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.report)
 
 
 @dataclass(frozen=True)

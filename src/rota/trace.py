@@ -19,3 +19,12 @@ def trace_id(headers: Mapping[str, str]) -> str:
         if found and found[1] != _NONE:
             return found[1]
     return ""
+
+
+def sentry_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """`headers` for Sentry, which reads `sentry-trace`: made from `traceparent` where another tracer enqueued."""
+    found = _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip().lower())
+    if "sentry-trace" in headers or not found:
+        return dict(headers)
+    _, trace, span, flags, *_ = found[0].split("-")
+    return {**headers, "sentry-trace": f"{trace}-{span}-{int(flags, 16) & 1}"}
