@@ -104,6 +104,8 @@ LEVELS: dict[str, frozenset[str]] = {
     "seams": frozenset(
         {
             "middleware",
+            "otel",
+            "relay",
             "sentry",
             "services",
             "subscribers",

@@ -12,7 +12,7 @@ from typing import Any
 
 from arq.worker import Function
 
-from rota import codec, config, connection, sentry
+from rota import codec, config, connection, otel, relay, sentry
 from rota.client import Client
 from rota.config import Settings
 from rota.embedded import EmbeddedServer, join
@@ -37,9 +37,9 @@ from rota.subscribers.log import log
 from rota.worker import QueueWorker
 
 #: Around every attempt, outermost first.
-MIDDLEWARE: tuple[Middleware, ...] = (sentry.process,)
+MIDDLEWARE: tuple[Middleware, ...] = (relay.receive, sentry.process, otel.process)
 #: Around every enqueue.
-SENDERS: tuple[Sender, ...] = (sentry.publish,)
+SENDERS: tuple[Sender, ...] = (sentry.publish, otel.send, relay.pass_on)
 #: Told of every event.
 SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.report)
 

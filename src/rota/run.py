@@ -22,9 +22,10 @@ class Run:
     `id` is the job's id; `job` the job's short name; `attempt` counts from 1 to `max_attempts`; `snoozes` is how often
     this job has put itself off; `deps` is what the jobs package's lifespan yielded. `last_checkpoint` is what an
     attempt before this one saved last, None if there is nothing; `checkpoint_limit` how many bytes of JSON may be
-    saved. `batch` is the batch that called this job back, if one did. `headers` came with the job; `payload` is the job as it lay in Redis (empty in a child process); `waited` is
-    how long it was due before this attempt began, seconds. `cancelled` turns true when the attempt is to end early: a
-    plain function in a thread should look at it now and then, since a thread cannot be stopped from outside.
+    saved. `batch` is the batch that called this job back, if one did. `headers` came with the job; `payload` is the
+    job as it lay in Redis (empty in a child process); `waited` is how long it was due before this attempt began,
+    seconds. `cancelled` turns true when the attempt is to end early: a plain function in a thread should look at it
+    now and then, since a thread cannot be stopped from outside.
     """
 
     __slots__ = (

@@ -102,6 +102,8 @@ class Settings(RedisVariables):
     sentry_release: str | None = None
     sentry_traces_sample_rate: Fraction = 0.0
     sentry_report_retries: bool = False
+    otel_exporter_otlp_endpoint: str | None = None
+    otel_service_name: str = "rota"
 
     @classmethod
     def settings_customise_sources(

@@ -13,7 +13,7 @@ import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
-from rota import connection, sentry
+from rota import connection, otel, sentry
 from rota.app import SUBSCRIBERS, Parts, Server, rules_of, server_of, worker_settings
 from rota.config import ConfigError, Settings
 from rota.figures import figures_of, publish
@@ -56,10 +56,12 @@ class Supervisor:
             package = self._settings.jobs_package
             raise ConfigError([f"JOBS_PACKAGE: {package!r} has no jobs, so there is no queue to work on"])
         sentry.start(self._settings)
+        provider = otel.start(self._settings)
         try:
             self._run()
         finally:
             sentry.close()
+            otel.close(provider)
         if self._stuck:
             # A thread that cannot be stopped would keep the interpreter from ending.
             logging.shutdown()
