@@ -8,7 +8,7 @@ of a process are the lists in `rota.app`.
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -85,9 +85,13 @@ def tell(subscribers: Iterable[Subscriber], event: Event) -> None:
             )
 
 
-@contextmanager
-def sending(senders: Iterable[Sender], jobs: Sequence[Outgoing]) -> Iterator[None]:
+def sending(senders: Sequence[Sender], jobs: Sequence[Outgoing]) -> AbstractContextManager[None]:
     """Enqueue `jobs` inside; a sender that raises is logged, and they are enqueued without it."""
+    return _within(senders, jobs) if senders else nullcontext()
+
+
+@contextmanager
+def _within(senders: Sequence[Sender], jobs: Sequence[Outgoing]) -> Iterator[None]:
     with ExitStack() as stack:
         for sender in senders:
             try:
