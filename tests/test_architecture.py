@@ -46,6 +46,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "state",
             "terms",
             "tls",
+            "trace",
             "uniqueness",
         }
     ),
@@ -103,6 +104,9 @@ LEVELS: dict[str, frozenset[str]] = {
     "seams": frozenset(
         {
             "middleware",
+            "otel",
+            "relay",
+            "sentry",
             "services",
             "subscribers",
         }
