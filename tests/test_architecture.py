@@ -86,6 +86,8 @@ LEVELS: dict[str, frozenset[str]] = {
             "guardian",
             "lane",
             "leases",
+            "loop_watch",
+            "metering",
             "metrics",
             "outage",
             "packing",
@@ -124,6 +126,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "screen",
             "supervisor",
             "testing",
+            "vitals",
         }
     ),
 }

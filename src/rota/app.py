@@ -22,6 +22,7 @@ from rota.flows import Flows
 from rota.job import Job
 from rota.keys import QueueKeys, events_key, queue_key
 from rota.leases import LeaseKeeper
+from rota.outage import Outages
 from rota.outcome import Rules
 from rota.pools import Processes, Threads
 from rota.protocol import Protocol
@@ -107,6 +108,8 @@ class Parts:
     middleware: tuple[Middleware, ...] = MIDDLEWARE
     subscribers: tuple[Subscriber, ...] = SUBSCRIBERS
     room: Room = field(default_factory=Room)
+    outages: Outages = field(default_factory=Outages)
+    meter: Callable[[str, Contract], Contract] = lambda queue, contract: contract
 
     @functools.cached_property
     def shares(self) -> Shares | None:
@@ -149,7 +152,7 @@ class Service:
 
         settings = parts.settings
         flows = flow_jobs(settings, parts.registry, self.queue, lambda: worker.pool)
-        return Runner(
+        runner = Runner(
             limits_of(settings, self.queue),
             handlers_of(parts.registry, self.queue, flows),
             inputs=flows,
@@ -160,6 +163,7 @@ class Service:
             middleware=parts.middleware,
             subscribers=parts.subscribers,
         )
+        return parts.meter(self.queue.name, runner)
 
 
 def limits_of(settings: Settings, queue: QueueSettings) -> Limits:
@@ -244,6 +248,7 @@ def worker_settings(parts: Parts, queue: str) -> dict[str, Any]:
         "policy": Service(parts, own),
         "keeper": parts.keeper,
         "room": parts.room,
+        "outages": parts.outages,
         "share": parts.shares.share(own.weight) if parts.shares else None,
     }
 

@@ -39,6 +39,7 @@ from rota.server_faults import ServerError
 from rota.setting_types import check_queue
 from rota.settlement import decode_id, encode_id
 from rota.state import State
+from rota.tally import Names, SharedTally
 from rota.terms import terms_of, unique_key
 from rota.view import JobInfo
 
@@ -48,6 +49,10 @@ H_co = TypeVar("H_co", covariant=True)
 
 #: Jobs put by one script: it keeps one call near 2 ms of Redis' time.
 _CHUNK = 200
+#: What this process enqueued, by queue and job, over all of its clients. A job that was enqueued by name alone counts
+#: under that name if it is among JOBS.
+ENQUEUED = SharedTally()
+JOBS = Names()
 #: A waiting `result()` looks this often at first, and at last, seconds.
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
 
@@ -319,6 +324,8 @@ class Client:
 
     def _handle(self, queue: str, parcel: _Parcel, job_id: str, answer: Any) -> Handle[Any] | JobExists:
         if answer == 1:
+            task = (queue, parcel.task) if parcel.job else JOBS.label(queue, parcel.task)
+            ENQUEUED.add(task)
             return Handle(self, queue, job_id, parcel.job)
         replaced, raw = answer
         job_id = decode_id(raw)

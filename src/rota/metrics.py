@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from rota.client import ENQUEUED
 from rota.endpoint import Reply
 from rota.series import BY_NAME, SERIES, Series
 from rota.tally import Labels, Spread
@@ -60,6 +61,13 @@ class Metrics(Collector):
     def page(self, _: str = "") -> Reply:
         """The answer to a scrape: a route of the endpoint."""
         return Reply(200, CONTENT_TYPE, generate_latest(self._registry))
+
+
+def client_metrics() -> Metrics:
+    """What a process counts that only enqueues, to register with the registry that it has: `registry.register(…)`."""
+    metrics = Metrics(process=False)
+    metrics.provide("arq_jobs_enqueued_total", ENQUEUED.read)
+    return metrics
 
 
 def _family(series: Series, values: Iterable[tuple[Labels, float]]) -> Metric:
