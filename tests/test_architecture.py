@@ -22,6 +22,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "batch",
             "duration",
             "errors",
+            "escaping",
             "event",
             "forms",
             "job",

@@ -34,7 +34,7 @@ from rota.run import Run
 from rota.runner import Handler, Limits, Runner
 from rota.seams import Middleware, Subscriber
 from rota.shares import Shares
-from rota.subscribers.log import log
+from rota.subscribers.log import Log, log
 from rota.worker import QueueWorker
 
 #: Around every attempt, outermost first.
@@ -68,6 +68,11 @@ def checkout() -> Path:
     """The root of the checkout that the process was started in: the nearest folder with a `pyproject.toml`."""
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
+
+
+def subscribers_of(settings: Settings) -> tuple[Subscriber, ...]:
+    """SUBSCRIBERS, as settings have them."""
+    return tuple(Log(settings.log_success_rate) if one is log else one for one in SUBSCRIBERS)
 
 
 async def connect(settings: Settings | None = None) -> Client:

@@ -223,15 +223,19 @@ class Client:
         death. Both are told of the batch by `run.batch`. Jobs are put in portions: whoever is interrupted enqueues the
         same batch under the same `id` again, and it goes on where it was. Raises as `enqueue` does, and ValueError.
         """
-        return await put_batch(
+        calls = list(calls)
+        handle = await put_batch(
             self.flows,
-            list(calls),
+            calls,
             name=name,
             on_finished=on_finished,
             on_died=on_died,
             batch_id=id,
             make_handle=self.handle,
         )
+        for call in calls if handle.created else ():
+            ENQUEUED.add((call.job.queue or self._default_queue, call.job.name))
+        return handle
 
     async def enqueue_by_name(
         self, name: str, payload: Mapping[str, Any] | None = None, /, **options: Unpack[EnqueueFields]

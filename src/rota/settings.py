@@ -100,6 +100,7 @@ class Settings(RedisVariables):
     metrics_port: Port = 9464
     metrics_host: str = Field(default_factory=_metrics_host)
     log_level: LogLevel = "info"
+    log_success_rate: Annotated[int, Field(ge=1)] = 100
     log_format: Literal["console", "json"] = Field(default_factory=_log_format)
 
     @classmethod

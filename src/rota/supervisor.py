@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from rota import connection
-from rota.app import SUBSCRIBERS, Parts, Server, rules_of, server_of, worker_settings
+from rota.app import Parts, Server, rules_of, server_of, subscribers_of, worker_settings
 from rota.config import ConfigError, Settings
 from rota.figures import figures_of, publish
 from rota.leases import LeaseKeeper
@@ -117,7 +117,7 @@ class Supervisor:
         try:
             async with self._resources() as deps:
                 recycling, vitals = self._recycling(), self._vitals
-                subscribers: tuple[Subscriber, ...] = (*SUBSCRIBERS, vitals.subscriber)
+                subscribers: tuple[Subscriber, ...] = (*subscribers_of(self._settings), vitals.subscriber)
                 parts = Parts(
                     self._settings,
                     self._registry,
