@@ -47,6 +47,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "state",
             "terms",
             "tls",
+            "trace",
             "uniqueness",
         }
     ),
@@ -110,6 +111,9 @@ LEVELS: dict[str, frozenset[str]] = {
     "seams": frozenset(
         {
             "middleware",
+            "otel",
+            "relay",
+            "sentry",
             "services",
             "subscribers",
         }

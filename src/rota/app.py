@@ -12,7 +12,7 @@ from typing import Any
 
 from arq.worker import Function
 
-from rota import codec, config, connection
+from rota import codec, config, connection, otel, relay, sentry
 from rota.client import Client
 from rota.config import Settings
 from rota.embedded import EmbeddedServer, join
@@ -32,15 +32,17 @@ from rota.registry import Registry
 from rota.room import Room
 from rota.run import Run
 from rota.runner import Handler, Limits, Runner
-from rota.seams import Middleware, Subscriber
+from rota.seams import Middleware, Sender, Subscriber
 from rota.shares import Shares
 from rota.subscribers.log import Log, log
 from rota.worker import QueueWorker
 
 #: Around every attempt, outermost first.
-MIDDLEWARE: tuple[Middleware, ...] = ()
+MIDDLEWARE: tuple[Middleware, ...] = (relay.receive, sentry.process, otel.process)
+#: Around every enqueue.
+SENDERS: tuple[Sender, ...] = (sentry.publish, otel.send, relay.pass_on)
 #: Told of every event.
-SUBSCRIBERS: tuple[Subscriber, ...] = (log,)
+SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.report)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def client_of(settings: Settings, redis: Any, server: Server | None = None) -> C
         keep_result=settings.keep_result,
         events_maxlen=settings.events_maxlen,
         dead_retention=settings.dead_retention,
+        senders=SENDERS,
         on_close=server.close if server else None,
     )
 

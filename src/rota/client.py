@@ -35,6 +35,7 @@ from rota.names import check_name, full_name, new_id, wire_id
 from rota.options import EnqueueFields, EnqueueOptions
 from rota.pipelines import Pipeline
 from rota.protocol import ENQUEUE, NUDGE, REPLAY
+from rota.seams import Outgoing, Sender, sending, switched_on
 from rota.server_faults import ServerError
 from rota.setting_types import check_queue
 from rota.settlement import decode_id, encode_id
@@ -138,7 +139,7 @@ class Client:
     """Talks to the queues over one asyncio Redis client, which it closes if it made it (`rota.connect`).
 
     `keep_result` (seconds) is how long the record of a job stays that was cancelled before it ran; `payload_limit` is
-    in bytes.
+    in bytes. `senders` are around every enqueue.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class Client:
         keep_result: float = 3600.0,
         events_maxlen: int = 100_000,
         dead_retention: float = 30 * 86400.0,
+        senders: Sequence[Sender] = (),
         on_close: Callable[[], object] | None = None,
     ) -> None:
         self.redis = redis
@@ -170,6 +172,7 @@ class Client:
         self._payload_limit = payload_limit
         self._keep_result = keep_result
         self._events_maxlen = events_maxlen
+        self._senders = tuple(senders)
         self._cancellation = Cancellation(redis, self._events, events_maxlen, keep_result)
 
     async def __aenter__(self) -> Self:
@@ -299,18 +302,24 @@ class Client:
         return [one for one in made if isinstance(one, Handle)]
 
     async def _put(self, queue: str, parcels: Sequence[_Parcel]) -> list[Handle[Any] | JobExists]:
+        jobs = [Outgoing(queue, one.task, _id_of(queue, one.options), one.payload) for one in parcels]
+        with sending(switched_on(self._senders), jobs):
+            answers = await self._script(queue, parcels, jobs)
+        return [
+            self._handle(queue, parcel, job.id, answer)
+            for parcel, job, answer in zip(parcels, jobs, answers, strict=True)
+        ]
+
+    async def _script(self, queue: str, parcels: Sequence[_Parcel], jobs: Sequence[Outgoing]) -> list[Any]:
         keys = QueueKeys.of(queue_key(queue))
         args: list[Any] = [queue, self._events_maxlen, 1]
-        ids = []
-        for parcel in parcels:
+        for parcel, job in zip(parcels, jobs, strict=True):
             options = parcel.options
-            job_id = new_id() if options.id is None else wire_id(queue, options.id)
-            ids.append(job_id)
             unique = parcel.job.unique if parcel.job else None
             delay = options.delay if options.delay is not None or unique is None else unique.delay
             args += (
-                job_id,
-                parcel.payload,
+                job.id,
+                codec.with_headers(job.payload, job.headers),
                 _at(options.at),
                 round((delay or 0) * 1000),
                 0,
@@ -320,11 +329,8 @@ class Client:
                 parcel.on_taken,
             )
         async with explained(self.redis):
-            answers = await ENQUEUE(self.redis, (keys.queue, keys.wake, self._events), args)
-        return [
-            self._handle(queue, parcel, job_id, answer)
-            for parcel, job_id, answer in zip(parcels, ids, answers, strict=True)
-        ]
+            answers: list[Any] = await ENQUEUE(self.redis, (keys.queue, keys.wake, self._events), args)
+        return answers
 
     def _handle(self, queue: str, parcel: _Parcel, job_id: str, answer: Any) -> Handle[Any] | JobExists:
         if answer == 1:
@@ -513,3 +519,7 @@ class Client:
 
 def _at(at: datetime | None) -> int:
     return -1 if at is None else round(at.timestamp() * 1000)
+
+
+def _id_of(queue: str, options: EnqueueOptions) -> str:
+    return new_id() if options.id is None else wire_id(queue, options.id)

@@ -32,7 +32,7 @@ from rota.names import full_name, printable
 from rota.options import EnqueueOptions
 from rota.outcome import Cause, Outcome, Rules, decide
 from rota.run import Run
-from rota.seams import Call, Middleware, Subscriber, compose, heard_by, tell
+from rota.seams import Call, Middleware, Subscriber, compose, heard_by, switched_on, tell
 from rota.settlement import Claim, Settlement, hand_back
 from rota.state import OutcomeKind
 from rota.terms import is_limited, terms_of
@@ -120,6 +120,10 @@ class _Attempt:
         return self.envelope is not None and any(mark in self.envelope.options for mark in FETCHED)
 
     @property
+    def headers(self) -> Mapping[str, str]:
+        return self.envelope.headers if self.envelope else {}
+
+    @property
     def duration(self) -> float:
         return time.monotonic() - self.started
 
@@ -150,7 +154,7 @@ class Runner:
         self._in_thread = in_thread
         self._in_process = in_process
         self._inputs = inputs
-        self._middleware = tuple(middleware)
+        self._middleware = switched_on(middleware)
         self._subscribers = tuple(subscribers)
 
     # The contract with the engine
@@ -316,6 +320,9 @@ class Runner:
             checkpoint_limit=self._limits.payload_limit,
             keep=execution.keep,
             batch=attempt.batch,
+            payload=claim.payload or b"",
+            waited=_waited(claim),
+            stopped_by=lambda: execution.cause,
         )
         return run, arguments
 
@@ -359,7 +366,8 @@ class Runner:
             claim.id,
             attempt.task,
             attempt.number,
-            waited=max(0.0, (claim.started_ms - claim.due_ms) / 1000),
+            waited=_waited(claim),
+            headers=attempt.headers,
         )
 
     # What it came to
@@ -436,7 +444,13 @@ class Runner:
             detail=detail,
             reason=outcome.reason,
             snoozes=attempt.claim.snoozes + 1 if outcome.kind is OutcomeKind.SNOOZED else None,
+            headers=attempt.headers,
+            error=outcome.error,
         )
+
+
+def _waited(claim: Claim) -> float:
+    return max(0.0, (claim.started_ms - claim.due_ms) / 1000)
 
 
 def override(rules: Rules, wire: Mapping[str, Any]) -> Rules:
