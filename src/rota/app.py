@@ -22,6 +22,7 @@ from rota.flows import Flows
 from rota.job import Job
 from rota.keys import QueueKeys, events_key, queue_key
 from rota.leases import LeaseKeeper
+from rota.outage import Outages
 from rota.outcome import Rules
 from rota.pools import Processes, Threads
 from rota.protocol import Protocol
@@ -33,7 +34,7 @@ from rota.run import Run
 from rota.runner import Handler, Limits, Runner
 from rota.seams import Middleware, Sender, Subscriber
 from rota.shares import Shares
-from rota.subscribers.log import log
+from rota.subscribers.log import Log, log
 from rota.worker import QueueWorker
 
 #: Around every attempt, outermost first.
@@ -69,6 +70,11 @@ def checkout() -> Path:
     """The root of the checkout that the process was started in: the nearest folder with a `pyproject.toml`."""
     here = Path.cwd()
     return next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
+
+
+def subscribers_of(settings: Settings) -> tuple[Subscriber, ...]:
+    """SUBSCRIBERS, as settings have them."""
+    return tuple(Log(settings.log_success_rate) if one is log else one for one in SUBSCRIBERS)
 
 
 async def connect(settings: Settings | None = None) -> Client:
@@ -110,6 +116,8 @@ class Parts:
     middleware: tuple[Middleware, ...] = MIDDLEWARE
     subscribers: tuple[Subscriber, ...] = SUBSCRIBERS
     room: Room = field(default_factory=Room)
+    outages: Outages = field(default_factory=Outages)
+    meter: Callable[[str, Contract], Contract] = lambda queue, contract: contract
 
     @functools.cached_property
     def shares(self) -> Shares | None:
@@ -152,7 +160,7 @@ class Service:
 
         settings = parts.settings
         flows = flow_jobs(settings, parts.registry, self.queue, lambda: worker.pool)
-        return Runner(
+        runner = Runner(
             limits_of(settings, self.queue),
             handlers_of(parts.registry, self.queue, flows),
             inputs=flows,
@@ -163,6 +171,7 @@ class Service:
             middleware=parts.middleware,
             subscribers=parts.subscribers,
         )
+        return parts.meter(self.queue.name, runner)
 
 
 def limits_of(settings: Settings, queue: QueueSettings) -> Limits:
@@ -247,6 +256,7 @@ def worker_settings(parts: Parts, queue: str) -> dict[str, Any]:
         "policy": Service(parts, own),
         "keeper": parts.keeper,
         "room": parts.room,
+        "outages": parts.outages,
         "share": parts.shares.share(own.weight) if parts.shares else None,
     }
 

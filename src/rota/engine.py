@@ -361,6 +361,8 @@ class Engine:
             try:
                 if self._cancellable:
                     await self._hear_cancels()
+                    # With all slots taken by long jobs, no step may come for a while to find that Redis is back.
+                    self._outage.reached()
                 if self._reports:
                     await self._write_reports()
                 await self._write_checkpoints()

@@ -1,23 +1,22 @@
 """The lease keeper: a thread that keeps what the event loop claimed, also while a handler blocks that loop.
 
 It has a connection of its own and renews every third of a lease, until a settlement is acknowledged. It also watches
-the loop: one that stays blocked is reported with the stack that blocks it, and past a hard limit the thread stops
-renewing and ends the process, so that another worker takes over. Code that holds the GIL stops this thread too.
+the loop (`rota.loop_watch`): past a hard limit the thread stops renewing and ends the process, so that another worker
+takes over. Code that holds the GIL stops this thread too.
 """
 
 import asyncio
 import logging
 import os
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from redis.exceptions import RedisError
 
+from rota.loop_watch import LoopWatch
 from rota.protocol import Protocol
 from rota.settlement import Claim
 
@@ -25,14 +24,10 @@ logger = logging.getLogger("rota.leases")
 
 #: Leases renewed in one call.
 CHUNK = 500
-#: A loop silent for this long is reported, seconds.
-BLOCKED_AFTER = 1.0
 #: The health file is touched while the loop was heard of within this, seconds.
 HEALTHY_WITHIN = 5.0
 #: How often the thread looks around, seconds.
 TICK = 0.25
-#: Exit status of a process whose loop was blocked past the limit (EX_SOFTWARE).
-EXIT_BLOCKED = 70
 
 
 class Holding:
@@ -82,7 +77,8 @@ class LeaseKeeper:
     """The thread. One serves all queues of a process.
 
     `connect` makes the plain Redis client it renews with. `interval` (seconds) is a third of the shortest lease.
-    `block_limit` (seconds) is how long the loop may stay blocked before the process is ended; `die` is how.
+    `block_limit` (seconds) is how long the loop may stay blocked before the process is ended; `die` is how. One that is
+    blocked for `report_after` (seconds) is reported.
     """
 
     def __init__(
@@ -91,20 +87,17 @@ class LeaseKeeper:
         *,
         interval: float,
         block_limit: float = 60.0,
+        report_after: float = 5.0,
         health_file: Path | None = None,
         die: Callable[[int], object] = os._exit,
     ) -> None:
         self._connect = connect
         self._interval = interval
-        self._block_limit = block_limit
         self._health_file = health_file
-        self._die = die
         self._holdings: list[Holding] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._loop_thread = threading.get_ident()
-        self._heard = time.monotonic()
-        self._reported = False
+        self.watch = LoopWatch(report_after=report_after, limit=block_limit, die=die)
         self._redis: Any = None
 
     def register(self, protocol: Protocol, on_lost: Callable[[list[str]], None]) -> Holding:
@@ -116,14 +109,18 @@ class LeaseKeeper:
     def start(self) -> None:
         """Start the thread, from the thread of the event loop. Does nothing if it runs already."""
         if self._thread is None:
-            self._loop_thread = threading.get_ident()
-            self._heard = time.monotonic()
+            self.watch.begin()
             self._thread = threading.Thread(target=self._main, name="rota-leases", daemon=True)
             self._thread.start()
 
     def beat(self) -> None:
         """Called by the loop, at least once a second: it is alive."""
-        self._heard = time.monotonic()
+        self.watch.beat()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
         """End the thread; waits at most two seconds."""
@@ -131,14 +128,11 @@ class LeaseKeeper:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(2.0)
 
-    def silence(self) -> float:
-        """Seconds since the loop was last heard of."""
-        return time.monotonic() - self._heard
-
     def _main(self) -> None:
         due = time.monotonic() + self._interval
         while not self._stop.wait(min(TICK, self._interval)):
-            self._watch_loop()
+            if not self.watch.look():
+                self._stop.set()
             self._touch()
             now = time.monotonic()
             if now >= due:
@@ -162,26 +156,8 @@ class LeaseKeeper:
         if redis is not None:
             redis.close()
 
-    def _watch_loop(self) -> None:
-        silence = self.silence()
-        if silence < BLOCKED_AFTER:
-            self._reported = False
-            return
-        if not self._reported:
-            self._reported = True
-            logger.warning("loop.blocked", extra={"seconds": round(silence, 1), "stack": self._stack()})
-        if silence > self._block_limit:
-            logger.critical("loop.hung", extra={"seconds": round(silence, 1), "stack": self._stack()})
-            logging.shutdown()
-            self._die(EXIT_BLOCKED)
-            self._stop.set()
-
-    def _stack(self) -> str:
-        frame = sys._current_frames().get(self._loop_thread)
-        return "".join(traceback.format_stack(frame)[-8:]) if frame else "(no frame)"
-
     def _touch(self) -> None:
-        if self._health_file is not None and self.silence() < HEALTHY_WITHIN:
+        if self._health_file is not None and self.watch.silence() < HEALTHY_WITHIN:
             try:
                 self._health_file.touch()
             except OSError as error:

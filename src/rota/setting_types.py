@@ -48,6 +48,10 @@ def _listed(value: object) -> object:
     return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
 
 
+def _port(value: object) -> object:
+    return "off" if isinstance(value, str) and value.lower() == "off" else value
+
+
 def _small(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -62,6 +66,8 @@ Attempts = Annotated[int, Field(ge=1, le=10_000)]
 Factor = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0.01, le=10_000, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+#: A port to listen on; 0 is any free one, `off` none.
+Port = Annotated[Annotated[int, Field(ge=0, le=65_535)] | Literal["off"], BeforeValidator(_port)]
 Rate = Annotated[RateLimit, BeforeValidator(_rate)]
 Mode = Annotated[str, AfterValidator(_mode)]
 Namespace = Annotated[str, AfterValidator(_namespace)]

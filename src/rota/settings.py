@@ -25,6 +25,7 @@ from rota.setting_types import (
     Mode,
     Namespace,
     Package,
+    Port,
     PositiveDuration,
     QueueName,
     QueueNames,
@@ -51,6 +52,11 @@ def _environment(data: dict[str, Any]) -> str:
 
 def _log_format(data: dict[str, Any]) -> Literal["console", "json"]:
     return "json" if data.get("app_env") == "production" else "console"
+
+
+def _metrics_host(data: dict[str, Any]) -> str:
+    # In production it is scraped from outside of its container; elsewhere nobody else is to see it.
+    return "0.0.0.0" if data.get("app_env") == "production" else "127.0.0.1"  # noqa: S104 - said in .env.example
 
 
 class Settings(RedisVariables):
@@ -90,11 +96,15 @@ class Settings(RedisVariables):
     lease: Annotated[Duration, Field(ge=1)] = 30.0
     drain_timeout: Duration = 30.0
     loop_block_limit: Annotated[Duration, Field(ge=1)] = 60.0
+    loop_block_report: Annotated[Duration, Field(ge=0.1)] = 5.0
     recycle_after_jobs: Annotated[int, Field(ge=1)] | None = None
     recycle_after_memory: Annotated[Size, Field(ge=1)] | None = None
     boot_timeout: Duration = 10.0
     health_file: Path | None = None
+    metrics_port: Port = 9464
+    metrics_host: str = Field(default_factory=_metrics_host)
     log_level: LogLevel = "info"
+    log_success_rate: Annotated[int, Field(ge=1)] = 100
     log_format: Literal["console", "json"] = Field(default_factory=_log_format)
 
     sentry_dsn: SecretStr | None = None

@@ -10,20 +10,24 @@ import contextlib
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from rota import connection, otel, sentry
-from rota.app import SUBSCRIBERS, Parts, Server, rules_of, server_of, worker_settings
+from rota.app import Parts, Server, rules_of, server_of, subscribers_of, worker_settings
 from rota.config import ConfigError, Settings
 from rota.figures import figures_of, publish
 from rota.leases import LeaseKeeper
+from rota.loop_watch import BEAT
 from rota.pools import Processes
 from rota.recycling import EXIT_RECYCLE, Recycling
 from rota.registry import Registry
+from rota.seams import Subscriber
 from rota.signals import forget, listen
 from rota.tasks import end
-from rota.worker import BEAT, QueueWorker
+from rota.vitals import Vitals
+from rota.worker import QueueWorker
 
 logger = logging.getLogger("rota.worker")
 
@@ -49,6 +53,7 @@ class Supervisor:
         self._boot: asyncio.Task[Any] | None = None
         self._status = 0
         self._stuck = False
+        self._vitals = Vitals(settings, registry, self._workers)
 
     def run(self) -> int:
         """Run until a signal; the exit status. Raises ServerError and its kin at boot."""
@@ -80,10 +85,12 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             listen(loop, signum, self._signalled)
+        self._vitals.start()
         try:
             if await self._reached(server):
                 await self._serve(server)
         finally:
+            self._vitals.stop()
             for signum in (signal.SIGTERM, signal.SIGINT):
                 forget(loop, signum, self._signalled)
 
@@ -112,11 +119,14 @@ class Supervisor:
             connection.twin(connection.async_client(server.target)),
             interval=self._settings.lease / 3,
             block_limit=self._settings.loop_block_limit,
+            report_after=self._settings.loop_block_report,
             health_file=self._settings.health_file,
         )
+        self._vitals.keeper = keeper
         try:
             async with self._resources() as deps:
-                recycling = self._recycling()
+                recycling, vitals = self._recycling(), self._vitals
+                subscribers: tuple[Subscriber, ...] = (*subscribers_of(self._settings), vitals.subscriber)
                 parts = Parts(
                     self._settings,
                     self._registry,
@@ -124,7 +134,9 @@ class Supervisor:
                     processes,
                     lambda: deps,
                     self._recycle,
-                    subscribers=(*SUBSCRIBERS, recycling) if self._settings.recycles else SUBSCRIBERS,
+                    subscribers=(*subscribers, recycling) if self._settings.recycles else subscribers,
+                    outages=vitals.outages,
+                    meter=vitals.meter,
                 )
                 keeper.start()
                 beats = {asyncio.create_task(self._beat(keeper)), asyncio.create_task(recycling.run())}
@@ -202,12 +214,14 @@ class Supervisor:
         self._stuck = self._stuck or reason == "thread"
         if self._stopping is None:
             self._status = EXIT_RECYCLE
+            self._vitals.recycled.add((reason,))
         self._stop(f"recycle:{reason}")
 
     def _stop(self, why: str) -> None:
         if self._stopping is None:
             running = sum(worker.running for worker in self._workers)
             logger.info("worker.draining", extra={"why": why, "running": running})
+            self._vitals.draining = True
             self._stopping = asyncio.create_task(self._drain())
             if self._boot is not None:
                 self._boot.cancel()
@@ -223,10 +237,12 @@ class Supervisor:
 
     async def _beat(self, keeper: LeaseKeeper) -> None:
         while True:
-            keeper.beat()
             if self._parent is not None and os.getppid() != self._parent:
                 self._stop("orphaned")
+            due = time.monotonic() + BEAT
             await asyncio.sleep(BEAT)
+            keeper.watch.beat(max(0.0, time.monotonic() - due))
+            self._vitals.tidy()
 
 
 def _loop_factory() -> Any:

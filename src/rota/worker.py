@@ -26,7 +26,8 @@ from rota.cron import Cron
 from rota.engine import Contract, Engine
 from rota.keys import QueueKeys
 from rota.leases import LeaseKeeper
-from rota.outage import FAULTS, Outage
+from rota.loop_watch import BEAT
+from rota.outage import FAULTS, Outage, Outages
 from rota.outcome import Cause
 from rota.protocol import Protocol
 from rota.room import Room
@@ -36,9 +37,6 @@ from rota.signals import forget, listen
 from rota.wake import POLL, ROLE_EVERY, Watcher
 
 logger = logging.getLogger("rota.worker")
-
-#: How often the loop says that it lives, and arq's heartbeat runs, seconds.
-BEAT = 0.5
 
 
 class Policy(Interface):
@@ -61,6 +59,7 @@ class QueueWorker(Worker):
     :param keeper: a lease keeper to share with other workers of this process; None makes one of its own.
     :param room: the slots of this process, to share with its other workers; None makes one of its own.
     :param share: this queue's part in the slots of a process that are capped; None leaves them uncapped.
+    :param outages: what this process knows of its server, to share with its other workers; None makes one of its own.
     :param worker_id: unique among all workers; made up by default.
     """
 
@@ -73,6 +72,7 @@ class QueueWorker(Worker):
         keeper: LeaseKeeper | None = None,
         room: Room | None = None,
         share: Share | None = None,
+        outages: Outages | None = None,
         worker_id: str | None = None,
         **arq: Any,
     ) -> None:
@@ -93,7 +93,7 @@ class QueueWorker(Worker):
         )
         self._cron = Cron(self.protocol, self.job_serializer, self.expires_extra_ms)
         self.contract: Contract = policy.contract(self) if policy else ArqContract(self)
-        self.outage = Outage(self.queue_name)
+        self.outage = Outage(self.queue_name, outages)
         self._service = policy is not None
         self._keeper = keeper
         self._own_pool = False

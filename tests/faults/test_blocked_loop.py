@@ -10,7 +10,7 @@ from tests.faults.jobs_for_faults.on_loop import block, work
 async def test_a_job_that_blocks_the_loop_longer_than_its_lease_is_not_started_twice_nor_are_its_neighbours(
     fleet: Fleet, client: Client
 ) -> None:
-    lease, seconds = sized(10, 2), sized(14, 4)
+    lease, seconds = sized(10, 2), sized(14, 7)
     (blocked,) = await fleet.start(lease=lease)
     neighbours = await client.enqueue_many(work.call(seconds=2) for _ in range(3))
     await until(lambda: len(fleet.ledger.running(blocked.pid)) == 3, "they run")

@@ -12,7 +12,8 @@ import pytest
 from redis import exceptions as faults
 
 from rota import leases
-from rota.leases import EXIT_BLOCKED, Holding, LeaseKeeper
+from rota.leases import Holding, LeaseKeeper
+from rota.loop_watch import EXIT_BLOCKED
 from rota.protocol import Protocol
 from rota.settlement import Claim
 
@@ -148,7 +149,8 @@ class Kept:
 
 @pytest.fixture
 async def kept(renewals: Renewals) -> AsyncIterator[Kept]:
-    kept = Kept(renewals)
+    """A keeper that reports a silence after 0.4 s."""
+    kept = Kept(renewals, report_after=0.4)
     kept.holding.add([claim("1")])
     yield kept
     kept.keeper.stop()
@@ -203,26 +205,22 @@ async def test_one_that_never_started_can_be_stopped(kept: Kept) -> None:
 # A loop that hangs
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Report a silence after 0.4 s."""
-    monkeypatch.setattr(leases, "BLOCKED_AFTER", 0.4)
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_a_blocked_loop_is_reported_once_with_the_stack_that_blocks_it(
+async def test_a_blocked_loop_is_reported_once_with_the_stack_that_blocks_it_and_once_when_it_is_free(
     kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, "rota.leases"):
+    with caplog.at_level(logging.WARNING, "rota.loop"):
         kept.keeper.start()
         kept.keeper.beat()
         hold_up_the_loop()
         for _ in range(20):
             kept.keeper.beat()
             await asyncio.sleep(0.01)
-    (record,) = caplog.records
-    assert record.getMessage() == "loop.blocked"
-    assert "hold_up_the_loop" in vars(record)["stack"]
+        await until(lambda: len(caplog.records) > 1)
+    blocked, free = caplog.records
+    assert (blocked.getMessage(), free.getMessage()) == ("loop.blocked", "loop.free")
+    assert "hold_up_the_loop" in vars(blocked)["stack"]
+    assert 0.4 <= vars(blocked)["seconds"] <= vars(free)["blocked"]
+    assert vars(free)["blocked"] >= 0.9
     assert kept.deaths == []
 
 
@@ -230,17 +228,15 @@ def hold_up_the_loop() -> None:
     time.sleep(0.9)
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_loop_that_is_heard_of_is_not_reported(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
     kept.keeper.start()
     for _ in range(60):
         kept.keeper.beat()
         await asyncio.sleep(0.01)
-    assert kept.keeper.silence() < 0.4
+    assert kept.keeper.watch.silence() < 0.4
     assert not caplog.records
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_past_the_limit_the_process_is_ended_and_nothing_is_renewed_any_more(
     renewals: Renewals, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,0 +1,44 @@
+"""Finds a port to listen on: the one that was asked for, or the next that is free.
+
+Several workers on one machine are started with the same settings; none of them may fail for the sake of its metrics.
+"""
+
+import errno
+import socket
+
+from rota.errors import RotaError
+
+#: So many ports are tried from the one that was asked for; then any free one is taken.
+PORTS = 100
+
+
+class EndpointError(RotaError):
+    """Raised for a host or a port that cannot be listened on, for a reason that will not pass."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on `port`, or on the next one that is free; 0 is any free one. Raises EndpointError."""
+    for candidate in (*range(port, min(port + PORTS, 65_536)), 0) if port else (0,):
+        try:
+            return _bound(host, candidate)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise EndpointError(f"cannot listen on {host}:{candidate}: {error.strerror}") from error
+    raise EndpointError(f"cannot listen on {host}: no port is free")
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        # A restarted process gets its port back at once; one that is listened on is refused all the same.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
