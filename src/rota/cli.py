@@ -14,7 +14,7 @@ import typer
 from pydantic_core import from_json
 
 from rota import app as composition
-from rota import config, logs, prompt, screen
+from rota import config, logs, prompt, scaling_commands, screen
 from rota.client import Client
 from rota.config import Settings
 from rota.errors import RotaError, UnknownQueue
@@ -34,6 +34,9 @@ cli = typer.Typer(
 )
 
 
+scaling_commands.add_to(cli)
+
+
 def main() -> None:
     """Entry of `rota` and `python -m rota`."""
     # The jobs package lies beside the engine in a checkout, and in the working directory elsewhere.
@@ -51,7 +54,8 @@ def main() -> None:
 def mode(ctx: typer.Context) -> None:
     """Without a command, run as what MODE says (worker)."""
     if ctx.invoked_subcommand is None:
-        _run_mode(config.load())
+        settings = config.load()
+        _MODES[settings.mode](settings)
 
 
 @cli.command()
@@ -81,12 +85,20 @@ def _respawn(settings: Settings) -> NoReturn:
         server.close()
 
 
-def _run_mode(settings: Settings, parent: int | None = None) -> None:
+def _run_mode(settings: Settings, parent: int | None = None) -> NoReturn:
     from rota.supervisor import Supervisor  # noqa: PLC0415 - a client's command needs none of it
 
     logs.setup(settings.log_level, settings.log_format)
     registry = _registry(settings)
     sys.exit(Supervisor(settings, registry, parent).run())
+
+
+#: What `MODE` says.
+_MODES: dict[str, Callable[[Settings], NoReturn]] = {
+    "worker": _run_mode,
+    "exporter": scaling_commands.run_exporter,
+    "autoscaler": scaling_commands.run_autoscaler,
+}
 
 
 def _registry(settings: Settings) -> Registry:

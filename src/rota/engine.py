@@ -352,6 +352,7 @@ class Engine:
     # Cancels, progress and checkpoints of running jobs
 
     async def _pulse(self) -> None:
+        failed = False
         while True:
             await asyncio.sleep(PULSE)
             if not self.executions:
@@ -367,7 +368,13 @@ class Engine:
                     await self._write_reports()
                 await self._write_checkpoints()
             except FAULTS as error:
+                failed = True
                 await self._outage.pause(error)
+            else:
+                # With all slots taken by long jobs, no step may come for a while to find that Redis is back.
+                if failed:
+                    self._outage.over()
+                failed = False
 
     async def _hear_cancels(self) -> None:
         running = list(self.executions.values())

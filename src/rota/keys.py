@@ -28,6 +28,8 @@ RESERVED = frozenset(
         "snoozes",
         "paused",
         "stats",
+        "workers",
+        "worker",
         "limit",
         "health-check",
         "solitude",
@@ -45,7 +47,7 @@ RESERVED = frozenset(
 _PARTS = (
     *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "snoozes", "watcher"),
     "solitude",
-    *("terms", "parked", "paused"),
+    *("terms", "parked", "paused", "stats", "workers", "worker"),
 )
 
 
@@ -60,7 +62,9 @@ class QueueKeys:
     put themselves off; `watcher` who turns foreign
     changes into tokens; `solitude` who makes room for a job that may be what kills its workers; `terms` what the
     scripts must know of a job beside its payload; `parked` the jobs that are due and wait for a limit, by the time
-    they were due; `paused` whether nothing is to be claimed.
+    they were due; `paused` whether nothing is to be claimed; `stats` how many executions have ended, and the
+    milliseconds that they kept their slots; `workers` the processes that serve the queue, each with a heartbeat
+    `worker:<process>` that expires.
     """
 
     queue: str
@@ -78,6 +82,9 @@ class QueueKeys:
     terms: str
     parked: str
     paused: str
+    stats: str
+    workers: str
+    worker: str
 
     @classmethod
     def of(cls, queue: str) -> "QueueKeys":

@@ -39,6 +39,7 @@ class QueueOptions(BaseModel):
     keep_result: Duration | None = None
     rate_limit: Rate | None = None
     weight: Weight | None = None
+    slo: PositiveDuration | None = None
 
 
 OPTIONS = tuple(name.upper() for name in QueueOptions.model_fields)
@@ -49,7 +50,7 @@ class QueueSettings:
     """What holds for the jobs of one queue, unless a job or an enqueue says otherwise; times in seconds.
 
     `concurrency` is the queue's limit in one process, `rate_limit` one for all processes together, and `weight` its
-    share where WORKER_CONCURRENCY caps the process.
+    share where WORKER_CONCURRENCY caps the process. `slo` is the longest acceptable wait of a job.
     """
 
     name: str
@@ -60,6 +61,7 @@ class QueueSettings:
     keep_result: float
     rate_limit: RateLimit | None = None
     weight: float = 1.0
+    slo: float = 60.0
 
 
 def in_variables(name: str) -> str:

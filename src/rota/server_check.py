@@ -56,12 +56,18 @@ def _refusal(facts: Mapping[str, Any], target: RedisTarget) -> ServerError | Non
 
 
 def _unfit(facts: Mapping[str, Any]) -> str | None:
-    version, is_valkey = _version(facts)
+    version, _ = _version(facts)
     if _mode(facts) == "sentinel":
         return "is a Sentinel, not a Redis: write redis+sentinel:// in REDIS_URL, or set REDIS_SENTINELS"
-    if not is_valkey and _numbers(version) < OLDEST:
+    if not is_new_enough(facts):
         return f"runs Redis {version}: use Redis {'.'.join(map(str, OLDEST))} or later, or Valkey"
     return FULL if _is_full(facts) else None
+
+
+def is_new_enough(facts: Mapping[str, Any]) -> bool:
+    """Whether the server of this INFO has all the commands that rota sends."""
+    version, is_valkey = _version(facts)
+    return is_valkey or _numbers(version) >= OLDEST
 
 
 def _mode(facts: Mapping[str, Any]) -> object:

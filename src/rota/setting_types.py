@@ -14,7 +14,7 @@ from rota.names import check_name
 from rota.size import parse_size
 
 #: What a process can be.
-MODES: tuple[str, ...] = ("worker",)
+MODES: tuple[str, ...] = ("worker", "exporter", "autoscaler")
 
 
 def check_queue(name: str) -> str:

@@ -75,6 +75,7 @@ class Settings(RedisVariables):
     worker_concurrency: Concurrency | None = None
     queue_concurrency: Concurrency = 10
     queue_rate_limit: Rate | None = None
+    queue_slo: PositiveDuration = 60.0
     queues: Annotated[dict[str, QueueOptions], BeforeValidator(by_variable)] = Field(default_factory=dict)
 
     max_attempts: Attempts = 4
@@ -99,6 +100,17 @@ class Settings(RedisVariables):
     loop_block_report: Annotated[Duration, Field(ge=0.1)] = 5.0
     recycle_after_jobs: Annotated[int, Field(ge=1)] | None = None
     recycle_after_memory: Annotated[Size, Field(ge=1)] | None = None
+    autoscaler_policy: Literal["formula", "threshold"] = "formula"
+    autoscaler_command: str | None = None
+    autoscaler_url: str | None = None
+    autoscaler_min: Annotated[int, Field(ge=0, le=10_000)] = 1
+    autoscaler_max: Annotated[int, Field(ge=1, le=10_000)] = 10
+    autoscaler_interval: Annotated[Duration, Field(ge=0.5)] = 5.0
+    autoscaler_scale_in_after: Duration = 300.0
+    autoscaler_cooldown: Duration = 30.0
+    autoscaler_timeout: PositiveDuration = 600.0
+    autoscaler_dry_run: bool = False
+
     boot_timeout: Duration = 10.0
     health_file: Path | None = None
     metrics_port: Port = 9464
@@ -132,6 +144,9 @@ class Settings(RedisVariables):
         problems = []
         if self.app_env == "production" and self.redis is None:
             problems.append("REDIS_URL is not set; production needs it, or REDIS_HOST, or REDIS_SENTINELS")
+        if self.autoscaler_min > self.autoscaler_max:
+            both = f"AUTOSCALER_MIN is {self.autoscaler_min}, above AUTOSCALER_MAX, {self.autoscaler_max}"
+            problems.append(f"{both}; it is at most as much")
         for queue in ("", *self.queues):
             factor = self._option(queue, "backoff_factor")
             if self._option(queue, "backoff") == "exponential" and factor < 1:
@@ -160,6 +175,7 @@ class Settings(RedisVariables):
             keep_result=self._option(key, "keep_result"),
             rate_limit=self._option(key, "rate_limit", "queue_rate_limit"),
             weight=getattr(self.queues.get(key), "weight", None) or 1.0,
+            slo=self._option(key, "slo", "queue_slo"),
         )
 
     def served_queues(self, declared: Iterable[str]) -> tuple[str, ...]:

@@ -2,8 +2,11 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 from weakref import WeakKeyDictionary
+
+from rota.tasks import end
 
 Handler = Callable[[signal.Signals], object]
 
@@ -34,3 +37,24 @@ def forget(loop: asyncio.AbstractEventLoop, signum: signal.Signals, handler: Han
 def _tell(loop: asyncio.AbstractEventLoop, signum: signal.Signals) -> None:
     for handler in list(_listeners.get(loop, {}).get(signum, ())):
         handler(signum)
+
+
+async def until_signalled(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until it ends, or SIGTERM or SIGINT comes. Raises what it raises."""
+    loop = asyncio.get_running_loop()
+    task, told = asyncio.create_task(work), asyncio.Event()
+    telling = asyncio.create_task(told.wait())
+
+    def stop(_: signal.Signals) -> None:
+        told.set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        listen(loop, signum, stop)
+    try:
+        await asyncio.wait({task, telling}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            forget(loop, signum, stop)
+        await end({task, telling})
+    if not task.cancelled():
+        task.result()

@@ -18,6 +18,7 @@ from rota import connection, otel, sentry
 from rota.app import Parts, Server, rules_of, server_of, subscribers_of, worker_settings
 from rota.config import ConfigError, Settings
 from rota.figures import figures_of, publish
+from rota.heartbeat import Heartbeat, beating
 from rota.leases import LeaseKeeper
 from rota.loop_watch import BEAT
 from rota.pools import Processes
@@ -49,6 +50,7 @@ class Supervisor:
         self._parent = parent
         self._told_at: float | None = None
         self._workers: list[QueueWorker] = []
+        self._heartbeat: Heartbeat | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._boot: asyncio.Task[Any] | None = None
         self._status = 0
@@ -141,13 +143,22 @@ class Supervisor:
                 keeper.start()
                 beats = {asyncio.create_task(self._beat(keeper)), asyncio.create_task(recycling.run())}
                 try:
-                    await self._work(server, parts)
+                    async with self._beating(server) as self._heartbeat:
+                        await self._work(server, parts)
                 finally:
                     # What the lifespan closes may take its time, and block the loop, with nothing left to lose.
                     await end(beats)
                     keeper.stop()
         finally:
             await processes.close()
+
+    def _beating(self, server: Server) -> contextlib.AbstractAsyncContextManager[Heartbeat]:
+        return beating(
+            connection.async_client(server.target),
+            self._workers,
+            cap=self._settings.worker_concurrency,
+            draining=lambda: self._stopping is not None,
+        )
 
     @contextlib.asynccontextmanager
     async def _resources(self) -> AsyncIterator[Any]:
@@ -223,6 +234,8 @@ class Supervisor:
             logger.info("worker.draining", extra={"why": why, "running": running})
             self._vitals.draining = True
             self._stopping = asyncio.create_task(self._drain())
+            if self._heartbeat is not None:
+                self._heartbeat.look()
             if self._boot is not None:
                 self._boot.cancel()
 

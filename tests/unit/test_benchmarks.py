@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import figures, ledger, promises, quiet, rounds, table
+from benchmarks import figures, ledger, promises, quiet, rounds, scaling, table
 from benchmarks.__main__ import EXIT_FAILED, EXIT_MISSED, main
 from benchmarks.failures import LedgerMismatch, NotOurServer, WrongSize
 from benchmarks.figures import Counters, Figures
@@ -206,3 +206,17 @@ async def test_a_tiny_run_measures_every_system_and_loses_no_job() -> None:
         assert own["enqueue_one_per_s"] > 0
     assert systems[-1]["round_trips"] < systems[1]["round_trips"]
     assert {row.figure for row in table.ROWS} == {*systems[-1], *alone, *fleet}
+
+
+def test_the_simulation_of_scaling_rules_comes_to_what_is_written_down() -> None:
+    late = {}
+    for name, make in scaling.RULES:
+        late[name] = [scaling.simulate(scenario, *make()) for scenario in scaling.SCENARIOS]
+    written = scaling.OUTPUT.read_text("utf-8")
+    for name, found in late.items():
+        row = " | ".join(f"{share:.1%} / {hours:.1f}" for share, hours in found)
+        assert f"| {name} | {row} |" in written
+    shares, hours = zip(*late["the formula"], strict=True)
+    assert max(shares) < 0.001
+    assert [round(one) for one in hours] == [5, 9, 8]
+    assert max(share for share, _ in late[scaling.RULES[0][0]]) > 0.2

@@ -105,6 +105,27 @@ local function bury(id, reason, task, attempt, error, saved)
   if #expired > 0 then redis.call('ZREM', dead, unpack(expired)) end
 end
 
+-- For the arithmetic of scaling: executions that ended, and how long they kept their slots. One that no worker here knows
+-- kept none. The key is of use to nobody else, and may be of any type.
+local function tally(jobs)
+  local ended, busy = 0, 0
+  for _, job in ipairs(jobs) do
+    if ARGV[job.at + 6] ~= '1' or job.kind ~= 'A' then
+      local started = tonumber(string.match(job.entry, '^%S+ %S+ (%S+)')) or now
+      ended, busy = ended + 1, busy + math.max(0, now - started)
+    end
+  end
+  return ended, busy
+end
+
+local function add_to_stats(finished, released)
+  local ended, busy = tally(finished)
+  local others, time_of_others = tally(released)
+  if not service or ended + others == 0 then return end
+  redis.pcall('HINCRBY', queue .. ':stats', 'ended', ended + others)
+  redis.pcall('HINCRBY', queue .. ':stats', 'busy', ms(busy + time_of_others))
+end
+
 local handed_back = false -- something that was settled is due again, soon
 
 local function settle()
@@ -226,6 +247,7 @@ local function settle()
         'detail', ARGV[at + 12], 'due', ms(due))
     end
   end
+  add_to_stats(finished, released)
   return answers
 end
 

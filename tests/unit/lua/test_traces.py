@@ -182,6 +182,7 @@ class TestWhatIsLeft:
         await worker.protocol.forget(bed.redis, 1)
         assert bed.all_keys() == {
             EVENTS,
+            KEYS.stats,
             KEYS.dead,
             f"{KEYS.dead}:dead",
             f"{RESULT}done",

@@ -1,0 +1,197 @@
+"""What a rule for scaling comes to: a queue and its workers, simulated job by job, under the rules that the engine has.
+
+    python -m benchmarks.scaling
+
+An even load, then for ten minutes twenty times as much of it; an objective of 60 s; a worker boots for 20 s and has ten
+slots. The table shows the share of jobs that started later than the objective, and the hours of workers that were paid.
+"""
+
+import heapq
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rota.demand import Demand, Sample
+from rota.scaling import Course, Load, Pace, by_threshold, steer, workers_needed
+
+SLO, BOOT, SLOTS = 60.0, 20.0, 10
+HOURS, BURST_AT, BURST_LASTS, BURST = 4.0, 3600.0, 600.0, 20
+EVERY = 5.0
+#: As the autoscaler has them, but for the most.
+MOST = 40
+SCALE_IN_AFTER, COOLDOWN = 300.0, 30.0
+#: Between one worker more and the next, by a rule that knows no figure.
+ONE_MORE = 60.0
+OUTPUT = Path(__file__).with_suffix(".md")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Jobs of one length, seconds, that come at random around an even rate, a second, and for a while much faster."""
+
+    job_seconds: float
+    rate: float
+
+    def arrivals(self, chance: random.Random) -> Iterator[float]:
+        """The times at which jobs come, seconds."""
+        now = 0.0
+        while now < HOURS * 3600:
+            burst = BURST_AT <= now < BURST_AT + BURST_LASTS
+            now += chance.expovariate(self.rate * (BURST if burst else 1))
+            yield now
+
+
+SCENARIOS = (Scenario(0.3, 8.0), Scenario(5.0, 1.5), Scenario(60.0, 0.09))
+
+
+class Fleet:
+    """A line of jobs and the workers before it, from event to event."""
+
+    def __init__(self, job_seconds: float) -> None:
+        self.job_seconds = job_seconds
+        self.workers = 1
+        self.line: deque[float] = deque()
+        self.ends: list[float] = []
+        self.boots: list[float] = []
+        self.ended = self.late = self.jobs = 0
+        self.paid = 0.0
+
+    @property
+    def slots(self) -> int:
+        """Those of workers that have booted."""
+        return (self.workers - len(self.boots)) * SLOTS
+
+    def resize(self, workers: int, now: float) -> None:
+        """Start workers, or let some go: those that still boot, then those that run, by draining."""
+        while self.workers < workers:
+            self.workers += 1
+            self.boots.append(now + BOOT)
+        while self.workers > workers:
+            self.workers -= 1
+            if self.boots:
+                self.boots.pop()
+
+    def advance(self, until: float) -> None:
+        """Let everything end, boot and start that does so before `until`."""
+        while True:
+            following = min(
+                self.ends[0] if self.ends else math.inf, self.boots[0] if self.boots else math.inf
+            )
+            if following > until:
+                return
+            if self.ends and self.ends[0] == following:
+                heapq.heappop(self.ends)
+                self.ended += 1
+            else:
+                self.boots.pop(0)
+            self.start(following)
+
+    def start(self, now: float) -> None:
+        """Fill free slots from the line."""
+        while self.line and len(self.ends) < self.slots:
+            self.late += now - self.line.popleft() > SLO
+            heapq.heappush(self.ends, now + self.job_seconds)
+
+    def pay(self, seconds: float) -> None:
+        """For every worker, and for those that drain."""
+        draining = math.ceil(max(0, len(self.ends) - self.slots) / SLOTS)
+        self.paid += (self.workers + draining) * seconds
+
+
+#: Given a fleet and the time, how many workers are wanted.
+Rule = Callable[[Fleet, float], int]
+
+
+def formula() -> tuple[Rule, Pace]:
+    """The formula, on counters as the exporter reads them."""
+    demand = Demand()
+
+    def rule(fleet: Fleet, now: float) -> int:
+        busy = fleet.ended * fleet.job_seconds
+        demand.add(Sample(now, fleet.ended, busy, len(fleet.line), len(fleet.ends)))
+        seconds = demand.job_seconds(otherwise=1.0)
+        load = Load(
+            arrivals=demand.arrivals(seconds),
+            job_seconds=seconds,
+            ready=len(fleet.line),
+            slo=SLO,
+            slots=SLOTS,
+        )
+        return workers_needed([load])
+
+    return rule, Pace(least=1, most=MOST, scale_in_after=SCALE_IN_AFTER, cooldown=COOLDOWN)
+
+
+def threshold() -> tuple[Rule, Pace]:
+    """The rule of thumb, a worker at a time."""
+
+    def rule(fleet: Fleet, now: float) -> int:
+        wait = now - fleet.line[0] if fleet.line else 0.0
+        return by_threshold(fleet.workers, ready=len(fleet.line), wait=wait)
+
+    return rule, Pace(least=1, most=MOST, scale_in_after=SCALE_IN_AFTER, cooldown=ONE_MORE, steady=True)
+
+
+def by_length(most: int) -> tuple[Rule, Pace]:
+    """At most so many waiting jobs a worker, as scalers on a queue's length have it."""
+
+    def rule(fleet: Fleet, now: float) -> int:
+        return math.ceil((len(fleet.line) + len(fleet.ends)) / most)
+
+    return rule, Pace(least=1, most=MOST, scale_in_after=SCALE_IN_AFTER, cooldown=COOLDOWN)
+
+
+RULES: Sequence[tuple[str, Callable[[], tuple[Rule, Pace]]]] = (
+    ("ready > 100 or wait > 60 s: one more", threshold),
+    ("length a worker <= 10", lambda: by_length(10)),
+    ("length a worker <= 100", lambda: by_length(100)),
+    ("the formula", formula),
+)
+
+
+def simulate(scenario: Scenario, rule: Rule, pace: Pace, seed: int = 1) -> tuple[float, float]:
+    """The share of late jobs, and the hours of workers."""
+    fleet, course = Fleet(scenario.job_seconds), Course(1, 0.0)
+    tick = 0.0
+    for arrival in scenario.arrivals(random.Random(seed)):
+        while tick <= arrival:
+            fleet.advance(tick)
+            course, decision = steer(course, rule(fleet, tick), tick, pace)
+            fleet.resize(decision.workers, tick)
+            fleet.pay(EVERY)
+            tick += EVERY
+        fleet.advance(arrival)
+        fleet.jobs += 1
+        fleet.line.append(arrival)
+        fleet.start(arrival)
+    fleet.late += sum(tick - since > SLO for since in fleet.line)
+    return fleet.late / fleet.jobs, fleet.paid / 3600
+
+
+def document() -> str:
+    """What the module says of itself, and the table."""
+    return f"# Rules for scaling\n\n{__doc__}\n{table()}\n"
+
+
+def table() -> str:
+    """The rules, by scenario: late jobs, and worker-hours."""
+    head = [
+        f"S {one.job_seconds:g} s, {one.rate:g} a second, in the burst {one.rate * BURST:g}"
+        for one in SCENARIOS
+    ]
+    lines = ["| rule | " + " | ".join(head) + " |", "|---|" + "---|" * len(head)]
+    for name, make in RULES:
+        cells = []
+        for scenario in SCENARIOS:
+            late, hours = simulate(scenario, *make())
+            cells.append(f"{late:.1%} / {hours:.1f}")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    OUTPUT.write_text(document(), "utf-8")
+    print(table())

@@ -1,0 +1,156 @@
+"""A burst on Compose: the autoscaler on the host takes the workers from one to what is needed, and back to one.
+
+BURST_JOBS says how many jobs; 2,000 of half a second each, at an objective of 20 s, make it four workers of 25 slots.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.container.checkout import copy_checkout
+from tests.container.engine import Engine
+from tests.container.stack import Stack, until
+
+JOBS = int(os.environ.get("BURST_JOBS", "2000"))
+SECONDS, OBJECTIVE, SLOTS = 0.5, 20.0, 25
+#: As an operator writes it. The last three make the way back short.
+VARIABLES = f"""
+QUEUE_CONCURRENCY={SLOTS}
+QUEUE_SLO={OBJECTIVE:g}s
+AUTOSCALER_INTERVAL=1s
+AUTOSCALER_MAX=6
+AUTOSCALER_SCALE_IN_AFTER=15s
+AUTOSCALER_COOLDOWN=5s
+"""
+#: The exporter of this test, on a port of its own.
+SEEN = "fleet"
+OVERRIDE = f"""
+services:
+  {SEEN}:
+    extends: {{file: docker-compose.prod.worker.yml, service: worker}}
+    environment: {{MODE: exporter, METRICS_PORT: "9464"}}
+    ports: ["127.0.0.1::9464"]
+    healthcheck: {{disable: true}}
+"""
+FILES = ("--file", "docker-compose.prod.worker.yml", "--file", "burst.yml")
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A stack with an exporter, and where this answers."""
+
+    stack: Stack
+    address: str
+
+    def need(self) -> Any:
+        """What `/scaling` says; None while it says nothing."""
+        try:
+            with urllib.request.urlopen(f"{self.address}/scaling", timeout=5) as answer:
+                return json.load(answer)
+        except OSError:
+            return None
+
+    def workers(self) -> int:
+        """Workers whose heartbeat is there."""
+        need = self.need()
+        return -1 if need is None else int(need["workers"])
+
+    def compose(self, *words: str) -> list[str]:
+        """A command on the project."""
+        return ["docker", "compose", "--project-name", self.stack.name, *FILES, *words]
+
+    @contextlib.contextmanager
+    def autoscaler(self, log: Path) -> Iterator[None]:
+        """`rota autoscaler`, on this host, with Compose as its command."""
+        up = " ".join(
+            self.compose("up", "--detach", "--no-recreate", "--no-deps", "--scale", "worker={n}", "worker")
+        )
+        environment = {
+            **self.stack.engine.environment,
+            "PYTHONPATH": str(self.stack.folder / "src"),
+            "AUTOSCALER_URL": self.address,
+            "AUTOSCALER_COMMAND": up,
+        }
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "rota", "autoscaler"],
+                cwd=self.stack.folder,
+                env=environment,
+                stdout=out,
+                stderr=out,
+            )
+        try:
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0, log.read_text()
+
+
+@pytest.fixture
+def scaled(engine: Engine, tmp_path: Path, image: str) -> Iterator[Scaled]:
+    folder = copy_checkout(tmp_path / "checkout")
+    (folder / ".env").write_text(VARIABLES)
+    (folder / "burst.yml").write_text(OVERRIDE)
+    stack = Stack(engine, folder, f"rota-test-{secrets.token_hex(4)}")
+    try:
+        project = ("compose", "--project-name", stack.name, *FILES)
+        engine.docker(*project, "up", "--detach", "--build", "--scale", "worker=1", cwd=folder, timeout=600)
+        where = engine.docker(*project, "port", SEEN, "9464", cwd=folder)
+        yield Scaled(stack, f"http://{where}")
+    finally:
+        engine.ran(
+            "compose", "--project-name", stack.name, *FILES, "rm", "--stop", "--force", SEEN, cwd=folder
+        )
+        stack.remove()
+
+
+def boot_time(scaled: Scaled) -> float:
+    """From the command for one more worker to that one's first heartbeat, seconds."""
+    began = time.monotonic()
+    scaled.stack.compose("up", "--detach", "--no-recreate", "--scale", "worker=2", "worker")
+    until("a second worker runs", lambda: scaled.workers() == 2)
+    took = time.monotonic() - began
+    scaled.stack.compose("up", "--detach", "--no-recreate", "--scale", "worker=1", "worker")
+    until("one worker runs", lambda: scaled.workers() == 1)
+    return took
+
+
+def test_a_burst_is_worked_off_in_time_and_the_fleet_goes_back_to_one(
+    scaled: Scaled, tmp_path: Path, facts: list[str]
+) -> None:
+    stack, most = scaled.stack, 0
+    until("one worker runs", lambda: scaled.workers() == 1)
+    boot = boot_time(scaled)
+
+    def done() -> bool:
+        nonlocal most
+        most = max(most, scaled.workers())
+        return stack.redis_cli("zcard", "arq:queue:default") == "0"
+
+    with scaled.autoscaler(tmp_path / "autoscaler.log"):
+        ids = stack.enqueue(JOBS, SECONDS)
+        until("all jobs are done", done, within=180)
+        until("one worker is left", lambda: len(stack.ids("worker")) == 1, within=180)
+    events = stack.events(ids)
+    came = {event.id: event.at for event in events if event.type == "enqueued"}
+    wait = max(event.at - came[event.id] for event in events if event.type == "started")
+    facts.append(f"burst of {JOBS}: {most} workers, longest wait {wait:.1f} s, boot {boot:.1f} s")
+    every = Counter(dict.fromkeys(ids, 1))
+    for kind in ("started", "completed"):
+        assert Counter(event.id for event in events if event.type == kind) == every
+    assert {event.type for event in events} <= {"enqueued", "started", "progress", "completed"}
+    assert wait <= OBJECTIVE + boot
+    assert most > 1
