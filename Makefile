@@ -13,7 +13,7 @@ LOCK = $(UV) pip compile --quiet --no-config --universal --python-version 3.11 -
 export PYTHONPATH := $(CURDIR)/src
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check dev worker redis-cli bench bench-check test-containers lock clean
+.PHONY: help setup demo test check dev worker redis-cli bench bench-check test-containers dashboards rules lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -44,14 +44,21 @@ worker: setup ## one worker process for all queues
 redis-cli: setup ## look at the queue's keys; ARGS="zrange arq:queue:default 0 -1" runs one command
 	@$(PY) -m rota redis-cli $(ARGS)
 
-bench: setup ## stock arq and rota side by side
+bench: setup ## stock arq and rota side by side, and what each policy costs
 	@$(PY) -m benchmarks
+	@$(PY) -m benchmarks.policies
 
 bench-check: setup ## fail below the promised ratios to stock arq
 	@$(PY) -m benchmarks --check
 
 test-containers: setup ## build the image and run it, where there is a container engine
 	@$(PY) -m pytest tests/container $(ARGS)
+
+dashboards: setup ## write Grafana's dashboards again, from the code in deploy/grafana
+	@$(PY) -m deploy.grafana
+
+rules: setup ## write Kubernetes' PrometheusRule again, from deploy/prometheus/rules.yml
+	@$(PY) deploy/kubernetes/rules.py
 
 lock: ## write the hash-locked requirements again, with uv; ARGS=--upgrade takes new versions
 	@command -v $(UV) >/dev/null || { echo "uv was not found: install it (pip install uv), or name it: make lock UV=/path/to/uv" >&2; exit 1; }

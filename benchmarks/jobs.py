@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from benchmarks import ledger
-from rota import Run, at_most, job, per_second, unique
+from rota import Run, at_most, each, job, per_second, pipeline, unique
 
 QUEUE = "bench"
 
@@ -60,6 +60,30 @@ async def alone(run: Run, number: int) -> int:
     """Unique by its number."""
     ledger.note(number)
     return number
+
+
+@job(queue=QUEUE)
+async def saving(run: Run, number: int) -> int:
+    """With a checkpoint."""
+    ledger.note(number)
+    run.checkpoint(number)
+    return number
+
+
+@job(queue=QUEUE)
+async def numbers(run: Run, first: int, last: int) -> list[int]:
+    """The items of a pipeline."""
+    return list(range(first, last))
+
+
+@job(queue=QUEUE)
+async def total(run: Run, numbers: list[int]) -> int:
+    """What a pipeline comes to."""
+    return sum(numbers)
+
+
+#: `noop` for each of many numbers.
+of_many = pipeline(numbers, each(noop), total)
 
 
 @job(queue=QUEUE)

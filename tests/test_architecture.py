@@ -19,9 +19,11 @@ LEVELS: dict[str, frozenset[str]] = {
         {
             "backoff",
             "checkpoint",
+            "batch",
             "demand",
             "duration",
             "errors",
+            "escaping",
             "event",
             "forms",
             "job",
@@ -32,6 +34,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "options",
             "outcome",
             "payload",
+            "pipelines",
             "redis_target",
             "room",
             "run",
@@ -46,6 +49,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "state",
             "terms",
             "tls",
+            "trace",
             "uniqueness",
         }
     ),
@@ -56,6 +60,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "config",
             "environment",
             "execution",
+            "flow",
             "queue_settings",
             "redis_variables",
             "registry",
@@ -68,6 +73,7 @@ LEVELS: dict[str, frozenset[str]] = {
     ),
     "adapters": frozenset(
         {
+            "batches",
             "cancellation",
             "child",
             "client",
@@ -79,6 +85,8 @@ LEVELS: dict[str, frozenset[str]] = {
             "engine",
             "explained",
             "figures",
+            "fanout",
+            "flows",
             "fleet",
             "guardian",
             "heartbeat",
@@ -109,6 +117,9 @@ LEVELS: dict[str, frozenset[str]] = {
     "seams": frozenset(
         {
             "middleware",
+            "otel",
+            "relay",
+            "sentry",
             "services",
             "subscribers",
         }
@@ -138,15 +149,20 @@ ORDER = list(LEVELS)
 #: Who may import arq and redis-py; who may import the spelling of the keys.
 SPEAKS_REDIS = LEVELS["adapters"] | {"app", "cli", "prompt", "supervisor", "testing"}
 KNOWS_KEYS = {
-    "app",
-    "cancellation",
-    "client",
-    "engine",
-    "heartbeat",
-    "protocol",
-    "reading",
-    "setting_types",
-    "testing",
+    *(
+        "app",
+        "batches",
+        "cancellation",
+        "client",
+        "engine",
+        "fanout",
+        "flows",
+        "heartbeat",
+        "protocol",
+        "reading",
+        "setting_types",
+        "testing",
+    ),
     "view",
     "worker",
 }

@@ -13,6 +13,8 @@ from rota.job import Job, job
 if TYPE_CHECKING:
     from rota.app import connect
     from rota.backoff import Backoff, exponential, fixed, linear, none
+    from rota.batch import Batch
+    from rota.batches import BatchHandle, BatchInfo
     from rota.client import Client, Handle
     from rota.codec import job_deserializer, job_serializer
     from rota.errors import (
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         JobExists,
         JobFailed,
         JobNotFound,
+        NotReplayed,
         PayloadTooLarge,
         ResultTimeout,
         Retry,
@@ -34,7 +37,9 @@ if TYPE_CHECKING:
         UnknownQueue,
     )
     from rota.event import Event, EventType
+    from rota.flows import FlowHandle, FlowInfo, StageInfo
     from rota.limits import at_most, per_hour, per_minute, per_second
+    from rota.pipelines import Pipeline, each, pipeline
     from rota.run import Run
     from rota.state import State
     from rota.uniqueness import debounce, throttle, unique
@@ -43,12 +48,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backoff",
+    "Batch",
+    "BatchHandle",
+    "BatchInfo",
     "Cancel",
     "CheckpointTooLarge",
     "Client",
     "EnqueueIncomplete",
     "Event",
     "EventType",
+    "FlowHandle",
+    "FlowInfo",
     "Handle",
     "InvalidPayload",
     "Job",
@@ -58,19 +68,23 @@ __all__ = [
     "JobFailed",
     "JobInfo",
     "JobNotFound",
+    "NotReplayed",
     "PayloadTooLarge",
+    "Pipeline",
     "QueueWorker",
     "ResultTimeout",
     "Retry",
     "RotaError",
     "Run",
     "Snooze",
+    "StageInfo",
     "State",
     "UnknownJob",
     "UnknownQueue",
     "at_most",
     "connect",
     "debounce",
+    "each",
     "exponential",
     "fixed",
     "job",
@@ -81,6 +95,7 @@ __all__ = [
     "per_hour",
     "per_minute",
     "per_second",
+    "pipeline",
     "throttle",
     "unique",
 ]
@@ -88,10 +103,14 @@ __all__ = [
 _HOMES = {
     "rota.app": ("connect",),
     "rota.backoff": ("Backoff", "exponential", "fixed", "linear", "none"),
+    "rota.batch": ("Batch",),
+    "rota.batches": ("BatchHandle", "BatchInfo"),
     "rota.client": ("Client", "Handle"),
     "rota.codec": ("job_deserializer", "job_serializer"),
     "rota.event": ("Event", "EventType"),
     "rota.limits": ("at_most", "per_hour", "per_minute", "per_second"),
+    "rota.flows": ("FlowHandle", "FlowInfo", "StageInfo"),
+    "rota.pipelines": ("Pipeline", "each", "pipeline"),
     "rota.run": ("Run",),
     "rota.state": ("State",),
     "rota.uniqueness": ("debounce", "throttle", "unique"),

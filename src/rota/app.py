@@ -5,18 +5,20 @@ The stacks are the visible lists below. Nothing else in the project puts parts t
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from arq.worker import Function
 
-from rota import codec, config, connection
+from rota import codec, config, connection, otel, relay, sentry
 from rota.client import Client
 from rota.config import Settings
 from rota.embedded import EmbeddedServer, join
 from rota.engine import Contract
+from rota.fanout import FlowJobs
+from rota.flows import Flows
 from rota.job import Job
 from rota.keys import QueueKeys, events_key, queue_key
 from rota.leases import LeaseKeeper
@@ -30,15 +32,17 @@ from rota.registry import Registry
 from rota.room import Room
 from rota.run import Run
 from rota.runner import Handler, Limits, Runner
-from rota.seams import Middleware, Subscriber
+from rota.seams import Middleware, Sender, Subscriber
 from rota.shares import Shares
-from rota.subscribers.log import log
+from rota.subscribers.log import Log, log
 from rota.worker import QueueWorker
 
 #: Around every attempt, outermost first.
-MIDDLEWARE: tuple[Middleware, ...] = ()
+MIDDLEWARE: tuple[Middleware, ...] = (relay.receive, sentry.process, otel.process)
+#: Around every enqueue.
+SENDERS: tuple[Sender, ...] = (sentry.publish, otel.send, relay.pass_on)
 #: Told of every event.
-SUBSCRIBERS: tuple[Subscriber, ...] = (log,)
+SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.report)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,11 @@ def checkout() -> Path:
     return next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
 
 
+def subscribers_of(settings: Settings) -> tuple[Subscriber, ...]:
+    """SUBSCRIBERS, as settings have them."""
+    return tuple(Log(settings.log_success_rate) if one is log else one for one in SUBSCRIBERS)
+
+
 async def connect(settings: Settings | None = None) -> Client:
     """A client for the Redis of `settings` (read from the environment if not given). Close it when done.
 
@@ -88,6 +97,8 @@ def client_of(settings: Settings, redis: Any, server: Server | None = None) -> C
         payload_limit=settings.payload_limit,
         keep_result=settings.keep_result,
         events_maxlen=settings.events_maxlen,
+        dead_retention=settings.dead_retention,
+        senders=SENDERS,
         on_close=server.close if server else None,
     )
 
@@ -147,9 +158,12 @@ class Service:
             if worker.engine is not None:
                 worker.engine.report(*progress)
 
+        settings = parts.settings
+        flows = flow_jobs(settings, parts.registry, self.queue, lambda: worker.pool)
         runner = Runner(
-            limits_of(parts.settings, self.queue),
-            handlers_of(parts.registry, self.queue),
+            limits_of(settings, self.queue),
+            handlers_of(parts.registry, self.queue, flows),
+            inputs=flows,
             deps=parts.deps,
             report=report,
             in_thread=Threads(self.queue.concurrency, lambda: parts.recycle("thread")).call,
@@ -175,10 +189,37 @@ def limits_of(settings: Settings, queue: QueueSettings) -> Limits:
     )
 
 
-def handlers_of(registry: Registry, queue: QueueSettings) -> dict[str, Handler]:
-    """The jobs of a queue with their rules, by short name. A queue that no job declares has none."""
-    jobs = registry.for_queue(queue.name) if queue.name in registry.queues else {}
-    return {name: Handler(job, rules_of(job, queue)) for name, job in jobs.items()}
+def handlers_of(
+    registry: Registry, queue: QueueSettings, flows: FlowJobs | None = None
+) -> dict[str, Handler]:
+    """The jobs of a queue with their rules, by short name, and those that the engine brings along for flows."""
+    jobs = [*jobs_of(registry, queue).values(), *(flows.builtin if flows else ())]
+    return {job.name: Handler(job, rules_of(job, queue)) for job in jobs}
+
+
+def jobs_of(registry: Registry, queue: QueueSettings) -> Mapping[str, Job[Any, Any]]:
+    """The jobs of a queue by short name. A queue that no job declares has none."""
+    return registry.for_queue(queue.name) if queue.name in registry.queues else {}
+
+
+def flow_jobs(
+    settings: Settings, registry: Registry, queue: QueueSettings, redis: Callable[[], Any]
+) -> FlowJobs:
+    """What the worker of a queue does for flows; `redis` gives its connection once it is there."""
+    return FlowJobs(lambda: flows_of(settings, redis()), jobs_of(registry, queue))
+
+
+def flows_of(settings: Settings, redis: Any) -> Flows:
+    """Flows on an open connection."""
+    return Flows(
+        redis,
+        settings.namespace,
+        settings.default_queue,
+        payload_limit=settings.payload_limit,
+        keep_result=settings.keep_result,
+        dead_retention=settings.dead_retention,
+        events_maxlen=settings.events_maxlen,
+    )
 
 
 def rules_of(job: Job[Any, Any], queue: QueueSettings) -> Rules:

@@ -94,6 +94,7 @@ class Child:
             max_attempts=head["max_attempts"],
             enqueued_ms=head["enqueued_ms"],
             headers=head["headers"],
+            waited=head["waited"],
             snoozes=head["snoozes"],
             report=report,
             last_checkpoint=head["last_checkpoint"],

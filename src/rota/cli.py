@@ -18,6 +18,7 @@ from rota import config, logs, prompt, scaling_commands, screen
 from rota.client import Client
 from rota.config import Settings
 from rota.errors import RotaError, UnknownQueue
+from rota.flows import FlowHandle
 from rota.registry import Registry, discover
 from rota.respawn import EXIT_WRONG, Respawn
 from rota.state import State
@@ -229,6 +230,38 @@ def show(queue: str, job_id: str) -> None:
         screen.details(await client.status(queue, job_id))
 
     _with_client(settings, act)
+
+
+@cli.command()
+def flow(
+    flow_id: Annotated[str, typer.Argument(help="the id of a pipeline's run, its own or yours")],
+    cancel: Annotated[bool, typer.Option("--cancel", help="cancel the whole")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="let a dead one go on where it died")] = False,
+) -> None:
+    """One run of a pipeline, stage by stage; or cancel it, or let it go on."""
+
+    async def act(client: Client) -> None:
+        handle: FlowHandle[Any] = client.flow(flow_id)
+        if cancel or retry:
+            screen.say(await handle.cancel() if cancel else await handle.retry())
+            return
+        info = await handle.status()
+        screen.say(f"{info.name} {info.id}: {info.state}, {info.percent:g} %")
+        if info.error is not None:
+            screen.say(f"{info.failed} died of {info.error}")
+        rows = [
+            (
+                stage.name,
+                "?" if stage.total is None else stage.total,
+                stage.completed,
+                stage.dead,
+                stage.cancelled,
+            )
+            for stage in info.stages
+        ]
+        screen.table(("stage", "jobs", "completed", "dead", "cancelled"), rows)
+
+    _with_client(config.load(), act)
 
 
 @cli.command()

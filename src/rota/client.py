@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
 
 from pydantic_core import to_json
 
 from rota import codec, view
+from rota.batches import BatchHandle, put_batch
 from rota.cancellation import CancelAnswer, Cancellation
 from rota.errors import (
     EnqueueIncomplete,
@@ -22,15 +23,19 @@ from rota.errors import (
     JobExists,
     JobFailed,
     JobNotFound,
+    NotReplayed,
     PayloadTooLarge,
     ResultTimeout,
 )
 from rota.explained import explained
-from rota.job import Call, Job
+from rota.flows import FlowHandle, Flows
+from rota.job import Call, Job, Promise
 from rota.keys import QueueKeys, events_key, queue_key
 from rota.names import check_name, full_name, new_id, wire_id
 from rota.options import EnqueueFields, EnqueueOptions
+from rota.pipelines import Pipeline
 from rota.protocol import ENQUEUE, NUDGE, REPLAY
+from rota.seams import Outgoing, Sender, sending, switched_on
 from rota.server_faults import ServerError
 from rota.setting_types import check_queue
 from rota.settlement import decode_id, encode_id
@@ -41,6 +46,7 @@ from rota.view import JobInfo
 
 P = ParamSpec("P")
 R = TypeVar("R")
+H_co = TypeVar("H_co", covariant=True)
 
 #: Jobs put by one script: it keeps one call near 2 ms of Redis' time.
 _CHUNK = 200
@@ -122,11 +128,18 @@ class Handle(Generic[R]):
         return f"<Handle {self.queue} {self.id}>"
 
 
+class Enqueueable(Protocol[P, H_co]):
+    """A job or a pipeline: what may be enqueued, the arguments it takes, and the handle that comes of it."""
+
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Promise[Any]: ...
+    def handle(self, client: "Client", id: str, /) -> H_co: ...  # noqa: A002 - the field's word
+
+
 class Client:
     """Talks to the queues over one asyncio Redis client, which it closes if it made it (`rota.connect`).
 
     `keep_result` (seconds) is how long the record of a job stays that was cancelled before it ran; `payload_limit` is
-    in bytes.
+    in bytes. `senders` are around every enqueue.
     """
 
     def __init__(
@@ -138,9 +151,20 @@ class Client:
         payload_limit: int = 262_144,
         keep_result: float = 3600.0,
         events_maxlen: int = 100_000,
+        dead_retention: float = 30 * 86400.0,
+        senders: Sequence[Sender] = (),
         on_close: Callable[[], object] | None = None,
     ) -> None:
         self.redis = redis
+        self.flows = Flows(
+            redis,
+            namespace,
+            default_queue,
+            payload_limit=payload_limit,
+            keep_result=keep_result,
+            dead_retention=dead_retention,
+            events_maxlen=events_maxlen,
+        )
         self._on_close = on_close
         self._namespace = namespace
         self._events = events_key(namespace)
@@ -148,6 +172,7 @@ class Client:
         self._payload_limit = payload_limit
         self._keep_result = keep_result
         self._events_maxlen = events_maxlen
+        self._senders = tuple(senders)
         self._cancellation = Cancellation(redis, self._events, events_maxlen, keep_result)
 
     async def __aenter__(self) -> Self:
@@ -164,13 +189,19 @@ class Client:
 
     # Enqueue
 
-    async def enqueue(self, job: Job[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        """Enqueue `job` with its arguments; `job.options(delay=60)` says more.
+    async def enqueue(self, job: "Enqueueable[P, H_co]", /, *args: P.args, **kwargs: P.kwargs) -> H_co:
+        """Enqueue `job`, or a pipeline, with its arguments; `job.options(delay=60)` says more.
 
         Raises InvalidPayload, PayloadTooLarge, JobExists (unless `on_taken="existing"`), ServerError.
         """
-        (handle,) = await self._send([self._parcel(job, job.payload.bind(args, kwargs))])
-        return handle
+        handle: Any
+        if isinstance(job, Pipeline):
+            handle = await self.flows.start(job, job.bind(args, kwargs))
+        elif isinstance(job, Job):
+            (handle,) = await self._send([self._parcel(job, job.payload.bind(args, kwargs))])
+        else:
+            raise TypeError(f"{job!r} is no job; enqueue a function that @job has decorated, or a pipeline")
+        return cast(H_co, handle)
 
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
         """Enqueue many jobs, made by `job.call(...)`, in few round trips; handles in the same order.
@@ -179,6 +210,35 @@ class Client:
         when all others are enqueued; ServerError when nothing was enqueued, EnqueueIncomplete when some were.
         """
         return await self._send([self._parcel(call.job, call.arguments) for call in calls])
+
+    async def batch(
+        self,
+        calls: Iterable[Call[Any]],
+        *,
+        on_finished: Call[Any] | None = None,
+        on_died: Call[Any] | None = None,
+        id: str | None = None,  # noqa: A002 - the field's word
+        name: str = "batch",
+    ) -> BatchHandle:
+        """Enqueue jobs that belong together, made by `job.call(...)`: of any kind, on any queues.
+
+        `on_finished` is enqueued once, when all of them have ended, however they did; `on_died` once, at the first
+        death. Both are told of the batch by `run.batch`. Jobs are put in portions: whoever is interrupted enqueues the
+        same batch under the same `id` again, and it goes on where it was. Raises as `enqueue` does, and ValueError.
+        """
+        calls = list(calls)
+        handle = await put_batch(
+            self.flows,
+            calls,
+            name=name,
+            on_finished=on_finished,
+            on_died=on_died,
+            batch_id=id,
+            make_handle=self.handle,
+        )
+        for call in calls if handle.created else ():
+            ENQUEUED.add((call.job.queue or self._default_queue, call.job.name))
+        return handle
 
     async def enqueue_by_name(
         self, name: str, payload: Mapping[str, Any] | None = None, /, **options: Unpack[EnqueueFields]
@@ -242,18 +302,24 @@ class Client:
         return [one for one in made if isinstance(one, Handle)]
 
     async def _put(self, queue: str, parcels: Sequence[_Parcel]) -> list[Handle[Any] | JobExists]:
+        jobs = [Outgoing(queue, one.task, _id_of(queue, one.options), one.payload) for one in parcels]
+        with sending(switched_on(self._senders), jobs):
+            answers = await self._script(queue, parcels, jobs)
+        return [
+            self._handle(queue, parcel, job.id, answer)
+            for parcel, job, answer in zip(parcels, jobs, answers, strict=True)
+        ]
+
+    async def _script(self, queue: str, parcels: Sequence[_Parcel], jobs: Sequence[Outgoing]) -> list[Any]:
         keys = QueueKeys.of(queue_key(queue))
         args: list[Any] = [queue, self._events_maxlen, 1]
-        ids = []
-        for parcel in parcels:
+        for parcel, job in zip(parcels, jobs, strict=True):
             options = parcel.options
-            job_id = new_id() if options.id is None else wire_id(queue, options.id)
-            ids.append(job_id)
             unique = parcel.job.unique if parcel.job else None
             delay = options.delay if options.delay is not None or unique is None else unique.delay
             args += (
-                job_id,
-                parcel.payload,
+                job.id,
+                codec.with_headers(job.payload, job.headers),
                 _at(options.at),
                 round((delay or 0) * 1000),
                 0,
@@ -263,11 +329,8 @@ class Client:
                 parcel.on_taken,
             )
         async with explained(self.redis):
-            answers = await ENQUEUE(self.redis, (keys.queue, keys.wake, self._events), args)
-        return [
-            self._handle(queue, parcel, job_id, answer)
-            for parcel, job_id, answer in zip(parcels, ids, answers, strict=True)
-        ]
+            answers: list[Any] = await ENQUEUE(self.redis, (keys.queue, keys.wake, self._events), args)
+        return answers
 
     def _handle(self, queue: str, parcel: _Parcel, job_id: str, answer: Any) -> Handle[Any] | JobExists:
         if answer == 1:
@@ -295,6 +358,18 @@ class Client:
     def handle(self, queue: str, job_id: str, job: Job[Any, R] | None = None) -> Handle[R]:
         """A handle of a job whose id is known, of the type of `job` if that is given."""
         return Handle(self, queue, job_id, job)
+
+    def flow(self, flow_id: str, pipeline: Pipeline[Any, R] | None = None) -> FlowHandle[R]:
+        """A handle of a pipeline's run whose id is known (its own, or one that was given to it)."""
+        return FlowHandle(self.flows, flow_id, pipeline)
+
+    def find_batch(self, batch_id: str) -> BatchHandle:
+        """A handle of a batch whose id is known (its own, or one that was given to it)."""
+        return BatchHandle(self.flows, batch_id)
+
+    def queue_of(self, job: Job[Any, Any]) -> str:
+        """The queue that `job` belongs to."""
+        return job.queue or self._default_queue
 
     async def status(self, queue: str, job_id: str) -> JobInfo:
         """The job as it is now. Raises JobNotFound."""
@@ -390,11 +465,14 @@ class Client:
     async def retry(self, queue: str, job_id: str) -> Handle[Any]:
         """Bring a dead letter back, with all attempts before it, and what it had saved.
 
-        Raises JobNotFound for no such letter (or one whose payload had expired), JobExists while a live job has its id.
+        One that ended a pipeline takes it up again where it stopped. Raises JobNotFound for no such letter (or one
+        whose payload had expired), JobExists while a live job has its id, NotReplayed for a stage of what is over.
         """
         (answer,) = await self._replay(queue, [encode_id(job_id)])
         if answer == b"taken":
             raise JobExists(job_id)
+        if answer in (b"stopping", b"over"):
+            raise NotReplayed(job_id, answer.decode())
         if answer != b"replayed":
             raise JobNotFound(job_id)
         return Handle(self, queue, job_id)
@@ -441,3 +519,7 @@ class Client:
 
 def _at(at: datetime | None) -> int:
     return -1 if at is None else round(at.timestamp() * 1000)
+
+
+def _id_of(queue: str, options: EnqueueOptions) -> str:
+    return new_id() if options.id is None else wire_id(queue, options.id)

@@ -114,6 +114,11 @@ def encode_job(
     return b'%b%b","t":null,"a":[],"k":%b,"et":%d%b}' % (HEAD, name_bytes, kwargs, enqueued_ms, tail)
 
 
+def with_headers(raw: bytes, headers: Mapping[str, str]) -> bytes:
+    """A job that `encode_job` wrote without headers, with these."""
+    return b'%b,"h":%b}' % (raw[:-1], marks.dumps(dict(headers))) if headers else raw
+
+
 def decode_job(raw: bytes) -> Envelope:
     """A job of ours, or of a stock client with our serializer pair; raises UnreadablePayload for all else."""
     data = _loads_object(raw)

@@ -235,6 +235,8 @@ class Engine:
             if self._share is not None:
                 self._share.give_back(want - len(reply.claims))
                 self._share.offer()
+            # What was asked for may have kept the room from being empty.
+            self._room.left()
             self._changed.set()
 
     def _ask(self, want: int) -> None:
@@ -360,6 +362,8 @@ class Engine:
             try:
                 if self._cancellable:
                     await self._hear_cancels()
+                    # With all slots taken by long jobs, no step may come for a while to find that Redis is back.
+                    self._outage.reached()
                 if self._reports:
                     await self._write_reports()
                 await self._write_checkpoints()

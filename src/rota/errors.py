@@ -282,6 +282,25 @@ class JobNotFound(_OfJob):
         return f"there is no job with the id {self.id!r}; it was never enqueued or its result has expired"
 
 
+class NotReplayed(_OfJob):
+    """Raised by the client for a dead letter of a pipeline that cannot be taken up again, or not yet.
+
+    `why` is "over", or "stopping" as long as other jobs of it are still being stopped.
+    """
+
+    def __init__(self, id: str, why: str = "over") -> None:  # noqa: A002 (the field's word)
+        super().__init__(id)
+        self.args = (id, why)
+        self.why = why
+
+    def __str__(self) -> str:
+        if self.why == "stopping":
+            return (
+                f"other jobs of the pipeline of job {self.id} are still being stopped; try again in a moment"
+            )
+        return f"job {self.id} is a stage of a pipeline that is over; its input is gone: enqueue the pipeline again"
+
+
 class JobCancelled(_OfJob):
     """Raised by `handle.result()` for a job that was cancelled, by a person or by its handler."""
 

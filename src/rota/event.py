@@ -1,7 +1,11 @@
 """What happened to a job: one frozen value, for subscribers in the process and readers of the stream."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class EventType(StrEnum):
@@ -24,7 +28,8 @@ class Event(NamedTuple):
 
     Times are in seconds: `duration` of the attempt, `waited` from due to start, `delay` until the next attempt.
     `detail` is JSON: the result of a completed job, the error of one that was retried, cancelled or died. `snoozes` is
-    how often a job that snoozed has done so.
+    how often a job that snoozed has done so. `headers` are those of the payload; `error` is the exception
+    itself that ended the attempt. Both are for subscribers in this process, and never written down.
     """
 
     type: EventType
@@ -40,3 +45,5 @@ class Event(NamedTuple):
     percent: float | None = None
     message: str = ""
     snoozes: int | None = None
+    headers: Mapping[str, str] = _NO_HEADERS
+    error: BaseException | None = None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from types import FunctionType, MethodType
 from typing import (
+    TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
@@ -26,8 +27,12 @@ from rota.payload import PayloadType, ResultType
 from rota.run import Run
 from rota.uniqueness import Unique
 
+if TYPE_CHECKING:
+    from rota.client import Client, Handle
+
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 Kind = Literal["async", "thread", "process"]
 Exceptions = tuple[type[BaseException], ...]
@@ -92,16 +97,26 @@ class Job(Generic[P, R]):
         """This job with checked arguments, for a bulk enqueue. Raises InvalidPayload."""
         return Call(self, self.payload.bind(args, kwargs))
 
+    def handle(self, client: "Client", id: str, /) -> "Handle[R]":  # noqa: A002 - the field's word
+        """A handle of one of this job's runs whose id on the wire is known, typed as its result is."""
+        return client.handle(client.queue_of(self), id, self)
+
     def __call__(self, run: Run, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Call the handler itself, as a unit test does: nothing is enqueued, checked or retried."""
         return self.handler(run, *args, **kwargs)
 
 
+class Promise(Generic[R_co]):
+    """Something with its arguments, ready to be enqueued, whose run gives an R."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Call(Generic[R]):
+class Call(Promise[R_co]):
     """A job and the JSON of its arguments."""
 
-    job: Job[Any, R]
+    job: Job[Any, Any]
     arguments: bytes
 
 

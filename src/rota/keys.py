@@ -100,3 +100,13 @@ def queue_key(name: str) -> str:
 def events_key(namespace: str) -> str:
     """The one stream of events."""
     return f"{namespace}:events"
+
+
+def flow_key(namespace: str, flow_id: str) -> str:
+    """The hash of one run of a pipeline, or of a batch."""
+    return f"{namespace}:flow:{flow_id}"
+
+
+def flow_alias_key(namespace: str, user_id: str) -> str:
+    """Where the flow is named that a user gave an id of their own."""
+    return f"{namespace}:flow-id:{user_id}"

@@ -3,10 +3,10 @@
 import logging
 import sys
 import threading
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 
 logger = logging.getLogger("rota.loop")
 
@@ -39,11 +39,11 @@ class LoopWatch:
     def begin(self) -> None:
         """The loop runs in the calling thread, from now on."""
         self._loop_thread = threading.get_ident()
-        self._heard = time.monotonic()
+        self._heard = monotonic()
 
     def beat(self, late: float | None = None) -> None:
         """The loop is alive; at least every BEAT seconds. `late` is how late it woke for this, if that was measured."""
-        now = time.monotonic()
+        now = monotonic()
         self._longest = max(self._longest, now - self._heard)
         self._heard = now
         if late is not None:
@@ -51,7 +51,7 @@ class LoopWatch:
 
     def silence(self) -> float:
         """Seconds since the loop was last heard of."""
-        return time.monotonic() - self._heard
+        return monotonic() - self._heard
 
     def lag(self) -> float:
         """How late the loop was at its worst in the last quarter of a minute, or is now; seconds."""
@@ -66,7 +66,8 @@ class LoopWatch:
                 logger.warning("loop.blocked", extra={"seconds": round(silence, 1), "stack": self._stack()})
         elif self._reported:
             self._reported = False
-            logger.warning("loop.free", extra={"blocked": round(self._longest, 1)})
+            blocked, self._longest = self._longest, 0.0
+            logger.warning("loop.free", extra={"blocked": round(blocked, 1)})
         else:
             self._longest = 0.0
         if silence <= self._limit:

@@ -5,7 +5,7 @@ import logging
 import random
 import time
 
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 logger = logging.getLogger("rota.redis")
 
@@ -42,6 +42,7 @@ class Outage:
         self._since: float | None = None
         self._tries = 0
         self._last = ""
+        self._refused = False
         self.count = 0
 
     @property
@@ -51,6 +52,7 @@ class Outage:
 
     async def pause(self, error: BaseException, redis: object = None) -> None:
         """After a failed call: log what is new about it, and sleep a little longer than the last time."""
+        self._refused = isinstance(error, ResponseError)
         text = f"{type(error).__name__}: {error}"
         if self._since is None:
             self._since = time.monotonic()
@@ -65,6 +67,11 @@ class Outage:
         self._tries += 1
         ceiling = min(CEILING, 0.05 * 2 ** min(self._tries, 10))
         await asyncio.sleep(ceiling * (0.5 + random.random() / 2))  # noqa: S311 - jitter, not a secret
+
+    def reached(self) -> None:
+        """After a call that went well, though others may be refused still: a full Redis takes no job, but answers."""
+        if not self._refused:
+            self.over()
 
     def over(self) -> None:
         """After a call that went well."""

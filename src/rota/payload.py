@@ -73,6 +73,11 @@ class PayloadType(_Typed):
         """The names of the arguments that have no default."""
         return self._signature.required
 
+    @property
+    def positional(self) -> tuple[str, ...]:
+        """The names of the arguments that may be given by position."""
+        return self._signature.positional
+
     def bind(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> bytes:
         """The JSON object of the named arguments, checked; raises InvalidPayload.
 
@@ -125,6 +130,12 @@ class PayloadType(_Typed):
         else:
             return parsed
         raise InvalidPayload(self._job, problems)
+
+    def parse_given(self, value: bytes) -> dict[str, Any]:
+        """The same from the JSON of the one argument that is given by position; raises InvalidPayload."""
+        if not self.positional:
+            raise InvalidPayload(self._job, {"": "no argument is taken by position, and one came"})
+        return self.parse_raw(b"{%b:%b}" % (to_json(self.positional[0]), value))
 
     def _build(self) -> Form:
         return self._signature.arguments_form()

@@ -263,6 +263,7 @@ def _head(job: Job[Any, Any], run: Run) -> dict[str, Any]:
         "max_attempts": run.max_attempts,
         "enqueued_ms": round(run.enqueued_at.timestamp() * 1000),
         "headers": dict(run.headers),
+        "waited": run.waited,
         "last_checkpoint": run.last_checkpoint,
         "checkpoint_limit": run.checkpoint_limit,
         "snoozes": run.snoozes,

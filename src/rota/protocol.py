@@ -69,6 +69,10 @@ CHECKPOINT = Script.load("checkpoint")
 NUDGE = Script.load("nudge")
 WATCH = Script.load("watch")
 TICK = Script.load("tick")
+FLOW_START = Script.load("flow_start")
+FLOW_FAN_OUT = Script.load("flow_fan_out")
+FLOW_STOP = Script.load("flow_stop")
+FLOW_RETRY = Script.load("flow_retry")
 
 
 @dataclass(frozen=True, slots=True)

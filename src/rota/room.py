@@ -60,7 +60,7 @@ class Room:
         return not any(tenant.present for tenant in self._tenants)
 
     def left(self) -> None:
-        """Somebody's job has ended: the room may be empty now."""
+        """Somebody's job has ended, or a step that asked for some: the room may be empty now."""
         if self._holder is not None and self.is_empty:
             self._holder.look()
 

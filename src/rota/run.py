@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+from rota.batch import Batch
 from rota.checkpoint import encode
 
 _LOGGER = logging.getLogger("jobs")
@@ -21,16 +22,19 @@ class Run:
     `id` is the job's id; `job` the job's short name; `attempt` counts from 1 to `max_attempts`; `snoozes` is how often
     this job has put itself off; `deps` is what the jobs package's lifespan yielded. `last_checkpoint` is what an
     attempt before this one saved last, None if there is nothing; `checkpoint_limit` how many bytes of JSON may be
-    saved. `cancelled` turns true when the
-    attempt is to end early: a plain function in a thread should look at it now and then, since a thread cannot be
-    stopped from outside.
+    saved. `batch` is the batch that called this job back, if one did. `headers` came with the job; `payload` is the
+    job as it lay in Redis (empty in a child process); `waited` is how long it was due before this attempt began,
+    seconds. `cancelled` turns true when the attempt is to end early: a plain function in a thread should look at it
+    now and then, since a thread cannot be stopped from outside.
     """
 
     __slots__ = (
         "_enqueued_ms",
         "_keep",
         "_report",
+        "_stopped_by",
         "attempt",
+        "batch",
         "cancelled",
         "checkpoint_limit",
         "deps",
@@ -39,8 +43,10 @@ class Run:
         "job",
         "last_checkpoint",
         "max_attempts",
+        "payload",
         "queue",
         "snoozes",
+        "waited",
     )
 
     def __init__(
@@ -59,6 +65,10 @@ class Run:
         last_checkpoint: Any = None,
         checkpoint_limit: int = _CHECKPOINT_LIMIT,
         keep: Callable[[bytes], None] | None = None,
+        batch: Batch | None = None,
+        payload: bytes = b"",
+        waited: float = 0.0,
+        stopped_by: Callable[[], str | None] | None = None,
     ) -> None:
         self.id = id
         self.job = job
@@ -67,6 +77,7 @@ class Run:
         self.max_attempts = max_attempts
         self.deps = deps
         self.headers = headers
+        self.batch = batch
         self.snoozes = snoozes
         self.cancelled = False
         self._enqueued_ms = enqueued_ms
@@ -74,11 +85,19 @@ class Run:
         self.last_checkpoint = last_checkpoint
         self.checkpoint_limit = checkpoint_limit
         self._keep = keep
+        self.payload = payload
+        self.waited = waited
+        self._stopped_by = stopped_by
 
     @property
     def enqueued_at(self) -> datetime:
         """When the job was enqueued, in UTC, by the enqueuer's clock."""
         return datetime.fromtimestamp(self._enqueued_ms / 1000, UTC)
+
+    @property
+    def stopped_by(self) -> str:
+        """Why the attempt was told to end: timeout, cancel, shutdown or lease_lost. Empty while it was not."""
+        return (self._stopped_by() if self._stopped_by else None) or ""
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

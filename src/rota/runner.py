@@ -10,18 +10,29 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from rota import codec
-from rota.errors import InvalidPayload, JobExpired, JobLost, ResultTooLarge, UnknownJob, UnreadablePayload
+from rota.batch import Batch
+from rota.errors import (
+    Cancel,
+    InvalidPayload,
+    JobExpired,
+    JobLost,
+    ResultTooLarge,
+    Signal,
+    UnknownJob,
+    UnreadablePayload,
+)
 from rota.event import Event, EventType
 from rota.execution import Execution
+from rota.flow import FETCHED, FROM_FLOW
 from rota.job import Job
 from rota.names import full_name, printable
 from rota.options import EnqueueOptions
 from rota.outcome import Cause, Outcome, Rules, decide
 from rota.run import Run
-from rota.seams import Call, Middleware, Subscriber, compose, heard_by, tell
+from rota.seams import Call, Middleware, Subscriber, compose, heard_by, switched_on, tell
 from rota.settlement import Claim, Settlement, hand_back
 from rota.state import OutcomeKind
 from rota.terms import is_limited, terms_of
@@ -30,6 +41,18 @@ logger = logging.getLogger("rota.worker")
 
 #: How a plain function is run off the loop: (execution, run, handler, arguments) → what it returned.
 InThread = Callable[[Execution, Run, Callable[..., Any], Mapping[str, Any]], Awaitable[Any]]
+
+
+class Inputs(Protocol):
+    """What jobs get that are part of a pipeline, or that a batch calls back. Raises signals."""
+
+    async def input(self, job_id: str) -> bytes:
+        """The JSON of what a stage's job gets."""
+
+    async def batch(self, job_id: str) -> Batch:
+        """The batch that calls a job back."""
+
+
 #: The same in a child process, JSON in and out: (execution, run, job, arguments) → result.
 InProcess = Callable[[Execution, Run, Job[Any, Any], bytes], Awaitable[bytes]]
 
@@ -84,10 +107,21 @@ class _Attempt:
     envelope: codec.Envelope | None = None
     started: float = 0.0
     number: int = 1
+    given: bytes | None = None
+    batch: Batch | None = None
 
     @property
     def task(self) -> str:
         return self.envelope.name if self.envelope else ""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it gets something from the flow that it is part of."""
+        return self.envelope is not None and any(mark in self.envelope.options for mark in FETCHED)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.envelope.headers if self.envelope else {}
 
     @property
     def duration(self) -> float:
@@ -109,6 +143,7 @@ class Runner:
         report: Callable[[Claim, str, float, str], None],
         in_thread: InThread,
         in_process: InProcess,
+        inputs: Inputs | None = None,
         middleware: Sequence[Middleware] = (),
         subscribers: Sequence[Subscriber] = (),
     ) -> None:
@@ -118,7 +153,8 @@ class Runner:
         self._report = report
         self._in_thread = in_thread
         self._in_process = in_process
-        self._middleware = tuple(middleware)
+        self._inputs = inputs
+        self._middleware = switched_on(middleware)
         self._subscribers = tuple(subscribers)
 
     # The contract with the engine
@@ -136,9 +172,14 @@ class Runner:
             return self._settle(attempt, _CANCELLED if cancelled else self._hopeless(error), None)
         if handler is None:
             return self._unknown(attempt, cancelled=cancelled)
+        rules = handler.rules
+        if not cancelled and attempt.is_told:
+            try:
+                await self._fetch(attempt)
+            except Signal as signal:
+                return self._settle(attempt, decide(rules, attempt.number, signal, execution.cause), rules)
         if not cancelled and (terms := self._missing_terms(attempt, handler.job)):
             return hand_back(claim)._replace(note=terms)
-        rules = handler.rules
         outcome, result = await self._attempt(attempt, handler.job, rules, execution)
         return self._settle(attempt, outcome, rules, result)
 
@@ -180,6 +221,14 @@ class Runner:
         if handler is not None and envelope.options:
             return replace(handler, rules=override(handler.rules, envelope.options))
         return handler
+
+    async def _fetch(self, attempt: _Attempt) -> None:
+        if self._inputs is None or attempt.envelope is None:
+            raise Cancel("it is part of a pipeline or a batch, and this worker serves none")
+        if FROM_FLOW in attempt.envelope.options:
+            attempt.given = await self._inputs.input(attempt.claim.id)
+        else:
+            attempt.batch = await self._inputs.batch(attempt.claim.id)
 
     def _hopeless(self, error: Exception) -> Outcome:
         match error:
@@ -270,6 +319,10 @@ class Runner:
             last_checkpoint=self._saved(execution),
             checkpoint_limit=self._limits.payload_limit,
             keep=execution.keep,
+            batch=attempt.batch,
+            payload=claim.payload or b"",
+            waited=_waited(claim),
+            stopped_by=lambda: execution.cause,
         )
         return run, arguments
 
@@ -287,6 +340,8 @@ class Runner:
 
     def _arguments(self, attempt: _Attempt, job: Job[Any, Any]) -> tuple[dict[str, Any], codec.Envelope]:
         envelope = attempt.envelope
+        if envelope is not None and attempt.given is not None:
+            return job.payload.parse_given(attempt.given), envelope
         if envelope is not None and envelope.raw_kwargs is not None:
             try:
                 return job.payload.parse_raw(envelope.raw_kwargs), envelope
@@ -311,7 +366,8 @@ class Runner:
             claim.id,
             attempt.task,
             attempt.number,
-            waited=max(0.0, (claim.started_ms - claim.due_ms) / 1000),
+            waited=_waited(claim),
+            headers=attempt.headers,
         )
 
     # What it came to
@@ -388,7 +444,13 @@ class Runner:
             detail=detail,
             reason=outcome.reason,
             snoozes=attempt.claim.snoozes + 1 if outcome.kind is OutcomeKind.SNOOZED else None,
+            headers=attempt.headers,
+            error=outcome.error,
         )
+
+
+def _waited(claim: Claim) -> float:
+    return max(0.0, (claim.started_ms - claim.due_ms) / 1000)
 
 
 def override(rules: Rules, wire: Mapping[str, Any]) -> Rules:

@@ -1,14 +1,17 @@
-"""The shapes of the three seams, and how the parts on them are called.
+"""The shapes of the four seams, and how the parts on them are called.
 
 Middleware wraps every attempt, and may change its outcome by raising a signal. A subscriber is told of every event,
-after it became true, and cannot change anything. A service runs beside the jobs as long as the process does. One
-concern is one file in the folder of its seam; the stacks of a process are the lists in `rota.app`.
+after it became true, and cannot change anything. A sender wraps every enqueue, and may add headers to what is sent. A
+service runs beside the jobs as long as the process does. One concern is one file in the folder of its seam; the stacks
+of a process are the lists in `rota.app`.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from rota.event import Event, EventType
 from rota.names import printable
@@ -16,9 +19,25 @@ from rota.run import Run
 
 logger = logging.getLogger("rota.events")
 
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A job on its way to Redis; what a sender puts into `headers` travels in its payload."""
+
+    queue: str
+    task: str
+    id: str
+    payload: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
 Call = Callable[[Run], Awaitable[Any]]
 Middleware = Callable[[Run, Call], Awaitable[Any]]
 Subscriber = Callable[[Event], None]
+#: Around one round trip that enqueues jobs.
+Sender = Callable[[Sequence[Outgoing]], AbstractContextManager[object]]
 
 
 class Service(Protocol):
@@ -28,6 +47,11 @@ class Service(Protocol):
 
     async def run(self) -> None:
         """Until cancelled."""
+
+
+def switched_on(stack: Iterable[T]) -> tuple[T, ...]:
+    """Those that have something to do: a middleware or a sender may have an attribute `on`, `() -> bool`."""
+    return tuple(one for one in stack if (on := getattr(one, "on", None)) is None or on())
 
 
 def compose(stack: Sequence[Middleware], innermost: Call) -> Call:
@@ -59,3 +83,29 @@ def tell(subscribers: Iterable[Subscriber], event: Event) -> None:
             logger.exception(
                 "subscriber.failed", extra={"event_type": event.type, "job_id": printable(event.id)}
             )
+
+
+def sending(senders: Sequence[Sender], jobs: Sequence[Outgoing]) -> AbstractContextManager[None]:
+    """Enqueue `jobs` inside; a sender that raises is logged, and they are enqueued without it."""
+    return _within(senders, jobs) if senders else nullcontext()
+
+
+@contextmanager
+def _within(senders: Sequence[Sender], jobs: Sequence[Outgoing]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for sender in senders:
+            try:
+                entered = sender(jobs)
+                entered.__enter__()
+            except Exception:
+                logger.exception("sender.failed")
+            else:
+                stack.push(partial(_leave, entered))
+        yield
+
+
+def _leave(entered: AbstractContextManager[object], *error: Any) -> None:
+    try:
+        entered.__exit__(*error)
+    except Exception:
+        logger.exception("sender.failed")

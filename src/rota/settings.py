@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rota.advice import advice
@@ -44,6 +44,10 @@ class ConfigError(RotaError):
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
+
+
+def _environment(data: dict[str, Any]) -> str:
+    return str(data.get("app_env"))
 
 
 def _log_format(data: dict[str, Any]) -> Literal["console", "json"]:
@@ -112,7 +116,16 @@ class Settings(RedisVariables):
     metrics_port: Port = 9464
     metrics_host: str = Field(default_factory=_metrics_host)
     log_level: LogLevel = "info"
+    log_success_rate: Annotated[int, Field(ge=1)] = 100
     log_format: Literal["console", "json"] = Field(default_factory=_log_format)
+
+    sentry_dsn: SecretStr | None = None
+    sentry_environment: str = Field(default_factory=_environment)
+    sentry_release: str | None = None
+    sentry_traces_sample_rate: Fraction = 0.0
+    sentry_report_retries: bool = False
+    otel_exporter_otlp_endpoint: str | None = None
+    otel_service_name: str = "rota"
 
     @classmethod
     def settings_customise_sources(

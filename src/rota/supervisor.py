@@ -14,8 +14,8 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from rota import connection
-from rota.app import SUBSCRIBERS, Parts, Server, rules_of, server_of, worker_settings
+from rota import connection, otel, sentry
+from rota.app import Parts, Server, rules_of, server_of, subscribers_of, worker_settings
 from rota.config import ConfigError, Settings
 from rota.figures import figures_of, publish
 from rota.heartbeat import Heartbeat, beating
@@ -62,17 +62,26 @@ class Supervisor:
         if not self._queues():
             package = self._settings.jobs_package
             raise ConfigError([f"JOBS_PACKAGE: {package!r} has no jobs, so there is no queue to work on"])
+        sentry.start(self._settings)
+        provider = otel.start(self._settings)
+        try:
+            self._run()
+        finally:
+            sentry.close()
+            otel.close(provider)
+        if self._stuck:
+            # A thread that cannot be stopped would keep the interpreter from ending.
+            logging.shutdown()
+            os._exit(self._status)
+        return self._status
+
+    def _run(self) -> None:
         server = server_of(self._settings)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(self._main(server))
         finally:
             server.close()
-        if self._stuck:
-            # A thread that cannot be stopped would keep the interpreter from ending.
-            logging.shutdown()
-            os._exit(self._status)
-        return self._status
 
     async def _main(self, server: Server) -> None:
         loop = asyncio.get_running_loop()
@@ -119,7 +128,7 @@ class Supervisor:
         try:
             async with self._resources() as deps:
                 recycling, vitals = self._recycling(), self._vitals
-                subscribers: tuple[Subscriber, ...] = (*SUBSCRIBERS, vitals.subscriber)
+                subscribers: tuple[Subscriber, ...] = (*subscribers_of(self._settings), vitals.subscriber)
                 parts = Parts(
                     self._settings,
                     self._registry,

@@ -5,7 +5,8 @@ What each token means is said where the scripts read them, in scripts/lib/terms.
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
@@ -73,9 +74,15 @@ def key_text(job: Job[Any, Any], key: Key | None, named: Mapping[str, Any]) -> s
 
 
 def _named(job: Job[Any, Any], arguments: bytes) -> dict[str, Any]:
-    parameters = inspect.signature(job.handler).parameters.values()
+    return {**_defaults(job.handler), **from_json(arguments)}
+
+
+@lru_cache(maxsize=1024)
+def _defaults(handler: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(handler).parameters.values()
     defaults = {one.name: one.default for one in parameters if one.default is not inspect.Parameter.empty}
-    return {**to_jsonable_python(defaults), **from_json(arguments)}
+    found: dict[str, Any] = to_jsonable_python(defaults)
+    return found
 
 
 def _value(job: Job[Any, Any], part: str, named: Mapping[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 from rota.client import ENQUEUED, JOBS
 from rota.endpoint import Endpoint, Reply, Route
 from rota.engine import Contract
+from rota.flow import FAN_OUT, SWEEP
 from rota.leases import LeaseKeeper
 from rota.metering import Meter
 from rota.outage import Outages
@@ -34,7 +35,7 @@ class Vitals:
         jobs = [(registry.queue_of(job), job.name) for job in registry.jobs]
         JOBS.learn(jobs)
         queues = settings.served_queues(registry.queues)
-        self.subscriber = JobMetrics(job for job in jobs if job[0] in queues)
+        self.subscriber = JobMetrics([job for job in jobs if job[0] in queues], builtin=(FAN_OUT, SWEEP))
         self.outages = Outages()
         self.keeper: LeaseKeeper | None = None
         self.draining = False

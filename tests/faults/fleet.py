@@ -202,6 +202,7 @@ class Fleet:
             "REDIS_URL": self._url,
             "JOBS_PACKAGE": JOBS,
             "LOG_FORMAT": "json",
+            "METRICS_PORT": "0",
             **{name.upper(): str(value) for name, value in settings.items()},
         }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rota import Client, connection
+from rota import Client, Run, connection, each, job, pipeline
 from rota.codec import encode_error
 from rota.keys import QueueKeys, queue_key
 from rota.protocol import Protocol
@@ -62,6 +62,15 @@ def enqueued(project: Project, *arguments: str) -> str:
     assert ran.status == 0, ran.err
     (line,) = ran.out.splitlines()
     return line.split()[1]
+
+
+@job
+async def first(run: Run) -> list[str]:
+    return []
+
+
+@job
+async def second(run: Run, item: str) -> None: ...
 
 
 def rows(out: str) -> list[list[str]]:
@@ -157,6 +166,24 @@ def test_cancel_of_nothing_or_of_two_things_is_refused(project: Project, argumen
 
 def test_show_of_an_unknown_id_is_refused(project: Project) -> None:
     project.rota("show", "email", "nosuch").refused("there is no job with the id 'nosuch'")
+
+
+def test_a_pipeline_is_shown_stage_by_stage_and_cancelled(project: Project, server: RedisServer) -> None:
+    async def begin() -> str:
+        async with Client(connection.async_client(RedisTarget.from_url(server.url))) as client:
+            return (await client.enqueue(pipeline(first, each(second)).options(id="mine"))).id
+
+    flow_id = asyncio.run(begin())
+    shown = project.rota("flow", "mine").out.splitlines()
+    assert shown[0] == f"first-second {flow_id}: active, 0 %"
+    assert rows("\n".join(shown[1:]) + "\n") == [
+        ["first", "1", "0", "0", "0"],
+        ["second", "?", "0", "0", "0"],
+    ]
+    assert project.rota("flow", flow_id, "--retry").out == "refused\n"
+    assert project.rota("flow", flow_id, "--cancel").out == "cancelled\n"
+    assert project.rota("flow", "mine", "--cancel").out == "finished\n"
+    project.rota("flow", "nosuch").refused("there is no job with the id 'nosuch'")
 
 
 def test_redis_cli_runs_a_command_on_the_server_of_the_settings(project: Project) -> None:

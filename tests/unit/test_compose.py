@@ -42,18 +42,20 @@ def test_every_service_is_confined(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert {"privileged", "cap_add", "pid", "ports", "devices"}.isdisjoint(service)
+    assert {"privileged", "cap_add", "pid", "devices"}.isdisjoint(service)
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
     assert "docker.sock" not in json.dumps(service)
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if "build" not in SERVICES[name]])
 def test_every_image_has_a_version(name: str) -> None:
-    assert re.fullmatch(r"[a-z/-]+:\d[\w.-]*", SERVICES[name]["image"])
+    assert re.fullmatch(r"[a-z/-]+:v?\d[\w.-]*", SERVICES[name]["image"])
 
 
-@pytest.mark.parametrize("service", [WORKER, SERVER], ids=["worker", "redis"])
-def test_what_serves_comes_back_and_has_limits(service: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "redis-password"])
+def test_what_serves_comes_back_and_has_limits(name: str) -> None:
+    service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
     assert {"memory", "pids"} <= service["deploy"]["resources"]["limits"].keys()
 
@@ -73,9 +75,44 @@ def test_a_worker_can_be_stopped_while_it_boots() -> None:
     assert WORKER["init"] is True
 
 
-def test_every_variable_of_the_worker_is_one_that_it_knows() -> None:
+@pytest.mark.parametrize("name", ["worker", "exporter"])
+def test_every_variable_of_ours_is_one_that_it_knows(name: str) -> None:
     known = {name.upper() for name in Settings.model_fields}
-    assert {name.removesuffix("_FILE") for name in WORKER["environment"]} <= known
+    assert {name.removesuffix("_FILE") for name in SERVICES[name]["environment"]} <= known
+
+
+def test_who_wants_no_monitoring_has_none() -> None:
+    profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
+    monitoring = {"exporter", "prometheus", "grafana"}
+    assert profiles == {name: ["monitoring"] if name in monitoring else None for name in SERVICES}
+
+
+def test_the_exporter_is_the_worker_in_another_mode() -> None:
+    exporter = SERVICES["exporter"]
+    for same in ("build", "env_file", "depends_on", "networks", "init", "volumes"):
+        assert exporter[same] == WORKER[same]
+    differs = {"MODE": "exporter"}
+    shared = {name: value for name, value in WORKER["environment"].items() if name != "DRAIN_TIMEOUT"}
+    assert exporter["environment"] == shared | differs
+
+
+def test_what_monitors_does_not_reach_redis() -> None:
+    for name in ("prometheus", "grafana"):
+        assert SERVICES[name]["networks"] == ["default"]
+
+
+def test_grafana_shows_and_lets_nobody_in() -> None:
+    grafana = SERVICES["grafana"]
+    assert grafana["environment"]["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert grafana["environment"]["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    mounted = {volume["target"]: ROOT / volume["source"] for volume in grafana["volumes"]}
+    provider = yaml.safe_load(
+        (mounted["/etc/grafana/provisioning"] / "dashboards" / "rota.yml").read_text("utf-8")
+    )
+    folder = provider["providers"][0]["options"]["path"]
+    assert len(list(mounted[folder].glob("*.json"))) == 4
+    home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (mounted[str(home.parent)] / home.name).is_file()
 
 
 def test_the_worker_is_started_after_redis_and_outlives_its_restart() -> None:

@@ -473,6 +473,19 @@ async def test_a_suspect_has_the_process_to_itself_whosever_turn_it_is() -> None
         assert not one.jobs.running
 
 
+async def test_a_suspect_s_turn_comes_when_another_queue_s_step_came_back_with_nothing() -> None:
+    room, idle = Room(), Queue()
+    idle.gate.clear()
+    async with at_work(idle, room=room), at_work(Queue(), room=room) as other:
+        await until(lambda: idle.steps and other.queue.steps)
+        other.queue.due = ["suspect"]
+        room.ask(other.engine)
+        await settled_steps()
+        assert not other.jobs.running
+        idle.gate.set()
+        await until(lambda: other.jobs.running)
+
+
 # Checkpoints
 
 

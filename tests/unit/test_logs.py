@@ -101,3 +101,89 @@ def test_the_fields_are_what_the_call_gave_and_nothing_of_the_record() -> None:
     record = logging.LogRecord("rota", logging.INFO, __file__, 1, "job.started", (), None)
     record.job_id = "1"
     assert logs.fields_of(record) == {"job_id": "1"}
+
+
+# What strangers write
+
+#: Each would be a line of its own, move the cursor, or turn text around.
+TRICKS = {
+    "newline": "a\n12:00:00 [error    ] job.dead",
+    "carriage return": "a\rjob.dead",
+    "escape sequence": "\x1b[2J\x1b[31m",
+    "bell and backspace": "a\x07\x08\x08",
+    "one-byte escape": "\x9b2J",
+    "next line": "a\x85job.dead",
+    "line separator": "a\u2028job.dead",
+    "paragraph separator": "a\u2029job.dead",
+    "turned around": "\u202etxt.exe\u2066",
+    "zero": "a\x00b",
+    "half a surrogate pair": "a\ud800b",
+}
+HARMLESS = set(map(chr, range(0x20, 0x7F))) | {"\n"}
+
+
+def printed_by(capsys: pytest.CaptureFixture[str], style: Any) -> list[str]:
+    printed = capsys.readouterr().err
+    assert set(printed) <= HARMLESS, set(printed) - HARMLESS
+    return printed.splitlines()
+
+
+@pytest.mark.parametrize("style", ["console", "json", "plain"])
+@pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS.keys())
+def test_a_strangers_text_stays_in_its_field(
+    capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest, trick: str, style: Any
+) -> None:
+    if style == "plain":
+        request.getfixturevalue("without_structlog")
+    logs.setup("info", "json" if style == "json" else "console")
+    fields = {"job_id": trick, "job": f"default:{trick}", "text": [trick, {trick: trick}], trick: "name"}
+    logging.getLogger("rota.jobs").info("job %s", trick, extra=fields)
+    (line,) = printed_by(capsys, style)
+    if style == "json":
+        assert json.loads(line)["job_id"] == trick
+        assert json.loads(line)["event"] == f"job {trick}"
+
+
+@pytest.mark.parametrize("style", ["console", "json", "plain"])
+@pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS.keys())
+def test_an_exceptions_text_begins_no_line(
+    capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest, trick: str, style: Any
+) -> None:
+    if style == "plain":
+        request.getfixturevalue("without_structlog")
+    logs.setup("info", "json" if style == "json" else "console")
+    try:
+        raise ValueError(trick)
+    except ValueError:
+        logging.getLogger("rota.jobs").exception("job.stumbled", extra={"stack": trick})
+    first, *others = printed_by(capsys, style)
+    assert "job.stumbled" in first
+    assert all(line.startswith("    ") or not line.strip("=") for line in others)
+    if style == "json":
+        assert not others
+        assert trick in json.loads(first)["exception"]
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_the_values_of_variables_are_not_shown(capsys: pytest.CaptureFixture[str], style: Any) -> None:
+    logs.setup("info", style)
+    password = "-".join(["hunter", "2"])
+    try:
+        raise ValueError(len(password))
+    except ValueError:
+        logging.getLogger("rota.jobs").exception("job.stumbled")
+    assert "hunter-2" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_a_value_that_cannot_be_shown_does_not_cost_the_line(
+    capsys: pytest.CaptureFixture[str], style: Any
+) -> None:
+    class Shy:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    logs.setup("info", style)
+    logging.getLogger("rota.jobs").info("job.started", extra={"value": Shy(), "job_id": "1"})
+    (line,) = printed_by(capsys, style)
+    assert "Shy, whose repr raised RuntimeError" in line

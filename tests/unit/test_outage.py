@@ -7,7 +7,7 @@ import pytest
 from redis import asyncio as aio
 from redis import exceptions as faults
 
-from rota.outage import CEILING, FAULTS, Outage
+from rota.outage import CEILING, FAULTS, Outage, Outages
 
 REFUSED = faults.ConnectionError("Connection refused")
 
@@ -70,6 +70,32 @@ async def test_it_is_known_whether_one_is_going_on_and_how_many_there_were(pause
         outage.over()
     assert not outage.ongoing
     assert outage.count == 2
+
+
+async def test_any_answer_ends_one_in_which_there_was_none_and_not_one_in_which_we_were_refused(
+    pauses: list[float],
+) -> None:
+    outage = Outage("email")
+    await outage.pause(REFUSED)
+    outage.reached()
+    assert not outage.ongoing
+    await outage.pause(faults.ResponseError("OOM command not allowed"))
+    outage.reached()
+    assert outage.ongoing
+    outage.over()
+    assert not outage.ongoing
+
+
+async def test_one_outage_that_several_workers_see_is_one_of_the_process(pauses: list[float]) -> None:
+    process = Outages()
+    one, other = Outage("email", process), Outage("reports", process)
+    await one.pause(REFUSED)
+    await other.pause(REFUSED)
+    one.over()
+    assert (process.ongoing, process.ended) == ({"reports"}, 0)
+    other.over()
+    other.over()
+    assert (process.ongoing, process.ended) == (set(), 1)
 
 
 async def test_a_replica_that_was_the_primary_is_not_asked_again_on_the_same_connections(

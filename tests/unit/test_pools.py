@@ -171,7 +171,13 @@ def whereabouts(run: Run, seconds: float = 0) -> int:
 @job(process=True)
 def report(run: Run) -> dict[str, Any]:
     run.progress(50, "half")
-    return {"id": run.id, "attempt": run.attempt, "headers": dict(run.headers), "deps": run.deps}
+    return {
+        "id": run.id,
+        "attempt": run.attempt,
+        "headers": dict(run.headers),
+        "deps": run.deps,
+        "waited": run.waited,
+    }
 
 
 @job(process=True, retry_on=(LookupError,), give_up_on=(KeyError,))
@@ -257,11 +263,12 @@ async def test_a_child_gets_a_reduced_run_and_its_progress_comes_back(processes:
         queue="default",
         attempt=3,
         headers={"trace": "x"},
+        waited=1.5,
         deps=object(),
         report=lambda percent, message: told.append((percent, message)),
     )
     result = await processes.call(execution(), own, report, b"{}")
-    assert result == b'{"id":"7","attempt":3,"headers":{"trace":"x"},"deps":null}'
+    assert result == b'{"id":"7","attempt":3,"headers":{"trace":"x"},"deps":null,"waited":1.5}'
     assert told == [(50, "half")]
 
 

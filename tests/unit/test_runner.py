@@ -187,6 +187,32 @@ async def test_a_handler_gets_its_run(bench: Bench) -> None:
     assert json.loads(settlement.detail) == ["1", "email", "tell", 2, 3, 0, {"trace": "x"}, "the deps"]
 
 
+async def test_a_middleware_sees_the_payload_the_wait_and_why_an_attempt_was_stopped() -> None:
+    seen: list[Any] = []
+
+    async def watch(run: Run, call_next: Call) -> Any:
+        seen.extend([run.payload, run.waited, run.stopped_by])
+        try:
+            return await call_next(run)
+        finally:
+            seen.append(run.stopped_by)
+
+    own = claim("act", '{"how": "wait"}')
+    await Bench(watch).settle(own, Cause.TIMEOUT)
+    assert seen == [own.payload, 0.5, "", "timeout"]
+
+
+async def test_what_is_told_carries_the_headers_and_the_error_itself(bench: Bench) -> None:
+    headers = {"traceparent": "x"}
+    bench.runner.settled(await bench.run("act", '{"how": "error"}', attempt=3, headers=headers), True)
+    started, dead = bench.events
+    assert (started.headers, started.error) == (headers, None)
+    assert (dead.headers, str(dead.error)) == (headers, "no")
+    settlement = await bench.run("nobody", started_ms=900_000, unknown_since_ms=1, headers=headers)
+    bench.runner.settled(settlement, True)
+    assert (bench.events[-1].reason, bench.events[-1].headers) == ("unknown", headers)
+
+
 async def test_progress_goes_to_the_engine_with_its_claim(bench: Bench) -> None:
     own = claim("act", '{"how": "progress"}')
     await bench.settle(own)

@@ -1,13 +1,15 @@
-"""The seams: middleware from the outside in, subscribers that cannot do harm."""
+"""The seams: middleware from the outside in, subscribers and senders that cannot do harm."""
 
+import contextlib
 import logging
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from rota.event import Event, EventType
 from rota.run import Run
-from rota.seams import Call, Middleware, compose, tell
+from rota.seams import Call, Middleware, Outgoing, compose, sending, switched_on, tell
 
 RUN = Run(id="1", job="greet", queue="default")
 EVENT = Event(EventType.COMPLETED, "default", "1", "greet", 1)
@@ -83,3 +85,65 @@ def test_a_subscriber_that_raises_is_logged_and_the_others_are_told(caplog: pyte
     assert record.getMessage() == "subscriber.failed"
     assert vars(record)["job_id"] == "1"
     assert record.exc_info is not None
+
+
+# Senders
+
+
+def outgoing() -> list[Outgoing]:
+    return [Outgoing("email", "greet", "j1", b"{}")]
+
+
+@contextlib.contextmanager
+def stamping(jobs: Sequence[Outgoing]) -> Iterator[None]:
+    for one in jobs:
+        one.headers["stamp"] = one.id
+    yield
+
+
+def test_a_sender_adds_headers_before_jobs_are_sent() -> None:
+    jobs = outgoing()
+    with sending([stamping], jobs):
+        assert jobs[0].headers == {"stamp": "j1"}
+
+
+def test_a_sender_hears_of_a_failure_which_goes_on() -> None:
+    heard: list[str] = []
+
+    @contextlib.contextmanager
+    def listening(jobs: Sequence[Outgoing]) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            heard.append(str(error))
+            raise
+
+    with pytest.raises(OSError, match="no server"), sending([listening, stamping], outgoing()):
+        raise OSError("no server")
+    assert heard == ["no server"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_sender_that_raises_keeps_no_job_from_being_sent(
+    when: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    @contextlib.contextmanager
+    def broken(jobs: Sequence[Outgoing]) -> Iterator[None]:
+        if when == "before":
+            raise RuntimeError("a bug")
+        yield
+        raise RuntimeError("a bug")
+
+    sent = outgoing()
+    with sending([broken, stamping], sent):
+        assert sent[0].headers == {"stamp": "j1"}
+    assert [record.message for record in caplog.records] == ["sender.failed"]
+
+
+def test_what_is_switched_off_is_passed_over() -> None:
+    def off() -> None: ...
+    def on() -> None: ...
+
+    off.on = lambda: False  # type: ignore[attr-defined]
+    on.on = lambda: True  # type: ignore[attr-defined]
+    assert switched_on([off, on, stamping]) == (on, stamping)

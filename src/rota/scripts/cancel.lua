@@ -7,7 +7,10 @@
 
 --@include now
 --@include terms
+--@include put
 local queue, active, runs, events, id = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[3]
+local keep_events = ARGV[2]
+--@include flow
 
 if not redis.call('ZSCORE', queue, id) then return 'absent' end
 if redis.call('ZSCORE', active, id) or redis.call('EXISTS', 'arq:in-progress:' .. id) == 1 then
@@ -26,11 +29,10 @@ redis.call('ZREM', 'arq:abort', id)
 local attempts = redis.call('GET', 'arq:retry:' .. id) or '0'
 redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
 local terms = terms_of(queue, id)
-if terms then
-  forget_terms(queue, id, terms)
-  for waiting in pairs(woken) do wake_queue(waiting) end
-end
+if terms then forget_terms(queue, id, terms) end
 if ARGV[4] ~= '' then redis.call('SET', 'arq:result:' .. id, ARGV[4], 'PX', ARGV[5]) end
 redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'cancelled', 'queue', ARGV[1], 'id', id, 'task', ARGV[6],
   'attempt', attempts, 'detail', ARGV[7], 'reason', 'cancelled')
+tell_end(terms, 'cancelled', ARGV[7], id)
+for waiting in pairs(woken) do wake_queue(waiting) end
 return 'cancelled'

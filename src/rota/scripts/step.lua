@@ -34,6 +34,7 @@
 
 --@include now
 --@include terms
+--@include put
 local JOB, RESULT, RETRY, HELD, ABORT = 'arq:job:', 'arq:result:', 'arq:retry:', 'arq:in-progress:', 'arq:abort'
 local queue, active, runs, wake, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local dead, progress, events = KEYS[7], KEYS[8], KEYS[9]
@@ -49,9 +50,13 @@ local step_key = KEYS[6] .. ':' .. worker .. ':' .. lane
 local TURN = 3500
 
 local deadline_ms = ms(now + lease)
+-- What an idle worker does, over and over.
+if ARGV[14] == '0' and not resend and redis.call('EXISTS', queue) == 0 then return { now, -1, 0, {}, {}, 0 } end
+
 -- Most queues have no terms at all.
 local any_terms = redis.call('EXISTS', queue .. ':terms') == 1
 local paused = redis.call('EXISTS', queue .. ':paused') == 1
+--@include flow
 
 local function parse(entry)
   local token, due, started, lost, unknown = string.match(entry, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
@@ -182,9 +187,12 @@ local function settle()
     end
     forget_checkpoints(gone)
     each_chunk(keys, 1000, function(...) redis.call('DEL', ...) end)
-    for _, id in ipairs(any_terms and gone or {}) do
-      local terms = terms_of(queue, id)
-      if terms then forget_terms(queue, id, terms) end
+    for _, job in ipairs(any_terms and finished or {}) do
+      local terms = terms_of(queue, job.id)
+      if terms then
+        forget_terms(queue, job.id, terms)
+        tell_end(terms, ARGV[job.at + 9], ARGV[job.at + 12], job.id)
+      end
     end
     for _, mirror in ipairs(mirrors) do redis.call('SET', mirror[1], '1', 'PX', ms(mirror[2])) end
   end
@@ -561,6 +569,7 @@ elseif want > 0 and not paused and tonumber(head[2]) <= now then
   end
 end
 wake_others(queue)
+handed_back = handed_back or woken[queue]
 if (left or (handed_back and want == 0 and not paused)) and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
 
 local make_room = 0

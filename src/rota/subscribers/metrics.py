@@ -4,7 +4,7 @@ Names come from the registry of jobs. Whatever else a payload says it is counts 
 make the series grow.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from rota.event import Event, EventType
@@ -31,10 +31,14 @@ _NEVER_RAN = _REJECTED | {"expired", "lost"}
 
 
 class JobMetrics:
-    """A subscriber. `jobs` are those that have series of their own: (queue, task) each; they begin at 0."""
+    """A subscriber. `jobs` are those that have series of their own: (queue, task) each; they begin at 0.
 
-    def __init__(self, jobs: Iterable[Labels]) -> None:
+    Those of `builtin`, the engine's own by their names, have them once they run.
+    """
+
+    def __init__(self, jobs: Iterable[Labels], builtin: Collection[str] = ()) -> None:
         self._jobs = {job: _Counts() for job in jobs}
+        self._builtin = builtin
         self.rejected = Tally()
 
     def wants(self, event_type: EventType) -> bool:
@@ -44,7 +48,7 @@ class JobMetrics:
     def __call__(self, event: Event) -> None:
         """One more."""
         kind, queue, _, task, _, duration, waited, *_ = event
-        counts = self._jobs.get((queue, task)) or self._other(queue)
+        counts = self._jobs.get((queue, task)) or self._other(queue, task)
         if kind is EventType.STARTED:
             counts.waits.add(waited or 0.0)
         elif kind is EventType.COMPLETED:
@@ -60,7 +64,7 @@ class JobMetrics:
 
     def lost(self, queue: str, task: str) -> None:
         """An attempt ended that was this worker's no longer; what it came to counts for nothing."""
-        counts = self._jobs.get((queue, task)) or self._other(queue)
+        counts = self._jobs.get((queue, task)) or self._other(queue, task)
         counts.ended[EventType.LOST] += 1
 
     def tidy(self) -> None:
@@ -77,8 +81,8 @@ class JobMetrics:
         metrics.provide_histogram("arq_job_duration_seconds", self._durations)
         metrics.provide_histogram("arq_job_wait_seconds", self._waits)
 
-    def _other(self, queue: str) -> "_Counts":
-        return self._jobs.setdefault((queue, OTHER), _Counts())
+    def _other(self, queue: str, task: str) -> "_Counts":
+        return self._jobs.setdefault((queue, task if task in self._builtin else OTHER), _Counts())
 
     def _started(self) -> Iterator[tuple[Labels, float]]:
         for labels, counts in list(self._jobs.items()):

@@ -56,6 +56,7 @@ def _reduced(run: Run, execution: Execution) -> Run:
         max_attempts=run.max_attempts,
         enqueued_ms=round(run.enqueued_at.timestamp() * 1000),
         headers=run.headers,
+        waited=run.waited,
         snoozes=run.snoozes,
         report=run.progress,
         last_checkpoint=run.last_checkpoint,

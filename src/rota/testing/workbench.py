@@ -207,9 +207,11 @@ class Bench(Evidence):
     def _line(self, service: app.Service, worker: str, pools: Pools) -> Line:
         queue = service.queue
         reports: list[Report] = []
+        flows = app.flow_jobs(self.settings, self.registry, queue, lambda: self.redis)
         runner = Runner(
             app.limits_of(self.settings, queue),
-            app.handlers_of(self.registry, queue),
+            app.handlers_of(self.registry, queue, flows),
+            inputs=flows,
             deps=service.parts.deps,
             report=lambda *report: reports.append(report),
             in_thread=pools.in_thread,

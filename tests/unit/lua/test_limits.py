@@ -3,11 +3,14 @@
 import os
 import random
 from collections import defaultdict
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from rota.keys import ABORT, QueueKeys
 from rota.limits import RateLimit, at_most, per_second
+from tests.servers import RedisServer
 from tests.unit.lua.beds import KEYS, LEASE, Bed, Worker, again, finish
 
 OTHER = QueueKeys.of("arq:queue:other")
@@ -246,6 +249,35 @@ class TestSlots:
         assert await bed.replay("a") == ["replayed"]
         assert await ids(worker) == []
         assert [one.id for one in (await worker.step(10, [finish(second)])).claims] == ["a"]
+
+
+@pytest.mark.parametrize("limit", [rated("ann"), slotted("ann")], ids=["rate", "slots"])
+async def test_ten_thousand_that_wait_for_one_key_cost_the_others_nothing(
+    server: RedisServer, limit: str
+) -> None:
+    redis = Redis.from_url(server.url)
+    with server.client() as looking:
+        bed = Bed(redis, looking, None)
+        worker, costs = bed.worker("w"), []
+        await bed.enqueue("first", terms=limit)
+        await worker.claim(1)
+        for crowd in (0, 10_000):
+            for start in range(0, crowd, 500):
+                await bed.enqueue(*(f"waits{number}" for number in range(start, start + 500)), terms=limit)
+            before = commands(looking)
+            for start in range(0, 500, 50):
+                names = [f"{crowd}-{number}" for number in range(start, start + 50)]
+                await bed.enqueue(*names, terms=limit.replace("ann", "bob") if start == 0 else "")
+                settlements = [finish(claim) for claim in worker.held.values() if claim.id != "first"]
+                await worker.step(50, settlements)
+            costs.append(commands(looking) - before)
+    await redis.aclose()
+    assert costs[1] <= costs[0] * 1.2
+
+
+def commands(looking: Any) -> int:
+    """How many commands the server has executed, those inside of scripts included."""
+    return sum(one["calls"] for name, one in looking.info("commandstats").items() if name != "cmdstat_info")
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("FUZZ_EXAMPLES", "0")) // 20 + 2))

@@ -1,0 +1,95 @@
+"""Queries on our series: a name, a label or a use that `rota.series` does not know is an error when they are built.
+
+Each of these takes the labels to sum or choose by, and conditions on labels as keywords: `=` for a plain value, `=~`
+for one with a variable or an alternative in it.
+"""
+
+from rota.series import BY_NAME, Kind, Scope
+
+#: Set by every scrape, beside the labels of the series.
+TARGET = ("namespace", "job", "instance")
+#: What one line of a dashboard's controls narrows.
+NAMESPACE, QUEUE, TASK = "$namespace", "$queue", "$task"
+#: A window that always holds some scrapes, however far one zooms out.
+WINDOW = "$__rate_interval"
+
+
+def most(name: str, *by: str, **where: str) -> str:
+    """A gauge of the fleet: the same wherever it is read, so that two exporters count once."""
+    return f"max{_by(by)} ({_selected(name, ('gauge', 'counter'), 'fleet', by=by, where=where)})"
+
+
+def count(name: str, *by: str, **where: str) -> str:
+    """A gauge of the fleet that counts something in each queue, summed over queues."""
+    return f"sum{_by(by)} ({most(name, *dict.fromkeys(('namespace', 'queue', *by)), **where)})"
+
+
+def least(name: str, *by: str, **where: str) -> str:
+    """The same, where one bad reading is enough."""
+    return f"min{_by(by)} ({_selected(name, ('gauge',), 'fleet', by=by, where=where)})"
+
+
+def total(name: str, *by: str, **where: str) -> str:
+    """A gauge of processes, summed over them."""
+    return f"sum{_by(by)} ({_selected(name, ('gauge', 'info'), 'process', by=by, where=where)})"
+
+
+def worst(name: str, *by: str, **where: str) -> str:
+    """A gauge of processes: the highest of them."""
+    return f"max{_by(by)} ({_selected(name, ('gauge',), 'process', by=by, where=where)})"
+
+
+def rate(name: str, *by: str, **where: str) -> str:
+    """How fast a counter of processes counts, a second, summed over them."""
+    return f"sum{_by(by)} (rate({_selected(name, ('counter',), 'process', by=by, where=where)}[{WINDOW}]))"
+
+
+def increase(name: str, *by: str, **where: str) -> str:
+    """By how much a counter of processes has risen since the last point of the graph, summed over them."""
+    return (
+        f"sum{_by(by)} (increase({_selected(name, ('counter',), 'process', by=by, where=where)}[{WINDOW}]))"
+    )
+
+
+def buckets(name: str, *by: str, **where: str) -> str:
+    """The buckets of a histogram, a second."""
+    selected = _selected(name, ("histogram",), "process", by=by, where=where, suffix="_bucket")
+    return f"sum{_by((*by, 'le'))} (rate({selected}[{WINDOW}]))"
+
+
+def quantile(part: float, name: str, *by: str, **where: str) -> str:
+    """The value below which this part of a histogram's observations lies."""
+    return f"histogram_quantile({part:g}, {buckets(name, *by, **where)})"
+
+
+def _by(labels: tuple[str, ...]) -> str:
+    return f" by ({', '.join(labels)})" if labels else ""
+
+
+def _selected(
+    name: str,
+    kinds: tuple[Kind, ...],
+    scope: Scope,
+    *,
+    by: tuple[str, ...],
+    where: dict[str, str],
+    suffix: str = "",
+) -> str:
+    series = BY_NAME.get(name)
+    if series is None:
+        raise ValueError(f"no process exports {name}")
+    if series.kind not in kinds or series.scope != scope:
+        raise ValueError(
+            f"{name} is a {series.kind} of the {series.scope}, not a {' or '.join(kinds)} of the {scope}"
+        )
+    if unknown := {*by, *where} - {*series.labels, *TARGET}:
+        raise ValueError(
+            f"{name} has no label {', '.join(sorted(unknown))}; it has {', '.join(series.labels)}"
+        )
+    conditions = {"namespace": NAMESPACE, **where}
+    return name + suffix + "{" + ",".join(f"{label}{_matches(to)}" for label, to in conditions.items()) + "}"
+
+
+def _matches(value: str) -> str:
+    operator = "=~" if {"$", "|", "*"} & set(value) else "="
+    return f'{operator}"{value}"'

@@ -1,0 +1,33 @@
+"""Text that cannot pretend to be something else where it is shown: a line of the log, a command to the terminal.
+
+Whatever comes from a payload, a handler or an exception is a stranger's. Newlines would begin a line of its own, escape
+sequences would move the cursor, and bidirectional marks turn around what stands beside them.
+"""
+
+
+def escaped(text: str) -> str:
+    """`text`, with each character that does not show (control, format, separator, surrogate) as its escape."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def indented(text: str) -> str:
+    """Lines such as those of a traceback: each escaped, and set in, so that none looks like a line of the log."""
+    return "\n".join(f"    {escaped(line)}" for line in text.rstrip("\n").split("\n"))
+
+
+def plain(value: object) -> object:
+    """A field's value for people: texts escaped, all else by its `repr`, which escapes by itself."""
+    if isinstance(value, str):
+        return escaped(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    try:
+        return escaped(repr(value))
+    except Exception as error:
+        return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

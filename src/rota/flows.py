@@ -1,0 +1,323 @@
+"""The runs of pipelines, as a client sees them: begun by one script, looked at, waited for, cancelled as a whole."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic_core import from_json, to_json
+
+from rota import codec
+from rota.errors import (
+    JobCancelled,
+    JobError,
+    JobExists,
+    JobFailed,
+    JobNotFound,
+    PayloadTooLarge,
+    ResultTimeout,
+)
+from rota.explained import explained
+from rota.flow import Planner, stages_of
+from rota.keys import events_key, flow_alias_key, flow_key
+from rota.names import full_name, new_id
+from rota.options import EnqueueOptions
+from rota.pipelines import Pipeline
+from rota.protocol import FLOW_RETRY, FLOW_START, FLOW_STOP
+from rota.state import State
+
+R = TypeVar("R")
+
+RetryAnswer = Literal["retried", "stopping", "refused"]
+
+#: A waiting `result()` looks this often at first, and at last, seconds.
+_FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
+
+_FIELDS = ("id", "kind", "name", "state", "at", "ended", "error", "failed", "stages", "stage")
+_COUNTS = ("total", "completed", "dead", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class StageInfo:
+    """How far one stage is. `total` is None until it is known how many jobs it has."""
+
+    name: str
+    each: bool
+    total: int | None = None
+    completed: int = 0
+    dead: int = 0
+    cancelled: int = 0
+
+    @property
+    def share(self) -> float:
+        """What part of it is over, from 0 to 1."""
+        over = self.completed + self.dead + self.cancelled
+        return 0.0 if self.total is None else over / self.total if self.total else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FlowInfo:
+    """One run of a pipeline as it is now.
+
+    `state` is active, completed, dead or cancelled. `percent` counts each stage alike. Of a dead one, `error` is what
+    the job `failed` died of.
+    """
+
+    id: str
+    name: str
+    state: State
+    stages: tuple[StageInfo, ...]
+    started_at: datetime
+    finished_at: datetime | None = None
+    error: JobError | None = None
+    failed: str = ""
+
+    @property
+    def percent(self) -> float:
+        """How far the whole is, from 0 to 100."""
+        if self.state is State.COMPLETED:
+            return 100.0
+        return round(100 * sum(stage.share for stage in self.stages) / len(self.stages), 1)
+
+
+class FlowHandle(Generic[R]):
+    """One run of a pipeline. `created` is False where its id belonged to one that is not over."""
+
+    __slots__ = ("_flows", "_pipeline", "created", "id")
+
+    def __init__(
+        self,
+        flows: "Flows",
+        id: str,  # noqa: A002 - the field's word
+        pipeline: Pipeline[Any, R] | None = None,
+        *,
+        created: bool = True,
+    ) -> None:
+        self._flows = flows
+        self._pipeline = pipeline
+        self.id = id
+        self.created = created
+
+    async def status(self) -> FlowInfo:
+        """How far it is. Raises JobNotFound for one that Redis no longer holds."""
+        return await self._flows.status(self.id)
+
+    async def result(self, timeout: float | None = None) -> R:
+        """Wait for the last stage's result, at most `timeout` seconds (None: as long as it takes).
+
+        Raises JobFailed with the error of the job that ended it, JobCancelled, ResultTimeout, JobNotFound.
+        """
+        raw = await self._flows.result(self.id, timeout)
+        value = from_json(raw)
+        parsed: R = value if self._pipeline is None else self._pipeline.parse(value)
+        return parsed
+
+    async def cancel(self) -> Literal["cancelled", "finished"]:
+        """Cancel the whole: what waits is taken away, what runs is asked to stop; `finished` if it was over."""
+        return await self._flows.cancel(self.id)
+
+    async def retry(self) -> RetryAnswer:
+        """Let a dead one go on at the stage where it died, with the results that it has.
+
+        `retried`; `stopping` while other jobs of it are still being stopped: try again in a moment; `refused` for one
+        that is not dead. Raises JobNotFound.
+        """
+        return await self._flows.retry(self.id)
+
+    def __repr__(self) -> str:
+        return f"<FlowHandle {self.id}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """What a client, and a worker, do with flows. Times in seconds, the payload's limit in bytes."""
+
+    redis: Any
+    namespace: str
+    default_queue: str
+    payload_limit: int = 262_144
+    keep_result: float = 3600.0
+    dead_retention: float = 30 * 86400.0
+    events_maxlen: int = 100_000
+
+    async def start(self, pipeline: Pipeline[Any, R], arguments: bytes) -> FlowHandle[R]:
+        """Begin a run. Raises JobExists (unless `on_taken="existing"`), PayloadTooLarge."""
+        options = pipeline.enqueue_options
+        plan = Planner(self.default_queue, self.namespace, now_ms()).plan(pipeline, arguments)
+        first = plan.get("0:payload", b"")
+        if len(first) > self.payload_limit:
+            raise PayloadTooLarge(_label(plan), len(first), self.payload_limit)
+        given = b"" if first else arguments
+        stages = to_json(stages_of(pipeline))
+        created, flow_id = await self.begin(
+            "pipeline", pipeline.name, options, plan, given=given, stages=stages
+        )
+        return FlowHandle(self, flow_id, pipeline, created=created)
+
+    async def begin(
+        self,
+        kind: str,
+        name: str,
+        options: EnqueueOptions,
+        plan: dict[str, Any],
+        *,
+        given: bytes = b"",
+        stages: bytes = b"[]",
+        total: int = 0,
+    ) -> tuple[bool, str]:
+        """Write a flow and its plan down, and start its first stage; whether it is new, and its id."""
+        flow_id = new_id()
+        key = flow_key(self.namespace, flow_id)
+        alias = "" if options.id is None else flow_alias_key(self.namespace, options.id)
+        keep = self.keep_result if options.keep_result is None else options.keep_result
+        args: list[Any] = [
+            self.events_maxlen,
+            flow_id,
+            kind,
+            name,
+            _ms(keep),
+            _ms(self.dead_retention),
+            given,
+            stages,
+        ]
+        args.append(total)
+        for field, value in plan.items():
+            args += (field, value)
+        async with explained(self.redis):
+            created, found = await FLOW_START(
+                self.redis, (key, f"{key}:plan", alias, events_key(self.namespace)), args
+            )
+        if not created and options.on_taken != "existing":
+            raise JobExists(options.id or flow_id)
+        return bool(created), found.decode()
+
+    async def status(self, flow_id: str) -> FlowInfo:
+        """How far a flow is. Raises JobNotFound."""
+        key = await self.key(flow_id)
+        async with explained(self.redis):
+            fields = dict(zip(_FIELDS, await self.redis.hmget(key, _FIELDS), strict=True))
+            if fields["id"] is None:
+                raise JobNotFound(flow_id)
+            stages = from_json(fields["stages"])
+            counts = [f"{number}:{count}" for number in range(len(stages)) for count in _COUNTS]
+            numbers = await self.redis.hmget(key, counts)
+        return _info(fields, stages, numbers)
+
+    async def result(self, flow_id: str, timeout: float | None) -> bytes:
+        """The JSON that a flow came to, once it is over. Raises as `FlowHandle.result` does."""
+        key = await self.key(flow_id)
+        await self.over(key, flow_id, timeout)
+        async with explained(self.redis):
+            state, result, error, failed = await self.redis.hmget(key, "state", "result", "error", "failed")
+        if state is None:
+            raise JobNotFound(flow_id)
+        match State(state.decode()):
+            case State.CANCELLED:
+                raise JobCancelled(flow_id, codec.error_of(error or b"").message)
+            case State.DEAD:
+                fault = codec.error_of(error or b"")
+                raise JobFailed(fault.type, fault.message, failed.decode() or flow_id, fault.traceback)
+        raw: bytes = result
+        return raw
+
+    async def over(self, key: str, flow_id: str, timeout: float | None) -> None:
+        """Wait until a flow is over. Raises ResultTimeout."""
+
+        async def look() -> bool:
+            async with explained(self.redis):
+                return bool(await self.redis.hget(key, "state") != b"active")
+
+        await waited(look, flow_id, timeout)
+
+    async def cancel(self, flow_id: str) -> Literal["cancelled", "finished"]:
+        """Cancel a flow, and stop what is left of it, in portions."""
+        key = await self.key(flow_id)
+        before, more = await self.stop(key, cancel=True)
+        while more:
+            _, more = await self.stop(key, cancel=False)
+        return "cancelled" if before == "active" else "finished"
+
+    async def retry(self, flow_id: str) -> RetryAnswer:
+        """Let a dead flow go on. Raises JobNotFound."""
+        key = await self.key(flow_id)
+        async with explained(self.redis):
+            answer = await FLOW_RETRY(self.redis, (key, events_key(self.namespace)), (self.events_maxlen,))
+        match answer:
+            case b"retried":
+                return "retried"
+            case b"stopping":
+                return "stopping"
+            case b"absent":
+                raise JobNotFound(flow_id)
+        return "refused"
+
+    async def stop(self, key: str, *, cancel: bool) -> tuple[str, bool]:
+        """One portion of stopping what is left; the flow's state before, and whether there is more."""
+        error = codec.encode_error(asyncio.CancelledError("the whole of it was cancelled"))
+        async with explained(self.redis):
+            before, more = await FLOW_STOP(
+                self.redis,
+                (key, events_key(self.namespace)),
+                (self.events_maxlen, 1 if cancel else 0, error),
+            )
+        return before.decode(), more == 1
+
+    async def key(self, flow_id: str) -> str:
+        """The key of a flow, by its own id or the one that a user gave it."""
+        key = flow_key(self.namespace, flow_id)
+        async with explained(self.redis):
+            if await self.redis.exists(key):
+                return key
+            own = await self.redis.get(flow_alias_key(self.namespace, flow_id))
+        return key if own is None else flow_key(self.namespace, own.decode())
+
+
+async def waited(is_over: Callable[[], Awaitable[bool]], name: str, timeout: float | None) -> None:
+    """Look until `is_over`, at most `timeout` seconds. Raises ResultTimeout."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    pause = _FIRST_LOOK
+    while not await is_over():
+        if deadline is not None and time.monotonic() + pause > deadline:
+            pause = max(0.0, deadline - time.monotonic())
+            if pause == 0:
+                raise ResultTimeout(name, timeout or 0.0)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, _LAST_LOOK)
+
+
+def _info(fields: dict[str, bytes | None], stages: list[list[Any]], numbers: list[bytes | None]) -> FlowInfo:
+    def text(name: str) -> str:
+        return (fields[name] or b"").decode("utf-8", "replace")
+
+    width = len(_COUNTS)
+    found = []
+    for place, (name, is_each) in enumerate(stages):
+        total, *over = numbers[place * width : (place + 1) * width]
+        found.append(
+            StageInfo(name, is_each, None if total is None else int(total), *(int(n or 0) for n in over))
+        )
+    state = State(text("state"))
+    error = codec.error_of(fields["error"] or b"") if state is State.DEAD else None
+    ended = _time(int(text("ended"))) if fields["ended"] else None
+    return FlowInfo(
+        text("id"), text("name"), state, tuple(found), _time(int(text("at"))), ended, error, text("failed")
+    )
+
+
+def _label(plan: dict[str, Any]) -> str:
+    return full_name(plan["0:queue"], plan["0:task"])
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def now_ms() -> int:
+    """The clock of who enqueues, in milliseconds."""
+    return round(time.time() * 1000)
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

@@ -1,0 +1,101 @@
+"""At execution: a transaction that continues the enqueuer's trace, and in it a span `queue.process`."""
+
+import asyncio
+from typing import Any
+
+from rota.errors import Cancel, Signal
+from rota.names import full_name, printable
+from rota.run import Run
+from rota.seams import Call
+from rota.sentry.memory import MEMORY, Left
+from rota.sentry.scrub import PAYLOAD
+from rota.sentry.sdk import ORIGIN, is_on, quieten, sdk
+from rota.trace import sentry_headers
+
+_STATUS = {
+    "timeout": "deadline_exceeded",
+    "cancel": "cancelled",
+    "shutdown": "aborted",
+    "lease_lost": "aborted",
+}
+
+
+async def process(run: Run, call_next: Call) -> Any:
+    """Around every attempt. What it raises is kept for `report`, which hears what becomes of it."""
+    sentry = sdk()
+    if sentry is None:
+        return await call_next(run)
+    payload = PAYLOAD.set(run.payload)
+    try:
+        with sentry.isolation_scope() as isolation:
+            _introduce(isolation, run)
+            result, error = await _traced(sentry, isolation, run, call_next)
+    finally:
+        PAYLOAD.reset(payload)
+    if error is None:
+        return result
+    try:
+        raise error
+    finally:
+        del error  # a frame in its own traceback would hold it
+
+
+def _on() -> bool:
+    if is_on():
+        quieten()
+    return is_on()
+
+
+process.on = _on  # type: ignore[attr-defined]
+
+
+def _introduce(isolation: Any, run: Run) -> None:
+    isolation.clear_breadcrumbs()
+    describe(isolation, run.queue, run.job, run.id, run.attempt, max_attempts=run.max_attempts)
+    for crumb in MEMORY.recall(run.queue, run.id):
+        isolation.add_breadcrumb(crumb)
+
+
+def describe(isolation: Any, queue: str, task: str, job_id: str, attempt: int, **more: Any) -> None:
+    """Tell a scope which job it is about."""
+    isolation.set_tag("queue", queue)
+    isolation.set_tag("task", task or "unknown")
+    fields = {"id": printable(job_id), "queue": queue, "task": task, "attempt": attempt, **more}
+    isolation.set_context("job", fields)
+
+
+async def _traced(sentry: Any, isolation: Any, run: Run, call_next: Call) -> tuple[Any, BaseException | None]:
+    """What the attempt returned, or what it raised: raised through Sentry's spans, it would set their status."""
+    name = full_name(run.queue, run.job)
+    begun = sentry.continue_trace(
+        sentry_headers(run.headers), op="queue.task.rota", name=name, source="task", origin=ORIGIN
+    )
+    with (
+        sentry.start_transaction(begun) as transaction,
+        sentry.start_span(op="queue.process", name=name, origin=ORIGIN) as span,
+    ):
+        span.set_data("messaging.message.id", printable(run.id))
+        span.set_data("messaging.destination.name", run.queue)
+        span.set_data("messaging.message.body.size", len(run.payload))
+        span.set_data("messaging.message.receive.latency", round(run.waited * 1000))
+        span.set_data("messaging.message.retry.count", run.attempt - 1)
+        status, result, error = "ok", None, None
+        try:
+            result = await call_next(run)
+        except BaseException as raised:
+            error, status = raised, _status(raised, run)
+            if not isinstance(raised, Cancel):
+                MEMORY.keep(
+                    run.queue, run.id, Left(raised, isolation, sentry.get_current_scope().fork(), run.payload)
+                )
+        if run.stopped_by:
+            status = _STATUS.get(run.stopped_by, "aborted")
+        span.set_status(status)
+        transaction.set_status(status)
+    return result, error
+
+
+def _status(error: BaseException, run: Run) -> str:
+    if isinstance(error, Signal):
+        return "cancelled" if isinstance(error, Cancel) else "aborted"
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"

@@ -1,0 +1,30 @@
+"""The trace that a job belongs to, as the headers in its payload tell it."""
+
+import re
+from collections.abc import Mapping
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
+_SENTRY_TRACE = re.compile(r"([0-9a-f]{32})-[0-9a-f]{16}(?:-[01]?)?", re.ASCII)
+_NONE = "0" * 32
+
+
+def trace_id(headers: Mapping[str, str]) -> str:
+    """The id of the trace in `headers` (W3C's `traceparent`, else `sentry-trace`): 32 hexadecimal digits.
+
+    Empty where there is none. What is malformed is none: headers come from whoever wrote the payload, and nothing but
+    an id may reach a log.
+    """
+    for header, form in (("traceparent", _TRACEPARENT), ("sentry-trace", _SENTRY_TRACE)):
+        found = form.fullmatch(headers.get(header, "").strip().lower())
+        if found and found[1] != _NONE:
+            return found[1]
+    return ""
+
+
+def sentry_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """`headers` for Sentry, which reads `sentry-trace`: made from `traceparent` where another tracer enqueued."""
+    found = _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip().lower())
+    if "sentry-trace" in headers or not found:
+        return dict(headers)
+    _, trace, span, flags, *_ = found[0].split("-")
+    return {**headers, "sentry-trace": f"{trace}-{span}-{int(flags, 16) & 1}"}

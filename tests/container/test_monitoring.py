@@ -1,0 +1,185 @@
+"""Prometheus beside the production stack: it finds all workers, and evaluates every rule and dashboard's query."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+
+from tests.container.engine import Engine
+from tests.container.stack import Stack, until
+from tests.monitoring import ALERTS, EXPORTED, PROMETHEUS, RECORDED, RULES, queries
+
+WORKERS = 5
+#: What the images of Prometheus are named where there is no registry.
+STAND_IN = "prom/prometheus:local"
+#: Runs in place of the two; with `{}` here they serve their own series.
+SERVED_BY: dict[str, Any] = {
+    "command": ["python", "/tests/exposition.py"],
+    "volumes": ["./tests/container/exposition.py:/tests/exposition.py:ro"],
+}
+OVERRIDE = """\
+services:
+  worker: {served_by}
+  exporter:
+    <<: {served_by}
+    ports: !reset []
+  prometheus: {{image: "{image}"}}
+"""
+#: As Grafana would fill them in.
+CHOSEN = {"$__rate_interval": "1m", "$namespace": ".*", "$queue": ".*", "$task": ".*"}
+
+
+@pytest.fixture(scope="module")
+def prometheus_image(engine: Engine, checkout: Path, facts: list[str]) -> str:
+    """The image of the compose file, if it is here or no stand-in is."""
+    compose = yaml.safe_load((checkout / "docker-compose.prod.worker.yml").read_text("utf-8"))
+    wanted = str(compose["services"]["prometheus"]["image"])
+    here = [name for name in (wanted, STAND_IN) if not engine.ran("image", "inspect", name).returncode]
+    chosen = here[0] if here else wanted
+    version = engine.docker("run", "--rm", "--entrypoint", "/bin/prometheus", chosen, "--version")
+    facts.append(f"{version.splitlines()[0].split(' (')[0]}, for {wanted}")
+    return chosen
+
+
+class Monitored:
+    """The stack with its profile `monitoring`, but for Grafana."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    def compose(self, *command: str) -> str:
+        return self.stack.compose("--file", "monitored.yml", "--profile", "monitoring", *command, timeout=900)
+
+    def up(self, workers: int) -> None:
+        services = ("worker", "exporter", "prometheus")
+        self.compose("up", "--detach", "--build", "--scale", f"worker={workers}", *services)
+
+    def asked(self, path: str) -> Any:
+        """What Prometheus' API answers."""
+        wget = ("exec", "-T", "prometheus", "wget", "-q", "-O", "-", f"localhost:9090/api/v1/{path}")
+        said = json.loads(self.compose(*wget))
+        assert said["status"] == "success", said
+        return said["data"]
+
+    def query(self, expr: str) -> list[dict[str, Any]]:
+        """The samples that a query comes to now."""
+        return list(self.asked(f"query?query={quote(expr, safe='')}")["result"])
+
+    def targets(self, job: str) -> dict[str, str]:
+        """The addresses of a job that are scraped, and how each of them is."""
+        active = self.asked("targets?state=active")["activeTargets"]
+        return {one["labels"]["instance"]: one["health"] for one in active if one["labels"]["job"] == job}
+
+
+@pytest.fixture(scope="module")
+def monitored(engine: Engine, checkout: Path, image: str, prometheus_image: str) -> Iterator[Monitored]:
+    override = OVERRIDE.format(served_by=json.dumps(SERVED_BY), image=prometheus_image)
+    (checkout / "monitored.yml").write_text(override)
+    monitored = Monitored(Stack(engine, checkout, f"rota-test-{secrets.token_hex(4)}"))
+    try:
+        monitored.up(WORKERS)
+        until("Prometheus is healthy", lambda: healthy(monitored.stack))
+        yield monitored
+    finally:
+        monitored.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
+
+
+def healthy(stack: Stack) -> bool:
+    (prometheus,) = stack.compose(
+        "--profile", "monitoring", "ps", "--quiet", "--no-trunc", "prometheus"
+    ).split()
+    return stack.health(prometheus) == "healthy"
+
+
+def all_up(monitored: Monitored, workers: int) -> bool:
+    return list(monitored.targets("rota-worker").values()) == ["up"] * workers
+
+
+def test_it_sees_all_five_workers_and_the_exporter(monitored: Monitored, facts: list[str]) -> None:
+    until("all five are scraped", lambda: all_up(monitored, WORKERS))
+    until("the exporter is scraped", lambda: list(monitored.targets("rota-exporter").values()) == ["up"])
+    facts.append(f"Prometheus scrapes {sorted(monitored.targets('rota-worker'))}")
+    ((counted),) = monitored.query('count(count by (instance) (arq_worker_draining{job="rota-worker"}))')
+    assert counted["value"][1] == str(WORKERS)
+
+
+def test_the_fleet_is_exported_once(monitored: Monitored) -> None:
+    expr = 'count by (job) (arq_queue_jobs{queue="default",state="waiting"})'
+    until("the fleet is there", lambda: bool(monitored.query(expr)))
+    ((only),) = monitored.query(expr)
+    assert (only["metric"]["job"], only["value"][1]) == ("rota-exporter", "1")
+
+
+def test_every_rule_is_evaluated_without_error(monitored: Monitored) -> None:
+    def rules() -> list[dict[str, Any]]:
+        return [rule for group in monitored.asked("rules")["groups"] for rule in group["rules"]]
+
+    until("all are evaluated", lambda: all(rule["health"] != "unknown" for rule in rules()))
+    assert {rule["name"]: rule.get("lastError", "") for rule in rules() if rule["health"] != "ok"} == {}
+    assert len(rules()) == len(RULES)
+    assert {rule["name"] for rule in rules() if rule["type"] == "alerting"} == ALERTS.keys()
+
+
+def test_every_series_reaches_prometheus(monitored: Monitored) -> None:
+    def missing() -> set[str]:
+        return (EXPORTED | RECORDED.keys()) - set(monitored.asked("label/__name__/values"))
+
+    until("all of them are there", lambda: missing() == set())
+
+
+def test_every_query_of_every_dashboard_shows_something(monitored: Monitored, facts: list[str]) -> None:
+    def silent() -> list[str]:
+        shown = {query: bool(monitored.query(filled(query.expr))) for query in set(queries())}
+        return [f"{query.board}, {query.panel}: {query.expr}" for query, any_ in shown.items() if not any_]
+
+    # Rates need two scrapes.
+    until("each shows something", lambda: silent() == [])
+    facts.append(f"{len(queries())} queries of dashboards evaluated")
+
+
+def filled(expr: str) -> str:
+    for variable, value in CHOSEN.items():
+        expr = expr.replace(variable, value)
+    return expr
+
+
+def test_a_worker_that_comes_or_goes_is_noticed(monitored: Monitored) -> None:
+    for workers in (WORKERS - 2, WORKERS):
+        monitored.up(workers)
+        until(f"{workers} are scraped", lambda now=workers: all_up(monitored, now))  # type: ignore[misc]
+
+
+def test_it_is_confined_like_the_others(monitored: Monitored) -> None:
+    for service in ("prometheus", "exporter"):
+        (container,) = monitored.compose("ps", "--quiet", "--no-trunc", service).split()
+        host = monitored.stack.inspect(container)["HostConfig"]
+        assert host["ReadonlyRootfs"] is True
+        assert (host["CapDrop"], host["CapAdd"]) == (["ALL"], None)
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert host["Memory"] > 0
+        assert host["PidsLimit"] > 0
+    networks = monitored.stack.inspect(container)["NetworkSettings"]["Networks"]
+    assert len(networks) == 2
+
+
+def test_promtool_sees_each_alert_fire_and_stay_silent(
+    engine: Engine, checkout: Path, prometheus_image: str
+) -> None:
+    folder = checkout / PROMETHEUS.relative_to(PROMETHEUS.parents[1])
+    run = (
+        "run",
+        "--rm",
+        "--volume",
+        f"{folder}:/rules:ro",
+        "--workdir",
+        "/rules",
+        "--entrypoint",
+        "/bin/promtool",
+    )
+    engine.docker(*run, prometheus_image, "check", "config", "prometheus.yml")
+    engine.docker(*run, prometheus_image, "test", "rules", "rules.test.yml")

@@ -1,0 +1,477 @@
+"""Sentry, from the request that enqueues to the job's error: a real server and worker, and a transport that keeps."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from secrets import token_hex
+from typing import Any
+
+import pytest
+import sentry_sdk
+from pydantic import TypeAdapter
+
+from rota import Cancel, Client, Handle, Retry, Run, Snooze, State, config, connection, fixed, job, sentry
+from rota.app import client_of
+from rota.redis_target import RedisTarget
+from rota.server_faults import ServerError
+from tests.envelopes import DSN, Captured, forgotten
+from tests.integration.service import serving
+from tests.servers import RedisServer
+
+SOON = fixed(0, jitter=0)
+
+
+@job(max_attempts=1)
+async def fail(run: Run, word: str = "no") -> None:
+    """Fail at once."""
+    raise ValueError(word)
+
+
+@job(max_attempts=3, backoff=SOON)
+async def fail_thrice(run: Run) -> None:
+    """Fail until the attempts are spent."""
+    raise LookupError(f"attempt {run.attempt}")
+
+
+@job(max_attempts=2, backoff=SOON)
+async def recover(run: Run) -> str:
+    """Fail, and then do not."""
+    if run.attempt == 1:
+        raise OSError("a passing cloud")
+    return "fine"
+
+
+@job(max_attempts=1)
+async def nest(run: Run) -> None:
+    """Enqueue another job."""
+    client: Client = NESTING[0]
+    await client.enqueue(fail, "nested")
+
+
+@job(max_attempts=2, backoff=SOON)
+async def signal(run: Run, which: str) -> None:
+    """Raise a signal, once."""
+    if run.attempt == 1 and not run.snoozes:
+        raise {"retry": Retry(0), "snooze": Snooze(0), "cancel": Cancel("unwanted")}[which]
+
+
+@job(max_attempts=2)
+async def retry_until_dead(run: Run) -> None:
+    """Ask for another attempt each time, for a reason."""
+    try:
+        raise ConnectionError("the other side is down")
+    except ConnectionError as error:
+        raise Retry(0) from error
+
+
+@job(max_attempts=1, timeout=0.05)
+async def dawdle(run: Run) -> None:
+    """Take too long."""
+    await asyncio.sleep(60)
+
+
+@job(max_attempts=1)
+def fail_in_thread(run: Run) -> None:
+    """Fail off the loop."""
+    sentry_sdk.set_tag("thread", threading.current_thread().name.partition("_")[0])
+    raise ArithmeticError("in a thread")
+
+
+@job(max_attempts=1, process=True)
+def fail_in_process(run: Run) -> None:
+    """Fail in a child."""
+    raise BufferError("in a process")
+
+
+@job(max_attempts=1)
+async def log_and_fail(run: Run) -> None:
+    """Log an error before raising it."""
+    try:
+        raise ValueError("once is enough")
+    except ValueError:
+        run.log.exception("it.failed")
+        raise
+
+
+JOBS = (
+    *(fail, fail_thrice, recover, nest, signal, retry_until_dead, dawdle, fail_in_thread, fail_in_process),
+    log_and_fail,
+)
+NESTING: list[Client] = []
+
+Start = Callable[..., Captured]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Sets Sentry up as a worker does, with a transport that keeps what it is given."""
+
+    def started(**variables: str) -> Captured:
+        given = {"SENTRY_DSN": DSN, "SENTRY_TRACES_SAMPLE_RATE": "1", **variables}
+        assert sentry.start(config.load(given), transport=Captured)
+        transport = sentry_sdk.get_client().transport
+        assert isinstance(transport, Captured)
+        return transport
+
+    with forgotten():
+        yield started
+
+
+@pytest.fixture
+def sent(start: Start) -> Captured:
+    return start()
+
+
+@pytest.fixture
+async def client(server: RedisServer) -> AsyncIterator[Client]:
+    redis = connection.async_client(RedisTarget.from_url(server.url))
+    async with client_of(config.load({}), redis) as client:
+        NESTING[:] = [client]
+        yield client
+
+
+@pytest.fixture
+async def at_work(server: RedisServer, sent: Captured) -> AsyncIterator[None]:
+    """A worker, in this process, where Sentry is set up."""
+    async with serving(server.url, *JOBS):
+        yield
+
+
+async def over(handle: Handle[Any]) -> State:
+    """The state in which a job ended, once its worker has told everybody of it."""
+    async with asyncio.timeout(20):
+        while (info := await handle.status()).state not in (State.DEAD, State.COMPLETED, State.CANCELLED):
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    return info.state
+
+
+async def dead(handle: Handle[Any], sent: Captured, errors: int = 1) -> list[dict[str, Any]]:
+    """The errors that are reported when a job is dead."""
+    assert await over(handle) is State.DEAD
+    async with asyncio.timeout(5):
+        while len(sent.errors) < errors:
+            await asyncio.sleep(0.01)
+    assert len(sent.errors) == errors
+    return sent.errors
+
+
+async def transactions(sent: Captured, count: int) -> list[dict[str, Any]]:
+    async with asyncio.timeout(10):
+        while len(sent.transactions) < count:
+            await asyncio.sleep(0.01)
+    return sent.transactions
+
+
+def spans(transaction: dict[str, Any], op: str) -> list[dict[str, Any]]:
+    return [span for span in transaction["spans"] if span["op"] == op]
+
+
+def words(event: dict[str, Any]) -> str:
+    last = event["exception"]["values"][-1]
+    return f"{last['type']}: {last['value']}"
+
+
+# One trace
+
+
+async def test_a_request_its_job_and_the_job_s_error_are_one_trace(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    with sentry_sdk.start_transaction(op="http.server", name="POST /orders") as request:
+        handle = await client.enqueue(fail)
+    (error,) = await dead(handle, sent)
+    by_name = {one["transaction"]: one for one in await transactions(sent, 2)}
+    (published,) = spans(by_name["POST /orders"], "queue.publish")
+    consumed = by_name["default:fail"]
+    (processed,) = spans(consumed, "queue.process")
+    assert consumed["contexts"]["trace"]["op"] == "queue.task.rota"
+    assert consumed["contexts"]["trace"]["parent_span_id"] == published["span_id"]
+    assert processed["parent_span_id"] == consumed["contexts"]["trace"]["span_id"]
+    assert error["contexts"]["trace"]["span_id"] == processed["span_id"]
+    assert {
+        request.trace_id,
+        consumed["contexts"]["trace"]["trace_id"],
+        error["contexts"]["trace"]["trace_id"],
+    } == {request.trace_id}
+    assert (error["transaction"], words(error)) == ("default:fail", "ValueError: no")
+
+
+async def test_the_spans_have_the_attributes_of_queues(client: Client, sent: Captured, at_work: None) -> None:
+    with sentry_sdk.start_transaction(name="request"):
+        handle = await client.enqueue(recover)
+    assert await over(handle) is State.COMPLETED
+    request, first, second = await transactions(sent, 3)
+    (published,) = spans(request, "queue.publish")
+    assert published["data"]["messaging.message.id"] == handle.id
+    assert published["data"]["messaging.destination.name"] == "default"
+    assert published["data"]["messaging.message.body.size"] > 20
+    for count, transaction in enumerate((first, second)):
+        (processed,) = spans(transaction, "queue.process")
+        data = processed["data"]
+        assert (data["messaging.message.id"], data["messaging.destination.name"]) == (handle.id, "default")
+        assert data["messaging.message.body.size"] > published["data"]["messaging.message.body.size"]
+        assert 0 <= data["messaging.message.receive.latency"] < 20_000
+        assert data["messaging.message.retry.count"] == count
+    assert [one["contexts"]["trace"]["status"] for one in (first, second)] == ["internal_error", "ok"]
+
+
+async def test_a_job_that_a_job_enqueues_continues_its_trace(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    with sentry_sdk.start_transaction(name="request") as request:
+        await client.enqueue(nest)
+    by_name = {one["transaction"]: one for one in await transactions(sent, 3)}
+    (published,) = spans(by_name["default:nest"], "queue.publish")
+    assert by_name["default:fail"]["contexts"]["trace"]["parent_span_id"] == published["span_id"]
+    assert {one["contexts"]["trace"]["trace_id"] for one in by_name.values()} == {request.trace_id}
+
+
+async def test_jobs_of_one_round_trip_are_siblings(client: Client, sent: Captured) -> None:
+    with sentry_sdk.start_transaction(name="request") as request:
+        await client.enqueue_many([fail.call(), fail.call()])
+    (transaction,) = sent.transactions
+    assert [span["parent_span_id"] for span in spans(transaction, "queue.publish")] == [request.span_id] * 2
+
+
+async def test_an_enqueue_that_fails_is_told_by_its_span(client: Client, sent: Captured) -> None:
+    await client.redis.set("arq:queue:default", "no zset")
+    with sentry_sdk.start_transaction(name="request"), pytest.raises(ServerError):
+        await client.enqueue(fail)
+    assert [span["status"] for span in spans(sent.transactions[0], "queue.publish")] == ["internal_error"]
+
+
+async def test_a_web_application_s_own_sentry_is_enough_for_its_trace_to_travel(client: Client) -> None:
+    with forgotten():
+        sentry_sdk.init(DSN, transport=Captured)
+        handle = await client.enqueue(fail)
+        payload = await client.redis.get(f"arq:job:{handle.id}")
+        trace = (sentry_sdk.get_traceparent() or "").partition("-")[0]
+    assert b'"sentry-trace":"%b-' % trace.encode() in payload
+    assert b'"traceparent":"00-%b-' % trace.encode() in payload
+
+
+async def test_without_sentry_nothing_is_added_to_a_payload(client: Client) -> None:
+    handle = await client.enqueue(fail)
+    assert b'"h"' not in await client.redis.get(f"arq:job:{handle.id}")
+
+
+async def test_a_trace_that_another_tracer_began_is_continued(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    payload = b'{"v":1,"f":"fail","t":null,"a":[],"k":{},"et":1,"h":{"traceparent":"00-%b-%b-01"}}'
+    await client.redis.set("arq:job:w3c", payload % (trace.encode(), span.encode()))
+    await client.redis.zadd("arq:queue:default", {"w3c": 1})
+    (error,) = await dead(client.handle("default", "w3c"), sent)
+    (transaction,) = await transactions(sent, 1)
+    assert transaction["contexts"]["trace"]["trace_id"] == error["contexts"]["trace"]["trace_id"] == trace
+    assert transaction["contexts"]["trace"]["parent_span_id"] == span
+
+
+# Once, when attempts are spent
+
+
+async def test_a_failure_is_reported_when_its_attempts_are_spent_and_the_earlier_ones_are_breadcrumbs(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    (error,) = await dead(await client.enqueue(fail_thrice), sent)
+    assert (error["level"], words(error)) == ("error", "LookupError: attempt 3")
+    crumbs = [one for one in error["breadcrumbs"]["values"] if one["category"] == "rota.retried"]
+    assert [one["message"] for one in crumbs] == [
+        "attempt 1: LookupError: attempt 1",
+        "attempt 2: LookupError: attempt 2",
+    ]
+    assert error["contexts"]["job"] | {"id": ""} == {
+        "id": "",
+        "queue": "default",
+        "task": "fail_thrice",
+        "attempt": 3,
+        "max_attempts": 3,
+    }
+    assert (error["tags"]["task"], error["tags"]["reason"]) == ("fail_thrice", "failed")
+
+
+async def test_what_recovers_is_not_reported(client: Client, sent: Captured, at_work: None) -> None:
+    assert await over(await client.enqueue(recover)) is State.COMPLETED
+    assert sent.errors == []
+
+
+async def test_retries_are_warnings_where_that_is_wanted(
+    client: Client, start: Start, server: RedisServer
+) -> None:
+    sent = start(SENTRY_REPORT_RETRIES="true")
+    async with serving(server.url, *JOBS):
+        errors = await dead(await client.enqueue(fail_thrice), sent, 3)
+    assert [error["level"] for error in errors] == ["warning", "warning", "error"]
+
+
+@pytest.mark.parametrize("which", ["retry", "snooze", "cancel"])
+async def test_signals_are_no_failures(client: Client, sent: Captured, at_work: None, which: str) -> None:
+    handle = await client.enqueue(signal, which)
+    assert await over(handle) is (State.CANCELLED if which == "cancel" else State.COMPLETED)
+    (first, *_) = await transactions(sent, 1)
+    assert first["contexts"]["trace"]["status"] == ("cancelled" if which == "cancel" else "aborted")
+    assert sent.errors == []
+
+
+async def test_of_a_job_that_died_asking_for_a_retry_the_fault_behind_it_is_reported(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    (error,) = await dead(await client.enqueue(retry_until_dead), sent)
+    assert words(error) == "ConnectionError: the other side is down"
+
+
+async def test_a_timeout_is_reported_with_the_place_where_the_handler_was(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    (error,) = await dead(await client.enqueue(dawdle), sent)
+    assert words(error) == "JobTimeout: the attempt ran longer than 0.05 s"
+    frames = error["exception"]["values"][-1]["stacktrace"]["frames"]
+    assert "dawdle" in [frame["function"] for frame in frames]
+    assert error["fingerprint"] == ["{{ default }}", "timeout", "default:dawdle"]
+    (transaction,) = await transactions(sent, 1)
+    assert transaction["contexts"]["trace"]["status"] == "deadline_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason", "kind"),
+    [
+        (b"\x80\x04pickled", "unreadable", "UnreadablePayload"),
+        (b'{"v":1,"f":"nobody","t":null,"a":[],"k":{},"et":1}', "unknown", "UnknownJob"),
+        (b'{"v":1,"f":"fail","t":null,"a":[],"k":{"wrod":1},"et":1}', "invalid", "InvalidPayload"),
+        (None, "expired", "JobExpired"),
+    ],
+)
+async def test_what_died_unrun_is_reported(  # noqa: PLR0917 - fixtures and a table
+    client: Client, server: RedisServer, sent: Captured, payload: bytes | None, reason: str, kind: str
+) -> None:
+    if payload is not None:
+        await client.redis.set("arq:job:odd", payload)
+    await client.redis.zadd("arq:queue:default", {"odd": 1})
+    async with serving(server.url, *JOBS, UNKNOWN_GRACE="0", UNKNOWN_DELAY="0.1"):
+        async with asyncio.timeout(20):
+            while not sent.errors:
+                await asyncio.sleep(0.01)
+    (error,) = sent.errors
+    assert words(error).startswith(f"{kind}: ")
+    assert (error["tags"]["reason"], error["contexts"]["job"]["id"]) == (reason, "odd")
+
+
+async def test_a_lost_job_is_reported_in_its_enqueuer_s_trace(
+    client: Client, server: RedisServer, sent: Captured
+) -> None:
+    with sentry_sdk.start_transaction(name="request") as request:
+        handle = await client.enqueue(fail)
+    entry = "- 1 0 3 0"
+    await client.redis.hset("arq:queue:default:runs", handle.id, entry)
+    async with serving(server.url, *JOBS):
+        (error,) = await dead(handle, sent)
+    assert (words(error).partition(":")[0], error["tags"]["reason"]) == ("JobLost", "lost")
+    assert error["contexts"]["trace"]["trace_id"] == request.trace_id
+
+
+async def test_what_a_thread_tells_sentry_is_on_its_error(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    (error,) = await dead(await client.enqueue(fail_in_thread), sent)
+    assert words(error) == "ArithmeticError: in a thread"
+    assert error["tags"]["thread"] == "rota-job"
+
+
+async def test_the_error_of_a_child_process_carries_its_traceback(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    (error,) = await dead(await client.enqueue(fail_in_process), sent)
+    assert words(error) == "BufferError: in a process"
+    frames = error["exception"]["values"][0]["stacktrace"]["frames"]
+    assert (frames[-1]["function"], frames[-1]["in_app"]) == ("fail_in_process", True)
+    assert 'raise BufferError("in a process")' in error["extra"]["traceback"]
+
+
+async def test_an_error_that_its_handler_logs_and_raises_is_reported_once(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    (error,) = await dead(await client.enqueue(log_and_fail), sent)
+    assert words(error) == "ValueError: once is enough"
+
+
+async def test_our_own_log_lines_about_failures_are_not_events(sent: Captured) -> None:
+    sentry.process.on()  # type: ignore[attr-defined]
+    logging.getLogger("rota.jobs").error("job.dead")
+    logging.getLogger("arq.worker").error("failed")
+    logging.getLogger("elsewhere").error("real")
+    assert [error["logentry"]["message"] for error in sent.errors] == ["real"]
+
+
+# What must not be sent
+
+
+@job(max_attempts=2, backoff=SOON)
+async def leak(run: Run, card: str, order: dict[str, Any]) -> str:
+    """Put what it was given, and secrets, wherever an error may carry them."""
+    note = order["note"]
+    run.log.warning("order.refused", extra={"note": note, "password": CANARY})
+    sentry_sdk.add_breadcrumb(message=f"GET https://ann:{CANARY}@api.example.com/?key={CANARY}")
+    with sentry_sdk.start_span(op="http.client", name=f"GET https://api.example.com/?q={CANARY}") as span:
+        span.set_data("http.query", CANARY)
+        span.set_data("request.note", note)
+    if run.attempt == 1:
+        raise ValueError(f"cannot charge {card!r}: {order}")
+    try:
+        raise OSError(f"refused: Authorization: Bearer {CANARY}, api_key={CANARY}")
+    except OSError as error:
+        raise RuntimeError(f"redis://:{CANARY}@host/0 and {note}") from error
+
+
+@job
+async def give(run: Run) -> str:
+    """Return a secret."""
+    return CANARY
+
+
+@job(max_attempts=1, process=True)
+def leak_in_process(run: Run, card: str) -> None:
+    """The same from a child."""
+    raise ValueError(f"cannot charge {card}, token={CANARY}")
+
+
+@job(max_attempts=1)
+async def count_to(run: Run, number: int) -> None:
+    """Refuse, in pydantic's words."""
+    TypeAdapter(int).validate_python(f"no number {CANARY}")
+
+
+#: Not in the source, of which an event shows lines.
+CANARY = token_hex(12)
+NUMBER = 10**11 + int(token_hex(4), 16)
+
+
+async def test_neither_arguments_results_nor_secrets_are_sent(
+    client: Client, start: Start, server: RedisServer
+) -> None:
+    sent = start(REDIS_URL=f"redis://:{CANARY}-redis@127.0.0.1:1/0", SENTRY_REPORT_RETRIES="true")
+    async with serving(server.url, leak, give, leak_in_process, count_to):
+        with sentry_sdk.start_transaction(name="request"):
+            handles: list[Handle[Any]] = [
+                await client.enqueue(
+                    leak, card=CANARY, order={"note": f"Line\none's {CANARY}", "sum": NUMBER}
+                ),
+                await client.enqueue(leak_in_process, CANARY),
+                await client.enqueue(count_to, 12345678),
+            ]
+            assert await (await client.enqueue(give)).result(10) == CANARY
+        logging.getLogger("elsewhere").error("cannot reach redis://:%s-redis@127.0.0.1", CANARY)
+        for handle in handles:
+            assert await over(handle) is State.DEAD
+        await transactions(sent, 6)
+    assert len(sent.errors) == 5
+    assert CANARY not in sent.raw
+    assert str(NUMBER) not in sent.raw
+    assert "[Filtered]" in sent.raw
+    assert {words(error).partition(":")[0] for error in sent.errors if "exception" in error} == {
+        "RuntimeError",
+        "ValueError",
+        "ValidationError",
+    }

@@ -1,0 +1,125 @@
+"""Sentry's beginning and end: what it needs, what it costs, and how long it may keep a process from ending."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import sentry_sdk
+
+from rota import config, sentry
+from rota.config import ConfigError
+from tests.envelopes import DSN, Captured, forgotten
+from tests.servers import RedisServer, free_port
+from tests.silence import silent_port
+
+PROGRAM = """
+import asyncio, logging, os, signal, sys, time
+from rota import Run, job, config, registry, sentry, supervisor
+
+@job(max_attempts=1)
+async def fail(run: Run) -> None:
+    asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
+    raise ValueError("for Sentry")
+
+async def enqueue():
+    import rota
+    async with await rota.connect() as client:
+        await client.enqueue(fail)
+
+class Stopwatch(logging.Handler):
+    def emit(self, record):
+        if record.getMessage() == "worker.stopped":
+            self.stopped = time.time()
+
+watch = Stopwatch()
+logging.getLogger("rota.worker").addHandler(watch)
+logging.getLogger("rota.worker").setLevel("INFO")
+settings = config.load()
+asyncio.run(enqueue())
+status = supervisor.Supervisor(settings, registry.Registry([fail], "default", None, {"default": {"fail": fail}})).run()
+print(status, "sentry_sdk" in sys.modules, watch.stopped)
+"""
+
+
+def worker(server: RedisServer, **variables: str) -> tuple[str, float]:
+    """What a worker prints that fails a job and is told to stop; the seconds from its last job to its end."""
+    env = {"REDIS_URL": server.url, "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin", **variables}
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    ended = time.time()
+    assert ran.returncode == 0, ran.stderr
+    assert "job.dead" in ran.stderr
+    printed, _, stopped = ran.stdout.strip().rpartition(" ")
+    return printed, ended - float(stopped)
+
+
+def test_without_a_dsn_sentry_is_not_even_imported(server: RedisServer) -> None:
+    printed, _ = worker(server)
+    assert printed == "0 False"
+
+
+@pytest.mark.parametrize("how", ["silent", "refused"])
+def test_a_sentry_that_cannot_be_reached_delays_the_end_by_two_seconds_at_most(
+    server: RedisServer, how: str
+) -> None:
+    _, without = worker(server)
+    with silent_port() as silent:
+        port = silent if how == "silent" else free_port()
+        printed, took = worker(server, SENTRY_DSN=f"http://key@127.0.0.1:{port}/1")
+    assert printed == "0 True"
+    # Two seconds, and what a busy machine takes to end two processes.
+    assert took - without < 2 + 1
+
+
+def test_a_dsn_needs_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sentry_sdk"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sentry_sdk", None)
+    with pytest.raises(ConfigError, match=r"SENTRY_DSN is set, but sentry-sdk is not installed"):
+        sentry.start(config.load({"SENTRY_DSN": DSN}))
+
+
+def test_what_is_no_dsn_is_said() -> None:
+    with forgotten(), pytest.raises(ConfigError, match="SENTRY_DSN is not a DSN"):
+        sentry.start(config.load({"SENTRY_DSN": "sentry.example.com"}))
+
+
+def test_the_dsn_may_be_in_a_file_and_is_never_shown(tmp_path: Path) -> None:
+    path = tmp_path / "dsn"
+    path.write_text(DSN)
+    settings = config.load({"SENTRY_DSN_FILE": str(path)})
+    assert settings.sentry_dsn is not None
+    assert settings.sentry_dsn.get_secret_value() == DSN
+    assert DSN not in repr(settings)
+
+
+def test_settings_become_options() -> None:
+    variables = {
+        "SENTRY_DSN": DSN,
+        "APP_ENV": "test",
+        "SENTRY_RELEASE": "shop@1",
+        "SENTRY_TRACES_SAMPLE_RATE": "0.25",
+    }
+    with forgotten():
+        assert sentry.start(config.load(variables), transport=Captured)
+        options = sentry_sdk.get_client().options
+        shown = [options[name] for name in ("environment", "release", "traces_sample_rate")]
+        assert shown == ["test", "shop@1", 0.25]
+        assert options["include_local_variables"] is False
+        assert options["max_request_body_size"] == "never"
+        disabled = {one.identifier for one in options["disabled_integrations"]}
+        assert disabled == {"arq", "argv"}
+
+
+def test_who_set_sentry_up_by_itself_keeps_its_options() -> None:
+    with forgotten():
+        sentry_sdk.init(DSN, environment="mine", transport=Captured)
+        assert not sentry.start(config.load({"SENTRY_DSN": DSN}))
+        assert sentry_sdk.get_client().options["environment"] == "mine"
+
+
+def test_closing_what_was_never_set_up_is_nothing() -> None:
+    sentry.close()

@@ -1,0 +1,136 @@
+"""The log of jobs: one line an event, and at high rates a sample of those that go well."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rota.event import Event, EventType
+from rota.names import new_id
+from rota.subscribers import log as module
+from rota.subscribers.log import Log, Sample
+
+GOOD = [EventType.STARTED, EventType.PROGRESS, EventType.COMPLETED]
+
+
+class Lines(logging.Handler):
+    """What is logged, as records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]]:
+    caplog.set_level(logging.INFO, "rota.jobs")
+    handler = Lines()
+    module.logger.addHandler(handler)
+    yield handler.records
+    module.logger.removeHandler(handler)
+
+
+class Clock:
+    """The seconds that the log sees pass."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(module, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def event(kind: EventType, job_id: str = "1", **more: Any) -> Event:
+    return Event(kind, "email", job_id, "send", 1, **more)
+
+
+def second(log: Log, clock: Clock, rate: int) -> None:
+    """A second in which so many jobs start and complete."""
+    for _ in range(rate):
+        clock.now += 1 / rate
+        job_id = new_id()
+        log(event(EventType.STARTED, job_id, waited=0.0))
+        log(event(EventType.COMPLETED, job_id, duration=0.01))
+
+
+def stood_for(lines: list[logging.LogRecord], name: str) -> int:
+    return sum(vars(line).get("stands_for", 1) for line in lines if line.getMessage() == name)
+
+
+def test_few_jobs_are_all_told_of_and_each_line_stands_for_one(
+    lines: list[logging.LogRecord], clock: Clock
+) -> None:
+    log = Log(rate=100)
+    for _ in range(5):
+        second(log, clock, 90)
+    assert len(lines) == 2 * 5 * 90
+    assert not [line for line in lines if hasattr(line, "stands_for")]
+
+
+def test_of_many_a_sample_is_told_that_stands_for_all(lines: list[logging.LogRecord], clock: Clock) -> None:
+    log = Log(rate=100)
+    for _ in range(10):
+        second(log, clock, 3000)
+    for name in ("job.started", "job.completed"):
+        written = len([line for line in lines if line.getMessage() == name])
+        assert 400 < written < 2000, "about a hundred a second, and a few more while it grew"
+        assert 0.8 * 30_000 < stood_for(lines, name) < 1.2 * 30_000
+
+
+def test_a_job_in_the_sample_has_all_of_its_lines(lines: list[logging.LogRecord], clock: Clock) -> None:
+    log = Log(rate=100)
+    for _ in range(3):
+        second(log, clock, 3000)
+    lines.clear()
+    second(log, clock, 3000)
+    started, completed = (
+        {vars(line)["job_id"] for line in lines if line.getMessage() == name}
+        for name in ("job.started", "job.completed")
+    )
+    assert started
+    assert started == completed
+
+
+def test_all_are_told_of_again_when_it_is_quiet_again(lines: list[logging.LogRecord], clock: Clock) -> None:
+    log = Log(rate=100)
+    second(log, clock, 3000)
+    for _ in range(2):
+        second(log, clock, 10)
+    lines.clear()
+    second(log, clock, 10)
+    assert len(lines) == 20
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EventType if kind not in GOOD])
+def test_what_does_not_go_well_is_always_told(
+    lines: list[logging.LogRecord], clock: Clock, kind: EventType
+) -> None:
+    log = Log(rate=1)
+    for _ in range(3):
+        second(log, clock, 1000)
+    lines.clear()
+    for number in range(50):
+        log(event(kind, str(number)))
+    assert len(lines) == 50
+
+
+def test_a_rarer_sample_is_part_of_a_fuller_one() -> None:
+    fuller, rarer = Sample(1), Sample(1)
+    fuller.one_of, rarer.one_of = 2, 8
+    ids = [new_id() for _ in range(2000)]
+    assert {one for one in ids if rarer.takes(one)} < {one for one in ids if fuller.takes(one)}
+
+
+def test_an_id_that_is_no_text_is_told_of_as_well(lines: list[logging.LogRecord], clock: Clock) -> None:
+    log = Log(rate=1)
+    second(log, clock, 100)
+    log(event(EventType.DEAD, "\udcff"))
+    log(event(EventType.COMPLETED, "\udcff"))
+    assert vars(lines[-1])["job_id"].isascii()
