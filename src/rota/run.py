@@ -9,6 +9,7 @@ from typing import Any
 
 from rota.batch import Batch
 from rota.checkpoint import encode
+from rota.trace import log_fields
 
 _LOGGER = logging.getLogger("jobs")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -101,8 +102,14 @@ class Run:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger whose records carry the job's id, name, queue and attempt."""
-        fields = {"job_id": self.id, "job": self.job, "queue": self.queue, "attempt": self.attempt}
+        """A logger whose records carry the job's id, name, queue and attempt, and its trace and tenant."""
+        fields: dict[str, Any] = {
+            "job_id": self.id,
+            "job": self.job,
+            "queue": self.queue,
+            "attempt": self.attempt,
+            **log_fields(self.headers),
+        }
         return _JobLog(_LOGGER, fields)
 
     def progress(self, percent: float, message: str = "") -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
 _SENTRY_TRACE = re.compile(r"([0-9a-f]{32})-[0-9a-f]{16}(?:-[01]?)?", re.ASCII)
 _NONE = "0" * 32
+_TENANT_LIMIT = 100
 
 
 def trace_id(headers: Mapping[str, str]) -> str:
@@ -28,3 +29,11 @@ def sentry_headers(headers: Mapping[str, str]) -> dict[str, str]:
         return dict(headers)
     _, trace, span, flags, *_ = found[0].split("-")
     return {**headers, "sentry-trace": f"{trace}-{span}-{int(flags, 16) & 1}"}
+
+
+def log_fields(headers: Mapping[str, str]) -> dict[str, str]:
+    """What a line of the log says of them, so that it is found by it: `trace_id` and `tenant`, where there are such."""
+    if not headers:
+        return {}
+    fields = {"trace_id": trace_id(headers), "tenant": headers.get("tenant", "")[:_TENANT_LIMIT]}
+    return {name: value for name, value in fields.items() if value}

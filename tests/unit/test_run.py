@@ -81,3 +81,14 @@ def test_what_cannot_be_saved_is_refused_even_where_nobody_listens() -> None:
 
 def test_a_run_has_what_an_attempt_before_it_saved() -> None:
     assert run_with(last_checkpoint={"line": 3}).last_checkpoint == {"line": 3}
+
+
+def test_the_log_carries_the_trace_and_the_tenant_that_the_job_belongs_to(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "tenant": "acme"}
+    with caplog.at_level(logging.INFO, logger="jobs"):
+        run_with(headers=headers).log.info("scene.painted")
+    fields = vars(caplog.records[0])
+    assert (fields["trace_id"], fields["tenant"]) == (trace, "acme")

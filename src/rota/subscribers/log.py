@@ -12,6 +12,7 @@ from zlib import crc32
 from rota.codec import error_of
 from rota.event import Event, EventType
 from rota.names import full_name, printable
+from rota.trace import log_fields
 
 logger = logging.getLogger("rota.jobs")
 
@@ -104,6 +105,7 @@ def _fields(event: Event) -> dict[str, Any]:
         "text": event.message or None,
         "reason": event.reason or None,
         "error": _error(event),
+        **log_fields(event.headers),
     }
 
 

@@ -134,3 +134,25 @@ def test_an_id_that_is_no_text_is_told_of_as_well(lines: list[logging.LogRecord]
     log(event(EventType.DEAD, "\udcff"))
     log(event(EventType.COMPLETED, "\udcff"))
     assert vars(lines[-1])["job_id"].isascii()
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def test_a_line_has_the_trace_and_the_tenant_that_the_job_belongs_to(lines: list[logging.LogRecord]) -> None:
+    headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "tenant": "acme"}
+    Log()(event(EventType.DEAD, headers=headers))
+    assert (vars(lines[0])["trace_id"], vars(lines[0])["tenant"]) == (TRACE, "acme")
+
+
+def test_headers_that_say_neither_or_lie_add_nothing(lines: list[logging.LogRecord]) -> None:
+    log = Log()
+    log(event(EventType.DEAD))
+    log(event(EventType.DEAD, headers={"traceparent": "00-evil\nline-1-01", "other": "x", "tenant": ""}))
+    for line in lines:
+        assert not {"trace_id", "tenant", "traceparent", "other"} & vars(line).keys()
+
+
+def test_a_tenants_name_is_cut_where_it_is_endless(lines: list[logging.LogRecord]) -> None:
+    Log()(event(EventType.DEAD, headers={"tenant": "x" * 100_000}))
+    assert len(vars(lines[0])["tenant"]) == 100
