@@ -4,10 +4,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from arq.connections import ArqRedis
+from hypothesis import settings
 
 from rota import connection
 from rota.redis_target import RedisTarget
 from tests.servers import RedisServer
+
+# A busy machine is no counterexample.
+settings.register_profile("rota", deadline=None)
+settings.load_profile("rota")
 
 
 @pytest.fixture(scope="session")

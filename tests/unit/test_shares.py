@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rota.shares import Share, Shares
@@ -83,7 +83,6 @@ def test_starts_follow_the_weights_one_by_one() -> None:
         assert serve(queues, 4) == {"heavy": 3, "light": 1}
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 50), min_size=2, max_size=6))
 def test_nobody_is_further_from_its_part_than_some_turns(weights: list[int]) -> None:
     shares = Shares(1)
