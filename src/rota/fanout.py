@@ -66,16 +66,22 @@ class FlowJobs:
         return found
 
     async def fan_out(self, run: Run) -> int:
-        """Put the items of a list; how many it has."""
+        """Put the items of a list; how many it has.
+
+        One that was killed when the last item was put finds its flow further on, or gone: it has nothing to do.
+        """
         with _unspent():
-            return await self._fan_out(run)
+            try:
+                return await self._fan_out(run)
+            except _Over:
+                return 0
 
     async def _fan_out(self, run: Run) -> int:
         flows, place = self.flows(), _place(run)
         key = flow_key(flows.namespace, place.flow)
         plan, path = await flows.redis.hmget(key, "plan", "path")
         if plan is None:
-            raise Cancel("its flow is over")
+            raise _Over
         at = f"{path.decode()}{place.stage}:"
         fields = ("kind", "task", "argument", "options", "terms", "queue")
         step = dict(
@@ -111,7 +117,7 @@ class FlowJobs:
             f"{before}:total",
         )
         if state != b"active" or int(stage) != place.stage:
-            raise Cancel("its flow is over")
+            raise _Over
         if value is not None:
             raw: bytes = value
             return raw
@@ -164,6 +170,11 @@ class FlowJobs:
         return int(
             await FLOW_FAN_OUT(flows.redis, keys, (flows.events_maxlen, place.stage, cursor, total, *args))
         )
+
+
+class _Over(Cancel):
+    def __init__(self) -> None:
+        super().__init__("its flow is over")
 
 
 @contextmanager
