@@ -191,6 +191,7 @@ async def test_a_blocked_loop_is_scraped_all_the_same_and_is_healthy_only_before
     await answers.becomes("/readyz", 200)
     (report,) = worker.events("loop.blocked")
     assert "time.sleep(seconds)" in report["stack"]
+    await until(lambda: worker.says("loop.free"), "the thread that watches has looked again")
     (free,) = worker.events("loop.free")
     assert free["blocked"] >= sized(14, 5) - 0.6
 
