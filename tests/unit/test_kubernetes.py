@@ -141,7 +141,7 @@ def test_alive_is_asked_of_the_process_and_ready_of_its_work(deployment: Resourc
     assert asked == {"liveness": "/healthz", "readiness": "/readyz", "startup": "/healthz"}
     (port,) = one["ports"]
     assert {one[f"{kind}Probe"]["httpGet"]["port"] for kind in asked} == {port["name"]}
-    assert port["containerPort"] == getattr(Settings(), "metrics_port", 9464)
+    assert port["containerPort"] == Settings().metrics_port
 
 
 def test_a_blocked_worker_ends_by_itself_and_says_why_before_it_is_killed() -> None:

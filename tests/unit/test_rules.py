@@ -110,7 +110,7 @@ def test_every_replica_is_scraped_and_none_twice() -> None:
 
 def test_the_port_is_the_one_that_is_served() -> None:
     ports = {dns["port"] for job in CONFIG["scrape_configs"] for dns in job["dns_sd_configs"]}
-    assert ports == {getattr(Settings(), "metrics_port", 9464)}
+    assert ports == {Settings().metrics_port}
 
 
 def test_labels_of_a_scrape_are_not_ours() -> None:
