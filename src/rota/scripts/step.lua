@@ -50,12 +50,13 @@ local step_key = KEYS[6] .. ':' .. worker .. ':' .. lane
 local TURN = 3500
 
 local deadline_ms = ms(now + lease)
--- What an idle worker does, over and over.
-if ARGV[14] == '0' and not resend and redis.call('EXISTS', queue) == 0 then return { now, -1, 0, {}, {}, 0 } end
-
--- Most queues have no terms at all.
-local any_terms = redis.call('EXISTS', queue .. ':terms') == 1
-local paused = redis.call('EXISTS', queue .. ':paused') == 1
+-- What most queues have not, looked up when it is first asked for.
+local has = setmetatable({}, {
+  __index = function(known, part)
+    known[part] = redis.call('EXISTS', queue .. ':' .. part) == 1
+    return known[part]
+  end,
+})
 --@include flow
 
 local function parse(entry)
@@ -83,10 +84,9 @@ end
 ---------------------------------------------------------------------------------------------------- settle
 
 -- Most queues have no job that saves anything, and pay for this one question.
-local any_saved = service and redis.call('EXISTS', checkpoint) == 1
 
 local function forget_checkpoints(ids)
-  if any_saved then chunked('HDEL', checkpoint, ids) end
+  if service and has.checkpoint then chunked('HDEL', checkpoint, ids) end
 end
 
 local function bury(id, reason, task, attempt, error, saved)
@@ -95,9 +95,9 @@ local function bury(id, reason, task, attempt, error, saved)
   redis.call('DEL', letter)
   redis.call('HSET', letter, 'reason', reason, 'task', task, 'attempt', attempt, 'error', error, 'at', now_ms)
   if payload then redis.call('HSET', letter, 'payload', payload) end
-  local terms = any_terms and terms_of(queue, id)
+  local terms = has.terms and terms_of(queue, id)
   if terms then redis.call('HSET', letter, 'terms', terms) end
-  saved = saved or any_saved and redis.call('HGET', checkpoint, id)
+  saved = saved or service and has.checkpoint and redis.call('HGET', checkpoint, id)
   if saved then redis.call('HSET', letter, 'checkpoint', saved) end
   redis.call('PEXPIRE', letter, ms(retention))
   redis.call('ZADD', dead, now_ms, id)
@@ -187,7 +187,7 @@ local function settle()
     end
     forget_checkpoints(gone)
     each_chunk(keys, 1000, function(...) redis.call('DEL', ...) end)
-    for _, job in ipairs(any_terms and finished or {}) do
+    for _, job in ipairs(has.terms and finished or {}) do
       local terms = terms_of(queue, job.id)
       if terms then
         forget_terms(queue, job.id, terms)
@@ -202,7 +202,7 @@ local function settle()
     local delay, unspent, unknown = tonumber(ARGV[at + 4]), ARGV[at + 5] == '1', ARGV[at + 6] == '1'
     if string.find(ARGV[at + 6], '=', 1, true) then
       redis.call('HSET', queue .. ':terms', id, ARGV[at + 6])
-      any_terms = true
+      has.terms = true
     end
     local _, old_due, _, lost, unknown_since = parse(job.entry)
     redis.call('ZREM', active, id)
@@ -221,7 +221,7 @@ local function settle()
       redis.call('HDEL', runs, id)
     end
     if service then redis.call('HDEL', progress, id) end
-    local terms = any_terms and terms_of(queue, id)
+    local terms = has.terms and terms_of(queue, id)
     if terms then
       free_slot(queue, id, terms)
       if still_there then index(queue, id, due, terms) else forget_terms(queue, id, terms) end
@@ -230,7 +230,7 @@ local function settle()
       forget_checkpoints({ id })
     elseif job.saved then
       redis.call('HSET', checkpoint, id, job.saved)
-      any_saved = true
+      has.checkpoint = true
     end
     if not still_there then
       redis.call('DEL', RETRY .. id)
@@ -281,7 +281,7 @@ local function reap()
     if entries[i] then token, due, started, lost, unknown = parse(entries[i]) end
     local holder = redis.pcall('GET', HELD .. id)
     local taken = type(holder) == 'string' and holder ~= token
-    local terms = any_terms and terms_of(queue, id)
+    local terms = has.terms and terms_of(queue, id)
     if terms then free_slot(queue, id, terms) end
     if not token or string.sub(token, 1, 1) == '-' or taken or not redis.call('ZSCORE', queue, id) then
       redis.call('HDEL', runs, id)
@@ -369,7 +369,7 @@ local function find(source, found, most)
     local entries = redis.call('HMGET', runs, unpack(page))
     local held = redis.call('MGET', unpack(prefixed(HELD, page)))
     local scores = source ~= queue and redis.call('ZMSCORE', queue, unpack(page))
-    local terms = any_terms and redis.call('HMGET', queue .. ':terms', unpack(page)) or {}
+    local terms = has.terms and redis.call('HMGET', queue .. ':terms', unpack(page)) or {}
     looked_at = looked_at + #page
     for i, id in ipairs(page) do
       local entry = entries[i]
@@ -486,7 +486,7 @@ local function claim(found)
   local counters = prefixed(RETRY, ids)
   local counts, counted = redis.call('MGET', unpack(counters)), {}
   local aborts = redis.call('ZMSCORE', ABORT, unpack(ids))
-  local saved = any_saved and redis.call('HMGET', checkpoint, unpack(ids)) or {}
+  local saved = service and has.checkpoint and redis.call('HMGET', checkpoint, unpack(ids)) or {}
   local put_off = service and redis.call('HMGET', snoozes, unpack(ids)) or {}
   local claims = {}
   for i, job in ipairs(found) do
@@ -519,7 +519,7 @@ local function claimed_before()
         redis.call('ZADD', queue, 'XX', deadline_ms, id)
         redis.call('SET', HELD .. id, string.match(entries[i], '^%S+'), 'PX', ARGV[6])
         local aborted = redis.call('ZSCORE', ABORT, id) and 1 or 0
-        local saved = any_saved and redis.call('HGET', checkpoint, id)
+        local saved = service and has.checkpoint and redis.call('HGET', checkpoint, id)
         claims[#claims + 1] = { id, entries[i], payload, attempt, aborted, terms_of(queue, id) or '', saved or false,
           redis.call('HGET', snoozes, id) }
       end
@@ -548,7 +548,7 @@ if not last_seen or now - last_seen > lease / 2 then forgive() end
 local claims, left, closed_until = {}, false, nil
 if resend and last and tonumber(last) == seq then
   claims = claimed_before()
-elseif want > 0 and not paused and tonumber(head[2]) <= now then
+elseif want > 0 and tonumber(head[2]) <= now and not has.paused then
   reap()
   if not resend then last = redis.call('GET', step_key) end
   local newest = tonumber(last or 0)
@@ -570,7 +570,7 @@ elseif want > 0 and not paused and tonumber(head[2]) <= now then
 end
 wake_others(queue)
 handed_back = handed_back or woken[queue]
-if (left or (handed_back and want == 0 and not paused)) and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
+if (left or (handed_back and want == 0 and not has.paused)) and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
 
 local make_room = 0
 if suspect_waits then
@@ -582,10 +582,10 @@ end
 local upcoming = -1
 if closed_until then
   upcoming = closed_until
-elseif paused then
-  upcoming = -1
 elseif tonumber(head[2]) > now then
   upcoming = math.ceil(tonumber(head[2]) - now)
+elseif has.paused then
+  upcoming = -1
 elseif not left then
   local next_job = redis.call('ZRANGEBYSCORE', queue, '(' .. now_ms, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if #next_job > 0 then upcoming = math.ceil(tonumber(next_job[2]) - now) end

@@ -107,7 +107,7 @@ MUTANTS = [
     Mutant("what a finished job saved stays", "    forget_checkpoints(gone)\n", ""),
     Mutant(
         "a claim that is handed over again has saved nothing",
-        "local saved = any_saved and redis.call('HGET', checkpoint, id)\n",
+        "local saved = service and has.checkpoint and redis.call('HGET', checkpoint, id)\n",
         "local saved = false\n",
     ),
 ]
