@@ -137,7 +137,7 @@ async def test_however_often_workers_are_killed_no_job_goes_back_behind_a_place_
     fleet: Fleet, client: Client
 ) -> None:
     """And the work that is done twice is what was saved since the last write, and no more."""
-    kills = scaled(30, at_least=4)
+    kills = scaled(30, at_least=2)
     steps = 350 * kills  # they outlast the killing
     async with killed_at_random(fleet, kills, lease=1, max_lost=100) as killed:
         handles = [

@@ -1,6 +1,6 @@
 """A burst, for real: the autoscaler takes worker processes from one to what is needed, and back to one.
 
-BURST_JOBS says how many jobs; 2,000 of half a second each make it four workers more of 25 slots.
+BURST_JOBS says how many jobs; 2,000 of half a second each, at their full number, make it four workers more of 25 slots.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from tests.integration import scale
 from tests.integration.project import Project
 from tests.servers import RedisServer
 
-JOBS = int(os.environ.get("BURST_JOBS", "2000"))
+JOBS = int(os.environ.get("BURST_JOBS", "1000"))
 SECONDS, OBJECTIVE, SLOTS = 0.5, 20.0, 25
 CODE = f'''
 """The jobs of a test."""
