@@ -23,7 +23,7 @@ from typing import Any
 from rota import connection
 from rota.app import server_of
 from rota.config import ConfigError, Settings
-from rota.errors import RotaError
+from rota.errors import RotaError, UnknownQueue
 from rota.fleet import Fleet, FleetNeed, choose
 from rota.outage import FAULTS
 from rota.reading import read
@@ -236,14 +236,14 @@ def exporters_answer(url: str, queues: tuple[str, ...] | None) -> Ask:
     def fetch() -> FleetNeed:
         try:
             with urllib.request.urlopen(address, timeout=DEADLINE) as answer:  # noqa: S310 - http, as checked
-                return FleetNeed.of_json(json.load(answer))
+                return choose(FleetNeed.of_json(json.load(answer)), queues)
         except urllib.error.HTTPError as error:
             raise Unseen(f"{address} answers {error.code}") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, UnknownQueue) as error:
             raise Unseen(f"{address}: {error}") from None
 
     async def ask() -> FleetNeed:
-        return choose(await asyncio.to_thread(fetch), queues)
+        return await asyncio.to_thread(fetch)
 
     return ask
 

@@ -1,11 +1,12 @@
 """What the fleet should be: readings over time become the load of each queue, and the workers that it needs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from rota.config import Settings
 from rota.demand import WINDOW, Demand, Sample
+from rota.errors import UnknownQueue
 from rota.queue_settings import QueueSettings
 from rota.reading import QueueReading, Reading
 from rota.scaling import HASTE, Load, workers_needed
@@ -152,9 +153,16 @@ def _rate(queue: QueueSettings) -> float:
     return float("inf") if limit is None else limit.most / limit.per + limit.burst / (queue.slo * HASTE)
 
 
-def choose(need: FleetNeed, queues: Iterable[str] | None) -> FleetNeed:
-    """The part of a fleet that serves these queues (None: all)."""
+def choose(need: FleetNeed, queues: Collection[str] | None) -> FleetNeed:
+    """The part of a fleet that serves these queues (None: all). Raises UnknownQueue for one it lacks."""
     if queues is None:
         return need
-    chosen = set(queues)
-    return FleetNeed(tuple(one for one in need.queues if one.queue in chosen), need.workers, need.draining)
+    known = {one.queue: one for one in need.queues}
+    for queue in queues:
+        if queue not in known:
+            raise UnknownQueue(queue, known)
+    chosen = tuple(known[queue] for queue in queues)
+    # Workers of other queues are none of this fleet's; its own serve all of these.
+    workers = max((one.workers for one in chosen), default=0)
+    draining = max((one.draining for one in chosen), default=0)
+    return FleetNeed(chosen, workers, draining)

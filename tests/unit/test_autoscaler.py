@@ -273,6 +273,16 @@ async def test_what_is_no_answer_is_not_seen(status: int, body: Any) -> None:
         endpoint.stop()
 
 
+async def test_a_queue_that_the_exporter_does_not_know_is_not_seen_rather_than_idle() -> None:
+    endpoint = answering(200, need(4, 2).to_json())
+    try:
+        assert (await exporters_answer(f"http://127.0.0.1:{endpoint.port}", ("email",))()).desired == 4
+        with pytest.raises(Unseen, match="emial"):
+            await exporters_answer(f"http://127.0.0.1:{endpoint.port}", ("email", "emial"))()
+    finally:
+        endpoint.stop()
+
+
 def test_an_address_of_another_kind_is_refused() -> None:
     with pytest.raises(ConfigError, match="AUTOSCALER_URL"):
         exporters_answer("file:///etc/passwd", None)

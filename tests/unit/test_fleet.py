@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rota.config import load
+from rota.errors import UnknownQueue
 from rota.fleet import GUESS, Fleet, FleetNeed, choose
 from rota.heartbeat import Beat
 from rota.reading import QueueReading, Reading
@@ -99,3 +100,15 @@ def test_the_part_of_a_fleet_is_what_its_own_queues_need() -> None:
     )
     assert choose(found, ["video"]).desired == 0
     assert choose(found, None).desired == found.desired == 4
+    with pytest.raises(UnknownQueue, match="emial"):
+        choose(found, ["emial"])
+
+
+def test_workers_of_other_queues_are_none_of_a_chosen_fleet() -> None:
+    fleet = Fleet(load({}), ["email", "video", "audio"])
+    email = queue(beats=tuple(beat(name) for name in "abc"))
+    video = queue(beats=(beat("v"), beat("w", status="draining")))
+    found = fleet.appraise(Reading(0, {"email": email, "video": video, "audio": video}, FACTS))
+    assert (found.workers, found.draining) == (4, 1)
+    chosen = choose(found, ["video", "audio"])
+    assert (chosen.workers, chosen.draining) == (1, 1)
