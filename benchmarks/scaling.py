@@ -144,10 +144,33 @@ def by_length(most: int) -> tuple[Rule, Pace]:
     return rule, Pace(least=1, most=MOST, scale_in_after=SCALE_IN_AFTER, cooldown=COOLDOWN)
 
 
+def by_age() -> tuple[Rule, Pace]:
+    """A worker more while the oldest job has waited for half of the objective, one fewer while none waits long."""
+
+    def rule(fleet: Fleet, now: float) -> int:
+        age = now - fleet.line[0] if fleet.line else 0.0
+        if age > SLO / 2:
+            return fleet.workers + 1
+        return fleet.workers - 1 if age < SLO / 10 else fleet.workers
+
+    return rule, Pace(least=1, most=MOST, scale_in_after=SCALE_IN_AFTER, cooldown=ONE_MORE, steady=True)
+
+
+def by_busy_slots(share: float) -> tuple[Rule, Pace]:
+    """So many workers that this share of their slots is busy, as scalers on a processor's load have it."""
+
+    def rule(fleet: Fleet, now: float) -> int:
+        return math.ceil(len(fleet.ends) / (SLOTS * share))
+
+    return rule, Pace(least=1, most=MOST, scale_in_after=SCALE_IN_AFTER, cooldown=COOLDOWN)
+
+
 RULES: Sequence[tuple[str, Callable[[], tuple[Rule, Pace]]]] = (
     ("ready > 100 or wait > 60 s: one more", threshold),
     ("length a worker <= 10", lambda: by_length(10)),
     ("length a worker <= 100", lambda: by_length(100)),
+    ("age of the oldest > 30 s: one more, < 6 s: one fewer", by_age),
+    ("busy slots 80 %", lambda: by_busy_slots(0.8)),
     ("the formula", formula),
 )
 

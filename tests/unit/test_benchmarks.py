@@ -209,14 +209,16 @@ async def test_a_tiny_run_measures_every_system_and_loses_no_job() -> None:
 
 
 def test_the_simulation_of_scaling_rules_comes_to_what_is_written_down() -> None:
-    late = {}
+    rows = [line.strip("| ").split(" | ") for line in scaling.OUTPUT.read_text("utf-8").splitlines()]
+    written = {name: cells for name, *cells in rows}
+    found = {}
     for name, make in scaling.RULES:
-        late[name] = [scaling.simulate(scenario, *make()) for scenario in scaling.SCENARIOS]
-    written = scaling.OUTPUT.read_text("utf-8")
-    for name, found in late.items():
-        row = " | ".join(f"{share:.1%} / {hours:.1f}" for share, hours in found)
-        assert f"| {name} | {row} |" in written
-    shares, hours = zip(*late["the formula"], strict=True)
-    assert max(shares) < 0.001
-    assert [round(one) for one in hours] == [5, 9, 8]
-    assert max(share for share, _ in late[scaling.RULES[0][0]]) > 0.2
+        # The shortest jobs are the most, and only the formula's are simulated again.
+        chosen = range(len(scaling.SCENARIOS)) if name == "the formula" else range(1, len(scaling.SCENARIOS))
+        for place in chosen:
+            share, hours = found[name, place] = scaling.simulate(scaling.SCENARIOS[place], *make())
+            assert written[name][place] == f"{share:.1%} / {hours:.1f}"
+    of_formula = [found["the formula", place] for place in range(len(scaling.SCENARIOS))]
+    assert max(share for share, _ in of_formula) < 0.001
+    assert [round(hours) for _, hours in of_formula] == [5, 9, 8]
+    assert found[scaling.RULES[0][0], 1][0] > 0.2
