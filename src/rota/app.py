@@ -156,7 +156,7 @@ class Service:
 
         def report(*progress: Any) -> None:
             if worker.engine is not None:
-                worker.engine.report(*progress)
+                worker.engine.pulse.report(*progress)
 
         settings = parts.settings
         flows = flow_jobs(settings, parts.registry, self.queue, lambda: worker.pool)

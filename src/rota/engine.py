@@ -13,22 +13,20 @@ from typing import Protocol as Interface
 
 from rota import codec
 from rota.execution import Execution
-from rota.keys import ABORT
 from rota.lane import Lane
 from rota.leases import Holding
 from rota.names import printable
-from rota.outage import FAULTS, Outage
+from rota.outage import Outage
 from rota.outcome import Cause
 from rota.protocol import BATCH, Protocol, StepReply
+from rota.pulse import Pulse
 from rota.room import Room
-from rota.settlement import Claim, Report, Settlement, encode_id, hand_back
+from rota.settlement import Claim, Settlement, hand_back
 from rota.shares import Share
 from rota.wake import POLL
 
 logger = logging.getLogger("rota.worker")
 
-#: Cancel requests are looked for, and progress and checkpoints written, this often while jobs run, seconds.
-PULSE = 0.5
 #: A job that our own code failed on (a bug, not the handler's error) comes back after this, seconds, this often.
 STUMBLE, STUMBLES = 5.0, 5
 #: Whose turn it is among the queues of a process keeps the others waiting no longer than this, seconds.
@@ -81,17 +79,18 @@ class Engine:
         self._protocol = protocol
         self._redis = redis
         self._contract = contract
+        self.pulse = Pulse(
+            protocol, redis, self.executions, outage, cancellable=cancellable, reported=contract.reported
+        )
         self._slots = slots
         self.lanes = lanes
         self._holding = holding
         self._outage = outage
-        self._cancellable = cancellable
         self._room = room
         self._share = share
         self._budget = budget
         self._alarm = alarm
         self._settlements: list[Settlement] = []
-        self._reports: dict[str, Report] = {}
         self._asked = 0
         self._in_flight = 0
         self._hungry = True
@@ -179,10 +178,6 @@ class Engine:
                 logger.warning("lease.lost", extra={"job_id": printable(job_id)})
                 execution.stop(Cause.LEASE_LOST)
 
-    def report(self, claim: Claim, task: str, percent: float, message: str) -> None:
-        """A running job's progress, written with the next pulse."""
-        self._reports[claim.id] = (claim, task, percent, message)
-
     async def run(self) -> None:
         """Until cancelled."""
         lanes = [Lane(self._protocol, self._redis, number, self._outage) for number in range(self.lanes)]
@@ -194,7 +189,7 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 for lane in lanes:
                     group.create_task(self._drive(lane))
-                group.create_task(self._pulse())
+                group.create_task(self.pulse.run())
         finally:
             self._room.leave(self)
             if self._share is not None:
@@ -311,7 +306,7 @@ class Engine:
             settlement = self._stumbled(claim, error)
         if self.executions.get(claim.id) is execution:
             del self.executions[claim.id]
-        self._reports.pop(claim.id, None)
+        self.pulse.forget(claim.id)
         settlement = execution.closed_by(settlement)
         if claim.token == self._suspect:
             self._room.give_up(self)
@@ -348,62 +343,3 @@ class Engine:
         if upcoming is None or upcoming > POLL * 1.2 or (polled and not self._alarm()):
             return
         self._timer = asyncio.get_running_loop().call_later(upcoming + 0.001, self.look)
-
-    # Cancels, progress and checkpoints of running jobs
-
-    async def _pulse(self) -> None:
-        failed = False
-        while True:
-            await asyncio.sleep(PULSE)
-            if not self.executions:
-                continue
-            for execution in list(self.executions.values()):
-                execution.insist()
-            try:
-                if self._cancellable:
-                    await self._hear_cancels()
-                    # With all slots taken by long jobs, no step may come for a while to find that Redis is back.
-                    self._outage.reached()
-                if self._reports:
-                    await self._write_reports()
-                await self._write_checkpoints()
-            except FAULTS as error:
-                failed = True
-                await self._outage.pause(error)
-            else:
-                # With all slots taken by long jobs, no step may come for a while to find that Redis is back.
-                if failed:
-                    self._outage.over()
-                failed = False
-
-    async def _hear_cancels(self) -> None:
-        running = list(self.executions.values())
-        ids = [encode_id(execution.claim.id) for execution in running]
-        scores = await self._redis.execute_command("ZMSCORE", ABORT, *ids)
-        for execution, score in zip(running, scores, strict=True):
-            if score is not None:
-                execution.stop(Cause.CANCEL)
-
-    async def _write_reports(self) -> None:
-        reports, self._reports = self._reports, {}
-        try:
-            await self._protocol.report(self._redis, list(reports.values()))
-        except FAULTS:
-            self._reports = {**reports, **self._reports}
-            raise
-        for claim, task, percent, message in reports.values():
-            self._contract.reported(claim, task, percent, message)
-
-    async def _write_checkpoints(self) -> None:
-        said = [
-            (execution, checkpoint)
-            for execution in self.executions.values()
-            if (checkpoint := execution.unwritten) is not None
-        ]
-        for start in range(0, len(said), BATCH):
-            batch = said[start : start + BATCH]
-            await self._protocol.keep(
-                self._redis, [(execution.claim, checkpoint) for execution, checkpoint in batch]
-            )
-            for execution, checkpoint in batch:
-                execution.wrote(checkpoint)

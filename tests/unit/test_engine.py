@@ -394,7 +394,7 @@ async def test_of_many_reports_the_last_is_written_and_then_told() -> None:
         await until(lambda: bench.engine.executions)
         (execution,) = bench.engine.executions.values()
         for percent in (10.0, 20.0, 30.0):
-            bench.engine.report(execution.claim, "greet", percent, "on the way")
+            bench.engine.pulse.report(execution.claim, "greet", percent, "on the way")
         await until(lambda: bench.jobs.progress)
         assert bench.jobs.progress == [("000", 30.0)]
         assert bench.queue.reports == [(execution.claim, "greet", 30.0, "on the way")]
