@@ -1,13 +1,8 @@
 """What a type checker says of enqueueing: each snippet is checked by mypy as a user's file would be."""
 
-import re
-import sys
-from pathlib import Path
-
 import pytest
-from mypy import api
 
-SOURCE = Path(__file__).parents[2] / "src"
+from tests.typed import Snippets
 
 HEAD = """\
 from typing import Generic, TypeVar
@@ -79,48 +74,15 @@ REFUSED = {
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """mypy's words on each snippet, by one run over all of them."""
-    folder = tmp_path_factory.mktemp("typing")
-    lines = [f"reveal_type({snippet})" for snippet in ACCEPTED] + list(REFUSED)
-    file = folder / "snippets.py"
-    file.write_text(HEAD + "".join(f"    {line}\n" for line in lines))
-    first = HEAD.count("\n") + 1
-    out, err, _ = api.run(
-        [
-            "--strict",
-            "--config-file=",
-            f"--cache-dir={folder / 'cache'}",
-            f"--python-executable={sys.executable}",
-            "--no-error-summary",
-            str(file),
-        ]
-    )
-    assert not err, err
-    words = dict.fromkeys([*ACCEPTED, *REFUSED], "")
-    for number, text in re.findall(r"snippets\.py:(\d+): (.*)", out):
-        position = int(number) - first
-        assert position >= 0, f"the head itself is refused: {text}"
-        words[[*ACCEPTED, *REFUSED][position]] += f"{text}\n"
-    return words
-
-
-@pytest.fixture(scope="module", autouse=True)
-def sources_on_the_path() -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MYPYPATH", str(SOURCE))
-        yield
+def snippets(tmp_path_factory: pytest.TempPathFactory) -> Snippets:
+    return Snippets(tmp_path_factory.mktemp("typing"), HEAD, ACCEPTED, REFUSED)
 
 
 @pytest.mark.parametrize("snippet", ACCEPTED)
-def test_right_arguments_are_accepted_and_the_result_has_its_type(said: dict[str, str], snippet: str) -> None:
-    revealed = re.search(r'Revealed type is "(.*)"', said[snippet])
-    assert revealed
-    assert re.sub(r"\b(?:[a-z_]+\.)+", "", revealed[1]) == ACCEPTED[snippet]
-    assert "error:" not in said[snippet]
+def test_right_arguments_are_accepted_and_the_result_has_its_type(snippets: Snippets, snippet: str) -> None:
+    snippets.assert_accepted(snippet)
 
 
 @pytest.mark.parametrize("snippet", REFUSED)
-def test_wrong_arguments_are_refused(said: dict[str, str], snippet: str) -> None:
-    assert re.search(REFUSED[snippet], said[snippet]), said[snippet]
-    assert "error:" in said[snippet]
+def test_wrong_arguments_are_refused(snippets: Snippets, snippet: str) -> None:
+    snippets.assert_refused(snippet)
