@@ -44,7 +44,7 @@ class Scenario:
             yield now
 
 
-SCENARIOS = (Scenario(0.3, 8.0), Scenario(5.0, 1.5), Scenario(60.0, 0.09))
+SCENARIOS = (Scenario(0.3, 8.0), Scenario(5.0, 1.5), Scenario(60.0, 0.09), Scenario(1800.0, 0.003))
 
 
 class Fleet:
@@ -117,6 +117,7 @@ def formula() -> tuple[Rule, Pace]:
             arrivals=demand.arrivals(seconds),
             job_seconds=seconds,
             ready=len(fleet.line),
+            active=len(fleet.ends),
             slo=SLO,
             slots=SLOTS,
         )

@@ -57,16 +57,18 @@ class Demand:
         return last.busy / last.ended if last.ended else otherwise
 
     def arrivals(self, job_seconds: float) -> float:
-        """Executions that come to be due, a second.
+        """Executions that come to be due, a second: a mean over the window, or over a job's time if that is longer.
 
-        Until the window is full, what ran at its beginning says what came before: slots in which jobs of that length
-        run are filled at such a rate.
+        What ran at the window's beginning says what came before it: slots in which jobs of that length run are filled
+        at such a rate. That counts until the window is full, and after it for jobs that are longer than the window.
         """
         if not self._samples:
             return 0.0
         first, last = self._samples[0], self._samples[-1]
+        seen = last.at - first.at
         came = max(0, last.ended - first.ended + last.backlog - first.backlog)
-        rate = came / max(self._window, last.at - first.at)
-        if last.at - first.at >= self._window or job_seconds <= 0:
-            return rate
-        return max(rate, first.active / job_seconds)
+        if job_seconds <= 0:
+            return came / max(self._window, seen)
+        before = first.active * max(0.0, 1 - seen / job_seconds)
+        rate = (came + before) / max(self._window, seen, job_seconds)
+        return rate if seen >= self._window else max(rate, first.active / job_seconds)

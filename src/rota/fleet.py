@@ -134,6 +134,7 @@ class Fleet:
             slo=own.slo,
             slots=round(sum(beat.slots for beat in running) / len(running)) if running else own.concurrency,
             rate=_rate(own),
+            active=active,
         )
         cap = max((beat.cap for beat in running), default=self._cap)
         return QueueNeed(

@@ -1,7 +1,8 @@
 """How many workers a load needs: the formula, the threshold rule beside it, and the pace at which a fleet follows them.
 
 In words: the slots that keep up with what arrives, and those that work off what waits within half of the objective,
-over the slots of a worker. All of it is arithmetic on values; clocks and counters are read elsewhere.
+over the slots of a worker; never more slots than there are jobs to fill them. All of it is arithmetic on values: clocks
+and counters are read elsewhere.
 """
 
 import math
@@ -30,6 +31,7 @@ class Load:
     :param slo: the longest acceptable wait, seconds.
     :param slots: jobs of this queue that one worker runs at once.
     :param rate: starts a second that the queue's own rate limit allows.
+    :param active: jobs that run now.
     """
 
     arrivals: float
@@ -38,6 +40,7 @@ class Load:
     slo: float
     slots: int
     rate: float = math.inf
+    active: float = math.inf
 
     def __post_init__(self) -> None:
         if self.slo <= 0:
@@ -50,7 +53,10 @@ def slots_needed(load: Load) -> float:
     """Slots that keep the objective: for what arrives, and for what waits."""
     starts = load.arrivals + load.ready / (load.slo * HASTE)
     # What a rate limit keeps from starting, no worker will start.
-    return min(starts, load.rate) * load.job_seconds
+    slots = min(starts, load.rate) * load.job_seconds
+    # A slot is of use to a job that is there, or will be by the time that a new worker is. Of jobs that take much
+    # longer than the objective, each one would otherwise count for many.
+    return min(slots, load.active + load.ready + load.arrivals * load.slo * HASTE)
 
 
 def workers_needed(loads: Iterable[Load], cap: int | None = None) -> int:

@@ -13,7 +13,7 @@ from rota import config, logs, screen
 from rota.config import Settings
 from rota.errors import RotaError, UnknownQueue
 from rota.registry import discover
-from rota.scaling import HASTE, Load, slots_needed, workers_needed
+from rota.scaling import Load, slots_needed, workers_needed
 
 if TYPE_CHECKING:
     from rota.fleet import FleetNeed
@@ -118,17 +118,18 @@ def plan(
         ready=burst,
         slo=own.slo if slo is None else slo,
         slots=own.concurrency if slots is None else slots,
+        active=arrivals * seconds,
     )
-    workers = workers_needed([load])
+    workers, needed = workers_needed([load]), slots_needed(load)
     room = workers * load.slots - arrivals * seconds
     screen.table(
         ("of", "figure", "because"),
         [
-            ("workers", workers, f"{slots_needed(load):.1f} slots, of which a worker has {load.slots}"),
+            ("workers", workers, f"{needed:.1f} slots, of which a worker has {load.slots}"),
             ("slots for arrivals", f"{arrivals * seconds:.1f}", f"{arrivals:g} a second, {seconds:g} s each"),
             (
                 "slots for the burst",
-                f"{burst * seconds / (load.slo * HASTE):.1f}",
+                f"{needed - arrivals * seconds:.1f}",
                 f"{burst} jobs within half of {load.slo:g} s",
             ),
             ("busy without a burst", _part(arrivals * seconds, workers * load.slots), "of all slots"),
@@ -143,4 +144,4 @@ def _part(of: float, whole: float) -> str:
 
 def _taken(room: float, load: Load) -> float:
     """Jobs at once of which the last one starts within the objective, in slots that arrivals leave free."""
-    return max(0.0, room) * load.slo / load.job_seconds if load.job_seconds else math.inf
+    return max(0.0, room) * max(1.0, load.slo / load.job_seconds) if load.job_seconds else math.inf

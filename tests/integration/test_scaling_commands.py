@@ -42,6 +42,17 @@ def test_a_plan_takes_objective_and_slots_from_a_queue_s_settings(project: Proje
     assert planned(project, *options, **own)["workers"] == "1"
 
 
+def test_a_plan_for_long_jobs_wants_no_more_slots_than_jobs(project: Project) -> None:
+    found = planned(
+        project, "--arrivals", "0", "--seconds", "3600", "--burst", "10", "--slo", "60", "--slots", "5"
+    )
+    assert (found["workers"], found["slots for the burst"], found["burst they can take"]) == (
+        "2",
+        "10.0",
+        "10",
+    )
+
+
 def test_a_plan_asks_no_server(project: Project) -> None:
     found = planned(project, "--arrivals", "1", "--seconds", "1", REDIS_URL="redis://127.0.0.1:1")
     assert found["workers"] == "1"

@@ -220,5 +220,5 @@ def test_the_simulation_of_scaling_rules_comes_to_what_is_written_down() -> None
             assert written[name][place] == f"{share:.1%} / {hours:.1f}"
     of_formula = [found["the formula", place] for place in range(len(scaling.SCENARIOS))]
     assert max(share for share, _ in of_formula) < 0.001
-    assert [round(hours) for _, hours in of_formula] == [5, 9, 8]
+    assert [round(hours) for _, hours in of_formula] == [5, 9, 8, 6]
     assert found[scaling.RULES[0][0], 1][0] > 0.2

@@ -54,6 +54,28 @@ def test_just_after_the_start_the_running_jobs_speak_for_the_load() -> None:
     assert demand.arrivals(0.5) == pytest.approx(10)
 
 
+def test_jobs_that_are_longer_than_the_window_are_not_forgotten_while_they_run() -> None:
+    demand = Demand(window=60)
+    for now in range(0, 121):
+        demand.add(Sample(now, 50, 50 * 600.0, 0, 5))
+    assert demand.arrivals(600.0) * 600 == pytest.approx(5 * (1 - 60 / 600))
+
+
+def test_one_long_job_that_comes_is_one_job_and_no_load_of_many() -> None:
+    demand = Demand(window=60)
+    for now in range(0, 121):
+        demand.add(Sample(now, 50, 50 * 600.0, 0, 1 if now > 100 else 0))
+    assert demand.arrivals(600.0) * 600 == pytest.approx(1)
+
+
+def test_an_even_load_of_long_jobs_is_found() -> None:
+    demand = Demand(window=60)
+    for now in range(0, 3001, 2):
+        ended = max(0, (now - 600) // 10)
+        demand.add(Sample(now, ended, ended * 600.0, 0, now // 10 - ended))
+    assert demand.arrivals(600.0) == pytest.approx(0.1, rel=0.1)
+
+
 def test_with_few_executions_the_time_of_a_job_is_that_of_all() -> None:
     demand = Demand(window=60)
     demand.add(Sample(0, 1000, 2000.0, 0, 0))

@@ -62,6 +62,24 @@ def test_no_worker_is_wanted_for_what_a_rate_limit_keeps_back() -> None:
     assert slots_needed(replace(load, rate=math.inf)) > 400
 
 
+# arrivals, seconds a job, ready, active: slots
+LONG = [
+    (10 / 1800, 1800, 10, 0, 10),
+    (10 / 1800, 1800, 0, 10, 10),
+    (0.1, 1800, 0, 180, 180),
+    (0, 1800, 1, 0, 1),
+    (0.1, 1, 0, 0, 0.1),
+    (0, 0.5, 2000, 0, 2000 * 0.5 / 30),
+]
+
+
+@pytest.mark.parametrize("row", LONG)
+def test_no_slot_is_wanted_that_no_job_would_fill(row: tuple[float, float, int, float, float]) -> None:
+    arrivals, seconds, ready, active, slots = row
+    load = replace(IDLE, arrivals=arrivals, job_seconds=seconds, ready=ready, active=active)
+    assert slots_needed(load) == pytest.approx(slots, abs=0.2)
+
+
 @pytest.mark.parametrize("wrong", [{"slo": 0}, {"slo": -1}, {"slots": 0}])
 def test_what_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="has to"):
@@ -75,6 +93,7 @@ loads = st.builds(
     ready=st.integers(0, 10**6),
     slo=st.floats(0.1, 1e4),
     slots=st.integers(1, 500),
+    active=st.integers(0, 10**5) | st.just(math.inf),
 )
 
 
