@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from secrets import token_hex
 from typing import Any
@@ -71,6 +72,34 @@ async def dawdle(run: Run) -> None:
     await asyncio.sleep(60)
 
 
+@job(max_attempts=1, timeout=0.05)
+def stop_early(run: Run) -> None:
+    """Notice the timeout, and return."""
+    sentry_sdk.set_tag("noticed", "yes")
+    while not run.cancelled:
+        time.sleep(0.01)
+
+
+@job(max_attempts=1)
+async def cancel_itself(run: Run) -> None:
+    """Raise what nobody asked for."""
+    raise asyncio.CancelledError("from within")
+
+
+@job
+async def misfit(run: Run, secret: str) -> int:
+    """Return what does not fit, and tell Sentry of it before."""
+    sentry_sdk.add_breadcrumb(message="the last thing that it did")
+    return secret  # type: ignore[return-value]
+
+
+@job
+async def boast(run: Run) -> str:
+    """Return too much."""
+    sentry_sdk.add_breadcrumb(message="the last thing that it did")
+    return "x" * 2000
+
+
 @job(max_attempts=1)
 def fail_in_thread(run: Run) -> None:
     """Fail off the loop."""
@@ -96,7 +125,7 @@ async def log_and_fail(run: Run) -> None:
 
 JOBS = (
     *(fail, fail_thrice, recover, nest, signal, retry_until_dead, dawdle, fail_in_thread, fail_in_process),
-    log_and_fail,
+    *(log_and_fail, stop_early, cancel_itself, misfit, boast),
 )
 NESTING: list[Client] = []
 
@@ -333,6 +362,49 @@ async def test_a_timeout_is_reported_with_the_place_where_the_handler_was(
     assert error["fingerprint"] == ["{{ default }}", "timeout", "default:dawdle"]
     (transaction,) = await transactions(sent, 1)
     assert transaction["contexts"]["trace"]["status"] == "deadline_exceeded"
+
+
+async def test_a_handler_that_returned_at_its_timeout_is_reported_in_its_attempt_s_trace(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    (error,) = await dead(await client.enqueue(stop_early), sent)
+    assert (words(error).partition(":")[0], error["tags"]["noticed"]) == ("JobTimeout", "yes")
+    (transaction,) = await transactions(sent, 1)
+    assert transaction["contexts"]["trace"]["status"] == "deadline_exceeded"
+    assert error["contexts"]["trace"]["trace_id"] == transaction["contexts"]["trace"]["trace_id"]
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    (error,) = await dead(await client.enqueue(cancel_itself), sent)
+    assert words(error) == "CancelledError: from within"
+    (transaction,) = await transactions(sent, 1)
+    assert transaction["contexts"]["trace"]["status"] == "internal_error"
+
+
+@pytest.mark.parametrize(
+    ("call", "reason", "kind"),
+    [
+        (misfit.call("no number"), "invalid_result", "InvalidResult"),
+        (boast.call(), "result_too_large", "ResultTooLarge"),
+    ],
+)
+async def test_a_result_that_cannot_be_kept_is_a_failure_of_its_attempt(  # noqa: PLR0917 - fixtures and a table
+    client: Client, server: RedisServer, sent: Captured, call: Any, reason: str, kind: str
+) -> None:
+    async with serving(server.url, *JOBS, RESULT_LIMIT="1000"):
+        with sentry_sdk.start_transaction(name="request") as request:
+            (handle,) = await client.enqueue_many([call])
+        (error,) = await dead(handle, sent)
+    assert (words(error).partition(":")[0], error["tags"]["reason"]) == (kind, reason)
+    assert error["breadcrumbs"]["values"][-1]["message"] == "the last thing that it did"
+    (attempt,) = [one for one in await transactions(sent, 2) if one["transaction"] != "request"]
+    (processed,) = spans(attempt, "queue.process")
+    assert (attempt["contexts"]["trace"]["status"], processed["status"]) == ("internal_error",) * 2
+    trace = error["contexts"]["trace"]
+    assert (trace["trace_id"], trace["span_id"]) == (request.trace_id, processed["span_id"])
+    assert "no number" not in sent.raw
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """At execution: a transaction that continues the enqueuer's trace, and in it a span `queue.process`."""
 
-import asyncio
 from typing import Any
 
 from rota.errors import Cancel, Signal
@@ -83,19 +82,19 @@ async def _traced(sentry: Any, isolation: Any, run: Run, call_next: Call) -> tup
         try:
             result = await call_next(run)
         except BaseException as raised:
-            error, status = raised, _status(raised, run)
-            if not isinstance(raised, Cancel):
-                MEMORY.keep(
-                    run.queue, run.id, Left(raised, isolation, sentry.get_current_scope().fork(), run.payload)
-                )
+            error, status = raised, _status(raised)
         if run.stopped_by:
             status = _STATUS.get(run.stopped_by, "aborted")
+        if status not in ("ok", "cancelled"):
+            left = Left(error, isolation, sentry.get_current_scope().fork(), run.payload)
+            MEMORY.keep(run.queue, run.id, left)
         span.set_status(status)
         transaction.set_status(status)
     return result, error
 
 
-def _status(error: BaseException, run: Run) -> str:
+def _status(error: BaseException) -> str:
+    """Of an attempt that nobody stopped: a CancelledError is then an error like any other."""
     if isinstance(error, Signal):
         return "cancelled" if isinstance(error, Cancel) else "aborted"
-    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"
+    return "internal_error"

@@ -132,8 +132,8 @@ def _body(sentry: Any, error: BaseException, left: Left | None) -> tuple[dict[st
     from sentry_sdk.utils import event_from_exception  # noqa: PLC0415 - an extra
 
     # Of a timeout, the place where the handler was stopped.
-    stopped = left is not None and isinstance(error, JobTimeout)
-    trace = left.error.__traceback__ if left and stopped else error.__traceback__
+    stopped = left.error if left and isinstance(error, JobTimeout) else None
+    trace = (stopped or error).__traceback__
     options = sentry.get_client().options
     body, hint = event_from_exception(
         (type(error), error, trace), client_options=options, mechanism=_MECHANISM

@@ -44,7 +44,7 @@ class Bench(Evidence):
     :param deps: what handlers get as `run.deps`; by default what the package's lifespan yields, opened for the time of
         each `run` and `drain`.
     :param settings: `Settings`, or those that differ from their defaults, by name. The environment is not read.
-    :param middleware: around every attempt, outermost first; by default the service's own.
+    :param middleware: around every handler, outermost first; by default the service's own.
     :param subscribers: told of every event; by default the service's own.
     :param processes: run process jobs in real child processes; else each runs in a thread of this process.
     :param start: what the clock says first; by default the time of day.
@@ -216,6 +216,7 @@ class Bench(Evidence):
             report=lambda *report: reports.append(report),
             in_thread=pools.in_thread,
             in_process=pools.in_process,
+            tracers=app.TRACERS,
             middleware=self._middleware,
             subscribers=self._subscribers,
         )
