@@ -113,10 +113,10 @@ def _scopes(sentry: Any, event: Event, left: Left | None, stack: ExitStack) -> A
         isolation = stack.enter_context(sentry.isolation_scope())
         isolation.clear_breadcrumbs()
         describe(isolation, event.queue, event.task, event.id, event.attempt)
-        isolation.set_transaction_name(full_name(event.queue, event.task), source="task")
         current = sentry.get_current_scope()
         # It may hold a span of the engine's, such as a call to Redis that is under way.
         current.span = None
+        current.set_transaction_name(full_name(event.queue, event.task), source="task")
         current.generate_propagation_context(sentry_headers(event.headers))
         return isolation
     from sentry_sdk.scope import use_isolation_scope, use_scope  # noqa: PLC0415 - an extra
