@@ -18,6 +18,7 @@ from rota.names import printable
 from rota.run import Run
 from rota.seams import Call, Outgoing
 from rota.settings import Settings
+from rota.trace import tenant
 
 logger = logging.getLogger("rota.worker")
 
@@ -105,6 +106,8 @@ async def process(run: Run, call_next: Call) -> Any:
         "messaging.rota.attempt": run.attempt,
         "messaging.rota.waited": round(run.waited, 3),
     }
+    if for_whom := tenant(run.headers):
+        attributes["messaging.rota.tenant"] = for_whom
     links = [trace.Link(sender)] if sender.is_valid else []
     token = context.attach(came_with)
     try:

@@ -284,7 +284,7 @@ async def test_a_trace_passes_through_a_worker_without_a_tracer(client: Client, 
                     await asyncio.sleep(0.01)
         keys = await client.redis.keys("arq:job:*")
         (inner,) = [decode_job(await client.redis.get(key)) for key in keys]
-    assert (inner.name, inner.headers) == ("recover", {"traceparent": parent})
+    assert (inner.name, inner.headers) == ("recover", {"traceparent": parent, "mine": "x"})
 
 
 async def test_without_a_provider_nothing_is_added_to_a_payload(client: Client) -> None:

@@ -9,7 +9,7 @@ from rota.seams import Call
 from rota.sentry.memory import MEMORY, Left
 from rota.sentry.scrub import PAYLOAD
 from rota.sentry.sdk import ORIGIN, is_on, quieten, sdk
-from rota.trace import sentry_headers
+from rota.trace import sentry_headers, tenant
 
 _STATUS = {
     "timeout": "deadline_exceeded",
@@ -50,15 +50,27 @@ process.on = _on  # type: ignore[attr-defined]
 
 def _introduce(isolation: Any, run: Run) -> None:
     isolation.clear_breadcrumbs()
-    describe(isolation, run.queue, run.job, run.id, run.attempt, max_attempts=run.max_attempts)
+    describe(
+        isolation,
+        run.queue,
+        run.job,
+        run.id,
+        run.attempt,
+        tenant=tenant(run.headers),
+        max_attempts=run.max_attempts,
+    )
     for crumb in MEMORY.recall(run.queue, run.id):
         isolation.add_breadcrumb(crumb)
 
 
-def describe(isolation: Any, queue: str, task: str, job_id: str, attempt: int, **more: Any) -> None:
+def describe(
+    isolation: Any, queue: str, task: str, job_id: str, attempt: int, *, tenant: str, **more: Any
+) -> None:
     """Tell a scope which job it is about."""
     isolation.set_tag("queue", queue)
     isolation.set_tag("task", task or "unknown")
+    if tenant:
+        isolation.set_tag("tenant", tenant)
     fields = {"id": printable(job_id), "queue": queue, "task": task, "attempt": attempt, **more}
     isolation.set_context("job", fields)
 

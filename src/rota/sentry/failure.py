@@ -17,7 +17,7 @@ from rota.sentry.attempt import describe
 from rota.sentry.memory import MEMORY, Left
 from rota.sentry.scrub import PAYLOAD
 from rota.sentry.sdk import is_on, sdk
-from rota.trace import sentry_headers
+from rota.trace import sentry_headers, tenant
 
 _HEARD = frozenset(EventType) - {EventType.ENQUEUED, EventType.STARTED, EventType.PROGRESS}
 _MECHANISM = {"type": "rota", "handled": False}
@@ -112,7 +112,8 @@ def _scopes(sentry: Any, event: Event, left: Left | None, stack: ExitStack) -> A
     if left is None:
         isolation = stack.enter_context(sentry.isolation_scope())
         isolation.clear_breadcrumbs()
-        describe(isolation, event.queue, event.task, event.id, event.attempt)
+        for_whom = tenant(event.headers)
+        describe(isolation, event.queue, event.task, event.id, event.attempt, tenant=for_whom)
         current = sentry.get_current_scope()
         # It may hold a span of the engine's, such as a call to Redis that is under way.
         current.span = None

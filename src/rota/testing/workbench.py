@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any, ParamSpec, Self, TypeVar
 
 from rota import app
+from rota.carried import carried
 from rota.checkpoint import Checkpoint, encode
 from rota.event import Event, EventType
 from rota.job import Job
@@ -104,6 +105,7 @@ class Bench(Evidence):
     async def run(self, job: Job[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run one handler alone, with checked arguments and result and `deps`: no queue, no retry, no middleware.
 
+        Its headers are those that are given around this call (`rota.headers`).
         Raises what the handler raises, signals (Retry, Snooze, Cancel) too; JobTimeout after the job's timeout;
         InvalidPayload, InvalidResult, ResultTooLarge.
         """
@@ -132,6 +134,7 @@ class Bench(Evidence):
                 max_attempts=rules.max_attempts,
                 enqueued_ms=round(self._clock.now * 1000),
                 deps=None if job.kind == "process" else deps,
+                headers=dict(carried()),
                 report=lambda percent, message: self._journal.add(
                     Event(EventType.PROGRESS, queue, run.id, job.name, 1, percent=percent, message=message)
                 ),
