@@ -18,6 +18,7 @@ LEVELS: dict[str, frozenset[str]] = {
     "pure": frozenset(
         {
             "backoff",
+            "carried",
             "checkpoint",
             "batch",
             "demand",

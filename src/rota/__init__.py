@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rota.backoff import Backoff, exponential, fixed, linear, none
     from rota.batch import Batch
     from rota.batches import BatchHandle, BatchInfo
+    from rota.carried import headers
     from rota.client import Client, Handle
     from rota.codec import job_deserializer, job_serializer
     from rota.errors import (
@@ -87,6 +88,7 @@ __all__ = [
     "each",
     "exponential",
     "fixed",
+    "headers",
     "job",
     "job_deserializer",
     "job_serializer",
@@ -105,6 +107,7 @@ _HOMES = {
     "rota.backoff": ("Backoff", "exponential", "fixed", "linear", "none"),
     "rota.batch": ("Batch",),
     "rota.batches": ("BatchHandle", "BatchInfo"),
+    "rota.carried": ("headers",),
     "rota.client": ("Client", "Handle"),
     "rota.codec": ("job_deserializer", "job_serializer"),
     "rota.event": ("Event", "EventType"),

@@ -37,8 +37,10 @@ from rota.shares import Shares
 from rota.subscribers.log import Log, log
 from rota.worker import QueueWorker
 
-#: Around every attempt, outermost first.
-MIDDLEWARE: tuple[Middleware, ...] = (relay.receive, sentry.process, otel.process)
+#: Around every attempt and the encoding of its result, which is what they see, outermost first.
+TRACERS: tuple[Middleware, ...] = (relay.receive, sentry.process, otel.process)
+#: Around every handler, within the tracers, outermost first.
+MIDDLEWARE: tuple[Middleware, ...] = ()
 #: Around every enqueue.
 SENDERS: tuple[Sender, ...] = (sentry.publish, otel.send, relay.pass_on)
 #: Told of every event.
@@ -168,6 +170,7 @@ class Service:
             report=report,
             in_thread=Threads(self.queue.concurrency, lambda: parts.recycle("thread")).call,
             in_process=functools.partial(parts.processes.call, result_limit=parts.settings.result_limit),
+            tracers=TRACERS,
             middleware=parts.middleware,
             subscribers=parts.subscribers,
         )

@@ -16,6 +16,7 @@ import struct
 import threading
 from typing import Any
 
+from rota.carried import carrying
 from rota.codec import encode_error
 from rota.errors import Cancel, InvalidPayload, InvalidResult, ResultTooLarge, Retry, Snooze
 from rota.job import Job
@@ -70,7 +71,8 @@ class Child:
         try:
             job = find(head["module"], head["qualname"])
             run = self._make_run(head)
-            result = job.handler(run, **job.payload.parse([], json.loads(body)))
+            with carrying(run.headers):
+                result = job.handler(run, **job.payload.parse([], json.loads(body)))
             raw = job.result.dump(result)
             limit = head["result_limit"]
             if limit is not None and len(raw) > limit:

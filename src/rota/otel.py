@@ -18,6 +18,7 @@ from rota.names import printable
 from rota.run import Run
 from rota.seams import Call, Outgoing
 from rota.settings import Settings
+from rota.trace import tenant
 
 logger = logging.getLogger("rota.worker")
 
@@ -105,17 +106,23 @@ async def process(run: Run, call_next: Call) -> Any:
         "messaging.rota.attempt": run.attempt,
         "messaging.rota.waited": round(run.waited, 3),
     }
+    if for_whom := tenant(run.headers):
+        attributes["messaging.rota.tenant"] = for_whom
     links = [trace.Link(sender)] if sender.is_valid else []
     token = context.attach(came_with)
     try:
         with _span(
             f"process {run.queue}", kind=trace.SpanKind.CONSUMER, attributes=attributes, links=links
         ) as span:
+            error: BaseException | None = None
             try:
                 return await call_next(run)
-            except BaseException as error:
-                _judge(span, error, run)
+            except BaseException as raised:
+                error = raised
                 raise
+            finally:
+                _judge(span, error, run)
+                del error  # a frame in its own traceback would hold it
     finally:
         context.detach(token)
 
@@ -157,13 +164,13 @@ def _joined(headers: dict[str, str], carrier: dict[str, str]) -> dict[str, str]:
     return carrier | {"baggage": f"{others},{ours}"} if others and ours else carrier
 
 
-def _judge(span: Any, error: BaseException, run: Run) -> None:
-    """A signal is no error, nor is an attempt that was stopped, but for its timeout."""
+def _judge(span: Any, error: BaseException | None, run: Run) -> None:
+    """A signal is no error, nor is an attempt that was stopped, but for its timeout: even if it returned then."""
     if run.stopped_by:
         span.set_attribute("messaging.rota.stopped_by", run.stopped_by)
         if run.stopped_by == "timeout":
             _failed(span, "timeout")
-    elif not isinstance(error, Signal):
+    elif error is not None and not isinstance(error, Signal):
         _failed(span, _type_of(error))
 
 

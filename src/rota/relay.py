@@ -1,43 +1,37 @@
-"""Where no tracer is at work, a trace travels all the same: what a job enqueues gets the trace that it came with."""
+"""What a job came with travels on: its headers to all that it enqueues, and its trace, where no tracer is at work."""
 
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
+from rota.carried import TRACE_HEADERS, carried, carrying
 from rota.run import Run
 from rota.seams import Call, Outgoing
 
-TRACE_HEADERS = ("traceparent", "tracestate", "sentry-trace", "baggage")
-
-_CAME_WITH: ContextVar[Mapping[str, str] | None] = ContextVar("came_with", default=None)
-
 
 def receive(run: Run, call_next: Call) -> Awaitable[Any]:
-    """Around every attempt: remember the trace that it came with."""
-    return _remembering(run, call_next) if run.headers else call_next(run)
+    """Around every attempt: remember what it came with, and nothing of who started the worker."""
+    return _remembering(run, call_next) if run.headers or carried() else call_next(run)
 
 
 async def _remembering(run: Run, call_next: Call) -> Any:
-    token = _CAME_WITH.set(run.headers)
-    try:
+    with carrying(run.headers):
         return await call_next(run)
-    finally:
-        _CAME_WITH.reset(token)
 
 
 @contextmanager
 def pass_on(jobs: Sequence[Outgoing]) -> Iterator[None]:
-    """Around every enqueue, after the tracers: their own word goes first."""
-    came_with = _CAME_WITH.get() or {}
+    """Around every enqueue, after the tracers: their own word on the trace goes first."""
+    came_with = carried()
+    own = {name: value for name, value in came_with.items() if name not in TRACE_HEADERS}
+    trace = {name: value for name, value in came_with.items() if name in TRACE_HEADERS}
     for job in jobs:
-        if "traceparent" not in job.headers:
-            job.headers.update((name, came_with[name]) for name in TRACE_HEADERS if name in came_with)
+        job.headers.update(own if "traceparent" in job.headers else own | trace)
     yield
 
 
 def _on() -> bool:
-    return _CAME_WITH.get() is not None
+    return bool(carried())
 
 
 pass_on.on = _on  # type: ignore[attr-defined]

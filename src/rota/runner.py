@@ -131,7 +131,8 @@ class _Attempt:
 class Runner:
     """Runs the jobs of one queue: the service's `Contract`.
 
-    `report` takes a running job's progress: (claim, job's name, percent, message).
+    `report` takes a running job's progress: (claim, job's name, percent, message). `middleware` is around the handler;
+    `tracers` are around all that can go wrong once it starts, the encoding of its result too.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class Runner:
         in_thread: InThread,
         in_process: InProcess,
         inputs: Inputs | None = None,
+        tracers: Sequence[Middleware] = (),
         middleware: Sequence[Middleware] = (),
         subscribers: Sequence[Subscriber] = (),
     ) -> None:
@@ -154,6 +156,7 @@ class Runner:
         self._in_thread = in_thread
         self._in_process = in_process
         self._inputs = inputs
+        self._tracers = switched_on(tracers)
         self._middleware = switched_on(middleware)
         self._subscribers = tuple(subscribers)
 
@@ -278,15 +281,13 @@ class Runner:
             if claim.aborted:
                 execution.stop(Cause.CANCEL)
             run, arguments = self._prepare(attempt, job, rules, execution)
-            call = self._call(job, arguments, execution)
+            call = compose(self._tracers, self._encoding(job, self._call(job, arguments, execution)))
             execution.enter()
             if listeners := heard_by(self._subscribers, EventType.STARTED):
                 tell(listeners, self._started(attempt))
             if rules.timeout:
                 timer = asyncio.get_running_loop().call_later(rules.timeout, execution.stop, Cause.TIMEOUT)
-            value = await (compose(self._middleware, call) if self._middleware else call)(run)
-            result = value if job.kind == "process" else job.result.dump(value)
-            self._check_size(job, result)
+            result = await call(run)
         except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt) as raised:
             error = raised
         finally:
@@ -295,10 +296,23 @@ class Runner:
                 timer.cancel()
         return decide(rules, attempt.number, error, execution.cause), result
 
-    def _check_size(self, job: Job[Any, Any], result: bytes) -> None:
-        limits = self._limits
-        if len(result) > limits.result_limit:
-            raise ResultTooLarge(full_name(limits.queue, job.name), len(result), limits.result_limit)
+    def _encoding(self, job: Job[Any, Any], handler: Call) -> Callable[[Run], Awaitable[bytes]]:
+        """Through the middleware to the handler, and what the outermost returned as JSON.
+
+        Raises what they raise, InvalidResult, ResultTooLarge.
+        """
+        call, limits = compose(self._middleware, handler), self._limits
+
+        async def encoded(run: Run) -> bytes:
+            value = await call(run)
+            # A child process has encoded it already; a middleware may have put something else in its place.
+            done = job.kind == "process" and isinstance(value, bytes)
+            result: bytes = value if done else job.result.dump(value)
+            if len(result) > limits.result_limit:
+                raise ResultTooLarge(full_name(limits.queue, job.name), len(result), limits.result_limit)
+            return result
+
+        return encoded
 
     def _prepare(
         self, attempt: _Attempt, job: Job[Any, Any], rules: Rules, execution: Execution

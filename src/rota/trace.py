@@ -31,9 +31,14 @@ def sentry_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {**headers, "sentry-trace": f"{trace}-{span}-{int(flags, 16) & 1}"}
 
 
+def tenant(headers: Mapping[str, str]) -> str:
+    """For whom the job is, as the header of that name says; empty where there is none. Cut where it is long."""
+    return headers.get("tenant", "")[:_TENANT_LIMIT]
+
+
 def log_fields(headers: Mapping[str, str]) -> dict[str, str]:
     """What a line of the log says of them, so that it is found by it: `trace_id` and `tenant`, where there are such."""
     if not headers:
         return {}
-    fields = {"trace_id": trace_id(headers), "tenant": headers.get("tenant", "")[:_TENANT_LIMIT]}
+    fields = {"trace_id": trace_id(headers), "tenant": tenant(headers)}
     return {name: value for name, value in fields.items() if value}

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from rota import Client, Handle, Retry, Run, State, config, connection, fixed, job, otel
+from rota import Client, Handle, Job, Retry, Run, State, config, connection, fixed, job, otel
 from rota.app import client_of
 from rota.codec import decode_job
 from rota.redis_target import RedisTarget
@@ -63,7 +63,26 @@ def fail_in_process(run: Run) -> None:
     raise BufferError("in a process")
 
 
-JOBS = (recover, nest, dawdle, ask_again, fail_in_process)
+@job
+async def misfit(run: Run) -> int:
+    """Return what does not fit."""
+    return "no number"  # type: ignore[return-value]
+
+
+@job
+async def boast(run: Run) -> str:
+    """Return too much."""
+    return "x" * 2000
+
+
+@job(max_attempts=1, timeout=0.05)
+def stop_early(run: Run) -> None:
+    """Notice the timeout, and return."""
+    while not run.cancelled:
+        time.sleep(0.01)
+
+
+JOBS = (recover, nest, dawdle, ask_again, fail_in_process, misfit, boast, stop_early)
 
 
 @pytest.fixture
@@ -83,7 +102,7 @@ async def client(server: RedisServer) -> AsyncIterator[Client]:
 @pytest.fixture
 async def at_work(server: RedisServer, spans: InMemorySpanExporter) -> AsyncIterator[None]:
     """A worker, in this process, where a provider is set."""
-    async with serving(server.url, *JOBS):
+    async with serving(server.url, *JOBS, RESULT_LIMIT="1000"):
         yield
 
 
@@ -207,6 +226,24 @@ async def test_a_timeout_is_an_error_and_a_signal_is_none(
         assert attempt.status.status_code is StatusCode.UNSET
 
 
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        (misfit, "rota.errors.InvalidResult"),
+        (boast, "rota.errors.ResultTooLarge"),
+        (stop_early, "timeout"),
+    ],
+    ids=["misfit", "too large", "a timeout that was noticed"],
+)
+async def test_a_handler_that_returned_in_vain_has_failed(
+    client: Client, spans: InMemorySpanExporter, at_work: None, made: Job[[], Any], kind: str
+) -> None:
+    await client.enqueue(made)
+    (attempt,) = await finished(spans, "process default", 1)
+    assert attempt.attributes is not None
+    assert (attempt.attributes["error.type"], attempt.status.status_code) == (kind, StatusCode.ERROR)
+
+
 async def test_an_error_in_a_child_process_is_named_as_there(
     client: Client, spans: InMemorySpanExporter, at_work: None
 ) -> None:
@@ -247,7 +284,7 @@ async def test_a_trace_passes_through_a_worker_without_a_tracer(client: Client, 
                     await asyncio.sleep(0.01)
         keys = await client.redis.keys("arq:job:*")
         (inner,) = [decode_job(await client.redis.get(key)) for key in keys]
-    assert (inner.name, inner.headers) == ("recover", {"traceparent": parent})
+    assert (inner.name, inner.headers) == ("recover", {"traceparent": parent, "mine": "x"})
 
 
 async def test_without_a_provider_nothing_is_added_to_a_payload(client: Client) -> None:

@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import os
+import signal as signals
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from secrets import token_hex
 from typing import Any
@@ -11,7 +14,21 @@ import pytest
 import sentry_sdk
 from pydantic import TypeAdapter
 
-from rota import Cancel, Client, Handle, Retry, Run, Snooze, State, config, connection, fixed, job, sentry
+from rota import (
+    Cancel,
+    Client,
+    Handle,
+    Job,
+    Retry,
+    Run,
+    Snooze,
+    State,
+    config,
+    connection,
+    fixed,
+    job,
+    sentry,
+)
 from rota.app import client_of
 from rota.redis_target import RedisTarget
 from rota.server_faults import ServerError
@@ -71,6 +88,52 @@ async def dawdle(run: Run) -> None:
     await asyncio.sleep(60)
 
 
+@job(max_attempts=1, timeout=0.05)
+def stop_early(run: Run) -> None:
+    """Notice the timeout, and return."""
+    sentry_sdk.set_tag("noticed", "yes")
+    while not run.cancelled:
+        time.sleep(0.01)
+
+
+@job
+async def linger(run: Run) -> None:
+    """Run until the worker ends."""
+    await asyncio.sleep(60)
+
+
+@job(max_attempts=1, timeout=0.5, process=True)
+def dawdle_in_process(run: Run) -> None:
+    """Take too long in a child."""
+    time.sleep(60)
+
+
+@job(max_attempts=1, process=True)
+def crash(run: Run) -> None:
+    """Take the child along."""
+    os.kill(os.getpid(), signals.SIGKILL)
+
+
+@job(max_attempts=1)
+async def cancel_itself(run: Run) -> None:
+    """Raise what nobody asked for."""
+    raise asyncio.CancelledError("from within")
+
+
+@job
+async def misfit(run: Run, secret: str) -> int:
+    """Return what does not fit, and tell Sentry of it before."""
+    sentry_sdk.add_breadcrumb(message="the last thing that it did")
+    return secret  # type: ignore[return-value]
+
+
+@job
+async def boast(run: Run) -> str:
+    """Return too much."""
+    sentry_sdk.add_breadcrumb(message="the last thing that it did")
+    return "x" * 2000
+
+
 @job(max_attempts=1)
 def fail_in_thread(run: Run) -> None:
     """Fail off the loop."""
@@ -96,9 +159,15 @@ async def log_and_fail(run: Run) -> None:
 
 JOBS = (
     *(fail, fail_thrice, recover, nest, signal, retry_until_dead, dawdle, fail_in_thread, fail_in_process),
-    log_and_fail,
+    *(log_and_fail, stop_early, cancel_itself, misfit, boast, linger, dawdle_in_process, crash),
 )
 NESTING: list[Client] = []
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+#: What a stranger's payload ends in.
+GIVEN = f'"k":{{"wrod":"CANARY"}},"et":1,"h":{{"sentry-trace":"{TRACE}-00f067aa0ba902b7-1"}}'
+#: Not in the source, of which an event shows lines.
+CANARY = token_hex(12)
+NUMBER = 10**11 + int(token_hex(4), 16)
 
 Start = Callable[..., Captured]
 
@@ -335,28 +404,80 @@ async def test_a_timeout_is_reported_with_the_place_where_the_handler_was(
     assert transaction["contexts"]["trace"]["status"] == "deadline_exceeded"
 
 
+async def test_a_handler_that_returned_at_its_timeout_is_reported_in_its_attempt_s_trace(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    (error,) = await dead(await client.enqueue(stop_early), sent)
+    assert (words(error).partition(":")[0], error["tags"]["noticed"]) == ("JobTimeout", "yes")
+    (transaction,) = await transactions(sent, 1)
+    assert transaction["contexts"]["trace"]["status"] == "deadline_exceeded"
+    assert error["contexts"]["trace"]["trace_id"] == transaction["contexts"]["trace"]["trace_id"]
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    (error,) = await dead(await client.enqueue(cancel_itself), sent)
+    assert words(error) == "CancelledError: from within"
+    (transaction,) = await transactions(sent, 1)
+    assert transaction["contexts"]["trace"]["status"] == "internal_error"
+
+
+@pytest.mark.parametrize(
+    ("call", "reason", "kind"),
+    [
+        (misfit.call("no number"), "invalid_result", "InvalidResult"),
+        (boast.call(), "result_too_large", "ResultTooLarge"),
+    ],
+)
+async def test_a_result_that_cannot_be_kept_is_a_failure_of_its_attempt(  # noqa: PLR0917 - fixtures and a table
+    client: Client, server: RedisServer, sent: Captured, call: Any, reason: str, kind: str
+) -> None:
+    async with serving(server.url, *JOBS, RESULT_LIMIT="1000"):
+        with sentry_sdk.start_transaction(name="request") as request:
+            (handle,) = await client.enqueue_many([call])
+        (error,) = await dead(handle, sent)
+    assert (words(error).partition(":")[0], error["tags"]["reason"]) == (kind, reason)
+    assert error["breadcrumbs"]["values"][-1]["message"] == "the last thing that it did"
+    (attempt,) = [one for one in await transactions(sent, 2) if one["transaction"] != "request"]
+    (processed,) = spans(attempt, "queue.process")
+    assert (attempt["contexts"]["trace"]["status"], processed["status"]) == ("internal_error",) * 2
+    trace = error["contexts"]["trace"]
+    assert (trace["trace_id"], trace["span_id"]) == (request.trace_id, processed["span_id"])
+    assert "no number" not in sent.raw
+
+
 @pytest.mark.parametrize(
     ("payload", "reason", "kind"),
     [
-        (b"\x80\x04pickled", "unreadable", "UnreadablePayload"),
-        (b'{"v":1,"f":"nobody","t":null,"a":[],"k":{},"et":1}', "unknown", "UnknownJob"),
-        (b'{"v":1,"f":"fail","t":null,"a":[],"k":{"wrod":1},"et":1}', "invalid", "InvalidPayload"),
+        (f"\x80\x04pickled CANARY {TRACE}", "unreadable", "UnreadablePayload"),
+        (f'{{"v":1,"f":"nobody","t":null,"a":[],{GIVEN}}}', "unknown", "UnknownJob"),
+        (f'{{"v":1,"f":"fail","t":null,"a":[],{GIVEN}}}', "invalid", "InvalidPayload"),
         (None, "expired", "JobExpired"),
     ],
+    ids=["unreadable", "unknown", "invalid", "expired"],
 )
-async def test_what_died_unrun_is_reported(  # noqa: PLR0917 - fixtures and a table
-    client: Client, server: RedisServer, sent: Captured, payload: bytes | None, reason: str, kind: str
+async def test_what_died_unrun_is_reported_once_without_what_it_was_given(  # noqa: PLR0917 - fixtures and a table
+    client: Client, server: RedisServer, sent: Captured, payload: str | None, reason: str, kind: str
 ) -> None:
     if payload is not None:
-        await client.redis.set("arq:job:odd", payload)
+        await client.redis.set("arq:job:odd", payload.replace("CANARY", CANARY).encode("latin-1"))
     await client.redis.zadd("arq:queue:default", {"odd": 1})
     async with serving(server.url, *JOBS, UNKNOWN_GRACE="0", UNKNOWN_DELAY="0.1"):
-        async with asyncio.timeout(20):
-            while not sent.errors:
-                await asyncio.sleep(0.01)
-    (error,) = sent.errors
+        (error,) = await dead(client.handle("default", "odd"), sent)
+        # Nothing more comes of it, nor of what its worker does next.
+        assert await over(await client.enqueue(recover)) is State.COMPLETED
+    assert len(sent.errors) == 1
+    task = {"unknown": "nobody", "invalid": "fail"}.get(reason, "")
     assert words(error).startswith(f"{kind}: ")
-    assert (error["tags"]["reason"], error["contexts"]["job"]["id"]) == (reason, "odd")
+    tags = {"queue": "default", "task": task or "unknown", "reason": reason}
+    assert {name: error["tags"][name] for name in tags} == tags
+    told = error["contexts"]["job"]
+    assert (told["id"], told["queue"], told["task"]) == ("odd", "default", task)
+    assert (error["contexts"]["trace"]["trace_id"] == TRACE) is bool(task), (
+        "the enqueuer's, if that can be read"
+    )
+    assert CANARY not in sent.raw
 
 
 async def test_a_lost_job_is_reported_in_its_enqueuer_s_trace(
@@ -370,6 +491,40 @@ async def test_a_lost_job_is_reported_in_its_enqueuer_s_trace(
         (error,) = await dead(handle, sent)
     assert (words(error).partition(":")[0], error["tags"]["reason"]) == ("JobLost", "lost")
     assert error["contexts"]["trace"]["trace_id"] == request.trace_id
+    assert (error["tags"]["queue"], error["tags"]["task"]) == ("default", "fail")
+    assert (error["contexts"]["job"]["id"], error["transaction"]) == (handle.id, "default:fail")
+    assert error["fingerprint"] == ["{{ default }}", "lost", "default:fail"]
+
+
+async def test_what_a_worker_puts_back_when_it_ends_is_not_reported(
+    client: Client, server: RedisServer, sent: Captured
+) -> None:
+    async with serving(server.url, *JOBS):
+        handle = await client.enqueue(linger)
+        async with asyncio.timeout(20):
+            while (await handle.status()).state is not State.ACTIVE:
+                await asyncio.sleep(0.01)
+    (attempt,) = await transactions(sent, 1)
+    assert attempt["contexts"]["trace"]["status"] == "aborted"
+    assert (await handle.status()).state is State.WAITING
+    assert sent.errors == []
+
+
+@pytest.mark.parametrize(
+    ("made", "reason", "said", "status"),
+    [
+        (dawdle_in_process, "timeout", "JobTimeout: the attempt ran longer than 0.5 s", "deadline_exceeded"),
+        (crash, "failed", "ChildDied: the process of this job ended by signal 9", "internal_error"),
+    ],
+    ids=["timeout", "crash"],
+)
+async def test_a_child_process_that_had_to_be_ended_or_ended_itself_is_reported(  # noqa: PLR0917 - a table
+    client: Client, sent: Captured, at_work: None, made: Job[[], None], reason: str, said: str, status: str
+) -> None:
+    (error,) = await dead(await client.enqueue(made), sent)
+    assert (words(error), error["tags"]["reason"]) == (said, reason)
+    (attempt,) = await transactions(sent, 1)
+    assert attempt["contexts"]["trace"]["status"] == status
 
 
 async def test_what_a_thread_tells_sentry_is_on_its_error(
@@ -441,11 +596,6 @@ def leak_in_process(run: Run, card: str) -> None:
 async def count_to(run: Run, number: int) -> None:
     """Refuse, in pydantic's words."""
     TypeAdapter(int).validate_python(f"no number {CANARY}")
-
-
-#: Not in the source, of which an event shows lines.
-CANARY = token_hex(12)
-NUMBER = 10**11 + int(token_hex(4), 16)
 
 
 async def test_neither_arguments_results_nor_secrets_are_sent(

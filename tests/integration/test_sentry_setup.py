@@ -1,5 +1,6 @@
 """Sentry's beginning and end: what it needs, what it costs, and how long it may keep a process from ending."""
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -8,11 +9,21 @@ from pathlib import Path
 import pytest
 import sentry_sdk
 
-from rota import config, sentry
+from rota import Run, config, connection, job, sentry
+from rota.app import client_of
 from rota.config import ConfigError
+from rota.redis_target import RedisTarget
 from tests.envelopes import DSN, Captured, forgotten
+from tests.integration.service import serving
 from tests.servers import RedisServer, free_port
 from tests.silence import silent_port
+
+
+@job(max_attempts=1)
+async def fail(run: Run) -> None:
+    """Fail at once."""
+    raise ValueError("for Sentry")
+
 
 PROGRAM = """
 import asyncio, logging, os, signal, sys, time
@@ -72,6 +83,22 @@ def test_a_sentry_that_cannot_be_reached_delays_the_end_by_two_seconds_at_most(
     assert printed == "0 True"
     # Two seconds, and what a busy machine takes to end two processes.
     assert took - without < 2 + 1
+
+
+async def test_jobs_that_fail_wait_for_no_sentry(server: RedisServer) -> None:
+    """More of them than its queue holds, each with a report and a transaction that nobody takes."""
+    with silent_port() as port, forgotten():
+        variables = {"SENTRY_DSN": f"http://key@127.0.0.1:{port}/1", "SENTRY_TRACES_SAMPLE_RATE": "1"}
+        assert sentry.start(config.load(variables))
+        redis = connection.async_client(RedisTarget.from_url(server.url))
+        async with client_of(config.load({}), redis) as client, serving(server.url, fail):
+            await client.enqueue_many([fail.call() for _ in range(300)])
+            async with asyncio.timeout(30):
+                while await redis.zcard("arq:queue:default:dead") < 300:
+                    await asyncio.sleep(0.05)
+        begun = time.monotonic()
+        sentry.close()
+        assert time.monotonic() - begun < 2 + 1
 
 
 def test_a_dsn_needs_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

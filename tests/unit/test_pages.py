@@ -1,4 +1,7 @@
-"""What the pages show is run: each section of `docs/workers.md` is a test module of its own, with its own jobs."""
+"""What the pages show is run: each section is a test module of its own, with its own jobs.
+
+`docs/testing.md`, whose sections build on each other, is run as a whole by the test kit's own tests.
+"""
 
 import re
 from pathlib import Path
@@ -9,7 +12,9 @@ import rota
 
 pytest_plugins = ["pytester"]
 
-PAGE = Path(__file__).parents[2] / "docs" / "workers.md"
+DOCS = Path(__file__).parents[2] / "docs"
+#: The pages whose code stands in fences.
+PAGES = ("workers.md", "tracing.md", "metrics.md")
 CONFTEST = """
 import pytest
 from rota import Job
@@ -24,10 +29,14 @@ def bench_jobs(request):
 
 
 def sections() -> dict[str, str]:
-    """The Python of each section of the page, by its title."""
-    _, *parts = re.split(r"(?m)^## ", PAGE.read_text("utf-8"))
-    found = {part.splitlines()[0]: re.findall(r"(?s)```python\n(.*?)```", part) for part in parts}
-    return {title: "\n\n".join(blocks) for title, blocks in found.items() if blocks}
+    """The Python of each section, by its page and title."""
+    found = {}
+    for page in PAGES:
+        _, *parts = re.split(r"(?m)^## ", (DOCS / page).read_text("utf-8"))
+        for part in parts:
+            if blocks := re.findall(r"(?s)```python\n(.*?)```", part):
+                found[f"{page}: {part.splitlines()[0]}"] = "\n\n".join(blocks)
+    return found
 
 
 @pytest.mark.parametrize("title", sections())
@@ -44,6 +53,11 @@ def test_a_section_s_examples_work(
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=tests)
 
 
-def test_every_block_of_code_is_python_that_is_run() -> None:
-    fences = re.findall(r"(?m)^```(\w+)$", PAGE.read_text("utf-8"))
-    assert set(fences) == {"python"}
+@pytest.mark.parametrize("page", sorted(page.name for page in DOCS.glob("*.md")))
+def test_every_block_of_code_is_python_that_is_run(page: str) -> None:
+    text = (DOCS / page).read_text("utf-8")
+    assert set(re.findall(r"(?m)^```(\w+)$", text)) <= {"python"}
+    assert "```" not in text or page in (*PAGES, "testing.md")
+    # What is set in outside of fences is for the shell, or another program's.
+    rest = re.sub(r"(?ms)^```python$.*?^```$", "", text)
+    assert not re.search(r"(?m)^ {4}(from \S+ import |import |@job|(async )?def )", rest)

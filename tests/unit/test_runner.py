@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from rota import codec
 from rota.backoff import fixed, linear
 from rota.checkpoint import Checkpoint
-from rota.errors import Cancel, Retry, Snooze, UnreadablePayload
+from rota.errors import Cancel, Retry, RotaError, Snooze, UnreadablePayload
 from rota.event import Event, EventType
 from rota.execution import Execution
 from rota.job import Job, job
@@ -99,7 +99,13 @@ JOBS: tuple[Job[Any, Any], ...] = (greet, tell, save, act, threaded, processed)
 class Bench:
     """A runner without threads or processes, and what it told."""
 
-    def __init__(self, *middleware: Middleware, rules: Rules = RULES, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        *middleware: Middleware,
+        tracers: Sequence[Middleware] = (),
+        rules: Rules = RULES,
+        limits: Limits = LIMITS,
+    ) -> None:
         self.events: list[Event] = []
         self.progress: list[tuple[Any, ...]] = []
         self.runner = Runner(
@@ -109,6 +115,7 @@ class Bench:
             report=lambda *report: self.progress.append(report),
             in_thread=self.in_thread,
             in_process=self.in_process,
+            tracers=tracers,
             middleware=middleware,
             subscribers=(self.events.append,),
         )
@@ -499,6 +506,40 @@ async def test_middleware_that_raises_is_judged_like_the_handler() -> None:
 
     settlement = await Bench(broken).run("greet", '{"name": "ann"}')
     assert (settlement.event, error(settlement)) == ("retried", "ConnectionError: after the handler")
+
+
+@pytest.mark.parametrize("name", ["greet", "threaded", "processed"])
+async def test_what_a_middleware_returns_is_the_result_and_is_checked_like_a_handler_s(name: str) -> None:
+    async def instead(run: Run, call_next: Call) -> Any:
+        await call_next(run)
+        return replacement
+
+    replacement: Any = "another"
+    assert (await Bench(instead).run(name, '{"name": "ann"}')).detail == b'"another"'
+    replacement = 7
+    settlement = await Bench(instead).run(name, '{"name": "ann"}')
+    assert (settlement.kind, settlement.note) == ("D", "invalid_result")
+
+
+@pytest.mark.parametrize("how", ["greet", "misfit", "large"])
+async def test_tracers_see_the_encoded_result_or_what_was_wrong_with_it(how: str) -> None:
+    seen: list[Any] = []
+
+    async def tracer(run: Run, call_next: Call) -> Any:
+        try:
+            seen.append(await call_next(run))
+        except RotaError as error:
+            seen.append(type(error).__name__)
+            raise
+        return seen[-1]
+
+    async def outside(run: Run, call_next: Call) -> Any:
+        value = await call_next(run)
+        return {"greet": value, "misfit": object(), "large": "x" * 40}[how]
+
+    bench = Bench(outside, tracers=[tracer], limits=replace(LIMITS, result_limit=20))
+    await bench.run("greet", '{"name": "ann"}')
+    assert seen == [{"greet": b'"hello ann"', "misfit": "InvalidResult", "large": "ResultTooLarge"}[how]]
 
 
 async def test_a_start_is_told_at_once_and_an_outcome_when_it_was_acknowledged(bench: Bench) -> None:

@@ -1,6 +1,5 @@
 """At execution: a transaction that continues the enqueuer's trace, and in it a span `queue.process`."""
 
-import asyncio
 from typing import Any
 
 from rota.errors import Cancel, Signal
@@ -10,7 +9,7 @@ from rota.seams import Call
 from rota.sentry.memory import MEMORY, Left
 from rota.sentry.scrub import PAYLOAD
 from rota.sentry.sdk import ORIGIN, is_on, quieten, sdk
-from rota.trace import sentry_headers
+from rota.trace import sentry_headers, tenant
 
 _STATUS = {
     "timeout": "deadline_exceeded",
@@ -51,15 +50,27 @@ process.on = _on  # type: ignore[attr-defined]
 
 def _introduce(isolation: Any, run: Run) -> None:
     isolation.clear_breadcrumbs()
-    describe(isolation, run.queue, run.job, run.id, run.attempt, max_attempts=run.max_attempts)
+    describe(
+        isolation,
+        run.queue,
+        run.job,
+        run.id,
+        run.attempt,
+        tenant=tenant(run.headers),
+        max_attempts=run.max_attempts,
+    )
     for crumb in MEMORY.recall(run.queue, run.id):
         isolation.add_breadcrumb(crumb)
 
 
-def describe(isolation: Any, queue: str, task: str, job_id: str, attempt: int, **more: Any) -> None:
+def describe(
+    isolation: Any, queue: str, task: str, job_id: str, attempt: int, *, tenant: str, **more: Any
+) -> None:
     """Tell a scope which job it is about."""
     isolation.set_tag("queue", queue)
     isolation.set_tag("task", task or "unknown")
+    if tenant:
+        isolation.set_tag("tenant", tenant)
     fields = {"id": printable(job_id), "queue": queue, "task": task, "attempt": attempt, **more}
     isolation.set_context("job", fields)
 
@@ -83,19 +94,19 @@ async def _traced(sentry: Any, isolation: Any, run: Run, call_next: Call) -> tup
         try:
             result = await call_next(run)
         except BaseException as raised:
-            error, status = raised, _status(raised, run)
-            if not isinstance(raised, Cancel):
-                MEMORY.keep(
-                    run.queue, run.id, Left(raised, isolation, sentry.get_current_scope().fork(), run.payload)
-                )
+            error, status = raised, _status(raised)
         if run.stopped_by:
             status = _STATUS.get(run.stopped_by, "aborted")
+        if status not in ("ok", "cancelled"):
+            left = Left(error, isolation, sentry.get_current_scope().fork(), run.payload)
+            MEMORY.keep(run.queue, run.id, left)
         span.set_status(status)
         transaction.set_status(status)
     return result, error
 
 
-def _status(error: BaseException, run: Run) -> str:
+def _status(error: BaseException) -> str:
+    """Of an attempt that nobody stopped: a CancelledError is then an error like any other."""
     if isinstance(error, Signal):
         return "cancelled" if isinstance(error, Cancel) else "aborted"
-    return "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"
+    return "internal_error"

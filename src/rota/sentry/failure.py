@@ -17,7 +17,7 @@ from rota.sentry.attempt import describe
 from rota.sentry.memory import MEMORY, Left
 from rota.sentry.scrub import PAYLOAD
 from rota.sentry.sdk import is_on, sdk
-from rota.trace import sentry_headers
+from rota.trace import sentry_headers, tenant
 
 _HEARD = frozenset(EventType) - {EventType.ENQUEUED, EventType.STARTED, EventType.PROGRESS}
 _MECHANISM = {"type": "rota", "handled": False}
@@ -112,11 +112,12 @@ def _scopes(sentry: Any, event: Event, left: Left | None, stack: ExitStack) -> A
     if left is None:
         isolation = stack.enter_context(sentry.isolation_scope())
         isolation.clear_breadcrumbs()
-        describe(isolation, event.queue, event.task, event.id, event.attempt)
-        isolation.set_transaction_name(full_name(event.queue, event.task), source="task")
+        for_whom = tenant(event.headers)
+        describe(isolation, event.queue, event.task, event.id, event.attempt, tenant=for_whom)
         current = sentry.get_current_scope()
         # It may hold a span of the engine's, such as a call to Redis that is under way.
         current.span = None
+        current.set_transaction_name(full_name(event.queue, event.task), source="task")
         current.generate_propagation_context(sentry_headers(event.headers))
         return isolation
     from sentry_sdk.scope import use_isolation_scope, use_scope  # noqa: PLC0415 - an extra
@@ -132,8 +133,8 @@ def _body(sentry: Any, error: BaseException, left: Left | None) -> tuple[dict[st
     from sentry_sdk.utils import event_from_exception  # noqa: PLC0415 - an extra
 
     # Of a timeout, the place where the handler was stopped.
-    stopped = left is not None and isinstance(error, JobTimeout)
-    trace = left.error.__traceback__ if left and stopped else error.__traceback__
+    stopped = left.error if left and isinstance(error, JobTimeout) else None
+    trace = (stopped or error).__traceback__
     options = sentry.get_client().options
     body, hint = event_from_exception(
         (type(error), error, trace), client_options=options, mechanism=_MECHANISM

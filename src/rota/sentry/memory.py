@@ -11,9 +11,12 @@ _MOST_CRUMBS = 20
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """How an attempt ended that failed: its exception, and the scopes that were around it."""
+    """How an attempt ended that failed: its exception, and the scopes that were around it.
 
-    error: BaseException
+    One that was told to stop may have returned instead of raising.
+    """
+
+    error: BaseException | None
     isolation: Any
     current: Any
     payload: bytes

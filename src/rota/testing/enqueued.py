@@ -25,7 +25,8 @@ class Enqueued:
     """A job as it was enqueued.
 
     `task` is its short name and `id` the one on the wire. `arguments` are those that were given, by name, as the
-    handler gets them. `due` is when it was to run, `at` when it was enqueued. `options` are those that travel with it.
+    handler gets them. `due` is when it was to run, `at` when it was enqueued. `options` are those that travel with it,
+    and so do `headers`.
     """
 
     queue: str
@@ -35,6 +36,7 @@ class Enqueued:
     due: datetime
     at: datetime
     options: Mapping[str, Any]
+    headers: Mapping[str, str]
 
     @classmethod
     def read(
@@ -44,7 +46,7 @@ class Enqueued:
         try:
             envelope = codec.decode_job(payload)
         except UnreadablePayload:
-            return cls(queue, "", job_id, {}, _time(due_ms), _time(due_ms), {})
+            return cls(queue, "", job_id, {}, _time(due_ms), _time(due_ms), {}, {})
         job = next((job for job in jobs if job.name == envelope.name), None)
         return cls(
             queue,
@@ -54,6 +56,7 @@ class Enqueued:
             _time(due_ms),
             _time(envelope.enqueued_ms),
             envelope.options,
+            envelope.headers,
         )
 
     def is_like(self, job: AnyJob, queue: str, arguments: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any, ParamSpec, Self, TypeVar
 
 from rota import app
+from rota.carried import carried
 from rota.checkpoint import Checkpoint, encode
 from rota.event import Event, EventType
 from rota.job import Job
@@ -44,7 +45,7 @@ class Bench(Evidence):
     :param deps: what handlers get as `run.deps`; by default what the package's lifespan yields, opened for the time of
         each `run` and `drain`.
     :param settings: `Settings`, or those that differ from their defaults, by name. The environment is not read.
-    :param middleware: around every attempt, outermost first; by default the service's own.
+    :param middleware: around every handler, outermost first; by default the service's own.
     :param subscribers: told of every event; by default the service's own.
     :param processes: run process jobs in real child processes; else each runs in a thread of this process.
     :param start: what the clock says first; by default the time of day.
@@ -104,6 +105,7 @@ class Bench(Evidence):
     async def run(self, job: Job[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run one handler alone, with checked arguments and result and `deps`: no queue, no retry, no middleware.
 
+        Its headers are those that are given around this call (`rota.headers`).
         Raises what the handler raises, signals (Retry, Snooze, Cancel) too; JobTimeout after the job's timeout;
         InvalidPayload, InvalidResult, ResultTooLarge.
         """
@@ -132,6 +134,7 @@ class Bench(Evidence):
                 max_attempts=rules.max_attempts,
                 enqueued_ms=round(self._clock.now * 1000),
                 deps=None if job.kind == "process" else deps,
+                headers=dict(carried()),
                 report=lambda percent, message: self._journal.add(
                     Event(EventType.PROGRESS, queue, run.id, job.name, 1, percent=percent, message=message)
                 ),
@@ -216,6 +219,7 @@ class Bench(Evidence):
             report=lambda *report: reports.append(report),
             in_thread=pools.in_thread,
             in_process=pools.in_process,
+            tracers=app.TRACERS,
             middleware=self._middleware,
             subscribers=self._subscribers,
         )

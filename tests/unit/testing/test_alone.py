@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+import rota
 from rota import Cancel, EventType, InvalidPayload, Retry, Run, Snooze, job
 from rota.errors import InvalidResult, JobTimeout, ResultTooLarge
 from rota.testing import Bench
@@ -18,6 +19,25 @@ class TestRunningAHandlerAlone:
     ) -> None:
         assert await bench.run(send, "a@x", copies=2) == "a@x x2"
         assert bench_deps.sent == ["a@x"]
+
+    async def test_it_has_the_headers_around_the_call(self) -> None:
+        @job
+        async def nested(run: Run) -> dict[str, str]:
+            return dict(run.headers)
+
+        @job
+        async def nest(run: Run) -> dict[str, str]:
+            await bench.client.enqueue(nested)
+            return dict(run.headers)
+
+        with Bench([nest, nested]) as bench:
+            with rota.headers(tenant="acme"):
+                assert await bench.run(nest) == {"tenant": "acme"}
+                assert await bench.run(nested) == {"tenant": "acme"}
+            assert await bench.run(nested) == {}
+            assert bench.assert_enqueued(nested).headers == {"tenant": "acme"}
+            await bench.drain()
+            assert bench.results(nested) == [{"tenant": "acme"}]
 
     async def test_wrong_arguments_are_refused_as_at_enqueue(self, bench: Bench) -> None:
         with pytest.raises(InvalidPayload, match="copies"):

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import rota
 from rota import EventType, Run, fixed, job
 from rota.event import Event
 from rota.testing import Bench
@@ -23,6 +24,13 @@ class TestWhatWasEnqueued:
         assert one.due - one.at == timedelta(seconds=60)
         assert one.at == bench.now.replace(microsecond=bench.now.microsecond // 1000 * 1000)
         assert [found.task for found in bench.enqueued()] == ["send", "child"]
+
+    async def test_its_headers_are_listed_with_it(self, bench: Bench) -> None:
+        with rota.headers(tenant="acme"):
+            await bench.client.enqueue(child, 1)
+        await bench.client.enqueue(child, 2)
+        await bench.drain()
+        assert [one.headers for one in bench.enqueued(child)] == [{"tenant": "acme"}, {}]
 
     async def test_what_has_run_stays_listed(self, bench: Bench) -> None:
         await bench.client.enqueue(child, 1)
