@@ -30,7 +30,9 @@
 --
 -- A run entry is one string, `token due started lost unknown-since`. A token that begins with '-' is the memory of a job
 -- that waits; behind the '-' is the worker that did not know it, and in place of `started` the time from which that
--- worker may claim it again: until then it is somebody else's turn.
+-- worker may claim it again: until then it is somebody else's turn. `-!` says that the job comes straight from a loss, and
+-- the next claim says so with a '!' at the end of its token: whoever holds it took over what was lost, and nobody after
+-- it did.
 
 --@include now
 --@include terms
@@ -291,7 +293,7 @@ local function reap()
       redis.call('DEL', HELD .. id)
       redis.call('ZADD', queue, ms(due), id)
       index(queue, id, due, terms)
-      redis.call('HSET', runs, id, format('-', due, 0, lost + 1, unknown))
+      redis.call('HSET', runs, id, format('-!', due, 0, lost + 1, unknown))
       if service then redis.pcall('DECR', RETRY .. id) end
       emit('type', 'lost', 'queue', queue_name, 'id', id, 'task', '', 'attempt', '0', 'detail', token)
     end
@@ -399,7 +401,8 @@ local function find(source, found, most)
             offset = offset - 1
           else
             if aborted then leave(queue, id, terms[i]) elseif terms[i] then start(queue, id, terms[i]) end
-            found[#found + 1] = { id = id, due = limited and ms(due) or dues[i], rest = rest, terms = terms[i] or '' }
+            found[#found + 1] = { id = id, due = limited and ms(due) or dues[i], rest = rest, terms = terms[i] or '',
+              mark = memory and string.sub(entry, 2, 2) == '!' and '!' or '' }
             found[id] = true
           end
         end
@@ -474,7 +477,7 @@ local function claim(found)
   local token = worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'
   for i, job in ipairs(found) do
     ids[i] = job.id
-    job.token = token .. i
+    job.token = token .. i .. job.mark
     job.entry = job.token .. ' ' .. job.due .. ' ' .. now_ms .. job.rest
     deadlines[2 * i - 1], deadlines[2 * i] = deadline_ms, job.id
     fence[2 * i - 1], fence[2 * i] = job.id, job.entry
