@@ -37,6 +37,7 @@
 --@include now
 --@include terms
 --@include put
+--@include withdraw
 local JOB, RESULT, RETRY, HELD, ABORT = 'arq:job:', 'arq:result:', 'arq:retry:', 'arq:in-progress:', 'arq:abort'
 local queue, active, runs, wake, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local dead, progress, events = KEYS[7], KEYS[8], KEYS[9]
