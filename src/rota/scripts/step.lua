@@ -53,10 +53,14 @@ local step_key = KEYS[6] .. ':' .. worker .. ':' .. lane
 local TURN = 3500
 
 local deadline_ms = ms(now + lease)
--- What most queues have not, looked up when it is first asked for.
+-- What most queues have not, looked up when it is first asked for: those that have nothing of it pay for one question.
+-- Whoever adds a part within the step sets it here.
+local unfound -- how many of them there are that nobody has asked for yet
 local has = setmetatable({}, {
   __index = function(known, part)
-    known[part] = redis.call('EXISTS', queue .. ':' .. part) == 1
+    unfound = unfound or redis.call('EXISTS', queue .. ':terms', checkpoint, snoozes, queue .. ':paused')
+    known[part] = unfound > 0 and redis.call('EXISTS', queue .. ':' .. part) == 1
+    if known[part] then unfound = unfound - 1 end
     return known[part]
   end,
 })
@@ -85,8 +89,6 @@ local function chunked(command, key, list)
 end
 
 ---------------------------------------------------------------------------------------------------- settle
-
--- Most queues have no job that saves anything, and pay for this one question.
 
 local function forget_checkpoints(ids)
   if service and has.checkpoint then chunked('HDEL', checkpoint, ids) end
@@ -166,7 +168,7 @@ local function settle()
     chunked('ZREM', ABORT, gone)
     if service then
       chunked('HDEL', progress, gone)
-      chunked('HDEL', snoozes, gone)
+      if has.snoozes then chunked('HDEL', snoozes, gone) end
     end
     for _, job in ipairs(finished) do
       local at = job.at
@@ -238,13 +240,16 @@ local function settle()
     if not still_there then
       redis.call('DEL', RETRY .. id)
       redis.call('ZREM', ABORT, id)
-      redis.call('HDEL', snoozes, id)
+      if has.snoozes then redis.call('HDEL', snoozes, id) end
     elseif unspent then
       redis.call('DECR', RETRY .. id)
     elseif ARGV[at + 11] ~= '0' then
       redis.call('SET', RETRY .. id, ARGV[at + 11]) -- a client may have asked to start at a later try
     end
-    if ARGV[at + 9] == 'snoozed' and still_there then redis.call('HINCRBY', snoozes, id, 1) end
+    if ARGV[at + 9] == 'snoozed' and still_there then
+      redis.call('HINCRBY', snoozes, id, 1)
+      has.snoozes = true
+    end
     if ARGV[at + 9] ~= '' then
       emit('type', ARGV[at + 9], 'queue', queue_name, 'id', id, 'task', ARGV[at + 10], 'attempt', ARGV[at + 11],
         'detail', ARGV[at + 12], 'due', ms(due))
@@ -289,7 +294,7 @@ local function reap()
     if not token or string.sub(token, 1, 1) == '-' or taken or not redis.call('ZSCORE', queue, id) then
       redis.call('HDEL', runs, id)
       if not redis.call('ZSCORE', queue, id) then forget_checkpoints({ id }) end
-      if service then redis.call('HDEL', snoozes, id) end
+      if service and has.snoozes then redis.call('HDEL', snoozes, id) end
     else
       redis.call('DEL', HELD .. id)
       redis.call('ZADD', queue, ms(due), id)
@@ -418,7 +423,8 @@ end
 -- Of what may be claimed, every fifth goes to the oldest whatever its priority, so that none waits for ever.
 local function choose(most)
   local found = {}
-  local levels = redis.call('HGETALL', queue .. ':levels')
+  -- A priority is one of the terms.
+  local levels = has.terms and redis.call('HGETALL', queue .. ':levels') or {}
   if #levels > 0 then
     local turn, old, names = 0, 0, {}
     for i = 1, #levels, 2 do
@@ -491,7 +497,7 @@ local function claim(found)
   local counts, counted = redis.call('MGET', unpack(counters)), {}
   local aborts = redis.call('ZMSCORE', ABORT, unpack(ids))
   local saved = service and has.checkpoint and redis.call('HMGET', checkpoint, unpack(ids)) or {}
-  local put_off = service and redis.call('HMGET', snoozes, unpack(ids)) or {}
+  local put_off = service and has.snoozes and redis.call('HMGET', snoozes, unpack(ids)) or {}
   local claims = {}
   for i, job in ipairs(found) do
     local id, payload = job.id, payloads[i]
@@ -525,7 +531,7 @@ local function claimed_before()
         local aborted = redis.call('ZSCORE', ABORT, id) and 1 or 0
         local saved = service and has.checkpoint and redis.call('HGET', checkpoint, id)
         claims[#claims + 1] = { id, entries[i], payload, attempt, aborted, terms_of(queue, id) or '', saved or false,
-          redis.call('HGET', snoozes, id) }
+          has.snoozes and redis.call('HGET', snoozes, id) or false }
       end
     end
   end
