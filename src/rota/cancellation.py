@@ -62,7 +62,7 @@ class Cancellation:
     async def _run(self, calls: Sequence[tuple[Any, ...]], keys: QueueKeys) -> list[bytes]:
         if not calls:
             return []
-        names = (keys.queue, keys.active, keys.runs, self.events, keys.progress, keys.checkpoint)
+        names = (keys.queue, self.events)
         pipe = self.redis.pipeline(transaction=False)
         for args in calls:
             pipe.execute_command("EVALSHA", CANCEL.sha, len(names), *names, *args)

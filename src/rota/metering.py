@@ -9,11 +9,8 @@ from time import monotonic
 from rota.engine import Contract
 from rota.execution import Execution
 from rota.series import BYTES
-from rota.settlement import Claim, Settlement
+from rota.settlement import Settlement
 from rota.tally import Buckets, Tally
-
-#: Losses that were counted are remembered for so many jobs.
-_REMEMBERED = 1000
 
 
 class Slots:
@@ -59,22 +56,12 @@ class Meter:
         self.slots = Slots()
         self.sizes = Buckets(BYTES)
         self.recovered = 0
-        self._losses: dict[str, int] = {}
         self._rejected = rejected
         self._on_lost = on_lost
 
     def around(self, contract: Contract) -> Contract:
         """`contract`, metered."""
         return _Metered(contract, self)
-
-    def recover(self, claim: Claim) -> None:
-        """A job was handed to this worker that had been lost."""
-        # A claim says how often its job was ever lost: one that is tried again after that was not lost once more.
-        if claim.lost > self._losses.get(claim.id, 0):
-            self.recovered += 1
-            self._losses[claim.id] = claim.lost
-            if len(self._losses) > _REMEMBERED:
-                del self._losses[next(iter(self._losses))]
 
     def settled(self, settlement: Settlement, counted: bool) -> None:
         """A settlement was acknowledged, or refused."""
@@ -100,8 +87,8 @@ class _Metered:
         meter, claim = self._meter, execution.claim
         if claim.payload is not None:
             meter.sizes.add(len(claim.payload))
-        if claim.lost:
-            meter.recover(claim)
+        if claim.recovered:
+            meter.recovered += 1
         slots = meter.slots
         slots.enter()
         try:

@@ -36,7 +36,8 @@ class Claim(NamedTuple):
     `payload` is None where it has expired. `attempt` counts from 1. Times are server milliseconds; `unknown_since_ms`
     is 0 unless workers before could not run it. `lost` counts executions that ended with no word from their worker,
     `snoozes` those that the handler put off. `terms` are those that it was enqueued with, as the scripts know them.
-    `checkpoint` is what an attempt before this one saved, as it lies in Redis.
+    `checkpoint` is what an attempt before this one saved, as it lies in Redis. `recovered` says that the claim before
+    this one was lost: of all claims after a loss, one says so.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Claim(NamedTuple):
     terms: str = ""
     checkpoint: bytes | None = None
     snoozes: int = 0
+    recovered: bool = False
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> "Claim":
@@ -70,6 +72,7 @@ class Claim(NamedTuple):
             terms.decode("utf-8", "surrogateescape"),
             checkpoint,
             int(snoozes or 0),
+            token.endswith("!"),
         )
 
 

@@ -170,6 +170,35 @@ async def test_a_lost_job_is_recovered_by_the_worker_that_claims_it_again(
     assert await answers.value("arq_jobs_recovered_total", queue="default") == 1
 
 
+async def test_a_loss_is_counted_in_one_process_though_the_job_goes_on_in_another(
+    fleet: Fleet, client: Client
+) -> None:
+    (killed,) = await fleet.start(lease=1)
+    handle = await client.enqueue(work, seconds=4)
+    await until(lambda: fleet.ledger.entries("start"), "it runs")
+    killed.kill()
+    first, answers = await answers_of(fleet, lease=1, drain_timeout=0.1)
+    await until(lambda: len(fleet.ledger.entries("start")) == 2, "it runs again")
+    recovered = await answers.value("arq_jobs_recovered_total")
+    first.send(signal.SIGTERM)
+    assert await first.ended() == 0
+    _, answers = await answers_of(fleet, lease=1)
+    await handle.result(20)
+    assert len(fleet.ledger.entries("start")) == 3
+    assert recovered + await answers.value("arq_jobs_recovered_total") == 1
+
+
+async def test_losses_are_zero_for_every_queue_from_the_first_scrape_on(fleet: Fleet) -> None:
+    _, answers = await answers_of(fleet)
+    (family,) = [
+        family for name, family in (await answers.families()).items() if name == "arq_jobs_recovered"
+    ]
+    found = {
+        sample.labels["queue"]: sample.value for sample in family.samples if sample.name.endswith("_total")
+    }
+    assert found == dict.fromkeys(("default", "rated", "slotted", "mixed"), 0)
+
+
 # A blocked loop
 
 

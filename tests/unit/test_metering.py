@@ -94,21 +94,13 @@ async def test_payloads_are_measured_and_one_that_expired_is_none(bench: Bench) 
     assert (sum(spread.counts), spread.sum) == (1, 300)
 
 
-async def test_a_loss_is_recovered_once_however_often_the_job_is_tried_after_it(bench: Bench) -> None:
+async def test_what_comes_straight_from_a_loss_is_recovered_and_what_was_lost_earlier_is_not(
+    bench: Bench,
+) -> None:
     bench.jobs.go.set()
-    for lost in (0, 1, 1, 1, 2, 2):
-        await bench.contract.execute(Execution(claim(lost=lost)))
+    for lost, recovered in ((0, False), (1, True), (1, False), (2, True), (2, False)):
+        await bench.contract.execute(Execution(claim(lost=lost, recovered=recovered)))
     assert bench.meter.recovered == 2
-
-
-async def test_what_is_remembered_of_losses_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metering, "_REMEMBERED", 10)
-    for number in range(100):
-        bench.meter.recover(claim(str(number), lost=1))
-    bench.meter.recover(claim("99", lost=1))
-    assert bench.meter.recovered == 100
-    bench.meter.recover(claim("0", lost=1))
-    assert bench.meter.recovered == 101, "the oldest are forgotten"
 
 
 def test_a_refused_settlement_is_stale_and_its_attempt_lost(bench: Bench) -> None:

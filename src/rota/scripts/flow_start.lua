@@ -9,6 +9,7 @@
 --@include now
 --@include terms
 --@include put
+--@include withdraw
 local events, keep_events = KEYS[4], ARGV[1]
 --@include flow
 

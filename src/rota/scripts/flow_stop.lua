@@ -7,6 +7,7 @@
 --@include now
 --@include terms
 --@include put
+--@include withdraw
 local events, keep_events = KEYS[2], ARGV[1]
 --@include flow
 

@@ -11,6 +11,7 @@
 --@include now
 --@include terms
 --@include put
+--@include withdraw
 local queue, dead, wake, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local answers, replayed = {}, false
 local keep_events = ARGV[2]

@@ -30,11 +30,14 @@
 --
 -- A run entry is one string, `token due started lost unknown-since`. A token that begins with '-' is the memory of a job
 -- that waits; behind the '-' is the worker that did not know it, and in place of `started` the time from which that
--- worker may claim it again: until then it is somebody else's turn.
+-- worker may claim it again: until then it is somebody else's turn. `-!` says that the job comes straight from a loss, and
+-- the next claim says so with a '!' at the end of its token: whoever holds it took over what was lost, and nobody after
+-- it did.
 
 --@include now
 --@include terms
 --@include put
+--@include withdraw
 local JOB, RESULT, RETRY, HELD, ABORT = 'arq:job:', 'arq:result:', 'arq:retry:', 'arq:in-progress:', 'arq:abort'
 local queue, active, runs, wake, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local dead, progress, events = KEYS[7], KEYS[8], KEYS[9]
@@ -50,10 +53,14 @@ local step_key = KEYS[6] .. ':' .. worker .. ':' .. lane
 local TURN = 3500
 
 local deadline_ms = ms(now + lease)
--- What most queues have not, looked up when it is first asked for.
+-- What most queues have not, looked up when it is first asked for: those that have nothing of it pay for one question.
+-- Whoever adds a part within the step sets it here.
+local unfound -- how many of them there are that nobody has asked for yet
 local has = setmetatable({}, {
   __index = function(known, part)
-    known[part] = redis.call('EXISTS', queue .. ':' .. part) == 1
+    unfound = unfound or redis.call('EXISTS', queue .. ':terms', checkpoint, snoozes, queue .. ':paused')
+    known[part] = unfound > 0 and redis.call('EXISTS', queue .. ':' .. part) == 1
+    if known[part] then unfound = unfound - 1 end
     return known[part]
   end,
 })
@@ -82,8 +89,6 @@ local function chunked(command, key, list)
 end
 
 ---------------------------------------------------------------------------------------------------- settle
-
--- Most queues have no job that saves anything, and pay for this one question.
 
 local function forget_checkpoints(ids)
   if service and has.checkpoint then chunked('HDEL', checkpoint, ids) end
@@ -163,7 +168,7 @@ local function settle()
     chunked('ZREM', ABORT, gone)
     if service then
       chunked('HDEL', progress, gone)
-      chunked('HDEL', snoozes, gone)
+      if has.snoozes then chunked('HDEL', snoozes, gone) end
     end
     for _, job in ipairs(finished) do
       local at = job.at
@@ -235,13 +240,16 @@ local function settle()
     if not still_there then
       redis.call('DEL', RETRY .. id)
       redis.call('ZREM', ABORT, id)
-      redis.call('HDEL', snoozes, id)
+      if has.snoozes then redis.call('HDEL', snoozes, id) end
     elseif unspent then
       redis.call('DECR', RETRY .. id)
     elseif ARGV[at + 11] ~= '0' then
       redis.call('SET', RETRY .. id, ARGV[at + 11]) -- a client may have asked to start at a later try
     end
-    if ARGV[at + 9] == 'snoozed' and still_there then redis.call('HINCRBY', snoozes, id, 1) end
+    if ARGV[at + 9] == 'snoozed' and still_there then
+      redis.call('HINCRBY', snoozes, id, 1)
+      has.snoozes = true
+    end
     if ARGV[at + 9] ~= '' then
       emit('type', ARGV[at + 9], 'queue', queue_name, 'id', id, 'task', ARGV[at + 10], 'attempt', ARGV[at + 11],
         'detail', ARGV[at + 12], 'due', ms(due))
@@ -286,12 +294,12 @@ local function reap()
     if not token or string.sub(token, 1, 1) == '-' or taken or not redis.call('ZSCORE', queue, id) then
       redis.call('HDEL', runs, id)
       if not redis.call('ZSCORE', queue, id) then forget_checkpoints({ id }) end
-      if service then redis.call('HDEL', snoozes, id) end
+      if service and has.snoozes then redis.call('HDEL', snoozes, id) end
     else
       redis.call('DEL', HELD .. id)
       redis.call('ZADD', queue, ms(due), id)
       index(queue, id, due, terms)
-      redis.call('HSET', runs, id, format('-', due, 0, lost + 1, unknown))
+      redis.call('HSET', runs, id, format('-!', due, 0, lost + 1, unknown))
       if service then redis.pcall('DECR', RETRY .. id) end
       emit('type', 'lost', 'queue', queue_name, 'id', id, 'task', '', 'attempt', '0', 'detail', token)
     end
@@ -399,7 +407,8 @@ local function find(source, found, most)
             offset = offset - 1
           else
             if aborted then leave(queue, id, terms[i]) elseif terms[i] then start(queue, id, terms[i]) end
-            found[#found + 1] = { id = id, due = limited and ms(due) or dues[i], rest = rest, terms = terms[i] or '' }
+            found[#found + 1] = { id = id, due = limited and ms(due) or dues[i], rest = rest, terms = terms[i] or '',
+              mark = memory and string.sub(entry, 2, 2) == '!' and '!' or '' }
             found[id] = true
           end
         end
@@ -414,7 +423,8 @@ end
 -- Of what may be claimed, every fifth goes to the oldest whatever its priority, so that none waits for ever.
 local function choose(most)
   local found = {}
-  local levels = redis.call('HGETALL', queue .. ':levels')
+  -- A priority is one of the terms.
+  local levels = has.terms and redis.call('HGETALL', queue .. ':levels') or {}
   if #levels > 0 then
     local turn, old, names = 0, 0, {}
     for i = 1, #levels, 2 do
@@ -474,7 +484,7 @@ local function claim(found)
   local token = worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'
   for i, job in ipairs(found) do
     ids[i] = job.id
-    job.token = token .. i
+    job.token = token .. i .. job.mark
     job.entry = job.token .. ' ' .. job.due .. ' ' .. now_ms .. job.rest
     deadlines[2 * i - 1], deadlines[2 * i] = deadline_ms, job.id
     fence[2 * i - 1], fence[2 * i] = job.id, job.entry
@@ -487,7 +497,7 @@ local function claim(found)
   local counts, counted = redis.call('MGET', unpack(counters)), {}
   local aborts = redis.call('ZMSCORE', ABORT, unpack(ids))
   local saved = service and has.checkpoint and redis.call('HMGET', checkpoint, unpack(ids)) or {}
-  local put_off = service and redis.call('HMGET', snoozes, unpack(ids)) or {}
+  local put_off = service and has.snoozes and redis.call('HMGET', snoozes, unpack(ids)) or {}
   local claims = {}
   for i, job in ipairs(found) do
     local id, payload = job.id, payloads[i]
@@ -521,7 +531,7 @@ local function claimed_before()
         local aborted = redis.call('ZSCORE', ABORT, id) and 1 or 0
         local saved = service and has.checkpoint and redis.call('HGET', checkpoint, id)
         claims[#claims + 1] = { id, entries[i], payload, attempt, aborted, terms_of(queue, id) or '', saved or false,
-          redis.call('HGET', snoozes, id) }
+          has.snoozes and redis.call('HGET', snoozes, id) or false }
       end
     end
   end

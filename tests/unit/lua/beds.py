@@ -154,11 +154,7 @@ class Bed:
     async def cancel(self, job_id: str, record: bytes = b"record") -> str:
         """Run the script of a cancel; its answer."""
         args = ("q", 1000, encode_id(job_id), record, 60_000, "work", b'"why"')
-        answer: bytes = await CANCEL(
-            self.redis,
-            (KEYS.queue, KEYS.active, KEYS.runs, EVENTS, KEYS.progress, KEYS.checkpoint),
-            args,
-        )
+        answer: bytes = await CANCEL(self.redis, (KEYS.queue, EVENTS), args)
         return answer.decode()
 
     async def replay(self, *ids: str) -> list[str]:

@@ -343,6 +343,7 @@ class ProtocolMachine(RuleBasedStateMachine):
                 claim.unknown_since_ms,
                 Checkpoint.read(claim.checkpoint).number,
                 claim.aborted,
+                claim.recovered,
             )
             for claim in reply.claims
         ]

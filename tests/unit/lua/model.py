@@ -29,6 +29,7 @@ class ModelJob:
     losses: int = 0
     saved: int = 0
     asked: bool = False
+    taken_back: bool = False
 
     @property
     def entry(self) -> tuple[str, int, int, int] | None:
@@ -36,7 +37,7 @@ class ModelJob:
         if self.state == "held":
             return self.token, self.due, self.lost, self.unknown
         if self.state == "waiting" and (self.lost or self.unknown):
-            return f"-{self.stranger}", self.due, self.lost, self.unknown
+            return f"-{'!' if self.taken_back else self.stranger}", self.due, self.lost, self.unknown
         return None
 
     def is_for(self, worker: str, now: int) -> bool:
@@ -48,6 +49,7 @@ class ModelJob:
     def wait(self, due: int) -> None:
         """Back in the line."""
         self.state, self.due, self.score, self.stranger = "waiting", due, due, ""
+        self.taken_back = False
 
 
 @dataclass
@@ -62,6 +64,7 @@ class ModelClaim:
     unknown: int
     saved: int
     aborted: bool = False
+    recovered: bool = False
 
 
 @dataclass
@@ -189,6 +192,7 @@ class Model:
                 job.losses += 1
                 job.attempt -= 1
                 job.wait(job.due)
+                job.taken_back = True
 
     def _claimed_by(self, worker: str, seq: int) -> list[ModelClaim]:
         return [claim_of(job) for job in self.held() if job.token.startswith(f"{worker}:0:{seq}:")]
@@ -200,7 +204,7 @@ class Model:
         due = [job for job in self.live() if job.is_for(worker, self.now)]
         ending = any(job.deadline <= self.now for job in self.held())
         for number, job in enumerate(due[:want], 1):
-            job.state, job.token = "held", f"{worker}:0:{seq}:{number}"
+            job.state, job.token = "held", f"{worker}:0:{seq}:{number}{'!' if job.taken_back else ''}"
             job.attempt += 1
             job.claims += 1
             job.deadline = job.score = self.now + self.lease
@@ -212,7 +216,17 @@ class Model:
 
 def claim_of(job: ModelJob) -> ModelClaim:
     """What a claim of a held job says."""
-    return ModelClaim(job.id, job.token, job.attempt, job.due, job.lost, job.unknown, job.saved, job.asked)
+    return ModelClaim(
+        job.id,
+        job.token,
+        job.attempt,
+        job.due,
+        job.lost,
+        job.unknown,
+        job.saved,
+        job.asked,
+        job.taken_back,
+    )
 
 
 def _rank(job: ModelJob) -> tuple[int, str]:

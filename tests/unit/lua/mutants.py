@@ -56,6 +56,12 @@ MUTANTS = [
         "redis.call('DEL', HELD",
     ),
     Mutant("losses are not counted", "lost + 1", "lost"),
+    Mutant("nobody recovers what was lost", "format('-!', due", "format('-', due"),
+    Mutant(
+        "what was lost once is recovered by every claim",
+        "unknown and '-' .. worker or '-'",
+        "unknown and '-' .. worker or lost > 0 and '-!' or '-'",
+    ),
     Mutant("a loss spends an attempt", "if service then redis.pcall('DECR', RETRY .. id) end", ""),
     Mutant(
         "attempts counted before it is clear that the job is free",

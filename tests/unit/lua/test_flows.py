@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pytest
 
-from rota import Cancel, JobCancelled, JobFailed, Run, each, job, pipeline
+from rota import Cancel, JobCancelled, JobFailed, Run, each, fixed, job, pipeline
 from rota.keys import QueueKeys, queue_key
 from rota.protocol import Protocol
 from rota.testing import Bench
@@ -75,6 +75,11 @@ async def total(run: Run, numbers: Sequence[int | None]) -> int:
 async def note(run: Run, word: str) -> str:
     assert run.batch
     return f"{word}: {run.batch.completed} of {run.batch.total}"
+
+
+@job(backoff=fixed(3600.0))
+async def falter(run: Run) -> str:
+    raise ValueError("once more")
 
 
 sums = pipeline(numbers, each(work), total)
@@ -231,3 +236,16 @@ async def test_wherever_it_is_cut_a_flow_comes_to_the_same(scenario: Scenario, h
         result, _, left = await played(scenario, (number, how))
         assert (number, result) == (number, undisturbed)
         assert (number, left) == (number, [])
+
+
+async def test_a_job_that_is_stopped_between_two_attempts_is_told_with_those_it_had() -> None:
+    with Bench([falter, note]) as bench:
+        handle = await bench.client.enqueue(pipeline(falter, note))
+        with suppress(AssertionError):
+            await bench.drain(max_jobs=1)
+        await handle.cancel()
+        told = [fields for _, fields in bench._looking.xrange("rota:events") if fields[b"task"] == b"falter"]
+    assert [(fields[b"type"], fields.get(b"attempt")) for fields in told[-2:]] == [
+        (b"retried", b"1"),
+        (b"cancelled", b"1"),
+    ]

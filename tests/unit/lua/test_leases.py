@@ -1,8 +1,12 @@
 """Leases: whoever stops renewing loses its claims, in time, to their old places; nobody else does."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
-from tests.unit.lua.beds import KEYS, LEASE, Bed, Worker, again, finish, interrupted
+from rota.settlement import Claim, Settlement
+from tests.unit.lua.beds import KEYS, LEASE, Bed, Worker, again, finish, interrupted, unknown
 
 
 async def claimed(bed: Bed, *ids: str, name: str = "w", service: bool = True) -> Worker:
@@ -61,6 +65,39 @@ class TestLosing:
         assert claim.lost == 1
         await worker.settle(finish(claim))
         assert clocked.entry("a") is None
+
+    async def test_of_all_claims_after_a_loss_the_first_one_recovers_it(self, clocked: Bed) -> None:
+        clocked.put("a")
+        recovered = []
+        for number, is_lost in enumerate([True, False, False, True, True, False, False]):
+            worker = clocked.worker(f"w{number}")
+            claim = await worker.claim_one()
+            recovered.append(claim.recovered)
+            if is_lost:
+                await clocked.pass_time(LEASE + 1)
+            else:
+                await worker.settle(again(claim, 0))
+        assert recovered == [False, True, False, False, True, True, False]
+
+    @pytest.mark.parametrize("put_back", [interrupted, partial(unknown, delay=0)])
+    async def test_a_recovered_job_that_is_only_put_back_is_recovered_no_more(
+        self, clocked: Bed, put_back: Callable[[Claim], Settlement]
+    ) -> None:
+        await claimed(clocked, "a")
+        await clocked.pass_time(LEASE + 1)
+        first, second = clocked.worker("v"), clocked.worker("u")
+        await first.settle(put_back(await first.claim_one()))
+        claim = await second.claim_one()
+        assert (claim.lost, claim.recovered) == (1, False)
+
+    async def test_what_was_unknown_before_it_was_lost_is_recovered(self, clocked: Bed) -> None:
+        stranger = await claimed(clocked, "a")
+        await stranger.settle(unknown(stranger.held["a"], 0))
+        await clocked.worker("v").claim_one()
+        await clocked.pass_time(LEASE + 1)
+        claim = await clocked.worker("u").claim_one()
+        assert claim.recovered
+        assert claim.unknown_since_ms > 0
 
     async def test_a_step_that_wants_nothing_takes_nothing_back(self, clocked: Bed) -> None:
         worker = await claimed(clocked, "a")

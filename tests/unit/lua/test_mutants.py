@@ -45,6 +45,10 @@ CAUGHT_BY: dict[str, Test] = {
     "finished but still active": left.test_the_service_s_idle_queue_keeps_results_letters_and_events,
     "handed back but still active": again.test_a_retry_is_due_after_its_delay_and_keeps_its_attempts,
     "losses are not counted": losing.test_an_expired_claim_is_lost_and_claimed_in_the_same_step,
+    "nobody recovers what was lost": losing.test_of_all_claims_after_a_loss_the_first_one_recovers_it,
+    "what was lost once is recovered by every claim": (
+        losing.test_of_all_claims_after_a_loss_the_first_one_recovers_it
+    ),
     "a loss spends an attempt": losing.test_in_the_service_a_loss_spends_no_attempt,
     "attempts counted before it is clear that the job is free": (
         mixed.test_a_job_that_a_stock_worker_holds_is_skipped_and_keeps_its_score

@@ -85,6 +85,7 @@ class TestClaims:
         (again_claim,) = (await survivor.step(1, seq=survivor.last, resend=True)).claims
         assert again_claim == claim._replace(aborted=True)
         assert again_claim.lost == 1
+        assert again_claim.recovered
 
 
 class TestStragglers:

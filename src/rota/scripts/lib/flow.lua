@@ -1,6 +1,6 @@
 ---------------------------------------------------------------------------------------------------- flows
 -- Pipelines and batches: what a job's end means to the run that it is part of. The script that ends the job does it all:
--- it keeps the result, and puts the next stage's job when this was the stage's last. Wants now, terms, put, and the
+-- it keeps the result, and puts the next stage's job when this was the stage's last. Wants now, terms, put, withdraw, and the
 -- locals `events` and `keep_events`.
 --
 -- A flow is a hash `<prefix><id>`: id, kind (pipeline | batch), state, stage, open (jobs that are not over), parent, plan,
@@ -166,22 +166,9 @@ end
 
 -- A job that waits is taken away; the worker that runs it is asked to stop.
 local function stop_member(queue_name, id, task, detail)
-  local queue = 'arq:queue:' .. queue_name
-  if not redis.call('ZSCORE', queue, id) then return end
-  if redis.call('ZSCORE', queue .. ':active', id) or redis.call('EXISTS', 'arq:in-progress:' .. id) == 1 then
-    redis.call('ZADD', 'arq:abort', now_ms, id)
-    return
-  end
-  redis.call('ZREM', queue, id)
-  redis.call('HDEL', queue .. ':runs', id)
-  redis.call('HDEL', queue .. ':progress', id)
-  redis.call('HDEL', queue .. ':checkpoint', id)
-  redis.call('HDEL', queue .. ':snoozes', id)
-  redis.call('ZREM', 'arq:abort', id)
-  redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
-  local terms = terms_of(queue, id)
-  if terms then forget_terms(queue, id, terms) end
-  flow_event('cancelled', queue_name, id, task, 'attempt', '0', 'detail', detail, 'reason', 'its flow is over')
+  local answer, attempts, terms = withdraw('arq:queue:' .. queue_name, id)
+  if answer ~= 'cancelled' then return end
+  flow_event('cancelled', queue_name, id, task, 'attempt', attempts, 'detail', detail, 'reason', 'its flow is over')
   tell_end(terms, 'cancelled', detail, id)
 end
 
