@@ -39,16 +39,27 @@ def sections() -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("title", sections())
-def test_a_section_s_examples_work(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, title: str
-) -> None:
+def runs() -> dict[str, list[str]]:
+    """The sections that share a run of pytest: those of a page, for each start costs more than the examples."""
+    found: dict[str, list[str]] = {}
+    for title in sections():
+        # Tracers are set up for a whole process.
+        page = title.partition(":")[0]
+        found.setdefault(title if page == "tracing.md" else page, []).append(title)
+    return found
+
+
+@pytest.mark.parametrize("run", runs())
+def test_the_examples_work(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, run: str) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(rota.__file__).parents[1]))
     pytester.makeconftest(CONFTEST)
-    examples = sections()[title]
-    tests = examples.count("def test_")
-    assert tests, f"no test runs the code of the section {title!r}"
-    pytester.makepyfile(examples)
+    tests = 0
+    for title in runs()[run]:
+        examples = sections()[title]
+        own = examples.count("def test_")
+        assert own, f"no test runs the code of the section {title!r}"
+        tests += own
+        pytester.makepyfile(**{f"test_{re.sub(r'[^a-z]+', '_', title.lower())}": examples})
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=tests)
 
