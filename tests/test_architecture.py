@@ -138,6 +138,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "logs",
             "prompt",
             "respawn",
+            "job_commands",
             "scaling_commands",
             "screen",
             "supervisor",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def add_to(cli: typer.Typer) -> None:
     """Give `cli` these commands."""
     for command in (exporter, autoscaler, desired, plan):
-        cli.command()(command)
+        cli.command(rich_help_panel="The size of the fleet")(command)
 
 
 def exporter() -> None:
