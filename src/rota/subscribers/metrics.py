@@ -47,20 +47,20 @@ class JobMetrics:
 
     def __call__(self, event: Event) -> None:
         """One more."""
-        kind, queue, _, task, _, duration, waited, *_ = event
-        counts = self._jobs.get((queue, task)) or self._other(queue, task)
+        kind = event.type
+        counts = self._jobs.get((event.queue, event.task)) or self._other(event.queue, event.task)
         if kind is EventType.STARTED:
-            counts.waits.add(waited or 0.0)
+            counts.waits.add(event.waited or 0.0)
         elif kind is EventType.COMPLETED:
             counts.completed += 1
-            counts.durations.add(duration or 0.0)
+            counts.durations.add(event.duration or 0.0)
         elif kind in counts.ended:
             counts.ended[kind] += 1
             if kind is EventType.DEAD and event.reason in _NEVER_RAN:
                 if event.reason in _REJECTED:
-                    self.rejected.add((queue, event.reason))
-            elif duration is not None:
-                counts.durations.add(duration)
+                    self.rejected.add((event.queue, event.reason))
+            elif event.duration is not None:
+                counts.durations.add(event.duration)
 
     def lost(self, queue: str, task: str) -> None:
         """An attempt ended that was this worker's no longer; what it came to counts for nothing."""
