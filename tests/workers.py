@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from rota import Client, QueueWorker, config, connection
-from rota.app import Parts, client_of, worker_settings
+from rota.app import Parts, client_of, subscribers_of, worker_settings
 from rota.pools import Processes
 from rota.redis_target import RedisTarget
 from rota.registry import discover
+from rota.vitals import Vitals
 
 
 @dataclass(frozen=True)
 class Works:
-    """Workers that are running: a client of theirs, and what their lifespan yielded."""
+    """Workers that are running: a client of theirs, what their lifespan yielded, the port of their endpoint."""
 
     client: Client
     deps: Any
     recycled: list[str]
+    port: int
 
 
 @contextlib.asynccontextmanager
@@ -27,7 +29,7 @@ async def at_work(
     target: RedisTarget, package: str, variables: Mapping[str, str] | None = None
 ) -> AsyncIterator[Works]:
     """A worker for each queue that the jobs of `package` name, under the environment `variables`."""
-    settings = config.load(variables or {})
+    settings = config.load({"METRICS_PORT": "off", **(variables or {})})
     registry = discover(package)
     recycled: list[str] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -35,18 +37,30 @@ async def at_work(
         deps = await stack.enter_async_context(registry.lifespan()) if registry.lifespan else None
         processes = Processes()
         stack.push_async_callback(processes.close)
-        parts = Parts(settings, registry, None, processes, lambda: deps, recycled.append)
+        workers: list[QueueWorker] = []
+        vitals = Vitals(settings, registry, workers)
+        parts = Parts(
+            settings,
+            registry,
+            None,
+            processes,
+            lambda: deps,
+            recycled.append,
+            subscribers=(*subscribers_of(settings), vitals.subscriber),
+            meter=vitals.meter,
+        )
+        stack.callback(vitals.stop)
         for queue in settings.served_queues(registry.queues):
-            await stack.enter_async_context(_running(parts, queue, target))
-        yield Works(client, deps, recycled)
+            workers.append(await stack.enter_async_context(_running(parts, queue, target)))
+        yield Works(client, deps, recycled, vitals.start())
 
 
 @contextlib.asynccontextmanager
-async def _running(parts: Parts, queue: str, target: RedisTarget) -> AsyncIterator[None]:
+async def _running(parts: Parts, queue: str, target: RedisTarget) -> AsyncIterator[QueueWorker]:
     worker = QueueWorker(**worker_settings(parts, queue), redis_pool=connection.async_client(target))
     running = asyncio.create_task(worker.async_run())
     try:
-        yield
+        yield worker
     finally:
         worker.stop()
         await running

@@ -47,13 +47,13 @@ class Vitals:
 
     # Life
 
-    def start(self) -> None:
-        """Answer from now on, unless METRICS_PORT is off. Raises EndpointError."""
+    def start(self) -> int:
+        """Answer from now on, unless METRICS_PORT is off; the port, 0 if there is none. Raises EndpointError."""
         port = self._settings.metrics_port
         if port == "off":
-            return
+            return 0
         self._endpoint = Endpoint(self._routes(), host=self._settings.metrics_host, port=port)
-        self._endpoint.start()
+        return self._endpoint.start()
 
     def stop(self) -> None:
         """Answer no more."""

@@ -1,0 +1,89 @@
+"""Logs: one line an event, found by the job, by the trace it belongs to and by the tenant that it is for."""
+
+import asyncio
+import io
+import json
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import sentry_sdk
+
+import rota
+from rota import Client, Run, job, logs
+from tests.envelopes import DSN, Captured, forgotten
+
+Lines = Callable[[str], Awaitable[list[dict[str, Any]]]]
+
+
+@job(queue="email")
+async def send(run: Run, to: str) -> str:
+    run.log.info("mail.sent", extra={"server": "smtp-2"})
+    return to
+
+
+@job(max_attempts=1)
+async def fail(run: Run, word: str) -> None:
+    raise ValueError(word)
+
+
+@pytest.fixture
+def variables() -> dict[str, str]:
+    # Beyond one completed job a second, only a sample of what goes well is written.
+    return {"LOG_SUCCESS_RATE": "1"}
+
+
+@pytest.fixture(autouse=True)
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
+    """Those that were written until one of an event appears; as LOG_FORMAT=json has them."""
+    root, stderr = logging.getLogger(), io.StringIO()
+    before, level = list(root.handlers), root.level
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", stderr)
+        logs.setup("info", "json")
+
+    async def until(event: str) -> list[dict[str, Any]]:
+        async with asyncio.timeout(10):
+            while True:
+                written = [json.loads(line) for line in stderr.getvalue().splitlines()]
+                if any(line["event"] == event for line in written):
+                    return written
+                await asyncio.sleep(0.02)
+
+    yield until
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+async def test_all_lines_of_a_job_have_its_id_its_trace_and_its_tenant(client: Client, lines: Lines) -> None:
+    with forgotten():  # the Sentry of a web application, which begins the trace
+        sentry_sdk.init(DSN, transport=Captured)
+        with rota.headers(tenant="acme"):
+            handle = await client.enqueue(send, "ann@example.com")
+        trace = (sentry_sdk.get_traceparent() or "").partition("-")[0]
+    own = [line for line in await lines("job.completed") if line.get("job_id") == handle.id]
+    assert [line["event"] for line in own] == ["job.started", "mail.sent", "job.completed"]
+    assert {(line["trace_id"], line["tenant"], line["attempt"]) for line in own} == {(trace, "acme", 1)}
+    assert (own[1]["server"], own[2]["job"]) == ("smtp-2", "email:send")
+    assert own[2]["seconds"] >= 0
+    assert "ann@example.com" not in json.dumps(own), "what a job was given is not logged"
+
+
+async def test_no_word_of_a_stranger_s_makes_a_line(client: Client, lines: Lines) -> None:
+    forged = '\n{"event": "job.completed", "job_id": "x"}'
+    await client.enqueue(fail, forged)
+    (dead,) = [line for line in await lines("job.dead") if line["event"] == "job.dead"]
+    assert (dead["level"], dead["error"]) == ("error", f"ValueError: {forged}")
+
+
+async def test_of_many_jobs_that_go_well_a_sample_is_written(client: Client, lines: Lines) -> None:
+    handles = await client.enqueue_many([send.call(f"{number}@example.com") for number in range(100)])
+    for handle in handles:
+        await handle.result(timeout=10)
+    await client.enqueue(fail, "the end")  # what goes wrong is always written
+    written = await lines("job.dead")
+    told = [line for line in written if line["event"] == "job.completed"]
+    assert len(told) < 50
+    assert max(line.get("stands_for", 1) for line in told) >= 4
