@@ -35,7 +35,7 @@ from rota.names import check_name, full_name, new_id, wire_id
 from rota.options import EnqueueFields, EnqueueOptions
 from rota.pipelines import Pipeline
 from rota.protocol import ENQUEUE, NUDGE, REPLAY
-from rota.seams import Outgoing, Sender, sending, switched_on
+from rota.seams import Outgoing, Sender, sending
 from rota.server_faults import ServerError
 from rota.setting_types import check_queue
 from rota.settlement import decode_id, encode_id
@@ -164,6 +164,7 @@ class Client:
             keep_result=keep_result,
             dead_retention=dead_retention,
             events_maxlen=events_maxlen,
+            senders=senders,
         )
         self._on_close = on_close
         self._namespace = namespace
@@ -303,7 +304,7 @@ class Client:
 
     async def _put(self, queue: str, parcels: Sequence[_Parcel]) -> list[Handle[Any] | JobExists]:
         jobs = [Outgoing(queue, one.task, _id_of(queue, one.options), one.payload) for one in parcels]
-        with sending(switched_on(self._senders), jobs):
+        with sending(self._senders, jobs):
             answers = await self._script(queue, parcels, jobs)
         return [
             self._handle(queue, parcel, job.id, answer)

@@ -5,10 +5,10 @@ on where it was. The other stops what is left of a flow that has ended early.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 from redis.exceptions import ResponseError
@@ -24,8 +24,10 @@ from rota.keys import events_key, flow_key
 from rota.outage import FAULTS
 from rota.protocol import FLOW_FAN_OUT
 from rota.run import Run
+from rota.seams import Outgoing, sending
 from rota.server_faults import ServerError
 from rota.terms import is_limited, terms_of
+from rota.trace import renewed
 
 #: Items that one script puts at most, and bytes of them: it keeps a script near 10 ms of Redis' time.
 PORTION, PORTION_BYTES = 250, 1_000_000
@@ -34,6 +36,14 @@ _PAGE = 1000
 #: After a fault of Redis it is tried again after this, seconds; the attempt is not spent.
 _PAUSE = 1.0
 _FAULTS: tuple[type[BaseException], ...] = (*FAULTS, ServerError)
+
+
+class _Item(NamedTuple):
+    """An item's job, or the input of an item that is a pipeline."""
+
+    job: Outgoing
+    terms: str
+    nested: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,8 +100,12 @@ class FlowJobs:
         items = _items(await self._input(place), step["task"].decode())
         cursor = await self._put(key, place, -1, len(items), ())
         while cursor >= 0:
-            portion = self._portion(step, items, cursor)
-            cursor = await self._put(key, place, cursor, len(items), portion)
+            portion = self._portion(run, step, items, cursor)
+            # An item that is a pipeline is no job yet: its jobs have the headers of the whole.
+            jobs = [item.job for item in portion if not item.nested]
+            with sending(flows.senders, jobs):
+                args = self._written(run, portion)
+                cursor = await self._put(key, place, cursor, len(items), args)
             if cursor >= len(items):
                 break
             run.progress(100 * cursor / len(items))
@@ -129,29 +143,44 @@ class FlowJobs:
             raise Cancel("its flow is over")
         return b"[%b]" % b",".join(results)
 
-    def _portion(self, step: Mapping[str, bytes | None], items: list[Any], start: int) -> list[Any]:
-        args: list[Any] = []
+    def _portion(
+        self, run: Run, step: Mapping[str, bytes | None], items: list[Any], start: int
+    ) -> list[_Item]:
+        portion: list[_Item] = []
         size = 0
-        for item in items[start : start + PORTION]:
-            raw, terms = self._item(step, to_json(item), start + len(args) // 2)
-            size += len(raw)
-            if args and size > PORTION_BYTES:
+        for number, value in enumerate(items[start : start + PORTION], start):
+            item = self._item(run, step, to_json(value), number)
+            size += len(item.job.payload)
+            if size > PORTION_BYTES and portion:
                 break
-            args += (raw, terms)
+            portion.append(item)
+        return portion
+
+    def _item(self, run: Run, step: Mapping[str, bytes | None], value: bytes, number: int) -> _Item:
+        task = (step["task"] or b"").decode()
+        job = Outgoing(run.queue, task, f"{run.id.removesuffix('each')}{number}", value)
+        if step["kind"] == b"nested":
+            return _Item(job, "", nested=True)
+        recipe = Recipe(task, (step["argument"] or b"").decode(), from_json(step["options"] or b"{}"))
+        job.payload = recipe.payload(value, now_ms=round(time.time() * 1000))
+        return _Item(job, self._terms(step, job.payload))
+
+    def _written(self, run: Run, portion: Sequence[_Item]) -> list[Any]:
+        """As the script takes them, with the headers of the senders, and those that the fan-out itself came with."""
+        args: list[Any] = []
+        for item, terms, nested in portion:
+            headers = {} if nested else renewed(run.headers, item.headers)
+            payload = codec.with_headers(item.payload, headers)
+            if not nested:
+                self._check_size(item, len(payload))
+            args += (payload, terms)
         return args
 
-    def _item(self, step: Mapping[str, bytes | None], item: bytes, number: int) -> tuple[bytes, str]:
-        flows, task = self.flows(), (step["task"] or b"").decode()
-        if step["kind"] == b"nested":
-            return item, ""
-        recipe = Recipe(task, (step["argument"] or b"").decode(), from_json(step["options"] or b"{}"))
-        raw = recipe.payload(item, now_ms=round(time.time() * 1000))
-        if len(raw) > flows.payload_limit:
-            limit = (
-                f"has {len(raw)} bytes and the limit is {flows.payload_limit}; pass on a reference instead"
-            )
-            raise InvalidPayload(task, {f"item {number}": limit})
-        return raw, self._terms(step, raw)
+    def _check_size(self, job: Outgoing, size: int) -> None:
+        most = self.flows().payload_limit
+        if size > most:
+            limit = f"has {size} bytes and the limit is {most}; pass on a reference instead"
+            raise InvalidPayload(job.task, {f"item {job.id.rpartition('.')[2]}": limit})
 
     def _terms(self, step: Mapping[str, bytes | None], payload: bytes) -> str:
         flows, planned = self.flows(), (step["terms"] or b"").decode()

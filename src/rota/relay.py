@@ -7,8 +7,7 @@ from typing import Any
 
 from rota.run import Run
 from rota.seams import Call, Outgoing
-
-TRACE_HEADERS = ("traceparent", "tracestate", "sentry-trace", "baggage")
+from rota.trace import TRACE_HEADERS
 
 _CAME_WITH: ContextVar[Mapping[str, str] | None] = ContextVar("came_with", default=None)
 
