@@ -7,15 +7,15 @@ from typing import Any, Literal, NamedTuple
 
 from rota import codec
 from rota.batch import Batch
+from rota.enqueued import count
 from rota.errors import JobNotFound
 from rota.explained import explained
 from rota.flow import OF_BATCH, Planner, carried
 from rota.flows import Flows, now_ms
 from rota.job import Call, Job
-from rota.keys import events_key, flow_key
+from rota.keys import flow_key
 from rota.names import check_id, check_name, new_id
 from rota.options import EnqueueOptions
-from rota.protocol import FLOW_FAN_OUT
 from rota.seams import Outgoing, sending
 from rota.state import State
 
@@ -115,7 +115,8 @@ async def put_batch(
     created, own_id, cursor = await _begin(flows, name, options, jobs, callbacks)
     if not created:
         await _check_same(flows, own_id, len(jobs))
-        cursor = await _put(flows, own_id, jobs, -1, [])
+        async with explained(flows.redis):
+            cursor, _ = await flows.put(own_id, 0, -1, len(jobs))
     await _put_from(flows, own_id, jobs, cursor)
     handles = [
         make_handle(job.queue, f"{own_id}.0.{number}", calls[number].job) for number, job in enumerate(jobs)
@@ -194,6 +195,8 @@ async def _begin(
         )
         if created and jobs:
             cursor = await _put(flows, own_id, jobs, 0, first)
+        elif created:
+            count(first)
     return created, own_id, cursor
 
 
@@ -214,13 +217,15 @@ async def _put_from(flows: Flows, batch_id: str, jobs: Sequence[_Member], cursor
 async def _put(
     flows: Flows, batch_id: str, jobs: Sequence[_Member], cursor: int, portion: Sequence[Outgoing]
 ) -> int:
-    """Put the jobs of `portion`, which begins at `cursor` (-1 only asks); where the next one does."""
-    args: list[Any] = [flows.events_maxlen, 0, cursor, len(jobs)]
+    """Put the jobs of `portion`, which begins at `cursor`; where the next one does."""
+    args: list[Any] = []
     for job, member in zip(portion, jobs[cursor : cursor + len(portion)], strict=True):
         args += member._replace(payload=codec.with_headers(job.payload, job.headers))
-    keys = (flow_key(flows.namespace, batch_id), events_key(flows.namespace))
     async with explained(flows.redis):
-        return int(await FLOW_FAN_OUT(flows.redis, keys, args))
+        cursor, number = await flows.put(batch_id, 0, cursor, len(jobs), args)
+    # All of them, or none where another call had put them.
+    count(portion[:number])
+    return cursor
 
 
 def _portion(batch_id: str, jobs: Sequence[_Member], start: int) -> list[Outgoing]:

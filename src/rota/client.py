@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from rota import codec, view
 from rota.batches import BatchHandle, put_batch
 from rota.cancellation import CancelAnswer, Cancellation
+from rota.enqueued import ENQUEUED, JOBS
 from rota.errors import (
     EnqueueIncomplete,
     InvalidPayload,
@@ -40,7 +41,6 @@ from rota.server_faults import ServerError
 from rota.setting_types import check_queue
 from rota.settlement import decode_id, encode_id
 from rota.state import State
-from rota.tally import Names, SharedTally
 from rota.terms import terms_of, unique_key
 from rota.view import JobInfo
 
@@ -50,10 +50,6 @@ H_co = TypeVar("H_co", covariant=True)
 
 #: Jobs put by one script: it keeps one call near 2 ms of Redis' time.
 _CHUNK = 200
-#: What this process enqueued, by queue and job, over all of its clients. A job that was enqueued by name alone counts
-#: under that name if it is among JOBS.
-ENQUEUED = SharedTally()
-JOBS = Names()
 #: A waiting `result()` looks this often at first, and at last, seconds.
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
 
@@ -227,19 +223,15 @@ class Client:
         death. Both are told of the batch by `run.batch`. Jobs are put in portions: whoever is interrupted enqueues the
         same batch under the same `id` again, and it goes on where it was. Raises as `enqueue` does, and ValueError.
         """
-        calls = list(calls)
-        handle = await put_batch(
+        return await put_batch(
             self.flows,
-            calls,
+            list(calls),
             name=name,
             on_finished=on_finished,
             on_died=on_died,
             batch_id=id,
             make_handle=self.handle,
         )
-        for call in calls if handle.created else ():
-            ENQUEUED.add((call.job.queue or self._default_queue, call.job.name))
-        return handle
 
     async def enqueue_by_name(
         self, name: str, payload: Mapping[str, Any] | None = None, /, **options: Unpack[EnqueueFields]

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic_core import from_json, to_json
 
 from rota import codec
+from rota.enqueued import ENQUEUED, JOBS, count
 from rota.errors import (
     JobCancelled,
     JobError,
@@ -25,7 +26,7 @@ from rota.keys import events_key, flow_alias_key, flow_key
 from rota.names import full_name, new_id
 from rota.options import EnqueueOptions
 from rota.pipelines import Pipeline
-from rota.protocol import FLOW_RETRY, FLOW_START, FLOW_STOP
+from rota.protocol import FLOW_FAN_OUT, FLOW_RETRY, FLOW_START, FLOW_STOP
 from rota.seams import Outgoing, Sender, sending
 from rota.state import State
 from rota.trace import renewed
@@ -168,6 +169,8 @@ class Flows:
                 given=given,
                 stages=to_json(stages_of(pipeline)),
             )
+        if created:
+            count([first])
         return FlowHandle(self, found, pipeline, created=created)
 
     def check_size(self, job: Outgoing) -> None:
@@ -276,6 +279,8 @@ class Flows:
                 answer = await FLOW_RETRY(self.redis, (key, events_key(self.namespace)), args)
         match answer:
             case b"retried":
+                for job in jobs:
+                    ENQUEUED.add(JOBS.label(job.queue, job.task))
                 return "retried"
             case b"stopping":
                 return "stopping"
@@ -296,6 +301,18 @@ class Flows:
         step = dict(zip(_STEP, (text.decode() for text in texts), strict=False))
         job = stage_job(flow_id.decode(), int(stage), {**step, "payload": payload or b""})
         return [job], codec.decode_headers(headers) if headers else {}
+
+    async def put(
+        self, flow_id: str, stage: int, cursor: int, total: int, args: Iterable[Any] = ()
+    ) -> tuple[int, int]:
+        """Put the next jobs of a batch or a fan-out: the first that is not put yet, -1 where it is over, and how many
+        this call put. Raises the faults of Redis as they are.
+        """
+        keys = (flow_key(self.namespace, flow_id), events_key(self.namespace))
+        cursor, number = await FLOW_FAN_OUT(
+            self.redis, keys, (self.events_maxlen, stage, cursor, total, *args)
+        )
+        return cursor, number
 
     async def stop(self, key: str, *, cancel: bool) -> tuple[str, bool]:
         """One portion of stopping what is left; the flow's state before, and whether there is more."""

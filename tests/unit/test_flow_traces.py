@@ -21,7 +21,7 @@ from rota import (
     app,
     batches,
     each,
-    fanout,
+    items,
     job,
     pipeline,
 )
@@ -224,7 +224,7 @@ def id_of(span: ReadableSpan) -> int:
 async def test_the_start_is_a_span_and_so_is_each_portion_of_items_in_the_fan_out_s_attempt(
     bench: Bench, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "PORTION", 2)
+    monkeypatch.setattr(items, "PORTION", 2)
     with request():
         handle = await bench.client.enqueue(pipeline(split, each(double), total), 3)
         await bench.drain()
