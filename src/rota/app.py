@@ -222,6 +222,7 @@ def flows_of(settings: Settings, redis: Any) -> Flows:
         keep_result=settings.keep_result,
         dead_retention=settings.dead_retention,
         events_maxlen=settings.events_maxlen,
+        senders=SENDERS,
     )
 
 

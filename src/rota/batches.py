@@ -1,20 +1,22 @@
 """Batches: many jobs of any kind, enqueued together, with a job that is called when all have ended, or one has died."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from rota import codec
 from rota.batch import Batch
-from rota.errors import JobNotFound, PayloadTooLarge
+from rota.enqueued import count
+from rota.errors import JobNotFound
 from rota.explained import explained
-from rota.flow import OF_BATCH, Planner
+from rota.flow import OF_BATCH, Planner, carried
 from rota.flows import Flows, now_ms
 from rota.job import Call, Job
-from rota.keys import events_key, flow_key
-from rota.names import check_id, check_name, full_name
+from rota.keys import flow_key
+from rota.names import check_id, check_name, new_id
 from rota.options import EnqueueOptions
-from rota.protocol import FLOW_FAN_OUT
+from rota.seams import Outgoing, sending
 from rota.state import State
 
 #: Jobs that one script puts at most, and bytes of them: it keeps a script near 10 ms of Redis' time.
@@ -106,19 +108,18 @@ async def put_batch(
     if batch_id is not None:
         check_id(batch_id)
     planner = Planner(flows.default_queue, flows.namespace, now_ms())
-    jobs = [_put(flows, planner, call) for call in calls]
-    plan: dict[str, Any] = {}
-    for which, call in (("finished", on_finished), ("died", on_died)):
-        if call is not None:
-            plan |= _callback(planner, which, call)
+    jobs = [_member(planner, call) for call in calls]
+    given = (("finished", on_finished), ("died", on_died))
+    callbacks = {which: _callback(planner, call) for which, call in given if call is not None}
     options = EnqueueOptions(id=batch_id, on_taken="existing")
-    created, own_id = await flows.begin("batch", name, options, plan, total=len(jobs))
+    created, own_id, cursor = await _begin(flows, name, options, jobs, callbacks)
     if not created:
         await _check_same(flows, own_id, len(jobs))
-    await _put_all(flows, own_id, jobs)
+        async with explained(flows.redis):
+            cursor, _ = await flows.put(own_id, 0, -1, len(jobs))
+    await _put_from(flows, own_id, jobs, cursor)
     handles = [
-        make_handle(planner.queue_of(call.job), f"{own_id}.0.{number}", call.job)
-        for number, call in enumerate(calls)
+        make_handle(job.queue, f"{own_id}.0.{number}", calls[number].job) for number, job in enumerate(jobs)
     ]
     return BatchHandle(flows, own_id, handles, created=created)
 
@@ -134,28 +135,69 @@ async def read_batch(flows: Flows, batch_id: str) -> Batch | None:
     return Batch(batch_id, name.decode(), total, completed, dead, cancelled, ids)
 
 
-def _put(flows: Flows, planner: Planner, call: Call[Any]) -> tuple[Any, ...]:
+class _Member(NamedTuple):
+    """A job as the scripts take it; `due` in ms, 0 for one that is not delayed."""
+
+    payload: bytes
+    terms: str
+    queue: str
+    task: str
+    due: int = 0
+
+
+def _member(planner: Planner, call: Call[Any]) -> _Member:
     if not isinstance(call, Call):
         raise TypeError(f"{call!r} cannot be in a batch; it takes what `job.call(...)` makes")
     job, options = call.job, call.job.enqueue_options
     if options.id is not None:
         raise TypeError(f"job {job.name} has an id; ids in a batch are the batch's own: give that one the id")
-    raw = planner.payload(job, call.arguments)
-    if len(raw) > flows.payload_limit:
-        raise PayloadTooLarge(full_name(planner.queue_of(job), job.name), len(raw), flows.payload_limit)
     due = options.at.timestamp() * 1000 if options.at else now_ms() + (options.delay or 0) * 1000
     delayed = options.at is not None or options.delay
-    terms = planner.terms(job, call.arguments)
-    return raw, terms, planner.queue_of(job), job.name, round(due) if delayed else 0
+    payload, terms = planner.payload(job, call.arguments), planner.terms(job, call.arguments)
+    return _Member(payload, terms, planner.queue_of(job), job.name, round(due) if delayed else 0)
 
 
-def _callback(planner: Planner, which: str, call: Call[Any]) -> dict[str, Any]:
-    return {
-        f"{which}:queue": planner.queue_of(call.job),
-        f"{which}:task": call.job.name,
-        f"{which}:payload": planner.payload(call.job, call.arguments, **{OF_BATCH: True}),
-        f"{which}:terms": planner.terms(call.job, call.arguments),
-    }
+def _callback(planner: Planner, call: Call[Any]) -> _Member:
+    payload = planner.payload(call.job, call.arguments, **{OF_BATCH: True})
+    return _Member(
+        payload, planner.terms(call.job, call.arguments), planner.queue_of(call.job), call.job.name
+    )
+
+
+async def _begin(
+    flows: Flows,
+    name: str,
+    options: EnqueueOptions,
+    jobs: Sequence[_Member],
+    callbacks: Mapping[str, _Member],
+) -> tuple[bool, str, int]:
+    """Write a batch down and put its first jobs; whether it is new, its id, and the first job that is not put yet.
+
+    The callbacks have the headers of the first job.
+    """
+    batch_id = new_id()
+    first = _portion(batch_id, jobs, 0)
+    if not jobs and "finished" in callbacks:
+        over = callbacks["finished"]
+        first = [Outgoing(over.queue, over.task, f"{batch_id}.0.finished", over.payload)]
+    cursor = 0
+    with sending(flows.senders, first):
+        headers = first[0].headers if first else {}
+        for job in (*jobs, *callbacks.values()):
+            flows.check_size(Outgoing(job.queue, job.task, "", job.payload, headers))
+        plan = {
+            f"{which}:{field}": getattr(job, field)
+            for which, job in callbacks.items()
+            for field in ("queue", "task", "payload", "terms")
+        }
+        created, own_id = await flows.begin(
+            batch_id, "batch", name, options, plan | carried(headers), total=len(jobs)
+        )
+        if created and jobs:
+            cursor = await _put(flows, own_id, jobs, 0, first)
+        elif created:
+            count(first)
+    return created, own_id, cursor
 
 
 async def _check_same(flows: Flows, batch_id: str, total: int) -> None:
@@ -165,25 +207,36 @@ async def _check_same(flows: Flows, batch_id: str, total: int) -> None:
         raise ValueError(f"this batch was begun with {known} jobs, and now there are {total}; use another id")
 
 
-async def _put_all(flows: Flows, batch_id: str, jobs: Sequence[tuple[Any, ...]]) -> None:
-    keys = (flow_key(flows.namespace, batch_id), events_key(flows.namespace))
-    cursor = -1
-    while cursor < len(jobs):
-        portion = _portion(jobs, cursor) if cursor >= 0 else []
-        args = [flows.events_maxlen, 0, cursor, len(jobs), *(value for job in portion for value in job)]
-        async with explained(flows.redis):
-            cursor = int(await FLOW_FAN_OUT(flows.redis, keys, args))
-        if cursor < 0:
-            return
+async def _put_from(flows: Flows, batch_id: str, jobs: Sequence[_Member], cursor: int) -> None:
+    while 0 <= cursor < len(jobs):
+        portion = _portion(batch_id, jobs, cursor)
+        with sending(flows.senders, portion):
+            cursor = await _put(flows, batch_id, jobs, cursor, portion)
 
 
-def _portion(jobs: Sequence[tuple[Any, ...]], start: int) -> Sequence[tuple[Any, ...]]:
+async def _put(
+    flows: Flows, batch_id: str, jobs: Sequence[_Member], cursor: int, portion: Sequence[Outgoing]
+) -> int:
+    """Put the jobs of `portion`, which begins at `cursor`; where the next one does."""
+    args: list[Any] = []
+    for job, member in zip(portion, jobs[cursor : cursor + len(portion)], strict=True):
+        args += member._replace(payload=codec.with_headers(job.payload, job.headers))
+    async with explained(flows.redis):
+        cursor, number = await flows.put(batch_id, 0, cursor, len(jobs), args)
+    # All of them, or none where another call had put them.
+    count(portion[:number])
+    return cursor
+
+
+def _portion(batch_id: str, jobs: Sequence[_Member], start: int) -> list[Outgoing]:
+    portion: list[Outgoing] = []
     size = 0
-    for end in range(start, min(start + PORTION, len(jobs))):
-        size += len(jobs[end][0])
-        if size > PORTION_BYTES and end > start:
-            return jobs[start:end]
-    return jobs[start : start + PORTION]
+    for number, job in enumerate(jobs[start : start + PORTION], start):
+        size += len(job.payload)
+        if size > PORTION_BYTES and portion:
+            break
+        portion.append(Outgoing(job.queue, job.task, f"{batch_id}.0.{number}", job.payload))
+    return portion
 
 
 def _time(raw: bytes) -> datetime:

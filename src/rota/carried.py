@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
 
-#: What tracers write; nobody else may.
-TRACE_HEADERS = ("traceparent", "tracestate", "sentry-trace", "baggage")
+from rota.trace import TRACE_HEADERS
+
 #: The headers of one job, names and values, in bytes; those of tracers do not count.
 MOST = 4096
 

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from rota import codec, view
 from rota.batches import BatchHandle, put_batch
 from rota.cancellation import CancelAnswer, Cancellation
+from rota.enqueued import ENQUEUED, JOBS
 from rota.errors import (
     EnqueueIncomplete,
     InvalidPayload,
@@ -35,12 +36,11 @@ from rota.names import check_name, full_name, new_id, wire_id
 from rota.options import EnqueueFields, EnqueueOptions
 from rota.pipelines import Pipeline
 from rota.protocol import ENQUEUE, NUDGE, REPLAY
-from rota.seams import Outgoing, Sender, sending, switched_on
+from rota.seams import Outgoing, Sender, sending
 from rota.server_faults import ServerError
 from rota.setting_types import check_queue
 from rota.settlement import decode_id, encode_id
 from rota.state import State
-from rota.tally import Names, SharedTally
 from rota.terms import terms_of, unique_key
 from rota.view import JobInfo
 
@@ -50,10 +50,6 @@ H_co = TypeVar("H_co", covariant=True)
 
 #: Jobs put by one script: it keeps one call near 2 ms of Redis' time.
 _CHUNK = 200
-#: What this process enqueued, by queue and job, over all of its clients. A job that was enqueued by name alone counts
-#: under that name if it is among JOBS.
-ENQUEUED = SharedTally()
-JOBS = Names()
 #: A waiting `result()` looks this often at first, and at last, seconds.
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
 
@@ -164,6 +160,7 @@ class Client:
             keep_result=keep_result,
             dead_retention=dead_retention,
             events_maxlen=events_maxlen,
+            senders=senders,
         )
         self._on_close = on_close
         self._namespace = namespace
@@ -226,19 +223,15 @@ class Client:
         death. Both are told of the batch by `run.batch`. Jobs are put in portions: whoever is interrupted enqueues the
         same batch under the same `id` again, and it goes on where it was. Raises as `enqueue` does, and ValueError.
         """
-        calls = list(calls)
-        handle = await put_batch(
+        return await put_batch(
             self.flows,
-            calls,
+            list(calls),
             name=name,
             on_finished=on_finished,
             on_died=on_died,
             batch_id=id,
             make_handle=self.handle,
         )
-        for call in calls if handle.created else ():
-            ENQUEUED.add((call.job.queue or self._default_queue, call.job.name))
-        return handle
 
     async def enqueue_by_name(
         self, name: str, payload: Mapping[str, Any] | None = None, /, **options: Unpack[EnqueueFields]
@@ -303,7 +296,7 @@ class Client:
 
     async def _put(self, queue: str, parcels: Sequence[_Parcel]) -> list[Handle[Any] | JobExists]:
         jobs = [Outgoing(queue, one.task, _id_of(queue, one.options), one.payload) for one in parcels]
-        with sending(switched_on(self._senders), jobs):
+        with sending(self._senders, jobs):
             answers = await self._script(queue, parcels, jobs)
         return [
             self._handle(queue, parcel, job.id, answer)

@@ -108,7 +108,7 @@ def encode_job(
     if options:
         tail = b',"o":%b' % marks.dumps(dict(options))
     if headers:
-        tail += b',"h":%b' % marks.dumps(dict(headers))
+        tail += b',"h":%b' % encode_headers(headers)
     name_bytes = check_name("job", name).encode()
     kwargs = marks.escaped(arguments)
     return b'%b%b","t":null,"a":[],"k":%b,"et":%d%b}' % (HEAD, name_bytes, kwargs, enqueued_ms, tail)
@@ -116,7 +116,17 @@ def encode_job(
 
 def with_headers(raw: bytes, headers: Mapping[str, str]) -> bytes:
     """A job that `encode_job` wrote without headers, with these."""
-    return b'%b,"h":%b}' % (raw[:-1], marks.dumps(dict(headers))) if headers else raw
+    return b'%b,"h":%b}' % (raw[:-1], encode_headers(headers)) if headers else raw
+
+
+def encode_headers(headers: Mapping[str, str]) -> bytes:
+    """Headers as they stand in a job's envelope."""
+    return marks.dumps(dict(headers))
+
+
+def decode_headers(raw: bytes) -> dict[str, str]:
+    """What `encode_headers` wrote. Raises UnreadablePayload for all else."""
+    return _headers(marks.unescape(marks.loads(raw), revive=False))
 
 
 def decode_job(raw: bytes) -> Envelope:

@@ -1,34 +1,28 @@
 """The worker's side of flows: what a stage's job gets, and the two jobs of the engine's own that flows need.
 
-One puts the items of a list, in portions, each of which moves a cursor in the same script: killed between two, it goes
-on where it was. The other stops what is left of a flow that has ended early.
+One puts the items of a list; the other stops what is left of a flow that has ended early.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from redis.exceptions import ResponseError
 
-from rota import codec
 from rota.batch import Batch
 from rota.batches import read_batch
 from rota.errors import Cancel, InvalidPayload, Snooze
-from rota.flow import FAN_OUT, SWEEP, Member, Recipe
+from rota.flow import FAN_OUT, SWEEP, Member
 from rota.flows import Flows
+from rota.items import Expansion, Step
 from rota.job import Job, job
-from rota.keys import events_key, flow_key
+from rota.keys import flow_key
 from rota.outage import FAULTS
-from rota.protocol import FLOW_FAN_OUT
 from rota.run import Run
 from rota.server_faults import ServerError
-from rota.terms import is_limited, terms_of
 
-#: Items that one script puts at most, and bytes of them: it keeps a script near 10 ms of Redis' time.
-PORTION, PORTION_BYTES = 250, 1_000_000
 #: Results that are read at once.
 _PAGE = 1000
 #: After a fault of Redis it is tried again after this, seconds; the attempt is not spent.
@@ -82,19 +76,9 @@ class FlowJobs:
         plan, path = await flows.redis.hmget(key, "plan", "path")
         if plan is None:
             raise _Over
-        at = f"{path.decode()}{place.stage}:"
-        fields = ("kind", "task", "argument", "options", "terms", "queue")
-        step = dict(
-            zip(fields, await flows.redis.hmget(plan, *(at + field for field in fields)), strict=True)
-        )
-        items = _items(await self._input(place), step["task"].decode())
-        cursor = await self._put(key, place, -1, len(items), ())
-        while cursor >= 0:
-            portion = self._portion(step, items, cursor)
-            cursor = await self._put(key, place, cursor, len(items), portion)
-            if cursor >= len(items):
-                break
-            run.progress(100 * cursor / len(items))
+        step = await Step.read(flows.redis, plan, f"{path.decode()}{place.stage}")
+        items = _items(await self._input(place), step.task)
+        await Expansion(flows, self.jobs, run, place, step).put(items)
         return len(items)
 
     async def sweep(self, run: Run) -> None:
@@ -128,48 +112,6 @@ class FlowJobs:
         if None in results:
             raise Cancel("its flow is over")
         return b"[%b]" % b",".join(results)
-
-    def _portion(self, step: Mapping[str, bytes | None], items: list[Any], start: int) -> list[Any]:
-        args: list[Any] = []
-        size = 0
-        for item in items[start : start + PORTION]:
-            raw, terms = self._item(step, to_json(item), start + len(args) // 2)
-            size += len(raw)
-            if args and size > PORTION_BYTES:
-                break
-            args += (raw, terms)
-        return args
-
-    def _item(self, step: Mapping[str, bytes | None], item: bytes, number: int) -> tuple[bytes, str]:
-        flows, task = self.flows(), (step["task"] or b"").decode()
-        if step["kind"] == b"nested":
-            return item, ""
-        recipe = Recipe(task, (step["argument"] or b"").decode(), from_json(step["options"] or b"{}"))
-        raw = recipe.payload(item, now_ms=round(time.time() * 1000))
-        if len(raw) > flows.payload_limit:
-            limit = (
-                f"has {len(raw)} bytes and the limit is {flows.payload_limit}; pass on a reference instead"
-            )
-            raise InvalidPayload(task, {f"item {number}": limit})
-        return raw, self._terms(step, raw)
-
-    def _terms(self, step: Mapping[str, bytes | None], payload: bytes) -> str:
-        flows, planned = self.flows(), (step["terms"] or b"").decode()
-        job = self.jobs.get((step["task"] or b"").decode())
-        keyed = job is not None and (job.limit is not None or job.concurrency is not None)
-        if job is None or not keyed or is_limited(planned):
-            return planned
-        arguments = to_json(codec.decode_job(payload).kwargs)
-        queue, bare = (step["queue"] or b"").decode(), replace(job, unique=None)
-        own = terms_of(bare, queue, arguments, namespace=flows.namespace, priority=0)
-        return f"{planned} {own}".strip()
-
-    async def _put(self, key: str, place: Member, cursor: int, total: int, args: Any) -> int:
-        flows = self.flows()
-        keys = (key, events_key(flows.namespace))
-        return int(
-            await FLOW_FAN_OUT(flows.redis, keys, (flows.events_maxlen, place.stage, cursor, total, *args))
-        )
 
 
 class _Over(Cancel):

@@ -4,7 +4,7 @@ Scripts never read a payload. So all that a later stage's job needs stands here,
 flow, where the job fetches it when it starts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from rota import codec
 from rota.job import Job
 from rota.options import EnqueueOptions
 from rota.pipelines import Each, Pipeline
+from rota.seams import Outgoing
 from rota.terms import terms_of
 
 #: In the options of an envelope: the job's input lies in the flow that its id names.
@@ -132,6 +133,18 @@ class Planner:
         yield f"{at}:options", to_json(job.enqueue_options.wire())
         yield f"{at}:terms", self.terms(job, None)
         yield from _when(job.enqueue_options, at, "delay")
+
+
+def carried(headers: Mapping[str, str]) -> dict[str, Any]:
+    """The field of a plan that gives `headers` to whatever the flow puts."""
+    return {"headers": codec.encode_headers(headers)} if headers else {}
+
+
+def stage_job(flow_id: str, stage: int, step: Mapping[str, Any]) -> Outgoing:
+    """The job that the scripts put to start a stage; `step` has its fields of the plan."""
+    if step["kind"] == "job":
+        return Outgoing(step["queue"], step["task"], f"{flow_id}.{stage}.0", step["payload"])
+    return Outgoing(step["queue"], FAN_OUT, f"{flow_id}.{stage}.each", step["payload"])
 
 
 def stages_of(pipeline: Pipeline[Any, Any]) -> list[tuple[str, bool]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic_core import from_json, to_json
 
 from rota import codec
+from rota.enqueued import ENQUEUED, JOBS, count
 from rota.errors import (
     JobCancelled,
     JobError,
@@ -20,13 +21,15 @@ from rota.errors import (
     ResultTimeout,
 )
 from rota.explained import explained
-from rota.flow import Planner, stages_of
+from rota.flow import Planner, carried, stage_job, stages_of
 from rota.keys import events_key, flow_alias_key, flow_key
 from rota.names import full_name, new_id
 from rota.options import EnqueueOptions
 from rota.pipelines import Pipeline
-from rota.protocol import FLOW_RETRY, FLOW_START, FLOW_STOP
+from rota.protocol import FLOW_FAN_OUT, FLOW_RETRY, FLOW_START, FLOW_STOP
+from rota.seams import Outgoing, Sender, sending
 from rota.state import State
+from rota.trace import renewed
 
 R = TypeVar("R")
 
@@ -36,6 +39,7 @@ RetryAnswer = Literal["retried", "stopping", "refused"]
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
 
 _FIELDS = ("id", "kind", "name", "state", "at", "ended", "error", "failed", "stages", "stage")
+_STEP = ("kind", "queue", "task", "payload")
 _COUNTS = ("total", "completed", "dead", "cancelled")
 
 
@@ -132,7 +136,10 @@ class FlowHandle(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """What a client, and a worker, do with flows. Times in seconds, the payload's limit in bytes."""
+    """What a client, and a worker, do with flows. Times in seconds, the payload's limit in bytes.
+
+    `senders` are around everything that puts jobs.
+    """
 
     redis: Any
     namespace: str
@@ -141,23 +148,40 @@ class Flows:
     keep_result: float = 3600.0
     dead_retention: float = 30 * 86400.0
     events_maxlen: int = 100_000
+    senders: Sequence[Sender] = ()
 
     async def start(self, pipeline: Pipeline[Any, R], arguments: bytes) -> FlowHandle[R]:
         """Begin a run. Raises JobExists (unless `on_taken="existing"`), PayloadTooLarge."""
         options = pipeline.enqueue_options
         plan = Planner(self.default_queue, self.namespace, now_ms()).plan(pipeline, arguments)
-        first = plan.get("0:payload", b"")
-        if len(first) > self.payload_limit:
-            raise PayloadTooLarge(_label(plan), len(first), self.payload_limit)
-        given = b"" if first else arguments
-        stages = to_json(stages_of(pipeline))
-        created, flow_id = await self.begin(
-            "pipeline", pipeline.name, options, plan, given=given, stages=stages
-        )
-        return FlowHandle(self, flow_id, pipeline, created=created)
+        given = b"" if "0:payload" in plan else arguments
+        flow_id = new_id()
+        first = _first_of(flow_id, plan, given)
+        with sending(self.senders, [first]):
+            if not given:
+                self.check_size(first)
+            created, found = await self.begin(
+                flow_id,
+                "pipeline",
+                pipeline.name,
+                options,
+                plan | carried(first.headers),
+                given=given,
+                stages=to_json(stages_of(pipeline)),
+            )
+        if created:
+            count([first])
+        return FlowHandle(self, found, pipeline, created=created)
+
+    def check_size(self, job: Outgoing) -> None:
+        """Raise PayloadTooLarge for a job that is over the limit with its headers."""
+        size = len(codec.with_headers(job.payload, job.headers))
+        if size > self.payload_limit:
+            raise PayloadTooLarge(full_name(job.queue, job.task), size, self.payload_limit)
 
     async def begin(
         self,
+        flow_id: str,
         kind: str,
         name: str,
         options: EnqueueOptions,
@@ -167,8 +191,10 @@ class Flows:
         stages: bytes = b"[]",
         total: int = 0,
     ) -> tuple[bool, str]:
-        """Write a flow and its plan down, and start its first stage; whether it is new, and its id."""
-        flow_id = new_id()
+        """Write a flow and its plan down, and start its first stage; whether it is new, and its id.
+
+        Raises JobExists (unless `on_taken="existing"`).
+        """
         key = flow_key(self.namespace, flow_id)
         alias = "" if options.id is None else flow_alias_key(self.namespace, options.id)
         keep = self.keep_result if options.keep_result is None else options.keep_result
@@ -240,18 +266,53 @@ class Flows:
         return "cancelled" if before == "active" else "finished"
 
     async def retry(self, flow_id: str) -> RetryAnswer:
-        """Let a dead flow go on. Raises JobNotFound."""
+        """Let a dead flow go on. Raises JobNotFound.
+
+        What it puts from then on has the headers of this call's senders, if they have something to say.
+        """
         key = await self.key(flow_id)
-        async with explained(self.redis):
-            answer = await FLOW_RETRY(self.redis, (key, events_key(self.namespace)), (self.events_maxlen,))
+        jobs, before = await self._dead_stage(key)
+        with sending(self.senders, jobs):
+            headers = renewed(before, jobs[0].headers) if jobs and jobs[0].headers else {}
+            args = (self.events_maxlen, codec.encode_headers(headers) if headers else b"")
+            async with explained(self.redis):
+                answer = await FLOW_RETRY(self.redis, (key, events_key(self.namespace)), args)
         match answer:
             case b"retried":
+                for job in jobs:
+                    ENQUEUED.add(JOBS.label(job.queue, job.task))
                 return "retried"
             case b"stopping":
                 return "stopping"
             case b"absent":
                 raise JobNotFound(flow_id)
         return "refused"
+
+    async def _dead_stage(self, key: str) -> tuple[list[Outgoing], Mapping[str, str]]:
+        """The job with which a dead flow goes on, and the headers that it had; nothing for a flow without stages."""
+        async with explained(self.redis):
+            flow_id, plan, stage = await self.redis.hmget(key, "id", "plan", "stage")
+            if plan is None:
+                return [], {}
+            at = f"{int(stage)}:"
+            *texts, payload, headers = await self.redis.hmget(plan, *(at + one for one in _STEP), "headers")
+        if None in texts:
+            return [], {}
+        step = dict(zip(_STEP, (text.decode() for text in texts), strict=False))
+        job = stage_job(flow_id.decode(), int(stage), {**step, "payload": payload or b""})
+        return [job], codec.decode_headers(headers) if headers else {}
+
+    async def put(
+        self, flow_id: str, stage: int, cursor: int, total: int, args: Iterable[Any] = ()
+    ) -> tuple[int, int]:
+        """Put the next jobs of a batch or a fan-out: the first that is not put yet, -1 where it is over, and how many
+        this call put. Raises the faults of Redis as they are.
+        """
+        keys = (flow_key(self.namespace, flow_id), events_key(self.namespace))
+        cursor, number = await FLOW_FAN_OUT(
+            self.redis, keys, (self.events_maxlen, stage, cursor, total, *args)
+        )
+        return cursor, number
 
     async def stop(self, key: str, *, cancel: bool) -> tuple[str, bool]:
         """One portion of stopping what is left; the flow's state before, and whether there is more."""
@@ -306,8 +367,9 @@ def _info(fields: dict[str, bytes | None], stages: list[list[Any]], numbers: lis
     )
 
 
-def _label(plan: dict[str, Any]) -> str:
-    return full_name(plan["0:queue"], plan["0:task"])
+def _first_of(flow_id: str, plan: Mapping[str, Any], given: bytes) -> Outgoing:
+    step = {field: plan.get(f"0:{field}") for field in _STEP}
+    return stage_job(flow_id, 0, step | {"payload": given or step["payload"]})
 
 
 def _time(ms: int) -> datetime:

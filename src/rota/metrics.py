@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from rota.client import ENQUEUED
 from rota.endpoint import Reply
+from rota.enqueued import ENQUEUED
 from rota.series import BY_NAME, SERIES, Series
 from rota.tally import Labels, Spread
 

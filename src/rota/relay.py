@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rota.carried import TRACE_HEADERS, carried, carrying
+from rota.carried import carried, carrying
 from rota.run import Run
 from rota.seams import Call, Outgoing
+from rota.trace import TRACE_HEADERS
 
 
 def receive(run: Run, call_next: Call) -> Awaitable[Any]:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from typing import Any, Protocol, TypeVar
 
 from rota.event import Event, EventType
@@ -36,7 +37,7 @@ class Outgoing:
 Call = Callable[[Run], Awaitable[Any]]
 Middleware = Callable[[Run, Call], Awaitable[Any]]
 Subscriber = Callable[[Event], None]
-#: Around one round trip that enqueues jobs.
+#: Around one round trip that enqueues jobs, all of one queue.
 Sender = Callable[[Sequence[Outgoing]], AbstractContextManager[object]]
 
 
@@ -86,16 +87,23 @@ def tell(subscribers: Iterable[Subscriber], event: Event) -> None:
 
 
 def sending(senders: Sequence[Sender], jobs: Sequence[Outgoing]) -> AbstractContextManager[None]:
-    """Enqueue `jobs` inside; a sender that raises is logged, and they are enqueued without it."""
-    return _within(senders, jobs) if senders else nullcontext()
+    """Enqueue `jobs` inside, with those senders that are switched on; of several queues, around each queue's.
+
+    A sender that raises is logged, and they are enqueued without it.
+    """
+    on = switched_on(senders)
+    return _within(on, jobs) if on else nullcontext()
 
 
 @contextmanager
 def _within(senders: Sequence[Sender], jobs: Sequence[Outgoing]) -> Iterator[None]:
+    by_queue: dict[str, list[Outgoing]] = {}
+    for job in jobs:
+        by_queue.setdefault(job.queue, []).append(job)
     with ExitStack() as stack:
-        for sender in senders:
+        for sender, group in product(senders, by_queue.values()):
             try:
-                entered = sender(jobs)
+                entered = sender(group)
                 entered.__enter__()
             except Exception:
                 logger.exception("sender.failed")

@@ -92,7 +92,11 @@ SERIES = (
     ),
     # A process
     Series(
-        "arq_jobs_enqueued_total", "counter", "process", "Jobs that this process enqueued.", ("queue", "task")
+        "arq_jobs_enqueued_total",
+        "counter",
+        "process",
+        "Jobs that this process enqueued, without the later stages of pipelines.",
+        ("queue", "task"),
     ),
     Series("arq_jobs_started_total", "counter", "process", "Attempts that started.", ("queue", "task")),
     Series(

@@ -3,6 +3,9 @@
 import re
 from collections.abc import Mapping
 
+#: The headers that say which trace a job belongs to.
+TRACE_HEADERS = ("traceparent", "tracestate", "sentry-trace", "baggage")
+
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
 _SENTRY_TRACE = re.compile(r"([0-9a-f]{32})-[0-9a-f]{16}(?:-[01]?)?", re.ASCII)
 _NONE = "0" * 32
@@ -34,6 +37,13 @@ def sentry_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def tenant(headers: Mapping[str, str]) -> str:
     """For whom the job is, as the header of that name says; empty where there is none. Cut where it is long."""
     return headers.get("tenant", "")[:_TENANT_LIMIT]
+
+
+def renewed(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """The headers of what is sent now for something that came with others: of two traces only this one's stays."""
+    if any(name in now for name in TRACE_HEADERS):
+        before = {name: text for name, text in before.items() if name not in TRACE_HEADERS}
+    return {**before, **now}
 
 
 def log_fields(headers: Mapping[str, str]) -> dict[str, str]:

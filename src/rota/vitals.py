@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
-from rota.client import ENQUEUED, JOBS
 from rota.endpoint import Endpoint, Reply, Route
 from rota.engine import Contract
+from rota.enqueued import ENQUEUED, JOBS
 from rota.flow import FAN_OUT, SWEEP
 from rota.leases import LeaseKeeper
 from rota.metering import Meter
@@ -33,7 +33,7 @@ class Vitals:
 
     def __init__(self, settings: Settings, registry: Registry, workers: Sequence[QueueWorker]) -> None:
         jobs = [(registry.queue_of(job), job.name) for job in registry.jobs]
-        JOBS.learn(jobs)
+        JOBS.learn([*jobs, *((queue, FAN_OUT) for queue in registry.queues)])
         queues = settings.served_queues(registry.queues)
         self.subscriber = JobMetrics([job for job in jobs if job[0] in queues], builtin=(FAN_OUT, SWEEP))
         self.outages = Outages()

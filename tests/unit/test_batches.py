@@ -1,6 +1,7 @@
 """Batches on a bench: what they refuse, what they count, and what they call back."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -68,6 +69,14 @@ async def test_jobs_of_a_batch_keep_their_options(bench: Bench) -> None:
     await bench.drain()
     assert (await batch.status()).state is State.COMPLETED
     assert 59 <= (bench.now - start).total_seconds() <= 61
+
+
+async def test_a_delay_counts_from_the_clock_that_a_test_moves() -> None:
+    with Bench([work, over], start=datetime(2020, 1, 1, tzinfo=UTC)) as bench:
+        batch = await bench.client.batch([work.options(delay=60).call(1)])
+        await bench.drain()
+        assert bench.now == datetime(2020, 1, 1, 0, 1, tzinfo=UTC)
+        assert (await batch.status()).completed == 1
 
 
 async def test_a_dead_one_that_is_brought_back_runs_by_itself(bench: Bench) -> None:

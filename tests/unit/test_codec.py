@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 from rota.codec import (
     HEAD,
     Envelope,
+    decode_headers,
     decode_job,
     decode_result,
     encode_error,
+    encode_headers,
     encode_job,
     encode_result,
     error_of,
@@ -82,6 +84,14 @@ def test_headers_that_are_added_later_are_as_those_that_were_there_at_once() -> 
     at_once = encode_job("a", b'{"b":"}"}', enqueued_ms=1, options={"max_attempts": 2}, headers=headers)
     assert with_headers(plain, headers) == at_once
     assert with_headers(plain, {}) == plain
+
+
+def test_headers_by_themselves_come_back_as_they_were() -> None:
+    headers = {"__error__": "of a sender's own", "traceparent": "00-é"}
+    assert decode_headers(encode_headers(headers)) == headers
+    assert decode_headers(encode_headers({"__error__": "alone"})) == {"__error__": "alone"}
+    with pytest.raises(UnreadablePayload, match="an object of texts"):
+        decode_headers(b'{"x":1}')
 
 
 def test_our_job_is_read_back() -> None:

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from rota.client import ENQUEUED
+from rota.enqueued import ENQUEUED
 from rota.metrics import Metrics, client_metrics
 from rota.series import SERIES, Series
 from rota.tally import Buckets, Spread

@@ -107,6 +107,21 @@ def test_a_sender_adds_headers_before_jobs_are_sent() -> None:
         assert jobs[0].headers == {"stamp": "j1"}
 
 
+def test_jobs_of_several_queues_are_sent_with_one_sender_for_each_queue() -> None:
+    heard: list[tuple[str, ...]] = []
+
+    @contextlib.contextmanager
+    def listening(jobs: Sequence[Outgoing]) -> Iterator[None]:
+        heard.append(tuple(job.id for job in jobs))
+        yield
+
+    jobs = [*outgoing(), Outgoing("other", "greet", "j2", b"{}"), Outgoing("email", "greet", "j3", b"{}")]
+    with sending([listening, stamping], jobs):
+        assert [job.headers for job in jobs] == [{"stamp": "j1"}, {"stamp": "j2"}, {"stamp": "j3"}]
+    with sending([listening], []):
+        assert heard == [("j1", "j3"), ("j2",)]
+
+
 def test_a_sender_hears_of_a_failure_which_goes_on() -> None:
     heard: list[str] = []
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rota.trace import trace_id
+from rota.trace import renewed, trace_id
 
 ID = "0af7651916cd43dd8448eb211c80319c"
 
@@ -40,3 +40,10 @@ def test_the_id_is_read_from_either_header(headers: dict[str, str]) -> None:
 )
 def test_what_is_missing_or_malformed_is_no_trace(headers: dict[str, str]) -> None:
     assert trace_id(headers) == ""
+
+
+def test_what_is_sent_for_another_job_keeps_its_headers_but_for_a_trace_of_its_own() -> None:
+    before = {"sentry-trace": "old", "baggage": "old", "tenant": "acme"}
+    assert renewed(before, {}) == before
+    assert renewed(before, {"tenant": "other"}) == {**before, "tenant": "other"}
+    assert renewed(before, {"traceparent": "new"}) == {"traceparent": "new", "tenant": "acme"}

@@ -4,7 +4,7 @@
 -- ARGV  1 events to keep  2 stage  3 number of the first item here (-1 = only ask)  4 how many items there are in all
 --       then for each item 2 values: payload (of an item that is a pipeline: its input, JSON), terms
 --       (for a batch 5: payload, terms, queue, task, due in ms)
--- Returns the number of the first item that has not been put, -1 where the stage is over.
+-- Returns { number of the first item that has not been put, -1 where the stage is over; how many were put here }.
 --
 -- The cursor moves in this script, and nothing is put that does not begin at it: whoever comes second does no harm.
 
@@ -17,15 +17,16 @@ local events, keep_events = KEYS[2], ARGV[1]
 
 local key, stage, from, total = KEYS[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local flow = flow_at(key)
-if not flow or flow.state ~= 'active' or flow.stage ~= stage then return -1 end
+if not flow or flow.state ~= 'active' or flow.stage ~= stage then return { -1, 0 } end
 local cursor = tonumber(redis.call('HGET', key, stage .. ':cursor') or 0)
-if from ~= cursor then return cursor end
+if from ~= cursor then return { cursor, 0 } end
+local number = 0
 
 local function put_batch()
   for at = 5, #ARGV, 5 do
     local item, queue_name, task, due = cursor, ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
     redis.call('HSET', key .. ':at', item, queue_name)
-    put_member(flow, 0, item, queue_name, task, ARGV[at], math.max(due, now), ARGV[at + 1])
+    if put_member(flow, 0, item, queue_name, task, ARGV[at], math.max(due, now), ARGV[at + 1]) then number = number + 1 end
     cursor = cursor + 1
   end
 end
@@ -51,9 +52,10 @@ local function put_items()
     if not results[cursor - from + 1] then
       if step.kind == 'nested' then
         start_child(step, cursor, ARGV[at])
+        number = number + 1
       else
         if again then drop_letter(step.queue, flow.id .. '.' .. stage .. '.' .. cursor) end
-        put_member(flow, stage, cursor, step.queue, step.task, ARGV[at], now + delay, ARGV[at + 1])
+        if put_member(flow, stage, cursor, step.queue, step.task, ARGV[at], now + delay, ARGV[at + 1]) then number = number + 1 end
       end
     end
     cursor = cursor + 1
@@ -64,4 +66,4 @@ if flow.kind == 'batch' then put_batch() else put_items() end
 redis.call('HSET', key, stage .. ':cursor', cursor)
 if flow.kind ~= 'batch' and cursor == total then close_stage(flow, stage) end
 for queue in pairs(woken) do wake_queue(queue) end
-return cursor
+return { cursor, number }

@@ -1,7 +1,7 @@
 -- flow_retry: let a dead pipeline go on at the stage where it died.
 --
 -- KEYS  1 flow  2 events
--- ARGV  1 events to keep
+-- ARGV  1 events to keep  2 headers of what is put from now on, JSON ('' = as before)
 -- Returns 'retried', 'stopping' (jobs of it are still being stopped), 'refused' (it is not dead) or 'absent'.
 
 --@include now
@@ -18,6 +18,7 @@ if not is_quiet(flow) then return 'stopping' end
 local step = step_of(flow, flow.stage)
 if step.kind == 'job' then drop_letter(step.queue, flow.id .. '.' .. flow.stage .. '.0') end
 drop_letter(step.queue, flow.id .. '.' .. flow.stage .. '.each')
+if ARGV[2] ~= '' then redis.call('HSET', flow.plan, 'headers', ARGV[2]) end
 revive(flow)
 for queue in pairs(woken) do wake_queue(queue) end
 return 'retried'

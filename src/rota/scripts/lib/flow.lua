@@ -6,8 +6,8 @@
 -- A flow is a hash `<prefix><id>`: id, kind (pipeline | batch), state, stage, open (jobs that are not over), parent, plan,
 -- path, in (the first stage's input, where it has one), and for each stage `<n>:total`, `:cursor`, `:completed`, `:dead`,
 -- `:cancelled`, `:result`. The results of a fan-out lie in a hash `<flow>:<stage>`, by item. The plan is a hash that the
--- client wrote, `<path><stage>:<field>`; an item of a fan-out over pipelines is a flow too, with its parent's plan and a
--- longer path. Its jobs are `<id>.<stage>.<item>`, and bear `w=<flow>|<stage>|<item>` in their terms.
+-- client wrote, `<path><stage>:<field>`, and `headers` (JSON); an item of a fan-out over pipelines is a flow too, with its
+-- parent's plan and a longer path. Its jobs are `<id>.<stage>.<item>`, and bear `w=<flow>|<stage>|<item>` in their terms.
 --
 -- `open` counts a job from its enqueue to its end, whatever became of the flow, so that 0 says that nothing of it runs.
 
@@ -22,6 +22,12 @@ local function flow_event(kind, queue_name, id, task, ...)
   if events ~= '' then
     redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', kind, 'queue', queue_name, 'id', id, 'task', task, ...)
   end
+end
+
+-- Whatever a flow puts has the headers that came with its start, or with the last retry.
+local function with_headers(flow, payload)
+  local headers = redis.call('HGET', flow.plan, 'headers')
+  return headers and string.sub(payload, 1, -2) .. ',"h":' .. headers .. '}' or payload
 end
 
 local function flow_at(key)
@@ -83,9 +89,9 @@ local function start_stage(flow, stage)
     redis.call('HSET', flow.key, stage .. ':total', 1)
     local own = stage == 0 and flow.path == '' -- its payload holds its arguments
     local terms = own and step.terms or string.gsub(step.terms .. ' i=1', '^ ', '')
-    put_member(flow, stage, 0, step.queue, step.task, step.payload, step.due, terms)
+    put_member(flow, stage, 0, step.queue, step.task, with_headers(flow, step.payload), step.due, terms)
   else
-    put_member(flow, stage, 'each', step.queue, '_each', FAN_OUT, step.due, '')
+    put_member(flow, stage, 'each', step.queue, '_each', with_headers(flow, FAN_OUT), step.due, '')
   end
 end
 
@@ -177,7 +183,7 @@ local function stop_rest(flow, detail)
   if step.kind == 'job' then return stop_member(step.queue, flow.id .. '.' .. stage .. '.0', step.task, detail) end
   stop_member(step.queue, flow.id .. '.' .. stage .. '.each', '_each', detail)
   if tonumber(redis.call('HGET', flow.key, stage .. ':cursor') or 0) > 0 then
-    put_helper(flow, stage .. '.sweep', step.queue, '_sweep', SWEEP, now, '')
+    put_helper(flow, stage .. '.sweep', step.queue, '_sweep', with_headers(flow, SWEEP), now, '')
   end
 end
 
@@ -268,7 +274,7 @@ end
 
 local function put_callback(flow, which)
   local c = redis.call('HMGET', flow.plan, which .. ':queue', which .. ':task', which .. ':payload', which .. ':terms')
-  if c[1] then put_helper(flow, '0.' .. which, c[1], c[2], c[3], now, c[4] or '') end
+  if c[1] then put_helper(flow, '0.' .. which, c[1], c[2], with_headers(flow, c[3]), now, c[4] or '') end
 end
 
 local function close_batch(flow)
