@@ -4,6 +4,7 @@ Imports go one way: pure ← engine room ← adapters ← wiring, and the seams'
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -302,3 +303,10 @@ def test_every_script_says_its_keys_arguments_and_return() -> None:
         text = path.read_text("utf-8")
         for word in ("-- KEYS", "-- ARGV", "Returns"):
             assert word in text, f"{path.name} does not say its {word}"
+
+
+def test_every_part_of_scripts_opens_with_its_name_and_what_it_is_for() -> None:
+    for path in (ROTA / "scripts" / "lib").glob("*.lua"):
+        name, sentence, *_ = path.read_text("utf-8").splitlines()
+        assert re.fullmatch(r"-{100} .+", name), path
+        assert re.match(r"-- [A-Z].{40}", sentence), path

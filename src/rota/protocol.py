@@ -118,7 +118,6 @@ class Protocol:
             k.queue,
             k.active,
             k.runs,
-            k.wake,
             k.seen,
             k.step,
             k.dead,
@@ -193,7 +192,7 @@ class Protocol:
         for claim, task, percent, message in reports:
             args += (encode_id(claim.id), claim.token, task, f"{percent:g}", sendable(message))
         k = self.keys
-        return int(await PROGRESS(redis, (k.runs, k.progress, self.events, k.solitude), args))
+        return int(await PROGRESS(redis, (k.runs, k.progress, self.events), args))
 
     async def keep(self, redis: Any, said: Sequence[tuple[Claim, Checkpoint]]) -> int:
         """Write what running jobs have saved; how many were still the ones that run, with nothing newer there."""

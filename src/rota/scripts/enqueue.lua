@@ -9,6 +9,7 @@
 -- Returns for each job 1 = put, { 0, id of the job that has the place } = nothing was changed, { 2, id } = replaced.
 
 --@include now
+--@include chunks
 --@include terms
 --@include put
 local queue, wake, events = KEYS[1], KEYS[2], KEYS[3]
@@ -87,7 +88,8 @@ for at = 3, #ARGV - 1, 9 do
     tell(id, task, due, payload)
   else
     holder = holder or id
-    local moved = (taken == 'replace' or taken == 'debounce') and replace(holder, payload, due, fresh, terms, unique, period)
+    local moved = (taken == 'replace' or taken == 'debounce')
+      and replace(holder, payload, due, fresh, terms, unique, period)
     if moved then
       answers[#answers + 1] = { 2, holder }
       tell(holder, task, moved, payload, 'replaced')
@@ -97,16 +99,10 @@ for at = 3, #ARGV - 1, 9 do
   end
 end
 
-for from = 1, #scores, 1000 do
-  redis.call('ZADD', queue, unpack(scores, from, math.min(from + 999, #scores)))
-end
+chunked('ZADD', queue, scores)
 -- A stock client may have asked to abort the job that had the id before, when it was over.
-for from = 1, #fresh_ids, 1000 do
-  redis.call('ZREM', 'arq:abort', unpack(fresh_ids, from, math.min(from + 999, #fresh_ids)))
-end
-for from = 1, #results, 1000 do
-  redis.call('DEL', unpack(results, from, math.min(from + 999, #results)))
-end
+chunked('ZREM', 'arq:abort', fresh_ids)
+delete(results)
 if #results > 0 and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
 wake_others(queue)
 return answers

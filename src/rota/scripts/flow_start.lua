@@ -24,8 +24,9 @@ end
 -- The same call again, after its reply was lost.
 if redis.call('EXISTS', key) == 1 then return { 1, id } end
 
-redis.call('HSET', key, 'id', id, 'kind', ARGV[3], 'state', 'active', 'name', ARGV[4], 'stage', 0, 'open', 0, 'parent', '',
-  'plan', plan, 'path', '', 'at', now_ms, 'keep', ARGV[5], 'retain', ARGV[6], 'alias', alias, 'stages', ARGV[8])
+redis.call('HSET', key, 'id', id, 'kind', ARGV[3], 'state', 'active', 'name', ARGV[4], 'stage', 0, 'open', 0,
+  'parent', '', 'plan', plan, 'path', '', 'at', now_ms, 'keep', ARGV[5], 'retain', ARGV[6], 'alias', alias,
+  'stages', ARGV[8])
 if ARGV[7] ~= '' then redis.call('HSET', key, 'in', ARGV[7]) end
 for at = 10, #ARGV, 2 do redis.call('HSET', plan, ARGV[at], ARGV[at + 1]) end
 if alias ~= '' then redis.call('SET', alias, id) end

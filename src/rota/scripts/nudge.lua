@@ -4,8 +4,7 @@
 -- ARGV  1 horizon, ms: a job due within it is worth a token
 -- Returns ms until the next job is due (0 = one is due, -1 = none).
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+--@include now
 local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if #head == 0 then return -1 end
 local left = math.max(0, math.ceil(tonumber(head[2]) - now))

@@ -8,10 +8,9 @@
 -- silence leaves the time that was last seen as it is, so that the next step learns of the silence, and spares the
 -- claims of those whose renewals come a moment later.
 
+--@include now
 local queue, active, runs, seen, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local deadline = string.format('%.0f', now + lease)
+local deadline = ms(now + lease)
 
 local ids = {}
 for i = 2, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
@@ -35,7 +34,7 @@ if #scores > 0 then
   redis.call('ZADD', queue, 'XX', unpack(scores))
   local last_seen = tonumber(redis.call('GET', seen) or nil)
   if last_seen and now - last_seen <= lease / 2 then
-    redis.call('SET', seen, string.format('%.0f', now), 'PX', string.format('%.0f', lease * 4))
+    redis.call('SET', seen, now_ms, 'PX', ms(lease * 4))
   end
 end
 return lost

@@ -30,13 +30,11 @@ class Mutant:
         return Script(wrong, hashlib.sha1(wrong.encode(), usedforsecurity=False).hexdigest())
 
 
-_FENCE = "not entry or counted[id] or string.sub(entry, 1, #token) ~= token"
+_FENCE = "not entry or counted[job.id] or string.sub(entry, 1, #token) ~= token"
 
 MUTANTS = [
     Mutant("no token check when settling", _FENCE, "not entry"),
-    Mutant(
-        "no token check when handing back", _FENCE, f"not entry or ({_FENCE[13:]}) and ARGV[at + 3] ~= 'A'"
-    ),
+    Mutant("no token check when handing back", _FENCE, f"not entry or ({_FENCE[13:]}) and job.kind ~= 'A'"),
     Mutant(
         "no token check when renewing",
         "entries[i] and string.match(entries[i], '^(%S+)') == token",
@@ -46,13 +44,13 @@ MUTANTS = [
     Mutant("handed back to the end of the line", "delay < 0 and old_due or", "delay < 0 and now or"),
     Mutant(
         "lost jobs go to the end of the line",
-        "redis.call('ZADD', queue, ms(due), id)\n      index",
-        "redis.call('ZADD', queue, now_ms, id)\n      index",
+        "redis.call('ZADD', queue, ms(due), id)\n  index(queue, id, due, terms)\n  redis.call('HSET', runs",
+        "redis.call('ZADD', queue, now_ms, id)\n  index(queue, id, due, terms)\n  redis.call('HSET', runs",
     ),
     Mutant("finished but still active", "chunked('ZREM', active, gone)", ""),
     Mutant(
         "handed back but still active",
-        "redis.call('ZREM', active, id)\n    redis.call('DEL', HELD",
+        "redis.call('ZREM', active, id)\n  redis.call('DEL', HELD",
         "redis.call('DEL', HELD",
     ),
     Mutant("losses are not counted", "lost + 1", "lost"),
@@ -65,13 +63,13 @@ MUTANTS = [
     Mutant("a loss spends an attempt", "if service then redis.pcall('DECR', RETRY .. id) end", ""),
     Mutant(
         "attempts counted before it is clear that the job is free",
-        "local entry = entries[i]\n",
-        "local entry = entries[i]\n      redis.pcall('INCR', RETRY .. id)\n",
+        "local id = job.id\n  if source",
+        "local id = job.id\n  redis.pcall('INCR', RETRY .. id)\n  if source",
     ),
     Mutant("another clock than the server's", "redis.call('TIME')", "{ os.time(), 0 }"),
     Mutant("a claim does not move the score", "redis.call('ZADD', queue, unpack(deadlines))", ""),
     Mutant("a settlement counts twice", "chunked('HDEL', runs, gone)", ""),
-    Mutant("stopping spends an attempt", "if unspent then", "if false then"),
+    Mutant("stopping spends an attempt", "if job.unspent then", "if false then"),
     Mutant("a frozen server declares everybody lost", "then forgive() end", "then end"),
     Mutant(
         "a frozen server is forgiven for ever",
@@ -85,7 +83,7 @@ MUTANTS = [
         "worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'\n  for",
         "worker .. ':' .. lane .. ':0:'\n  for",
     ),
-    Mutant("what stock workers hold is claimed", "elseif not held[i] and not found[id] then", "else"),
+    Mutant("what stock workers hold is claimed", "(deadline or job.held) and", "deadline and"),
     Mutant("re-scored claims keep their score", "redis.call('ZADD', queue, deadline, id)", ""),
     Mutant(
         "the time when it was unknown first is forgotten", "unknown_since > 0 and unknown_since or now", "now"
@@ -109,8 +107,10 @@ MUTANTS = [
         "CHECKPOINT",
     ),
     Mutant("the older of two that were saved wins", "or 0) < number", "or 0) >= 0", "CHECKPOINT"),
-    Mutant("what rides in a settlement is forgotten", "redis.call('HSET', checkpoint, id, job.saved)", ""),
-    Mutant("what a finished job saved stays", "    forget_checkpoints(gone)\n", ""),
+    Mutant(
+        "what rides in a settlement is forgotten", "redis.call('HSET', checkpoint, job.id, job.saved)", ""
+    ),
+    Mutant("what a finished job saved stays", "  forget_checkpoints(gone)\n", ""),
     Mutant(
         "a claim that is handed over again has saved nothing",
         "local saved = service and has.checkpoint and redis.call('HGET', checkpoint, id)\n",

@@ -1,13 +1,14 @@
 ---------------------------------------------------------------------------------------------------- flows
--- Pipelines and batches: what a job's end means to the run that it is part of. The script that ends the job does it all:
--- it keeps the result, and puts the next stage's job when this was the stage's last. Wants now, terms, put, withdraw, and the
--- locals `events` and `keep_events`.
+-- Pipelines and batches: what a job's end means to the run that it is part of. The script that ends the job does it
+-- all: it keeps the result, and puts the next stage's job when this was the stage's last. Wants now, terms, put,
+-- withdraw, and the locals `events` and `keep_events`.
 --
--- A flow is a hash `<prefix><id>`: id, kind (pipeline | batch), state, stage, open (jobs that are not over), parent, plan,
--- path, in (the first stage's input, where it has one), and for each stage `<n>:total`, `:cursor`, `:completed`, `:dead`,
--- `:cancelled`, `:result`. The results of a fan-out lie in a hash `<flow>:<stage>`, by item. The plan is a hash that the
--- client wrote, `<path><stage>:<field>`, and `headers` (JSON); an item of a fan-out over pipelines is a flow too, with its
--- parent's plan and a longer path. Its jobs are `<id>.<stage>.<item>`, and bear `w=<flow>|<stage>|<item>` in their terms.
+-- A flow is a hash `<prefix><id>`: id, kind (pipeline | batch), state, stage, open (jobs that are not over), parent,
+-- plan, path, in (the first stage's input, where it has one), and for each stage `<n>:total`, `:cursor`, `:completed`,
+-- `:dead`, `:cancelled`, `:result`. The results of a fan-out lie in a hash `<flow>:<stage>`, by item. The plan is a
+-- hash that the client wrote, `<path><stage>:<field>`, and `headers` (JSON); an item of a fan-out over pipelines is a
+-- flow too, with its parent's plan and a longer path. Its jobs are `<id>.<stage>.<item>`, and bear
+-- `w=<flow>|<stage>|<item>` in their terms.
 --
 -- `open` counts a job from its enqueue to its end, whatever became of the flow, so that 0 says that nothing of it runs.
 
@@ -20,7 +21,8 @@ local finish, report, tidy, tell_batch
 
 local function flow_event(kind, queue_name, id, task, ...)
   if events ~= '' then
-    redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', kind, 'queue', queue_name, 'id', id, 'task', task, ...)
+    redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', kind, 'queue', queue_name, 'id', id,
+      'task', task, ...)
   end
 end
 
@@ -81,7 +83,8 @@ end
 ---------------------------------------------------------------------------------------------------- stages
 
 local function start_stage(flow, stage)
-  if stage >= tonumber(redis.call('HGET', flow.plan, flow.path .. 'n')) then return finish(flow, 'completed', '', '') end
+  local stages = tonumber(redis.call('HGET', flow.plan, flow.path .. 'n'))
+  if stage >= stages then return finish(flow, 'completed', '', '') end
   redis.call('HSET', flow.key, 'stage', stage)
   flow.stage = tostring(stage)
   local step = step_of(flow, stage)
@@ -96,7 +99,8 @@ local function start_stage(flow, stage)
 end
 
 local function close_stage(flow, stage)
-  local counts = redis.call('HMGET', flow.key, stage .. ':total', stage .. ':completed', stage .. ':dead', stage .. ':cancelled')
+  local counts = redis.call('HMGET', flow.key, stage .. ':total', stage .. ':completed', stage .. ':dead',
+    stage .. ':cancelled')
   local over = tonumber(counts[2] or 0) + tonumber(counts[3] or 0) + tonumber(counts[4] or 0)
   if not counts[1] or over < tonumber(counts[1]) then return end
   -- What went into it is needed no more.
@@ -111,7 +115,8 @@ local function results_of(flow, stage)
   for from = 0, total - 1, 1000 do
     local items = {}
     for item = from, math.min(from + 999, total - 1) do items[#items + 1] = item end
-    for _, result in ipairs(redis.call('HMGET', flow.key .. ':' .. stage, unpack(items))) do parts[#parts + 1] = result end
+    local results = redis.call('HMGET', flow.key .. ':' .. stage, unpack(items))
+    for _, result in ipairs(results) do parts[#parts + 1] = result end
   end
   return '[' .. table.concat(parts, ',') .. ']'
 end
@@ -205,7 +210,8 @@ function finish(flow, state, detail, id)
     redis.call('PEXPIRE', flow.key .. ':' .. tonumber(flow.stage) - 1, life)
     redis.call('PEXPIRE', flow.plan, ms(math.max(tonumber(life), tonumber(DAY))))
     if f[3] ~= '' then redis.call('PEXPIRE', f[3], life) end
-    flow_event(state, '', flow.id, flow.name, 'attempt', '0', 'detail', detail, 'reason', state == 'dead' and 'failed' or '')
+    flow_event(state, '', flow.id, flow.name, 'attempt', '0', 'detail', detail,
+      'reason', state == 'dead' and 'failed' or '')
   end
   tidy(flow)
 end
@@ -233,7 +239,8 @@ end
 local function revive(flow)
   local stage, before = flow.stage, tonumber(flow.stage) - 1
   flow.state = 'active'
-  redis.call('HSET', flow.key, 'state', 'active', 'again', 1, stage .. ':cursor', 0, stage .. ':dead', 0, stage .. ':cancelled', 0)
+  redis.call('HSET', flow.key, 'state', 'active', 'again', 1, stage .. ':cursor', 0, stage .. ':dead', 0,
+    stage .. ':cancelled', 0)
   redis.call('HDEL', flow.key, 'ended', 'error', 'failed', 'swept')
   local alias = redis.call('HGET', flow.key, 'alias')
   for _, key in ipairs({ flow.key, flow.plan, flow.key .. ':' .. stage, flow.key .. ':' .. before, alias }) do

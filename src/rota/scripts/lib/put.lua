@@ -1,6 +1,7 @@
 ---------------------------------------------------------------------------------------------------- put
--- Put one job on a queue, under an id that no live job has: its payload, its terms, its place. False if the id is taken.
--- `life`: of the payload, ms (0 = for ever). Who calls it tells the event, and wakes somebody.
+-- Put one job on a queue, under an id that no live job has: its payload, its terms, its place. False if the id is
+-- taken. `life`: of the payload, ms (0 = for ever). Who calls it tells the event, and wakes somebody. Wants
+-- now, terms.
 
 local function arrange(queue, id, due, terms)
   redis.call('HSET', queue .. ':terms', id, terms)

@@ -1,16 +1,18 @@
 ---------------------------------------------------------------------------------------------------- terms
 -- What a script must know of a job beside its payload: one string of tokens in the hash `<queue>:terms`, by id.
---   p=<1-9>                                      its priority
+-- Wants now.
+--   p=<1-9>                                          its priority
 --   r=<limit>|<key>|<interval, us>|<tolerance, us>   its rate limit
---   c=<limit>|<key>|<most>                       how many of its key run at once
---   u=<unique key>|<s or f>                      what nobody else is enqueued under until it starts, or has finished
+--   c=<limit>|<key>|<most>                           how many of its key run at once
+--   u=<unique key>|<s or f>                          what nobody else is enqueued under until it starts, or has ended
 -- No value holds white space or `=`. The key <limit> holds its figures as the workers last wrote them; where it is
 -- gone, those in the token hold.
 --
 -- A job that may not start yet because of a limit is parked: its score in the queue, and in `<queue>:parked`, is the
 -- time at which it may, as far as that is known, and it waits in the line of its key, `<queue>:line:<limit>:<key>`, by
--- the time at which it was due. Whoever takes a turn brings the next one of the line forward. So nothing is scanned twice;
--- and as every score comes due by itself in the end, nothing is forgotten where somebody else removed the head of a line.
+-- the time at which it was due. Whoever takes a turn brings the next one of the line forward. So nothing is scanned
+-- twice; and as every score comes due by itself in the end, nothing is forgotten where somebody else removed the head
+-- of a line.
 
 local BACKSTOP = 60000 -- ms after which a job that waits for a slot looks by itself
 

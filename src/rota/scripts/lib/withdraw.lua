@@ -1,6 +1,6 @@
 ---------------------------------------------------------------------------------------------------- withdraw
--- Take a job that waits off its queue for good, with all that is known of it; or ask the worker that has it to stop. Wants
--- now, terms. Who calls it tells the event, and the job's flow.
+-- Take a job that waits off its queue for good, with all that is known of it; or ask the worker that has it to stop.
+-- Wants now, terms. Who calls it tells the event, and the job's flow.
 
 -- 'absent', 'requested' (a worker has it), or 'cancelled'; then how often it had been tried, and its terms.
 local function withdraw(queue, id)
@@ -10,7 +10,9 @@ local function withdraw(queue, id)
     return 'requested'
   end
   redis.call('ZREM', queue, id)
-  for _, part in ipairs({ ':runs', ':progress', ':checkpoint', ':snoozes' }) do redis.call('HDEL', queue .. part, id) end
+  for _, part in ipairs({ ':runs', ':progress', ':checkpoint', ':snoozes' }) do
+    redis.call('HDEL', queue .. part, id)
+  end
   -- Asked for while it ran, and it ran into a retry: the request must not meet another job under this id.
   redis.call('ZREM', 'arq:abort', id)
   local attempts = redis.call('GET', 'arq:retry:' .. id) or '0'

@@ -1,0 +1,87 @@
+---------------------------------------------------------------------------------------------------- claim
+-- Hands jobs to the worker, each under a token of its own; the same ones again where the reply was lost. Wants now,
+-- find, terms, and what step.lua says of its call.
+
+local function tell_start(job, task, attempt, ...)
+  emit('type', 'started', 'queue', queue_name, 'id', job.id, 'task', task, 'attempt', attempt, 'worker', worker,
+    'due', job.due, ...)
+end
+
+-- Of a job of ours, where its head says its name; of a stock client's, wherever its serializer wrote it.
+local function tell_started(job, payload, attempt)
+  local task = payload and string.match(payload, '^{"v":1,"f":"([^"]*)"')
+  if task or not payload then return tell_start(job, task or '', attempt) end
+  task = string.match(string.sub(payload, 1, 200), '"f":"([^"]*)"') or ''
+  -- A stock client's payload expires; a job that we have seen must not. So this tells, too, whether we see it first.
+  local first = redis.call('PERSIST', JOB .. job.id) == 1 or attempt == 1 and job.rest == ' 0 0'
+  if first then tell_start(job, task, attempt, 'payload', payload) else tell_start(job, task, attempt) end
+end
+
+-- What is left of a job that others finished (a stock worker has no word for it) is not for the next one of its id:
+-- that is told from a job that has run before by the missing counter.
+local function saved_by(id, count, saved)
+  if not saved or count then return saved end
+  redis.call('HDEL', checkpoint, id)
+  return false
+end
+
+local function claim(found)
+  local ids, deadlines, fence = {}, {}, {}
+  local token = worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'
+  for i, job in ipairs(found) do
+    ids[i] = job.id
+    job.token = token .. i .. job.mark
+    job.entry = job.token .. ' ' .. job.due .. ' ' .. now_ms .. job.rest
+    deadlines[2 * i - 1], deadlines[2 * i] = deadline_ms, job.id
+    fence[2 * i - 1], fence[2 * i] = job.id, job.entry
+  end
+  redis.call('ZADD', queue, unpack(deadlines))
+  redis.call('ZADD', active, unpack(deadlines))
+  redis.call('HSET', runs, unpack(fence))
+  local payloads = redis.call('MGET', unpack(prefixed(JOB, ids)))
+  local counters = prefixed(RETRY, ids)
+  local counts, counted = redis.call('MGET', unpack(counters)), {}
+  local aborts = redis.call('ZMSCORE', ABORT, unpack(ids))
+  local saved = service and has.checkpoint and redis.call('HMGET', checkpoint, unpack(ids)) or {}
+  local put_off = service and has.snoozes and redis.call('HMGET', snoozes, unpack(ids)) or {}
+  local claims = {}
+  for i, job in ipairs(found) do
+    redis.call('SET', HELD .. job.id, job.token, 'PX', ARGV[6])
+    local attempt = (tonumber(counts[i] or nil) or 0) + 1
+    counted[2 * i - 1], counted[2 * i] = counters[i], attempt
+    if service then tell_started(job, payloads[i], attempt) end
+    claims[i] = { job.id, job.entry, payloads[i], attempt, aborts[i] and 1 or 0, job.terms or '',
+      saved_by(job.id, counts[i], saved[i]) or false, put_off[i] or false }
+  end
+  redis.call('MSET', unpack(counted))
+  return claims
+end
+
+-- A claim that is made already, as `claim` answered it.
+local function handed_over(id, entry)
+  local attempt = tonumber(redis.call('GET', RETRY .. id)) or 1
+  local payload = redis.call('MGET', JOB .. id)[1]
+  redis.call('ZADD', active, deadline_ms, id)
+  redis.call('ZADD', queue, 'XX', deadline_ms, id)
+  redis.call('SET', HELD .. id, string.match(entry, '^%S+'), 'PX', ARGV[6])
+  local aborted = redis.call('ZSCORE', ABORT, id) and 1 or 0
+  local saved = service and has.checkpoint and redis.call('HGET', checkpoint, id)
+  local put_off = service and has.snoozes and redis.call('HGET', snoozes, id)
+  return { id, entry, payload, attempt, aborted, terms_of(queue, id) or '', saved or false, put_off or false }
+end
+
+-- The reply to this step was lost: what it claimed is still ours, by the step's number in the tokens. It is handed over
+-- only now, and so with a whole lease.
+local function claimed_before()
+  local claims, prefix = {}, worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'
+  local ids = redis.call('ZRANGE', active, 0, -1)
+  for from = 1, #ids, 500 do
+    local page = { unpack(ids, from, math.min(from + 499, #ids)) }
+    local entries = redis.call('HMGET', runs, unpack(page))
+    for i, id in ipairs(page) do
+      local entry = entries[i]
+      if entry and string.sub(entry, 1, #prefix) == prefix then claims[#claims + 1] = handed_over(id, entry) end
+    end
+  end
+  return claims
+end

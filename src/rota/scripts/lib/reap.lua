@@ -1,0 +1,63 @@
+---------------------------------------------------------------------------------------------------- reap
+-- Claims whose lease is over go back into the line, unless it was the server that stood still. Wants now, entries,
+-- terms, settle (forget_checkpoints), and what step.lua says of its call.
+
+-- A Redis that stood still makes every lease look expired at once. Whoever wakes it first gives all of them one
+-- more lease, in which their owners renew.
+local function forgive()
+  while true do
+    local ids = redis.call('ZRANGEBYSCORE', active, '-inf', '(' .. now_ms, 'LIMIT', 0, 500)
+    if #ids == 0 then return end
+    local entries, scores = redis.call('HMGET', runs, unpack(ids)), {}
+    for i, id in ipairs(ids) do
+      scores[#scores + 1] = deadline_ms
+      scores[#scores + 1] = id
+      if entries[i] then redis.call('SET', HELD .. id, (parse(entries[i])), 'PX', ms(lease), 'NX') end
+    end
+    redis.call('ZADD', active, unpack(scores))
+    redis.call('ZADD', queue, 'XX', unpack(scores))
+  end
+end
+
+local function look_at_the_clock()
+  local last_seen = tonumber(redis.call('SET', seen, now_ms, 'PX', ms(lease * 4), 'GET') or nil)
+  if not last_seen or now - last_seen > lease / 2 then forgive() end
+end
+
+-- A stock worker has taken the claim over, or finished the job: there is nothing to take back.
+local function is_gone(id, token)
+  if not token or is_memory(token) then return true end
+  local holder = redis.pcall('GET', HELD .. id)
+  local taken = type(holder) == 'string' and holder ~= token
+  return taken or not redis.call('ZSCORE', queue, id)
+end
+
+local function forget_claim(id)
+  redis.call('HDEL', runs, id)
+  if not redis.call('ZSCORE', queue, id) then forget_checkpoints({ id }) end
+  if service and has.snoozes then redis.call('HDEL', snoozes, id) end
+end
+
+-- To its old place.
+local function take_back(id, token, due, lost, unknown, terms)
+  redis.call('DEL', HELD .. id)
+  redis.call('ZADD', queue, ms(due), id)
+  index(queue, id, due, terms)
+  redis.call('HSET', runs, id, format('-!', due, 0, lost + 1, unknown))
+  if service then redis.pcall('DECR', RETRY .. id) end
+  emit('type', 'lost', 'queue', queue_name, 'id', id, 'task', '', 'attempt', '0', 'detail', token)
+end
+
+local function reap()
+  local ids = redis.call('ZRANGEBYSCORE', active, '-inf', '(' .. now_ms, 'LIMIT', 0, 100)
+  if #ids == 0 then return end
+  local entries = redis.call('HMGET', runs, unpack(ids))
+  redis.call('ZREM', active, unpack(ids))
+  for i, id in ipairs(ids) do
+    local token, due, _, lost, unknown
+    if entries[i] then token, due, _, lost, unknown = parse(entries[i]) end
+    local terms = has.terms and terms_of(queue, id)
+    if terms then free_slot(queue, id, terms) end
+    if is_gone(id, token) then forget_claim(id) else take_back(id, token, due, lost, unknown, terms) end
+  end
+end

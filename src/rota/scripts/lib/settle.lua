@@ -1,0 +1,222 @@
+---------------------------------------------------------------------------------------------------- settle
+-- A step's settlements: what claims came to. Those that are over (F, D) leave Redis but for their record; those that go
+-- again (A) are put back into the line. Wants now, chunks, entries, terms, and what step.lua says of its call.
+
+local handed_back = false -- something that was settled is due again, soon
+
+-- The settlements, as they stand in ARGV.
+local function read_settlements()
+  local list, count, base = {}, tonumber(ARGV[14]), 14
+  for i = 1, count do
+    local at = base + (i - 1) * 12
+    list[i] = { id = ARGV[at + 1], token = ARGV[at + 2], kind = ARGV[at + 3], delay = tonumber(ARGV[at + 4]),
+      unspent = ARGV[at + 5] == '1', note = ARGV[at + 6], record = ARGV[at + 7], life = ARGV[at + 8],
+      event = ARGV[at + 9], task = ARGV[at + 10], attempt = ARGV[at + 11], detail = ARGV[at + 12] }
+  end
+  for at = base + count * 12 + 1, #ARGV - 1, 2 do list[tonumber(ARGV[at])].saved = ARGV[at + 1] end
+  return list
+end
+
+-- The answer to each; those of them that count and are over, and those that count and go again.
+local function judge(settlements)
+  local answers, finished, released, counted, ids = {}, {}, {}, {}, {}
+  for i, job in ipairs(settlements) do ids[i] = job.id end
+  local entries = redis.call('HMGET', runs, unpack(ids))
+  for i, job in ipairs(settlements) do
+    local entry, token = entries[i], job.token .. ' '
+    if not entry or counted[job.id] or string.sub(entry, 1, #token) ~= token then
+      answers[i] = (resend and not entry) and 2 or 0
+    else
+      answers[i] = 1
+      counted[job.id] = true
+      job.entry = entry
+      local list = job.kind == 'A' and released or finished
+      list[#list + 1] = job
+    end
+  end
+  return answers, finished, released
+end
+
+local function forget_checkpoints(ids)
+  if service and has.checkpoint then chunked('HDEL', checkpoint, ids) end
+end
+
+---------------------------------------------------------------------------------------------------- over
+
+local function bury(job)
+  local id, letter = job.id, dead .. ':' .. job.id
+  local payload = redis.call('MGET', JOB .. id)[1] -- MGET: a key of another type reads as absent
+  redis.call('DEL', letter)
+  redis.call('HSET', letter, 'reason', job.note, 'task', job.task, 'attempt', job.attempt, 'error', job.detail,
+    'at', now_ms)
+  if payload then redis.call('HSET', letter, 'payload', payload) end
+  local terms = has.terms and terms_of(queue, id)
+  if terms then redis.call('HSET', letter, 'terms', terms) end
+  local saved = job.saved or service and has.checkpoint and redis.call('HGET', checkpoint, id)
+  if saved then redis.call('HSET', letter, 'checkpoint', saved) end
+  redis.call('PEXPIRE', letter, ms(retention))
+  redis.call('ZADD', dead, now_ms, id)
+  local expired = redis.call('ZRANGEBYSCORE', dead, '-inf', ms(now - retention), 'LIMIT', 0, 100)
+  if #expired > 0 then redis.call('ZREM', dead, unpack(expired)) end
+end
+
+local function keep_record(job)
+  if job.record == '' then return end
+  if tonumber(job.life) > 0 then
+    redis.call('SET', RESULT .. job.id, job.record, 'PX', job.life)
+  else
+    redis.call('SET', RESULT .. job.id, job.record)
+  end
+end
+
+local function tell_finished(job, ...)
+  emit('type', job.event, 'queue', queue_name, 'id', job.id, 'task', job.task, 'attempt', job.attempt,
+    'detail', job.detail, ...)
+end
+
+-- Its limits are free for others, and its flow hears of its end.
+local function let_go(job)
+  local terms = terms_of(queue, job.id)
+  if terms then
+    forget_terms(queue, job.id, terms)
+    tell_end(terms, job.event, job.detail, job.id)
+  end
+end
+
+local function conclude(finished)
+  if #finished == 0 then return end
+  local gone, keys = {}, {}
+  for i, job in ipairs(finished) do gone[i] = job.id end
+  chunked('ZREM', queue, gone)
+  chunked('ZREM', active, gone)
+  chunked('HDEL', runs, gone)
+  chunked('ZREM', ABORT, gone)
+  if service then
+    chunked('HDEL', progress, gone)
+    if has.snoozes then chunked('HDEL', snoozes, gone) end
+  end
+  for _, job in ipairs(finished) do
+    if job.kind == 'D' then bury(job) end
+    keep_record(job)
+    if job.note == '' then tell_finished(job) else tell_finished(job, 'reason', job.note) end
+    for _, prefix in ipairs({ HELD, RETRY, JOB }) do keys[#keys + 1] = prefix .. job.id end
+  end
+  forget_checkpoints(gone)
+  delete(keys)
+  if has.terms then
+    for _, job in ipairs(finished) do let_go(job) end
+  end
+  for _, job in ipairs(finished) do
+    if job.delay > 0 then redis.call('SET', HELD .. job.id, '1', 'PX', ms(job.delay)) end
+  end
+end
+
+---------------------------------------------------------------------------------------------------- again
+
+local function due_again(job, old_due)
+  local due = job.delay < 0 and old_due or now + job.delay
+  -- Its cancel was asked for, and it did not hear: whoever claims it now ends it, and nobody waits for that.
+  if service and due > now and redis.call('ZSCORE', ABORT, job.id) then due = now end
+  if due - now < TURN then handed_back = true end
+  return due
+end
+
+-- What the next claim must know: its losses, and since when, and by whom, it was not known.
+local function remember(job, due, lost, unknown_since)
+  local unknown = job.note == '1'
+  local since = 0
+  if unknown then since = unknown_since > 0 and unknown_since or now end
+  if lost > 0 or since > 0 then
+    local stranger = unknown and '-' .. worker or '-'
+    redis.call('HSET', runs, job.id, format(stranger, due, unknown and due + TURN or 0, lost, since))
+  else
+    redis.call('HDEL', runs, job.id)
+  end
+end
+
+local function count_attempts(job)
+  if job.unspent then
+    redis.call('DECR', RETRY .. job.id)
+  elseif job.attempt ~= '0' then
+    redis.call('SET', RETRY .. job.id, job.attempt) -- a client may have asked to start at a later try
+  end
+  if job.event == 'snoozed' then
+    redis.call('HINCRBY', snoozes, job.id, 1)
+    has.snoozes = true
+  end
+end
+
+local function put_back(job, due, lost, unknown_since, terms)
+  remember(job, due, lost, unknown_since)
+  if terms then index(queue, job.id, due, terms) end
+  if job.saved then
+    redis.call('HSET', checkpoint, job.id, job.saved)
+    has.checkpoint = true
+  end
+  count_attempts(job)
+end
+
+-- It has left the queue while it ran: a stock worker finished it, or somebody took it away.
+local function forget_whole(id, terms)
+  redis.call('HDEL', runs, id)
+  if terms then forget_terms(queue, id, terms) end
+  forget_checkpoints({ id })
+  redis.call('DEL', RETRY .. id)
+  redis.call('ZREM', ABORT, id)
+  if has.snoozes then redis.call('HDEL', snoozes, id) end
+end
+
+local function release(job)
+  local id = job.id
+  local _, old_due, _, lost, unknown_since = parse(job.entry)
+  redis.call('ZREM', active, id)
+  redis.call('DEL', HELD .. id)
+  if string.find(job.note, '=', 1, true) then
+    redis.call('HSET', queue .. ':terms', id, job.note)
+    has.terms = true
+  end
+  local due = due_again(job, old_due)
+  local still_there = redis.call('ZADD', queue, 'XX', 'CH', ms(due), id) == 1 or redis.call('ZSCORE', queue, id)
+  if service then redis.call('HDEL', progress, id) end
+  local terms = has.terms and terms_of(queue, id)
+  if terms then free_slot(queue, id, terms) end
+  if still_there then put_back(job, due, lost, unknown_since, terms) else forget_whole(id, terms) end
+  if job.event ~= '' then
+    emit('type', job.event, 'queue', queue_name, 'id', id, 'task', job.task, 'attempt', job.attempt,
+      'detail', job.detail, 'due', ms(due))
+  end
+end
+
+---------------------------------------------------------------------------------------------------- both
+
+-- For the arithmetic of scaling: executions that ended, and how long they kept their slots. One that no worker here
+-- knows kept none.
+local function tally(jobs)
+  local ended, busy = 0, 0
+  for _, job in ipairs(jobs) do
+    if job.kind ~= 'A' or job.note ~= '1' then
+      local _, _, started = parse(job.entry)
+      ended, busy = ended + 1, busy + math.max(0, now - (started or now))
+    end
+  end
+  return ended, busy
+end
+
+local function add_to_stats(finished, released)
+  local ended, busy = tally(finished)
+  local others, time_of_others = tally(released)
+  if not service or ended + others == 0 then return end
+  -- The key is of use to nobody else, and may be of any type.
+  redis.pcall('HINCRBY', queue .. ':stats', 'ended', ended + others)
+  redis.pcall('HINCRBY', queue .. ':stats', 'busy', ms(busy + time_of_others))
+end
+
+local function settle()
+  local settlements = read_settlements()
+  if #settlements == 0 then return {} end
+  local answers, finished, released = judge(settlements)
+  conclude(finished)
+  for _, job in ipairs(released) do release(job) end
+  add_to_stats(finished, released)
+  return answers
+end
