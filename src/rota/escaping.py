@@ -4,12 +4,23 @@ Whatever comes from a payload, a handler or an exception is a stranger's. Newlin
 sequences would move the cursor, and bidirectional marks turn around what stands beside them.
 """
 
+#: Python refuses to write numbers of thousands of digits.
+_MOST_DIGITS = 10**100
+
 
 def escaped(text: str) -> str:
     """`text`, with each character that does not show (control, format, separator, surrogate) as its escape."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def cut(text: str, most: int) -> str:
+    """`text`, of which at most about so many characters are shown: its beginning and its end."""
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end]} [… {len(text) - most} characters …] {text[-end:]}"
 
 
 def indented(text: str) -> str:
@@ -20,11 +31,12 @@ def indented(text: str) -> str:
 def plain(value: object) -> object:
     """A field's value for people: texts escaped, all else by its `repr`, which escapes by itself."""
     if isinstance(value, str):
-        return escaped(value)
-    if value is None or isinstance(value, bool | int | float):
+        # A subclass may say anything of itself.
+        return escaped(str.__str__(value))
+    if value is None or type(value) in (bool, float) or (type(value) is int and abs(value) < _MOST_DIGITS):
         return value
     try:
-        return escaped(repr(value))
+        return escaped(str.__str__(repr(value)))
     except Exception as error:
         return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
 

@@ -2,28 +2,37 @@
 
 structlog renders; without it (the base install) the standard library does, plainly. Whatever a stranger wrote into an
 id, a message or an exception stays within its field: one record is one line, but for a traceback on a terminal, which
-is set in.
+is set in. What is very long is cut, and what cannot be written costs neither the line nor its job.
 """
 
+import json
 import logging
+import re
 import sys
 import traceback
 from collections.abc import MutableMapping
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from rota.escaping import escaped, indented, plain
+from rota.escaping import cut, escaped, indented, plain
 
 #: What every record has; the rest are the fields that a call gave in `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+#: Names of ours; a field of such a name stands beside them.
+_RESERVED = frozenset({"event", "level", "logger", "timestamp", "exception", "_record", "_from_structlog"})
 #: Fields of several lines, which a terminal shows below the event.
 _BLOCKS = ("exception", "stack")
+#: Of a field, and of a traceback, so many characters are shown.
+_MOST, _MOST_OF_BLOCK = 10_000, 40_000
+#: Beyond this a number is looked at more closely; infinity and what is no number are not below it.
+_MOST_OF_NUMBER = 2**53
+_WORD = re.compile(r"[\w.-]+")
 
 Fields = MutableMapping[str, Any]
 
 
 def setup(level: str, style: Literal["console", "json"]) -> None:
-    """Send all logs of the process to stderr, in one shape. `level` is a name such as `info`."""
+    """Send all logs of the process to stderr, warnings too, in one shape. `level` is a name such as `info`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(style))
     root = logging.getLogger()
@@ -31,6 +40,7 @@ def setup(level: str, style: Literal["console", "json"]) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    logging.captureWarnings(True)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -38,22 +48,47 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
+class Formatter(logging.Formatter):
+    """Lines as `inner` makes them, or one that says that it could not: a call that is wrong costs no more."""
+
+    def __init__(self, inner: logging.Formatter, *, is_json: bool) -> None:
+        super().__init__()
+        self._inner = inner
+        self._json = is_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record."""
+        try:
+            return self._inner.format(record)
+        except Exception as error:
+            fields = {
+                "event": "log.unwritable",
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "text": cut(str(plain(record.msg)), _MOST),
+                "error": type(error).__name__,
+            }
+            if self._json:
+                return json.dumps(fields)
+            return " ".join(f"{name}={value!r}" for name, value in fields.items())
+
+
 def _formatter(style: str) -> logging.Formatter:
     if find_spec("structlog") is None:
-        return _Plain()
+        return Formatter(_Plain(), is_json=False)
     import structlog  # noqa: PLC0415 - an extra
 
-    json = style == "json"
+    is_json = style == "json"
     shared: list[Any] = [
-        *([structlog.stdlib.add_logger_name] if json else []),
+        *([structlog.stdlib.add_logger_name] if is_json else []),
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso" if json else "%H:%M:%S", utc=json),
+        structlog.processors.TimeStamper(fmt="iso" if is_json else "%H:%M:%S", utc=is_json),
         _add_fields,
     ]
     # JSON escapes by itself: everything but ASCII.
     last: list[Any] = (
-        [structlog.processors.JSONRenderer(default=plain)]
-        if json
+        [_for_machines, structlog.processors.JSONRenderer(default=plain)]
+        if is_json
         else [
             _for_people,
             structlog.dev.ConsoleRenderer(
@@ -63,9 +98,30 @@ def _formatter(style: str) -> logging.Formatter:
             ),
         ]
     )
+    if not structlog.is_configured():
+        _adopt(shared)
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[remove, _add_exception, *last]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[_add_exception, remove, *last]
+    )
+    return Formatter(formatter, is_json=is_json)
+
+
+def _adopt(shared: list[Any]) -> None:
+    """What handlers log by structlog itself goes the same way; by itself it would print variables and raw text."""
+    import structlog  # noqa: PLC0415 - an extra
+
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
     )
 
 
@@ -73,29 +129,72 @@ def _add_fields(_: Any, __: str, event: Fields) -> Fields:
     record = event.get("_record")
     if record is not None:
         for name, value in fields_of(record).items():
-            event.setdefault(name, value)
+            event[f"{name}_" if name in _RESERVED else name] = value
     return event
 
 
 def _add_exception(_: Any, __: str, event: Fields) -> Fields:
-    if raised := event.pop("exc_info", None):
+    raised, record = event.pop("exc_info", None), event.get("_record")
+    if raised is True:
+        raised = sys.exc_info()
+    elif isinstance(raised, BaseException):
+        raised = (type(raised), raised, raised.__traceback__)
+    if isinstance(raised, tuple) and raised[0] is not None:
         # Without the values of variables: there are secrets among them.
         event["exception"] = "".join(traceback.format_exception(*raised)).rstrip("\n")
+    elif record is not None and record.exc_text:
+        event["exception"] = record.exc_text
+    if stack := event.pop("stack_info", None):
+        event.setdefault("stack", stack)
     return event
 
 
+def _for_machines(_: Any, __: str, event: Fields) -> Fields:
+    return {str(name): _json_value(name, value) for name, value in event.items()}
+
+
+def _json_value(name: str, value: Any) -> Any:
+    """What JSON can carry, in bounds; else as text."""
+    most = _MOST_OF_BLOCK if name in _BLOCKS else _MOST
+    if isinstance(value, str):
+        return cut(str.__str__(value), most)
+    if value is None or (type(value) in (bool, int, float) and abs(value) < _MOST_OF_NUMBER):
+        return value
+    try:
+        if len(json.dumps(value, default=plain, allow_nan=False)) <= most:
+            return value
+    except (TypeError, ValueError, RecursionError):
+        pass  # a key that is no text, a circle, a depth or a number that JSON has not
+    return cut(str(plain(value)), most)
+
+
 def _for_people(_: Any, __: str, event: Fields) -> Fields:
-    shown: Fields = {}
-    for name, value in event.items():
-        block = name in _BLOCKS and isinstance(value, str)
-        shown[escaped(str(name))] = indented(value) if block else plain(value)
-    return shown
+    return {_name(name): _shown(name, value) for name, value in event.items()}
+
+
+def _name(name: object) -> str:
+    """A field's name; one that would look like several fields is quoted."""
+    text = escaped(str.__str__(name) if isinstance(name, str) else repr(name))
+    return cut(text if _WORD.fullmatch(text) else repr(text), _MOST)
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name in _BLOCKS and isinstance(value, str):
+        return indented(cut(value, _MOST_OF_BLOCK))
+    shown = plain(value)
+    return cut(shown, _MOST) if isinstance(shown, str) else shown
 
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line: time, level, event, fields."""
-        line = f"{self.formatTime(record)} {record.levelname.lower()} {escaped(record.getMessage())}"
+        level, event = escaped(record.levelname.lower()), cut(escaped(record.getMessage()), _MOST)
+        line = f"{self.formatTime(record)} {level} {event}"
         for name, value in fields_of(record).items():
-            line += f" {escaped(name)}={value!r}"
-        return line + (f"\n{indented(self.formatException(record.exc_info))}" if record.exc_info else "")
+            shown = repr(str.__str__(value)) if isinstance(value, str) else str(plain(value))
+            line += f" {_name(name)}={cut(shown, _MOST)}"
+        exception = self.formatException(record.exc_info) if record.exc_info else record.exc_text
+        for block in (exception, record.stack_info):
+            if block:
+                line += f"\n{indented(cut(block, _MOST_OF_BLOCK))}"
+        return line

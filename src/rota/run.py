@@ -147,6 +147,9 @@ class _JobLog(logging.LoggerAdapter[logging.Logger]):
     """Adds the job's fields to those that the call itself passes in `extra`."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """The record's arguments, with the job's fields."""
-        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        """The record's arguments, with the job's fields: what a call names like one of them stands beside it."""
+        own, given = self.extra or {}, kwargs.get("extra") or {}
+        kwargs["extra"] = {f"{name}_" if name in own else name: value for name, value in given.items()} | {
+            **own
+        }
         return msg, kwargs

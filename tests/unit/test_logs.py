@@ -1,15 +1,19 @@
 """Logs: an event's name and its fields, for people or as JSON, with structlog or without."""
 
 import importlib.util
+import io
 import json
 import logging
-from collections.abc import Iterator
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from typing import Any
 
 import pytest
+import structlog
 
-from rota import logs
+from rota import Run, logs
 
 
 @pytest.fixture(autouse=True)
@@ -17,9 +21,12 @@ def root() -> Iterator[logging.Logger]:
     """The root logger, as it was afterwards."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    structlog.reset_defaults()
     yield root
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -187,3 +194,212 @@ def test_a_value_that_cannot_be_shown_does_not_cost_the_line(
     logging.getLogger("rota.jobs").info("job.started", extra={"value": Shy(), "job_id": "1"})
     (line,) = printed_by(capsys, style)
     assert "Shy, whose repr raised RuntimeError" in line
+
+
+# What a handler's own lines may do
+
+
+class Liar(str):
+    """A text that says it is another."""
+
+    def __repr__(self) -> str:
+        return "a\njob.dead"
+
+    __str__ = __repr__
+
+    def isprintable(self) -> bool:
+        return True
+
+
+class Number(int):
+    """A number that says it is a text."""
+
+    def __repr__(self) -> str:
+        return "1\njob.dead"
+
+
+class Thing:
+    """Anything else."""
+
+    def __repr__(self) -> str:
+        return "\x1b[2J\njob.dead"
+
+
+def nested(depth: int) -> list[Any]:
+    inner: list[Any] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+def circle() -> dict[str, Any]:
+    ring: dict[str, Any] = {}
+    ring["again"] = ring
+    return ring
+
+
+ODD = {
+    "a text of its own kind": Liar("a\nb"),
+    "a number of its own kind": Number(1),
+    "a thing": Thing(),
+    "a thing within": {"a": [Thing()]},
+    "keys that are no texts": {(1, 2): 3},
+    "a circle": circle(),
+    "a depth": nested(5000),
+    "no number": float("nan"),
+    "infinity": [float("-inf")],
+    "a number without end": 10**5000,
+    "bytes": b"\n\x1b",
+    "a long text": "x" * 300_000,
+    "a long list": ["x" * 100] * 3000,
+}
+
+
+def strict(line: str) -> dict[str, Any]:
+    """What other programs read of a line: Python alone takes NaN."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    fields: dict[str, Any] = json.loads(line, parse_constant=refuse)
+    return fields
+
+
+@pytest.fixture(params=["console", "json", "plain"])
+def style(request: pytest.FixtureRequest) -> str:
+    """Logs are set up in each shape."""
+    if request.param == "plain":
+        request.getfixturevalue("without_structlog")
+    return str(request.param)
+
+
+Lines = Callable[[], list[str]]
+
+
+@pytest.fixture
+def lines(style: str, monkeypatch: pytest.MonkeyPatch) -> Lines:
+    """What was printed, checked."""
+    stderr = io.StringIO()
+
+    def read() -> list[str]:
+        printed = stderr.getvalue().replace("…", "...")
+        assert set(printed) <= HARMLESS, set(printed) - HARMLESS
+        read = printed.splitlines()
+        assert all(map(strict, read)) if style == "json" else True
+        return read
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", stderr)
+        logs.setup("info", "json" if style == "json" else "console")
+    return read
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD.keys())
+def test_no_value_breaks_a_line_or_costs_it(lines: Lines, value: Any) -> None:
+    logging.getLogger("jobs").info("mail.sent", extra={"value": value, "job_id": "1"})
+    (line,) = lines()
+    assert "mail.sent" in line
+    assert "log.unwritable" not in line
+    assert len(line) < 12_000
+
+
+def test_a_field_cannot_pass_for_one_of_ours(lines: Lines, style: str) -> None:
+    forged = {
+        "event": "job.completed",
+        "level": "x",
+        "logger": "rota.jobs",
+        "timestamp": "0",
+        "exception": "y",
+    }
+    logging.getLogger("jobs").info("mail.sent", extra=forged)
+    (line,) = lines()
+    if style == "json":
+        told = strict(line)
+        assert {name: told[f"{name}_"] for name in forged} == forged
+        assert (told["event"], told["level"], told["logger"]) == ("mail.sent", "info", "jobs")
+        assert "exception" not in told
+    else:
+        assert "mail.sent" in line.partition("job.completed")[0]
+        assert "[rota.jobs]" not in line
+
+
+def test_a_name_that_looks_like_several_fields_is_quoted(lines: Lines, style: str) -> None:
+    logging.getLogger("jobs").info("mail.sent", extra={"a job_id=7 b": 1})
+    (line,) = lines()
+    assert '"a job_id=7 b": 1' in line if style == "json" else "'a job_id=7 b'=1" in line
+
+
+def test_a_call_that_does_not_fit_is_a_line_that_says_so(lines: Lines) -> None:
+    (ours,) = [one for one in logging.getLogger().handlers if isinstance(one.formatter, logs.Formatter)]
+    for message, given in (("sent %s to %s", "x\ny"), ("sent %d", Thing())):
+        # Not by a logger: pytest's own handler raises what this is about.
+        ours.handle(logging.makeLogRecord({"name": "jobs", "msg": message, "args": (given,)}))
+    assert ["log.unwritable" in line and "TypeError" in line for line in lines()] == [True, True]
+
+
+def test_warnings_are_lines_too(lines: Lines) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)
+        logging.captureWarnings(True)
+        warnings.warn("a\nb \x1b[2J", stacklevel=1)
+    (line,) = lines()
+    assert "UserWarning: a" in line
+
+
+def test_a_stack_that_a_call_asks_for_is_shown(lines: Lines, style: str) -> None:
+    logging.getLogger("jobs").info("mail.sent", stack_info=True)
+    first, *others = lines()
+    assert "mail.sent" in first
+    assert all(line.startswith("    ") for line in others)
+    assert "test_a_stack_that_a_call_asks_for_is_shown" in "".join([first, *others])
+
+
+def test_of_a_long_exception_the_beginning_and_the_end_are_shown(lines: Lines) -> None:
+    try:
+        raise ValueError("begun " + "x" * 300_000 + " ended")
+    except ValueError:
+        logging.getLogger("jobs").exception("mail.lost")
+    printed = "\n".join(lines())
+    assert "ValueError: begun" in printed
+    assert " ended" in printed
+    assert len(printed) < 50_000
+
+
+@pytest.mark.parametrize("style", ["console", "json"], indirect=True)
+def test_what_is_logged_by_structlog_goes_the_same_way(lines: Lines, style: str) -> None:
+    log = structlog.get_logger("jobs.mail").bind(to="a\njob.dead", thing=Thing())
+    secret = "-".join(["hunter", "2"])
+    try:
+        raise ValueError("\x1b[2J\njob.dead", len(secret))
+    except ValueError as error:
+        log.info("sent %d", 7)
+        log.exception("mail.lost")
+        log.error("mail.lost", exc_info=error)
+        log.debug("mail.seen")
+    printed = lines()
+    assert secret not in "".join(printed)
+    events = [line for line in printed if not line.startswith("    ")]
+    assert len(events) == 3
+    assert "sent 7" in events[0]
+    if style == "json":
+        first, second, _ = map(strict, events)
+        assert (first["logger"], first["level"], first["to"]) == ("jobs.mail", "info", "a\njob.dead")
+        assert "ValueError" in second["exception"]
+
+
+def test_a_program_s_own_structlog_is_left_alone() -> None:
+    structlog.configure(processors=[structlog.processors.JSONRenderer()])
+    before = structlog.get_config()
+    logs.setup("info", "json")
+    assert structlog.get_config() == before
+
+
+def test_a_handler_s_fields_stand_beside_those_of_its_job(caplog: pytest.LogCaptureFixture) -> None:
+    run = Run(id="1", job="send", queue="email", headers={"tenant": "acme"})
+    run.log.warning("mail.sent", extra={"tenant": "forged", "job_id": "7", "to": "ann"})
+    told = logs.fields_of(caplog.records[0])
+    assert (told["tenant"], told["tenant_"], told["job_id"], told["job_id_"], told["to"]) == (
+        *("acme", "forged", "1", "7"),
+        "ann",
+    )
