@@ -41,7 +41,7 @@ from rota.server_faults import ServerError
 from rota.setting_types import check_queue
 from rota.settlement import decode_id, encode_id
 from rota.state import State
-from rota.terms import terms_of, unique_key
+from rota.terms import terms_and_key
 from rota.view import JobInfo
 
 P = ParamSpec("P")
@@ -268,8 +268,11 @@ class Client:
         payload = codec.encode_job(task, arguments, enqueued_ms=now_ms, options=options.wire())
         if len(payload) > self._payload_limit:
             raise PayloadTooLarge(full_name(queue, task), len(payload), self._payload_limit)
-        terms = self._terms(queue, job, arguments, options.priority)
-        unique = self._unique(queue, job, arguments)
+        terms, unique = f"p={options.priority}" if options.priority else "", ""
+        if job is not None:
+            terms, unique = terms_and_key(
+                job, queue, arguments, namespace=self._namespace, priority=options.priority
+            )
         return _Parcel(queue, task, payload, terms, unique, options, job)
 
     async def _send(self, parcels: Sequence[_Parcel]) -> list[Handle[Any]]:
@@ -335,16 +338,6 @@ class Client:
         if not replaced and parcel.on_taken != "existing":
             return JobExists(job_id)
         return Handle(self, queue, job_id, parcel.job, created=False)
-
-    def _terms(self, queue: str, job: Job[Any, Any] | None, arguments: bytes, priority: int | None) -> str:
-        if job is None:
-            return f"p={priority}" if priority else ""
-        return terms_of(job, queue, arguments, namespace=self._namespace, priority=priority)
-
-    def _unique(self, queue: str, job: Job[Any, Any] | None, arguments: bytes) -> str:
-        if job is None or job.unique is None:
-            return ""
-        return f"{unique_key(job, queue, arguments, self._namespace)} {job.unique.period_ms}"
 
     # See
 

@@ -5,7 +5,7 @@ What each token means is said where the scripts read them, in scripts/lib/terms.
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
@@ -26,27 +26,27 @@ def terms_of(
     job: Job[Any, Any], queue: str, arguments: bytes, *, namespace: str, priority: int | None = None
 ) -> str:
     """The terms of `job` on `queue` with these arguments (JSON); "" if it has none. Raises InvalidPayload."""
-    tokens = []
-    if level := priority if priority is not None else job.priority:
-        tokens.append(f"p={level}")
-    if job.limit is not None or job.concurrency is not None:
-        named = _named(job, arguments)
-        if job.limit is not None:
-            limit = limit_key(job, queue, namespace, job.limit)
-            figures = f"{job.limit.interval_us}|{job.limit.tolerance_us}"
-            tokens.append(f"r={limit}|{key_text(job, job.limit.key, named)}|{figures}")
-        if job.concurrency is not None:
-            limit = limit_key(job, queue, namespace, job.concurrency)
-            tokens.append(f"c={limit}|{key_text(job, job.concurrency.key, named)}|{job.concurrency.most}")
-    if job.unique is not None and job.unique.period_ms == 0:
-        tokens.append(f"u={unique_key(job, queue, arguments, namespace)}|{str(job.unique.until)[0]}")
-    return " ".join(tokens)
+    named = _named(job, arguments)
+    timed = job.unique is None or job.unique.period_ms > 0
+    key = "" if timed else unique_key(job, queue, named, namespace)
+    return " ".join(_tokens(job, queue, named, namespace, priority=priority, key=key))
 
 
-def unique_key(job: Job[Any, Any], queue: str, arguments: bytes, namespace: str) -> str:
+def terms_and_key(
+    job: Job[Any, Any], queue: str, arguments: bytes, *, namespace: str, priority: int | None = None
+) -> tuple[str, str]:
+    """The same, and what an enqueue says beside it: `<unique key> <its period, ms>`, "" where nothing is unique."""
+    named = _named(job, arguments)
+    if job.unique is None:
+        return " ".join(_tokens(job, queue, named, namespace, priority=priority)), ""
+    key, period = unique_key(job, queue, named, namespace), job.unique.period_ms
+    tokens = _tokens(job, queue, named, namespace, priority=priority, key="" if period else key)
+    return " ".join(tokens), f"{key} {period}"
+
+
+def unique_key(job: Job[Any, Any], queue: str, named: Mapping[str, Any], namespace: str) -> str:
     """The key in Redis under which a unique job is alone. Raises InvalidPayload."""
     key = job.unique.key if job.unique else None
-    named = _named(job, arguments)
     text = _short(json.dumps(named, sort_keys=True)) if key is None else key_text(job, key, named)
     return f"{namespace}:unique:{full_name(queue, job.name)}:{text}"
 
@@ -73,7 +73,32 @@ def key_text(job: Job[Any, Any], key: Key | None, named: Mapping[str, Any]) -> s
     return _short("/".join(_text(_value(job, part, named)) for part in parts))
 
 
+def _tokens(
+    job: Job[Any, Any],
+    queue: str,
+    named: Mapping[str, Any],
+    namespace: str,
+    *,
+    priority: int | None,
+    key: str = "",
+) -> Iterator[str]:
+    if level := priority if priority is not None else job.priority:
+        yield f"p={level}"
+    if job.limit is not None:
+        limit = limit_key(job, queue, namespace, job.limit)
+        figures = f"{job.limit.interval_us}|{job.limit.tolerance_us}"
+        yield f"r={limit}|{key_text(job, job.limit.key, named)}|{figures}"
+    if job.concurrency is not None:
+        limit = limit_key(job, queue, namespace, job.concurrency)
+        yield f"c={limit}|{key_text(job, job.concurrency.key, named)}|{job.concurrency.most}"
+    if key and job.unique is not None:
+        yield f"u={key}|{str(job.unique.until)[0]}"
+
+
 def _named(job: Job[Any, Any], arguments: bytes) -> dict[str, Any]:
+    """All arguments, read once for whatever counts by them; nothing where nothing does."""
+    if job.limit is None and job.concurrency is None and job.unique is None:
+        return {}
     return {**_defaults(job.handler), **from_json(arguments)}
 
 
@@ -102,7 +127,8 @@ def _text(value: Any) -> str:
 
 
 def _short(text: str) -> str:
-    quoted = quote(text, safe=_SAFE)
+    # Of a long one only the beginning is shown: to quote all of it takes longer than anything else here.
+    quoted = quote(text[: _LONGEST + 1], safe=_SAFE)
     if len(quoted) <= _LONGEST:
         return quoted
     return f"{quoted[:32]}~{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"

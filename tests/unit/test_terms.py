@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rota import InvalidPayload, Run, at_most, job, per_second, throttle, unique
-from rota.terms import is_limited, terms_of, unique_key
+from rota.terms import is_limited, terms_and_key, terms_of
 
 
 @dataclass
@@ -64,9 +64,22 @@ def test_long_values_with_one_beginning_stay_apart() -> None:
 
 
 def test_without_a_key_all_arguments_are_the_key_in_whatever_order() -> None:
-    one = unique_key(remind, "q", b'{"user":"ann","z":[1,2]}', "ns")
-    other = unique_key(remind, "q", b'{"z":[1,2],"user":"ann"}', "ns")
-    assert one == other != unique_key(remind, "q", b'{"user":"bob"}', "ns")
+    one, other, another = (
+        terms_and_key(remind, "q", raw, namespace="ns")
+        for raw in (b'{"user":"ann","z":[1,2]}', b'{"z":[1,2],"user":"ann"}', b'{"user":"bob"}')
+    )
+    assert one == other != another
+    assert one[0] == ""
+    assert one[1].startswith("ns:unique:q:remind:")
+    assert one[1].endswith(" 60000")
+
+
+def test_a_key_that_is_given_back_by_the_job_s_end_is_a_term_too() -> None:
+    assert terms_and_key(rebuild, "q", b'{"user":"ann"}', namespace="ns", priority=0) == (
+        "u=ns:unique:q:rebuild:ann|s",
+        "ns:unique:q:rebuild:ann 0",
+    )
+    assert terms_and_key(ship, "q", b'{"tenant":"a","order":{"customer":"b"}}', namespace="ns")[1] == ""
 
 
 def test_a_part_that_is_not_there_is_said_before_anything_is_sent() -> None:
