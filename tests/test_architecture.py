@@ -106,6 +106,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "ports",
             "protocol",
             "reading",
+            "records",
             "recycling",
             "server_check",
             "server_facts",

@@ -1,18 +1,20 @@
 """A child process that runs handlers which would keep the event loop busy.
 
-It reads one job at a time from a socket, runs it in its main thread, and writes back progress, checkpoints and what it
-came to. It ignores SIGINT (a terminal sends that to everybody; the parent decides), and leaves the moment its socket
-closes, whatever it is doing: a parent that was killed leaves no orphans. Payloads and results are JSON; nothing is
-pickled.
+It reads one job at a time from a socket, runs it in its main thread, and writes back progress, checkpoints, what it
+logs, and what it came to. It ignores SIGINT (a terminal sends that to everybody; the parent decides), and leaves the
+moment its socket closes, whatever it is doing: a parent that was killed leaves no orphans. Payloads and results are
+JSON; nothing is pickled.
 """
 
 import importlib
 import json
+import logging
 import os
 import queue
 import signal
 import socket
 import struct
+import sys
 import threading
 from typing import Any
 
@@ -21,6 +23,7 @@ from rota.codec import encode_error
 from rota.errors import Cancel, InvalidPayload, InvalidResult, ResultTooLarge, Retry, Snooze
 from rota.job import Job
 from rota.names import full_name
+from rota.records import Teller, adopt_structlog
 from rota.run import Run
 
 #: Every frame begins with the lengths of its JSON head and of the bytes behind it.
@@ -45,6 +48,9 @@ class Child:
         """Run jobs until the parent goes away."""
         threading.Thread(target=self._listen, daemon=True).start()
         self._send({"ready": os.getpid()})
+        # What is logged goes to the parent, which has the handlers, and knows where a line begins.
+        logging.getLogger().addHandler(Teller(self._send))
+        logging.captureWarnings(True)
         while True:
             head, body = self._jobs.get()
             try:
@@ -69,7 +75,10 @@ class Child:
     def _run(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         job: Job[Any, Any] | None = None
         try:
+            logging.getLogger().setLevel(head["log_level"])
             job = find(head["module"], head["qualname"])
+            if "structlog" in sys.modules:
+                adopt_structlog()
             run = self._make_run(head)
             with carrying(run.headers):
                 result = job.handler(run, **job.payload.parse([], json.loads(body)))

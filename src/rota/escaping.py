@@ -4,8 +4,12 @@ Whatever comes from a payload, a handler or an exception is a stranger's. Newlin
 sequences would move the cursor, and bidirectional marks turn around what stands beside them.
 """
 
+import json
+
 #: Python refuses to write numbers of thousands of digits.
 _MOST_DIGITS = 10**100
+#: Below it are the numbers that all readers of JSON take; infinity, and what is no number, are not.
+_EXACT = 2**53
 
 
 def escaped(text: str) -> str:
@@ -13,6 +17,20 @@ def escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def portable(value: object, most: int) -> object:
+    """What JSON can carry, of at most about `most` characters; all else as text."""
+    if isinstance(value, str):
+        return cut(str.__str__(value), most)
+    if value is None or (type(value) in (bool, int, float) and abs(value) < _EXACT):  # type: ignore[arg-type]
+        return value
+    try:
+        if len(raw := json.dumps(value, default=plain, allow_nan=False)) <= most:
+            return json.loads(raw)
+    except (TypeError, ValueError, RecursionError):
+        pass  # a key that is no text, a circle, a depth or a number that JSON has not
+    return cut(str(plain(value)), most)
 
 
 def cut(text: str, most: int) -> str:

@@ -14,18 +14,13 @@ from collections.abc import MutableMapping
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from rota.escaping import cut, escaped, indented, plain
+from rota.escaping import cut, escaped, indented, plain, portable
+from rota.records import MOST, MOST_OF_BLOCK, adopt_structlog, fields_of
 
-#: What every record has; the rest are the fields that a call gave in `extra`.
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 #: Names of ours; a field of such a name stands beside them.
 _RESERVED = frozenset({"event", "level", "logger", "timestamp", "exception", "_record", "_from_structlog"})
 #: Fields of several lines, which a terminal shows below the event.
 _BLOCKS = ("exception", "stack")
-#: Of a field, and of a traceback, so many characters are shown.
-_MOST, _MOST_OF_BLOCK = 10_000, 40_000
-#: Beyond this a number is looked at more closely; infinity and what is no number are not below it.
-_MOST_OF_NUMBER = 2**53
 _WORD = re.compile(r"[\w.-]+")
 
 Fields = MutableMapping[str, Any]
@@ -41,11 +36,6 @@ def setup(level: str, style: Literal["console", "json"]) -> None:
     root.addHandler(handler)
     root.setLevel(level.upper())
     logging.captureWarnings(True)
-
-
-def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields that were logged beside the event's name."""
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
 class Formatter(logging.Formatter):
@@ -65,7 +55,7 @@ class Formatter(logging.Formatter):
                 "event": "log.unwritable",
                 "level": record.levelname.lower(),
                 "logger": record.name,
-                "text": cut(str(plain(record.msg)), _MOST),
+                "text": cut(str(plain(record.msg)), MOST),
                 "error": type(error).__name__,
             }
             if self._json:
@@ -87,7 +77,7 @@ def _formatter(style: str) -> logging.Formatter:
     ]
     # JSON escapes by itself: everything but ASCII.
     last: list[Any] = (
-        [_for_machines, structlog.processors.JSONRenderer(default=plain)]
+        [_for_machines, structlog.processors.JSONRenderer()]
         if is_json
         else [
             _for_people,
@@ -98,31 +88,12 @@ def _formatter(style: str) -> logging.Formatter:
             ),
         ]
     )
-    if not structlog.is_configured():
-        _adopt(shared)
+    adopt_structlog()
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[_add_exception, remove, *last]
     )
     return Formatter(formatter, is_json=is_json)
-
-
-def _adopt(shared: list[Any]) -> None:
-    """What handlers log by structlog itself goes the same way; by itself it would print variables and raw text."""
-    import structlog  # noqa: PLC0415 - an extra
-
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.processors.StackInfoRenderer(),
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-    )
 
 
 def _add_fields(_: Any, __: str, event: Fields) -> Fields:
@@ -150,22 +121,11 @@ def _add_exception(_: Any, __: str, event: Fields) -> Fields:
 
 
 def _for_machines(_: Any, __: str, event: Fields) -> Fields:
-    return {str(name): _json_value(name, value) for name, value in event.items()}
+    return {str(name): portable(value, _most(name)) for name, value in event.items()}
 
 
-def _json_value(name: str, value: Any) -> Any:
-    """What JSON can carry, in bounds; else as text."""
-    most = _MOST_OF_BLOCK if name in _BLOCKS else _MOST
-    if isinstance(value, str):
-        return cut(str.__str__(value), most)
-    if value is None or (type(value) in (bool, int, float) and abs(value) < _MOST_OF_NUMBER):
-        return value
-    try:
-        if len(json.dumps(value, default=plain, allow_nan=False)) <= most:
-            return value
-    except (TypeError, ValueError, RecursionError):
-        pass  # a key that is no text, a circle, a depth or a number that JSON has not
-    return cut(str(plain(value)), most)
+def _most(name: str) -> int:
+    return MOST_OF_BLOCK if name in _BLOCKS else MOST
 
 
 def _for_people(_: Any, __: str, event: Fields) -> Fields:
@@ -175,26 +135,26 @@ def _for_people(_: Any, __: str, event: Fields) -> Fields:
 def _name(name: object) -> str:
     """A field's name; one that would look like several fields is quoted."""
     text = escaped(str.__str__(name) if isinstance(name, str) else repr(name))
-    return cut(text if _WORD.fullmatch(text) else repr(text), _MOST)
+    return cut(text if _WORD.fullmatch(text) else repr(text), MOST)
 
 
 def _shown(name: str, value: Any) -> Any:
     if name in _BLOCKS and isinstance(value, str):
-        return indented(cut(value, _MOST_OF_BLOCK))
+        return indented(cut(value, MOST_OF_BLOCK))
     shown = plain(value)
-    return cut(shown, _MOST) if isinstance(shown, str) else shown
+    return cut(shown, MOST) if isinstance(shown, str) else shown
 
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line: time, level, event, fields."""
-        level, event = escaped(record.levelname.lower()), cut(escaped(record.getMessage()), _MOST)
+        level, event = escaped(record.levelname.lower()), cut(escaped(record.getMessage()), MOST)
         line = f"{self.formatTime(record)} {level} {event}"
         for name, value in fields_of(record).items():
             shown = repr(str.__str__(value)) if isinstance(value, str) else str(plain(value))
-            line += f" {_name(name)}={cut(shown, _MOST)}"
+            line += f" {_name(name)}={cut(shown, MOST)}"
         exception = self.formatException(record.exc_info) if record.exc_info else record.exc_text
         for block in (exception, record.stack_info):
             if block:
-                line += f"\n{indented(cut(block, _MOST_OF_BLOCK))}"
+                line += f"\n{indented(cut(block, MOST_OF_BLOCK))}"
         return line

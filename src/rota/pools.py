@@ -33,6 +33,7 @@ from rota.errors import (
 from rota.execution import PATIENCE, Execution
 from rota.job import Job
 from rota.names import printable
+from rota.records import retell
 from rota.run import Run
 
 logger = logging.getLogger("rota.pools")
@@ -214,6 +215,8 @@ class _Child:
                 run.progress(answer["percent"], answer["message"])
             elif "checkpoint" in answer:
                 keep(body)
+            elif "log" in answer:
+                retell(answer["log"])
             elif "result" in answer:
                 return body
             else:
@@ -228,6 +231,8 @@ class _Child:
                     answer, body = await self._receive()
                     if "checkpoint" in answer:
                         keep(body)
+                    elif "log" in answer:
+                        retell(answer["log"])
 
     async def _receive(self) -> tuple[dict[str, Any], bytes]:
         """The next frame. Cancelled in the midst of one, the next call goes on where this one was."""
@@ -267,6 +272,7 @@ def _head(job: Job[Any, Any], run: Run) -> dict[str, Any]:
         "last_checkpoint": run.last_checkpoint,
         "checkpoint_limit": run.checkpoint_limit,
         "snoozes": run.snoozes,
+        "log_level": logging.getLogger().level,
     }
 
 

@@ -14,6 +14,7 @@ import pytest
 import structlog
 
 from rota import Run, logs
+from rota.records import fields_of
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +108,7 @@ def test_setting_up_twice_prints_once(capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_fields_are_what_the_call_gave_and_nothing_of_the_record() -> None:
     record = logging.LogRecord("rota", logging.INFO, __file__, 1, "job.started", (), None)
     record.job_id = "1"
-    assert logs.fields_of(record) == {"job_id": "1"}
+    assert fields_of(record) == {"job_id": "1"}
 
 
 # What strangers write
@@ -398,7 +399,7 @@ def test_a_program_s_own_structlog_is_left_alone() -> None:
 def test_a_handler_s_fields_stand_beside_those_of_its_job(caplog: pytest.LogCaptureFixture) -> None:
     run = Run(id="1", job="send", queue="email", headers={"tenant": "acme"})
     run.log.warning("mail.sent", extra={"tenant": "forged", "job_id": "7", "to": "ann"})
-    told = logs.fields_of(caplog.records[0])
+    told = fields_of(caplog.records[0])
     assert (told["tenant"], told["tenant_"], told["job_id"], told["job_id_"], told["to"]) == (
         *("acme", "forged", "1", "7"),
         "ann",

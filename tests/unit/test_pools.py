@@ -4,10 +4,12 @@ import asyncio
 import contextvars
 import itertools
 import json
+import logging
 import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 import pytest_asyncio
+import structlog
 
 from rota.checkpoint import Checkpoint
 from rota.errors import (
@@ -31,6 +34,7 @@ from rota.execution import Execution
 from rota.job import Job, job
 from rota.outcome import Cause
 from rota.pools import Processes, Threads
+from rota.records import fields_of
 from rota.run import Run
 from rota.settlement import Claim
 from tests.faults.fleet import gone
@@ -193,6 +197,19 @@ def fail(run: Run, how: str) -> None:
 
 
 @job(process=True)
+def talk(run: Run, text: str) -> None:
+    run.log.info("talk.begun", extra={"text": text, "job_id": "forged"})
+    logging.getLogger("library").debug("not wanted")
+    warnings.warn(text, stacklevel=1)
+    structlog.get_logger("jobs.talk").info("talk.on", name=text)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        run.log.exception("talk.failed")
+    os._exit(4)
+
+
+@job(process=True)
 def leave(run: Run) -> None:
     os._exit(3)
 
@@ -270,6 +287,23 @@ async def test_a_child_gets_a_reduced_run_and_its_progress_comes_back(processes:
     result = await processes.call(execution(), own, report, b"{}")
     assert result == b'{"id":"7","attempt":3,"headers":{"trace":"x"},"deps":null,"waited":1.5}'
     assert told == [(50, "half")]
+
+
+@on_shared_loop
+async def test_what_a_child_logs_is_logged_by_its_parent_to_the_last_word(
+    processes: Processes, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    with pytest.raises(ChildDied):
+        await call(processes, talk, json.dumps({"text": "a\njob.dead \x1b[2J"}).encode())
+    begun, warned, structured, failed = caplog.records
+    assert (begun.name, begun.getMessage(), begun.levelname) == ("jobs", "talk.begun", "INFO")
+    fields = fields_of(begun)
+    assert (fields["job_id"], fields["job_id_"], fields["text"]) == ("1", "forged", "a\njob.dead \x1b[2J")
+    assert (warned.name, "UserWarning: a" in warned.getMessage()) == ("py.warnings", True)
+    assert (structured.getMessage(), fields_of(structured)["name_"]) == ("talk.on", "a\njob.dead \x1b[2J")
+    assert "ValueError: a" in (failed.exc_text or "")
+    assert "job.dead" not in "".join(capfd.readouterr()), "nothing goes to the terminal as it is"
 
 
 @on_shared_loop
