@@ -80,6 +80,8 @@ def test_what_the_parent_does_not_want_to_hear_is_not_logged(
 
 def test_a_field_cannot_pass_for_the_record_s_own(caplog: pytest.LogCaptureFixture) -> None:
     own = {"name": "jobs.forged", "levelno": 40, "created": 1.0, "msg": "mail.sent"}
-    retell({**own, "exc_text": None, "stack_info": None, "fields": {"levelno": 10, "name": "rota", "msg": "x"}})
+    retell(
+        {**own, "exc_text": None, "stack_info": None, "fields": {"levelno": 10, "name": "rota", "msg": "x"}}
+    )
     (one,) = caplog.records
     assert (one.name, one.levelname, one.msg) == ("jobs.forged", "ERROR", "mail.sent")

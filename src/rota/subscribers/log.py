@@ -1,7 +1,8 @@
 """One log line an event: who reads the worker's output sees each job start, report, and end, with its duration.
 
-At high rates only a sample of what goes well is written. Which jobs are in it is a matter of their ids, so that a job
-has all of its lines or none; the rarer the sample, the more jobs each line stands for. What goes wrong is always told.
+At high rates only a sample of what goes well is written. Whether a job is in it is settled when it starts, by its id:
+an attempt has all of its lines or none; the rarer the sample, the more jobs each line stands for. What goes wrong is
+always told.
 """
 
 import logging
@@ -26,6 +27,8 @@ _LEVELS = {
     EventType.DEAD: logging.ERROR,
 }
 _SAMPLED = frozenset({EventType.STARTED, EventType.PROGRESS, EventType.COMPLETED})
+#: Attempts that are remembered while they run; one that is taken away is not heard of again.
+_MOST = 10_000
 
 
 class Sample:
@@ -66,6 +69,8 @@ class Log:
 
     def __init__(self, rate: int = RATE) -> None:
         self._sample = Sample(rate)
+        #: Of the attempts that run: how many jobs each stands for, 0 if it is not told of.
+        self._running: dict[tuple[str, str], int] = {}
 
     def wants(self, event_type: EventType) -> bool:
         """What the logger's level lets through."""
@@ -76,16 +81,27 @@ class Log:
         level = _LEVELS.get(event.type, logging.INFO)
         if not logger.isEnabledFor(level):
             return
-        one_of = 1
-        if event.type in _SAMPLED:
-            if event.type is EventType.COMPLETED:
-                self._sample.count(monotonic())
-            if not self._sample.takes(event.id):
-                return
-            one_of = self._sample.one_of
+        one_of = self._stands_for(event)
+        if event.type not in _SAMPLED:
+            one_of = 1
+        elif not one_of:
+            return
         fields = _fields(event) | {"stands_for": one_of if one_of > 1 else None}
         extra = {name: value for name, value in fields.items() if value is not None}
         logger.log(level, "job.%s", event.type, extra=extra)
+
+    def _stands_for(self, event: Event) -> int:
+        key = (event.queue, event.id)
+        if event.type is EventType.COMPLETED:
+            self._sample.count(monotonic())
+        known = self._running.get(key) if event.type is EventType.PROGRESS else self._running.pop(key, None)
+        if known is None or event.type is EventType.STARTED:
+            known = self._sample.one_of if self._sample.takes(event.id) else 0
+        if event.type is EventType.STARTED:
+            self._running[key] = known
+            if len(self._running) > _MOST:
+                del self._running[next(iter(self._running))]
+        return known
 
 
 #: With the rate that holds where nobody set one.

@@ -98,6 +98,55 @@ def test_a_job_in_the_sample_has_all_of_its_lines(lines: list[logging.LogRecord]
     assert started == completed
 
 
+def test_an_attempt_that_began_in_quiet_and_ends_in_a_burst_has_all_of_its_lines(
+    lines: list[logging.LogRecord], clock: Clock
+) -> None:
+    log = Log(10)
+    long = [new_id() for _ in range(50)]
+    for job_id in long:
+        log(event(EventType.STARTED, job_id, waited=0.0))
+    for _ in range(3):
+        second(log, clock, 1000)
+    lines.clear()
+    for job_id in long:
+        log(event(EventType.PROGRESS, job_id, percent=50.0))
+        log(event(EventType.COMPLETED, job_id, duration=3.0))
+    told = [vars(line) for line in lines]
+    assert [one["job_id"] for one in told if "percent" in one] == long
+    assert [one["job_id"] for one in told if "seconds" in one] == long
+    assert all("stands_for" not in one for one in told)
+
+
+def test_and_one_that_began_in_a_burst_and_ends_in_quiet_has_none_or_stands_for_as_many(
+    lines: list[logging.LogRecord], clock: Clock
+) -> None:
+    log = Log(10)
+    for _ in range(3):
+        second(log, clock, 1000)
+    lines.clear()
+    long = [new_id() for _ in range(2000)]
+    for job_id in long:
+        log(event(EventType.STARTED, job_id, waited=0.0))
+    started = [(vars(line)["job_id"], vars(line)["stands_for"]) for line in lines]
+    assert 0 < len(started) < 200
+    clock.now += 100
+    lines.clear()
+    for job_id in long:
+        log(event(EventType.COMPLETED, job_id, duration=3.0))
+    assert [(vars(line)["job_id"], vars(line)["stands_for"]) for line in lines] == started
+
+
+def test_attempts_that_are_never_heard_of_again_are_forgotten(
+    lines: list[logging.LogRecord], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST", 3)
+    log = Log(10)
+    for job_id in "abcde":
+        log(event(EventType.STARTED, job_id, waited=0.0))
+    log(event(EventType.DEAD, "e"))
+    assert list(log._running) == [("email", "c"), ("email", "d")]
+
+
 def test_all_are_told_of_again_when_it_is_quiet_again(lines: list[logging.LogRecord], clock: Clock) -> None:
     log = Log(rate=100)
     second(log, clock, 3000)
