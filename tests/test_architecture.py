@@ -58,6 +58,7 @@ LEVELS: dict[str, frozenset[str]] = {
     "engine room": frozenset(
         {
             "advice",
+            "attempt",
             "codec",
             "config",
             "enqueued",
@@ -70,6 +71,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "runner",
             "setting_types",
             "settings",
+            "settling",
             "tally",
             "wrong_settings",
         }
