@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rota.batch import Batch
     from rota.batches import BatchHandle, BatchInfo
     from rota.carried import headers
-    from rota.client import Client, Handle
+    from rota.client import Client
     from rota.codec import job_deserializer, job_serializer
     from rota.errors import (
         Cancel,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from rota.event import Event, EventType
     from rota.flows import FlowHandle, FlowInfo, StageInfo
+    from rota.handle import Handle
     from rota.limits import at_most, per_hour, per_minute, per_second
     from rota.pipelines import Pipeline, each, pipeline
     from rota.run import Run
@@ -108,11 +109,12 @@ _HOMES = {
     "rota.batch": ("Batch",),
     "rota.batches": ("BatchHandle", "BatchInfo"),
     "rota.carried": ("headers",),
-    "rota.client": ("Client", "Handle"),
+    "rota.client": ("Client",),
     "rota.codec": ("job_deserializer", "job_serializer"),
     "rota.event": ("Event", "EventType"),
     "rota.limits": ("at_most", "per_hour", "per_minute", "per_second"),
     "rota.flows": ("FlowHandle", "FlowInfo", "StageInfo"),
+    "rota.handle": ("Handle",),
     "rota.pipelines": ("Pipeline", "each", "pipeline"),
     "rota.run": ("Run",),
     "rota.state": ("State",),

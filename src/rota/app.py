@@ -13,6 +13,7 @@ from typing import Any
 from arq.worker import Function
 
 from rota import codec, config, connection, otel, relay, sentry
+from rota.attempt import Limits
 from rota.client import Client
 from rota.config import Settings
 from rota.embedded import EmbeddedServer, join
@@ -31,7 +32,7 @@ from rota.redis_target import RedisTarget
 from rota.registry import Registry
 from rota.room import Room
 from rota.run import Run
-from rota.runner import Handler, Limits, Runner
+from rota.runner import Handler, Runner
 from rota.seams import Middleware, Sender, Subscriber
 from rota.shares import Shares
 from rota.subscribers.log import Log, log

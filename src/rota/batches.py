@@ -10,7 +10,7 @@ from rota.batch import Batch
 from rota.enqueued import count
 from rota.errors import JobNotFound
 from rota.explained import explained
-from rota.flow import OF_BATCH, Planner, carried
+from rota.flow import OF_BATCH, Planner, headers_field
 from rota.flows import Flows, now_ms
 from rota.job import Call, Job
 from rota.keys import flow_key
@@ -191,7 +191,7 @@ async def _begin(
             for field in ("queue", "task", "payload", "terms")
         }
         created, own_id = await flows.begin(
-            batch_id, "batch", name, options, plan | carried(headers), total=len(jobs)
+            batch_id, "batch", name, options, plan | headers_field(headers), total=len(jobs)
         )
         if created and jobs:
             cursor = await _put(flows, own_id, jobs, 0, first)

@@ -135,7 +135,7 @@ class Planner:
         yield from _when(job.enqueue_options, at, "delay")
 
 
-def carried(headers: Mapping[str, str]) -> dict[str, Any]:
+def headers_field(headers: Mapping[str, str]) -> dict[str, Any]:
     """The field of a plan that gives `headers` to whatever the flow puts."""
     return {"headers": codec.encode_headers(headers)} if headers else {}
 

@@ -21,7 +21,7 @@ from rota.errors import (
     ResultTimeout,
 )
 from rota.explained import explained
-from rota.flow import Planner, carried, stage_job, stages_of
+from rota.flow import Planner, headers_field, stage_job, stages_of
 from rota.keys import events_key, flow_alias_key, flow_key
 from rota.names import full_name, new_id
 from rota.options import EnqueueOptions
@@ -165,7 +165,7 @@ class Flows:
                 "pipeline",
                 pipeline.name,
                 options,
-                plan | carried(first.headers),
+                plan | headers_field(first.headers),
                 given=given,
                 stages=to_json(stages_of(pipeline)),
             )

@@ -28,7 +28,8 @@ from rota.run import Run
 from rota.uniqueness import Unique
 
 if TYPE_CHECKING:
-    from rota.client import Client, Handle
+    from rota.client import Client
+    from rota.handle import Handle
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from rota import codec
+from rota.attempt import Attempt, Limits
 from rota.batch import Batch
 from rota.errors import (
     Cancel,
@@ -26,7 +27,7 @@ from rota.errors import (
 )
 from rota.event import Event, EventType
 from rota.execution import Execution
-from rota.flow import FETCHED, FROM_FLOW
+from rota.flow import FROM_FLOW
 from rota.job import Job
 from rota.names import full_name, printable
 from rota.options import EnqueueOptions
@@ -34,6 +35,7 @@ from rota.outcome import Cause, Outcome, Rules, decide
 from rota.run import Run
 from rota.seams import Call, Middleware, Subscriber, compose, heard_by, switched_on, tell
 from rota.settlement import Claim, Settlement, hand_back
+from rota.settling import Settling
 from rota.state import OutcomeKind
 from rota.terms import is_limited, terms_of
 
@@ -56,41 +58,7 @@ class Inputs(Protocol):
 #: The same in a child process, JSON in and out: (execution, run, job, arguments) → result.
 InProcess = Callable[[Execution, Run, Job[Any, Any], bytes], Awaitable[bytes]]
 
-_EVENTS = {
-    OutcomeKind.COMPLETED: EventType.COMPLETED,
-    OutcomeKind.RETRIED: EventType.RETRIED,
-    OutcomeKind.SNOOZED: EventType.SNOOZED,
-    OutcomeKind.DEAD: EventType.DEAD,
-    OutcomeKind.CANCELLED: EventType.CANCELLED,
-    OutcomeKind.INTERRUPTED: EventType.INTERRUPTED,
-    OutcomeKind.LOST: EventType.LOST,
-}
-_FINISHED = {OutcomeKind.COMPLETED, OutcomeKind.CANCELLED, OutcomeKind.DEAD}
-_UNSPENT = {OutcomeKind.SNOOZED, OutcomeKind.INTERRUPTED, OutcomeKind.LOST}
 _CANCELLED = Outcome(OutcomeKind.CANCELLED, reason="cancelled")
-#: Of what a handler says when it cancels its job, so many characters are kept.
-_REASON = 500
-#: Of a payload that cannot be read, this many bytes are shown (in hexadecimal).
-_SHOWN = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one queue allows of jobs that never run, and the queue's names.
-
-    `unknown_grace`: seconds a job waits for a worker that knows it; `unknown_delay`: seconds between two tries.
-    `payload_limit`: bytes that a job may save as its checkpoint; `result_limit`: bytes of its result.
-    """
-
-    queue: str
-    queue_key: str
-    max_lost: int = 3
-    unknown_grace: float = 86400.0
-    unknown_delay: float = 5.0
-    keep_result: float = 3600.0
-    namespace: str = "rota"
-    payload_limit: int = 262_144
-    result_limit: int = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,33 +67,6 @@ class Handler:
 
     job: Job[Any, Any]
     rules: Rules
-
-
-@dataclass(slots=True)
-class _Attempt:
-    claim: Claim
-    envelope: codec.Envelope | None = None
-    started: float = 0.0
-    number: int = 1
-    given: bytes | None = None
-    batch: Batch | None = None
-
-    @property
-    def task(self) -> str:
-        return self.envelope.name if self.envelope else ""
-
-    @property
-    def is_told(self) -> bool:
-        """Whether it gets something from the flow that it is part of."""
-        return self.envelope is not None and any(mark in self.envelope.options for mark in FETCHED)
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self.envelope.headers if self.envelope else {}
-
-    @property
-    def duration(self) -> float:
-        return time.monotonic() - self.started
 
 
 class Runner:
@@ -159,6 +100,7 @@ class Runner:
         self._tracers = switched_on(tracers)
         self._middleware = switched_on(middleware)
         self._subscribers = tuple(subscribers)
+        self._settling = Settling(limits, self._subscribers)
 
     # The contract with the engine
 
@@ -167,12 +109,12 @@ class Runner:
         claim = execution.claim
         if execution.cause in (Cause.SHUTDOWN, Cause.LEASE_LOST):
             return hand_back(claim)
-        attempt = _Attempt(claim, started=time.monotonic(), number=claim.attempt)
+        attempt = Attempt(claim, started=time.monotonic(), number=claim.attempt)
         cancelled = claim.aborted or execution.cause is Cause.CANCEL
         try:
             handler = self._read(attempt)
         except (UnreadablePayload, JobExpired, JobLost) as error:
-            return self._settle(attempt, _CANCELLED if cancelled else self._hopeless(error), None)
+            return self._settling.settle(attempt, _CANCELLED if cancelled else self._hopeless(error), None)
         if handler is None:
             return self._unknown(attempt, cancelled=cancelled)
         rules = handler.rules
@@ -180,11 +122,13 @@ class Runner:
             try:
                 await self._fetch(attempt)
             except Signal as signal:
-                return self._settle(attempt, decide(rules, attempt.number, signal, execution.cause), rules)
+                return self._settling.settle(
+                    attempt, decide(rules, attempt.number, signal, execution.cause), rules
+                )
         if not cancelled and (terms := self._missing_terms(attempt, handler.job)):
             return hand_back(claim)._replace(note=terms)
         outcome, result = await self._attempt(attempt, handler.job, rules, execution)
-        return self._settle(attempt, outcome, rules, result)
+        return self._settling.settle(attempt, outcome, rules, result)
 
     def settled(self, settlement: Settlement, counted: bool) -> None:
         """Tell the subscribers, now that it is true."""
@@ -212,7 +156,7 @@ class Runner:
 
     # Before the handler
 
-    def _read(self, attempt: _Attempt) -> Handler | None:
+    def _read(self, attempt: Attempt) -> Handler | None:
         claim = attempt.claim
         if claim.payload is None:
             raise JobExpired
@@ -225,7 +169,7 @@ class Runner:
             return replace(handler, rules=override(handler.rules, envelope.options))
         return handler
 
-    async def _fetch(self, attempt: _Attempt) -> None:
+    async def _fetch(self, attempt: Attempt) -> None:
         if self._inputs is None or attempt.envelope is None:
             raise Cancel("it is part of a pipeline or a batch, and this worker serves none")
         if FROM_FLOW in attempt.envelope.options:
@@ -241,21 +185,23 @@ class Runner:
                 return Outcome(OutcomeKind.DEAD, error=error, reason="lost")
         return Outcome(OutcomeKind.DEAD, error=error, reason="unreadable")
 
-    def _unknown(self, attempt: _Attempt, *, cancelled: bool) -> Settlement:
+    def _unknown(self, attempt: Attempt, *, cancelled: bool) -> Settlement:
         """No function of this name here: a newer worker may have it, so the job waits, unspent."""
         claim, limits = attempt.claim, self._limits
         if cancelled:
-            return self._settle(attempt, _CANCELLED, None)
+            return self._settling.settle(attempt, _CANCELLED, None)
         since = claim.unknown_since_ms or claim.started_ms
         if claim.started_ms - since > limits.unknown_grace * 1000:
             error = UnknownJob(attempt.task, self._handlers)
-            return self._settle(attempt, Outcome(OutcomeKind.DEAD, error=error, reason="unknown"), None)
+            return self._settling.settle(
+                attempt, Outcome(OutcomeKind.DEAD, error=error, reason="unknown"), None
+            )
         logger.warning(
             "job.unknown", extra={"job_id": printable(claim.id), "job": attempt.task, "queue": limits.queue}
         )
         return hand_back(claim, limits.unknown_delay)._replace(note="1", task=attempt.task)
 
-    def _missing_terms(self, attempt: _Attempt, job: Job[Any, Any]) -> str:
+    def _missing_terms(self, attempt: Attempt, job: Job[Any, Any]) -> str:
         """What a limited job was enqueued without, by a stock client or by name: it goes back to wait in line."""
         if (job.limit is None and job.concurrency is None) or is_limited(attempt.claim.terms):
             return ""
@@ -272,7 +218,7 @@ class Runner:
     # The handler
 
     async def _attempt(
-        self, attempt: _Attempt, job: Job[Any, Any], rules: Rules, execution: Execution
+        self, attempt: Attempt, job: Job[Any, Any], rules: Rules, execution: Execution
     ) -> tuple[Outcome, bytes]:
         claim, result = attempt.claim, b""
         error: BaseException | None = None
@@ -315,7 +261,7 @@ class Runner:
         return encoded
 
     def _prepare(
-        self, attempt: _Attempt, job: Job[Any, Any], rules: Rules, execution: Execution
+        self, attempt: Attempt, job: Job[Any, Any], rules: Rules, execution: Execution
     ) -> tuple[Run, dict[str, Any]]:
         claim = attempt.claim
         arguments, envelope = self._arguments(attempt, job)
@@ -335,7 +281,7 @@ class Runner:
             keep=execution.keep,
             batch=attempt.batch,
             payload=claim.payload or b"",
-            waited=_waited(claim),
+            waited=attempt.waited,
             stopped_by=lambda: execution.cause,
         )
         return run, arguments
@@ -352,7 +298,7 @@ class Runner:
             logger.warning("checkpoint.unreadable", extra=fields)
             return None
 
-    def _arguments(self, attempt: _Attempt, job: Job[Any, Any]) -> tuple[dict[str, Any], codec.Envelope]:
+    def _arguments(self, attempt: Attempt, job: Job[Any, Any]) -> tuple[dict[str, Any], codec.Envelope]:
         envelope = attempt.envelope
         if envelope is not None and attempt.given is not None:
             return job.payload.parse_given(attempt.given), envelope
@@ -372,7 +318,7 @@ class Runner:
             return lambda run: self._in_thread(execution, run, job.handler, arguments)
         return lambda run: self._in_process(execution, run, job, job.payload.bind(kwargs=arguments))
 
-    def _started(self, attempt: _Attempt) -> Event:
+    def _started(self, attempt: Attempt) -> Event:
         claim = attempt.claim
         return Event(
             EventType.STARTED,
@@ -380,91 +326,9 @@ class Runner:
             claim.id,
             attempt.task,
             attempt.number,
-            waited=_waited(claim),
+            waited=attempt.waited,
             headers=attempt.headers,
         )
-
-    # What it came to
-
-    def _settle(
-        self, attempt: _Attempt, outcome: Outcome, rules: Rules | None, result: bytes = b""
-    ) -> Settlement:
-        claim, kind = attempt.claim, outcome.kind
-        outcome = replace(outcome, reason=outcome.reason[:_REASON]) if outcome.reason else outcome
-        detail = result if kind is OutcomeKind.COMPLETED else self._detail(attempt, outcome)
-        duration = attempt.duration
-        listeners = heard_by(self._subscribers, _EVENTS[kind])
-        told = (self._event(attempt, outcome, detail, duration), listeners) if listeners else None
-        if kind not in _FINISHED:
-            return Settlement(
-                claim.id,
-                claim.token,
-                "A",
-                -1 if outcome.delay is None else round(outcome.delay * 1000),
-                unspent=kind in _UNSPENT,
-                event=_EVENTS[kind],
-                task=attempt.task,
-                attempt=attempt.number,
-                detail=detail,
-                context=told,
-            )
-        keep = self._limits.keep_result if rules is None else rules.keep_result
-        return Settlement(
-            claim.id,
-            claim.token,
-            "D" if kind is OutcomeKind.DEAD else "F",
-            note=outcome.reason,
-            record=self._record(attempt, kind, detail, duration) if keep > 0 else b"",
-            record_ms=round(keep * 1000),
-            event=_EVENTS[kind],
-            task=attempt.task,
-            attempt=attempt.number,
-            detail=detail,
-            context=told,
-        )
-
-    def _detail(self, attempt: _Attempt, outcome: Outcome) -> bytes:
-        error = outcome.error
-        if outcome.kind is OutcomeKind.CANCELLED:
-            return codec.encode_error(asyncio.CancelledError(outcome.reason))
-        if isinstance(error, UnreadablePayload) and attempt.claim.payload is not None:
-            error = UnreadablePayload(f"{error} (begins {codec.preview(attempt.claim.payload, _SHOWN)})")
-        return b"" if error is None else codec.encode_error(error, failure=True)
-
-    def _record(self, attempt: _Attempt, kind: OutcomeKind, detail: bytes, duration: float) -> bytes:
-        claim, envelope = attempt.claim, attempt.envelope
-        return codec.encode_result(
-            attempt=attempt.number,
-            name=attempt.task,
-            arguments=envelope or b"{}",
-            enqueued_ms=envelope.enqueued_ms if envelope else 0,
-            success=kind is OutcomeKind.COMPLETED,
-            result=detail,
-            started_ms=claim.started_ms,
-            finished_ms=claim.started_ms + round(duration * 1000),
-            queue=self._limits.queue_key,
-            id=claim.id,
-        )
-
-    def _event(self, attempt: _Attempt, outcome: Outcome, detail: bytes, duration: float) -> Event:
-        return Event(
-            _EVENTS[outcome.kind],
-            self._limits.queue,
-            attempt.claim.id,
-            attempt.task,
-            attempt.number,
-            duration=duration,
-            delay=outcome.delay,
-            detail=detail,
-            reason=outcome.reason,
-            snoozes=attempt.claim.snoozes + 1 if outcome.kind is OutcomeKind.SNOOZED else None,
-            headers=attempt.headers,
-            error=outcome.error,
-        )
-
-
-def _waited(claim: Claim) -> float:
-    return max(0.0, (claim.started_ms - claim.due_ms) / 1000)
 
 
 def override(rules: Rules, wire: Mapping[str, Any]) -> Rules:

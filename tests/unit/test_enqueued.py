@@ -63,7 +63,7 @@ def deadly() -> set[int]:
 @pytest.fixture
 def bench(deadly: set[int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     names = Names([SPLIT, DOUBLE, TOTAL, NOTE, EACH, OTHER_EACH])
-    for module in ("items", "flows", "client"):
+    for module in ("items", "flows", "parcels"):
         monkeypatch.setattr(f"rota.{module}.JOBS", names)
     with Bench([split, double, total, note], deps=deadly) as bench:
         yield bench

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rota import codec
+from rota.attempt import Limits
 from rota.backoff import fixed, linear
 from rota.checkpoint import Checkpoint
 from rota.errors import Cancel, Retry, RotaError, Snooze, UnreadablePayload
@@ -17,7 +18,7 @@ from rota.execution import Execution
 from rota.job import Job, job
 from rota.outcome import Cause, Rules
 from rota.run import Run
-from rota.runner import Handler, Limits, Runner, override
+from rota.runner import Handler, Runner, override
 from rota.seams import Call, Middleware
 from rota.settlement import Claim, Settlement
 

@@ -14,13 +14,13 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from rota import client, flows, items, runner
+from rota import attempt, client, flows, items, parcels, runner
 from rota.outcome import decide
 
 #: The clock that runs for the code at hand: set inside an attempt, and nowhere else.
 INSIDE: ContextVar["Clock | None"] = ContextVar("rota-clock", default=None)
 
-_ENGINE = (client, flows, items, runner)
+_ENGINE = (attempt, client, flows, items, parcels, runner)
 _open: list["Clock"] = []
 
 

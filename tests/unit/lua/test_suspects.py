@@ -1,9 +1,10 @@
 """Suspects: a job that was lost often runs alone, so that it takes no neighbours with it."""
 
 from rota import Run, job, none
+from rota.attempt import Limits
 from rota.execution import Execution
 from rota.outcome import Rules
-from rota.runner import Handler, Limits, Runner
+from rota.runner import Handler, Runner
 from rota.settlement import Claim
 from tests.unit.lua.beds import KEYS, LEASE, Bed, finish
 
