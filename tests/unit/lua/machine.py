@@ -196,6 +196,15 @@ class ProtocolMachine(RuleBasedStateMachine):
         """One that was sent again, or whose sender is dead."""
         self._arrive(self.late.pop(0))
 
+    @rule(number=_NUMBERS, want=_WANTS, data=st.data())
+    def a_request_is_overtaken(self, number: int, want: int, data: Any) -> None:
+        """It arrives after itself, which was sent again, and after the step that its worker took then."""
+        process = self._ready(number)
+        process.unanswered = sent = self._next_step(process, want, data)
+        self._resend(process)
+        process.held.update((claim.id, claim) for claim in self._deliver(self._next_step(process, 1, data)))
+        self._arrive(sent)
+
     @rule(number=_NUMBERS)
     def renew(self, number: int) -> None:
         """A worker renews what it holds, and stops what it no longer does."""
