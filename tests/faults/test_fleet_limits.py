@@ -30,7 +30,7 @@ async def test_four_workers_keep_one_rate_and_use_it_up(fleet: Fleet, client: Cl
     assert fleet.ledger.times("start") == dict.fromkeys((handle.id for handle in handles), 1)
     for first, beyond in zip(times, times[PER_SECOND:], strict=False):
         assert beyond - first >= 1000 - 1  # times are cut to a millisecond
-    # That none of it is wasted is shown to the millisecond on a clock of the tests' own; here a busy machine may be late.
+    # That none of it is wasted is shown to the millisecond on a clock of the tests' own; a busy machine may be late.
     assert times[-1] - times[0] <= (count - 1) / PER_SECOND * 1000 * 1.5
 
 
