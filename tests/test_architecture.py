@@ -92,6 +92,7 @@ LEVELS: dict[str, frozenset[str]] = {
             "explained",
             "figures",
             "fanout",
+            "flow_view",
             "flows",
             "fleet",
             "guardian",

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
         UnknownQueue,
     )
     from rota.event import Event, EventType
-    from rota.flows import FlowHandle, FlowInfo, StageInfo
+    from rota.flow_view import FlowInfo, StageInfo
+    from rota.flows import FlowHandle
     from rota.handle import Handle
     from rota.limits import at_most, per_hour, per_minute, per_second
     from rota.pipelines import Pipeline, each, pipeline
@@ -113,7 +114,8 @@ _HOMES = {
     "rota.codec": ("job_deserializer", "job_serializer"),
     "rota.event": ("Event", "EventType"),
     "rota.limits": ("at_most", "per_hour", "per_minute", "per_second"),
-    "rota.flows": ("FlowHandle", "FlowInfo", "StageInfo"),
+    "rota.flow_view": ("FlowInfo", "StageInfo"),
+    "rota.flows": ("FlowHandle",),
     "rota.handle": ("Handle",),
     "rota.pipelines": ("Pipeline", "each", "pipeline"),
     "rota.run": ("Run",),

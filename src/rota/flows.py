@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic_core import from_json, to_json
@@ -13,7 +12,6 @@ from rota import codec
 from rota.enqueued import ENQUEUED, JOBS, count
 from rota.errors import (
     JobCancelled,
-    JobError,
     JobExists,
     JobFailed,
     JobNotFound,
@@ -22,6 +20,7 @@ from rota.errors import (
 )
 from rota.explained import explained
 from rota.flow import Planner, headers_field, stage_job, stages_of
+from rota.flow_view import FIELDS, FlowInfo, counts_of, info_of
 from rota.keys import events_key, flow_alias_key, flow_key
 from rota.names import full_name, new_id
 from rota.options import EnqueueOptions
@@ -38,52 +37,7 @@ RetryAnswer = Literal["retried", "stopping", "refused"]
 #: A waiting `result()` looks this often at first, and at last, seconds.
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
 
-_FIELDS = ("id", "kind", "name", "state", "at", "ended", "error", "failed", "stages", "stage")
 _STEP = ("kind", "queue", "task", "payload")
-_COUNTS = ("total", "completed", "dead", "cancelled")
-
-
-@dataclass(frozen=True, slots=True)
-class StageInfo:
-    """How far one stage is. `total` is None until it is known how many jobs it has."""
-
-    name: str
-    each: bool
-    total: int | None = None
-    completed: int = 0
-    dead: int = 0
-    cancelled: int = 0
-
-    @property
-    def share(self) -> float:
-        """What part of it is over, from 0 to 1."""
-        over = self.completed + self.dead + self.cancelled
-        return 0.0 if self.total is None else over / self.total if self.total else 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class FlowInfo:
-    """One run of a pipeline as it is now.
-
-    `state` is active, completed, dead or cancelled. `percent` counts each stage alike. Of a dead one, `error` is what
-    the job `failed` died of.
-    """
-
-    id: str
-    name: str
-    state: State
-    stages: tuple[StageInfo, ...]
-    started_at: datetime
-    finished_at: datetime | None = None
-    error: JobError | None = None
-    failed: str = ""
-
-    @property
-    def percent(self) -> float:
-        """How far the whole is, from 0 to 100."""
-        if self.state is State.COMPLETED:
-            return 100.0
-        return round(100 * sum(stage.share for stage in self.stages) / len(self.stages), 1)
 
 
 class FlowHandle(Generic[R]):
@@ -223,13 +177,12 @@ class Flows:
         """How far a flow is. Raises JobNotFound."""
         key = await self.key(flow_id)
         async with explained(self.redis):
-            fields = dict(zip(_FIELDS, await self.redis.hmget(key, _FIELDS), strict=True))
+            fields = dict(zip(FIELDS, await self.redis.hmget(key, FIELDS), strict=True))
             if fields["id"] is None:
                 raise JobNotFound(flow_id)
             stages = from_json(fields["stages"])
-            counts = [f"{number}:{count}" for number in range(len(stages)) for count in _COUNTS]
-            numbers = await self.redis.hmget(key, counts)
-        return _info(fields, stages, numbers)
+            numbers = await self.redis.hmget(key, counts_of(stages))
+        return info_of(fields, stages, numbers)
 
     async def result(self, flow_id: str, timeout: float | None) -> bytes:
         """The JSON that a flow came to, once it is over. Raises as `FlowHandle.result` does."""
@@ -348,32 +301,9 @@ async def waited(is_over: Callable[[], Awaitable[bool]], name: str, timeout: flo
         pause = min(pause * 1.5, _LAST_LOOK)
 
 
-def _info(fields: dict[str, bytes | None], stages: list[list[Any]], numbers: list[bytes | None]) -> FlowInfo:
-    def text(name: str) -> str:
-        return (fields[name] or b"").decode("utf-8", "replace")
-
-    width = len(_COUNTS)
-    found = []
-    for place, (name, is_each) in enumerate(stages):
-        total, *over = numbers[place * width : (place + 1) * width]
-        found.append(
-            StageInfo(name, is_each, None if total is None else int(total), *(int(n or 0) for n in over))
-        )
-    state = State(text("state"))
-    error = codec.error_of(fields["error"] or b"") if state is State.DEAD else None
-    ended = _time(int(text("ended"))) if fields["ended"] else None
-    return FlowInfo(
-        text("id"), text("name"), state, tuple(found), _time(int(text("at"))), ended, error, text("failed")
-    )
-
-
 def _first_of(flow_id: str, plan: Mapping[str, Any], given: bytes) -> Outgoing:
     step = {field: plan.get(f"0:{field}") for field in _STEP}
     return stage_job(flow_id, 0, step | {"payload": given or step["payload"]})
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def now_ms() -> int:

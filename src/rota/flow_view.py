@@ -1,0 +1,89 @@
+"""What a run of a pipeline looks like from outside: how far each of its stages is, read from the fields of its hash."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rota import codec
+from rota.errors import JobError
+from rota.state import State
+
+#: What is read of the run as a whole.
+FIELDS = ("id", "kind", "name", "state", "at", "ended", "error", "failed", "stages", "stage")
+_COUNTS = ("total", "completed", "dead", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class StageInfo:
+    """How far one stage is. `total` is None until it is known how many jobs it has."""
+
+    name: str
+    each: bool
+    total: int | None = None
+    completed: int = 0
+    dead: int = 0
+    cancelled: int = 0
+
+    @property
+    def share(self) -> float:
+        """What part of it is over, from 0 to 1."""
+        over = self.completed + self.dead + self.cancelled
+        return 0.0 if self.total is None else over / self.total if self.total else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FlowInfo:
+    """One run of a pipeline as it is now.
+
+    `state` is active, completed, dead or cancelled. `percent` counts each stage alike. Of a dead one, `error` is what
+    the job `failed` died of.
+    """
+
+    id: str
+    name: str
+    state: State
+    stages: tuple[StageInfo, ...]
+    started_at: datetime
+    finished_at: datetime | None = None
+    error: JobError | None = None
+    failed: str = ""
+
+    @property
+    def percent(self) -> float:
+        """How far the whole is, from 0 to 100."""
+        if self.state is State.COMPLETED:
+            return 100.0
+        return round(100 * sum(stage.share for stage in self.stages) / len(self.stages), 1)
+
+
+def counts_of(stages: Sequence[Sequence[Any]]) -> list[str]:
+    """The fields of the hash that count what has become of each stage's jobs."""
+    return [f"{number}:{count}" for number in range(len(stages)) for count in _COUNTS]
+
+
+def info_of(
+    fields: Mapping[str, bytes | None], stages: Sequence[Sequence[Any]], numbers: Sequence[bytes | None]
+) -> FlowInfo:
+    """From FIELDS, the stages' names and kinds, and the values of `counts_of`."""
+
+    def text(name: str) -> str:
+        return (fields[name] or b"").decode("utf-8", "replace")
+
+    width = len(_COUNTS)
+    found = []
+    for place, (name, is_each) in enumerate(stages):
+        total, *over = numbers[place * width : (place + 1) * width]
+        found.append(
+            StageInfo(name, is_each, None if total is None else int(total), *(int(n or 0) for n in over))
+        )
+    state = State(text("state"))
+    error = codec.error_of(fields["error"] or b"") if state is State.DEAD else None
+    ended = _time(int(text("ended"))) if fields["ended"] else None
+    return FlowInfo(
+        text("id"), text("name"), state, tuple(found), _time(int(text("at"))), ended, error, text("failed")
+    )
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
