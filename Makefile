@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 UV ?= uv
 # Most tests wait for servers and processes, so there are more of them at a time than cores. 0 runs them one by one.
-PROCESSES ?= 3
+PROCESSES ?= 4
 STAMP := .venv/.rota-setup
 REQUIREMENTS := requirements/dev.txt requirements/engine.txt pyproject.toml
 LOCK = $(UV) pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate \
@@ -11,6 +11,8 @@ LOCK = $(UV) pip compile --quiet --no-config --universal --python-version 3.11 -
 
 # The jobs are found in src/ wherever the engine itself is installed.
 export PYTHONPATH := $(CURDIR)/src
+# The tests start hundreds of processes: where the environment forbids bytecode, each would compile all over again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check dev worker redis-cli bench bench-check test-containers dashboards rules lock clean
@@ -27,7 +29,7 @@ demo: setup ## real jobs through a real queue, some of them failing
 	@$(PY) src/demo.py
 
 test: setup ## all tests that need no container engine; ARGS="-k name" chooses
-	@$(PY) -m pytest -n $(PROCESSES) --ignore=tests/container $(ARGS)
+	@$(PY) -m pytest -n $(PROCESSES) --dist worksteal --ignore=tests/container $(ARGS)
 
 check: setup ## lint, format, types and architecture
 	@$(PY) -m ruff check .
