@@ -6,6 +6,7 @@ Imports go one way: pure ← engine room ← adapters ← wiring, and the seams'
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -197,9 +198,18 @@ def level_of(name: str) -> int:
     return next(index for index, level in enumerate(ORDER) if name in LEVELS[level])
 
 
-def imports(path: Path, *, run_time_only: bool = False) -> Iterator[str]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
+def imports(path: Path, *, run_time_only: bool = False) -> tuple[str, ...]:
     """Every module that a file imports, in full; without those that only a type checker sees."""
-    tree = ast.parse(path.read_text("utf-8"))
+    return tuple(_imports(parsed(path), run_time_only))
+
+
+def _imports(tree: ast.Module, run_time_only: bool) -> Iterator[str]:
     skipped = set(_type_checking(tree)) if run_time_only else set()
     for node in ast.walk(tree):
         if node in skipped:
@@ -275,10 +285,9 @@ def test_only_few_know_how_keys_are_spelt(path: Path) -> None:
 def test_only_the_settings_read_the_environment(path: Path) -> None:
     if name_of(path) == "config":
         return
-    tree = ast.parse(path.read_text("utf-8"))
     reads = [
         node
-        for node in ast.walk(tree)
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb")
     ]
     assert not reads

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,36 +12,27 @@ from mypy import api
 SOURCE = Path(__file__).parents[1] / "src"
 
 
+@dataclass(frozen=True)
 class Snippets:
-    """Lines that follow `head`, and all that mypy said of each, by one run over all of them.
+    """Lines that follow `head`: expressions, by the types that they should have; statements, by what is wrong there."""
 
-    Those of `accepted` are expressions, whose types are revealed; those of `refused` are statements.
-    """
+    head: str
+    accepted: Mapping[str, str]
+    refused: Mapping[str, str]
 
-    def __init__(
-        self, folder: Path, head: str, accepted: Mapping[str, str], refused: Mapping[str, str]
-    ) -> None:
-        self._accepted, self._refused = accepted, refused
-        self._words = _said(folder, head, [*(f"reveal_type({one})" for one in accepted), *refused])
-
-    def assert_accepted(self, snippet: str) -> None:
-        """It has the type that it should have, and nothing is wrong with it."""
-        words = self._words[f"reveal_type({snippet})"]
-        revealed = re.search(r'Revealed type is "(.*)"', words)
-        assert revealed
-        assert re.sub(r"\b(?:[a-z_]+\.)+", "", revealed[1]) == self._accepted[snippet]
-        assert "error:" not in words
-
-    def assert_refused(self, snippet: str) -> None:
-        """It is an error, for the reason that it should be."""
-        words = self._words[snippet]
-        assert re.search(self._refused[snippet], words), words
-        assert "error:" in words
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """Each snippet, and the line that it is in the file."""
+        return [
+            *((one, f"reveal_type({one})") for one in self.accepted),
+            *((one, one) for one in self.refused),
+        ]
 
 
-def _said(folder: Path, head: str, lines: list[str]) -> dict[str, str]:
-    file = folder / "snippets.py"
-    file.write_text(head + "".join(f"    {line}\n" for line in lines))
+def said(folder: Path, sets: Mapping[str, Snippets]) -> dict[tuple[str, str], str]:
+    """All that mypy said of each snippet, by its set and itself; one run over all of them."""
+    for name, one in sets.items():
+        (folder / f"of_{name}.py").write_text(one.head + "".join(f"    {line}\n" for _, line in one.lines))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MYPYPATH", str(SOURCE))
         out, err, _ = api.run(
@@ -48,14 +40,14 @@ def _said(folder: Path, head: str, lines: list[str]) -> dict[str, str]:
                 *("--strict", "--config-file=", "--no-error-summary", "--follow-imports=silent"),
                 f"--cache-dir={folder / 'cache'}",
                 f"--python-executable={sys.executable}",
-                str(file),
+                *(str(folder / f"of_{name}.py") for name in sets),
             ]
         )
     assert not err, err
-    words = dict.fromkeys(lines, "")
-    first = head.count("\n") + 1
-    for number, text in re.findall(r"snippets\.py:(\d+): (.*)", out):
-        position = int(number) - first
+    words = {(name, snippet): "" for name, one in sets.items() for snippet, _ in one.lines}
+    for name, number, text in re.findall(r"of_(\w+)\.py:(\d+): (.*)", out):
+        one = sets[name]
+        position = int(number) - one.head.count("\n") - 1
         assert position >= 0, f"the head itself is refused: {text}"
-        words[lines[position]] += f"{text}\n"
+        words[name, one.lines[position][0]] += f"{text}\n"
     return words

@@ -18,7 +18,7 @@ from rota.protocol import Protocol
 from rota.testing import Bench
 
 #: 1 disturbs every script; every change disturbs a few.
-EVERY = 1 if float(os.environ.get("FAULTS_SCALE", "0.1")) >= 1 else 9
+EVERY = 1 if float(os.environ.get("FAULTS_SCALE", "0.1")) >= 1 else 13
 
 How = Literal["before", "after", "twice"]
 
