@@ -48,7 +48,7 @@ class Attempt:
     @property
     def is_told(self) -> bool:
         """Whether it gets something from the flow that it is part of."""
-        return self.envelope is not None and any(mark in self.envelope.options for mark in FETCHED)
+        return self.envelope is not None and not FETCHED.isdisjoint(self.envelope.options)
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """How far a job has come, in its handler's own words: a JSON value with a number, so that the older never wins."""
 
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -15,10 +15,10 @@ class Checkpoint(NamedTuple):
     state: bytes = b"null"
 
     @classmethod
-    def read(cls, raw: bytes | None) -> Self:
+    def read(cls, raw: bytes | None) -> "Checkpoint":
         """A checkpoint as it lies in Redis, `number state`; one with the number 0 where there is none."""
         if raw is None:
-            return cls()
+            return _NOTHING  # of most jobs: made once
         number, _, state = raw.partition(b" ")
         return cls(int(number) if number.isdigit() else 0, state)
 
@@ -30,6 +30,9 @@ class Checkpoint(NamedTuple):
     def value(self) -> Any:
         """The state; raises ValueError for one that is no JSON."""
         return from_json(self.state, allow_inf_nan=False)
+
+
+_NOTHING = Checkpoint()
 
 
 def encode(state: Any, limit: int) -> bytes:

@@ -21,7 +21,7 @@ from rota.terms import terms_of
 FROM_FLOW = "flow"
 #: The same of a job that a batch calls back: it is told of the batch.
 OF_BATCH = "batch"
-FETCHED = (FROM_FLOW, OF_BATCH)
+FETCHED = frozenset({FROM_FLOW, OF_BATCH})
 #: The names of the jobs that the engine brings along; no user's may begin so.
 FAN_OUT, SWEEP = "_each", "_sweep"
 

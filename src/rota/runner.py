@@ -33,7 +33,7 @@ from rota.names import full_name, printable
 from rota.options import EnqueueOptions
 from rota.outcome import Cause, Outcome, Rules, decide
 from rota.run import Run
-from rota.seams import Call, Middleware, Subscriber, compose, heard_by, switched_on, tell
+from rota.seams import Audience, Call, Middleware, Subscriber, compose, count, switched_on, tell
 from rota.settlement import Claim, Settlement, hand_back
 from rota.settling import Settling
 from rota.state import OutcomeKind
@@ -99,8 +99,8 @@ class Runner:
         self._inputs = inputs
         self._tracers = switched_on(tracers)
         self._middleware = switched_on(middleware)
-        self._subscribers = tuple(subscribers)
-        self._settling = Settling(limits, self._subscribers)
+        self._audience = Audience(subscribers)
+        self._settling = Settling(limits, self._audience)
 
     # The contract with the engine
 
@@ -132,16 +132,15 @@ class Runner:
 
     def settled(self, settlement: Settlement, counted: bool) -> None:
         """Tell the subscribers, now that it is true."""
-        if counted and settlement.context is not None:
-            event, listeners = settlement.context
-            tell(listeners, event)
+        if counted:
+            self._settling.settled(settlement)
 
     async def finished(self) -> None:
         """Subscribers leave nothing behind."""
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
         """A running job's progress was written."""
-        listeners = heard_by(self._subscribers, EventType.PROGRESS)
+        listeners, _ = self._audience.of(EventType.PROGRESS, time.monotonic())
         if listeners:
             event = Event(
                 EventType.PROGRESS,
@@ -229,8 +228,7 @@ class Runner:
             run, arguments = self._prepare(attempt, job, rules, execution)
             call = compose(self._tracers, self._encoding(job, self._call(job, arguments, execution)))
             execution.enter()
-            if listeners := heard_by(self._subscribers, EventType.STARTED):
-                tell(listeners, self._started(attempt))
+            self._tell_start(attempt)
             if rules.timeout:
                 timer = asyncio.get_running_loop().call_later(rules.timeout, execution.stop, Cause.TIMEOUT)
             result = await call(run)
@@ -287,6 +285,8 @@ class Runner:
         return run, arguments
 
     def _saved(self, execution: Execution) -> Any:
+        if execution.claim.checkpoint is None:
+            return None
         try:
             return execution.checkpoint.value
         except ValueError as error:
@@ -318,17 +318,22 @@ class Runner:
             return lambda run: self._in_thread(execution, run, job.handler, arguments)
         return lambda run: self._in_process(execution, run, job, job.payload.bind(kwargs=arguments))
 
-    def _started(self, attempt: Attempt) -> Event:
-        claim = attempt.claim
-        return Event(
-            EventType.STARTED,
-            self._limits.queue,
-            claim.id,
-            attempt.task,
-            attempt.number,
-            waited=attempt.waited,
-            headers=attempt.headers,
-        )
+    def _tell_start(self, attempt: Attempt) -> None:
+        listeners, counts = self._audience.of(EventType.STARTED, attempt.started)
+        queue, task, waited = self._limits.queue, attempt.task, attempt.waited
+        if counts:
+            count(counts, queue, task, waited)
+        if listeners:
+            started = Event(
+                EventType.STARTED,
+                queue,
+                attempt.claim.id,
+                task,
+                attempt.number,
+                waited=waited,
+                headers=attempt.headers,
+            )
+            tell(listeners, started)
 
 
 def override(rules: Rules, wire: Mapping[str, Any]) -> Rules:

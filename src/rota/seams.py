@@ -7,12 +7,13 @@ of a process are the lists in `rota.app`.
 """
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from rota.event import Event, EventType
 from rota.names import printable
@@ -67,12 +68,62 @@ def _through(middleware: Middleware, call: Call, run: Run) -> Awaitable[Any]:
     return middleware(run, call)
 
 
-def heard_by(subscribers: Iterable[Subscriber], event_type: EventType) -> list[Subscriber]:
-    """Those that want to hear of such an event.
+#: Called with a job's queue, its name, and seconds.
+Count = Callable[[str, str, float], None]
 
-    A subscriber may have an attribute `wants`, `(event_type) -> bool`: what nobody wants to hear is never made.
+#: Whoever hears of events is asked again this often what it wants to hear, seconds: a logger's level may change.
+_ASK_EVERY = 1.0
+
+
+class Heard(NamedTuple):
+    """Who hears of one type of event: by the event itself, or by its figures alone."""
+
+    listeners: tuple[Subscriber, ...]
+    counts: tuple[Count, ...]
+
+
+class Audience:
+    """The subscribers of a process, and which of them hear of what: an event that nobody wants is never made.
+
+    A subscriber may have an attribute `wants`, `(event_type) -> bool`, and an attribute `figures`: what to call in its
+    place, by the type of event, with no more than the queue, the job's name, and the seconds that the job waited (of
+    a start) or ran.
     """
-    return [one for one in subscribers if (wants := getattr(one, "wants", None)) is None or wants(event_type)]
+
+    __slots__ = ("_asked_at", "_heard", "_subscribers")
+
+    def __init__(self, subscribers: Iterable[Subscriber]) -> None:
+        self._subscribers = tuple(subscribers)
+        self._heard: dict[EventType, Heard] = {}
+        self._asked_at = -math.inf
+
+    def of(self, event_type: EventType, now: float) -> Heard:
+        """Those that want to hear of such an event, at `now` (seconds of a clock that goes forward)."""
+        if now - self._asked_at >= _ASK_EVERY:
+            self._heard.clear()
+            self._asked_at = now
+        return self._heard.get(event_type) or self._ask(event_type)
+
+    def _ask(self, event_type: EventType) -> Heard:
+        wanting = [
+            one
+            for one in self._subscribers
+            if (wants := getattr(one, "wants", None)) is None or wants(event_type)
+        ]
+        figures = [getattr(one, "figures", {}).get(event_type) for one in wanting]
+        listeners = (one for one, count in zip(wanting, figures, strict=True) if count is None)
+        heard = Heard(tuple(listeners), tuple(count for count in figures if count is not None))
+        self._heard[event_type] = heard
+        return heard
+
+
+def count(counts: Iterable[Count], queue: str, task: str, seconds: float) -> None:
+    """Tell them all the figures of an event; one that raises is logged."""
+    for one in counts:
+        try:
+            one(queue, task, seconds)
+        except Exception:
+            logger.exception("subscriber.failed", extra={"job": task})
 
 
 def tell(subscribers: Iterable[Subscriber], event: Event) -> None:

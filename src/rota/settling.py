@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from rota import codec
 from rota.attempt import Attempt, Limits
 from rota.errors import UnreadablePayload
 from rota.event import Event, EventType
 from rota.outcome import Outcome, Rules
-from rota.seams import Subscriber, heard_by
+from rota.seams import Audience, Count, Subscriber, count, tell
 from rota.settlement import Settlement
 from rota.state import OutcomeKind
 
@@ -30,12 +31,21 @@ _REASON = 500
 _SHOWN = 256
 
 
+class Told(NamedTuple):
+    """What is told of a settlement, and whom, once it is true."""
+
+    event: Event | None
+    listeners: Sequence[Subscriber]
+    counts: Sequence[Count]
+    duration: float
+
+
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """How the attempts of one queue are settled; `subscribers` hear of it once it is true."""
+    """How the attempts of one queue are settled; the `audience` hears of it once it is true."""
 
     limits: Limits
-    subscribers: Sequence[Subscriber]
+    audience: Audience
 
     def settle(
         self, attempt: Attempt, outcome: Outcome, rules: Rules | None, result: bytes = b""
@@ -45,8 +55,9 @@ class Settling:
         outcome = replace(outcome, reason=outcome.reason[:_REASON]) if outcome.reason else outcome
         detail = result if kind is OutcomeKind.COMPLETED else self._detail(attempt, outcome)
         duration = attempt.duration
-        listeners = heard_by(self.subscribers, _EVENTS[kind])
-        told = (self._event(attempt, outcome, detail, duration), listeners) if listeners else None
+        listeners, counts = self.audience.of(_EVENTS[kind], attempt.started + duration)
+        event = self._event(attempt, outcome, detail, duration) if listeners else None
+        told = Told(event, listeners, counts, duration)
         if kind not in _FINISHED:
             return Settlement(
                 claim.id,
@@ -74,6 +85,16 @@ class Settling:
             detail=detail,
             context=told,
         )
+
+    def settled(self, settlement: Settlement) -> None:
+        """It is true now: tell of it."""
+        told: Told | None = settlement.context
+        if told is None:
+            return
+        if told.counts:
+            count(told.counts, self.limits.queue, settlement.task, told.duration)
+        if told.event is not None:
+            tell(told.listeners, told.event)
 
     def _detail(self, attempt: Attempt, outcome: Outcome) -> bytes:
         error = outcome.error

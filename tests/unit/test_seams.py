@@ -9,7 +9,7 @@ import pytest
 
 from rota.event import Event, EventType
 from rota.run import Run
-from rota.seams import Call, Middleware, Outgoing, compose, sending, switched_on, tell
+from rota.seams import Audience, Call, Middleware, Outgoing, compose, count, sending, switched_on, tell
 
 RUN = Run(id="1", job="greet", queue="default")
 EVENT = Event(EventType.COMPLETED, "default", "1", "greet", 1)
@@ -162,3 +162,55 @@ def test_what_is_switched_off_is_passed_over() -> None:
     off.on = lambda: False  # type: ignore[attr-defined]
     on.on = lambda: True  # type: ignore[attr-defined]
     assert switched_on([off, on, stamping]) == (on, stamping)
+
+
+class Listener:
+    """A subscriber that wants some types of events, as long as it does."""
+
+    def __init__(self, *types: EventType) -> None:
+        self.types = set(types)
+        self.asked = 0
+
+    def wants(self, event_type: EventType) -> bool:
+        self.asked += 1
+        return event_type in self.types
+
+    def __call__(self, event: Event) -> None:
+        """Nothing."""
+
+
+def test_only_those_hear_of_an_event_that_want_to() -> None:
+    everything, ends = (lambda event: None), Listener(EventType.COMPLETED)
+    audience = Audience([everything, ends])
+    assert audience.of(EventType.COMPLETED, 0).listeners == (everything, ends)
+    assert audience.of(EventType.STARTED, 0).listeners == (everything,)
+    assert Audience([ends]).of(EventType.STARTED, 0) == ((), ())
+
+
+def test_what_they_want_is_asked_again_after_a_second() -> None:
+    ends = Listener()
+    audience = Audience([ends])
+    assert [audience.of(EventType.COMPLETED, now).listeners for now in (5.0, 5.5, 4.0)] == [()] * 3
+    assert ends.asked == 1
+    ends.types.add(EventType.COMPLETED)
+    assert audience.of(EventType.COMPLETED, 5.9).listeners == ()
+    assert audience.of(EventType.COMPLETED, 6.0).listeners == (ends,)
+
+
+def test_who_needs_no_more_than_its_figures_is_not_given_the_event(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[tuple[str, str, float]] = []
+
+    def broken(queue: str, task: str, seconds: float) -> None:
+        raise ValueError("no")
+
+    first, other = Listener(EventType.STARTED), Listener(EventType.STARTED, EventType.COMPLETED)
+    vars(first)["figures"] = {EventType.STARTED: broken}
+    vars(other)["figures"] = {EventType.STARTED: lambda *figures: seen.append(figures)}
+    audience = Audience([first, other])
+    listeners, counts = audience.of(EventType.STARTED, 0)
+    assert listeners == ()
+    with caplog.at_level(logging.ERROR):
+        count(counts, "email", "send", 0.5)
+    assert seen == [("email", "send", 0.5)]
+    assert "subscriber.failed" in caplog.text
+    assert audience.of(EventType.COMPLETED, 0) == ((other,), ())

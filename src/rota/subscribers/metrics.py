@@ -40,6 +40,8 @@ class JobMetrics:
         self._jobs = {job: _Counts() for job in jobs}
         self._builtin = builtin
         self.rejected = Tally()
+        #: Most events are these, and are counted without being made.
+        self.figures = {EventType.STARTED: self.started, EventType.COMPLETED: self.completed}
 
     def wants(self, event_type: EventType) -> bool:
         """Starts and ends."""
@@ -47,25 +49,26 @@ class JobMetrics:
 
     def __call__(self, event: Event) -> None:
         """One more."""
-        kind = event.type
-        counts = self._jobs.get((event.queue, event.task)) or self._other(event.queue, event.task)
-        if kind is EventType.STARTED:
-            counts.waits.add(event.waited or 0.0)
-        elif kind is EventType.COMPLETED:
-            counts.completed += 1
-            counts.durations.add(event.duration or 0.0)
-        elif kind in counts.ended:
-            counts.ended[kind] += 1
-            if kind is EventType.DEAD and event.reason in _NEVER_RAN:
-                if event.reason in _REJECTED:
-                    self.rejected.add((event.queue, event.reason))
-            elif event.duration is not None:
-                counts.durations.add(event.duration)
+        if event.type is EventType.STARTED:
+            self.started(event.queue, event.task, event.waited or 0.0)
+        elif event.type is EventType.COMPLETED:
+            self.completed(event.queue, event.task, event.duration or 0.0)
+        elif event.type in _OUTCOMES:
+            self._ended(event)
+
+    def started(self, queue: str, task: str, waited: float) -> None:
+        """One more attempt, after so many seconds."""
+        self._of(queue, task).waits.add(waited)
+
+    def completed(self, queue: str, task: str, duration: float) -> None:
+        """One of them went well, in so many seconds."""
+        counts = self._of(queue, task)
+        counts.completed += 1
+        counts.durations.add(duration)
 
     def lost(self, queue: str, task: str) -> None:
         """An attempt ended that was this worker's no longer; what it came to counts for nothing."""
-        counts = self._jobs.get((queue, task)) or self._other(queue, task)
-        counts.ended[EventType.LOST] += 1
+        self._of(queue, task).ended[EventType.LOST] += 1
 
     def tidy(self) -> None:
         """Make room for more; to be called now and then, in the thread of the events."""
@@ -81,8 +84,18 @@ class JobMetrics:
         metrics.provide_histogram("arq_job_duration_seconds", self._durations)
         metrics.provide_histogram("arq_job_wait_seconds", self._waits)
 
-    def _other(self, queue: str, task: str) -> "_Counts":
-        return self._jobs.setdefault((queue, task if task in self._builtin else OTHER), _Counts())
+    def _ended(self, event: Event) -> None:
+        counts = self._of(event.queue, event.task)
+        counts.ended[event.type] += 1
+        if event.type is EventType.DEAD and event.reason in _NEVER_RAN:
+            if event.reason in _REJECTED:
+                self.rejected.add((event.queue, event.reason))
+        elif event.duration is not None:
+            counts.durations.add(event.duration)
+
+    def _of(self, queue: str, task: str) -> "_Counts":
+        known = self._jobs.get((queue, task))
+        return known or self._jobs.setdefault((queue, task if task in self._builtin else OTHER), _Counts())
 
     def _started(self) -> Iterator[tuple[Labels, float]]:
         for labels, counts in list(self._jobs.items()):

@@ -99,7 +99,8 @@ local function conclude(finished)
     if job.kind == 'D' then bury(job) end
     keep_record(job)
     if job.note == '' then tell_finished(job) else tell_finished(job, 'reason', job.note) end
-    for _, prefix in ipairs({ HELD, RETRY, JOB }) do keys[#keys + 1] = prefix .. job.id end
+    local last = #keys
+    keys[last + 1], keys[last + 2], keys[last + 3] = HELD .. job.id, RETRY .. job.id, JOB .. job.id
   end
   forget_checkpoints(gone)
   delete(keys)
