@@ -228,7 +228,7 @@ class Runner:
             run, arguments = self._prepare(attempt, job, rules, execution)
             call = compose(self._tracers, self._encoding(job, self._call(job, arguments, execution)))
             execution.enter()
-            self._tell_start(attempt)
+            self._tell_start(attempt, run.waited)
             if rules.timeout:
                 timer = asyncio.get_running_loop().call_later(rules.timeout, execution.stop, Cause.TIMEOUT)
             result = await call(run)
@@ -318,9 +318,9 @@ class Runner:
             return lambda run: self._in_thread(execution, run, job.handler, arguments)
         return lambda run: self._in_process(execution, run, job, job.payload.bind(kwargs=arguments))
 
-    def _tell_start(self, attempt: Attempt) -> None:
+    def _tell_start(self, attempt: Attempt, waited: float) -> None:
         listeners, counts = self._audience.of(EventType.STARTED, attempt.started)
-        queue, task, waited = self._limits.queue, attempt.task, attempt.waited
+        queue, task = self._limits.queue, attempt.task
         if counts:
             count(counts, queue, task, waited)
         if listeners:

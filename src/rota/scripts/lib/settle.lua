@@ -196,8 +196,8 @@ local function tally(jobs)
   local ended, busy = 0, 0
   for _, job in ipairs(jobs) do
     if job.kind ~= 'A' or job.note ~= '1' then
-      local _, _, started = parse(job.entry)
-      ended, busy = ended + 1, busy + math.max(0, now - (started or now))
+      local started = tonumber(string.match(job.entry, '^%S+ %S+ (%S+)')) or now
+      ended, busy = ended + 1, busy + math.max(0, now - started)
     end
   end
   return ended, busy
