@@ -50,12 +50,6 @@ async def light(run: Run, seconds: float = 0.0) -> None:
     await run.deps.pass_through(run, seconds)
 
 
-@pytest.fixture
-def patient_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine a step may take longer than a queue waits for its turn; the order is exact where none does."""
-    monkeypatch.setattr("rota.engine.TURN", 10.0)
-
-
 def works(target: RedisTarget, slots: int, weights: Sequence[float], **variables: str) -> Any:
     own = {"WORKER_CONCURRENCY": str(slots), "QUEUES__HEAVY__WEIGHT": str(weights[0])}
     return at_work(target, __name__, {**own, "QUEUES__LIGHT__WEIGHT": str(weights[1]), **variables})
@@ -89,7 +83,6 @@ def anything() -> Iterator[float]:
         yield chance.choice([0.0, 0.001, 0.004])
 
 
-@pytest.mark.usefixtures("patient_turns")
 @pytest.mark.parametrize("slots", [1, 4, 20])
 @pytest.mark.parametrize("seconds", [always(0.0), always(0.003), anything()], ids=["empty", "even", "uneven"])
 async def test_starts_are_in_the_proportion_of_the_weights(
@@ -127,14 +120,13 @@ async def test_slots_that_a_queue_cannot_use_are_the_others(target: RedisTarget)
         await until(lambda: at.deps.running == {"heavy": 2, "light": 4})
 
 
-@pytest.mark.usefixtures("patient_turns")
 async def test_a_queue_that_was_idle_has_no_credit(target: RedisTarget) -> None:
     async with works(target, 2, (1, 1)) as at:
         await fill(at.client, {heavy: 600}, always(0.002))
         await until(lambda: len(at.deps.starts) >= 300)
         await fill(at.client, {light: 200}, always(0.002))
         await until(lambda: at.deps.starts.count("light") >= 60)
-        starts: list[str] = at.deps.starts
+        starts = list(at.deps.starts)  # of two queues that are being stopped, one has the slots to itself
     assert stray(starts[starts.index("light") :], 0.5) <= 3
 
 
