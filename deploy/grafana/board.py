@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as models
 
-from deploy.grafana.panels import SOURCE
+from deploy.grafana.panels import SOURCE, Panels, row
 
 TAG = "rota"
 #: What a variable reads its values from: a series with the label that is always there.
@@ -32,6 +32,14 @@ def board(uid: str, title: str, description: str, *narrowed_by: str) -> dashboar
         made.with_variable(_choice(label, f"label_values({source}{{{narrowed}}}, {label})"))
         narrowed += f',{label}=~"${label}"'
     return made
+
+
+def add_rows(made: dashboard.Dashboard, *rows: tuple[str, Panels]) -> None:
+    """Rows of panels, each under its heading."""
+    for heading, panels in rows:
+        made.with_row(row(heading))
+        for panel in panels:
+            made.with_panel(panel)
 
 
 def _choice(label: str, query: str) -> dashboard.QueryVariable:

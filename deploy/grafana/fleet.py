@@ -2,8 +2,8 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from deploy.grafana.board import board
-from deploy.grafana.panels import PER_SECOND, WIDE, Panels, graph, number, row, rows
+from deploy.grafana.board import add_rows, board
+from deploy.grafana.panels import PER_SECOND, WIDE, Panels, graph, number, rows
 from deploy.grafana.promql import NAMESPACE, count, increase, least, most, rate, total, worst
 
 ALERTS = f'sum(ALERTS{{alertname=~"Rota.*",alertstate="firing",namespace=~"{NAMESPACE}"}}) or vector(0)'
@@ -16,9 +16,7 @@ def fleet() -> dashboard.Dashboard:
     made = board(
         "rota-fleet", "Fleet", "All queues and workers. Red is where to look; the other pages say why."
     )
-    made.with_row(row("Now"))
-    for panel in _now():
-        made.with_panel(panel)
+    add_rows(made, ("Now", _now()))
     made.with_panel(
         rows(
             "Queues",
@@ -27,15 +25,13 @@ def fleet() -> dashboard.Dashboard:
             ["queue"],
         )
     )
-    for heading, panels in (
+    add_rows(
+        made,
         ("Is the objective kept?", _objective()),
         ("What is done", _done()),
         ("Workers", _workers()),
         ("Processes", _processes()),
-    ):
-        made.with_row(row(heading))
-        for graphed in panels:
-            made.with_panel(graphed)
+    )
     made.with_panel(
         rows(
             "What runs",

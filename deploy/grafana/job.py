@@ -2,8 +2,8 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from deploy.grafana.board import board
-from deploy.grafana.panels import PER_SECOND, WIDE, Panels, graph, number, row, spread
+from deploy.grafana.board import add_rows, board
+from deploy.grafana.panels import PER_SECOND, WIDE, Panels, graph, number, spread
 from deploy.grafana.promql import NAMESPACE, QUEUE, TASK, WINDOW, buckets, quantile, rate
 
 CHOSEN = f'{{namespace=~"{NAMESPACE}",queue=~"{QUEUE}",task=~"{TASK}"}}'
@@ -14,10 +14,7 @@ RUNS = f"sum by (task) (rate(arq_job_duration_seconds_sum{CHOSEN}[{WINDOW}]))"
 def job() -> dashboard.Dashboard:
     """The dashboard `rota-job`."""
     made = board("rota-job", "Job", "What a job's code does: rates, outcomes, durations.", "queue", "task")
-    for heading, panels in (("Now", _now()), ("How it ends", _ends()), ("How long it takes", _takes())):
-        made.with_row(row(heading))
-        for panel in panels:
-            made.with_panel(panel)
+    add_rows(made, ("Now", _now()), ("How it ends", _ends()), ("How long it takes", _takes()))
     return made
 
 

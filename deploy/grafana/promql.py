@@ -19,14 +19,14 @@ def most(name: str, *by: str, **where: str) -> str:
     return f"max{_by(by)} ({_selected(name, ('gauge', 'counter'), 'fleet', by=by, where=where)})"
 
 
-def count(name: str, *by: str, **where: str) -> str:
-    """A gauge of the fleet that counts something in each queue, summed over queues."""
-    return f"sum{_by(by)} ({most(name, *dict.fromkeys(('namespace', 'queue', *by)), **where)})"
-
-
 def least(name: str, *by: str, **where: str) -> str:
     """The same, where one bad reading is enough."""
     return f"min{_by(by)} ({_selected(name, ('gauge',), 'fleet', by=by, where=where)})"
+
+
+def count(name: str, *by: str, **where: str) -> str:
+    """A gauge of the fleet that counts something in each queue, summed over queues."""
+    return f"sum{_by(by)} ({most(name, *dict.fromkeys(('namespace', 'queue', *by)), **where)})"
 
 
 def total(name: str, *by: str, **where: str) -> str:

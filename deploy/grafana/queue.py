@@ -2,8 +2,8 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from deploy.grafana.board import board
-from deploy.grafana.panels import PER_SECOND, WIDE, Panels, graph, number, row, spread
+from deploy.grafana.board import add_rows, board
+from deploy.grafana.panels import PER_SECOND, WIDE, Panels, graph, number, spread
 from deploy.grafana.promql import QUEUE, buckets, count, increase, most, quantile, rate, total
 
 IN_SLOTS = (
@@ -17,16 +17,14 @@ def queue() -> dashboard.Dashboard:
     made = board(
         "rota-queue", "Queue", "A queue from arrival to outcome, and whether its workers keep up.", "queue"
     )
-    for heading, panels in (
+    add_rows(
+        made,
         ("Now", _now()),
         ("What waits", _waiting()),
         ("What is done", _done()),
         ("Who does it", _workers()),
         ("What goes wrong", _wrong()),
-    ):
-        made.with_row(row(heading))
-        for panel in panels:
-            made.with_panel(panel)
+    )
     return made
 
 

@@ -2,8 +2,8 @@
 
 from grafana_foundation_sdk.builders import dashboard
 
-from deploy.grafana.board import board
-from deploy.grafana.panels import NARROW, Panels, graph, number, row, rows
+from deploy.grafana.board import add_rows, board
+from deploy.grafana.panels import NARROW, Panels, graph, number, rows
 from deploy.grafana.promql import NAMESPACE, WINDOW, count, increase, least, most
 
 USED, LIMIT = most("arq_redis_memory_used_bytes"), most("arq_redis_memory_max_bytes")
@@ -13,10 +13,7 @@ EVICTED = f'max (increase(arq_redis_evicted_keys_total{{namespace=~"{NAMESPACE}"
 def redis() -> dashboard.Dashboard:
     """The dashboard `rota-redis`."""
     made = board("rota-redis", "Redis", "Whether jobs are safe where they are kept.")
-    for heading, panels in (("Now", _now()), ("Over time", _graphs())):
-        made.with_row(row(heading))
-        for panel in panels:
-            made.with_panel(panel)
+    add_rows(made, ("Now", _now()), ("Over time", _graphs()))
     return made
 
 

@@ -10,7 +10,7 @@ from rota.batch import Batch
 from rota.enqueued import count
 from rota.errors import JobNotFound
 from rota.explained import explained
-from rota.flow import OF_BATCH, Planner, headers_field
+from rota.flow import OF_BATCH, Planner, headers_field, portion
 from rota.flows import Flows, now_ms
 from rota.job import Call, Job
 from rota.keys import flow_key
@@ -18,9 +18,6 @@ from rota.names import check_id, check_name, new_id
 from rota.options import EnqueueOptions
 from rota.seams import Outgoing, sending
 from rota.state import State
-
-#: Jobs that one script puts at most, and bytes of them: it keeps a script near 10 ms of Redis' time.
-PORTION, PORTION_BYTES = 250, 1_000_000
 
 _COUNTS = ("0:total", "0:completed", "0:dead", "0:cancelled")
 
@@ -209,34 +206,31 @@ async def _check_same(flows: Flows, batch_id: str, total: int) -> None:
 
 async def _put_from(flows: Flows, batch_id: str, jobs: Sequence[_Member], cursor: int) -> None:
     while 0 <= cursor < len(jobs):
-        portion = _portion(batch_id, jobs, cursor)
-        with sending(flows.senders, portion):
-            cursor = await _put(flows, batch_id, jobs, cursor, portion)
+        following = _portion(batch_id, jobs, cursor)
+        with sending(flows.senders, following):
+            cursor = await _put(flows, batch_id, jobs, cursor, following)
 
 
 async def _put(
-    flows: Flows, batch_id: str, jobs: Sequence[_Member], cursor: int, portion: Sequence[Outgoing]
+    flows: Flows, batch_id: str, jobs: Sequence[_Member], cursor: int, sent: Sequence[Outgoing]
 ) -> int:
-    """Put the jobs of `portion`, which begins at `cursor`; where the next one does."""
+    """Put the jobs of a portion, which begins at `cursor`; where the next one does."""
     args: list[Any] = []
-    for job, member in zip(portion, jobs[cursor : cursor + len(portion)], strict=True):
+    for job, member in zip(sent, jobs[cursor : cursor + len(sent)], strict=True):
         args += member._replace(payload=codec.with_headers(job.payload, job.headers))
     async with explained(flows.redis):
         cursor, number = await flows.put(batch_id, 0, cursor, len(jobs), args)
     # All of them, or none where another call had put them.
-    count(portion[:number])
+    count(sent[:number])
     return cursor
 
 
 def _portion(batch_id: str, jobs: Sequence[_Member], start: int) -> list[Outgoing]:
-    portion: list[Outgoing] = []
-    size = 0
-    for number, job in enumerate(jobs[start : start + PORTION], start):
-        size += len(job.payload)
-        if size > PORTION_BYTES and portion:
-            break
-        portion.append(Outgoing(job.queue, job.task, f"{batch_id}.0.{number}", job.payload))
-    return portion
+    made = (
+        Outgoing(jobs[number].queue, jobs[number].task, f"{batch_id}.0.{number}", jobs[number].payload)
+        for number in range(start, len(jobs))
+    )
+    return portion(made, lambda job: len(job.payload))
 
 
 def _time(raw: bytes) -> datetime:

@@ -4,9 +4,10 @@ Scripts never read a payload. So all that a later stage's job needs stands here,
 flow, where the job fetches it when it starts.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic_core import to_json
 
@@ -17,6 +18,8 @@ from rota.pipelines import Each, Pipeline
 from rota.seams import Outgoing
 from rota.terms import terms_of
 
+T = TypeVar("T")
+
 #: In the options of an envelope: the job's input lies in the flow that its id names.
 FROM_FLOW = "flow"
 #: The same of a job that a batch calls back: it is told of the batch.
@@ -24,6 +27,8 @@ OF_BATCH = "batch"
 FETCHED = frozenset({FROM_FLOW, OF_BATCH})
 #: The names of the jobs that the engine brings along; no user's may begin so.
 FAN_OUT, SWEEP = "_each", "_sweep"
+#: Jobs that one script puts at most, and bytes of them.
+PORTION, PORTION_BYTES = 250, 1_000_000
 
 
 class Member(NamedTuple):
@@ -55,6 +60,18 @@ class Recipe(NamedTuple):
 
 
 Fields = Iterator[tuple[str, Any]]
+
+
+def portion(members: Iterable[T], size_of: Callable[[T], int]) -> list[T]:
+    """The first of `members`, as many as one script puts: it keeps a script near 10 ms of Redis' time."""
+    taken: list[T] = []
+    size = 0
+    for member in islice(members, PORTION):
+        size += size_of(member)
+        if size > PORTION_BYTES and taken:
+            break
+        taken.append(member)
+    return taken
 
 
 class Planner:

@@ -14,16 +14,13 @@ from pydantic_core import from_json, to_json
 from rota import codec
 from rota.enqueued import ENQUEUED, JOBS
 from rota.errors import InvalidPayload
-from rota.flow import FAN_OUT, Member, Recipe
+from rota.flow import FAN_OUT, Member, Recipe, portion
 from rota.flows import Flows
 from rota.job import Job
 from rota.run import Run
 from rota.seams import Outgoing, sending
 from rota.terms import is_limited, terms_of
 from rota.trace import renewed
-
-#: Items that one script puts at most, and bytes of them: it keeps a script near 10 ms of Redis' time.
-PORTION, PORTION_BYTES = 250, 1_000_000
 
 _FIELDS = ("kind", "task", "argument", "options", "terms")
 #: Of an item that is a pipeline, its first stage.
@@ -78,25 +75,18 @@ class Expansion:
     async def _put_portion(self, items: Sequence[Any], start: int) -> int:
         flow, stage, _ = self.place
         nested = self.step.kind == "nested"
-        portion = self._portion(items, start)
+        chosen = self._portion(items, start)
         # An item that is a pipeline is no job yet: its jobs have the headers of the whole.
-        with sending(self.flows.senders, [] if nested else [item.job for item in portion]):
-            pairs = ((job.payload if nested else self._sealed(job), terms) for job, terms in portion)
+        with sending(self.flows.senders, [] if nested else [item.job for item in chosen]):
+            pairs = ((job.payload if nested else self._sealed(job), terms) for job, terms in chosen)
             args = [value for pair in pairs for value in pair]
             cursor, number = await self.flows.put(flow, stage, start, len(items), args)
         ENQUEUED.add(JOBS.label(self.run.queue, self.step.first if nested else self.step.task), number)
         return cursor
 
     def _portion(self, items: Sequence[Any], start: int) -> list[_Item]:
-        portion: list[_Item] = []
-        size = 0
-        for number, value in enumerate(items[start : start + PORTION], start):
-            item = self._item(to_json(value), number)
-            size += len(item.job.payload)
-            if size > PORTION_BYTES and portion:
-                break
-            portion.append(item)
-        return portion
+        made = (self._item(to_json(items[number]), number) for number in range(start, len(items)))
+        return portion(made, lambda item: len(item.job.payload))
 
     def _item(self, value: bytes, number: int) -> _Item:
         flow, stage, _ = self.place

@@ -1,15 +1,13 @@
 """Real worker processes for fault tests: started, signalled and watched from outside, with a ledger beside Redis."""
 
-import asyncio
 import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +16,7 @@ import psutil
 import rota
 from rota import Client
 from tests.faults.jobs_for_faults.ledger import VARIABLE
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 #: Workers run the engine that the tests import.
@@ -38,22 +37,6 @@ def scaled(full: int, at_least: int = 1) -> int:
 def sized(full: float, sample: float) -> float:
     """A time of the full test, or of its sample."""
     return full if FULL else sample
-
-
-async def until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-    """Poll until `condition` holds; fails with `what` after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        await asyncio.sleep(0.02)
-
-
-async def until_async(condition: Callable[[], Awaitable[object]], what: str, seconds: float = 30.0) -> None:
-    """The same for a condition that asks Redis."""
-    deadline = time.monotonic() + seconds
-    while not await condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        await asyncio.sleep(0.05)
 
 
 async def records(client: Client, *types: str) -> Counter[str]:

@@ -3,8 +3,9 @@
 import time
 
 from rota import Client
-from tests.faults.fleet import Fleet, records, sized, until
+from tests.faults.fleet import Fleet, records, sized
 from tests.faults.jobs_for_faults.on_loop import block, work
+from tests.waiting import until
 
 
 async def test_a_job_that_blocks_the_loop_longer_than_its_lease_is_not_started_twice_nor_are_its_neighbours(

@@ -5,8 +5,9 @@ import signal
 import pytest
 
 from rota import Client, JobCancelled
-from tests.faults.fleet import Fleet, records, until
+from tests.faults.fleet import Fleet, records
 from tests.faults.jobs_for_faults.on_loop import work
+from tests.waiting import until
 
 
 async def test_a_job_whose_worker_is_killed_before_it_hears_ends_as_cancelled_and_does_not_run_again(

@@ -15,8 +15,9 @@ import pytest
 from rota import Client, Handle, Job, State
 from rota.keys import QueueKeys, queue_key
 from rota.pulse import PULSE
-from tests.faults.fleet import SEED, Fleet, records, scaled, until, until_async
+from tests.faults.fleet import SEED, Fleet, records, scaled
 from tests.faults.jobs_for_faults.that_save import walk, walk_in_a_process, walk_in_a_thread
+from tests.waiting import until
 
 KINDS = pytest.mark.parametrize(
     "job", [walk, walk_in_a_thread, walk_in_a_process], ids=["loop", "thread", "process"]
@@ -175,7 +176,7 @@ async def test_a_worker_that_stood_still_cannot_take_a_job_back(fleet: Fleet, cl
         return len(seen) > 5 and frozen.says("lease.lost") and seen[-1] > seen[0]
 
     frozen.send(signal.SIGCONT)
-    await until_async(look, "the one that stood still has noticed, and the other moves on")
+    await until(look, "the one that stood still has noticed, and the other moves on")
     assert seen == sorted(seen)
     await fleet_ends(client, handle)
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from rota import Client, JobCancelled, JobFailed, State
-from tests.faults.fleet import Fleet, gone, records, until, until_async
+from tests.faults.fleet import Fleet, gone, records
 from tests.faults.jobs_for_faults.in_processes import (
     compute,
     deaf_to_interrupts,
@@ -18,6 +18,7 @@ from tests.faults.jobs_for_faults.in_processes import (
 )
 from tests.faults.jobs_for_faults.in_threads import listen, nap, report_from_thread
 from tests.faults.jobs_for_faults.on_loop import work
+from tests.waiting import until
 
 SLOTS = 20
 
@@ -146,7 +147,7 @@ async def test_progress_arrives_from_threads_and_processes(fleet: Fleet, client:
         (await client.enqueue(report_from_process)).id: (60, "from a process"),
     }
     for job_id, report in reports.items():
-        await until_async(lambda: shows(client, job_id, report), "it is seen while the job runs")  # noqa: B023 - awaited here
+        await until(lambda: shows(client, job_id, report), "it is seen while the job runs")  # noqa: B023 - awaited here
     logged = {event["job_id"]: (event["percent"], event["text"]) for event in worker.events("job.progress")}
     assert logged == reports
     assert await records(client, "progress") == dict.fromkeys(reports, 1)

@@ -6,8 +6,9 @@ import random
 from collections import Counter
 
 from rota import Client, State
-from tests.faults.fleet import SEED, Entry, Fleet, scaled, sized, until, until_async
+from tests.faults.fleet import SEED, Entry, Fleet, scaled, sized
 from tests.faults.jobs_for_faults.limited import everything, hold, tick
+from tests.waiting import until
 
 PER_SECOND = 50
 
@@ -45,7 +46,7 @@ async def test_a_key_s_slots_are_free_again_when_the_lease_of_a_killed_worker_en
     await other.result(timeout=10)
     assert [(await handle.status()).state for handle in handles[2:]] == [State.WAITING] * 4
     victim.kill()
-    await until_async(lambda: started_again(fleet), "the lost ones run again", 15)
+    await until(lambda: started_again(fleet), "the lost ones run again", 15)
     for handle in handles[:2]:
         await handle.cancel()
     for handle in handles[2:]:
@@ -88,7 +89,7 @@ async def test_with_everything_on_and_workers_dying_nothing_is_lost_and_nothing_
         chance.choice([worker for worker in fleet.workers if worker.alive]).kill()
         await fleet.start(lease=sized(5, 2), max_lost=1000)
     await fleet.all_ended(handle.id for handle in handles)
-    await until_async(lambda: empty(client), "everything is settled", 20)
+    await until(lambda: empty(client), "everything is settled", 20)
     left = await client.redis.keys("*")
     kinds = (b":line:", b":parked", b":terms", b"rota:slots:everything:", b"rota:unique:", b":levels", b":p1")
     assert [key for key in left if any(kind in key for kind in kinds)] == []

@@ -9,9 +9,10 @@ from rota import Client
 from rota.keys import QueueKeys, queue_key
 from rota.protocol import Protocol
 from rota.settlement import Claim, Settlement
-from tests.faults.fleet import Fleet, records, sized, until, until_async
+from tests.faults.fleet import Fleet, records, sized
 from tests.faults.jobs_for_faults.on_loop import work
 from tests.servers import RedisServer
+from tests.waiting import until
 
 KEYS = QueueKeys.of(queue_key("default"))
 Held = tuple[Protocol, Claim]
@@ -34,7 +35,7 @@ async def test_nothing_is_taken_from_anybody_when_redis_wakes_after_more_than_a_
     async def works() -> bool:
         return (await records(own_client, "completed")).keys() >= ids
 
-    await until_async(works, "all are settled")
+    await until(works, "all are settled")
     assert fleet.ledger.times("start") == dict.fromkeys(ids, 1)
     assert await records(own_client, "completed") == dict.fromkeys(ids, 1)
     assert not await records(own_client, "lost")

@@ -6,9 +6,10 @@ import pytest
 
 from rota import Client
 from rota.server_faults import ServerError
-from tests.faults.fleet import Fleet, records, until, until_async
+from tests.faults.fleet import Fleet, records
 from tests.faults.jobs_for_faults.on_loop import work
 from tests.servers import RedisServer
+from tests.waiting import until
 
 
 async def test_finished_work_is_recorded_while_redis_is_full_and_the_rest_follows(
@@ -28,7 +29,7 @@ async def test_finished_work_is_recorded_while_redis_is_full_and_the_rest_follow
         async def recorded() -> bool:
             return (await records(own_client, "completed")).keys() == ids
 
-        await until_async(recorded, "all are recorded, with no room")
+        await until(recorded, "all are recorded, with no room")
         # The worker looks for more meanwhile, and is refused.
         await asyncio.sleep(1)
         assert worker.alive

@@ -6,8 +6,9 @@ import random
 import time
 
 from rota import Client, State
-from tests.faults.fleet import SEED, Fleet, Worker, records, scaled, sized, until
+from tests.faults.fleet import SEED, Fleet, Worker, records, scaled, sized
 from tests.faults.jobs_for_faults.on_loop import kill, work
+from tests.waiting import until
 
 SLOTS = 20
 #: A handler may have ended whose settlement the kill cut off: such a job runs again, as at-least-once says.

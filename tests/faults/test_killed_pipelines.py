@@ -8,8 +8,9 @@ import time
 import pytest
 
 from rota import Client, State
-from tests.faults.fleet import FULL, SCALE, SEED, Fleet, Worker, records, until_async
+from tests.faults.fleet import FULL, SCALE, SEED, Fleet, Worker, records
 from tests.faults.jobs_for_faults.in_pipelines import squares
+from tests.waiting import until
 
 #: Runs of the pipeline, by themselves one after another, each with a kill in it.
 RUNS = int(os.environ.get("PIPELINE_RUNS", "200" if FULL else str(max(4, round(20 * SCALE)))))
@@ -40,7 +41,7 @@ async def test_a_pipeline_whose_workers_are_killed_loses_no_item_and_merges_once
     runs = []
     for _ in range(RUNS):
         runs.append(await killed_amid(client, fleet, workers, dice.uniform(0, LENGTH)))
-        await until_async(lambda: _works(fleet, workers), "the new worker is ready")
+        await until(lambda: _works(fleet, workers), "the new worker is ready")
 
     completed = await records(client, "completed")
     merges = fleet.ledger.times(f"merge-{ITEMS}")

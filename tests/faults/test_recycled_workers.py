@@ -5,8 +5,9 @@ import signal
 
 from rota import Client, State
 from rota.recycling import EXIT_RECYCLE
-from tests.faults.fleet import Fleet, Worker, gone, records, scaled, until
+from tests.faults.fleet import Fleet, Worker, gone, records, scaled
 from tests.faults.jobs_for_faults.on_loop import work
+from tests.waiting import until
 
 RESPAWN = ("worker", "--respawn")
 JOBS = scaled(200, at_least=100)

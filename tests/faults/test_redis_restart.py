@@ -8,9 +8,10 @@ import time
 import pytest
 
 from rota import Client
-from tests.faults.fleet import FULL, SEED, Fleet, records, scaled, sized, until, until_async
+from tests.faults.fleet import FULL, SEED, Fleet, records, scaled, sized
 from tests.faults.jobs_for_faults.on_loop import work
 from tests.servers import RedisServer
+from tests.waiting import until
 
 SLOTS = 20
 
@@ -39,7 +40,7 @@ async def test_workers_outlive_a_restart_of_redis_and_every_job_runs_once(
     own_server.start()
     back_at = time.monotonic()
     await fleet.all_ended(handle.id for handle in handles)
-    await until_async(lambda: settled(own_client, count), "all are settled")
+    await until(lambda: settled(own_client, count), "all are settled")
 
     assert not fleet.ledger.twice("start")
     assert await records(own_client, "completed") == {handle.id: 1 for handle in handles}
@@ -68,5 +69,5 @@ async def test_a_worker_told_to_stop_while_redis_is_away_ends_and_loses_nothing(
     await worker.ended(20)
     own_server.start()
     await fleet.start(lease=1)
-    await until_async(lambda: settled(own_client, 1), "its lease ends, and it runs again")
+    await until(lambda: settled(own_client, 1), "its lease ends, and it runs again")
     assert await records(own_client, "completed") == {handle.id: 1}

@@ -1,9 +1,10 @@
 """An old and a new worker side by side, as in every deploy: what the old one does not know waits for the new one."""
 
 from rota import Client, State
-from tests.faults.fleet import JOBS, Fleet, records, until, until_async
+from tests.faults.fleet import JOBS, Fleet, records
 from tests.faults.jobs_for_faults.in_threads import nap
 from tests.faults.jobs_for_faults.on_loop import work
+from tests.waiting import until
 
 OLD = f"{JOBS}.on_loop"
 
@@ -23,7 +24,7 @@ async def test_a_job_that_the_old_worker_does_not_know_waits_unspent_for_the_new
     await fleet.all_ended([handle.id])
     (entry,) = fleet.ledger.entries("end")[1:]
     assert (entry.id, entry.pid, entry.attempt) == (handle.id, new.pid, 1)
-    await until_async(lambda: records(client, "completed"), "it is settled")
+    await until(lambda: records(client, "completed"), "it is settled")
     assert (await handle.status()).attempts == 1
 
 

@@ -16,9 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from rota import Client
 from rota.series import SERIES
-from tests.faults.fleet import Fleet, Worker, sized, until, until_async
+from tests.faults.fleet import Fleet, Worker, sized
 from tests.faults.jobs_for_faults.on_loop import block, work
 from tests.servers import RedisServer
+from tests.waiting import until
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Answers:
         async def so() -> bool:
             return await self.status(path) == status
 
-        await until_async(so, f"{path} becomes {status}", seconds)
+        await until(so, f"{path} becomes {status}", seconds)
 
 
 async def answers_of(fleet: Fleet, **settings: Any) -> tuple[Worker, Answers]:
@@ -89,7 +90,7 @@ async def test_a_scrape_has_every_series_of_a_process_with_its_kind_and_labels_a
     async def counted() -> bool:
         return await answers.value("arq_jobs_finished_total", outcome="completed") == 1
 
-    await until_async(counted, "the job is counted")
+    await until(counted, "the job is counted")
     families = await answers.families()
     expected = {series.name.removesuffix("_total"): series for series in SERIES if series.scope == "process"}
     ours = {name for name in families if not name.startswith("process_")}
@@ -113,14 +114,14 @@ async def test_the_numbers_are_those_of_what_ran(fleet: Fleet, client: Client) -
     async def busy() -> bool:
         return await answers.value("arq_worker_slots_busy", queue="default") == 4
 
-    await until_async(busy, "all slots are busy")
+    await until(busy, "all slots are busy")
     for handle in handles:
         await handle.result(20)
 
     async def over() -> bool:
         return await answers.value("arq_jobs_finished_total", outcome="completed") == 8
 
-    await until_async(over, "all are counted")
+    await until(over, "all are counted")
     assert await answers.value("arq_jobs_started_total", queue="default", task="work") == 8
     assert await answers.value("arq_jobs_finished_total") == 8
     assert await answers.value("arq_worker_slots", queue="default") == 4
@@ -152,7 +153,7 @@ async def test_made_up_names_and_broken_payloads_are_rejected_and_make_no_series
     async def given_up() -> bool:
         return await answers.value("arq_jobs_finished_total", outcome="dead") == 101
 
-    await until_async(given_up, "all are dead")
+    await until(given_up, "all are dead")
     assert await answers.value("arq_jobs_rejected_total", reason="invalid") == 1
     assert await answers.value("arq_jobs_rejected_total", reason="unknown") >= 200
     assert await names() - before == {("default", "other")}
@@ -317,7 +318,7 @@ async def test_scrapes_under_load_see_counters_that_only_rise_and_add_up(
         seen.append((started, finished))
         return finished >= number
 
-    await until_async(done, "all have run", 60)
+    await until(done, "all have run", 60)
     assert seen == sorted(seen)
     assert all(started - finished <= 20 + 200 for started, finished in seen)
     assert seen[-1] == (number, number)

@@ -19,6 +19,7 @@ from rota.config import load
 from tests.integration import scale
 from tests.integration.project import Project
 from tests.servers import RedisServer
+from tests.waiting import wait_until
 
 JOBS = int(os.environ.get("BURST_JOBS", "1000"))
 SECONDS, OBJECTIVE, SLOTS = 0.5, 20.0, 25
@@ -35,13 +36,6 @@ async def nap(run: Run) -> None:
     """Sleep."""
     await asyncio.sleep({SECONDS})
 '''
-
-
-def until(holds: Callable[[], bool], within: float = 60.0) -> None:
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 class Burst:
@@ -126,11 +120,11 @@ async def test_a_burst_is_worked_off_in_time_and_the_fleet_goes_back_to_one(
         return look
 
     with burst.scaled():
-        until(seen(lambda: burst.running == 1))
+        wait_until(seen(lambda: burst.running == 1))
         ids = await enqueue(own_server.url, JOBS)
         began = min(int(job_id[:12], 16) / 1000 for job_id in ids)
-        until(seen(lambda: len(burst.events("completed")) == JOBS), within=120)
-        until(seen(lambda: burst.running == 1), within=120)
+        wait_until(seen(lambda: len(burst.events("completed")) == JOBS), seconds=120)
+        wait_until(seen(lambda: burst.running == 1), seconds=120)
     started, completed = burst.events("started"), burst.events("completed")
     last = max(at for times in started.values() for at in times) - began
     boot = max(burst.boots())

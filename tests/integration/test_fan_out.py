@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rota import Run, each, job, pipeline
-from rota.items import PORTION
+from rota.flow import PORTION
 from rota.redis_target import RedisTarget
 from tests.workers import at_work
 

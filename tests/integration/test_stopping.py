@@ -30,6 +30,7 @@ from rota import (
 )
 from tests.integration.service import serving
 from tests.servers import RedisServer
+from tests.waiting import until
 
 #: What the handlers did, by the name of their job.
 did: dict[str, list[str]] = {}
@@ -241,12 +242,6 @@ STOPS: dict[str, Stop] = {
 @pytest.fixture
 def client(redis: ArqRedis) -> Client:
     return Client(redis)
-
-
-async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(30):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 async def in_the_midst(client: Client, handles: list[Handle[Any]]) -> bool:

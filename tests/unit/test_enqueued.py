@@ -5,32 +5,11 @@ from typing import Any
 
 import pytest
 
-from rota import JobFailed, PayloadTooLarge, Run, batches, each, items, job, pipeline
+from rota import JobFailed, PayloadTooLarge, each, pipeline
 from rota.enqueued import ENQUEUED
 from rota.tally import Labels, Names
 from rota.testing import Bench
-
-
-@job
-async def split(run: Run, upto: int) -> list[int]:
-    return list(range(upto))
-
-
-@job(queue="other", max_attempts=1)
-async def double(run: Run, number: int) -> int:
-    if run.deps and number in run.deps:
-        raise ValueError("not this one")
-    return 2 * number
-
-
-@job
-async def total(run: Run, numbers: list[int]) -> int:
-    return sum(numbers)
-
-
-@job
-async def note(run: Run, word: str) -> None: ...
-
+from tests.unit.flow_jobs import double, note, split, total
 
 SPLIT, DOUBLE, TOTAL, NOTE = (
     ("default", "split"),
@@ -97,8 +76,7 @@ async def test_of_items_that_are_pipelines_the_first_jobs_are_counted(bench: Ben
 async def test_what_is_put_in_portions_is_counted_once(
     bench: Bench, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "PORTION", 2)
-    monkeypatch.setattr(items, "PORTION", 2)
+    monkeypatch.setattr("rota.flow.PORTION", 2)
     await bench.client.batch([double.call(1), total.call([1]), double.call(2)], on_finished=note.call("over"))
     await bench.client.enqueue(each(double), list(range(5)))
     await bench.drain()
@@ -122,9 +100,9 @@ async def test_whoever_goes_on_with_a_batch_counts_what_it_puts(
     bench: Bench, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = [double.call(number) for number in range(5)]
-    monkeypatch.setattr(batches, "PORTION", 2)
+    monkeypatch.setattr("rota.flow.PORTION", 2)
     with monkeypatch.context() as cut_off:
-        cut_off.setattr(batches, "_put_from", _ends)
+        cut_off.setattr("rota.batches._put_from", _ends)
         with pytest.raises(KeyboardInterrupt):
             await bench.client.batch(calls, id="ours")
     assert count.more == {DOUBLE: 2}
@@ -161,7 +139,7 @@ async def test_a_retry_counts_what_is_put_again(bench: Bench, deadly: set[int], 
 async def test_a_worker_that_does_not_know_a_job_counts_it_among_others(
     bench: Bench, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(items, "JOBS", Names([("other", "known")]))
+    monkeypatch.setattr("rota.items.JOBS", Names([("other", "known")]))
     await bench.client.enqueue(each(double), [1])
     await bench.drain()
     assert count.more == {OTHER_EACH: 1, OTHER: 1}

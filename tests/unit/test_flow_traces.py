@@ -19,9 +19,7 @@ from rota import (
     PayloadTooLarge,
     Run,
     app,
-    batches,
     each,
-    items,
     job,
     pipeline,
 )
@@ -30,32 +28,12 @@ from rota.testing import Bench
 from rota.trace import trace_id
 from tests.envelopes import DSN, Captured, forgotten
 from tests.spans import collected, unset
+from tests.unit.flow_jobs import double, note, split, total
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 #: The headers of every attempt, by job, in the order of the attempts.
 Seen = list[tuple[str, Mapping[str, str]]]
-
-
-@job
-async def split(run: Run, upto: int) -> list[int]:
-    return list(range(upto))
-
-
-@job(queue="other", max_attempts=1)
-async def double(run: Run, number: int) -> int:
-    if run.deps and number in run.deps:
-        raise ValueError("not this one")
-    return 2 * number
-
-
-@job
-async def total(run: Run, numbers: list[int]) -> int:
-    return sum(numbers)
-
-
-@job
-async def note(run: Run, word: str) -> None: ...
 
 
 @job
@@ -224,7 +202,7 @@ def id_of(span: ReadableSpan) -> int:
 async def test_the_start_is_a_span_and_so_is_each_portion_of_items_in_the_fan_out_s_attempt(
     bench: Bench, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(items, "PORTION", 2)
+    monkeypatch.setattr("rota.flow.PORTION", 2)
     with request():
         handle = await bench.client.enqueue(pipeline(split, each(double), total), 3)
         await bench.drain()
@@ -252,7 +230,7 @@ async def test_the_start_is_a_span_and_so_is_each_portion_of_items_in_the_fan_ou
 async def test_a_portion_of_a_batch_has_a_span_for_each_of_its_queues(
     bench: Bench, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "PORTION", 3)
+    monkeypatch.setattr("rota.flow.PORTION", 3)
     await bench.client.batch([double.call(1), total.call([1]), double.call(2), total.call([2])])
     told = {(span.name, attribute(span, "batch.message_count") or 1) for span in sent(spans)}
     assert told == {("send other", 2), ("send default", 1)}

@@ -7,8 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,15 +15,9 @@ import pytest
 
 from rota import guardian
 from rota.embedded import join
+from tests.waiting import wait_until
 
 WAIT = 20.0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.01)
 
 
 class Checkout:
@@ -72,18 +65,18 @@ class Checkout:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout = Checkout(tmp_path_factory.mktemp("c").resolve())
     yield checkout
-    until(checkout.is_empty)
+    wait_until(checkout.is_empty)
 
 
 def test_an_orphaned_server_is_adopted_by_the_next_client_and_ends_with_it(checkout: Checkout) -> None:
     with join(checkout.root):
         orphan, killed = checkout.server(), checkout.guardian()
         os.kill(killed, signal.SIGKILL)
-        until(checkout.is_unguarded)
+        wait_until(checkout.is_unguarded)
         with join(checkout.root):
             assert checkout.server() == orphan
             assert checkout.guardian() != killed
-    until(checkout.is_empty)
+    wait_until(checkout.is_empty)
     assert not checkout.socket_path.exists()
 
 
@@ -91,7 +84,7 @@ def test_an_orphan_that_nobody_uses_is_found_again(checkout: Checkout) -> None:
     with join(checkout.root):
         orphan, killed = checkout.server(), checkout.guardian()
         os.kill(killed, signal.SIGKILL)
-        until(checkout.is_unguarded)
+        wait_until(checkout.is_unguarded)
     with join(checkout.root):
         assert checkout.server() == orphan
 
@@ -112,7 +105,7 @@ def test_a_guardian_ends_with_its_server_and_the_next_client_gets_a_new_one(chec
     with join(checkout.root):
         first = checkout.server()
         os.kill(first, signal.SIGKILL)
-        until(checkout.is_unguarded)
+        wait_until(checkout.is_unguarded)
         with join(checkout.root):
             assert checkout.server() != first
 
@@ -128,7 +121,7 @@ def test_a_client_that_comes_while_the_server_dies_gets_the_next_one(checkout: C
 def test_a_guardian_that_is_asked_to_end_ends_its_server(checkout: Checkout) -> None:
     with join(checkout.root):
         os.kill(checkout.guardian(), signal.SIGTERM)
-        until(checkout.is_empty)
+        wait_until(checkout.is_empty)
 
 
 def test_a_server_that_does_not_leave_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from rota.leases import Holding, LeaseKeeper
 from rota.loop_watch import EXIT_BLOCKED
 from rota.protocol import Protocol
 from rota.settlement import Claim
+from tests.waiting import until
 
 
 def claim(job_id: str, token: str = "t") -> Claim:
@@ -54,12 +55,6 @@ class Connection:
 @pytest.fixture
 def renewals() -> Renewals:
     return Renewals()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 # What is held

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from rota.records import fields_of
 from rota.run import Run
 from rota.settlement import Claim
 from tests.faults.fleet import gone
+from tests.waiting import until
 
 
 def execution() -> Execution:
@@ -49,12 +50,6 @@ def execution() -> Execution:
 
 def run(**fields: Any) -> Run:
     return Run(id="1", job="greet", queue="default", **fields)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 # Threads

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from rota import respawn
 from rota.backoff import exponential, fixed
 from rota.respawn import Respawn
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -48,12 +48,6 @@ if life <= len(statuses):
 
 def count(lives: Path) -> int:
     return len(lives.read_text().splitlines())
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_worker_that_ends_well_is_not_started_again(lives: Path) -> None:
