@@ -14,9 +14,9 @@ import redis
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from rota import Client, RotaError, config, connection
-from rota.app import checkout, server_of
 from rota.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys, events_key, queue_key
 from rota.names import wire_id
+from rota.place import checkout, locate
 from rota.redis_target import RedisTarget
 from rota.settings import Settings
 
@@ -101,7 +101,7 @@ class Place:
 async def place(jobs: Sequence[tuple[str, str]]) -> AsyncIterator[Place]:
     """A database of the Redis that the settings name, or of the checkout's embedded one. Raises RotaError."""
     settings = config.load()
-    server = await asyncio.to_thread(server_of, settings)
+    server = await asyncio.to_thread(locate, settings.redis)
     try:
         found = await _find(server.target, settings, jobs)
         try:

@@ -38,15 +38,14 @@ if TYPE_CHECKING:
         UnknownQueue,
     )
     from rota.event import Event, EventType
-    from rota.flow_view import FlowInfo, StageInfo
-    from rota.flows import FlowHandle
+    from rota.flow_handle import FlowHandle, FlowInfo, StageInfo
     from rota.handle import Handle
+    from rota.info import JobInfo
     from rota.limits import at_most, per_hour, per_minute, per_second
     from rota.pipelines import Pipeline, each, pipeline
     from rota.run import Run
     from rota.state import State
     from rota.uniqueness import debounce, throttle, unique
-    from rota.view import JobInfo
     from rota.worker import QueueWorker
 
 __all__ = [
@@ -113,15 +112,14 @@ _HOMES = {
     "rota.client": ("Client",),
     "rota.codec": ("job_deserializer", "job_serializer"),
     "rota.event": ("Event", "EventType"),
+    "rota.info": ("JobInfo",),
     "rota.limits": ("at_most", "per_hour", "per_minute", "per_second"),
-    "rota.flow_view": ("FlowInfo", "StageInfo"),
-    "rota.flows": ("FlowHandle",),
+    "rota.flow_handle": ("FlowHandle", "FlowInfo", "StageInfo"),
     "rota.handle": ("Handle",),
     "rota.pipelines": ("Pipeline", "each", "pipeline"),
     "rota.run": ("Run",),
     "rota.state": ("State",),
     "rota.uniqueness": ("debounce", "throttle", "unique"),
-    "rota.view": ("JobInfo",),
     "rota.worker": ("QueueWorker",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

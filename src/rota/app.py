@@ -7,7 +7,6 @@ import asyncio
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from arq.worker import Function
@@ -16,7 +15,6 @@ from rota import codec, config, connection, otel, relay, sentry
 from rota.attempt import Limits
 from rota.client import Client
 from rota.config import Settings
-from rota.embedded import EmbeddedServer, join
 from rota.engine import Contract
 from rota.fanout import FlowJobs
 from rota.flows import Flows
@@ -25,10 +23,10 @@ from rota.keys import QueueKeys, events_key, queue_key
 from rota.leases import LeaseKeeper
 from rota.outage import Outages
 from rota.outcome import Rules
+from rota.place import Server, locate
 from rota.pools import Processes, Threads
 from rota.protocol import Protocol
 from rota.queue_settings import QueueSettings
-from rota.redis_target import RedisTarget
 from rota.registry import Registry
 from rota.room import Room
 from rota.run import Run
@@ -48,33 +46,6 @@ SENDERS: tuple[Sender, ...] = (sentry.publish, otel.send, relay.pass_on)
 SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.report)
 
 
-@dataclass(frozen=True)
-class Server:
-    """The Redis of a process: where it is, and our share in it where it is the checkout's own."""
-
-    target: RedisTarget
-    embedded: EmbeddedServer | None = None
-
-    def close(self) -> None:
-        """Leave the embedded server, if that is what it is."""
-        if self.embedded is not None:
-            self.embedded.close()
-
-
-def server_of(settings: Settings) -> Server:
-    """The Redis that `settings` name, or the checkout's embedded one. Raises EmbeddedServerError."""
-    if settings.redis is not None:
-        return Server(settings.redis)
-    embedded = join(checkout())
-    return Server(RedisTarget.from_url(embedded.url), embedded)
-
-
-def checkout() -> Path:
-    """The root of the checkout that the process was started in: the nearest folder with a `pyproject.toml`."""
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / "pyproject.toml").exists()), here)
-
-
 def subscribers_of(settings: Settings) -> tuple[Subscriber, ...]:
     """SUBSCRIBERS, as settings have them."""
     return tuple(Log(settings.log_success_rate) if one is log else one for one in SUBSCRIBERS)
@@ -86,7 +57,7 @@ async def connect(settings: Settings | None = None) -> Client:
     Raises ConfigError, ServerError.
     """
     settings = settings or config.load()
-    server = await asyncio.to_thread(server_of, settings)
+    server = await asyncio.to_thread(locate, settings.redis)
     redis = await connection.open(server.target, boot_timeout=settings.boot_timeout)
     return client_of(settings, redis, server)
 
@@ -150,7 +121,7 @@ class Service:
             dead_retention=settings.dead_retention,
             # The last time before it is given up, a job runs alone.
             suspect=max(0, settings.max_lost - 1),
-            rate=self.queue.rate_limit,
+            rate=self.queue.rate_limit.figures if self.queue.rate_limit else "",
         )
 
     def contract(self, worker: QueueWorker) -> Contract:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rota import codec
 from rota.batch import Batch
-from rota.flow import FETCHED
+from rota.codec import FETCHED
 from rota.settlement import Claim
 
 

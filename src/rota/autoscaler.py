@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from rota import connection
-from rota.app import server_of
 from rota.config import ConfigError, Settings
 from rota.errors import RotaError, UnknownQueue
 from rota.fleet import Fleet, FleetNeed, choose
 from rota.outage import FAULTS
+from rota.place import locate
 from rota.reading import read
 from rota.registry import Registry
 from rota.scaling import Course, Decision, Pace, by_threshold, steer
@@ -263,7 +263,7 @@ async def serve(settings: Settings, registry: Registry) -> None:
     if settings.autoscaler_url is not None:
         await Autoscaler(settings, exporters_answer(settings.autoscaler_url, settings.worker_queues)).run()
         return
-    server = await asyncio.to_thread(server_of, settings)
+    server = await asyncio.to_thread(locate, settings.redis)
     redis = connection.async_client(server.target, socket_timeout=DEADLINE)
     queues = settings.served_queues(registry.queues)
     try:

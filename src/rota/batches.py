@@ -7,10 +7,11 @@ from typing import Any, Literal, NamedTuple
 
 from rota import codec
 from rota.batch import Batch
+from rota.codec import OF_BATCH
 from rota.enqueued import count
 from rota.errors import JobNotFound
 from rota.explained import explained
-from rota.flow import OF_BATCH, Planner, headers_field, portion
+from rota.flow import Planner, headers_field, portion
 from rota.flows import Flows, now_ms
 from rota.job import Call, Job
 from rota.keys import flow_key

@@ -4,19 +4,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from redis.exceptions import NoScriptError
 
 from rota import codec
 from rota.errors import UnreadablePayload
+from rota.info import CancelAnswer
 from rota.keys import JOB, RETRY, QueueKeys, queue_key
 from rota.protocol import CANCEL
 from rota.settlement import encode_id
-
-#: `cancelled`: it waited, and is gone. `requested`: a worker has it, and stops it within a second, unless it ends
-#: before. `finished`: it is over, or was never there.
-CancelAnswer = Literal["cancelled", "requested", "finished"]
 
 #: Jobs cancelled in two round trips.
 _CHUNK = 200

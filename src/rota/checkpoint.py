@@ -1,38 +1,11 @@
 """How far a job has come, in its handler's own words: a JSON value with a number, so that the older never wins."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from rota.errors import CheckpointTooLarge
 from rota.payload import check_depth
-
-
-class Checkpoint(NamedTuple):
-    """What a run has saved last. `number` counts the saves of a job, over all its attempts; `state` is JSON."""
-
-    number: int = 0
-    state: bytes = b"null"
-
-    @classmethod
-    def read(cls, raw: bytes | None) -> "Checkpoint":
-        """A checkpoint as it lies in Redis, `number state`; one with the number 0 where there is none."""
-        if raw is None:
-            return _NOTHING  # of most jobs: made once
-        number, _, state = raw.partition(b" ")
-        return cls(int(number) if number.isdigit() else 0, state)
-
-    def wire(self) -> bytes:
-        """What `read` reads."""
-        return b"%d %b" % self
-
-    @property
-    def value(self) -> Any:
-        """The state; raises ValueError for one that is no JSON."""
-        return from_json(self.state, allow_inf_nan=False)
-
-
-_NOTHING = Checkpoint()
 
 
 def encode(state: Any, limit: int) -> bytes:

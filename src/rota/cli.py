@@ -12,10 +12,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rota import app as composition
 from rota import config, job_commands, logs, prompt, scaling_commands, screen
 from rota.config import Settings
 from rota.errors import RotaError
+from rota.place import checkout, locate
 from rota.registry import discover
 from rota.respawn import EXIT_WRONG, Respawn
 
@@ -69,7 +69,7 @@ def worker(
 def _respawn(settings: Settings) -> NoReturn:
     logs.setup(settings.log_level, settings.log_format)
     # Held from one worker to the next, so that the embedded server and its data are the same.
-    server = composition.server_of(settings)
+    server = locate(settings.redis)
     command = (sys.executable, "-m", "rota", "worker", "--parent", str(os.getpid()))
     try:
         sys.exit(asyncio.run(Respawn(command).run()))
@@ -100,11 +100,11 @@ def dev() -> None:
         from watchfiles import PythonFilter, run_process  # noqa: PLC0415 - a development tool
     except ImportError:
         raise RotaError("`rota dev` needs watchfiles; install it with: pip install watchfiles") from None
-    root = composition.checkout()
+    root = checkout()
     folder = root / "src" if (root / "src").is_dir() else root
     settings = config.load()
     # Held across restarts, so that the server and its data are the same.
-    server = composition.server_of(settings)
+    server = locate(settings.redis)
     screen.say(f"watching {folder}; Ctrl-C ends it")
     try:
         run_process(
@@ -128,7 +128,7 @@ def redis_cli(ctx: typer.Context) -> None:
     """A prompt on the Redis of this process' settings, or one command: rota redis-cli zrange KEY 0 -1."""
     from rota import connection  # noqa: PLC0415
 
-    server = composition.server_of(config.load())
+    server = locate(config.load().redis)
     try:
         sys.exit(prompt.run(connection.sync_client(server.target), ctx.args))
     finally:

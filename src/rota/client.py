@@ -8,30 +8,30 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
 
 from pydantic_core import to_json
 
 from rota import view
 from rota.batches import BatchHandle, put_batch
-from rota.cancellation import CancelAnswer, Cancellation
+from rota.cancellation import Cancellation
 from rota.dead_letters import DeadLetters
 from rota.errors import InvalidPayload, JobNotFound
 from rota.explained import explained
-from rota.flows import FlowHandle, Flows, waited
-from rota.handle import Enqueueable, Handle
-from rota.job import Call, Job
-from rota.keys import QueueKeys, events_key, queue_key
+from rota.flow_handle import FlowHandle
+from rota.flows import Flows, waited
+from rota.handle import Handle
+from rota.info import CancelAnswer, JobInfo
+from rota.job import Call, Job, Promise
+from rota.keys import QueueKeys, check_queue, events_key, queue_key
 from rota.names import check_name
 from rota.options import EnqueueFields, EnqueueOptions
 from rota.parcels import Parcel, Post
 from rota.pipelines import Pipeline
 from rota.protocol import NUDGE
 from rota.seams import Sender
-from rota.setting_types import check_queue
 from rota.settlement import decode_id, encode_id
 from rota.state import State
-from rota.view import JobInfo
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,7 +98,7 @@ class Client:
 
     # Enqueue
 
-    async def enqueue(self, job: Enqueueable[P, H_co], /, *args: P.args, **kwargs: P.kwargs) -> H_co:
+    async def enqueue(self, job: "Enqueueable[P, H_co]", /, *args: P.args, **kwargs: P.kwargs) -> H_co:
         """Enqueue `job`, or a pipeline, with its arguments; `job.options(delay=60)` says more.
 
         Raises InvalidPayload, PayloadTooLarge, JobExists (unless `on_taken="existing"`), ServerError.
@@ -166,17 +166,17 @@ class Client:
 
     async def _send(self, parcels: Sequence[Parcel]) -> list[Handle[Any]]:
         delivered = await self._post.send(parcels)
-        return [Handle(self, one.queue, one.id, one.job, created=one.created) for one in delivered]
+        return [Handle(self, one.queue, one.id, _parser(one.job), created=one.created) for one in delivered]
 
     # See
 
     def handle(self, queue: str, job_id: str, job: Job[Any, R] | None = None) -> Handle[R]:
         """A handle of a job whose id is known, of the type of `job` if that is given."""
-        return Handle(self, queue, job_id, job)
+        return Handle(self, queue, job_id, _parser(job))
 
     def flow(self, flow_id: str, pipeline: Pipeline[Any, R] | None = None) -> FlowHandle[R]:
         """A handle of a pipeline's run whose id is known (its own, or one that was given to it)."""
-        return FlowHandle(self.flows, flow_id, pipeline)
+        return FlowHandle(self.flows, flow_id, None if pipeline is None else pipeline.parse)
 
     def find_batch(self, batch_id: str) -> BatchHandle:
         """A handle of a batch whose id is known (its own, or one that was given to it)."""
@@ -281,3 +281,14 @@ class Client:
     ) -> int:
         """Bring back all dead letters of a queue: of one job, of one reason, that died since; how many were."""
         return await self._dead_letters.replay_all(queue, task=task, reason=reason, since=since)
+
+
+class Enqueueable(Protocol[P, H_co]):
+    """A job or a pipeline: what may be enqueued, the arguments it takes, and the handle that comes of it."""
+
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Promise[Any]: ...
+    def handle(self, client: Client, id: str, /) -> H_co: ...  # noqa: A002 - the field's word
+
+
+def _parser(job: Job[Any, R] | None) -> Callable[[Any], R] | None:
+    return None if job is None else job.result.parse

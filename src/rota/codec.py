@@ -18,6 +18,14 @@ from rota.names import check_name, printable
 #: How every job that we write begins; its name follows, up to the next quotation mark.
 HEAD = b'{"v":1,"f":"'
 
+#: In an envelope's options: the job's input lies in the flow that its id names.
+FROM_FLOW = "flow"
+#: In an envelope's options: a batch calls this job back, which is told of the batch.
+OF_BATCH = "batch"
+FETCHED = frozenset({FROM_FLOW, OF_BATCH})
+#: The names of rota's own two jobs, which expand lists and stop what is left of flows; no user's name begins so.
+FAN_OUT, SWEEP = "_each", "_sweep"
+
 # What stands between the name and the arguments of a job of ours, and how long its time may be.
 _PLAIN = b'","t":null,"a":[],"k":'
 _MOST_DIGITS = 15

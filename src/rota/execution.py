@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rota.checkpoint import Checkpoint
 from rota.outcome import Cause
-from rota.settlement import Claim, Settlement
+from rota.settlement import Checkpoint, Claim, Settlement
 
 #: What a handler that was told to stop has to clean up, seconds.
 PATIENCE = 5.0

@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from rota import connection
-from rota.app import Server, server_of
 from rota.config import ConfigError, Settings
 from rota.endpoint import Endpoint, Reply
 from rota.fleet import Fleet, FleetNeed
-from rota.metrics import Metrics
+from rota.metrics import Metrics, build
 from rota.outage import FAULTS, Outage
+from rota.place import Server, locate
 from rota.reading import QueueReading, Reading, read
 from rota.registry import Registry
 from rota.signals import until_signalled
 from rota.tally import Labels
-from rota.vitals import build
 
 logger = logging.getLogger("rota.exporter")
 
@@ -138,7 +137,7 @@ class Exporter:
 
     def run(self) -> int:
         """Answer until a signal; the exit status. Raises EndpointError and EmbeddedServerError at boot."""
-        server = server_of(self._settings)
+        server = locate(self._settings.redis)
         try:
             asyncio.run(self._main(server))
         finally:

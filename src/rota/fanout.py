@@ -13,8 +13,9 @@ from redis.exceptions import ResponseError
 
 from rota.batch import Batch
 from rota.batches import read_batch
+from rota.codec import FAN_OUT, SWEEP
 from rota.errors import Cancel, InvalidPayload, Snooze
-from rota.flow import FAN_OUT, SWEEP, Member
+from rota.flow import Member
 from rota.flows import Flows
 from rota.items import Expansion, Step
 from rota.job import Job, job

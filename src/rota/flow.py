@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic_core import to_json
 
 from rota import codec
+from rota.codec import FAN_OUT, FROM_FLOW
 from rota.job import Job
 from rota.options import EnqueueOptions
 from rota.pipelines import Each, Pipeline
@@ -20,13 +21,6 @@ from rota.terms import terms_of
 
 T = TypeVar("T")
 
-#: In the options of an envelope: the job's input lies in the flow that its id names.
-FROM_FLOW = "flow"
-#: The same of a job that a batch calls back: it is told of the batch.
-OF_BATCH = "batch"
-FETCHED = frozenset({FROM_FLOW, OF_BATCH})
-#: The names of the jobs that the engine brings along; no user's may begin so.
-FAN_OUT, SWEEP = "_each", "_sweep"
 #: Jobs that one script puts at most, and bytes of them.
 PORTION, PORTION_BYTES = 250, 1_000_000
 

@@ -1,60 +1,16 @@
 """What a run of a pipeline looks like from outside: how far each of its stages is, read from the fields of its hash."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from rota import codec
-from rota.errors import JobError
+from rota.flow_handle import FlowInfo, StageInfo
 from rota.state import State
 
 #: What is read of the run as a whole.
 FIELDS = ("id", "kind", "name", "state", "at", "ended", "error", "failed", "stages", "stage")
 _COUNTS = ("total", "completed", "dead", "cancelled")
-
-
-@dataclass(frozen=True, slots=True)
-class StageInfo:
-    """How far one stage is. `total` is None until it is known how many jobs it has."""
-
-    name: str
-    each: bool
-    total: int | None = None
-    completed: int = 0
-    dead: int = 0
-    cancelled: int = 0
-
-    @property
-    def share(self) -> float:
-        """What part of it is over, from 0 to 1."""
-        over = self.completed + self.dead + self.cancelled
-        return 0.0 if self.total is None else over / self.total if self.total else 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class FlowInfo:
-    """One run of a pipeline as it is now.
-
-    `state` is active, completed, dead or cancelled. `percent` counts each stage alike. Of a dead one, `error` is what
-    the job `failed` died of.
-    """
-
-    id: str
-    name: str
-    state: State
-    stages: tuple[StageInfo, ...]
-    started_at: datetime
-    finished_at: datetime | None = None
-    error: JobError | None = None
-    failed: str = ""
-
-    @property
-    def percent(self) -> float:
-        """How far the whole is, from 0 to 100."""
-        if self.state is State.COMPLETED:
-            return 100.0
-        return round(100 * sum(stage.share for stage in self.stages) / len(self.stages), 1)
 
 
 def counts_of(stages: Sequence[Sequence[Any]]) -> list[str]:

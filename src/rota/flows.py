@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic_core import from_json, to_json
 
@@ -20,7 +20,8 @@ from rota.errors import (
 )
 from rota.explained import explained
 from rota.flow import Planner, headers_field, stage_job, stages_of
-from rota.flow_view import FIELDS, FlowInfo, counts_of, info_of
+from rota.flow_handle import FlowHandle, FlowInfo, RetryAnswer
+from rota.flow_view import FIELDS, counts_of, info_of
 from rota.keys import events_key, flow_alias_key, flow_key
 from rota.names import full_name, new_id
 from rota.options import EnqueueOptions
@@ -32,60 +33,10 @@ from rota.trace import renewed
 
 R = TypeVar("R")
 
-RetryAnswer = Literal["retried", "stopping", "refused"]
-
 #: A waiting `result()` looks this often at first, and at last, seconds.
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
 
 _STEP = ("kind", "queue", "task", "payload")
-
-
-class FlowHandle(Generic[R]):
-    """One run of a pipeline. `created` is False where its id belonged to one that is not over."""
-
-    __slots__ = ("_flows", "_pipeline", "created", "id")
-
-    def __init__(
-        self,
-        flows: "Flows",
-        id: str,  # noqa: A002 - the field's word
-        pipeline: Pipeline[Any, R] | None = None,
-        *,
-        created: bool = True,
-    ) -> None:
-        self._flows = flows
-        self._pipeline = pipeline
-        self.id = id
-        self.created = created
-
-    async def status(self) -> FlowInfo:
-        """How far it is. Raises JobNotFound for one that Redis no longer holds."""
-        return await self._flows.status(self.id)
-
-    async def result(self, timeout: float | None = None) -> R:
-        """Wait for the last stage's result, at most `timeout` seconds (None: as long as it takes).
-
-        Raises JobFailed with the error of the job that ended it, JobCancelled, ResultTimeout, JobNotFound.
-        """
-        raw = await self._flows.result(self.id, timeout)
-        value = from_json(raw)
-        parsed: R = value if self._pipeline is None else self._pipeline.parse(value)
-        return parsed
-
-    async def cancel(self) -> Literal["cancelled", "finished"]:
-        """Cancel the whole: what waits is taken away, what runs is asked to stop; `finished` if it was over."""
-        return await self._flows.cancel(self.id)
-
-    async def retry(self) -> RetryAnswer:
-        """Let a dead one go on at the stage where it died, with the results that it has.
-
-        `retried`; `stopping` while other jobs of it are still being stopped: try again in a moment; `refused` for one
-        that is not dead. Raises JobNotFound.
-        """
-        return await self._flows.retry(self.id)
-
-    def __repr__(self) -> str:
-        return f"<FlowHandle {self.id}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +76,7 @@ class Flows:
             )
         if created:
             count([first])
-        return FlowHandle(self, found, pipeline, created=created)
+        return FlowHandle(self, found, pipeline.parse, created=created)
 
     def check_size(self, job: Outgoing) -> None:
         """Raise PayloadTooLarge for a job that is over the limit with its headers."""

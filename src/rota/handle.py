@@ -1,43 +1,56 @@
-"""A handle: one job that was enqueued, to look at, wait for and cancel."""
+"""A handle names one enqueued job, to look at, wait for and cancel; a client does the work."""
 
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
 
-from rota.cancellation import CancelAnswer
 from rota.errors import JobCancelled, JobFailed
-from rota.job import Job, Promise
+from rota.info import CancelAnswer, JobInfo
 from rota.state import State
-from rota.view import JobInfo
 
-if TYPE_CHECKING:
-    from rota.client import Client
-
-P = ParamSpec("P")
 R = TypeVar("R")
-H_co = TypeVar("H_co", covariant=True)
+
+
+class JobClient(Protocol):
+    """What a handle asks of its client."""
+
+    async def status(self, queue: str, job_id: str) -> JobInfo:
+        """Look at a job. Raises JobNotFound."""
+
+    async def wait(self, queue: str, job_id: str, timeout: float | None = None) -> JobInfo:
+        """Wait until a job is over, at most `timeout` seconds. Raises ResultTimeout, JobNotFound."""
+
+    async def cancel(self, queue: str, job_id: str) -> CancelAnswer:
+        """Cancel a job."""
+
+    def queue_of(self, job: Any) -> str:
+        """Return the queue that `job` belongs to."""
 
 
 class Handle(Generic[R]):
-    """One enqueued job. `id` is its id on the wire; `created` is False where the id was taken by a live job."""
+    """One enqueued job. `id` is its id on the wire; `created` is False where the id was taken by a live job.
 
-    __slots__ = ("_client", "_job", "created", "id", "queue")
+    `parse` makes the typed result of its JSON value; without it `result()` gives the JSON value itself.
+    """
+
+    __slots__ = ("_client", "_parse", "created", "id", "queue")
 
     def __init__(
         self,
-        client: "Client",
+        client: JobClient,
         queue: str,
         id: str,  # noqa: A002 - the field's word
-        job: Job[Any, R] | None = None,
+        parse: Callable[[Any], R] | None = None,
         *,
         created: bool = True,
     ) -> None:
         self._client = client
-        self._job = job
+        self._parse = parse
         self.queue = queue
         self.id = id
         self.created = created
 
     async def status(self) -> JobInfo:
-        """The job as it is now. Raises JobNotFound for one that Redis no longer holds."""
+        """Look at the job as it is now. Raises JobNotFound for one that Redis no longer holds."""
         return await self._client.status(self.queue, self.id)
 
     async def result(self, timeout: float | None = None) -> R:
@@ -56,7 +69,7 @@ class Handle(Generic[R]):
                 self.id,
                 error.traceback if error else None,
             )
-        parsed: R = info.result if self._job is None else self._job.result.parse(info.result)
+        parsed: R = info.result if self._parse is None else self._parse(info.result)
         return parsed
 
     async def cancel(self) -> CancelAnswer:
@@ -65,10 +78,3 @@ class Handle(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<Handle {self.queue} {self.id}>"
-
-
-class Enqueueable(Protocol[P, H_co]):
-    """A job or a pipeline: what may be enqueued, the arguments it takes, and the handle that comes of it."""
-
-    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Promise[Any]: ...
-    def handle(self, client: "Client", id: str, /) -> H_co: ...  # noqa: A002 - the field's word

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from pydantic_core import from_json, to_json
 
 from rota import codec
+from rota.codec import FAN_OUT
 from rota.enqueued import ENQUEUED, JOBS
 from rota.errors import InvalidPayload
-from rota.flow import FAN_OUT, Member, Recipe, portion
+from rota.flow import Member, Recipe, portion
 from rota.flows import Flows
 from rota.job import Job
 from rota.run import Run

@@ -5,7 +5,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from types import FunctionType, MethodType
 from typing import (
-    TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
@@ -20,16 +19,13 @@ from typing import (
 )
 
 from rota.backoff import Backoff
+from rota.handle import Handle, JobClient
 from rota.limits import RateLimit, SlotLimit
 from rota.names import check_name, full_name
 from rota.options import EnqueueFields, EnqueueOptions, check_policy, check_priority, refuse_unknown
 from rota.payload import PayloadType, ResultType
 from rota.run import Run
 from rota.uniqueness import Unique
-
-if TYPE_CHECKING:
-    from rota.client import Client
-    from rota.handle import Handle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,9 +94,9 @@ class Job(Generic[P, R]):
         """This job with checked arguments, for a bulk enqueue. Raises InvalidPayload."""
         return Call(self, self.payload.bind(args, kwargs))
 
-    def handle(self, client: "Client", id: str, /) -> "Handle[R]":  # noqa: A002 - the field's word
-        """A handle of one of this job's runs whose id on the wire is known, typed as its result is."""
-        return client.handle(client.queue_of(self), id, self)
+    def handle(self, client: JobClient, id: str, /) -> Handle[R]:  # noqa: A002 - the field's word
+        """Return a handle of one of this job's runs whose id on the wire is known, typed as its result is."""
+        return Handle(client, client.queue_of(self), id, self.result.parse)
 
     def __call__(self, run: Run, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Call the handler itself, as a unit test does: nothing is enqueued, checked or retried."""

@@ -12,10 +12,10 @@ from rota import config, screen
 from rota.client import Client
 from rota.config import Settings
 from rota.errors import RotaError, UnknownQueue
-from rota.flows import FlowHandle
+from rota.flow_handle import FlowHandle
+from rota.info import JobInfo
 from rota.registry import discover
 from rota.state import State
-from rota.view import JobInfo
 
 #: The states that a queue's jobs are listed by.
 _LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)

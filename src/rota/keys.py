@@ -5,6 +5,8 @@ arq's own keys keep arq's spelling, so that stock clients and workers read them;
 
 from dataclasses import dataclass
 
+from rota.names import check_name
+
 QUEUE = "arq:queue:"
 JOB = "arq:job:"
 RESULT = "arq:result:"
@@ -42,6 +44,13 @@ RESERVED = frozenset(
         *(f"p{level}" for level in range(1, 10)),
     }
 )
+
+
+def check_queue(name: str) -> str:
+    """Return `name` when it may name a queue. Raises ValueError otherwise."""
+    if check_name("queue", name) in RESERVED:
+        raise ValueError(f"queue name {name!r} is reserved; so are: {', '.join(sorted(RESERVED))}")
+    return name
 
 
 _PARTS = (

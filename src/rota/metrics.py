@@ -4,7 +4,9 @@ A series has a source: something that is read when a scrape comes, in the thread
 left out. Names, kinds, labels and help are those of the list, so that they cannot differ from it.
 """
 
+import platform
 from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -68,6 +70,18 @@ def client_metrics() -> Metrics:
     metrics = Metrics(process=False)
     metrics.provide("arq_jobs_enqueued_total", ENQUEUED.read)
     return metrics
+
+
+def build() -> Labels:
+    """What runs here: the versions of rota, Python and arq."""
+    return _version("rota"), platform.python_version(), _version("arq")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"  # run from a folder of sources
 
 
 def _family(series: Series, values: Iterable[tuple[Labels, float]]) -> Metric:

@@ -11,13 +11,12 @@ from rota.enqueued import ENQUEUED, JOBS
 from rota.errors import EnqueueIncomplete, JobExists, PayloadTooLarge
 from rota.explained import explained
 from rota.job import Job
-from rota.keys import QueueKeys, queue_key
+from rota.keys import QueueKeys, check_queue, queue_key
 from rota.names import full_name, new_id, wire_id
 from rota.options import EnqueueOptions
 from rota.protocol import ENQUEUE
 from rota.seams import Outgoing, Sender, sending
 from rota.server_faults import ServerError
-from rota.setting_types import check_queue
 from rota.settlement import decode_id
 from rota.tally import Labels
 from rota.terms import terms_and_key

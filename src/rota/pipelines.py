@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import (
-    TYPE_CHECKING,
     Any,
     Generic,
     Literal,
@@ -21,13 +20,10 @@ from typing import (
 from pydantic_core import from_json, to_json
 
 from rota.errors import InvalidPayload
+from rota.flow_handle import FlowHandle, FlowSource
 from rota.job import Job, Promise
 from rota.names import check_id, check_name
 from rota.options import EnqueueOptions, refuse_unknown
-
-if TYPE_CHECKING:
-    from rota.client import Client
-    from rota.flows import FlowHandle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -127,9 +123,9 @@ class Pipeline(Generic[P, R]):
         """This pipeline with checked arguments. Raises InvalidPayload."""
         return FlowCall(self, self.bind(args, kwargs))
 
-    def handle(self, client: "Client", id: str, /) -> "FlowHandle[R]":  # noqa: A002 - the field's word
-        """A handle of the run of this pipeline that has this id, its own or the one that you gave it."""
-        return client.flow(id, self)
+    def handle(self, client: FlowSource, id: str, /) -> FlowHandle[R]:  # noqa: A002 - the field's word
+        """Return a handle of the run of this pipeline that has this id, its own or the one that you gave it."""
+        return FlowHandle(client.flows, id, self.parse)
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> bytes:
         """The JSON of the arguments: an object of them by name, or the list where `each` comes first.

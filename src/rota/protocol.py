@@ -13,10 +13,8 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from rota.checkpoint import Checkpoint
 from rota.keys import QueueKeys
-from rota.limits import RateLimit
-from rota.settlement import Claim, Report, Settlement, decode_id, encode_id, sendable
+from rota.settlement import Checkpoint, Claim, Report, Settlement, decode_id, encode_id, sendable
 
 #: Jobs one step claims or settles at most: it keeps a step near 3 ms of Redis' time.
 BATCH = 100
@@ -97,7 +95,7 @@ class Protocol:
 
     `lease` and `dead_retention` are in seconds. `service` switches on what is ours beside arq's contract: events,
     dead letters, and losses that spend no attempt. A job that was lost `suspect` times runs alone (0: none does).
-    `rate` is the queue's own rate limit.
+    `rate` is the queue's own rate limit, as its `figures` (empty: none).
     """
 
     keys: QueueKeys
@@ -109,7 +107,7 @@ class Protocol:
     events_maxlen: int = 100_000
     dead_retention: float = 30 * 86400.0
     suspect: int = 0
-    rate: RateLimit | None = None
+    rate: str = ""
     _step_keys: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -160,7 +158,7 @@ class Protocol:
             self.queue,
             self.suspect,
             1 if alone else 0,
-            "" if self.rate is None else self.rate.figures,
+            self.rate,
             len(settlements),
         ]
         for settlement in settlements:

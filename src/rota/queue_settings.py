@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pydantic import BaseModel, ConfigDict
 
 from rota.backoff import Backoff, Kind
+from rota.keys import check_queue
 from rota.limits import RateLimit
 from rota.setting_types import (
     Attempts,
@@ -17,7 +18,6 @@ from rota.setting_types import (
     PositiveDuration,
     Rate,
     Weight,
-    check_queue,
 )
 
 QUEUES = "QUEUES__"

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from rota import codec
 from rota.attempt import Attempt, Limits
 from rota.batch import Batch
+from rota.codec import FROM_FLOW
 from rota.errors import (
     Cancel,
     InvalidPayload,
@@ -27,7 +28,6 @@ from rota.errors import (
 )
 from rota.event import Event, EventType
 from rota.execution import Execution
-from rota.flow import FROM_FLOW
 from rota.job import Job
 from rota.names import full_name, printable
 from rota.options import EnqueueOptions

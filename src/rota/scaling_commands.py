@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from rota import app as composition
 from rota import config, logs, screen
 from rota.config import Settings
 from rota.errors import RotaError, UnknownQueue
+from rota.place import locate
 from rota.registry import discover
 from rota.scaling import Load, slots_needed, workers_needed
 
@@ -83,7 +83,7 @@ async def _watched(settings: Settings, queues: tuple[str, ...], seconds: float) 
     from rota.reading import read  # noqa: PLC0415
 
     fleet = Fleet(settings, queues, window=max(seconds, 0.1))
-    server = await asyncio.to_thread(composition.server_of, settings)
+    server = await asyncio.to_thread(locate, settings.redis)
     redis = await connection.open(server.target, boot_timeout=settings.boot_timeout)
     try:
         until = time.monotonic() + seconds

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rota.info import JobInfo
 from rota.names import printable
-from rota.view import JobInfo
 
 
 def say(line: str) -> None:

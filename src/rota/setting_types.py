@@ -7,21 +7,14 @@ from annotated_types import Ge, Le
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
-from rota import keys
 from rota.duration import parse_duration
+from rota.keys import check_queue
 from rota.limits import RateLimit
 from rota.names import check_name
 from rota.size import parse_size
 
 #: What a process can be.
 MODES: tuple[str, ...] = ("worker", "exporter", "autoscaler")
-
-
-def check_queue(name: str) -> str:
-    """`name`, when it may name a queue; raises ValueError otherwise."""
-    if check_name("queue", name) in keys.RESERVED:
-        raise ValueError(f"queue name {name!r} is reserved; so are: {', '.join(sorted(keys.RESERVED))}")
-    return name
 
 
 def _rate(value: object) -> object:

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from rota.advice import advice
 from rota.backoff import Backoff, Kind
 from rota.errors import RotaError
+from rota.keys import check_queue
 from rota.queue_settings import QueueOptions, QueueSettings, by_variable, in_variables, variable_prefix
 from rota.redis_variables import RedisVariables
 from rota.setting_types import (
@@ -31,7 +32,6 @@ from rota.setting_types import (
     QueueNames,
     Rate,
     Size,
-    check_queue,
 )
 
 

@@ -6,6 +6,8 @@ Times are milliseconds here, as they are on the wire.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from pydantic_core import from_json
+
 
 def decode_id(raw: bytes) -> str:
     """A queue member as text; bytes that are no UTF-8 survive the way there and back."""
@@ -28,6 +30,33 @@ def _time(text: str) -> int:
         return int(float(text))
     except (ValueError, OverflowError):
         return 0
+
+
+class Checkpoint(NamedTuple):
+    """What a run has saved last. `number` counts the saves of a job, over all its attempts; `state` is JSON."""
+
+    number: int = 0
+    state: bytes = b"null"
+
+    @classmethod
+    def read(cls, raw: bytes | None) -> "Checkpoint":
+        """A checkpoint as it lies in Redis, `number state`; one with the number 0 where there is none."""
+        if raw is None:
+            return _NOTHING  # of most jobs: made once
+        number, _, state = raw.partition(b" ")
+        return cls(int(number) if number.isdigit() else 0, state)
+
+    def wire(self) -> bytes:
+        """What `read` reads."""
+        return b"%d %b" % self
+
+    @property
+    def value(self) -> Any:
+        """The state; raises ValueError for one that is no JSON."""
+        return from_json(self.state, allow_inf_nan=False)
+
+
+_NOTHING = Checkpoint()
 
 
 class Claim(NamedTuple):

@@ -15,12 +15,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from rota import connection, otel, sentry
-from rota.app import Parts, Server, rules_of, server_of, subscribers_of, worker_settings
+from rota.app import Parts, rules_of, subscribers_of, worker_settings
 from rota.config import ConfigError, Settings
 from rota.figures import figures_of, publish
 from rota.heartbeat import Heartbeat, beating
 from rota.leases import LeaseKeeper
 from rota.loop_watch import BEAT
+from rota.place import Server, locate
 from rota.pools import Processes
 from rota.recycling import EXIT_RECYCLE, Recycling
 from rota.registry import Registry
@@ -76,7 +77,7 @@ class Supervisor:
         return self._status
 
     def _run(self) -> None:
-        server = server_of(self._settings)
+        server = locate(self._settings.redis)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 runner.run(self._main(server))

@@ -6,43 +6,14 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from rota import codec
-from rota.checkpoint import Checkpoint
-from rota.errors import JobError, UnreadablePayload
+from rota.errors import UnreadablePayload
+from rota.info import JobInfo
 from rota.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
-from rota.settlement import decode_id, encode_id
+from rota.settlement import Checkpoint, decode_id, encode_id
 from rota.state import State
 
 #: Members read at a time while a page is filled.
 _PAGE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class JobInfo:
-    """A job as it is now.
-
-    `attempts` counts those made, the running one included. `due_at` is when a delayed job becomes ready, or about when
-    one that a limit keeps back has its turn. `result` is the JSON value; `error` the last error of a dead job. `reason`
-    says why a job died, or was cancelled. `snoozes` is how often a live one has put itself off. `checkpoint` is the
-    JSON value that a job saved last, until it is completed or cancelled.
-    """
-
-    id: str
-    queue: str
-    state: State
-    task: str = ""
-    attempts: int = 0
-    percent: float | None = None
-    message: str = ""
-    enqueued_at: datetime | None = None
-    due_at: datetime | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    result: Any = None
-    error: JobError | None = None
-    reason: str = ""
-    snoozes: int = 0
-    payload: dict[str, Any] | None = None
-    checkpoint: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,14 @@ waits for the event loop.
 
 import json
 import logging
-import platform
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
+from rota.codec import FAN_OUT, SWEEP
 from rota.endpoint import Endpoint, Reply, Route
 from rota.engine import Contract
 from rota.enqueued import ENQUEUED, JOBS
-from rota.flow import FAN_OUT, SWEEP
 from rota.leases import LeaseKeeper
 from rota.metering import Meter
 from rota.outage import Outages
@@ -121,7 +119,7 @@ class Vitals:
     # Metrics
 
     def _metrics(self) -> Route:
-        from rota.metrics import Metrics  # noqa: PLC0415 - an extra
+        from rota.metrics import Metrics, build  # noqa: PLC0415 - an extra
 
         metrics = Metrics()
         self.subscriber.expose(metrics)
@@ -155,18 +153,6 @@ class Vitals:
 
     def _lag(self) -> list[tuple[Labels, float]]:
         return [] if self.keeper is None else [((), self.keeper.watch.lag())]
-
-
-def build() -> Labels:
-    """What runs here: the versions of rota, Python and arq."""
-    return _version("rota"), platform.python_version(), _version("arq")
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"  # run from a folder of sources
 
 
 def _answer(code: int, **fields: Any) -> Reply:

@@ -12,6 +12,7 @@ from rota import app, config
 from rota.backoff import fixed, linear
 from rota.job import Job, job
 from rota.outcome import Rules
+from rota.place import checkout, locate
 from rota.pools import Processes
 from rota.registry import Registry
 from rota.run import Run
@@ -136,13 +137,13 @@ def test_the_root_of_a_checkout_is_the_nearest_folder_with_a_project_file(
     inner.mkdir(parents=True)
     monkeypatch.chdir(inner)
     (tmp_path / "pyproject.toml").touch()
-    assert app.checkout() == tmp_path
+    assert checkout() == tmp_path
     (tmp_path / "a" / "pyproject.toml").touch()
-    assert app.checkout() == tmp_path / "a"
+    assert checkout() == tmp_path / "a"
 
 
 def test_a_named_server_is_used_as_it_is() -> None:
-    server = app.server_of(settings())
+    server = locate(settings().redis)
     assert server.embedded is None
     assert server.target == settings().redis
     server.close()

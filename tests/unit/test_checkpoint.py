@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic_core import from_json
 
-from rota.checkpoint import Checkpoint, encode
+from rota.checkpoint import encode
 from rota.errors import CheckpointTooLarge, PayloadTooLarge
+from rota.settlement import Checkpoint
 
 LIMIT = 1_000
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from rota.checkpoint import Checkpoint
 from rota.codec import error_of
 from rota.engine import Engine
 from rota.execution import Execution
@@ -17,7 +16,7 @@ from rota.outage import Outage
 from rota.outcome import Cause
 from rota.protocol import Protocol, StepReply
 from rota.room import Room
-from rota.settlement import Claim, Report, Settlement
+from rota.settlement import Checkpoint, Claim, Report, Settlement
 from rota.shares import Shares
 from tests.waiting import until
 

@@ -5,10 +5,9 @@ import time
 
 import pytest
 
-from rota.checkpoint import Checkpoint
 from rota.execution import PATIENCE, Execution
 from rota.outcome import Cause
-from rota.settlement import Claim, Settlement
+from rota.settlement import Checkpoint, Claim, Settlement
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from rota.checkpoint import Checkpoint
 from rota.errors import (
     Cancel,
     ChildDied,
@@ -36,7 +35,7 @@ from rota.outcome import Cause
 from rota.pools import Processes, Threads
 from rota.records import fields_of
 from rota.run import Run
-from rota.settlement import Claim
+from rota.settlement import Checkpoint, Claim
 from tests.faults.fleet import gone
 from tests.waiting import until
 

@@ -11,7 +11,6 @@ import pytest
 from rota import codec
 from rota.attempt import Limits
 from rota.backoff import fixed, linear
-from rota.checkpoint import Checkpoint
 from rota.errors import Cancel, Retry, RotaError, Snooze, UnreadablePayload
 from rota.event import Event, EventType
 from rota.execution import Execution
@@ -20,7 +19,7 @@ from rota.outcome import Cause, Rules
 from rota.run import Run
 from rota.runner import Handler, Runner, override
 from rota.seams import Call, Middleware
-from rota.settlement import Claim, Settlement
+from rota.settlement import Checkpoint, Claim, Settlement
 
 RULES = Rules(max_attempts=3, backoff=fixed(7, jitter=0), timeout=5.0, keep_result=60.0)
 LIMITS = Limits(

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from rota import Client, config, connection
+from rota.info import JobInfo
 from rota.job import Job, job
 from rota.recycling import EXIT_RECYCLE
 from rota.redis_target import RedisTarget
@@ -22,7 +23,6 @@ from rota.run import Run
 from rota.settings import ConfigError
 from rota.state import State
 from rota.supervisor import EXIT_FAILED, Supervisor
-from rota.view import JobInfo
 from rota.worker import QueueWorker
 from tests.servers import RedisServer, free_port
 

@@ -7,6 +7,7 @@ from arq.connections import ArqRedis
 
 from rota import Client, State, view
 from rota.codec import encode_error
+from rota.info import JobInfo
 from rota.keys import QueueKeys, queue_key
 from rota.protocol import Protocol
 from rota.settlement import Claim, Settlement
@@ -46,7 +47,7 @@ def letter(claim: Claim) -> Settlement:
     )
 
 
-async def shown(redis: ArqRedis, job_id: str) -> view.JobInfo | None:
+async def shown(redis: ArqRedis, job_id: str) -> JobInfo | None:
     (info,) = await view.find(redis, "email", KEYS, [job_id])
     return info
 

@@ -7,6 +7,7 @@ from pydantic_core import from_json
 from rota import codec
 from rota.errors import JobError
 from rota.event import Event, EventType
+from rota.info import JobInfo
 from rota.job import Job
 from rota.keys import JOB, QueueKeys, queue_key
 from rota.registry import Registry
@@ -14,7 +15,6 @@ from rota.settlement import decode_id
 from rota.testing.enqueued import Enqueued, check_arguments, complaint
 from rota.testing.journal import Journal, Put
 from rota.testing.letters import dead_letters
-from rota.view import JobInfo
 
 R = TypeVar("R")
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from rota import codec
 from rota.errors import UnreadablePayload
+from rota.info import JobInfo
 from rota.settlement import decode_id
 from rota.state import State
-from rota.view import JobInfo, read_checkpoint
+from rota.view import read_checkpoint
 
 
 def dead_letters(redis: Any, dead: Mapping[str, str]) -> list[JobInfo]:

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from rota import app
 from rota.carried import carried
-from rota.checkpoint import Checkpoint, encode
+from rota.checkpoint import encode
 from rota.event import Event, EventType
 from rota.job import Job
 from rota.keys import QueueKeys, events_key, queue_key
@@ -20,7 +20,7 @@ from rota.run import Run
 from rota.runner import Runner, override
 from rota.seams import Middleware, Subscriber
 from rota.settings import Settings
-from rota.settlement import Claim, Report
+from rota.settlement import Checkpoint, Claim, Report
 from rota.testing.attempt import Noted, run_alone
 from rota.testing.clock import Clock, seconds_of
 from rota.testing.evidence import Evidence

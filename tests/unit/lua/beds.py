@@ -175,7 +175,14 @@ class Bed:
     ) -> "Worker":
         """A worker of this queue, or of the one with `keys`."""
         protocol = Protocol(
-            keys, name, lease, service=service, queue="q", events=EVENTS, suspect=suspect, rate=rate
+            keys,
+            name,
+            lease,
+            service=service,
+            queue="q",
+            events=EVENTS,
+            suspect=suspect,
+            rate=rate.figures if rate else "",
         )
         return Worker(self, protocol)
 

@@ -10,9 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rota.checkpoint import Checkpoint
 from rota.keys import ABORT, IN_PROGRESS, RETRY
-from rota.settlement import Claim, Settlement
+from rota.settlement import Checkpoint, Claim, Settlement
 from rota.testing.clock import Clock
 from rota.testing.server import clients
 from tests.unit.lua.beds import EVENTS, KEYS, LEASE, Bed, Worker, again, bury, finish, interrupted, unknown

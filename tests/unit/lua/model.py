@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from rota.checkpoint import Checkpoint
-from rota.settlement import Settlement
+from rota.settlement import Checkpoint, Settlement
 
 #: So long a worker leaves a job to others that it did not know.
 TURN = 3500

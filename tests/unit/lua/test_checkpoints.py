@@ -10,9 +10,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from rota.checkpoint import Checkpoint
 from rota.keys import RETRY
-from rota.settlement import Claim, Settlement
+from rota.settlement import Checkpoint, Claim, Settlement
 from tests.servers import RedisServer
 from tests.unit.lua.beds import KEYS, LEASE, Bed, Worker, again, bury, finish, interrupted, unknown
 
