@@ -10,20 +10,23 @@ import sys
 
 from benchmarks.jobs import QUEUE
 from benchmarks.worker import run_all
-from rota import QueueWorker, config, connection, logs
-from rota.app import Parts, worker_settings
-from rota.leases import LeaseKeeper
-from rota.pools import Processes
-from rota.redis_target import RedisTarget
-from rota.registry import discover
+from rota import QueueWorker
+from rota.app.compose import Parts, worker_settings
+from rota.attempts.pools import Processes
+from rota.engine.leases import LeaseKeeper
+from rota.model.registry import discover
+from rota.server import connections
+from rota.server.target import RedisTarget
+from rota.settings.load import load
+from rota.telemetry.logs import logs
 
 
 async def main(count: int) -> None:
     """Run until the process is ended."""
-    settings = config.load()
+    settings = load()
     logs.setup(settings.log_level, settings.log_format)
     target = RedisTarget.from_url(os.environ["REDIS_URL"])
-    keeper = LeaseKeeper(connection.twin(connection.async_client(target)), interval=settings.lease / 3)
+    keeper = LeaseKeeper(connections.twin(connections.async_client(target)), interval=settings.lease / 3)
     keeper.start()
     parts = Parts(
         settings=settings,
@@ -33,7 +36,7 @@ async def main(count: int) -> None:
         deps=lambda: None,
         recycle=lambda _: None,
     )
-    pools = [connection.async_client(target) for _ in range(count)]
+    pools = [connections.async_client(target) for _ in range(count)]
     await run_all([QueueWorker(**worker_settings(parts, QUEUE), redis_pool=pool) for pool in pools])
 
 

@@ -9,7 +9,7 @@ from arq.jobs import Deserializer, Serializer, serialize_job
 
 import rota
 from benchmarks.jobs import nap, noop, stamp
-from rota import config
+from rota.settings.load import load
 
 #: The stock client has no bulk call: so many enqueues at once, on as many connections, stand in for it.
 TOGETHER = 100
@@ -96,7 +96,7 @@ class OwnProducer:
     @classmethod
     async def connect(cls, url: str) -> "OwnProducer":
         """A producer on the server at `url`."""
-        return cls(await rota.connect(config.load({"REDIS_URL": url})))
+        return cls(await rota.connect(load({"REDIS_URL": url})))
 
     async def one(self, task: str, number: int) -> str:
         """`client.enqueue`."""

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rota.demand import Demand, Sample
-from rota.scaling import Course, Load, Pace, by_threshold, steer, workers_needed
+from rota.fleet.demand import Demand, Sample
+from rota.fleet.scaling import Course, Load, Pace, by_threshold, steer, workers_needed
 
 SLO, BOOT, SLOTS = 60.0, 20.0, 10
 HOURS, BURST_AT, BURST_LASTS, BURST = 4.0, 3600.0, 600.0, 20

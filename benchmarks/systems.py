@@ -11,7 +11,7 @@ import rota
 from benchmarks.jobs import QUEUE
 from benchmarks.producers import OwnProducer, Producer, StockProducer
 from benchmarks.sizes import Sizes
-from rota.keys import queue_key
+from rota.wire.keys import queue_key
 
 OWN_QUEUE = queue_key(QUEUE)
 CONCURRENCY = 100

@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 import demo_screen as screen
 import demo_stage as stage
 from rota import Client, Handle, JobInfo, RotaError, State, fixed
-from rota.job import Call, Job
+from rota.model.job import Call, Job
 
 try:
     from jobs.samples.data_processing import data_processing

@@ -15,8 +15,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from demo_stage import NAMESPACE, QUEUES, MailServer, Place, Worker
-from rota import Client, JobInfo, RotaError, State, connection, prompt
-from rota.keys import JOB, RESULT, QueueKeys, events_key, queue_key
+from rota import Client, JobInfo, RotaError, State
+from rota.cli import redis_prompt
+from rota.server import connections
+from rota.wire.keys import JOB, RESULT, QueueKeys, events_key, queue_key
 
 #: The jobs of each queue, as tasks that end when they do.
 Waits = Mapping[str, Sequence["asyncio.Task[JobInfo]"]]
@@ -188,7 +190,7 @@ class _Prompt:
     """Asks Redis as a reader can, and shows the command and what it answers."""
 
     def __init__(self, place: Place) -> None:
-        self._client = connection.sync_client(place.target)
+        self._client = connections.sync_client(place.target)
         self._usual = place.usual
         self._db = place.target.db
 
@@ -210,5 +212,5 @@ class _Prompt:
             words = tuple(word for word in words if word != "--raw")
             out.print(f"redis> {' '.join(words)}", soft_wrap=True, markup=False, style="green")
             words = ("--raw", *words)
-        if prompt.run(self._client, list(words)):
+        if redis_prompt.run(self._client, list(words)):
             raise RotaError(f"Redis did not answer: {' '.join(words)}")

@@ -13,12 +13,14 @@ from urllib.parse import quote
 import redis
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from rota import Client, RotaError, config, connection
-from rota.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys, events_key, queue_key
+from rota import Client, RotaError
 from rota.names import wire_id
-from rota.place import checkout, locate
-from rota.redis_target import RedisTarget
-from rota.settings import Settings
+from rota.server import connections
+from rota.server.place import checkout, locate
+from rota.server.target import RedisTarget
+from rota.settings.load import load
+from rota.settings.settings import Settings
+from rota.wire.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys, events_key, queue_key
 
 #: The demo's queues, and how many jobs of each its worker runs at once.
 QUEUES = {"default": 4, "email": 3, "reports": 2}
@@ -44,12 +46,12 @@ class Place:
         self.target = target
         self.usual = usual
         self._ids = [(queue, wire_id(queue, name)) for queue, name in jobs]
-        self._redis = connection.async_client(target)
+        self._redis = connections.async_client(target)
         self._kept = False
 
     def client(self) -> Client:
         """A client of the queues there."""
-        return Client(connection.async_client(self.target), namespace=NAMESPACE)
+        return Client(connections.async_client(self.target), namespace=NAMESPACE)
 
     async def keep(self) -> None:
         """Leave the finished jobs where they are, to be looked at; otherwise all goes at once."""
@@ -100,7 +102,7 @@ class Place:
 @contextlib.asynccontextmanager
 async def place(jobs: Sequence[tuple[str, str]]) -> AsyncIterator[Place]:
     """A database of the Redis that the settings name, or of the checkout's embedded one. Raises RotaError."""
-    settings = config.load()
+    settings = load()
     server = await asyncio.to_thread(locate, settings.redis)
     try:
         found = await _find(server.target, settings, jobs)
@@ -114,7 +116,7 @@ async def place(jobs: Sequence[tuple[str, str]]) -> AsyncIterator[Place]:
 
 
 async def _find(target: RedisTarget, settings: Settings, jobs: Sequence[tuple[str, str]]) -> Place:
-    first = await connection.open(target, boot_timeout=settings.boot_timeout)
+    first = await connections.open(target, boot_timeout=settings.boot_timeout)
     await first.aclose(close_connection_pool=True)
     for db in (target.db, *(db for db in _DATABASES if db != target.db)):
         candidate = Place(replace(target, db=db), jobs, usual=db == target.db)

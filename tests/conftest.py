@@ -6,8 +6,8 @@ import pytest
 from arq.connections import ArqRedis
 from hypothesis import settings
 
-from rota import connection
-from rota.redis_target import RedisTarget
+from rota.server import connections
+from rota.server.target import RedisTarget
 from tests.servers import RedisServer
 
 # A busy machine is no counterexample.
@@ -41,7 +41,7 @@ def target(server: RedisServer) -> RedisTarget:
 @pytest.fixture
 async def redis(target: RedisTarget) -> AsyncIterator[ArqRedis]:
     """A client of the kind that the service uses."""
-    client = connection.async_client(target)
+    client = connections.async_client(target)
     yield client
     await client.aclose(close_connection_pool=True)
 

@@ -9,7 +9,7 @@ import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from rota.sentry.failure import warn_of_retries
+from rota.telemetry.tracing.sentry.failure import warn_of_retries
 
 DSN = "https://0123456789abcdef@sentry.invalid/1"
 

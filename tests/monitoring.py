@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from rota.series import BY_NAME, SERIES
+from rota.telemetry.metrics.series import BY_NAME, SERIES
 
 ROOT = Path(__file__).parents[1]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

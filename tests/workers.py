@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rota import Client, QueueWorker, config, connection
-from rota.app import Parts, client_of, subscribers_of, worker_settings
-from rota.pools import Processes
-from rota.redis_target import RedisTarget
-from rota.registry import discover
-from rota.vitals import Vitals
+from rota import Client, QueueWorker
+from rota.app.compose import Parts, client_of, subscribers_of, worker_settings
+from rota.app.probes import Vitals
+from rota.attempts.pools import Processes
+from rota.model.registry import discover
+from rota.server import connections
+from rota.server.target import RedisTarget
+from rota.settings.load import load
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,11 @@ async def at_work(
     target: RedisTarget, package: str, variables: Mapping[str, str] | None = None
 ) -> AsyncIterator[Works]:
     """A worker for each queue that the jobs of `package` name, under the environment `variables`."""
-    settings = config.load({"METRICS_PORT": "off", **(variables or {})})
+    settings = load({"METRICS_PORT": "off", **(variables or {})})
     registry = discover(package)
     recycled: list[str] = []
     async with contextlib.AsyncExitStack() as stack:
-        client = await stack.enter_async_context(client_of(settings, connection.async_client(target)))
+        client = await stack.enter_async_context(client_of(settings, connections.async_client(target)))
         deps = await stack.enter_async_context(registry.lifespan()) if registry.lifespan else None
         processes = Processes()
         stack.push_async_callback(processes.close)
@@ -57,7 +59,7 @@ async def at_work(
 
 @contextlib.asynccontextmanager
 async def _running(parts: Parts, queue: str, target: RedisTarget) -> AsyncIterator[QueueWorker]:
-    worker = QueueWorker(**worker_settings(parts, queue), redis_pool=connection.async_client(target))
+    worker = QueueWorker(**worker_settings(parts, queue), redis_pool=connections.async_client(target))
     running = asyncio.create_task(worker.async_run())
     try:
         yield worker

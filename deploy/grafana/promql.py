@@ -1,10 +1,10 @@
-"""Queries on our series: a name, a label or a use that `rota.series` does not know is an error when they are built.
+"""Queries on our series. A name, a label or a use that `rota.telemetry.metrics.series` does not know is an error.
 
 Each of these takes the labels to sum or choose by, and conditions on labels as keywords: `=` for a plain value, `=~`
 for one with a variable or an alternative in it.
 """
 
-from rota.series import BY_NAME, Kind, Scope
+from rota.telemetry.metrics.series import BY_NAME, Kind, Scope
 
 #: Set by every scrape, beside the labels of the series.
 TARGET = ("namespace", "job", "instance")

@@ -7,17 +7,9 @@ loaded when they are first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# At once, and before anything else can import the submodule: it would stand where the decorator is looked for.
-from rota.job import Job, job
-
 if TYPE_CHECKING:
-    from rota.app import connect
-    from rota.backoff import Backoff, exponential, fixed, linear, none
-    from rota.batch import Batch
-    from rota.batches import BatchHandle, BatchInfo
-    from rota.carried import headers
-    from rota.client import Client
-    from rota.codec import job_deserializer, job_serializer
+    from rota.app.compose import connect
+    from rota.client.client import Client
     from rota.errors import (
         Cancel,
         CheckpointTooLarge,
@@ -37,16 +29,23 @@ if TYPE_CHECKING:
         UnknownJob,
         UnknownQueue,
     )
-    from rota.event import Event, EventType
-    from rota.flow_handle import FlowHandle, FlowInfo, StageInfo
-    from rota.handle import Handle
-    from rota.info import JobInfo
-    from rota.limits import at_most, per_hour, per_minute, per_second
-    from rota.pipelines import Pipeline, each, pipeline
-    from rota.run import Run
-    from rota.state import State
-    from rota.uniqueness import debounce, throttle, unique
-    from rota.worker import QueueWorker
+    from rota.flows.batches import BatchHandle, BatchInfo
+    from rota.model.event import Event, EventType
+    from rota.model.flows.batch import Batch
+    from rota.model.flows.handle import FlowHandle, FlowInfo, StageInfo
+    from rota.model.flows.pipelines import Pipeline, each, pipeline
+    from rota.model.handle import Handle
+    from rota.model.headers import headers
+    from rota.model.info import JobInfo
+    from rota.model.job import Job, job
+    from rota.model.policies.backoff import Backoff, exponential, fixed, linear, none
+    from rota.model.policies.limits import at_most, per_hour, per_minute, per_second
+    from rota.model.policies.uniqueness import debounce, throttle, unique
+    from rota.model.run import Run
+    from rota.model.state import State
+    from rota.telemetry.metrics.page import client_metrics
+    from rota.wire.envelopes import job_deserializer, job_serializer
+    from rota.worker.worker import QueueWorker
 
 __all__ = [
     "Backoff",
@@ -84,6 +83,7 @@ __all__ = [
     "UnknownJob",
     "UnknownQueue",
     "at_most",
+    "client_metrics",
     "connect",
     "debounce",
     "each",
@@ -104,23 +104,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "rota.app": ("connect",),
-    "rota.backoff": ("Backoff", "exponential", "fixed", "linear", "none"),
-    "rota.batch": ("Batch",),
-    "rota.batches": ("BatchHandle", "BatchInfo"),
-    "rota.carried": ("headers",),
-    "rota.client": ("Client",),
-    "rota.codec": ("job_deserializer", "job_serializer"),
-    "rota.event": ("Event", "EventType"),
-    "rota.info": ("JobInfo",),
-    "rota.limits": ("at_most", "per_hour", "per_minute", "per_second"),
-    "rota.flow_handle": ("FlowHandle", "FlowInfo", "StageInfo"),
-    "rota.handle": ("Handle",),
-    "rota.pipelines": ("Pipeline", "each", "pipeline"),
-    "rota.run": ("Run",),
-    "rota.state": ("State",),
-    "rota.uniqueness": ("debounce", "throttle", "unique"),
-    "rota.worker": ("QueueWorker",),
+    "rota.app.compose": ("connect",),
+    "rota.model.policies.backoff": ("Backoff", "exponential", "fixed", "linear", "none"),
+    "rota.model.flows.batch": ("Batch",),
+    "rota.flows.batches": ("BatchHandle", "BatchInfo"),
+    "rota.model.headers": ("headers",),
+    "rota.client.client": ("Client",),
+    "rota.telemetry.metrics.page": ("client_metrics",),
+    "rota.wire.envelopes": ("job_deserializer", "job_serializer"),
+    "rota.model.event": ("Event", "EventType"),
+    "rota.model.info": ("JobInfo",),
+    "rota.model.job": ("Job", "job"),
+    "rota.model.policies.limits": ("at_most", "per_hour", "per_minute", "per_second"),
+    "rota.model.flows.handle": ("FlowHandle", "FlowInfo", "StageInfo"),
+    "rota.model.handle": ("Handle",),
+    "rota.model.flows.pipelines": ("Pipeline", "each", "pipeline"),
+    "rota.model.run": ("Run",),
+    "rota.model.state": ("State",),
+    "rota.model.policies.uniqueness": ("debounce", "throttle", "unique"),
+    "rota.worker.worker": ("QueueWorker",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

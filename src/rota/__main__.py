@@ -1,5 +1,5 @@
 """`python -m rota`: the same as the `rota` command."""
 
-from rota.cli import main
+from rota.cli.main import main
 
 main()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 
-from rota.duration import LONGEST
+from rota.units import LONGEST
 
 _SHOWN = 20
 _SHORT = 60

@@ -15,9 +15,9 @@ from functools import partial
 from itertools import product
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from rota.event import Event, EventType
+from rota.model.event import Event, EventType
+from rota.model.run import Run
 from rota.names import printable
-from rota.run import Run
 
 logger = logging.getLogger("rota.events")
 

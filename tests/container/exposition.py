@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 
-from rota.series import SERIES, Series
+from rota.telemetry.metrics.series import SERIES, Series
 
 STARTED = time.time()
 LABELS = {

@@ -63,7 +63,7 @@ def test_the_build_is_sent_what_the_image_is_made_of_and_nothing_private(
         *("pyproject.toml", "README.md", "LICENSE"),
         *("requirements", "src"),
     }
-    assert (sent / "src" / "rota" / "scripts" / "step.lua").is_file()
+    assert (sent / "src" / "rota" / "wire" / "lua" / "step.lua").is_file()
     assert (sent / "src" / "jobs" / "__init__.py").is_file()
     assert not [path for path in sent.rglob("*") if path.is_file() and CANARY in path.read_text("latin-1")]
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rota import Client, connection
-from rota.redis_target import RedisTarget
+from rota import Client
+from rota.server import connections
+from rota.server.target import RedisTarget
 from tests.faults.fleet import Fleet
 from tests.servers import RedisServer
 
@@ -21,7 +22,7 @@ def fleet(tmp_path: Path, server: RedisServer) -> Iterator[Fleet]:
 
 @pytest.fixture
 async def client(server: RedisServer) -> AsyncIterator[Client]:
-    async with Client(connection.async_client(RedisTarget.from_url(server.url))) as client:
+    async with Client(connections.async_client(RedisTarget.from_url(server.url))) as client:
         yield client
 
 
@@ -35,5 +36,5 @@ def own_fleet(tmp_path: Path, own_server: RedisServer) -> Iterator[Fleet]:
 
 @pytest.fixture
 async def own_client(own_server: RedisServer) -> AsyncIterator[Client]:
-    async with Client(connection.async_client(RedisTarget.from_url(own_server.url))) as client:
+    async with Client(connections.async_client(RedisTarget.from_url(own_server.url))) as client:
         yield client

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rota import Client, Handle, Job, State
-from rota.keys import QueueKeys, queue_key
-from rota.pulse import PULSE
+from rota.engine.pulse import PULSE
+from rota.wire.keys import QueueKeys, queue_key
 from tests.faults.fleet import SEED, Fleet, records, scaled
 from tests.faults.jobs_for_faults.that_save import walk, walk_in_a_process, walk_in_a_thread
 from tests.waiting import until

@@ -6,9 +6,9 @@ import pytest
 from arq.connections import ArqRedis
 
 from rota import Client
-from rota.keys import QueueKeys, queue_key
-from rota.protocol import Protocol
-from rota.settlement import Claim, Settlement
+from rota.wire.claims import Claim, Settlement
+from rota.wire.keys import QueueKeys, queue_key
+from rota.wire.queue import Protocol
 from tests.faults.fleet import Fleet, records, sized
 from tests.faults.jobs_for_faults.on_loop import work
 from tests.servers import RedisServer

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from rota import Client
-from rota.server_faults import ServerError
+from rota.server.faults import ServerError
 from tests.faults.fleet import Fleet, records
 from tests.faults.jobs_for_faults.on_loop import work
 from tests.servers import RedisServer

@@ -4,7 +4,7 @@ import os
 import signal
 
 from rota import Client, State
-from rota.recycling import EXIT_RECYCLE
+from rota.app.recycling import EXIT_RECYCLE
 from tests.faults.fleet import Fleet, Worker, gone, records, scaled
 from tests.faults.jobs_for_faults.on_loop import work
 from tests.waiting import until

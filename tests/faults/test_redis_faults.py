@@ -14,10 +14,12 @@ from arq.jobs import Job
 from arq.worker import Retry, Worker
 
 from rota import Retry as ServiceRetry
-from rota import Run, job, shift, twins, worker
-from rota.keys import QueueKeys
-from rota.protocol import RENEW, Protocol
-from rota.worker import QueueWorker
+from rota import Run, job
+from rota.server import clones
+from rota.wire.keys import QueueKeys
+from rota.wire.queue import RENEW, Protocol
+from rota.worker import shift, worker
+from rota.worker.worker import QueueWorker
 from tests.faults.proxy import Answer, Proxy, anything, containing
 from tests.integration.arq_holes.service import client_for, service
 from tests.integration.arq_holes.side_by_side import at_work, make, named, running, settings_of, until
@@ -48,8 +50,8 @@ async def put(redis: ArqRedis, *args: Any, **options: Any) -> Job:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replies are waited for half a second, and so is the end, so that a test need not wait for many."""
-    monkeypatch.setattr(twins, "REPLY_TIMEOUT", 0.5)
-    for function in (twins.rebuild, twins.twin):
+    monkeypatch.setattr(clones, "REPLY_TIMEOUT", 0.5)
+    for function in (clones.rebuild, clones.twin):
         monkeypatch.setattr(function, "__kwdefaults__", {"socket_timeout": 0.5})
     for module in (shift, worker):
         monkeypatch.setattr(module, "LAST_MOMENT", 0.5)

@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from rota import Client
-from rota.series import SERIES
+from rota.telemetry.metrics.series import SERIES
 from tests.faults.fleet import Fleet, Worker, sized
 from tests.faults.jobs_for_faults.on_loop import block, work
 from tests.servers import RedisServer

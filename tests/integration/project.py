@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 import rota
-from rota import cli
+from rota.cli import main
 
 ENGINE = Path(rota.__file__).parents[1]
 JOBS = '''
@@ -74,7 +74,7 @@ class Project:
         self._captured.readouterr()
         with _as_in_a_new_process(self.folder, ["rota", *arguments], self.environment(**variables)):
             try:
-                cli.main()
+                main.main()
                 status = 0
             except SystemExit as end:
                 status = end.code if isinstance(end.code, int) else int(bool(end.code))

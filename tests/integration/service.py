@@ -5,17 +5,19 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from rota import Job, QueueWorker, config, connection
-from rota.app import Parts, worker_settings
-from rota.pools import Processes
-from rota.redis_target import RedisTarget
-from rota.registry import Registry
+from rota import Job, QueueWorker
+from rota.app.compose import Parts, worker_settings
+from rota.attempts.pools import Processes
+from rota.model.registry import Registry
+from rota.server import connections
+from rota.server.target import RedisTarget
+from rota.settings.load import load
 
 
 @contextlib.asynccontextmanager
 async def serving(url: str, *jobs: Job[Any, Any], **variables: str) -> AsyncIterator[list[QueueWorker]]:
     """Work on the queues of `jobs` on the server at `url`, with settings as variables name them."""
-    settings = config.load({"REDIS_URL": url, **variables})
+    settings = load({"REDIS_URL": url, **variables})
     by_queue: dict[str, dict[str, Job[Any, Any]]] = {}
     for job in jobs:
         by_queue.setdefault(job.queue or settings.default_queue, {})[job.name] = job
@@ -24,7 +26,7 @@ async def serving(url: str, *jobs: Job[Any, Any], **variables: str) -> AsyncIter
     parts = Parts(settings, registry, None, processes, lambda: None, _never_recycled)
     target = RedisTarget.from_url(url)
     workers = [
-        QueueWorker(**worker_settings(parts, queue), redis_pool=connection.async_client(target))
+        QueueWorker(**worker_settings(parts, queue), redis_pool=connections.async_client(target))
         for queue in registry.queues
     ]
     mains = [asyncio.create_task(worker.async_run()) for worker in workers]

@@ -11,7 +11,7 @@ from arq.cron import cron
 from arq.utils import to_unix_ms
 from arq.worker import JobExecutionFailed, Retry, Worker
 
-from rota.worker import QueueWorker
+from rota.worker.worker import QueueWorker
 from tests.integration.arq_holes.side_by_side import Kind, at_work, both, burst, make, running, until
 
 Ctx = dict[Any, Any]

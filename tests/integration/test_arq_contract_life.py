@@ -12,7 +12,7 @@ from arq.connections import ArqRedis
 from arq.worker import Retry, Worker, async_check_health, check_health, get_kwargs
 from redis.asyncio import ConnectionPool
 
-from rota.worker import QueueWorker
+from rota.worker.worker import QueueWorker
 from tests.integration.arq_holes.side_by_side import (
     Kind,
     at_work,

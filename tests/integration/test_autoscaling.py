@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rota import connect
-from rota.config import load
+from rota.settings.load import load
 from tests.integration import scale
 from tests.integration.project import Project
 from tests.servers import RedisServer

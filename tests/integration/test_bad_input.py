@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
-from rota import Client, InvalidPayload, JobExists, PayloadTooLarge, RotaError, Run, State, connection, job
-from rota.redis_target import RedisTarget
-from rota.server_faults import ServerError
+from rota import Client, InvalidPayload, JobExists, PayloadTooLarge, RotaError, Run, State, job
+from rota.server import connections
+from rota.server.faults import ServerError
+from rota.server.target import RedisTarget
 from tests.integration.project import JOBS, Project
 from tests.servers import RedisServer, free_port
 
@@ -341,7 +342,7 @@ async def test_an_id_that_is_taken_is_refused_and_its_job_stays_as_it_was(client
 
 
 def client_of(server: RedisServer) -> Client:
-    return Client(connection.async_client(RedisTarget.from_url(server.url)))
+    return Client(connections.async_client(RedisTarget.from_url(server.url)))
 
 
 async def test_a_full_server_refuses_the_enqueue_in_one_sentence_and_keeps_what_it_has(own: Any) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from rota import Client, Run, connection, each, job, pipeline
-from rota.codec import encode_error
-from rota.keys import QueueKeys, queue_key
-from rota.protocol import Protocol
-from rota.redis_target import RedisTarget
-from rota.settlement import Claim, Settlement
+from rota import Client, Run, each, job, pipeline
+from rota.server import connections
+from rota.server.target import RedisTarget
+from rota.wire.claims import Claim, Settlement
+from rota.wire.envelopes import encode_error
+from rota.wire.keys import QueueKeys, queue_key
+from rota.wire.queue import Protocol
 from tests.integration.project import Project
 from tests.servers import RedisServer
 
@@ -170,7 +171,7 @@ def test_show_of_an_unknown_id_is_refused(project: Project) -> None:
 
 def test_a_pipeline_is_shown_stage_by_stage_and_cancelled(project: Project, server: RedisServer) -> None:
     async def begin() -> str:
-        async with Client(connection.async_client(RedisTarget.from_url(server.url))) as client:
+        async with Client(connections.async_client(RedisTarget.from_url(server.url))) as client:
             return (await client.enqueue(pipeline(first, each(second)).options(id="mine"))).id
 
     flow_id = asyncio.run(begin())
@@ -203,7 +204,7 @@ def dead(project: Project, server: RedisServer) -> list[str]:
 
 
 async def three_die(server: RedisServer) -> list[str]:
-    redis = connection.async_client(RedisTarget.from_url(server.url))
+    redis = connections.async_client(RedisTarget.from_url(server.url))
     async with Client(redis) as client:
         handles = [await client.enqueue_by_name("email:send", {"to": name}) for name in "abc"]
         protocol = Protocol(QueueKeys.of(queue_key("email")), "w", 30.0, service=True, queue="email")

@@ -29,7 +29,7 @@ from rota import (
     fixed,
     job,
 )
-from rota.job import Call
+from rota.model.job import Call
 from tests.integration.service import serving
 from tests.servers import RedisServer
 

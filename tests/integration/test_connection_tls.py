@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from arq.connections import ArqRedis
 
-from rota import connection, twins
-from rota.redis_target import RedisTarget
-from rota.tls import Tls
+from rota.server import clones, connections
+from rota.server.target import RedisTarget
+from rota.server.tls import Tls
 from tests.integration.strangers import Stranger
 from tests.servers import RedisServer, free_port
 
@@ -85,9 +85,9 @@ async def tls_before(
 
 
 async def refused(target: RedisTarget) -> str:
-    client = connection.async_client(target, socket_timeout=3)
-    with pytest.raises(connection.ServerError) as caught:
-        await connection.check_server(client)
+    client = connections.async_client(target, socket_timeout=3)
+    with pytest.raises(connections.ServerError) as caught:
+        await connections.check_server(client)
     await client.aclose()
     return str(caught.value).replace(target.safe_url, "it")
 
@@ -95,9 +95,9 @@ async def refused(target: RedisTarget) -> str:
 async def test_both_kinds_of_client_speak_tls(server: RedisServer, certificates: Certificates) -> None:
     async with tls_before(server, certificates) as port:
         target = RedisTarget("localhost", port, tls=Tls(certificates.ca))
-        async with connection.async_client(target) as client:
-            assert (await connection.check_server(client)).is_valkey
-            with await asyncio.to_thread(connection.twin(client)) as blocking:
+        async with connections.async_client(target) as client:
+            assert (await connections.check_server(client)).is_valkey
+            with await asyncio.to_thread(connections.twin(client)) as blocking:
                 assert await asyncio.to_thread(blocking.ping)
 
 
@@ -107,9 +107,9 @@ async def test_a_certificate_and_its_key_may_be_in_one_file(
     async with tls_before(server, certificates, ask=True) as port:
         tls = Tls(certificates.ca, certfile=certificates.client)
         target = RedisTarget("localhost", port, tls=tls)
-        async with connection.async_client(target) as client:
+        async with connections.async_client(target) as client:
             assert await client.ping()
-            with await asyncio.to_thread(connection.twin(client)) as blocking:
+            with await asyncio.to_thread(connections.twin(client)) as blocking:
                 assert await asyncio.to_thread(blocking.ping)
 
 
@@ -135,14 +135,14 @@ async def test_a_certificate_for_another_host(server: RedisServer, certificates:
         assert "certificate that cannot be trusted (" in sentence
         assert "use the host name that it carries" in sentence
         unnamed = RedisTarget("127.0.0.1", port, tls=Tls(certificates.ca, check_hostname=False))
-        async with connection.async_client(unnamed) as client:
+        async with connections.async_client(unnamed) as client:
             assert await client.ping()
 
 
 async def test_an_unchecked_certificate(server: RedisServer, certificates: Certificates) -> None:
     async with tls_before(server, certificates) as port:
         tls = Tls(check_hostname=False, cert_reqs="none")
-        async with connection.async_client(RedisTarget("127.0.0.1", port, tls=tls)) as client:
+        async with connections.async_client(RedisTarget("127.0.0.1", port, tls=tls)) as client:
             assert await client.ping()
 
 
@@ -156,7 +156,7 @@ async def test_an_unchecked_certificate(server: RedisServer, certificates: Certi
 async def test_tls_towards_a_server_that_speaks_none(
     answer: bytes, start: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(twins, "CONNECT_TIMEOUT", 1.0)
+    monkeypatch.setattr(clones, "CONNECT_TIMEOUT", 1.0)
     async with Stranger(lambda command: answer) as stranger:
         sentence = await refused(RedisTarget("127.0.0.1", stranger.port, tls=Tls()))
     assert sentence == f"{start}write redis:// in REDIS_URL (or set REDIS_SSL=false)"
@@ -191,11 +191,11 @@ async def test_a_users_pool_keeps_its_tls_when_rebuilt(
         theirs = ArqRedis(
             host="localhost", port=port, ssl=True, ssl_ca_certs=certificates.ca, ssl_check_hostname=True
         )
-        async with connection.rebuild(theirs) as ours:
+        async with connections.rebuild(theirs) as ours:
             assert await ours.ping()
         theirs = ArqRedis(
             host="127.0.0.1", port=port, ssl=True, ssl_ca_certs=certificates.ca, ssl_check_hostname=True
         )
-        async with connection.rebuild(theirs) as ours:
-            with pytest.raises(connection.ServerError, match="cannot be trusted"):
-                await connection.check_server(ours)
+        async with connections.rebuild(theirs) as ours:
+            with pytest.raises(connections.ServerError, match="cannot be trusted"):
+                await connections.check_server(ours)

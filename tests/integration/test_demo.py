@@ -22,9 +22,10 @@ from arq.connections import ArqRedis
 import demo
 import demo_stage
 from jobs.samples.sleep import sleep
-from rota import State, config
-from rota.embedded import join
-from rota.redis_target import RedisTarget
+from rota import State
+from rota.server.embedded import join
+from rota.server.target import RedisTarget
+from rota.settings.load import load
 from tests.servers import RedisServer
 
 SRC = Path(__file__).resolve().parents[2] / "src"
@@ -328,4 +329,4 @@ async def test_a_demo_removes_what_an_earlier_one_left_and_says_when_a_job_ends_
 def test_the_worker_is_told_where_redis_is(target: RedisTarget) -> None:
     variables = demo_stage.worker_variables(target, mail_port=25, folder=".")
     told = {name: value for name, value in variables.items() if name.startswith("REDIS_")}
-    assert config.load(told).redis == target
+    assert load(told).redis == target

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from rota.series import SERIES
+from rota.telemetry.metrics.series import SERIES
 from tests.integration.project import Project
 from tests.servers import RedisServer, free_port
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rota import Run, each, job, pipeline
-from rota.flow import PORTION
-from rota.redis_target import RedisTarget
+from rota.flows.plan import PORTION
+from rota.server.target import RedisTarget
 from tests.workers import at_work
 
 #: The full size is 10,000; every change runs a sample.

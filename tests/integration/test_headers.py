@@ -9,10 +9,13 @@ import pytest
 import sentry_sdk
 
 import rota
-from rota import Client, Handle, Run, State, config, connection, fixed, job, sentry
-from rota.app import client_of
-from rota.codec import decode_job
-from rota.redis_target import RedisTarget
+from rota import Client, Handle, Run, State, fixed, job
+from rota.app.compose import client_of
+from rota.server import connections
+from rota.server.target import RedisTarget
+from rota.settings.load import load
+from rota.telemetry.tracing.sentry import sentry
+from rota.wire.envelopes import decode_job
 from tests.envelopes import DSN, Captured, forgotten
 from tests.integration.service import serving
 from tests.servers import RedisServer
@@ -46,7 +49,7 @@ def from_process(run: Run, url: str) -> str:
     """Enqueue another from a child process."""
 
     async def enqueue() -> str:
-        async with client_of(config.load({}), connection.async_client(RedisTarget.from_url(url))) as client:
+        async with client_of(load({}), connections.async_client(RedisTarget.from_url(url))) as client:
             return (await client.enqueue(tell)).id
 
     return asyncio.run(enqueue())
@@ -64,8 +67,8 @@ JOBS = (tell, pass_on, from_thread, from_process, fail)
 
 @pytest.fixture
 async def client(server: RedisServer) -> AsyncIterator[Client]:
-    redis = connection.async_client(RedisTarget.from_url(server.url))
-    async with client_of(config.load({}), redis) as client:
+    redis = connections.async_client(RedisTarget.from_url(server.url))
+    async with client_of(load({}), redis) as client:
         CLIENTS[:], LOOPS[:] = [client], [asyncio.get_running_loop()]
         yield client
 
@@ -133,7 +136,7 @@ async def test_jobs_that_run_side_by_side_keep_theirs_apart(client: Client, at_w
 
 
 async def test_they_do_not_count_for_the_payload_s_limit(client: Client) -> None:
-    small = client_of(config.load({"PAYLOAD_LIMIT": "1024"}), client.redis)
+    small = client_of(load({"PAYLOAD_LIMIT": "1024"}), client.redis)
     with rota.headers(note="n" * 4000):
         handle = await small.enqueue(tell)
     assert decode_job(await client.redis.get(f"arq:job:{handle.id}")).headers == {"note": "n" * 4000}
@@ -154,7 +157,7 @@ async def test_a_line_of_the_log_has_the_tenant(
 async def test_sentry_and_opentelemetry_say_for_whom_a_job_was(client: Client, server: RedisServer) -> None:
     with forgotten(), collected() as spans:
         given = {"SENTRY_DSN": DSN, "SENTRY_TRACES_SAMPLE_RATE": "1"}
-        assert sentry.start(config.load(given), transport=Captured)
+        assert sentry.start(load(given), transport=Captured)
         async with serving(server.url, *JOBS):
             with rota.headers(tenant="acme"):
                 handle = await client.enqueue(fail)
@@ -171,7 +174,7 @@ async def test_sentry_and_opentelemetry_say_for_whom_a_job_was(client: Client, s
 
 async def test_a_lost_job_s_report_says_for_whom_it_was(client: Client, server: RedisServer) -> None:
     with forgotten():
-        assert sentry.start(config.load({"SENTRY_DSN": DSN}), transport=Captured)
+        assert sentry.start(load({"SENTRY_DSN": DSN}), transport=Captured)
         with rota.headers(tenant="acme"):
             handle = await client.enqueue(fail)
         await client.redis.hset("arq:queue:default:runs", handle.id, "- 1 0 3 0")

@@ -18,7 +18,7 @@ from arq.jobs import Job, JobStatus
 from arq.worker import Retry, Worker
 
 from rota import Run, job, job_deserializer, job_serializer
-from rota.worker import QueueWorker
+from rota.worker.worker import QueueWorker
 from tests.integration.arq_holes.ledger import Ledger, ended, process
 from tests.integration.arq_holes.service import client_for, service
 from tests.integration.arq_holes.side_by_side import at_work, make, named, until

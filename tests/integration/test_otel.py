@@ -14,12 +14,15 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from rota import Client, Handle, Job, Retry, Run, State, config, connection, fixed, job, otel
-from rota.app import client_of
-from rota.codec import decode_job
-from rota.redis_target import RedisTarget
-from rota.server_faults import ServerError
-from rota.trace import trace_id
+from rota import Client, Handle, Job, Retry, Run, State, fixed, job
+from rota.app.compose import client_of
+from rota.model.trace import trace_id
+from rota.server import connections
+from rota.server.faults import ServerError
+from rota.server.target import RedisTarget
+from rota.settings.load import load
+from rota.telemetry.tracing import otel
+from rota.wire.envelopes import decode_job
 from tests.envelopes import DSN, Captured, forgotten
 from tests.integration.service import serving
 from tests.servers import RedisServer
@@ -93,8 +96,8 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 @pytest.fixture
 async def client(server: RedisServer) -> AsyncIterator[Client]:
-    redis = connection.async_client(RedisTarget.from_url(server.url))
-    async with client_of(config.load({}), redis) as client:
+    redis = connections.async_client(RedisTarget.from_url(server.url))
+    async with client_of(load({}), redis) as client:
         CLIENTS[:] = [client]
         yield client
 
@@ -299,7 +302,7 @@ def test_an_endpoint_sets_a_provider_up_whose_end_is_bounded(monkeypatch: pytest
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
     with silent_port() as port, unset():
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_SERVICE_NAME": "mail"}
-        provider = otel.start(config.load(settings))
+        provider = otel.start(load(settings))
         assert otel.is_on()
         assert provider.resource.attributes["service.name"] == "mail"
         with trace.get_tracer("x").start_as_current_span("one"):
@@ -315,12 +318,12 @@ def test_an_endpoint_sets_a_provider_up_whose_end_is_bounded(monkeypatch: pytest
 
 def test_a_provider_of_the_program_s_own_goes_first() -> None:
     with collected():
-        assert otel.start(config.load({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})) is None
+        assert otel.start(load({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})) is None
 
 
 def test_without_an_endpoint_there_is_none() -> None:
     with unset():
-        assert otel.start(config.load({})) is None
+        assert otel.start(load({})) is None
         assert not otel.is_on()
         otel.close(None)
 
@@ -330,5 +333,5 @@ def test_an_endpoint_without_the_package_is_a_warning(
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with unset():
-        assert otel.start(config.load({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})) is None
+        assert otel.start(load({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})) is None
     assert [record.message for record in caplog.records] == ["tracing.missing"]

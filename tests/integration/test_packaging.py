@@ -194,7 +194,7 @@ def test_the_wheel_is_the_engine_and_nothing_else(wheel: Path) -> None:
     }
     assert {name for name in names if name.startswith("rota/")} == source
     assert "rota/py.typed" in names
-    assert {f"rota/scripts/{path.name}" for path in (ENGINE / "scripts").glob("*.lua")} <= names
+    assert {f"rota/wire/lua/{path.name}" for path in (ENGINE / "wire" / "lua").glob("*.lua")} <= names
     assert f"{info}/licenses/LICENSE" in names
 
 
@@ -218,7 +218,7 @@ def test_the_base_asks_for_nothing_that_only_a_worker_or_a_web_application_needs
 
 
 def test_the_engine_is_imported_from_the_wheel(template: Template) -> None:
-    code = "import rota, sys; from rota.worker import QueueWorker; from rota import job; print(rota.__file__)"
+    code = "import rota, sys; from rota.worker.worker import QueueWorker; from rota import job; print(rota.__file__)"
     assert Path(template.python("-c", code).strip()).is_relative_to(template.variables["PYTHONPATH"])
 
 

@@ -14,7 +14,7 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from rota import job_deserializer, job_serializer
-from rota.worker import QueueWorker
+from rota.worker.worker import QueueWorker
 from tests.integration.arq_holes.ledger import Ledger, ended, process
 from tests.integration.arq_holes.side_by_side import (
     at_work,

@@ -21,7 +21,7 @@ from jobs.samples.email import email
 from jobs.samples.failing import broken, flaky
 from jobs.samples.sleep import sleep
 from rota import Client, JobFailed, JobInfo, JobNotFound, State, none
-from rota.redis_target import RedisTarget
+from rota.server.target import RedisTarget
 from tests.mail_servers import MailServer
 from tests.workers import at_work
 

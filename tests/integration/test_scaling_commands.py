@@ -91,8 +91,8 @@ def test_settings_that_cannot_work_are_refused(project: Project, variable: str, 
 
 
 def test_the_unit_runs_what_there_is_with_a_command_that_can_be_meant() -> None:
-    from rota.autoscaler import command_of
-    from rota.config import load
+    from rota.fleet.autoscaler import command_of
+    from rota.settings.load import load
 
     unit = (ROOT / "deploy/systemd/rota-autoscaler.service").read_text("utf-8")
     settings = dict(

@@ -14,24 +14,13 @@ import pytest
 import sentry_sdk
 from pydantic import TypeAdapter
 
-from rota import (
-    Cancel,
-    Client,
-    Handle,
-    Job,
-    Retry,
-    Run,
-    Snooze,
-    State,
-    config,
-    connection,
-    fixed,
-    job,
-    sentry,
-)
-from rota.app import client_of
-from rota.redis_target import RedisTarget
-from rota.server_faults import ServerError
+from rota import Cancel, Client, Handle, Job, Retry, Run, Snooze, State, fixed, job
+from rota.app.compose import client_of
+from rota.server import connections
+from rota.server.faults import ServerError
+from rota.server.target import RedisTarget
+from rota.settings.load import load
+from rota.telemetry.tracing.sentry import sentry
 from tests.envelopes import DSN, Captured, forgotten
 from tests.integration.service import serving
 from tests.servers import RedisServer
@@ -178,7 +167,7 @@ def start() -> Iterator[Start]:
 
     def started(**variables: str) -> Captured:
         given = {"SENTRY_DSN": DSN, "SENTRY_TRACES_SAMPLE_RATE": "1", **variables}
-        assert sentry.start(config.load(given), transport=Captured)
+        assert sentry.start(load(given), transport=Captured)
         transport = sentry_sdk.get_client().transport
         assert isinstance(transport, Captured)
         return transport
@@ -194,8 +183,8 @@ def sent(start: Start) -> Captured:
 
 @pytest.fixture
 async def client(server: RedisServer) -> AsyncIterator[Client]:
-    redis = connection.async_client(RedisTarget.from_url(server.url))
-    async with client_of(config.load({}), redis) as client:
+    redis = connections.async_client(RedisTarget.from_url(server.url))
+    async with client_of(load({}), redis) as client:
         NESTING[:] = [client]
         yield client
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import sentry_sdk
 
-from rota import Run, config, connection, job, sentry
-from rota.app import client_of
-from rota.config import ConfigError
-from rota.redis_target import RedisTarget
+from rota import Run, job
+from rota.app.compose import client_of
+from rota.server import connections
+from rota.server.target import RedisTarget
+from rota.settings.load import ConfigError, load
+from rota.telemetry.tracing.sentry import sentry
 from tests.envelopes import DSN, Captured, forgotten
 from tests.integration.service import serving
 from tests.servers import RedisServer, free_port
@@ -27,7 +29,10 @@ async def fail(run: Run) -> None:
 
 PROGRAM = """
 import asyncio, logging, os, signal, sys, time
-from rota import Run, job, config, registry, sentry, supervisor
+from rota import Run, job
+from rota.app import supervisor
+from rota.model import registry
+from rota.settings.load import load
 
 @job(max_attempts=1)
 async def fail(run: Run) -> None:
@@ -47,7 +52,7 @@ class Stopwatch(logging.Handler):
 watch = Stopwatch()
 logging.getLogger("rota.worker").addHandler(watch)
 logging.getLogger("rota.worker").setLevel("INFO")
-settings = config.load()
+settings = load()
 asyncio.run(enqueue())
 status = supervisor.Supervisor(settings, registry.Registry([fail], "default", None, {"default": {"fail": fail}})).run()
 print(status, "sentry_sdk" in sys.modules, watch.stopped)
@@ -89,9 +94,9 @@ async def test_jobs_that_fail_wait_for_no_sentry(server: RedisServer) -> None:
     """More of them than its queue holds, each with a report and a transaction that nobody takes."""
     with silent_port() as port, forgotten():
         variables = {"SENTRY_DSN": f"http://key@127.0.0.1:{port}/1", "SENTRY_TRACES_SAMPLE_RATE": "1"}
-        assert sentry.start(config.load(variables))
-        redis = connection.async_client(RedisTarget.from_url(server.url))
-        async with client_of(config.load({}), redis) as client, serving(server.url, fail):
+        assert sentry.start(load(variables))
+        redis = connections.async_client(RedisTarget.from_url(server.url))
+        async with client_of(load({}), redis) as client, serving(server.url, fail):
             await client.enqueue_many([fail.call() for _ in range(300)])
             async with asyncio.timeout(30):
                 while await redis.zcard("arq:queue:default:dead") < 300:
@@ -106,18 +111,18 @@ def test_a_dsn_needs_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "sentry_sdk", None)
     with pytest.raises(ConfigError, match=r"SENTRY_DSN is set, but sentry-sdk is not installed"):
-        sentry.start(config.load({"SENTRY_DSN": DSN}))
+        sentry.start(load({"SENTRY_DSN": DSN}))
 
 
 def test_what_is_no_dsn_is_said() -> None:
     with forgotten(), pytest.raises(ConfigError, match="SENTRY_DSN is not a DSN"):
-        sentry.start(config.load({"SENTRY_DSN": "sentry.example.com"}))
+        sentry.start(load({"SENTRY_DSN": "sentry.example.com"}))
 
 
 def test_the_dsn_may_be_in_a_file_and_is_never_shown(tmp_path: Path) -> None:
     path = tmp_path / "dsn"
     path.write_text(DSN)
-    settings = config.load({"SENTRY_DSN_FILE": str(path)})
+    settings = load({"SENTRY_DSN_FILE": str(path)})
     assert settings.sentry_dsn is not None
     assert settings.sentry_dsn.get_secret_value() == DSN
     assert DSN not in repr(settings)
@@ -131,7 +136,7 @@ def test_settings_become_options() -> None:
         "SENTRY_TRACES_SAMPLE_RATE": "0.25",
     }
     with forgotten():
-        assert sentry.start(config.load(variables), transport=Captured)
+        assert sentry.start(load(variables), transport=Captured)
         options = sentry_sdk.get_client().options
         shown = [options[name] for name in ("environment", "release", "traces_sample_rate")]
         assert shown == ["test", "shop@1", 0.25]
@@ -144,7 +149,7 @@ def test_settings_become_options() -> None:
 def test_who_set_sentry_up_by_itself_keeps_its_options() -> None:
     with forgotten():
         sentry_sdk.init(DSN, environment="mine", transport=Captured)
-        assert not sentry.start(config.load({"SENTRY_DSN": DSN}))
+        assert not sentry.start(load({"SENTRY_DSN": DSN}))
         assert sentry_sdk.get_client().options["environment"] == "mine"
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from arq.connections import ArqRedis
 
-from rota import connection
-from rota.connection import ServerError
-from rota.redis_target import RedisTarget
+from rota.server import connections
+from rota.server.connections import ServerError
+from rota.server.target import RedisTarget
 from tests.integration.strangers import Stranger, info, mute, polite
 from tests.servers import RedisServer, free_port
 
@@ -17,10 +17,10 @@ CANARY = "s3cr3tCanary"
 
 
 async def refused(target: RedisTarget) -> str:
-    client = connection.async_client(target, socket_timeout=1)
+    client = connections.async_client(target, socket_timeout=1)
     try:
         with pytest.raises(ServerError) as caught:
-            await connection.check_server(client)
+            await connections.check_server(client)
     finally:
         await client.aclose()
     sentence = str(caught.value)
@@ -40,7 +40,7 @@ def at(server: RedisServer) -> RedisTarget:
 
 
 async def test_a_usable_server_says_what_it_is(redis: ArqRedis) -> None:
-    found = await connection.check_server(redis)
+    found = await connections.check_server(redis)
     assert found.version.startswith("9.")
     assert (found.is_valkey, found.maxmemory_policy, found.warnings) == (True, "noeviction", ())
 
@@ -48,8 +48,8 @@ async def test_a_usable_server_says_what_it_is(redis: ArqRedis) -> None:
 @pytest.mark.parametrize("version", ["6.2.0", "6.2.14", "7.0.15", "8.0.2", "10.1"])
 async def test_a_redis_of_6_2_or_later_is_usable(version: str) -> None:
     async with Stranger(polite(INFO=info(redis_version=version, role="master"))) as stranger:
-        client = connection.async_client(RedisTarget("127.0.0.1", stranger.port))
-        found = await connection.check_server(client)
+        client = connections.async_client(RedisTarget("127.0.0.1", stranger.port))
+        found = await connections.check_server(client)
         await client.aclose()
     assert (found.version, found.is_valkey) == (version, False)
 
@@ -63,16 +63,16 @@ async def test_an_older_redis_is_refused(version: str) -> None:
 async def test_any_valkey_is_new_enough() -> None:
     answer = info(redis_version="6.0.0", valkey_version="1.0.0", role="master")
     async with Stranger(polite(INFO=answer)) as stranger:
-        client = connection.async_client(RedisTarget("127.0.0.1", stranger.port))
-        assert (await connection.check_server(client)).is_valkey
+        client = connections.async_client(RedisTarget("127.0.0.1", stranger.port))
+        assert (await connections.check_server(client)).is_valkey
         await client.aclose()
 
 
 async def test_a_server_that_throws_keys_away_is_warned_of(own_server: RedisServer) -> None:
     with own_server.client() as admin:
         admin.config_set("maxmemory-policy", "volatile-lru")
-    client = connection.async_client(at(own_server))
-    (warning,) = (await connection.check_server(client)).warnings
+    client = connections.async_client(at(own_server))
+    (warning,) = (await connections.check_server(client)).warnings
     await client.aclose()
     assert warning.startswith("maxmemory-policy is volatile-lru")
 
@@ -271,8 +271,8 @@ async def test_a_full_server_that_throws_keys_away_takes_writes(own_server: Redi
     with own_server.client() as admin:
         admin.config_set("maxmemory-policy", "allkeys-lru")
         admin.config_set("maxmemory", "100kb")
-    client = connection.async_client(at(own_server))
-    assert (await connection.check_server(client)).maxmemory_policy == "allkeys-lru"
+    client = connections.async_client(at(own_server))
+    assert (await connections.check_server(client)).maxmemory_policy == "allkeys-lru"
     await client.aclose()
 
 
@@ -290,8 +290,8 @@ async def test_what_may_pass_by_itself_is_marked() -> None:
     }
     for answer, transient in expected.items():
         async with Stranger(answer) as stranger:
-            client = connection.async_client(RedisTarget("127.0.0.1", stranger.port))
+            client = connections.async_client(RedisTarget("127.0.0.1", stranger.port))
             with pytest.raises(ServerError) as caught:
-                await connection.check_server(client)
+                await connections.check_server(client)
             await client.aclose()
         assert caught.value.transient is transient

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rota import Client, Job, Run, State, job
-from rota.redis_target import RedisTarget
+from rota.server.target import RedisTarget
 from tests.waiting import until
 from tests.workers import at_work
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rota import Client
-from rota.redis_target import RedisTarget
+from rota.server.target import RedisTarget
 from tests.workers import Works, at_work
 
 

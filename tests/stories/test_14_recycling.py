@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import rota
-from rota import Client, Run, config, connect, job
+from rota import Client, Run, connect, job
+from rota.settings.load import load
 from tests.servers import RedisServer
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ async def who_runs_me(run: Run) -> int:
 
 @pytest.fixture
 async def client(server: RedisServer) -> AsyncIterator[Client]:
-    async with await connect(config.load({"REDIS_URL": server.url})) as client:
+    async with await connect(load({"REDIS_URL": server.url})) as client:
         yield client
 
 

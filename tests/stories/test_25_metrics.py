@@ -8,8 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from rota import Client, Retry, Run, fixed, job
-from rota.metrics import client_metrics
+from rota import Client, Retry, Run, client_metrics, fixed, job
 from tests.workers import Works
 
 Read = Callable[..., Awaitable[float]]

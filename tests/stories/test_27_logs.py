@@ -12,7 +12,8 @@ import pytest
 import sentry_sdk
 
 import rota
-from rota import Client, Run, job, logs
+from rota import Client, Run, job
+from rota.telemetry.logs import logs
 from tests.envelopes import DSN, Captured, forgotten
 
 Lines = Callable[[str], Awaitable[list[dict[str, Any]]]]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rota.event import Event, EventType
-from rota.run import Run
+from rota.model.event import Event, EventType
+from rota.model.run import Run
 from rota.seams import Audience, Call, Middleware, Outgoing, compose, count, sending, switched_on, tell
 
 RUN = Run(id="1", job="greet", queue="default")

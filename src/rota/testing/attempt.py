@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from rota.engine.execution import Execution
 from rota.errors import JobTimeout, ResultTooLarge
-from rota.execution import Execution
-from rota.job import Job
+from rota.model.job import Job
+from rota.model.outcome import Cause
+from rota.model.run import Run
 from rota.names import full_name
-from rota.outcome import Cause
-from rota.run import Run
-from rota.settlement import Claim
 from rota.testing.pools import Pools
+from rota.wire.claims import Claim
 
 
 class Noted(Execution):

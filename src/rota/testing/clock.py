@@ -14,13 +14,15 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from rota import attempt, client, flows, items, parcels, runner
-from rota.outcome import decide
+from rota.attempts import attempt, runner
+from rota.client import client, enqueue
+from rota.flows import flows, items
+from rota.model.outcome import decide
 
 #: The clock that runs for the code at hand: set inside an attempt, and nowhere else.
 INSIDE: ContextVar["Clock | None"] = ContextVar("rota-clock", default=None)
 
-_ENGINE = (attempt, client, flows, items, parcels, runner)
+_ENGINE = (attempt, client, flows, items, enqueue, runner)
 _open: list["Clock"] = []
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rota import codec
 from rota.errors import InvalidPayload, UnreadablePayload
-from rota.job import Job
+from rota.model.job import Job
+from rota.model.options import EnqueueOptions
 from rota.names import full_name, wire_id
-from rota.options import EnqueueOptions
+from rota.wire import envelopes
 
 AnyJob = Job[Any, Any]
 
@@ -44,7 +44,7 @@ class Enqueued:
     ) -> "Enqueued":
         """What `payload` says, typed if `jobs` holds the job."""
         try:
-            envelope = codec.decode_job(payload)
+            envelope = envelopes.decode_job(payload)
         except UnreadablePayload:
             return cls(queue, "", job_id, {}, _time(due_ms), _time(due_ms), {}, {})
         job = next((job for job in jobs if job.name == envelope.name), None)
@@ -111,7 +111,7 @@ def _shown(options: EnqueueOptions) -> dict[str, Any]:
     return {"id": options.id, "delay": options.delay, "at": options.at, **options.wire()}
 
 
-def _arguments(job: AnyJob | None, envelope: codec.Envelope) -> dict[str, Any]:
+def _arguments(job: AnyJob | None, envelope: envelopes.Envelope) -> dict[str, Any]:
     if job is None:
         return envelope.kwargs
     try:

@@ -4,17 +4,17 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
-from rota import codec
 from rota.errors import JobError
-from rota.event import Event, EventType
-from rota.info import JobInfo
-from rota.job import Job
-from rota.keys import JOB, QueueKeys, queue_key
-from rota.registry import Registry
-from rota.settlement import decode_id
+from rota.model.event import Event, EventType
+from rota.model.info import JobInfo
+from rota.model.job import Job
+from rota.model.registry import Registry
 from rota.testing.enqueued import Enqueued, check_arguments, complaint
 from rota.testing.journal import Journal, Put
 from rota.testing.letters import dead_letters
+from rota.wire import envelopes
+from rota.wire.claims import decode_id
+from rota.wire.keys import JOB, QueueKeys, queue_key
 
 R = TypeVar("R")
 
@@ -48,7 +48,7 @@ class Evidence:
 
         An error is as a reader of Redis sees it: `type` is the name of its class, `message` its text.
         """
-        return [codec.error_of(event.detail) for event in self._of(job) if event.type in _FAILURES]
+        return [envelopes.error_of(event.detail) for event in self._of(job) if event.type in _FAILURES]
 
     def checkpoints(self, job: Job[..., Any]) -> list[Any]:
         """Every state that runs of `job` saved with `run.checkpoint`, in order, as the JSON value that it became."""

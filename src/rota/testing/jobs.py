@@ -5,10 +5,10 @@ from types import MappingProxyType
 from typing import Any
 
 from rota.errors import JobClash
-from rota.job import Job
+from rota.model.job import Job
+from rota.model.registry import Registry, discover
 from rota.names import full_name
-from rota.registry import Registry, discover
-from rota.settings import Settings
+from rota.settings.settings import Settings
 
 AnyJob = Job[Any, Any]
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rota.event import Event, EventType
-from rota.settlement import decode_id
+from rota.model.event import Event, EventType
+from rota.wire.claims import decode_id
 
 
 class Put(NamedTuple):

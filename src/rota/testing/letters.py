@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rota import codec
+from rota.client.view import read_checkpoint
 from rota.errors import UnreadablePayload
-from rota.info import JobInfo
-from rota.settlement import decode_id
-from rota.state import State
-from rota.view import read_checkpoint
+from rota.model.info import JobInfo
+from rota.model.state import State
+from rota.wire import envelopes
+from rota.wire.claims import decode_id
 
 
 def dead_letters(redis: Any, dead: Mapping[str, str]) -> list[JobInfo]:
@@ -31,7 +31,7 @@ def _letter(queue: str, job_id: str, letter: Mapping[bytes, bytes]) -> JobInfo:
         letter[b"task"].decode("utf-8", "replace"),
         attempts=int(letter[b"attempt"]),
         finished_at=datetime.fromtimestamp(int(letter[b"at"]) / 1000, UTC),
-        error=codec.error_of(letter[b"error"]),
+        error=envelopes.error_of(letter[b"error"]),
         reason=letter[b"reason"].decode(),
         payload=_payload(letter.get(b"payload")),
         checkpoint=read_checkpoint(letter.get(b"checkpoint")),
@@ -40,6 +40,6 @@ def _letter(queue: str, job_id: str, letter: Mapping[bytes, bytes]) -> JobInfo:
 
 def _payload(raw: bytes | None) -> dict[str, Any] | None:
     try:
-        return codec.decode_job(raw or b"").kwargs
+        return envelopes.decode_job(raw or b"").kwargs
     except UnreadablePayload:
         return None

@@ -7,14 +7,14 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from rota.execution import Execution
-from rota.keys import ABORT
-from rota.outcome import Cause
-from rota.protocol import Protocol, StepReply
-from rota.runner import Runner
-from rota.settlement import Claim, Report, Settlement, encode_id
+from rota.attempts.runner import Runner
+from rota.engine.execution import Execution
+from rota.model.outcome import Cause
 from rota.testing.attempt import Noted
 from rota.testing.virtual_time import VirtualTime
+from rota.wire.claims import Claim, Report, Settlement, encode_id
+from rota.wire.keys import ABORT
+from rota.wire.queue import Protocol, StepReply
 
 
 class Line:

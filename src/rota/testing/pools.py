@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from rota.execution import Execution
-from rota.job import Job
-from rota.pools import Processes, Threads
-from rota.run import Run
+from rota.attempts.pools import Processes, Threads
+from rota.engine.execution import Execution
+from rota.model.job import Job
+from rota.model.run import Run
 from rota.testing.virtual_time import VirtualTime
 
 #: One attempt runs at a time; the rest is room for threads that did not end when they were told to.

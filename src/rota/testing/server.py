@@ -7,7 +7,7 @@ from arq.connections import ArqRedis
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
-from rota import codec
+from rota.wire import envelopes
 
 
 class _Pool(ConnectionPool):
@@ -28,5 +28,7 @@ def clients() -> tuple[ArqRedis, FakeRedis]:
     """Two clients on a new, empty server: arq's, with our serializers, and a blocking one."""
     server = FakeServer(version=(7,))
     pool = FakeAsyncRedis(server=server, connection_pool_class=_Pool).connection_pool
-    redis = ArqRedis(pool, job_serializer=codec.job_serializer, job_deserializer=codec.job_deserializer)
+    redis = ArqRedis(
+        pool, job_serializer=envelopes.job_serializer, job_deserializer=envelopes.job_deserializer
+    )
     return redis, FakeRedis(server=server)

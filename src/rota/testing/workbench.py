@@ -8,19 +8,17 @@ from functools import partial
 from itertools import count
 from typing import Any, ParamSpec, Self, TypeVar
 
-from rota import app
-from rota.carried import carried
-from rota.checkpoint import encode
-from rota.event import Event, EventType
-from rota.job import Job
-from rota.keys import QueueKeys, events_key, queue_key
+from rota.app import compose
+from rota.attempts.pools import Processes
+from rota.attempts.runner import Runner, override
+from rota.model.checkpoint import encode
+from rota.model.event import Event, EventType
+from rota.model.headers import carried
+from rota.model.job import Job
+from rota.model.run import Run
 from rota.names import new_id
-from rota.pools import Processes
-from rota.run import Run
-from rota.runner import Runner, override
 from rota.seams import Middleware, Subscriber
-from rota.settings import Settings
-from rota.settlement import Checkpoint, Claim, Report
+from rota.settings.settings import Settings
 from rota.testing.attempt import Noted, run_alone
 from rota.testing.clock import Clock, seconds_of
 from rota.testing.evidence import Evidence
@@ -30,6 +28,8 @@ from rota.testing.line import Line
 from rota.testing.pools import Pools
 from rota.testing.server import clients
 from rota.testing.virtual_time import PATIENCE, VirtualTime
+from rota.wire.claims import Checkpoint, Claim, Report
+from rota.wire.keys import QueueKeys, events_key, queue_key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,8 +60,8 @@ class Bench(Evidence):
         *,
         deps: Any = LIFESPAN,
         settings: Settings | Mapping[str, Any] | None = None,
-        middleware: Sequence[Middleware] = app.MIDDLEWARE,
-        subscribers: Sequence[Subscriber] = app.SUBSCRIBERS,
+        middleware: Sequence[Middleware] = compose.MIDDLEWARE,
+        subscribers: Sequence[Subscriber] = compose.SUBSCRIBERS,
         processes: bool = False,
         start: datetime | None = None,
         patience: float = PATIENCE,
@@ -69,7 +69,7 @@ class Bench(Evidence):
         self.settings = settings if isinstance(settings, Settings) else Settings(**(settings or {}))
         registry = registry_of(jobs, self.settings)
         self.redis, looking = clients()
-        self.client = app.client_of(self.settings, self.redis)
+        self.client = compose.client_of(self.settings, self.redis)
         journal = Journal(looking, events_key(self.settings.namespace))
         super().__init__(registry, self.settings.served_queues(registry.queues), looking, journal)
         self._deps = deps
@@ -125,7 +125,7 @@ class Bench(Evidence):
         limit = self.settings.payload_limit
         saved = Checkpoint(1, encode(checkpoint, limit))
         execution = Noted(Claim(new_id(), "", None, 1, 0, 0, checkpoint=saved.wire()))
-        rules = override(app.rules_of(job, self.settings.queue(queue)), job.enqueue_options.wire())
+        rules = override(compose.rules_of(job, self.settings.queue(queue)), job.enqueue_options.wire())
         async with self._resources() as (deps, pools):
             run = Run(
                 id=execution.claim.id,
@@ -202,24 +202,27 @@ class Bench(Evidence):
 
     def _lines(self, deps: Any, pools: Pools) -> list[Line]:
         worker = f"bench-{next(self._drains)}"
-        parts = app.Parts(self.settings, self.registry, None, Processes(), lambda: deps, lambda reason: None)
+        parts = compose.Parts(
+            self.settings, self.registry, None, Processes(), lambda: deps, lambda reason: None
+        )
         return [
-            self._line(app.Service(parts, self.settings.queue(queue)), worker, pools) for queue in self.queues
+            self._line(compose.Service(parts, self.settings.queue(queue)), worker, pools)
+            for queue in self.queues
         ]
 
-    def _line(self, service: app.Service, worker: str, pools: Pools) -> Line:
+    def _line(self, service: compose.Service, worker: str, pools: Pools) -> Line:
         queue = service.queue
         reports: list[Report] = []
-        flows = app.flow_jobs(self.settings, self.registry, queue, lambda: self.redis)
+        flows = compose.flow_jobs(self.settings, self.registry, queue, lambda: self.redis)
         runner = Runner(
-            app.limits_of(self.settings, queue),
-            app.handlers_of(self.registry, queue, flows),
+            compose.limits_of(self.settings, queue),
+            compose.handlers_of(self.registry, queue, flows),
             inputs=flows,
             deps=service.parts.deps,
             report=lambda *report: reports.append(report),
             in_thread=pools.in_thread,
             in_process=pools.in_process,
-            tracers=app.TRACERS,
+            tracers=compose.TRACERS,
             middleware=self._middleware,
             subscribers=self._subscribers,
         )

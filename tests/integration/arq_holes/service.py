@@ -6,12 +6,12 @@ from typing import Any
 from arq.connections import ArqRedis
 
 from rota import Client, Job
-from rota.app import Parts, client_of, worker_settings
-from rota.pools import Processes
-from rota.registry import Registry
+from rota.app.compose import Parts, client_of, worker_settings
+from rota.attempts.pools import Processes
+from rota.model.registry import Registry
 from rota.seams import Subscriber
-from rota.settings import Settings
-from rota.worker import QueueWorker
+from rota.settings.settings import Settings
+from rota.worker.worker import QueueWorker
 
 
 def settings_for(**settings: Any) -> Settings:

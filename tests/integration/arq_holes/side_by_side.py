@@ -11,7 +11,7 @@ from arq.connections import ArqRedis, RedisSettings
 from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
-from rota.worker import QueueWorker
+from rota.worker.worker import QueueWorker
 from tests.servers import RedisServer
 
 Kind = type[Worker]

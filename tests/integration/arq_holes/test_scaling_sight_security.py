@@ -14,8 +14,8 @@ from arq.worker import Worker, async_check_health, get_kwargs
 
 from rota import job_deserializer, job_serializer
 from rota.errors import UnreadablePayload
-from rota.redis_target import RedisTarget
-from rota.worker import QueueWorker
+from rota.server.target import RedisTarget
+from rota.worker.worker import QueueWorker
 from tests.integration.arq_holes.side_by_side import (
     at_work,
     burst,

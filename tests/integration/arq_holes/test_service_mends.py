@@ -12,7 +12,7 @@ from arq.worker import JobExecutionFailed, Worker
 from arq.worker import Retry as StockRetry
 
 from rota import JobError, Retry, Run, State, job, job_deserializer, job_serializer
-from rota.event import Event, EventType
+from rota.model.event import Event, EventType
 from tests.integration.arq_holes.service import client_for, service
 from tests.integration.arq_holes.side_by_side import at_work, burst, make, named, running, until
 

@@ -15,8 +15,8 @@ from arq.worker import Retry, Worker, func
 from redis.exceptions import RedisError
 
 from rota import job_deserializer, job_serializer
-from rota.leases import Holding
-from rota.worker import QueueWorker
+from rota.engine.leases import Holding
+from rota.worker.worker import QueueWorker
 from tests.faults.proxy import Proxy
 from tests.integration.arq_holes.ledger import Ledger, ended, process
 from tests.integration.arq_holes.side_by_side import at_work, echo, make, named, running, until

@@ -16,7 +16,7 @@ from arq.jobs import Job, SerializationError
 from arq.worker import Worker
 from redis.exceptions import RedisError, ResponseError
 
-from rota.worker import QueueWorker
+from rota.worker.worker import QueueWorker
 from tests.integration.arq_holes.side_by_side import (
     at_work,
     burst,

@@ -13,7 +13,7 @@ from arq.connections import RedisSettings
 from arq.worker import Worker, func
 
 from rota import job_deserializer, job_serializer
-from rota.worker import QueueWorker
+from rota.worker.worker import QueueWorker
 
 KINDS = {"arq": Worker, "rota": QueueWorker}
 

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.lifespan import Dependencies, lifespan
 from jobs.mailer import LogMailer
-from rota.registry import discover
+from rota.model.registry import discover
 
 JOBS = Path(__file__).resolve().parents[3] / "src" / "jobs"
 
@@ -33,7 +33,7 @@ def test_without_the_samples_the_folder_still_works(tmp_path: Path) -> None:
     shutil.copytree(JOBS, tmp_path / "jobs", ignore=shutil.ignore_patterns("samples", "__pycache__"))
     program = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
-        "from rota.registry import discover\n"
+        "from rota.model.registry import discover\n"
         "found = discover('jobs')\n"
         "print(found.full_names, found.lifespan.__module__)\n"
     )

@@ -6,7 +6,7 @@ import pytest
 
 import rota
 from rota import EventType, Run, fixed, job
-from rota.event import Event
+from rota.model.event import Event
 from rota.testing import Bench
 from tests.unit.testing.jobs import Deps, child, flaky, send
 

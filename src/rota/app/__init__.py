@@ -1,0 +1,1 @@
+"""Puts the rooms together; the lives of processes."""

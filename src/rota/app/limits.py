@@ -1,0 +1,33 @@
+"""The figures of the jobs' limits, written where the scripts look for them, so that a changed limit holds at once.
+
+What was enqueued before a deploy carries the figures of its time; those in Redis win over them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rota.errors import LimitClash
+from rota.model.policies.terms import limit_key
+from rota.model.registry import Registry
+
+
+def figures_of(registry: Registry, namespace: str) -> dict[str, str]:
+    """The figures by their keys. Raises LimitClash for one name with two figures."""
+    figures: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for job in registry.jobs:
+        for limit in (job.limit, job.concurrency):
+            if limit is None:
+                continue
+            key = limit_key(job, registry.queue_of(job), namespace, limit)
+            other = figures.setdefault(key, limit.figures)
+            first = sources.setdefault(key, job.source)
+            if other != limit.figures:
+                raise LimitClash(limit.name or job.name, first, job.source)
+    return figures
+
+
+async def publish(redis: Any, figures: Mapping[str, str]) -> None:
+    """Write them."""
+    if figures:
+        await redis.mset(figures)

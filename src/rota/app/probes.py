@@ -1,0 +1,159 @@
+"""The vitals of a worker process: what its `/metrics`, `/healthz` and `/readyz` say.
+
+All of it is read from what the process knows of itself, in the endpoint's thread: no request asks Redis anything, or
+waits for the event loop.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from rota.app.metering import Meter
+from rota.engine.engine import Contract
+from rota.engine.leases import LeaseKeeper
+from rota.model.registry import Registry
+from rota.process.http import Endpoint, Reply, Route
+from rota.server.outage import Outages
+from rota.settings.settings import Settings
+from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS
+from rota.telemetry.metrics.jobs import JobMetrics
+from rota.telemetry.metrics.tally import Labels, Tally
+from rota.wire.envelopes import FAN_OUT, SWEEP
+from rota.worker.worker import QueueWorker
+
+logger = logging.getLogger("rota.endpoint")
+
+
+class Vitals:
+    """What one worker process tells of itself. `workers` are its queues' workers, as soon as there are any."""
+
+    def __init__(self, settings: Settings, registry: Registry, workers: Sequence[QueueWorker]) -> None:
+        jobs = [(registry.queue_of(job), job.name) for job in registry.jobs]
+        JOBS.learn([*jobs, *((queue, FAN_OUT) for queue in registry.queues)])
+        queues = settings.served_queues(registry.queues)
+        self.subscriber = JobMetrics([job for job in jobs if job[0] in queues], builtin=(FAN_OUT, SWEEP))
+        self.outages = Outages()
+        self.keeper: LeaseKeeper | None = None
+        self.draining = False
+        self.recycled = Tally((reason,) for reason in ("jobs", "memory", "thread"))
+        self._settings = settings
+        self._workers = workers
+        self._meters: dict[str, Meter] = {}
+        self._endpoint: Endpoint | None = None
+
+    # Life
+
+    def start(self) -> int:
+        """Answer from now on, unless METRICS_PORT is off; the port, 0 if there is none. Raises EndpointError."""
+        port = self._settings.metrics_port
+        if port == "off":
+            return 0
+        self._endpoint = Endpoint(self._routes(), host=self._settings.metrics_host, port=port)
+        return self._endpoint.start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        if self._endpoint is not None:
+            self._endpoint.stop()
+
+    def meter(self, queue: str, contract: Contract) -> Contract:
+        """`contract`, which is that of `queue`, metered."""
+        for reason in ("stale", "unknown", "unreadable", "invalid"):
+            self.subscriber.rejected.add((queue, reason), 0)
+        meter = Meter(queue, self.subscriber.rejected, self.subscriber.lost)
+        self._meters[queue] = meter
+        return meter.around(contract)
+
+    def tidy(self) -> None:
+        """Make room for more numbers; to be called now and then by the event loop."""
+        self.subscriber.tidy()
+        for meter in self._meters.values():
+            meter.sizes.tidy()
+
+    def _routes(self) -> dict[str, Route]:
+        routes: dict[str, Route] = {"/healthz": self.healthz, "/readyz": self.readyz}
+        if find_spec("prometheus_client") is None:
+            logger.warning("metrics.off", extra={"reason": "install rota[worker] for /metrics"})
+        else:
+            routes["/metrics"] = self._metrics()
+        return routes
+
+    # Health
+
+    def healthz(self, _: str = "") -> Reply:
+        """Whether the process is well: its loop is heard of, and its leases are kept. If not, start it anew."""
+        keeper = self.keeper
+        if keeper is None:
+            return _answer(200, status="starting")
+        silence = keeper.watch.silence()
+        well = keeper.alive and silence < self._settings.loop_block_report
+        return _answer(
+            200 if well else 503,
+            status="ok" if well else "blocked" if keeper.alive else "no lease keeper",
+            loop_silent_seconds=round(silence, 3),
+            loop_lag_seconds=round(keeper.watch.lag(), 3),
+            lease_keeper=keeper.alive,
+        )
+
+    def readyz(self, _: str = "") -> Reply:
+        """Whether the process takes jobs: Redis answers, and claims are made. A paused queue is ready."""
+        why = self._why_not_ready()
+        return _answer(503 if why else 200, status=why or "consuming")
+
+    def _why_not_ready(self) -> str:
+        if self.draining:
+            return "draining"
+        engines = [worker.engine for worker in self._workers]
+        if not engines or None in engines or self.keeper is None:
+            return "starting"
+        if self.outages.ongoing:
+            return "Redis does not answer"
+        if self.keeper.watch.silence() >= self._settings.loop_block_report:
+            return "the event loop is blocked"
+        if not all(engine is not None and engine.picking for engine in engines):
+            return "draining"
+        return ""
+
+    # Metrics
+
+    def _metrics(self) -> Route:
+        from rota.telemetry.metrics.page import Metrics, build  # noqa: PLC0415 - an extra
+
+        metrics = Metrics()
+        self.subscriber.expose(metrics)
+        provide = metrics.provide
+        provide("arq_jobs_enqueued_total", ENQUEUED.read)
+        provide("arq_jobs_recovered_total", self._of_queues(lambda meter: meter.recovered))
+        provide("arq_worker_slots", self._slots)
+        provide("arq_worker_slots_busy", self._of_queues(lambda meter: meter.slots.busy))
+        provide("arq_worker_slot_seconds_total", self._of_queues(lambda meter: meter.slots.seconds()))
+        provide("arq_worker_draining", lambda: [((), self.draining)])
+        provide("arq_worker_event_loop_lag_seconds", self._lag)
+        provide("arq_worker_recycled_total", self.recycled.read)
+        provide("arq_redis_reconnects_total", lambda: [((), self.outages.ended)])
+        provide("arq_build_info", lambda: [(build(), 1)])
+        metrics.provide_histogram(
+            "arq_job_payload_bytes",
+            lambda: [meter.sizes.spread((queue,)) for queue, meter in list(self._meters.items())],
+        )
+        return metrics.page
+
+    def _of_queues(self, read: Callable[[Meter], float]) -> Callable[[], Iterator[tuple[Labels, float]]]:
+        def values() -> Iterator[tuple[Labels, float]]:
+            for queue, meter in list(self._meters.items()):
+                yield (queue,), read(meter)
+
+        return values
+
+    def _slots(self) -> Iterator[tuple[Labels, float]]:
+        for queue in list(self._meters):
+            yield (queue,), self._settings.queue(queue).concurrency
+
+    def _lag(self) -> list[tuple[Labels, float]]:
+        return [] if self.keeper is None else [((), self.keeper.watch.lag())]
+
+
+def _answer(code: int, **fields: Any) -> Reply:
+    return Reply(code, "application/json", json.dumps(fields).encode() + b"\n")

@@ -1,0 +1,105 @@
+"""Recycling: a process that has run many jobs, or holds much memory, asks to be started anew.
+
+It is for leaks that nobody has found yet. What was set is the most; each process draws a limit up to a tenth lower, so
+that those which start together do not end together.
+"""
+
+import asyncio
+import logging
+import random
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rota.model.event import Event, EventType
+from rota.units import format_size
+
+logger = logging.getLogger("rota.worker")
+
+#: Exit status of a process that asks to be started anew (EX_TEMPFAIL).
+EXIT_RECYCLE = 75
+#: The memory is looked at this often, seconds, give or take a fifth.
+SAMPLE = 5.0
+#: The part by which chance lowers a limit.
+SPREAD = 0.1
+
+_ENDED = frozenset(
+    {EventType.COMPLETED, EventType.RETRIED, EventType.SNOOZED, EventType.DEAD, EventType.CANCELLED}
+)
+_STATM = Path("/proc/self/statm")
+
+
+class Recycling:
+    """A subscriber, which counts what ends in this process, and a service, which looks at its memory.
+
+    :param ask: called once, with `jobs` or `memory`.
+    :param after_jobs: executions after which to ask; None: never.
+    :param after_memory: bytes resident from which to ask; None: never.
+    :param chance: a number from 0 up to 1, for the spread.
+    :param measure: the bytes resident now.
+    """
+
+    name = "recycling"
+
+    def __init__(
+        self,
+        ask: Callable[[str], None],
+        *,
+        after_jobs: int | None,
+        after_memory: int | None,
+        chance: Callable[[], float] = random.random,
+        measure: Callable[[], int] | None = None,
+    ) -> None:
+        self._ask = ask
+        self._jobs = None if after_jobs is None else max(1, round(after_jobs * (1 - SPREAD * chance())))
+        self._memory = None if after_memory is None else after_memory * (1 - SPREAD * chance())
+        self._chance = chance
+        self._measure = measure or resident
+        self._ended = 0
+        self._asked = False
+
+    def wants(self, event_type: EventType) -> bool:
+        """Ends of executions."""
+        return event_type in _ENDED
+
+    def __call__(self, event: Event) -> None:
+        """One more."""
+        if event.type not in _ENDED:
+            return
+        self._ended += 1
+        if self._jobs is not None and self._ended >= self._jobs:
+            self._recycle("jobs")
+
+    async def run(self) -> None:
+        """Until cancelled, or the memory is full. Returns at once where memory does not matter."""
+        if self._memory is None:
+            return
+        if (first := self._measure()) >= self._memory:
+            advice = (
+                f"RECYCLE_AFTER_MEMORY is near or below the {format_size(first)} that this process begins with: it "
+                "will be recycled as soon as it has run a job"
+            )
+            logger.warning("settings.advice", extra={"advice": advice})
+        while not self._asked:
+            await asyncio.sleep(SAMPLE * (0.8 + 0.4 * self._chance()))
+            # Without a job since it began, to begin again would help nobody.
+            if self._ended and self._measure() >= self._memory:
+                self._recycle("memory")
+
+    def _recycle(self, reason: str) -> None:
+        if not self._asked:
+            self._asked = True
+            fields = {"reason": reason, "jobs": self._ended, "memory": format_size(self._measure())}
+            logger.info("worker.recycling", extra=fields)
+            self._ask(reason)
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory; where that is not told (macOS), the most that ever were."""
+    try:
+        pages = int(_STATM.read_bytes().split()[1])
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+    return pages * resource.getpagesize()

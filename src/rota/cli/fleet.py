@@ -1,0 +1,148 @@
+"""The commands about the size of a fleet: `rota exporter`, `rota autoscaler`, `rota desired` and `rota plan`."""
+
+import asyncio
+import math
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from rota.cli import screen
+from rota.errors import RotaError, UnknownQueue
+from rota.fleet.scaling import Load, slots_needed, workers_needed
+from rota.model.registry import discover
+from rota.server.place import locate
+from rota.settings.load import Settings, load
+from rota.telemetry.logs import logs
+
+if TYPE_CHECKING:
+    from rota.fleet.fleet import FleetNeed
+
+
+def add_to(cli: typer.Typer) -> None:
+    """Give `cli` these commands."""
+    for command in (exporter, autoscaler, desired, plan):
+        cli.command(rich_help_panel="The size of the fleet")(command)
+
+
+def exporter() -> None:
+    """Show the fleet: /metrics for Prometheus, /scaling for scalers, at METRICS_PORT. One is enough."""
+    run_exporter(load())
+
+
+def run_exporter(settings: Settings) -> NoReturn:
+    """Export until a signal, and exit."""
+    try:
+        from rota.fleet.exporter import Exporter  # noqa: PLC0415 - it needs an extra
+    except ImportError as error:
+        raise RotaError(f"the exporter needs {error.name}; install rota[worker]") from None
+    logs.setup(settings.log_level, settings.log_format)
+    sys.exit(Exporter(settings, discover(settings.jobs_package, settings.default_queue)).run())
+
+
+def autoscaler(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done")] = False,
+) -> None:
+    """Run AUTOSCALER_COMMAND whenever the number of workers should be another, until a signal."""
+    settings = load()
+    run_autoscaler(settings.model_copy(update={"autoscaler_dry_run": True}) if dry_run else settings)
+
+
+def run_autoscaler(settings: Settings) -> NoReturn:
+    """Scale until a signal, and exit."""
+    from rota.fleet.autoscaler import serve  # noqa: PLC0415
+    from rota.process.signals import until_signalled  # noqa: PLC0415
+
+    logs.setup(settings.log_level, settings.log_format)
+    registry = discover(settings.jobs_package, settings.default_queue)
+    asyncio.run(until_signalled(serve(settings, registry)))
+    sys.exit(0)
+
+
+def desired(
+    queue: Annotated[str | None, typer.Argument(help="one queue; without it, all that workers serve")] = None,
+    *,
+    over: Annotated[float, typer.Option(help="seconds to watch for, to see how fast jobs arrive")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="all the figures")] = False,
+) -> None:
+    """How many workers there should be now, to keep each queue's objective."""
+    settings = load()
+    queues = settings.served_queues(discover(settings.jobs_package, settings.default_queue).queues)
+    if queue is not None and queue not in queues:
+        raise UnknownQueue(queue, queues)
+    need = asyncio.run(_watched(settings, (queue,) if queue else queues, over))
+    if as_json:
+        screen.value(need.to_json())
+    else:
+        screen.say(str(need.desired))
+
+
+async def _watched(settings: Settings, queues: tuple[str, ...], seconds: float) -> "FleetNeed":
+    from rota.fleet.fleet import Fleet  # noqa: PLC0415
+    from rota.fleet.reading import read  # noqa: PLC0415
+    from rota.server import connections  # noqa: PLC0415 - `rota plan` needs none of it
+
+    fleet = Fleet(settings, queues, window=max(seconds, 0.1))
+    server = await asyncio.to_thread(locate, settings.redis)
+    redis = await connections.open(server.target, boot_timeout=settings.boot_timeout)
+    try:
+        until = time.monotonic() + seconds
+        while True:
+            need = fleet.appraise(await read(redis, queues))
+            left = until - time.monotonic()
+            if left <= 0:
+                return need
+            await asyncio.sleep(min(1.0, left))
+    finally:
+        await redis.aclose(close_connection_pool=True)
+        server.close()
+
+
+def plan(
+    *,
+    arrivals: Annotated[float, typer.Option(help="jobs a second, at the busiest", min=0)],
+    seconds: Annotated[float, typer.Option(help="how long a job takes", min=0)],
+    burst: Annotated[int, typer.Option(help="jobs that come at once, beside these", min=0)] = 0,
+    queue: Annotated[
+        str | None, typer.Option(help="take objective and slots from this queue's settings")
+    ] = None,
+    slo: Annotated[float | None, typer.Option(help="the longest acceptable wait, seconds", min=0.001)] = None,
+    slots: Annotated[int | None, typer.Option(help="jobs that a worker runs at once", min=1)] = None,
+) -> None:
+    """How many workers a load would need, to keep an objective. Asks nobody."""
+    settings = load()
+    own = settings.queue(queue or settings.default_queue)
+    offered = Load(
+        arrivals=arrivals,
+        job_seconds=seconds,
+        ready=burst,
+        slo=own.slo if slo is None else slo,
+        slots=own.concurrency if slots is None else slots,
+        active=arrivals * seconds,
+    )
+    workers, needed = workers_needed([offered]), slots_needed(offered)
+    room = workers * offered.slots - arrivals * seconds
+    screen.table(
+        ("of", "figure", "because"),
+        [
+            ("workers", workers, f"{needed:.1f} slots, of which a worker has {offered.slots}"),
+            ("slots for arrivals", f"{arrivals * seconds:.1f}", f"{arrivals:g} a second, {seconds:g} s each"),
+            (
+                "slots for the burst",
+                f"{needed - arrivals * seconds:.1f}",
+                f"{burst} jobs within half of {offered.slo:g} s",
+            ),
+            ("busy without a burst", _part(arrivals * seconds, workers * offered.slots), "of all slots"),
+            ("burst they can take", f"{_taken(room, offered):.0f}", "jobs, that start within the objective"),
+        ],
+    )
+
+
+def _part(of: float, whole: float) -> str:
+    return f"{of / whole:.0%}" if whole else "0%"
+
+
+def _taken(room: float, load: Load) -> float:
+    """Jobs at once of which the last one starts within the objective, in slots that arrivals leave free."""
+    return max(0.0, room) * max(1.0, load.slo / load.job_seconds) if load.job_seconds else math.inf

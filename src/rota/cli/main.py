@@ -1,0 +1,140 @@
+"""The command line: `rota worker`, `rota enqueue`, `rota jobs`, …; without a command, what MODE says.
+
+Whatever is wrong with settings, names or the server is one sentence on stderr and exit status 2.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from rota.app.respawn import EXIT_WRONG, Respawn
+from rota.cli import fleet, jobs, redis_prompt, screen
+from rota.errors import RotaError
+from rota.model.registry import discover
+from rota.server.place import checkout, locate
+from rota.settings.load import Settings, load
+from rota.telemetry.logs import logs
+
+cli = typer.Typer(
+    help="rota: background jobs on arq and Redis.",
+    invoke_without_command=True,
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry of `rota` and `python -m rota`."""
+    # The jobs package lies beside the engine in a checkout, and in the working directory elsewhere.
+    for folder in (Path.cwd() / "src", Path.cwd()):
+        if folder.is_dir() and str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    try:
+        cli()
+    except RotaError as error:
+        sys.stderr.write(f"rota: {error}\n")
+        sys.exit(EXIT_WRONG)
+
+
+@cli.callback()
+def mode(ctx: typer.Context) -> None:
+    """Without a command, run as what MODE says (worker)."""
+    if ctx.invoked_subcommand is None:
+        settings = load()
+        _MODES[settings.mode](settings)
+
+
+@cli.command()
+def worker(
+    respawn: Annotated[
+        bool, typer.Option("--respawn", help="start it again when it asks to be recycled, or crashes")
+    ] = False,
+    parent: Annotated[
+        int | None, typer.Option(help="the process that respawns this one, which ends with it", hidden=True)
+    ] = None,
+) -> None:
+    """Work on the queues until a signal."""
+    settings = load()
+    if respawn:
+        _respawn(settings)
+    _run_mode(settings, parent)
+
+
+def _respawn(settings: Settings) -> NoReturn:
+    logs.setup(settings.log_level, settings.log_format)
+    # Held from one worker to the next, so that the embedded server and its data are the same.
+    server = locate(settings.redis)
+    command = (sys.executable, "-m", "rota", "worker", "--parent", str(os.getpid()))
+    try:
+        sys.exit(asyncio.run(Respawn(command).run()))
+    finally:
+        server.close()
+
+
+def _run_mode(settings: Settings, parent: int | None = None) -> NoReturn:
+    from rota.app.supervisor import Supervisor  # noqa: PLC0415 - a client's command needs none of it
+
+    logs.setup(settings.log_level, settings.log_format)
+    registry = discover(settings.jobs_package, settings.default_queue)
+    sys.exit(Supervisor(settings, registry, parent).run())
+
+
+#: What `MODE` says.
+_MODES: dict[str, Callable[[Settings], NoReturn]] = {
+    "worker": _run_mode,
+    "exporter": fleet.run_exporter,
+    "autoscaler": fleet.run_autoscaler,
+}
+
+
+@cli.command()
+def dev() -> None:
+    """Everything there is, for development: the workers, started anew when a file changes."""
+    try:
+        from watchfiles import PythonFilter, run_process  # noqa: PLC0415 - a development tool
+    except ImportError:
+        raise RotaError("`rota dev` needs watchfiles; install it with: pip install watchfiles") from None
+    root = checkout()
+    folder = root / "src" if (root / "src").is_dir() else root
+    settings = load()
+    # Held across restarts, so that the server and its data are the same.
+    server = locate(settings.redis)
+    screen.say(f"watching {folder}; Ctrl-C ends it")
+    try:
+        run_process(
+            folder,
+            target=f"{sys.executable} -m rota worker",
+            target_type="command",
+            watch_filter=PythonFilter(extra_extensions=(".lua", ".env")),
+            callback=lambda changes: _say_changed(path for _, path in changes),
+            sigint_timeout=round(settings.drain_timeout) + 5,
+        )
+    finally:
+        server.close()
+
+
+def _say_changed(paths: Iterable[str]) -> None:
+    screen.say(f"changed: {', '.join(sorted(os.path.relpath(path) for path in paths))}")
+
+
+@cli.command("redis-cli", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def redis_cli(ctx: typer.Context) -> None:
+    """A prompt on the Redis of this process' settings, or one command: rota redis-cli zrange KEY 0 -1."""
+    from rota.server import connections  # noqa: PLC0415
+
+    server = locate(load().redis)
+    try:
+        sys.exit(redis_prompt.run(connections.sync_client(server.target), ctx.args))
+    finally:
+        server.close()
+
+
+jobs.add_to(cli)
+fleet.add_to(cli)

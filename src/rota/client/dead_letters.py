@@ -1,0 +1,74 @@
+"""The dead letters of a queue, brought back: one by its id, or all that are alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rota.client import view
+from rota.errors import JobExists, JobNotFound, NotReplayed
+from rota.server.explained import explained
+from rota.wire.claims import decode_id, encode_id
+from rota.wire.keys import QueueKeys, queue_key
+from rota.wire.queue import REPLAY
+
+#: Letters that one script brings back at most.
+_CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Those of all queues, over one connection; `events` is the key of the stream, and its length."""
+
+    redis: Any
+    events: str
+    events_maxlen: int
+
+    async def replay(self, queue: str, job_id: str) -> None:
+        """Bring one back. Raises JobNotFound, JobExists, NotReplayed."""
+        (answer,) = await self._replay(queue, [encode_id(job_id)])
+        if answer == b"taken":
+            raise JobExists(job_id)
+        if answer in (b"stopping", b"over"):
+            raise NotReplayed(job_id, answer.decode())
+        if answer != b"replayed":
+            raise JobNotFound(job_id)
+
+    async def replay_all(
+        self, queue: str, *, task: str | None, reason: str | None, since: datetime | None
+    ) -> int:
+        """Bring back all of one job, of one reason, that died since; how many were."""
+        keys = QueueKeys.of(queue_key(queue))
+        low = "-inf" if since is None else str(round(since.timestamp() * 1000))
+        async with explained(self.redis):
+            members = await self.redis.zrangebyscore(keys.dead, low, "+inf")
+        replayed = 0
+        for start in range(0, len(members), _CHUNK):
+            chunk = members[start : start + _CHUNK]
+            if task is not None or reason is not None:
+                chunk = await self._matching(queue, chunk, task, reason)
+            if chunk:
+                replayed += (await self._replay(queue, chunk)).count(b"replayed")
+        return replayed
+
+    async def _matching(
+        self, queue: str, members: Sequence[bytes], task: str | None, reason: str | None
+    ) -> list[bytes]:
+        async with explained(self.redis):
+            ids = [decode_id(member) for member in members]
+            found = await view.find(self.redis, queue, QueueKeys.of(queue_key(queue)), ids, letters=True)
+        return [
+            encode_id(info.id)
+            for info in found
+            if info is not None and task in (None, info.task) and reason in (None, info.reason)
+        ]
+
+    async def _replay(self, queue: str, members: Sequence[bytes]) -> list[bytes]:
+        keys = QueueKeys.of(queue_key(queue))
+        async with explained(self.redis):
+            answers: list[bytes] = await REPLAY(
+                self.redis,
+                (keys.queue, keys.dead, keys.wake, self.events, keys.checkpoint),
+                (queue, self.events_maxlen, *members),
+            )
+        return answers

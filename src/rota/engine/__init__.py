@@ -1,0 +1,1 @@
+"""Claims due jobs into free slots and keeps their leases; knows nothing of what a job means."""

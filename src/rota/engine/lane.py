@@ -1,0 +1,51 @@
+"""A lane: one step in flight at a time, numbered, and sent again until its reply arrives."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from rota.server.outage import FAULTS, Outage
+from rota.wire.claims import Settlement
+from rota.wire.queue import Protocol, StepReply
+
+
+class Lane:
+    """Steps of one worker, in order.
+
+    After a fault the same step goes out under the same number: settlements count once by their tokens, and the claims
+    that the lost reply carried come back by the number. A straggler of an older number claims nothing.
+    """
+
+    def __init__(self, protocol: Protocol, redis: Any, number: int, outage: Outage) -> None:
+        self._protocol = protocol
+        self._redis = redis
+        self._number = number
+        self._outage = outage
+        self._seq = 0
+
+    async def step(self, settlements: Sequence[Settlement], want: int, *, alone: bool = False) -> StepReply:
+        """One step; returns when Redis has answered, however long that takes."""
+        self._seq += 1
+        resend = False
+        while True:
+            try:
+                reply = await self._protocol.step(
+                    self._redis,
+                    lane=self._number,
+                    seq=self._seq,
+                    want=want,
+                    settlements=settlements,
+                    resend=resend,
+                    alone=alone,
+                )
+            except FAULTS as error:
+                await self._outage.pause(error, self._redis)
+                if isinstance(error, ResponseError) and not settlements and not resend:
+                    # Redis said no, so nothing was claimed. Insisting would keep what finishes meanwhile from being
+                    # settled, which a full Redis allows.
+                    return StepReply(0, None, True, [], [])
+                resend = True
+            else:
+                self._outage.over()
+                return reply

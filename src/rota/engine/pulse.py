@@ -1,0 +1,109 @@
+"""The pulse of running jobs: twice a second it hears of cancels, and writes their progress and checkpoints."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rota.engine.execution import Execution
+from rota.model.outcome import Cause
+from rota.server.outage import FAULTS, Outage
+from rota.wire.claims import Claim, Report, encode_id
+from rota.wire.keys import ABORT
+from rota.wire.queue import BATCH, Protocol
+
+#: While jobs run there is a beat this often, seconds.
+PULSE = 0.5
+
+
+class Pulse:
+    """Of the jobs in `executions`, by id, which somebody else fills.
+
+    `reported` hears of progress that was written: the claim, the job's name, percent and message.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        redis: Any,
+        executions: Mapping[str, Execution],
+        outage: Outage,
+        *,
+        cancellable: bool,
+        reported: Callable[[Claim, str, float, str], None],
+    ) -> None:
+        self._protocol = protocol
+        self._redis = redis
+        self._executions = executions
+        self._outage = outage
+        self._cancellable = cancellable
+        self._reported = reported
+        self._reports: dict[str, Report] = {}
+
+    def report(self, claim: Claim, task: str, percent: float, message: str) -> None:
+        """A running job's progress, written with the next beat."""
+        self._reports[claim.id] = (claim, task, percent, message)
+
+    def forget(self, job_id: str) -> None:
+        """The job has ended: what it last reported is of no use to anybody."""
+        self._reports.pop(job_id, None)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        failed = False
+        while True:
+            await asyncio.sleep(PULSE)
+            if not self._executions:
+                continue
+            for execution in list(self._executions.values()):
+                execution.insist()
+            try:
+                await self._beat()
+            except FAULTS as error:
+                failed = True
+                await self._outage.pause(error)
+            else:
+                # With all slots taken by long jobs, no step may come for a while to find that Redis is back.
+                if failed:
+                    self._outage.over()
+                failed = False
+
+    async def _beat(self) -> None:
+        if self._cancellable:
+            await self._hear_cancels()
+            # It answers, and no step may come for a while that would say so.
+            self._outage.reached()
+        if self._reports:
+            await self._write_reports()
+        await self._write_checkpoints()
+
+    async def _hear_cancels(self) -> None:
+        running = list(self._executions.values())
+        ids = [encode_id(execution.claim.id) for execution in running]
+        scores = await self._redis.execute_command("ZMSCORE", ABORT, *ids)
+        for execution, score in zip(running, scores, strict=True):
+            if score is not None:
+                execution.stop(Cause.CANCEL)
+
+    async def _write_reports(self) -> None:
+        reports, self._reports = self._reports, {}
+        try:
+            await self._protocol.report(self._redis, list(reports.values()))
+        except FAULTS:
+            self._reports = {**reports, **self._reports}
+            raise
+        for claim, task, percent, message in reports.values():
+            self._reported(claim, task, percent, message)
+
+    async def _write_checkpoints(self) -> None:
+        said = [
+            (execution, checkpoint)
+            for execution in self._executions.values()
+            if (checkpoint := execution.unwritten) is not None
+        ]
+        for start in range(0, len(said), BATCH):
+            batch = said[start : start + BATCH]
+            await self._protocol.keep(
+                self._redis, [(execution.claim, checkpoint) for execution, checkpoint in batch]
+            )
+            for execution, checkpoint in batch:
+                execution.wrote(checkpoint)

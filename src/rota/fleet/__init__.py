@@ -1,0 +1,1 @@
+"""How many workers there are, and how many there should be."""

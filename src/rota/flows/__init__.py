@@ -1,0 +1,1 @@
+"""Pipelines and batches as they run: planned, started, fanned out, looked at."""

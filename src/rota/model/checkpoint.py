@@ -1,0 +1,28 @@
+"""How far a job has come, in its handler's own words: a JSON value with a number, so that the older never wins."""
+
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from rota.errors import CheckpointTooLarge
+from rota.model.payload.payload import check_depth
+
+
+def encode(state: Any, limit: int) -> bytes:
+    """The JSON of what a handler saves, at most `limit` bytes.
+
+    Raises TypeError for what JSON cannot carry, CheckpointTooLarge.
+    """
+    try:
+        raw = to_json(state, bytes_mode="base64")
+        if b"NaN" in raw or b"Infinity" in raw:
+            from_json(raw, allow_inf_nan=False)
+        check_depth(raw)
+    except ValueError as error:
+        reason = str(error).removeprefix("Error serializing to JSON: ")
+        raise TypeError(
+            f"a checkpoint is a value that JSON can carry, and comes back from it; this one is not: {reason}"
+        ) from None
+    if len(raw) > limit:
+        raise CheckpointTooLarge(len(raw), limit)
+    return raw

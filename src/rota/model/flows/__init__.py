@@ -1,0 +1,1 @@
+"""What is made of several jobs: pipelines and batches, as values."""

@@ -1,0 +1,144 @@
+"""What one enqueue may say beside the arguments: when, under which id, with which policy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypedDict, get_args
+
+from rota.errors import UnreadablePayload
+from rota.model.policies.backoff import Backoff
+from rota.names import check_id
+from rota.units import LONGEST
+
+OnTaken = Literal["refuse", "existing", "replace", "debounce"]
+
+_ON_TAKEN: tuple[OnTaken, ...] = get_args(OnTaken)
+
+#: What a worker must know, and so travels with the job.
+_ON_THE_WIRE = ("timeout", "max_attempts", "backoff", "keep_result")
+
+
+class EnqueueFields(TypedDict, total=False):
+    """The keyword arguments of `Job.options`."""
+
+    delay: float | timedelta | None
+    at: datetime | None
+    id: str | None
+    timeout: float | None
+    max_attempts: int | None
+    backoff: Backoff | None
+    keep_result: float | None
+    priority: int | None
+    on_taken: OnTaken | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnqueueOptions:
+    """How one enqueue differs from its job's policy; None leaves the job's.
+
+    `delay`, `timeout` and `keep_result` are seconds; `at` has a time zone. `on_taken` says what happens when
+    the id, or the unique key of the job, is in use: "refuse" raises JobExists, "existing" returns the job that has it,
+    "replace" gives that job the new arguments and options if it waits still, and "debounce" does so and lets it wait
+    for `delay` anew. `priority` is from 0 (the default) to 9: higher ones start first.
+    Raises ValueError or TypeError for a value that cannot be.
+    """
+
+    delay: float | None = None
+    at: datetime | None = None
+    id: str | None = None
+    timeout: float | None = None
+    max_attempts: int | None = None
+    backoff: Backoff | None = None
+    keep_result: float | None = None
+    priority: int | None = None
+    on_taken: OnTaken | None = None
+
+    def __post_init__(self) -> None:
+        if self.delay is not None and self.at is not None:
+            raise ValueError("delay and at are both given; give one of them")
+        if self.at is not None:
+            _check_time(self.at)
+        if self.id is not None:
+            check_id(self.id)
+        check_on_taken(self.on_taken)
+        check_priority(self.priority)
+        check_seconds("delay", self.delay)
+        if self.on_taken == "debounce" and not self.delay and self.at is None:
+            raise ValueError("on_taken is 'debounce' and there is no delay; give the quiet time: delay=5")
+        check_policy(self.timeout, self.max_attempts, self.backoff, self.keep_result)
+
+    def changed(self, changes: Mapping[str, Any]) -> "EnqueueOptions":
+        """A copy with `changes`; a delay may be a timedelta. Raises TypeError for an unknown option."""
+        refuse_unknown("option", changes, tuple(field.name for field in fields(self)))
+        delay = changes.get("delay")
+        if isinstance(delay, timedelta):
+            changes = {**changes, "delay": delay.total_seconds()}
+        return replace(self, **changes)
+
+    def wire(self) -> dict[str, Any]:
+        """The part that travels with the job, without what is not set."""
+        chosen = {name: getattr(self, name) for name in _ON_THE_WIRE if getattr(self, name) is not None}
+        if self.backoff is not None:
+            chosen["backoff"] = self.backoff.wire()
+        return chosen
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> "EnqueueOptions":
+        """The options that `wire` made; names of later versions are passed over. Raises UnreadablePayload."""
+        chosen = {name: wire[name] for name in _ON_THE_WIRE if name in wire}
+        try:
+            if "backoff" in chosen:
+                chosen["backoff"] = Backoff.from_wire(chosen["backoff"])
+            return cls(**chosen)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UnreadablePayload(f"the job's options cannot be used: {error}") from None
+
+
+def refuse_unknown(what: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+    """Raise TypeError, naming what is allowed, when `given` holds another name."""
+    for name in given:
+        if name not in allowed:
+            raise TypeError(f"there is no {what} {name!r}; choose from: {', '.join(allowed)}")
+
+
+def check_policy(
+    timeout: float | None, max_attempts: int | None, backoff: Backoff | None, keep_result: float | None
+) -> None:
+    """Raise ValueError or TypeError for a policy that cannot be; None is always allowed."""
+    check_seconds("timeout", timeout, above_zero=True)
+    check_seconds("keep_result", keep_result)
+    if max_attempts is not None and (type(max_attempts) is not int or max_attempts < 1):
+        raise ValueError(f"max_attempts is {max_attempts!r}; it is a whole number of 1 or more")
+    if backoff is not None and not isinstance(backoff, Backoff):
+        raise TypeError(f"backoff is {backoff!r}; use exponential(), linear(), fixed() or none()")
+
+
+def check_on_taken(on_taken: Any) -> None:
+    """Raise ValueError for what can not happen where an id is taken; None is allowed."""
+    if on_taken is not None and on_taken not in _ON_TAKEN:
+        raise ValueError(f"on_taken is {on_taken!r}; choose one of: {', '.join(_ON_TAKEN)}")
+
+
+def check_priority(priority: Any) -> None:
+    """Raise ValueError unless `priority` is a whole number from 0 to 9, or None."""
+    if priority is not None and (type(priority) is not int or not 0 <= priority <= 9):  # noqa: PLR2004
+        raise ValueError(
+            f"priority is {priority!r}; it is a whole number from 0 to 9, and higher ones start first"
+        )
+
+
+def check_seconds(name: str, value: float | None, *, above_zero: bool = False) -> None:
+    """Raise ValueError unless `value` is a number of seconds of at most ten years, or None."""
+    if value is None:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= LONGEST or (above_zero and value == 0):
+        bound = "more than 0" if above_zero else "0 or more"
+        raise ValueError(f"{name} is {value!r}; it is a number of seconds, {bound}, and at most ten years")
+
+
+def _check_time(at: datetime) -> None:
+    if not isinstance(at, datetime):
+        raise TypeError(f"at is {type(at).__name__}; it is a datetime with a time zone")
+    if at.utcoffset() is None:
+        raise ValueError("at has no time zone; use datetime.now(UTC) or replace(tzinfo=...)")

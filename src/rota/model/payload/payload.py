@@ -1,0 +1,210 @@
+"""What a job takes and gives: its handler's signature, checked at both ends of the wire.
+
+Arguments travel by name, and only those that the caller gave: defaults stay with the handler.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from rota.errors import InvalidPayload, InvalidResult
+from rota.model.payload.forms import Form
+from rota.model.payload.signature import Signature
+from rota.wire.marks import escaped
+
+_NOT_JSON = "cannot travel as JSON"
+_LONG = 4_000
+_DEEP = 90
+
+
+class _Typed:
+    """A form made of annotations: at once where they are known, else at the first use."""
+
+    __slots__ = ("_form", "_job", "_signature")
+
+    def __init__(self, handler: Callable[..., Any], job: str | None = None) -> None:
+        self._signature = Signature(handler, job)
+        self._job = self._signature.job
+        self._form: Form | None = None
+        try:
+            self._form = self._build()
+        except NameError:
+            # A name that the module defines further down, or an import that is still going on.
+            self._form = None
+
+    def resolve(self) -> None:
+        """Build what waits for names of the module; raises TypeError for one that is still missing."""
+        if self._form is None:
+            try:
+                self._form = self._build()
+            except NameError as error:
+                raise TypeError(
+                    f"job {self._job}: an annotation cannot be resolved ({error}); define the name in the "
+                    "handler's module, and import it there at run time, not under TYPE_CHECKING"
+                ) from None
+
+    def _build(self) -> Form:
+        raise NotImplementedError
+
+    def _ready(self) -> Form:
+        self.resolve()
+        assert self._form is not None  # noqa: S101 (resolve raised otherwise; for the type checker)
+        return self._form
+
+
+class PayloadType(_Typed):
+    """The arguments of one handler, after its run.
+
+    Raises TypeError for a signature that named arguments cannot fill, or for a type that JSON cannot carry.
+    `job` is what error messages call it.
+    """
+
+    __slots__ = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arguments' names, in the handler's order."""
+        return self._signature.names
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of the arguments that have no default."""
+        return self._signature.required
+
+    @property
+    def positional(self) -> tuple[str, ...]:
+        """The names of the arguments that may be given by position."""
+        return self._signature.positional
+
+    def bind(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> bytes:
+        """The JSON object of the named arguments, checked; raises InvalidPayload.
+
+        `parse` takes whatever comes out: a value that JSON would change into a wrong one is refused here.
+        """
+        named = self._named(args, kwargs)
+        if not named and not self.names:
+            return b"{}"
+        form = self._form or self._ready()
+        try:
+            raw = form.write(form.check(named))
+            form.read(raw)
+            check_depth(raw)
+        except ValueError as error:
+            problems = _problems(form, error)
+            if problems.keys() == {""}:
+                problems = _unwritable(named) or problems
+        else:
+            return raw
+        # Raised out here, so that no exception that knows the values hangs on this one.
+        raise InvalidPayload(self._job, problems)
+
+    def parse(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The handler's keyword arguments, from JSON values as they arrived; raises InvalidPayload.
+
+        `args` are a stock client's positional ones.
+        """
+        named = self._named(args, kwargs)
+        if not named and not self.names:
+            return named
+        form = self._form or self._ready()
+        try:
+            # Through bytes: only as JSON does a strict type take a string for a date, or a list for a tuple.
+            parsed: dict[str, Any] = form.read(to_json(named))
+        except ValueError as error:
+            problems = _problems(form, error)
+        else:
+            return parsed
+        raise InvalidPayload(self._job, problems)
+
+    def parse_raw(self, raw: bytes) -> dict[str, Any]:
+        """The same from the JSON object of the named arguments; raises InvalidPayload."""
+        if raw == b"{}" and not self.names:
+            return {}
+        form = self._form or self._ready()
+        try:
+            parsed: dict[str, Any] = form.read(raw)
+        except ValueError as error:
+            problems = _problems(form, error)
+        else:
+            return parsed
+        raise InvalidPayload(self._job, problems)
+
+    def parse_given(self, value: bytes) -> dict[str, Any]:
+        """The same from the JSON of the one argument that is given by position; raises InvalidPayload."""
+        if not self.positional:
+            raise InvalidPayload(self._job, {"": "no argument is taken by position, and one came"})
+        return self.parse_raw(b"{%b:%b}" % (to_json(self.positional[0]), value))
+
+    def _build(self) -> Form:
+        return self._signature.arguments_form()
+
+    def _named(self, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+        named = dict(kwargs) if kwargs else {}
+        if not args:
+            return named
+        positional = self._signature.positional
+        if len(args) > len(positional):
+            most = f"at most {len(positional)} positional arguments are taken; {len(args)} came"
+            raise InvalidPayload(self._job, {"": most})
+        for name, value in zip(positional, args, strict=False):
+            if name in named:
+                raise InvalidPayload(self._job, {name: "is given twice"})
+            named[name] = value
+        return named
+
+
+class ResultType(_Typed):
+    """What one handler returns: its return annotation, or any JSON value where it has none."""
+
+    __slots__ = ()
+
+    def dump(self, value: Any) -> bytes:
+        """The JSON of a handler's result, checked; raises InvalidResult."""
+        form = self._form or self._ready()
+        try:
+            raw = form.write(form.check(value))
+            check_depth(raw)
+        except ValueError as error:
+            problems = _problems(form, error, within=True)
+        else:
+            return raw
+        raise InvalidResult(self._job, problems)
+
+    def parse(self, value: Any) -> Any:
+        """The typed result from its JSON value; raises InvalidResult."""
+        form = self._form or self._ready()
+        try:
+            return form.read(to_json(value))
+        except ValueError as error:
+            problems = _problems(form, error, within=True)
+        raise InvalidResult(self._job, problems)
+
+    def _build(self) -> Form:
+        return self._signature.result_form()
+
+
+def check_depth(raw: bytes) -> None:
+    """Raise ValueError where the reader of the whole record would: too deeply nested, or a huge number."""
+    # Numbers that are too large have thousands of digits, and deep nesting has many brackets.
+    if len(raw) > _LONG or raw.count(b"[") + raw.count(b"{") > _DEEP:
+        from_json(b"[[%b]]" % escaped(raw))
+
+
+def _problems(form: Form, error: ValueError, *, within: bool = False) -> dict[str, str]:
+    if isinstance(error, ValidationError):
+        return form.problems(error, within=within)
+    return {"": _NOT_JSON}
+
+
+def _unwritable(named: Mapping[str, Any]) -> dict[str, str]:
+    return {name: _NOT_JSON for name, value in named.items() if not _is_writable(value)}
+
+
+def _is_writable(value: Any) -> bool:
+    try:
+        check_depth(b"[%b]" % to_json(value, bytes_mode="base64"))
+    except ValueError:
+        return False
+    return True

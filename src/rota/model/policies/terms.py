@@ -1,0 +1,134 @@
+"""The terms of a job: what the scripts must know of it beside its payload, as one line of tokens.
+
+What each token means is said where the scripts read them, in wire/lua/lib/terms.lua.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+from urllib.parse import quote
+
+from pydantic_core import from_json, to_jsonable_python
+
+from rota.errors import InvalidPayload
+from rota.model.job import Job
+from rota.model.policies.limits import Key, RateLimit, SlotLimit
+from rota.names import full_name
+
+_LONGEST = 80
+_SAFE = ":@.,~+/"
+
+
+def terms_of(
+    job: Job[Any, Any], queue: str, arguments: bytes, *, namespace: str, priority: int | None = None
+) -> str:
+    """The terms of `job` on `queue` with these arguments (JSON); "" if it has none. Raises InvalidPayload."""
+    named = _named(job, arguments)
+    timed = job.unique is None or job.unique.period_ms > 0
+    key = "" if timed else unique_key(job, queue, named, namespace)
+    return " ".join(_tokens(job, queue, named, namespace, priority=priority, key=key))
+
+
+def terms_and_key(
+    job: Job[Any, Any], queue: str, arguments: bytes, *, namespace: str, priority: int | None = None
+) -> tuple[str, str]:
+    """The same, and what an enqueue says beside it: `<unique key> <its period, ms>`, "" where nothing is unique."""
+    named = _named(job, arguments)
+    if job.unique is None:
+        return " ".join(_tokens(job, queue, named, namespace, priority=priority)), ""
+    key, period = unique_key(job, queue, named, namespace), job.unique.period_ms
+    tokens = _tokens(job, queue, named, namespace, priority=priority, key="" if period else key)
+    return " ".join(tokens), f"{key} {period}"
+
+
+def unique_key(job: Job[Any, Any], queue: str, named: Mapping[str, Any], namespace: str) -> str:
+    """The key in Redis under which a unique job is alone. Raises InvalidPayload."""
+    key = job.unique.key if job.unique else None
+    text = _short(json.dumps(named, sort_keys=True)) if key is None else key_text(job, key, named)
+    return f"{namespace}:unique:{full_name(queue, job.name)}:{text}"
+
+
+def limit_key(job: Job[Any, Any], queue: str, namespace: str, limit: RateLimit | SlotLimit) -> str:
+    """The key in Redis that holds the figures of one of a job's limits."""
+    kind = "limit" if isinstance(limit, RateLimit) else "slots"
+    return f"{namespace}:{kind}:{limit.name or full_name(queue, job.name)}"
+
+
+def is_limited(terms: str) -> bool:
+    """Whether jobs of these terms may have to wait for others."""
+    return terms.startswith(("r=", "c=")) or " r=" in terms or " c=" in terms
+
+
+def key_text(job: Job[Any, Any], key: Key | None, named: Mapping[str, Any]) -> str:
+    """What stands for the value of `key` in a key of Redis: "*" where everything counts together.
+
+    Raises InvalidPayload for an argument that has no such part.
+    """
+    if key is None:
+        return "*"
+    parts = (key,) if isinstance(key, str) else key
+    return _short("/".join(_text(_value(job, part, named)) for part in parts))
+
+
+def _tokens(
+    job: Job[Any, Any],
+    queue: str,
+    named: Mapping[str, Any],
+    namespace: str,
+    *,
+    priority: int | None,
+    key: str = "",
+) -> Iterator[str]:
+    if level := priority if priority is not None else job.priority:
+        yield f"p={level}"
+    if job.limit is not None:
+        limit = limit_key(job, queue, namespace, job.limit)
+        figures = f"{job.limit.interval_us}|{job.limit.tolerance_us}"
+        yield f"r={limit}|{key_text(job, job.limit.key, named)}|{figures}"
+    if job.concurrency is not None:
+        limit = limit_key(job, queue, namespace, job.concurrency)
+        yield f"c={limit}|{key_text(job, job.concurrency.key, named)}|{job.concurrency.most}"
+    if key and job.unique is not None:
+        yield f"u={key}|{str(job.unique.until)[0]}"
+
+
+def _named(job: Job[Any, Any], arguments: bytes) -> dict[str, Any]:
+    """All arguments, read once for whatever counts by them; nothing where nothing does."""
+    if job.limit is None and job.concurrency is None and job.unique is None:
+        return {}
+    return {**_defaults(job.handler), **from_json(arguments)}
+
+
+@lru_cache(maxsize=1024)
+def _defaults(handler: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(handler).parameters.values()
+    defaults = {one.name: one.default for one in parameters if one.default is not inspect.Parameter.empty}
+    found: dict[str, Any] = to_jsonable_python(defaults)
+    return found
+
+
+def _value(job: Job[Any, Any], part: str, named: Mapping[str, Any]) -> Any:
+    value: Any = named
+    for name in part.split("."):
+        try:
+            value = value[int(name)] if isinstance(value, list) else value[name]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise InvalidPayload(
+                job.name, {part: "is missing, and a limit of the job is counted by it"}
+            ) from None
+    return value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _short(text: str) -> str:
+    # Of a long one only the beginning is shown: to quote all of it takes longer than anything else here.
+    quoted = quote(text[: _LONGEST + 1], safe=_SAFE)
+    if len(quoted) <= _LONGEST:
+        return quoted
+    return f"{quoted[:32]}~{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"

@@ -1,0 +1,149 @@
+"""Finds the jobs of a package by importing it and looking: what is not there cannot be registered."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from rota.errors import DiscoveryFailed, JobClash, UnknownJob, UnknownQueue
+from rota.model.job import Job
+from rota.model.options import EnqueueOptions
+from rota.names import check_name, full_name
+
+Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
+AnyJob = Job[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The jobs of one package, and the lifespan of what they depend on.
+
+    Jobs that name no queue belong to `default_queue`. `lifespan` is None when the package has none.
+    """
+
+    jobs: tuple[AnyJob, ...]
+    default_queue: str
+    lifespan: Lifespan | None
+    _by_queue: Mapping[str, Mapping[str, AnyJob]]
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that jobs belong to, sorted."""
+        return tuple(sorted(self._by_queue))
+
+    @property
+    def full_names(self) -> tuple[str, ...]:
+        """Every job's `queue:name`, sorted."""
+        return tuple(sorted(self.full_name(job) for job in self.jobs))
+
+    def queue_of(self, job: AnyJob) -> str:
+        """The queue that `job` belongs to."""
+        return job.queue or self.default_queue
+
+    def full_name(self, job: AnyJob) -> str:
+        """`queue:name` of `job`."""
+        return full_name(self.queue_of(job), job.name)
+
+    def for_queue(self, queue: str) -> Mapping[str, AnyJob]:
+        """The jobs of `queue` by short name; raises UnknownQueue."""
+        if queue not in self._by_queue:
+            raise UnknownQueue(queue, self.queues)
+        return self._by_queue[queue]
+
+    def find(self, name: str) -> AnyJob:
+        """The job called `queue:name`, or `name` where one queue alone has it; raises UnknownJob."""
+        queue, colon, short = name.rpartition(":")
+        found = [jobs[short] for key, jobs in self._by_queue.items() if short in jobs and queue in (key, "")]
+        if len(found) == 1 and bool(queue) == bool(colon):
+            return found[0]
+        raise UnknownJob(name, self.full_names)
+
+
+def discover(package: str, default_queue: str = "default") -> Registry:
+    """Import every module under `package` and collect the jobs that stand in them.
+
+    Raises DiscoveryFailed for a module that cannot be imported, JobClash for two handlers of one name on one
+    queue, ValueError for a default queue's name that is not allowed.
+    """
+    check_name("queue", default_queue)
+    root = _imported(package)
+    by_queue: dict[str, dict[str, AnyJob]] = {}
+    for module in (root, *_modules_under(root)):
+        for job in _jobs_in(module):
+            _add(by_queue.setdefault(job.queue or default_queue, {}), job, job.queue or default_queue)
+    jobs = tuple(job for queue in by_queue.values() for job in queue.values())
+    for job in jobs:
+        _resolve(job)
+    frozen = {queue: MappingProxyType(jobs) for queue, jobs in by_queue.items()}
+    return Registry(jobs, default_queue, _lifespan(root), MappingProxyType(frozen))
+
+
+def _modules_under(package: ModuleType) -> Iterator[ModuleType]:
+    for name in sorted(_names_under(package)):
+        if name.rpartition(".")[2] == "__main__":
+            continue  # importing it would start a program
+        module = _imported(name)
+        yield module
+        yield from _modules_under(module)
+
+
+def _names_under(package: ModuleType) -> set[str]:
+    paths = list(getattr(package, "__path__", ()))
+    names = {module.name for module in pkgutil.iter_modules(paths, f"{package.__name__}.")}
+    # A folder without __init__.py is a package too, and pkgutil passes over it.
+    folders = (entry for path in paths if Path(path).is_dir() for entry in Path(path).iterdir())
+    names.update(f"{package.__name__}.{folder.name}" for folder in folders if _holds_modules(folder))
+    return names
+
+
+def _holds_modules(folder: Path) -> bool:
+    return folder.is_dir() and folder.name.isidentifier() and any(folder.rglob("*.py"))
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{name}.".startswith(f"{error.name}."):
+            raise DiscoveryFailed(name, "there is no such package on the Python path") from error
+        raise DiscoveryFailed(name, f"its import failed with {type(error).__name__}: {error}") from error
+    # SystemExit too: a script that lies among the jobs must not end the boot without a word.
+    except (Exception, SystemExit) as error:
+        raise DiscoveryFailed(name, f"its import failed with {type(error).__name__}: {error}") from error
+
+
+def _jobs_in(module: ModuleType) -> list[AnyJob]:
+    return [value for value in vars(module).values() if isinstance(value, Job)]
+
+
+def _add(jobs: dict[str, AnyJob], job: AnyJob, queue: str) -> None:
+    known = jobs.setdefault(job.name, job)
+    if known.handler is not job.handler:
+        raise JobClash(full_name(queue, job.name), known.source, job.source)
+    if job.enqueue_options == EnqueueOptions():
+        # Rather the job itself than a copy that options() made of it.
+        jobs[job.name] = job
+
+
+def _resolve(job: AnyJob) -> None:
+    try:
+        job.payload.resolve()
+        job.result.resolve()
+    except TypeError as error:
+        raise DiscoveryFailed(job.handler.__module__, str(error)) from error
+
+
+def _lifespan(package: ModuleType) -> Lifespan | None:
+    lifespan = getattr(package, "lifespan", None)
+    if isinstance(lifespan, ModuleType):
+        # jobs/lifespan.py: the import has put the module where the function is looked for.
+        lifespan = getattr(lifespan, "lifespan", None)
+    if lifespan is not None and not callable(lifespan):
+        raise DiscoveryFailed(
+            package.__name__, "its lifespan is not a function; decorate one with asynccontextmanager"
+        )
+    return lifespan

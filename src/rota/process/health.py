@@ -1,0 +1,36 @@
+"""Tells whether a worker process is well, by the age of the file that its lease thread touches.
+
+`python -m rota.process.health FILE` imports nothing of the engine and asks nobody, so that an orchestrator may run it
+every few seconds.
+"""
+
+import os
+import sys
+import time
+
+#: A file older than this is that of a process that hangs, or is gone; seconds.
+LIMIT = 30.0
+
+
+def check(path: str, limit: float = LIMIT) -> str | None:
+    """What is wrong with the worker that touches `path`; None if nothing is."""
+    try:
+        age = time.time() - os.stat(path).st_mtime
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return f"{path} was touched {age:.0f} s ago; the worker hangs" if age > limit else None
+
+
+def main(args: list[str]) -> int:
+    """The exit status for `args`: a path (or HEALTH_FILE's value), and optionally a limit in seconds."""
+    if not args:
+        sys.stderr.write("usage: python -m rota.process.health FILE [SECONDS]\n")
+        return 2
+    wrong = check(args[0], float(args[1]) if len(args) > 1 else LIMIT)
+    if wrong:
+        sys.stderr.write(wrong + "\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The Redis server: where it is, how it is reached, whether it is fit for use, and what is wrong with it."""

@@ -1,0 +1,157 @@
+"""Makes a second client to where a first one leads: with timeouts, for calls that block, or for a thread.
+
+redis-py resends nothing here: a command whose reply was lost may have been done, and only the protocol
+knows which of its scripts can be sent again.
+"""
+
+import copy
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import redis
+from arq.connections import ArqRedis
+from redis import connection as plain
+from redis import sentinel as plain_sentinel
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio import connection as aio
+from redis.asyncio import sentinel as aio_sentinel
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from rota.server.packing import packing, unpacking
+from rota.server.target import REDIS_PORT, RedisTarget
+from rota.server.tls import Tls
+
+#: Seconds for a connection to come about, for a reply to arrive, and between checks of an idle connection.
+CONNECT_TIMEOUT = 5.0
+REPLY_TIMEOUT = 5.0
+HEALTH_CHECK = 30
+
+_SYNC: dict[type[aio.AbstractConnection], type[plain.AbstractConnection]] = {
+    aio.Connection: plain.Connection,
+    aio.SSLConnection: plain.SSLConnection,
+    aio.UnixDomainSocketConnection: plain.UnixDomainSocketConnection,
+    aio_sentinel.SentinelManagedConnection: plain_sentinel.SentinelManagedConnection,
+    aio_sentinel.SentinelManagedSSLConnection: plain_sentinel.SentinelManagedSSLConnection,
+}
+# A dead peer is noticed within a minute, also by a connection that only listens.
+_KEEPALIVE = {
+    getattr(socket, name): seconds
+    for name, seconds in {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}.items()
+    if hasattr(socket, name)
+}
+
+
+def timeouts(*, tcp: bool, socket_timeout: float | None) -> dict[str, Any]:
+    """What each connection of ours is made with; `socket_timeout` in seconds, None waits for ever."""
+    bounds = {
+        "socket_timeout": socket_timeout,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "health_check_interval": HEALTH_CHECK,
+        "retry_on_timeout": False,
+    }
+    alive = {"socket_keepalive": True, "socket_keepalive_options": _KEEPALIVE}
+    return bounds | alive if tcp else bounds
+
+
+def rebuild(pool: ArqRedis, *, socket_timeout: float | None = REPLY_TIMEOUT) -> ArqRedis:
+    """A client like `pool`, serializers and all, on connections of its own that do not wait for ever.
+
+    `pool` stays open, and whoever made it closes it. What it set stays, but for socket timeout and retries.
+    """
+    client = copy.copy(pool)
+    client.connection_pool = _bounded(pool.connection_pool, socket_timeout)
+    client.auto_close_connection_pool = True
+    client.connection = None
+    return client
+
+
+def blocking_twin(pool: ArqRedis, longest: float) -> ArqRedis:
+    """A client like `pool` for calls that block for up to `longest` seconds on the server."""
+    return rebuild(pool, socket_timeout=longest + REPLY_TIMEOUT)
+
+
+def twin(pool: AsyncRedis, *, socket_timeout: float = REPLY_TIMEOUT) -> Callable[[], redis.Redis]:
+    """A factory of blocking clients to the same server, for a thread.
+
+    Raises TypeError for connections of which there is no blocking kind, such as a fake server's.
+    """
+    _sync_class(pool.connection_pool)
+    return lambda: _sync_client(pool.connection_pool, socket_timeout)
+
+
+def target_of(pool: aio.ConnectionPool) -> RedisTarget:
+    """Where the connections of `pool` lead, for messages."""
+    kwargs = pool.connection_kwargs
+    target = RedisTarget(
+        db=int(kwargs.get("db") or 0), username=kwargs.get("username"), password=kwargs.get("password")
+    )
+    tls = Tls() if issubclass(pool.connection_class, aio.SSLConnection) else None
+    if isinstance(pool, aio_sentinel.SentinelConnectionPool):
+        known = [one.connection_pool.connection_kwargs for one in pool.sentinel_manager.sentinels]
+        hosts = tuple((one["host"], int(one["port"])) for one in known)
+        return replace(target, sentinels=hosts, master=pool.service_name, tls=tls)
+    if kwargs.get("path"):
+        return replace(target, path=kwargs["path"])
+    host, port = kwargs.get("host") or target.host, int(kwargs.get("port") or REDIS_PORT)
+    return replace(target, host=host, port=port, tls=tls)
+
+
+def _bounded(pool: aio.ConnectionPool, socket_timeout: float | None) -> aio.ConnectionPool:
+    kwargs = _own(pool) | {"retry": AsyncRetry(NoBackoff(), 0), "retry_on_error": []}
+    wanted = timeouts(tcp=issubclass(pool.connection_class, aio.Connection), socket_timeout=socket_timeout)
+    if unpacking(pool.connection_class) not in _SYNC:
+        # A fake server's connection takes the check's answer for another's.
+        del wanted["health_check_interval"]
+    for name, value in wanted.items():
+        kwargs[name] = kwargs.get(name) or value
+    kwargs |= {"socket_timeout": socket_timeout, "retry_on_timeout": False}
+    kwargs |= {"connection_class": packing(pool.connection_class), "max_connections": pool.max_connections}
+    if isinstance(pool, aio_sentinel.SentinelConnectionPool):
+        manager = copy.copy(pool.sentinel_manager)
+        manager.sentinels = [_bounded_sentinel(one) for one in manager.sentinels]
+        return type(pool)(pool.service_name, manager, is_master=pool.is_master, **kwargs)
+    if isinstance(pool, aio.BlockingConnectionPool):
+        kwargs["timeout"] = pool.timeout
+    return type(pool)(**kwargs)
+
+
+def _bounded_sentinel(sentinel: AsyncRedis) -> AsyncRedis:
+    return AsyncRedis.from_pool(_bounded(sentinel.connection_pool, REPLY_TIMEOUT))
+
+
+def _own(pool: aio.ConnectionPool) -> dict[str, Any]:
+    # A sentinel's pool tells its connections about itself; a copy would tell them about the other pool.
+    return {name: value for name, value in pool.connection_kwargs.items() if name != "connection_pool"}
+
+
+def _sync_class(pool: aio.ConnectionPool) -> type[plain.AbstractConnection]:
+    found = _SYNC.get(unpacking(pool.connection_class))
+    if found is None or pool.connection_kwargs.get("redis_connect_func"):
+        name = pool.connection_class.__name__
+        raise TypeError(
+            f"no blocking client can be made from a pool of {name}: hand in a factory of your own"
+        )
+    return found
+
+
+def _sync_client(pool: aio.ConnectionPool, socket_timeout: float) -> redis.Redis:
+    connection_class = _sync_class(pool)
+    async_only = {"retry", "retry_on_error", "parser_class", "event_dispatcher", "redis_connect_func"}
+    kwargs = {
+        name: value for name, value in _own(pool).items() if name not in async_only and value is not None
+    }
+    kwargs |= timeouts(tcp=not kwargs.get("path"), socket_timeout=socket_timeout)
+    kwargs |= {"connection_class": connection_class, "retry": Retry(NoBackoff(), 0)}
+    if not isinstance(pool, aio_sentinel.SentinelConnectionPool):
+        return redis.Redis.from_pool(plain.ConnectionPool(**kwargs))
+    manager = plain_sentinel.Sentinel([])  # type: ignore[no-untyped-call] # redis-py leaves it untyped
+    manager.sentinels = [
+        _sync_client(one.connection_pool, REPLY_TIMEOUT) for one in pool.sentinel_manager.sentinels
+    ]
+    manager.min_other_sentinels = pool.sentinel_manager.min_other_sentinels
+    make: Any = plain_sentinel.SentinelConnectionPool
+    return redis.Redis.from_pool(make(pool.service_name, manager, **kwargs))

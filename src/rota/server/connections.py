@@ -1,0 +1,190 @@
+"""Opens clients to Redis, each with timeouts, keepalive and health checks, and checks the server at boot."""
+
+import asyncio
+import logging
+import time
+from dataclasses import asdict
+from typing import Any, TypedDict, Unpack
+
+import redis
+from arq.connections import ArqRedis, RedisSettings
+from arq.jobs import Deserializer, Serializer
+from redis.asyncio import Redis
+from redis.asyncio import connection as aio
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from rota.model.policies.backoff import exponential
+from rota.server.check import ServerInfo, check_server
+from rota.server.clones import REPLY_TIMEOUT, blocking_twin, rebuild, timeouts, twin
+from rota.server.faults import ServerError
+from rota.server.packing import packing
+from rota.server.target import RedisTarget
+
+__all__ = [
+    "ArqOptions",
+    "ServerError",
+    "ServerInfo",
+    "async_client",
+    "blocking_twin",
+    "check_server",
+    "from_arq_settings",
+    "open",
+    "rebuild",
+    "sync_client",
+    "twin",
+]
+
+logger = logging.getLogger("rota.redis")
+
+_WAITS = exponential(0.1, ceiling=1.0)
+# One try gets at least this long, seconds, also when the time to boot is nearly over.
+_ONE_TRY = 1.0
+_TLS = ("ssl_ca_certs", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname", "ssl_cert_reqs")
+
+
+class ArqOptions(TypedDict, total=False):
+    """What arq's client takes beside its connections."""
+
+    job_serializer: Serializer | None
+    job_deserializer: Deserializer | None
+    default_queue_name: str
+    expires_extra_ms: int
+
+
+def async_client(
+    target: RedisTarget, *, socket_timeout: float | None = REPLY_TIMEOUT, **arq: Unpack[ArqOptions]
+) -> ArqRedis:
+    """arq's client on `target`; connects at the first command, and asks sentinels anew whenever it connects.
+
+    `socket_timeout` in seconds bounds the wait for a reply: give a blocking command its own time and a few
+    seconds more. None waits for ever.
+    """
+    client = ArqRedis(_pool(target, socket_timeout), **arq)
+    client.auto_close_connection_pool = True
+    return client
+
+
+def sync_client(target: RedisTarget, *, socket_timeout: float = REPLY_TIMEOUT) -> redis.Redis:
+    """A blocking client on `target`, for a thread; `socket_timeout` in seconds."""
+    return twin(async_client(target), socket_timeout=socket_timeout)()
+
+
+async def open(  # noqa: A001 - read as connection.open
+    target: RedisTarget,
+    *,
+    boot_timeout: float,
+    socket_timeout: float | None = REPLY_TIMEOUT,
+    **arq: Unpack[ArqOptions],
+) -> ArqRedis:
+    """arq's client on `target`, once the server is there and fit for use.
+
+    Tries for `boot_timeout` seconds while the server cannot be reached or is loading, and logs each try.
+    Raises ServerError when that time is over, and at once for what waiting does not mend.
+    """
+    client = async_client(target, socket_timeout=socket_timeout, **arq)
+    try:
+        info = await _checked(client, target, boot_timeout)
+    except BaseException:
+        await client.aclose()
+        raise
+    server = f"{'Valkey' if info.is_valkey else 'Redis'} {info.version}"
+    logger.info("redis.connected", extra={"redis": target.safe_url, "server": server})
+    for warning in info.warnings:
+        logger.warning("redis.unsafe", extra={"redis": target.safe_url, "reason": warning})
+    return client
+
+
+async def from_arq_settings(settings: RedisSettings, **arq: Unpack[ArqOptions]) -> ArqRedis:
+    """arq's client as arq's own settings describe it, with the timeouts that they cannot.
+
+    Tries `conn_retries` times more, `conn_retry_delay` seconds apart, as arq does, and then raises what
+    redis-py raised.
+    """
+    client = rebuild(_as_arq_would(settings, **arq))
+    for left in range(settings.conn_retries, -1, -1):
+        try:
+            await client.ping()
+        except (RedisError, OSError) as error:
+            if not left:
+                await client.aclose()
+                raise
+            logger.warning("redis.waiting", extra={"reason": type(error).__name__, "tries_left": left})
+            await asyncio.sleep(settings.conn_retry_delay)
+        else:
+            break
+    return client
+
+
+async def _checked(client: ArqRedis, target: RedisTarget, boot_timeout: float) -> ServerInfo:
+    deadline = time.monotonic() + boot_timeout
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            async with asyncio.timeout(max(_ONE_TRY, deadline - time.monotonic())):
+                return await check_server(client)
+        except TimeoutError:
+            error = ServerError(f"{target} did not answer within BOOT_TIMEOUT, {boot_timeout:g} s")
+        except ServerError as refusal:
+            error = refusal
+        wait = _WAITS.delay(attempt)
+        if not error.transient or time.monotonic() + wait > deadline:
+            raise error
+        logger.warning(
+            "redis.waiting", extra={"redis": target.safe_url, "reason": str(error), "attempt": attempt}
+        )
+        await asyncio.sleep(wait)
+
+
+def _pool(target: RedisTarget, socket_timeout: float | None) -> aio.ConnectionPool:
+    options = _options(target, socket_timeout) | _tls(target)
+    options |= {"db": target.db, "username": target.username, "password": target.password}
+    if target.path is not None:
+        unix = packing(aio.UnixDomainSocketConnection)
+        return aio.ConnectionPool(connection_class=unix, path=target.path, **options)
+    if target.sentinels:
+        return _master_pool(target, options)
+    tcp = packing(aio.SSLConnection if target.tls else aio.Connection)
+    return aio.ConnectionPool(connection_class=tcp, host=target.host, port=target.port, **options)
+
+
+def _master_pool(target: RedisTarget, options: dict[str, Any]) -> aio.ConnectionPool:
+    # A sentinel answers at once or is not worth waiting for, also on behalf of a client that blocks.
+    towards = {**_options(target, REPLY_TIMEOUT), **_tls(target), "ssl": target.tls is not None}
+    manager = Sentinel(  # type: ignore[no-untyped-call] # redis-py leaves it untyped
+        target.sentinels, sentinel_kwargs={**towards, "password": target.sentinel_password}
+    )
+    client: Redis = manager.master_for(target.master or "", ssl=target.tls is not None, **options)
+    return client.connection_pool
+
+
+def _options(target: RedisTarget, socket_timeout: float | None) -> dict[str, Any]:
+    bounds = timeouts(tcp=target.path is None, socket_timeout=socket_timeout)
+    return bounds | {"retry": Retry(NoBackoff(), 0)}
+
+
+def _tls(target: RedisTarget) -> dict[str, Any]:
+    if target.tls is None:
+        return {}
+    options = {f"ssl_{name}": value for name, value in asdict(target.tls).items()}
+    # One PEM file may hold the certificate and its key; redis-py loads neither without the other.
+    return options | {"ssl_keyfile": target.tls.keyfile or target.tls.certfile}
+
+
+def _as_arq_would(settings: RedisSettings, **arq: Unpack[ArqOptions]) -> ArqRedis:
+    options: dict[str, Any] = {name: getattr(settings, name) for name in _TLS} if settings.ssl else {}
+    options |= {"db": settings.database, "username": settings.username, "password": settings.password}
+    options |= {"socket_connect_timeout": settings.conn_timeout, "ssl": settings.ssl, "encoding": "utf8"}
+    if settings.sentinel:
+        if isinstance(settings.host, str):
+            raise ValueError(
+                "RedisSettings has sentinel=True, so its host must be a list of (host, port) pairs"
+            )
+        manager = Sentinel(settings.host)  # type: ignore[no-untyped-call] # redis-py leaves it untyped
+        client: Redis = manager.master_for(settings.sentinel_master, **options)
+        return ArqRedis(client.connection_pool, **arq)
+    options |= {"host": settings.host, "port": settings.port, "unix_socket_path": settings.unix_socket_path}
+    return ArqRedis(max_connections=settings.max_connections, **options, **arq)

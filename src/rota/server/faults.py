@@ -1,0 +1,146 @@
+"""Turns what redis-py raises about a server into one sentence: what is wrong there, and what to change.
+
+The server's own words are never repeated: one that does not understand AUTH quotes the password back.
+"""
+
+import socket
+import ssl
+from collections.abc import Iterator
+
+from redis import exceptions as redis_faults
+from redis.asyncio.sentinel import MasterNotFoundError
+
+from rota.errors import RotaError
+from rota.server.target import RedisTarget
+
+NOT_REDIS = "does not answer as Redis does: correct REDIS_URL (or REDIS_HOST and REDIS_PORT)"
+LOADING = "is still loading its data: give it more BOOT_TIMEOUT"
+FULL = "is full and takes no writes: raise its maxmemory or free some of it"
+REPLICA = "is a read-only replica: point REDIS_URL (or REDIS_HOST) at the master, or use Sentinel"
+
+_LOGIN = "correct the user and password in REDIS_URL (or REDIS_USERNAME and REDIS_PASSWORD)"
+_PLACE = "start it, or correct REDIS_URL (or REDIS_HOST and REDIS_PORT)"
+_USE_TLS = "write rediss:// in REDIS_URL (or set REDIS_SSL=true)"
+_NO_TLS = "write redis:// in REDIS_URL (or set REDIS_SSL=false)"
+_ACL = "let its ACL allow every command that rota uses, INFO first"
+_PROTECTED = "give it a password, or set protected-mode no"
+
+
+class ServerError(RotaError):
+    """Raised at boot for a server that cannot be used: change what the sentence names.
+
+    `transient` says that it may pass by itself, as a restart does.
+    """
+
+    def __init__(self, sentence: str, transient: bool = False) -> None:
+        super().__init__(sentence, transient)
+        self.transient = transient
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def explain(error: BaseException, target: RedisTarget) -> ServerError:
+    """The sentence for `error`, met at the first command to `target`; what is strange there is no Redis."""
+    for look in (_sentinels, _reply, _tls, _network):
+        for one in _chain(error):
+            found = look(one, target)
+            if found:
+                return found
+    if isinstance(error, redis_faults.ResponseError):
+        return ServerError(f"{target} {NOT_REDIS}")
+    return ServerError(f"{target} cannot be used ({type(error).__name__}): {_PLACE}")
+
+
+def no_cluster(target: RedisTarget) -> ServerError:
+    """What to say of a cluster."""
+    why = "rota's scripts touch several slots"
+    return ServerError(f"{target} is a Redis Cluster, and {why}: use a single server or Sentinel")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _sentinels(error: BaseException, target: RedisTarget) -> ServerError | None:
+    if not isinstance(error, MasterNotFoundError):
+        return None
+    # redis-py passes over a sentinel that refuses it, and keeps the reason in the text alone.
+    if "AuthenticationError" in str(error):
+        return ServerError(f"the sentinels of {target} ask for another password: set REDIS_SENTINEL_PASSWORD")
+    why = "start them, or correct REDIS_SENTINELS and REDIS_SENTINEL_MASTER (or REDIS_URL)"
+    return ServerError(f"no sentinel of {target} knows a running master of that name: {why}", transient=True)
+
+
+def _reply(error: BaseException, target: RedisTarget) -> ServerError | None:
+    """An answer of the server itself."""
+    if not isinstance(error, redis_faults.RedisError):
+        return None
+    text = str(error)
+    for mark, sentence, transient in _replies(target):
+        if isinstance(error, mark) if isinstance(mark, type) else mark in text:
+            return ServerError(f"{target} {sentence}", transient)
+    return no_cluster(target) if "cluster mode" in text or text.startswith(("MOVED", "CLUSTERDOWN")) else None
+
+
+def _replies(target: RedisTarget) -> Iterator[tuple[str | type[Exception], str, bool]]:
+    """Mark of an answer, sentence, whether it may pass; the first that fits holds."""
+    unwanted = f"has no password set, but one is sent: {_LOGIN}"
+    yield from ((mark, unwanted, False) for mark in ("without any password", "no password is set"))
+    if target.password is None:
+        yield redis_faults.AuthenticationError, f"asks for a password: {_LOGIN}", False
+    yield redis_faults.AuthenticationError, f"refuses this user or password: {_LOGIN}", False
+    yield redis_faults.NoPermissionError, f"refuses a command to this user: {_ACL}", False
+    yield "DB index", f"has no database {target.db}: choose a lower one in REDIS_URL (or REDIS_DB)", False
+    yield "DENIED", f"is in protected mode and refuses other machines: {_PROTECTED}", False
+    yield redis_faults.BusyLoadingError, LOADING, True
+    yield "is now a slave", REPLICA, True
+    yield "max number of clients", "has no room for another client: raise its maxclients", True
+    yield r"\x15", f"speaks TLS: {_USE_TLS}", False
+    yield redis_faults.InvalidResponse, NOT_REDIS, False
+    yield "health check", NOT_REDIS, False
+
+
+def _tls(error: BaseException, target: RedisTarget) -> ServerError | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = f"shows a certificate that cannot be trusted ({error.verify_message})"
+        return ServerError(f"{target} {why}: set REDIS_SSL_CA_CERTS, and use the host name that it carries")
+    if isinstance(error, FileNotFoundError) and target.tls:
+        return ServerError(f"a certificate file for {target} is not there: correct the REDIS_SSL_ variables")
+    if not isinstance(error, ssl.SSLError):
+        return None
+    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
+        return ServerError(f"{target} speaks no TLS: {_NO_TLS}")
+    return ServerError(f"TLS with {target} fails ({error.reason}): correct the REDIS_SSL_ variables")
+
+
+def _network(error: BaseException, target: RedisTarget) -> ServerError | None:
+    for kinds, sentence in _faults_of_the_way(target):
+        if isinstance(error, kinds):
+            return ServerError(f"{target} {sentence}", transient=kinds is not PermissionError)
+    if "closed by server" in str(error):
+        return ServerError(f"{target} {_closes(target)}", transient=True)
+    if isinstance(error, OSError):
+        return ServerError(f"{target} cannot be reached ({error.strerror}): {_PLACE}", transient=True)
+    return None
+
+
+def _faults_of_the_way(
+    target: RedisTarget,
+) -> Iterator[tuple[type[Exception] | tuple[type[Exception], ...], str]]:
+    yield PermissionError, "may not be opened by this user: change the permissions of the socket"
+    yield socket.gaierror, f"has a host name that nobody knows: {_PLACE}"
+    yield (ConnectionRefusedError, FileNotFoundError), f"is not listening: {_PLACE}"
+    hint = f"if it speaks no TLS, {_NO_TLS}" if target.tls else _PLACE
+    yield (redis_faults.TimeoutError, TimeoutError), f"does not answer in time: {hint}"
+    yield (ConnectionResetError, BrokenPipeError), _closes(target)
+
+
+def _closes(target: RedisTarget) -> str:
+    certificate = "set REDIS_SSL_CERTFILE and REDIS_SSL_KEYFILE if it asks for a certificate"
+    hint = certificate if target.tls else f"if it speaks TLS, {_USE_TLS}"
+    return f"closes the connection: {hint}"

@@ -1,0 +1,67 @@
+"""What settings allow but will surprise whoever set them so: a sentence each, said once at boot."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from rota.server.target import RedisTarget
+from rota.settings.queues import QueueSettings, in_variables, variable_prefix
+
+_SHORT_LEASE = 5.0
+
+
+class _Times(Protocol):
+    @property
+    def lease(self) -> float: ...
+    @property
+    def drain_timeout(self) -> float: ...
+    @property
+    def loop_block_limit(self) -> float: ...
+    @property
+    def unknown_grace(self) -> float: ...
+    @property
+    def unknown_delay(self) -> float: ...
+    @property
+    def worker_concurrency(self) -> int | None: ...
+    @property
+    def recycles(self) -> bool: ...
+    @property
+    def redis(self) -> RedisTarget | None: ...
+
+
+def advice(
+    settings: _Times, timeouts: Mapping[str, float], queues: Sequence[QueueSettings] = ()
+) -> Iterator[str]:
+    """The surprises of `settings`, with the timeout of each job by its name, and the queues served; all in seconds."""
+    drain, lease, block = settings.drain_timeout, settings.lease, settings.loop_block_limit
+    long = [f"{name} ({timeout:g} s)" for name, timeout in sorted(timeouts.items()) if timeout > drain]
+    if long:
+        when = "deploy and recycling" if settings.recycles else "deploy"
+        yield (
+            f"these jobs may run longer than DRAIN_TIMEOUT, {drain:g} s, and would then start again at every {when}: "
+            f"{', '.join(long)}"
+        )
+    if lease < _SHORT_LEASE:
+        yield f"LEASE is {lease:g} s: a short pause of Redis or the network will look like a crash"
+    if block < lease:
+        both = f"LOOP_BLOCK_LIMIT is {block:g} s, shorter than LEASE, {lease:g} s"
+        yield f"{both}: a process is ended for a pause that its jobs would have survived"
+    if settings.unknown_delay >= settings.unknown_grace:
+        yield "UNKNOWN_DELAY is not shorter than UNKNOWN_GRACE: an unknown job is tried once and given up"
+    if settings.redis and settings.redis.tls and settings.redis.tls.cert_reqs == "none":
+        yield "REDIS_SSL_CERT_REQS is none: whoever stands between here and Redis can read and change jobs"
+    yield from _about_slots(settings.worker_concurrency, queues)
+
+
+def _about_slots(slots: int | None, queues: Sequence[QueueSettings]) -> Iterator[str]:
+    if slots is None:
+        for queue in queues:
+            if queue.weight != 1:
+                name = f"{variable_prefix(in_variables(queue.name))}WEIGHT"
+                yield f"{name} has no effect without WORKER_CONCURRENCY: every queue has slots of its own"
+        return
+    own = sum(queue.concurrency for queue in queues)
+    if queues and slots >= own:
+        yield (
+            f"WORKER_CONCURRENCY is {slots}, and the queues of this process run {own} jobs at once by their own "
+            "limits: it has no effect, nor have weights"
+        )

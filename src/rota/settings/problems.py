@@ -1,0 +1,56 @@
+"""Says what is wrong with settings in words of their variables: one line each, naming what is allowed.
+
+Nothing that belongs to Redis is ever quoted: people paste a URL with its password anywhere there.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from rota.settings.queues import QUEUES, QueueOptions
+from rota.settings.types import allowed
+from rota.units import InvalidDuration, InvalidSize
+
+_LONGEST_QUOTE = 40
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each thing that pydantic found wrong with `values` of `model`."""
+    for one in error.errors(include_url=False, include_input=False):
+        if one["type"] == "default_factory_not_called":
+            continue  # what depends on another setting is not wrong because that one is
+        place = [str(part) for part in one["loc"]]
+        own = one.get("ctx", {}).get("error")
+        if not place:
+            yield from str(own or one["msg"]).splitlines()
+        elif own is not None and not isinstance(own, InvalidDuration | InvalidSize):
+            yield f"{variable_of(place)}: {own}"
+        elif (field := _field(model, place)) is None:
+            yield f"{variable_of(place)} is not a setting"
+        else:
+            yield f"{variable_of(place)} is {_quoted(place, values)}; it must be {allowed(field)}"
+
+
+def variable_of(place: list[str]) -> str:
+    """The variable that sets the field at `place`."""
+    if place[0] == "queues" and len(place) > 1:
+        return QUEUES + "__".join(place[1:]).upper()
+    return place[0].upper()
+
+
+def _field(model: type[BaseModel], place: list[str]) -> FieldInfo | None:
+    if place[0] == "queues":
+        return QueueOptions.model_fields.get(place[-1])
+    return model.model_fields.get(place[0])
+
+
+def _quoted(place: list[str], values: Mapping[str, Any]) -> str:
+    if place[0].startswith("redis_"):
+        return "wrong"
+    value: Any = values
+    for part in place:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    text = ascii(value)
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"

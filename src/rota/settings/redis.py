@@ -1,0 +1,153 @@
+"""The variables that say where Redis is: one URL or its parts, never both, and TLS options beside either."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings
+
+from rota.server.target import REDIS_PORT, SENTINEL_PORT, RedisTarget, addresses
+from rota.server.tls import TLS_OPTIONS, CertReqs, InvalidTarget, Tls
+
+_URL = "redis_url"
+_HOST = ("redis_host", "redis_port")
+_SENTINELS = ("redis_sentinels", "redis_sentinel_master")
+_LOGIN = ("redis_username", "redis_password", "redis_db")
+
+
+class RedisVariables(BaseSettings):
+    """The REDIS_ part of the settings; `redis` is what they come to.
+
+    Which of them were set counts beside their values: a default is no wish, and clashes with nothing.
+    """
+
+    redis_url: SecretStr | None = None
+    redis_host: str | None = None
+    redis_port: Annotated[int, Field(ge=1, le=65535)] = REDIS_PORT
+    redis_username: str | None = None
+    redis_password: SecretStr | None = None
+    redis_db: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    redis_sentinels: str | None = None
+    redis_sentinel_master: str | None = None
+    redis_sentinel_password: SecretStr | None = None
+    redis_ssl: bool = False
+    redis_ssl_ca_certs: str | None = None
+    redis_ssl_certfile: str | None = None
+    redis_ssl_keyfile: str | None = None
+    redis_ssl_check_hostname: bool = True
+    redis_ssl_cert_reqs: CertReqs = "required"
+
+    @property
+    def redis(self) -> RedisTarget | None:
+        """Where Redis is; None when no variable says, which means the embedded server."""
+        given = self._given()
+        if not given:
+            return None
+        return self._from_url() if _URL in given else self._from_parts(given)
+
+    @model_validator(mode="after")
+    def _lead_somewhere(self) -> Self:
+        clash = _clash(self._given())
+        if clash:
+            raise ValueError(clash)
+        target = self.redis
+        if target and target.tls:
+            _check_files(target.tls)
+        return self
+
+    def _given(self) -> set[str]:
+        names = (name for name in RedisVariables.model_fields if name in self.model_fields_set)
+        return {name for name in names if getattr(self, name) is not None}
+
+    def _from_url(self) -> RedisTarget:
+        try:
+            target = RedisTarget.from_url(_secret(self.redis_url) or "", self._tls_options())
+        except InvalidTarget as error:
+            raise ValueError(f"REDIS_URL {error.reason}") from None
+        return self._with_sentinel_password(target)
+
+    def _from_parts(self, given: set[str]) -> RedisTarget:
+        target = RedisTarget(
+            db=self.redis_db,
+            username=self.redis_username,
+            password=_secret(self.redis_password),
+            tls=self._tls(),
+        )
+        if "redis_sentinels" not in given:
+            return replace(target, host=_one_host(self.redis_host or ""), port=self.redis_port)
+        try:
+            sentinels = addresses(self.redis_sentinels or "", SENTINEL_PORT)
+        except InvalidTarget as error:
+            raise ValueError(f"REDIS_SENTINELS {error.reason}") from None
+        target = replace(target, sentinels=sentinels, master=self.redis_sentinel_master)
+        return self._with_sentinel_password(target)
+
+    def _with_sentinel_password(self, target: RedisTarget) -> RedisTarget:
+        password = _secret(self.redis_sentinel_password)
+        if password is not None and not target.sentinels:
+            raise ValueError("REDIS_SENTINEL_PASSWORD is set, but REDIS_URL names no sentinels")
+        return replace(target, sentinel_password=password)
+
+    def _tls_options(self) -> dict[str, str]:
+        given = self._given()
+        return {name: str(getattr(self, f"redis_{name}")) for name in TLS_OPTIONS if f"redis_{name}" in given}
+
+    def _tls(self) -> Tls | None:
+        options = self._tls_options()
+        if options and not self.redis_ssl:
+            raise ValueError(f"REDIS_{min(options).upper()} is set, but REDIS_SSL is not true; set it")
+        try:
+            return Tls.from_options(options) if self.redis_ssl else None
+        except InvalidTarget as error:
+            raise ValueError(f"REDIS_SSL {error.reason}") from None
+
+
+def _clash(given: set[str]) -> str | None:
+    if _URL in given:
+        beside = _variables(given, (*_HOST, *_LOGIN, *_SENTINELS, "redis_ssl"))
+        return f"REDIS_URL and {beside} are both set; keep the URL or the parts" if beside else None
+    if given.intersection(_SENTINELS):
+        return _sentinel_clash(given)
+    if "redis_sentinel_password" in given:
+        return "REDIS_SENTINEL_PASSWORD is set, but no sentinels are; set REDIS_SENTINELS too"
+    if given and "redis_host" not in given:
+        return f"{_variables(given, sorted(given))} is set, but REDIS_HOST is not; set it, or REDIS_URL"
+    return None
+
+
+def _sentinel_clash(given: set[str]) -> str | None:
+    hosts, sentinels = _variables(given, _HOST), _variables(given, _SENTINELS)
+    if hosts:
+        return (
+            f"{hosts} and {sentinels} are both set; keep the host or the sentinels, which carry their ports"
+        )
+    if not given.issuperset(_SENTINELS):
+        return "REDIS_SENTINELS and REDIS_SENTINEL_MASTER go together; set both"
+    return None
+
+
+def _variables(given: set[str], names: Iterable[str]) -> str:
+    return ", ".join(name.upper() for name in names if name in given)
+
+
+def _one_host(text: str) -> str:
+    try:
+        if "," not in text:
+            return addresses(f"[{text}]" if ":" in text else text, REDIS_PORT)[0][0]
+    except InvalidTarget:
+        pass
+    raise ValueError("REDIS_HOST is not one host; write a port into REDIS_PORT, or all of it into REDIS_URL")
+
+
+def _check_files(tls: Tls) -> None:
+    for option in ("ca_certs", "certfile", "keyfile"):
+        path = getattr(tls, option)
+        if path is not None and not Path(path).is_file():
+            names = f"REDIS_SSL_{option.upper()} (or ssl_{option} in REDIS_URL)"
+            raise ValueError(f"{names} points to a file that is not there")
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()

@@ -1,1 +1,0 @@
-"""Subscribers: one concern a file, `(event) -> None`. See `rota.seams`."""

@@ -1,0 +1,1 @@
+"""Log lines: how they look, and which events write one."""

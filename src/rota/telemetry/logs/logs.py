@@ -1,0 +1,160 @@
+"""How logs look: for people on a terminal, as JSON lines in production. What is logged is an event's name and fields.
+
+structlog renders; without it (the base install) the standard library does, plainly. Whatever a stranger wrote into an
+id, a message or an exception stays within its field: one record is one line, but for a traceback on a terminal, which
+is set in. What is very long is cut, and what cannot be written costs neither the line nor its job.
+"""
+
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import MutableMapping
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from rota.telemetry.logs.escaping import cut, escaped, indented, plain, portable
+from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, adopt_structlog, fields_of
+
+#: Names of ours; a field of such a name stands beside them.
+_RESERVED = frozenset({"event", "level", "logger", "timestamp", "exception", "_record", "_from_structlog"})
+#: Fields of several lines, which a terminal shows below the event.
+_BLOCKS = ("exception", "stack")
+_WORD = re.compile(r"[\w.-]+")
+
+Fields = MutableMapping[str, Any]
+
+
+def setup(level: str, style: Literal["console", "json"]) -> None:
+    """Send all logs of the process to stderr, warnings too, in one shape. `level` is a name such as `info`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter(style))
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.captureWarnings(True)
+
+
+class Formatter(logging.Formatter):
+    """Lines as `inner` makes them, or one that says that it could not: a call that is wrong costs no more."""
+
+    def __init__(self, inner: logging.Formatter, *, is_json: bool) -> None:
+        super().__init__()
+        self._inner = inner
+        self._json = is_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record."""
+        try:
+            return self._inner.format(record)
+        except Exception as error:
+            fields = {
+                "event": "log.unwritable",
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "text": cut(str(plain(record.msg)), MOST),
+                "error": type(error).__name__,
+            }
+            if self._json:
+                return json.dumps(fields)
+            return " ".join(f"{name}={value!r}" for name, value in fields.items())
+
+
+def _formatter(style: str) -> logging.Formatter:
+    if find_spec("structlog") is None:
+        return Formatter(_Plain(), is_json=False)
+    import structlog  # noqa: PLC0415 - an extra
+
+    is_json = style == "json"
+    shared: list[Any] = [
+        *([structlog.stdlib.add_logger_name] if is_json else []),
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso" if is_json else "%H:%M:%S", utc=is_json),
+        _add_fields,
+    ]
+    # JSON escapes by itself: everything but ASCII.
+    last: list[Any] = (
+        [_for_machines, structlog.processors.JSONRenderer()]
+        if is_json
+        else [
+            _for_people,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                pad_event_to=18,
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
+    )
+    adopt_structlog()
+    remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[_add_exception, remove, *last]
+    )
+    return Formatter(formatter, is_json=is_json)
+
+
+def _add_fields(_: Any, __: str, event: Fields) -> Fields:
+    record = event.get("_record")
+    if record is not None:
+        for name, value in fields_of(record).items():
+            event[f"{name}_" if name in _RESERVED else name] = value
+    return event
+
+
+def _add_exception(_: Any, __: str, event: Fields) -> Fields:
+    raised, record = event.pop("exc_info", None), event.get("_record")
+    if raised is True:
+        raised = sys.exc_info()
+    elif isinstance(raised, BaseException):
+        raised = (type(raised), raised, raised.__traceback__)
+    if isinstance(raised, tuple) and raised[0] is not None:
+        # Without the values of variables: there are secrets among them.
+        event["exception"] = "".join(traceback.format_exception(*raised)).rstrip("\n")
+    elif record is not None and record.exc_text:
+        event["exception"] = record.exc_text
+    if stack := event.pop("stack_info", None):
+        event.setdefault("stack", stack)
+    return event
+
+
+def _for_machines(_: Any, __: str, event: Fields) -> Fields:
+    return {str(name): portable(value, _most(name)) for name, value in event.items()}
+
+
+def _most(name: str) -> int:
+    return MOST_OF_BLOCK if name in _BLOCKS else MOST
+
+
+def _for_people(_: Any, __: str, event: Fields) -> Fields:
+    return {_name(name): _shown(name, value) for name, value in event.items()}
+
+
+def _name(name: object) -> str:
+    """A field's name; one that would look like several fields is quoted."""
+    text = escaped(str.__str__(name) if isinstance(name, str) else repr(name))
+    return cut(text if _WORD.fullmatch(text) else repr(text), MOST)
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name in _BLOCKS and isinstance(value, str):
+        return indented(cut(value, MOST_OF_BLOCK))
+    shown = plain(value)
+    return cut(shown, MOST) if isinstance(shown, str) else shown
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """One line: time, level, event, fields."""
+        level, event = escaped(record.levelname.lower()), cut(escaped(record.getMessage()), MOST)
+        line = f"{self.formatTime(record)} {level} {event}"
+        for name, value in fields_of(record).items():
+            shown = repr(str.__str__(value)) if isinstance(value, str) else str(plain(value))
+            line += f" {_name(name)}={cut(shown, MOST)}"
+        exception = self.formatException(record.exc_info) if record.exc_info else record.exc_text
+        for block in (exception, record.stack_info):
+            if block:
+                line += f"\n{indented(cut(block, MOST_OF_BLOCK))}"
+        return line

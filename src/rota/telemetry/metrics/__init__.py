@@ -1,0 +1,1 @@
+"""Metrics: the list of series, what is counted for them, and the page that a scrape returns."""

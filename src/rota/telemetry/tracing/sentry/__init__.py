@@ -1,0 +1,1 @@
+"""Sentry: the trace of a job, and the report of its failure."""

@@ -1,0 +1,142 @@
+"""Reports each failure once: when a job is dead, with the error of its last attempt; before that it is a breadcrumb.
+
+Timeouts, and jobs that died unrun (lost, unknown, expired, unreadable, invalid), are reported too. What a handler
+wanted is no failure: a `Retry`, `Snooze` or `Cancel` is never reported; of a job that died of a `Retry`, the error that
+it was raised from is.
+"""
+
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+from rota.errors import JobTimeout, RemoteError, Signal
+from rota.model.event import Event, EventType
+from rota.model.trace import sentry_headers, tenant
+from rota.names import full_name
+from rota.telemetry.tracing.sentry import remote
+from rota.telemetry.tracing.sentry.attempt import describe
+from rota.telemetry.tracing.sentry.memory import MEMORY, Left
+from rota.telemetry.tracing.sentry.scrub import PAYLOAD
+from rota.telemetry.tracing.sentry.sdk import is_on, sdk
+
+_HEARD = frozenset(EventType) - {EventType.ENQUEUED, EventType.STARTED, EventType.PROGRESS}
+_MECHANISM = {"type": "rota", "handled": False}
+
+
+class _Retries:
+    warned_of = False
+
+
+def warn_of_retries(wanted: bool) -> None:
+    """Whether attempts that will be repeated are reported too, as warnings."""
+    _Retries.warned_of = wanted
+
+
+def is_first(event: Any, hint: Any) -> bool:
+    """Whether an error of a job is sent for the first time; a handler may have logged it before it raised it."""
+    error = (hint or {}).get("exc_info", (None, None))[1]
+    job = event.get("contexts", {}).get("job")
+    if error is None or job is None:
+        return True
+    attempt = (job.get("id"), job.get("attempt"))
+    if getattr(error, "_rota_sent", None) == attempt:
+        return False
+    error._rota_sent = attempt
+    return True
+
+
+def report(event: Event) -> None:
+    """Told of every event."""
+    if sdk() is None:
+        return
+    left = MEMORY.take(event.queue, event.id)
+    match event.type:
+        case EventType.RETRIED:
+            error = _culprit(event.error)
+            if error is not None:
+                _again(event, error, left)
+        case EventType.DEAD:
+            MEMORY.forget(event.queue, event.id)
+            error = _culprit(event.error)
+            if error is not None:
+                _send(event, error, left, "error")
+        case EventType.COMPLETED | EventType.CANCELLED:
+            MEMORY.forget(event.queue, event.id)
+
+
+def _wants(event_type: EventType) -> bool:
+    return event_type in _HEARD and is_on()
+
+
+report.wants = _wants  # type: ignore[attr-defined]
+
+
+def _culprit(error: BaseException | None) -> BaseException | None:
+    """The fault behind what ended an attempt, if there is one."""
+    while isinstance(error, Signal):
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error
+
+
+def _again(event: Event, error: BaseException, left: Left | None) -> None:
+    if _Retries.warned_of:
+        _send(event, error, left, "warning")
+    crumb = {
+        "type": "error",
+        "category": "rota.retried",
+        "level": "warning",
+        "timestamp": datetime.now(UTC),
+        "message": f"attempt {event.attempt}: {type(error).__name__}: {error}",
+    }
+    MEMORY.remember(event.queue, event.id, crumb)
+
+
+def _send(event: Event, error: BaseException, left: Left | None, level: str) -> None:
+    sentry = sdk()
+    body, hint = _body(sentry, error, left)
+    body["level"] = level
+    if event.reason != "failed" and event.type is EventType.DEAD:
+        # Made by the engine, these have no stack of the handler's to tell one job's from another's.
+        body["fingerprint"] = ["{{ default }}", event.reason, full_name(event.queue, event.task)]
+    with ExitStack() as stack:
+        isolation = _scopes(sentry, event, left, stack)
+        if event.reason:
+            isolation.set_tag("reason", event.reason)
+        payload = PAYLOAD.set(left.payload if left else b"")
+        stack.callback(PAYLOAD.reset, payload)
+        sentry.capture_event(body, hint=hint)
+
+
+def _scopes(sentry: Any, event: Event, left: Left | None, stack: ExitStack) -> Any:
+    """As it was around the attempt; for a job that never ran, in its enqueuer's trace."""
+    if left is None:
+        isolation = stack.enter_context(sentry.isolation_scope())
+        isolation.clear_breadcrumbs()
+        for_whom = tenant(event.headers)
+        describe(isolation, event.queue, event.task, event.id, event.attempt, tenant=for_whom)
+        current = sentry.get_current_scope()
+        # It may hold a span of the engine's, such as a call to Redis that is under way.
+        current.span = None
+        current.set_transaction_name(full_name(event.queue, event.task), source="task")
+        current.generate_propagation_context(sentry_headers(event.headers))
+        return isolation
+    from sentry_sdk.scope import use_isolation_scope, use_scope  # noqa: PLC0415 - an extra
+
+    stack.enter_context(use_isolation_scope(left.isolation))
+    stack.enter_context(use_scope(left.current))
+    return left.isolation
+
+
+def _body(sentry: Any, error: BaseException, left: Left | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    if isinstance(error, RemoteError):
+        return remote.event_of(error, _MECHANISM), {}
+    from sentry_sdk.utils import event_from_exception  # noqa: PLC0415 - an extra
+
+    # Of a timeout, the place where the handler was stopped.
+    stopped = left.error if left and isinstance(error, JobTimeout) else None
+    trace = (stopped or error).__traceback__
+    options = sentry.get_client().options
+    body, hint = event_from_exception(
+        (type(error), error, trace), client_options=options, mechanism=_MECHANISM
+    )
+    return dict(body), hint

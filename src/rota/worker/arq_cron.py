@@ -1,0 +1,63 @@
+"""arq's `cron()` jobs: each tick is enqueued once, whatever clocks the schedulers have.
+
+arq guards a tick for a minute after its run; a scheduler whose clock is later than that runs it again. Here the last
+tick is remembered, and one that is not later is refused.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from arq.connections import ArqRedis
+from arq.cron import CronJob
+from arq.jobs import Serializer, serialize_job
+from arq.utils import to_unix_ms
+
+from rota.wire.queue import Protocol
+
+#: A tick is remembered this long, seconds: far beyond any difference between clocks.
+MEMORY = 86_400.0
+
+
+class Cron:
+    """The cron jobs of one queue. `expires_extra_ms` is arq's: how long after its time a tick may still start."""
+
+    def __init__(self, protocol: Protocol, serializer: Serializer | None, expires_extra_ms: int) -> None:
+        self._protocol = protocol
+        self._serializer = serializer
+        self._expires_extra_ms = expires_extra_ms
+
+    async def run(self, redis: ArqRedis, jobs: Sequence[CronJob], now: datetime, until: datetime) -> None:
+        """Enqueue what is to run before `until`. A fault leaves the tick for the next call."""
+        for job in jobs:
+            if job.next_run is None and job.run_at_startup:
+                await self._enqueue(redis, job, now, now)
+                job.calculate_next(now)
+            elif job.next_run is None:
+                job.calculate_next(now)
+            elif job.next_run < until:
+                if job.unique and not job.job_id:
+                    await self._enqueue_once(redis, job, job.next_run, now)
+                else:
+                    await self._enqueue(redis, job, job.next_run, now)
+                job.calculate_next(job.next_run)
+
+    async def _enqueue(self, redis: ArqRedis, job: CronJob, tick: datetime, now: datetime) -> None:
+        job_id = job.job_id or (f"{job.name}:{to_unix_ms(tick)}" if job.unique else None)
+        due = tick if tick > now else None
+        await redis.enqueue_job(
+            job.name, _job_id=job_id, _queue_name=self._protocol.keys.queue, _defer_until=due
+        )
+
+    async def _enqueue_once(self, redis: ArqRedis, job: CronJob, tick: datetime, now: datetime) -> None:
+        tick_ms, now_ms = to_unix_ms(tick), to_unix_ms(now)
+        due_ms = max(tick_ms, now_ms)
+        await self._protocol.tick(
+            redis,
+            job.name,
+            tick_ms=tick_ms,
+            memory=MEMORY,
+            job_id=f"{job.name}:{tick_ms}",
+            payload=serialize_job(job.name, (), {}, None, now_ms, serializer=self._serializer),
+            due_ms=due_ms,
+            life_ms=due_ms - now_ms + self._expires_extra_ms,
+        )

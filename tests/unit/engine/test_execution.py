@@ -1,0 +1,145 @@
+"""An execution: the first cause wins, and only the handler is interrupted."""
+
+import asyncio
+import time
+
+import pytest
+
+from rota.engine.execution import PATIENCE, Execution
+from rota.model.outcome import Cause
+from rota.wire.claims import Checkpoint, Claim, Settlement
+
+
+@pytest.fixture
+def execution() -> Execution:
+    claim = Claim(id="1", token="t", payload=b"{}", attempt=1, due_ms=0, started_ms=0)
+    return Execution(claim)
+
+
+def interrupted(execution: Execution) -> list[Cause | None]:
+    """What was known of the cause at each interruption."""
+    log: list[Cause | None] = []
+    execution.interrupt = lambda: log.append(execution.cause)
+    return log
+
+
+def test_the_cause_is_known_before_the_handler_is_interrupted(execution: Execution) -> None:
+    log = interrupted(execution)
+    execution.enter()
+    execution.stop(Cause.TIMEOUT)
+    assert log == [Cause.TIMEOUT]
+
+
+def test_the_first_cause_wins_and_interrupts_once(execution: Execution) -> None:
+    log = interrupted(execution)
+    execution.enter()
+    execution.stop(Cause.CANCEL)
+    execution.stop(Cause.SHUTDOWN)
+    assert execution.cause is Cause.CANCEL
+    assert log == [Cause.CANCEL]
+
+
+def test_what_comes_before_and_after_the_handler_is_not_interrupted(execution: Execution) -> None:
+    log = interrupted(execution)
+    execution.enter()
+    execution.leave()
+    execution.stop(Cause.SHUTDOWN)
+    assert execution.cause is Cause.SHUTDOWN
+    assert log == []
+
+
+def test_a_handler_does_not_start_once_it_was_told_to_stop(execution: Execution) -> None:
+    log = interrupted(execution)
+    execution.stop(Cause.SHUTDOWN)
+    with pytest.raises(asyncio.CancelledError):
+        execution.enter()
+    assert log == []
+
+
+async def test_the_ordinary_way_to_interrupt_is_to_cancel_the_task(execution: Execution) -> None:
+    async def handler() -> None:
+        execution.enter()
+        await asyncio.sleep(60)
+
+    execution.task = asyncio.create_task(handler())
+    await asyncio.sleep(0)
+    execution.stop(Cause.TIMEOUT)
+    with pytest.raises(asyncio.CancelledError):
+        await execution.task
+
+
+def test_a_handler_that_goes_on_is_interrupted_again_after_some_patience(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    log = interrupted(execution)
+    execution.enter()
+    execution.insist()
+    assert log == [], "nobody told it to stop"
+    execution.stop(Cause.CANCEL)
+    for passed, interruptions in ((PATIENCE / 2, 1), (PATIENCE, 2), (PATIENCE * 1.2, 2), (PATIENCE * 2, 3)):
+        now[0] = 100.0 + passed
+        execution.insist()
+        assert len(log) == interruptions
+    execution.leave()
+    now[0] += PATIENCE
+    execution.insist()
+    assert len(log) == 3
+
+
+async def test_what_runs_after_the_handler_is_not_cancelled_by_what_was_meant_for_it(
+    execution: Execution,
+) -> None:
+    async def attempt() -> str:
+        execution.enter()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            execution.leave()
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0)
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        return "settled"
+
+    execution.task = asyncio.create_task(attempt())
+    await asyncio.sleep(0)
+    execution.stop(Cause.TIMEOUT)
+    assert await execution.task == "settled"
+
+
+def settled(execution: Execution, kind: str) -> bytes:
+    """The checkpoint that goes with a settlement of this kind."""
+    return execution.closed_by(Settlement("1", "t", kind)).checkpoint
+
+
+def test_what_was_saved_last_and_is_not_written_goes_with_the_settlement(execution: Execution) -> None:
+    assert execution.unwritten is None
+    assert settled(execution, "A") == b""
+    execution.keep(b"1")
+    execution.keep(b"2")
+    assert execution.unwritten == Checkpoint(2, b"2")
+    assert [settled(execution, kind) for kind in "ADF"] == [b"2 2", b"2 2", b""]
+
+
+def test_what_is_written_does_not(execution: Execution) -> None:
+    execution.keep(b"1")
+    first = execution.checkpoint
+    execution.keep(b"2")
+    execution.wrote(first)
+    assert execution.unwritten == Checkpoint(2, b"2")
+    execution.wrote(execution.checkpoint)
+    execution.wrote(first)
+    assert execution.unwritten is None
+    assert settled(execution, "A") == b""
+
+
+def test_numbers_go_on_where_the_attempt_before_ended() -> None:
+    claim = Claim("1", "t", b"{}", 2, 0, 0, checkpoint=b'7 {"line":3}')
+    execution = Execution(claim)
+    assert execution.checkpoint.value == {"line": 3}
+    assert execution.unwritten is None
+    execution.keep(b'{"line":4}')
+    assert settled(execution, "A") == b'8 {"line":4}'

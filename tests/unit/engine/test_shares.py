@@ -1,0 +1,171 @@
+"""Shares: who has the next slot of a process, and how many of the free ones."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rota.engine.shares import Share, Shares
+
+
+class Queue:
+    """An engine with a backlog, as its share sees it."""
+
+    def __init__(self, shares: Shares, weight: float = 1.0, *, backlog: int = 0, own: int = 1000) -> None:
+        self.share: Share = shares.share(weight)
+        self.backlog = backlog
+        self.own = own
+        self.running = 0
+        self.told = 0
+        self.share.enter(self)
+
+    @property
+    def occupied(self) -> int:
+        return self.running
+
+    @property
+    def eager(self) -> bool:
+        return self.backlog > 0 and self.running < self.own
+
+    def resume(self) -> None:
+        self.told += 1
+
+    def start(self) -> int:
+        """Ask for as many as may be, and start them; how many."""
+        count = self.share.grant(min(self.backlog, self.own - self.running))
+        if count:
+            self.running += count
+            self.backlog -= count
+            self.share.take(count)
+        return count
+
+    def end(self, count: int = 1) -> None:
+        self.running -= count
+        self.share.offer()
+
+
+def serve(queues: dict[str, Queue], jobs: int) -> Counter[str]:
+    """Start `jobs` one by one, each after the last has ended, wherever one may start."""
+    started: Counter[str] = Counter()
+    while started.total() < jobs:
+        (name,) = [name for name, queue in queues.items() if queue.start()]
+        started[name] += 1
+        queues[name].end()
+    return started
+
+
+def test_a_queue_alone_has_all_slots() -> None:
+    shares = Shares(8)
+    Queue(shares, weight=100)
+    assert Queue(shares, backlog=20).start() == 8
+    assert shares.free == 0
+
+
+def test_free_slots_are_split_by_weight() -> None:
+    shares = Shares(8)
+    heavy, light = Queue(shares, 3, backlog=20), Queue(shares, 1, backlog=20)
+    assert (heavy.start(), light.start() + light.start()) == (6, 2)
+
+
+def test_the_lightest_is_given_one_slot_at_least() -> None:
+    shares = Shares(4)
+    heavy, light = Queue(shares, 100, backlog=20), Queue(shares, 1, backlog=20)
+    assert (heavy.start(), light.start()) == (4, 0)
+    heavy.end()
+    assert (heavy.start(), light.start()) == (0, 1)
+
+
+def test_starts_follow_the_weights_one_by_one() -> None:
+    shares = Shares(1)
+    queues = {"heavy": Queue(shares, 3, backlog=10**6), "light": Queue(shares, 1, backlog=10**6)}
+    for _ in range(25):
+        assert serve(queues, 4) == {"heavy": 3, "light": 1}
+
+
+@given(st.lists(st.integers(1, 50), min_size=2, max_size=6))
+def test_nobody_is_further_from_its_part_than_some_turns(weights: list[int]) -> None:
+    shares = Shares(1)
+    queues = {str(n): Queue(shares, weight, backlog=10**6) for n, weight in enumerate(weights)}
+    jobs = 3 * sum(weights)
+    started = serve(queues, jobs)
+    for number, weight in enumerate(weights):
+        assert abs(started[str(number)] - 3 * weight) <= len(weights)
+
+
+def test_whoever_has_the_next_slot_is_told() -> None:
+    shares = Shares(1)
+    first, second = Queue(shares, backlog=9), Queue(shares, backlog=9)
+    first.start()
+    assert (first.told, second.told) == (0, 0)
+    first.end()
+    assert (first.told, second.told) == (0, 1)
+
+
+def test_whoever_takes_its_part_lets_the_next_one_know() -> None:
+    shares = Shares(4)
+    first, second = Queue(shares, backlog=9), Queue(shares, backlog=9)
+    first.start()
+    assert second.told == 1
+
+
+def test_slots_that_were_asked_for_in_vain_cost_nothing() -> None:
+    shares = Shares(4)
+    first, second = Queue(shares, backlog=9), Queue(shares, backlog=9)
+    asked = first.start()
+    first.running = 0
+    first.share.give_back(asked)
+    assert second.share.mileage == first.share.mileage == 0
+
+
+def test_a_queue_that_was_idle_begins_where_the_others_are() -> None:
+    shares = Shares(1)
+    busy, idle = Queue(shares, backlog=10**6), Queue(shares)
+    serve({"busy": busy}, 1000)
+    idle.backlog = 10**6
+    assert serve({"busy": busy, "idle": idle}, 100) == {"busy": 50, "idle": 50}
+
+
+def test_a_queue_that_was_alone_does_not_pay_for_it() -> None:
+    shares = Shares(1)
+    early, late = Queue(shares, backlog=1000), Queue(shares)
+    serve({"early": early}, 1000)
+    late.backlog = 10**6
+    serve({"late": late}, 5)
+    early.backlog = 10**6
+    assert serve({"early": early, "late": late}, 100)["early"] in (49, 50, 51)
+
+
+def test_a_queue_that_is_full_holds_nobody_up() -> None:
+    shares = Shares(4)
+    narrow, wide = Queue(shares, 100, backlog=9, own=1), Queue(shares, 1, backlog=9)
+    assert (narrow.start(), wide.start()) == (1, 3)
+
+
+def test_a_queue_that_believes_in_no_work_leaves_the_slots_to_those_that_have_some() -> None:
+    shares = Shares(2)
+    idle, busy = Queue(shares), Queue(shares, backlog=9)
+    assert idle.share.grant(2) == 0
+    busy.start()
+    busy.end(2)
+    busy.backlog = 0
+    assert idle.share.grant(2) == 2
+
+
+def test_whoever_leaves_frees_its_slots_and_tells() -> None:
+    shares = Shares(2)
+    going, staying = Queue(shares, backlog=2), Queue(shares, backlog=2)
+    going.start()
+    told = staying.told
+    going.share.leave()
+    assert staying.told == told + 1
+    assert shares.free == 2
+    assert (going.share.occupied, going.share.eager) == (0, False)
+
+
+@pytest.mark.parametrize(("weights", "slots"), [((0.3, 0.1), 4), ((0.6, 0.2), 400), ((1.1, 3.3), 8)])
+def test_rounding_gives_nobody_a_slot_more(weights: tuple[float, float], slots: int) -> None:
+    shares = Shares(slots)
+    first = Queue(shares, weights[0], backlog=10**6)
+    Queue(shares, weights[1], backlog=10**6)
+    assert first.start() == round(slots * weights[0] / sum(weights))

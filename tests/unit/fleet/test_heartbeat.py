@@ -1,0 +1,125 @@
+"""Heartbeats: what a process says of itself in Redis, until it ends or dies."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from redis.exceptions import ResponseError
+
+from rota.fleet.heartbeat import EVERY, LIFE, Beat, Heartbeat
+from rota.fleet.reading import read
+from rota.process.tasks import end
+from rota.wire.keys import QueueKeys, queue_key
+
+EMAIL, VIDEO = QueueKeys.of(queue_key("email")), QueueKeys.of(queue_key("video"))
+
+
+@dataclass
+class Worker:
+    """A queue's worker, as a heartbeat sees it."""
+
+    queue_name: str
+    max_jobs: int = 10
+    running: int = 0
+
+
+@contextlib.asynccontextmanager
+async def beating(heartbeat: Heartbeat) -> AsyncIterator[None]:
+    task = asyncio.create_task(heartbeat.run())
+    try:
+        yield
+    finally:
+        await end({task})
+
+
+async def beats(redis: Any, queue: str) -> tuple[Beat, ...]:
+    return (await read(redis, [queue])).queues[queue].beats
+
+
+async def until(redis: Any, *expected: Beat, queue: str = "email") -> None:
+    async with asyncio.timeout(10):
+        while await beats(redis, queue) != expected:
+            await asyncio.sleep(0.01)
+
+
+async def test_it_tells_of_each_queue_of_the_process(redis: Any) -> None:
+    workers = [Worker(EMAIL.queue, 10, 3), Worker(VIDEO.queue, 2, 2)]
+    await Heartbeat(redis, "p", workers, cap=8).beat()
+    assert await beats(redis, "email") == (Beat("p", "running", 10, 3, 8),)
+    assert await beats(redis, "video") == (Beat("p", "running", 2, 2, 8),)
+
+
+async def test_it_costs_a_command_a_queue_and_one_round_trip(redis: Any) -> None:
+    heartbeat = Heartbeat(redis, "p", [Worker(EMAIL.queue), Worker(VIDEO.queue)])
+    await heartbeat.beat()
+    before = await redis.info("stats")
+    await heartbeat.beat()
+    after = await redis.info("stats")
+    assert after["total_commands_processed"] - before["total_commands_processed"] - 1 == 2
+    assert after["total_reads_processed"] - before["total_reads_processed"] - 1 == 1
+
+
+async def test_a_change_is_told_at_once(redis: Any) -> None:
+    drains = False
+    heartbeat = Heartbeat(redis, "p", [Worker(EMAIL.queue)], draining=lambda: drains)
+    async with beating(heartbeat):
+        await until(redis, Beat("p", "running", 10, 0, 0))
+        drains = True
+        began = asyncio.get_running_loop().time()
+        heartbeat.look()
+        await until(redis, Beat("p", "draining", 10, 0, 0))
+        assert asyncio.get_running_loop().time() - began < EVERY * 0.9
+
+
+async def test_who_leaves_takes_everything_back(redis: Any) -> None:
+    heartbeat = Heartbeat(redis, "p", [Worker(EMAIL.queue)])
+    await heartbeat.beat()
+    await heartbeat.leave()
+    assert await redis.keys("*") == []
+
+
+async def test_who_died_is_missed_and_then_forgotten_by_the_next_that_comes(redis: Any) -> None:
+    await Heartbeat(redis, "dead", [Worker(EMAIL.queue)]).beat()
+    assert LIFE > EVERY * 3
+    assert 0 < await redis.pttl(f"{EMAIL.worker}:dead") <= LIFE * 1000
+    await redis.delete(f"{EMAIL.worker}:dead")
+    assert await beats(redis, "email") == ()
+    async with beating(Heartbeat(redis, "p", [Worker(EMAIL.queue)])):
+        await until(redis, Beat("p", "running", 10, 0, 0))
+    assert await redis.smembers(EMAIL.workers) == {b"p"}
+
+
+async def test_who_could_not_be_listed_is_listed_with_the_next_word(redis: Any) -> None:
+    heartbeat = Heartbeat(redis, "p", [Worker(EMAIL.queue)])
+    await redis.set(EMAIL.workers, "odd")
+    with pytest.raises(ResponseError):
+        await heartbeat.beat()
+    await redis.delete(EMAIL.workers)
+    await heartbeat.beat()
+    assert await beats(redis, "email") == (Beat("p", "running", 10, 0, 0),)
+
+
+async def test_a_redis_that_is_away_ends_nothing(redis: Any) -> None:
+    await redis.set(EMAIL.workers, "odd")
+    async with beating(Heartbeat(redis, "p", [Worker(EMAIL.queue)])):
+        async with asyncio.timeout(10):
+            while not await redis.exists(f"{EMAIL.worker}:p"):
+                await asyncio.sleep(0.01)
+
+
+async def test_who_was_taken_for_dead_is_back_with_its_next_word(redis: Any) -> None:
+    heartbeat = Heartbeat(redis, "p", [Worker(EMAIL.queue)])
+    await heartbeat.beat()
+    await redis.delete(f"{EMAIL.worker}:p", EMAIL.workers)
+    await heartbeat.beat()
+    assert await beats(redis, "email") == (Beat("p", "running", 10, 0, 0),)
+
+
+@pytest.mark.parametrize("odd", [b"", b"running", b"running x 0 0", b"\xff 1 1 1"])
+async def test_what_is_no_heartbeat_is_passed_over(redis: Any, odd: bytes) -> None:
+    await redis.sadd(EMAIL.workers, "p")
+    await redis.set(f"{EMAIL.worker}:p", odd)
+    assert await beats(redis, "email") == ()

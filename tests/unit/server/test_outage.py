@@ -1,0 +1,122 @@
+"""An outage: pauses that grow up to a ceiling, one line for each thing that is new, and one when it is over."""
+
+import asyncio
+import logging
+
+import pytest
+from redis import asyncio as aio
+from redis import exceptions as faults
+
+from rota.server.outage import CEILING, FAULTS, Outage, Outages
+
+REFUSED = faults.ConnectionError("Connection refused")
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that were made, none of which took any time."""
+    made: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        made.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    return made
+
+
+async def test_pauses_grow_up_to_a_ceiling_and_vary(pauses: list[float]) -> None:
+    outage = Outage("email")
+    for _ in range(50):
+        await outage.pause(REFUSED)
+    assert pauses[0] <= 0.1
+    assert all(CEILING / 2 <= pause <= CEILING for pause in pauses[10:])
+    assert len(set(pauses[10:])) > 30, "those who wait for one server do not return as a herd"
+
+
+async def test_they_begin_anew_after_it_was_over(pauses: list[float]) -> None:
+    outage = Outage("email")
+    for _ in range(10):
+        await outage.pause(REFUSED)
+    outage.over()
+    await outage.pause(REFUSED)
+    assert pauses[-1] <= 0.1
+
+
+async def test_an_outage_is_told_of_once_and_so_is_its_end(
+    pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    outage = Outage("email")
+    with caplog.at_level(logging.INFO, "rota.redis"):
+        for _ in range(5):
+            await outage.pause(REFUSED)
+        await outage.pause(faults.ResponseError("LOADING"))
+        outage.over()
+        outage.over()
+    told = [(record.getMessage(), vars(record).get("error")) for record in caplog.records]
+    assert told == [
+        ("redis.unavailable", "ConnectionError: Connection refused"),
+        ("redis.unavailable", "ResponseError: LOADING"),
+        ("redis.back", None),
+    ]
+
+
+async def test_it_is_known_whether_one_is_going_on_and_how_many_there_were(pauses: list[float]) -> None:
+    outage = Outage("email")
+    assert not outage.ongoing
+    for _ in range(2):
+        await outage.pause(REFUSED)
+        await outage.pause(REFUSED)
+        assert outage.ongoing
+        outage.over()
+    assert not outage.ongoing
+    assert outage.count == 2
+
+
+async def test_any_answer_ends_one_in_which_there_was_none_and_not_one_in_which_we_were_refused(
+    pauses: list[float],
+) -> None:
+    outage = Outage("email")
+    await outage.pause(REFUSED)
+    outage.reached()
+    assert not outage.ongoing
+    await outage.pause(faults.ResponseError("OOM command not allowed"))
+    outage.reached()
+    assert outage.ongoing
+    outage.over()
+    assert not outage.ongoing
+
+
+async def test_one_outage_that_several_workers_see_is_one_of_the_process(pauses: list[float]) -> None:
+    process = Outages()
+    one, other = Outage("email", process), Outage("reports", process)
+    await one.pause(REFUSED)
+    await other.pause(REFUSED)
+    one.over()
+    assert (process.ongoing, process.ended) == ({"reports"}, 0)
+    other.over()
+    other.over()
+    assert (process.ongoing, process.ended) == (set(), 1)
+
+
+async def test_a_replica_that_was_the_primary_is_not_asked_again_on_the_same_connections(
+    pauses: list[float],
+) -> None:
+    class Pool(aio.ConnectionPool):
+        closed = False
+
+        async def disconnect(self, inuse_connections: bool = True) -> None:
+            self.closed = not inuse_connections
+
+    pool = Pool()
+    outage = Outage("email")
+    await outage.pause(REFUSED, aio.Redis(connection_pool=pool))
+    assert not pool.closed
+    await outage.pause(faults.ReadOnlyError("READONLY"), aio.Redis(connection_pool=pool))
+    assert pool.closed
+
+
+def test_what_the_network_and_the_server_do_wrong_are_faults_and_our_bugs_are_not() -> None:
+    for fault in (REFUSED, faults.ResponseError("x"), ConnectionResetError(), TimeoutError()):
+        assert isinstance(fault, FAULTS)
+    for bug in (TypeError(), ValueError(), asyncio.CancelledError()):
+        assert not isinstance(bug, FAULTS)

@@ -1,0 +1,193 @@
+"""What is set, wherever it is set, and every wrong way of setting it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from rota.settings.environment import gather
+
+KNOWN = ("APP_ENV", "SECRETS_DIR", "REDIS_PASSWORD", "REDIS_PORT", "REDIS_URL", "MAX_ATTEMPTS", "HEALTH_FILE")
+
+
+def values(
+    env: Mapping[str, str], *, env_file: Path | None = None, secrets_dir: Path | None = None
+) -> dict[str, str]:
+    found = gather(env, KNOWN, env_file=env_file, secrets_dir=secrets_dir)
+    assert found.problems == []
+    return found.values
+
+
+def problems(
+    env: Mapping[str, str], *, env_file: Path | None = None, secrets_dir: Path | None = None
+) -> list[str]:
+    return gather(env, KNOWN, env_file=env_file, secrets_dir=secrets_dir).problems
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_only_what_is_known_is_gathered() -> None:
+    env = {"MAX_ATTEMPTS": "3", "PATH": "/bin", "QUEUES__EMAIL__CONCURRENCY": "2"}
+    assert values(env) == {"MAX_ATTEMPTS": "3", "QUEUES__EMAIL__CONCURRENCY": "2"}
+
+
+def test_a_value_may_come_from_a_file_and_loses_the_end_of_its_line(tmp_path: Path) -> None:
+    path = written(tmp_path, "pw", " s p a c e \r\n")
+    assert values({"REDIS_PASSWORD_FILE": str(path)}) == {"REDIS_PASSWORD": " s p a c e "}
+
+
+def test_a_name_that_ends_in_file_by_itself_is_no_pointer() -> None:
+    assert values({"HEALTH_FILE": "/tmp/healthy"}) == {"HEALTH_FILE": "/tmp/healthy"}
+
+
+def test_a_value_and_a_pointer_to_one_are_too_many(tmp_path: Path) -> None:
+    env = {"REDIS_PASSWORD": "x", "REDIS_PASSWORD_FILE": str(written(tmp_path, "pw", "y"))}
+    assert problems(env) == ["REDIS_PASSWORD and REDIS_PASSWORD_FILE are both set; keep one of them"]
+
+
+def test_a_pointer_to_nothing_is_a_problem(tmp_path: Path) -> None:
+    assert problems({"REDIS_URL_FILE": str(tmp_path / "none")}) == [
+        "REDIS_URL_FILE points to a file that cannot be read: No such file or directory"
+    ]
+    assert problems({"REDIS_URL_FILE": str(tmp_path)}) == [
+        "REDIS_URL_FILE points to a file that cannot be read: Is a directory"
+    ]
+    assert problems({"REDIS_URL_FILE": " "}) == [
+        "REDIS_URL_FILE is set but empty; give it the path of a file or unset it"
+    ]
+    assert problems({"REDIS_URL_FILE": str(written(tmp_path, "empty", "\n"))}) == [
+        "REDIS_URL_FILE points to an empty file; write the value of REDIS_URL into it"
+    ]
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    assert problems({"REDIS_URL_FILE": str(tmp_path / "binary")}) == [
+        "REDIS_URL_FILE points to a file that is not UTF-8 text"
+    ]
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\t\n"])
+def test_an_empty_value_is_a_problem(empty: str) -> None:
+    assert problems({"REDIS_URL": empty}) == ["REDIS_URL is set but empty; give it a value or unset it"]
+
+
+def test_the_folder_of_secrets_has_a_file_for_each(tmp_path: Path) -> None:
+    written(tmp_path, "redis_password", "one\n")
+    written(tmp_path, "MAX_ATTEMPTS", "2")
+    written(tmp_path, "redis-url", "redis://cache")
+    written(tmp_path, "tls.key", "somebody else's")
+    (tmp_path / "kubernetes.io").mkdir()
+    expected = {"REDIS_PASSWORD": "one", "MAX_ATTEMPTS": "2", "REDIS_URL": "redis://cache"}
+    assert values({}, secrets_dir=tmp_path) == expected
+    assert values({"SECRETS_DIR": str(tmp_path)}) == {"SECRETS_DIR": str(tmp_path), **expected}
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    (problem,) = problems({"SECRETS_DIR": str(tmp_path / "none")})
+    assert problem.startswith("SECRETS_DIR names no folder")
+
+
+def test_an_empty_secret_is_a_problem(tmp_path: Path) -> None:
+    written(tmp_path, "redis_password", "")
+    assert problems({}, secrets_dir=tmp_path) == [
+        "the secret redis_password points to an empty file; write the value of REDIS_PASSWORD into it"
+    ]
+
+
+def test_the_environment_wins_over_secrets_and_secrets_over_the_env_file(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    written(secrets, "redis_password", "of secrets")
+    written(secrets, "redis_url", "of secrets")
+    text = "REDIS_PASSWORD=of file\nREDIS_URL=of file\nMAX_ATTEMPTS=of file\n"
+    env_file = written(tmp_path, ".env", text)
+    assert values({"REDIS_PASSWORD": "of env"}, env_file=env_file, secrets_dir=secrets) == {
+        "REDIS_PASSWORD": "of env",
+        "REDIS_URL": "of secrets",
+        "MAX_ATTEMPTS": "of file",
+    }
+
+
+def test_a_pointer_in_the_environment_wins_over_a_value_in_the_env_file(tmp_path: Path) -> None:
+    env_file = written(tmp_path, ".env", "REDIS_PASSWORD=of file\n")
+    pointer = written(tmp_path, "pw", "of pointer")
+    assert values({"REDIS_PASSWORD_FILE": str(pointer)}, env_file=env_file) == {
+        "REDIS_PASSWORD": "of pointer"
+    }
+
+
+def test_the_env_file_is_unread_in_production(tmp_path: Path) -> None:
+    env_file = written(tmp_path, ".env", "MAX_ATTEMPTS=9\nREDIS_URI=wrong\n")
+    assert values({"APP_ENV": "production"}, env_file=env_file) == {"APP_ENV": "production"}
+
+
+@pytest.mark.parametrize("line", ["APP_ENV=production", "APP_ENV_FILE={}"])
+def test_a_file_cannot_say_that_this_is_production(tmp_path: Path, line: str) -> None:
+    env_file = written(tmp_path, ".env", line.format(written(tmp_path, "where", "production")))
+    assert problems({}, env_file=env_file) == [
+        "APP_ENV is production in a file; only the environment itself can say so"
+    ]
+
+
+def test_an_env_file_that_is_not_there_says_nothing(tmp_path: Path) -> None:
+    assert values({}, env_file=tmp_path / ".env") == {}
+
+
+def test_the_env_file_is_taken_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME_TOWN", "must not be seen")
+    text = "# a comment\nexport REDIS_PASSWORD='${HOME_TOWN}$x'\nMAX_ATTEMPTS=3 # three\nOTHER=1\n"
+    assert values({}, env_file=written(tmp_path, ".env", text)) == {
+        "REDIS_PASSWORD": "${HOME_TOWN}$x",
+        "MAX_ATTEMPTS": "3",
+    }
+
+
+def test_a_name_without_a_value_in_the_env_file_is_a_problem(tmp_path: Path) -> None:
+    env_file = written(tmp_path, ".env", "REDIS_URL\n")
+    assert problems({}, env_file=env_file) == ["REDIS_URL is set but empty; give it a value or unset it"]
+
+
+def test_a_misspelt_name_is_a_problem_wherever_it_is(tmp_path: Path) -> None:
+    env_file = written(tmp_path, ".env", "MAX_ATEMPTS=3\n")
+    assert problems({"REDIS_URI": "x"}, env_file=env_file) == [
+        "REDIS_URI is not known; did you mean REDIS_URL?",
+        "MAX_ATEMPTS is not known; did you mean MAX_ATTEMPTS?",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "QUEUE__EMAIL__CONCURRENCY",
+        "QUEUES_EMAIL__CONCURRENCY",
+        "QUEUES_EMAIL_CONCURRENCY",
+        "QUEUE_EMAIL__CONCURRENCY",
+        "QEUUES__EMAIL__CONCURRENCY",
+        "queues__email__concurrency",
+    ],
+)
+def test_a_misspelt_beginning_of_a_queues_variable_is_a_problem(name: str) -> None:
+    assert problems({name: "3"}) == [
+        f"{name} is not known; write QUEUES__<QUEUE>__<OPTION> for one queue's option"
+    ]
+
+
+def test_a_neighbour_that_the_platform_tells_of_is_passed_over() -> None:
+    assert values({"REDIS_PORT": "tcp://10.0.0.1:6379"}) == {}
+    assert values({"REDIS_PORT": "6380"}) == {"REDIS_PORT": "6380"}
+
+
+def test_a_value_is_never_quoted(tmp_path: Path) -> None:
+    canary = "s3cr3tCanary"
+    env = {
+        "REDIS_PASSWORD": canary,
+        "REDIS_PASSWORD_FILE": str(written(tmp_path, "pw", canary)),
+        "REDIS_URI": canary,
+        "QUEUE__X__Y": canary,
+        "SECRETS_DIR": canary,
+    }
+    found = problems(env, env_file=written(tmp_path, ".env", f"REDIS_URRL={canary}\nAPP_ENV=production"))
+    assert len(found) == 6
+    assert canary not in "".join(found)

@@ -1,0 +1,74 @@
+"""What the pages show is run: each section is a test module of its own, with its own jobs.
+
+`docs/testing.md`, whose sections build on each other, is run as a whole by the test kit's own tests.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import rota
+
+pytest_plugins = ["pytester"]
+
+DOCS = Path(__file__).parents[3] / "docs"
+#: The pages whose code stands in fences.
+PAGES = ("workers.md", "tracing.md", "metrics.md")
+CONFTEST = """
+import pytest
+from rota import Job
+
+pytest_plugins = ["rota.testing"]
+
+
+@pytest.fixture
+def bench_jobs(request):
+    return [value for value in vars(request.module).values() if isinstance(value, Job)]
+"""
+
+
+def sections() -> dict[str, str]:
+    """The Python of each section, by its page and title."""
+    found = {}
+    for page in PAGES:
+        _, *parts = re.split(r"(?m)^## ", (DOCS / page).read_text("utf-8"))
+        for part in parts:
+            if blocks := re.findall(r"(?s)```python\n(.*?)```", part):
+                found[f"{page}: {part.splitlines()[0]}"] = "\n\n".join(blocks)
+    return found
+
+
+def runs() -> dict[str, list[str]]:
+    """The sections that share a run of pytest: those of a page, for each start costs more than the examples."""
+    found: dict[str, list[str]] = {}
+    for title in sections():
+        # Tracers are set up for a whole process.
+        page = title.partition(":")[0]
+        found.setdefault(title if page == "tracing.md" else page, []).append(title)
+    return found
+
+
+@pytest.mark.parametrize("run", runs())
+def test_the_examples_work(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, run: str) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(rota.__file__).parents[1]))
+    pytester.makeconftest(CONFTEST)
+    tests = 0
+    for title in runs()[run]:
+        examples = sections()[title]
+        own = examples.count("def test_")
+        assert own, f"no test runs the code of the section {title!r}"
+        tests += own
+        pytester.makepyfile(**{f"test_{re.sub(r'[^a-z]+', '_', title.lower())}": examples})
+    pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=tests)
+
+
+@pytest.mark.parametrize("page", sorted(page.name for page in DOCS.glob("*.md")))
+def test_every_block_of_code_is_python_that_is_run(page: str) -> None:
+    text = (DOCS / page).read_text("utf-8")
+    assert set(re.findall(r"(?m)^```(\w+)$", text)) <= {"python"}
+    assert "```" not in text or page in (*PAGES, "testing.md")
+    # What is set in outside of fences is for the shell, or another program's.
+    rest = re.sub(r"(?ms)^```python$.*?^```$", "", text)
+    assert not re.search(r"(?m)^ {4}(from \S+ import |import |@job|(async )?def )", rest)

@@ -1,0 +1,119 @@
+"""Scripts that are wrong in one place: what the tests must be able to tell from the right ones."""
+
+import hashlib
+from dataclasses import dataclass
+
+from rota.wire import queue
+from rota.wire.queue import Script
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`new` in the place of `old` in a script of `rota.wire.queue`."""
+
+    name: str
+    old: str
+    new: str
+    script: str = "STEP"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def made(self) -> Script:
+        """The wrong script. Raises LookupError when the right one has changed, so that the mutant must too."""
+        source: str = getattr(queue, self.script).source
+        if source.count(self.old) != 1:
+            raise LookupError(
+                f"{self.old!r} stands {source.count(self.old)} times in {self.script}: adapt the mutant"
+            )
+        wrong = source.replace(self.old, self.new)
+        return Script(wrong, hashlib.sha1(wrong.encode(), usedforsecurity=False).hexdigest())
+
+
+_FENCE = "not entry or counted[job.id] or string.sub(entry, 1, #token) ~= token"
+
+MUTANTS = [
+    Mutant("no token check when settling", _FENCE, "not entry"),
+    Mutant("no token check when handing back", _FENCE, f"not entry or ({_FENCE[13:]}) and job.kind ~= 'A'"),
+    Mutant(
+        "no token check when renewing",
+        "entries[i] and string.match(entries[i], '^(%S+)') == token",
+        "entries[i]",
+        "RENEW",
+    ),
+    Mutant("handed back to the end of the line", "delay < 0 and old_due or", "delay < 0 and now or"),
+    Mutant(
+        "lost jobs go to the end of the line",
+        "redis.call('ZADD', queue, ms(due), id)\n  index(queue, id, due, terms)\n  redis.call('HSET', runs",
+        "redis.call('ZADD', queue, now_ms, id)\n  index(queue, id, due, terms)\n  redis.call('HSET', runs",
+    ),
+    Mutant("finished but still active", "chunked('ZREM', active, gone)", ""),
+    Mutant(
+        "handed back but still active",
+        "redis.call('ZREM', active, id)\n  redis.call('DEL', HELD",
+        "redis.call('DEL', HELD",
+    ),
+    Mutant("losses are not counted", "lost + 1", "lost"),
+    Mutant("nobody recovers what was lost", "format('-!', due", "format('-', due"),
+    Mutant(
+        "what was lost once is recovered by every claim",
+        "unknown and '-' .. worker or '-'",
+        "unknown and '-' .. worker or lost > 0 and '-!' or '-'",
+    ),
+    Mutant("a loss spends an attempt", "if service then redis.pcall('DECR', RETRY .. id) end", ""),
+    Mutant(
+        "attempts counted before it is clear that the job is free",
+        "local id = job.id\n  if source",
+        "local id = job.id\n  redis.pcall('INCR', RETRY .. id)\n  if source",
+    ),
+    Mutant("another clock than the server's", "redis.call('TIME')", "{ os.time(), 0 }"),
+    Mutant("a claim does not move the score", "redis.call('ZADD', queue, unpack(deadlines))", ""),
+    Mutant("a settlement counts twice", "chunked('HDEL', runs, gone)", ""),
+    Mutant("stopping spends an attempt", "if job.unspent then", "if false then"),
+    Mutant("a frozen server declares everybody lost", "then forgive() end", "then end"),
+    Mutant(
+        "a frozen server is forgiven for ever",
+        "if not last_seen or now - last_seen > lease / 2 then",
+        "if true then",
+    ),
+    Mutant("a resend claims anew", "if resend and last and tonumber(last) == seq then", "if false then"),
+    Mutant("a straggler claims", "elseif newest < seq then", "else"),
+    Mutant(
+        "tokens repeat",
+        "worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'\n  for",
+        "worker .. ':' .. lane .. ':0:'\n  for",
+    ),
+    Mutant("what stock workers hold is claimed", "(deadline or job.held) and", "deadline and"),
+    Mutant("re-scored claims keep their score", "redis.call('ZADD', queue, deadline, id)", ""),
+    Mutant(
+        "the time when it was unknown first is forgotten", "unknown_since > 0 and unknown_since or now", "now"
+    ),
+    Mutant(
+        "a late renewal is refused",
+        "entries[i] and string.match",
+        "redis.call('EXISTS', 'arq:in-progress:' .. id) == 1 and entries[i] and string.match",
+        "RENEW",
+    ),
+    Mutant(
+        "a renewal hides a silence",
+        "if last_seen and now - last_seen <= lease / 2 then",
+        "if true then",
+        "RENEW",
+    ),
+    Mutant(
+        "anybody may save",
+        "entry and string.match(entry, '^(%S+)') == token",
+        "entry",
+        "CHECKPOINT",
+    ),
+    Mutant("the older of two that were saved wins", "or 0) < number", "or 0) >= 0", "CHECKPOINT"),
+    Mutant(
+        "what rides in a settlement is forgotten", "redis.call('HSET', checkpoint, job.id, job.saved)", ""
+    ),
+    Mutant("what a finished job saved stays", "  forget_checkpoints(gone)\n", ""),
+    Mutant(
+        "a claim that is handed over again has saved nothing",
+        "local saved = service and has.checkpoint and redis.call('HGET', checkpoint, id)\n",
+        "local saved = false\n",
+    ),
+]

@@ -1,0 +1,85 @@
+"""What a step costs: how many commands it executes in Redis, which is the time that a whole fleet waits for."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.servers import RedisServer
+from tests.unit.wire.lua.beds import Bed, Worker, again, finish
+
+#: What is no part of a script: the call itself, and this test's own questions.
+_AROUND = {"evalsha", "eval", "info", "config|resetstat"}
+
+
+class Counted:
+    """A queue on a real server, its worker, and the commands that are executed for it."""
+
+    def __init__(self, bed: Bed) -> None:
+        self.bed = bed
+        self.worker: Worker = bed.worker("w")
+
+    async def commands(self, step: Coroutine[Any, Any, Any]) -> Counter[str]:
+        """What is executed while the worker does `step`."""
+        self.bed.looking.config_resetstat()
+        await step
+        stats = self.bed.looking.info("commandstats")
+        calls = Counter({name.removeprefix("cmdstat_"): one["calls"] for name, one in stats.items()})
+        return Counter({name: number for name, number in calls.items() if name not in _AROUND})
+
+
+@pytest.fixture
+async def counted(server: RedisServer) -> AsyncIterator[Counted]:
+    redis = Redis.from_url(server.url)
+    with server.client() as looking:
+        bed = Counted(Bed(redis, looking, None))
+        await bed.worker.step()
+        yield bed
+    await redis.aclose()
+
+
+async def test_a_step_on_an_empty_queue_asks_for_the_time_and_for_the_head(counted: Counted) -> None:
+    assert await counted.commands(counted.worker.step(10)) == {"time": 1, "zrange": 1}
+
+
+async def test_one_before_anything_is_due_remembers_that_it_was_there_and_asks_what_comes_next(
+    counted: Counted,
+) -> None:
+    counted.bed.put("later", due=counted.bed.now + 60_000)
+    expected = {"time": 1, "zrange": 1, "set": 1, "zrangebyscore": 1}
+    assert await counted.commands(counted.worker.step(10)) == expected
+
+
+async def test_a_claim_and_a_settlement_of_one_job_cost_little_and_together_less(counted: Counted) -> None:
+    worker = counted.worker
+    counted.bed.put("a")
+    assert (await counted.commands(worker.claim())).total() <= 21
+    assert (await counted.commands(worker.settle(finish(worker.held["a"])))).total() <= 15
+    counted.bed.put("b", "c")
+    claim = await worker.claim_one()
+    assert (await counted.commands(worker.step(1, [finish(claim)]))).total() <= 31
+
+
+async def test_what_a_queue_has_not_costs_one_question(counted: Counted) -> None:
+    counted.bed.put("a", "b")
+    claim = await counted.worker.claim_one()
+    commands = await counted.commands(counted.worker.step(1, [finish(claim)]))
+    assert commands["exists"] == 1
+
+
+async def test_of_a_queue_that_has_one_thing_the_others_are_not_looked_for(counted: Counted) -> None:
+    await counted.bed.enqueue("a", "b", terms="p=5")
+    claim = await counted.worker.claim_one()
+    commands = await counted.commands(counted.worker.settle(again(claim, 0)))
+    assert commands["exists"] == 2
+
+
+async def test_a_hundred_settlements_cost_two_commands_each(counted: Counted) -> None:
+    counted.bed.put(*(f"{number:03}" for number in range(100)))
+    claims = await counted.worker.claim(100)
+    commands = await counted.commands(counted.worker.settle(*map(finish, claims)))
+    assert commands["xadd"] == 100
+    assert commands["set"] <= 101
+    assert commands.total() <= 200 + 15

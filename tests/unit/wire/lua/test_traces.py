@@ -1,0 +1,245 @@
+"""What is told and what is left: one event for each change, nothing of ours on an idle bare queue; a full server."""
+
+from collections.abc import Callable
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
+
+from rota.wire.claims import Claim, Settlement
+from rota.wire.keys import RESULT, RETRY
+from tests.servers import RedisServer
+from tests.unit.wire.lua.beds import (
+    EVENTS,
+    KEYS,
+    LEASE,
+    Bed,
+    again,
+    bury,
+    finish,
+    interrupted,
+    payload,
+)
+
+
+class TestEvents:
+    async def test_each_change_of_a_job_s_state_is_told_once(self, clocked: Bed) -> None:
+        await clocked.enqueue("a")
+        worker = clocked.worker("w")
+        await worker.settle(again(await worker.claim_one(), 0))
+        await worker.settle(interrupted(await worker.claim_one()))
+        await worker.claim_one()
+        await clocked.pass_time(LEASE + 1)
+        survivor = clocked.worker("v")
+        await survivor.settle(bury(await survivor.claim_one()))
+        await clocked.replay("a")
+        await survivor.settle(finish(await survivor.claim_one()))
+        assert clocked.story("a") == [
+            "enqueued",
+            "started",
+            "retried",
+            "started",
+            "interrupted",
+            "started",
+            "lost",
+            "started",
+            "dead",
+            "enqueued",
+            "started",
+            "completed",
+        ]
+
+    async def test_the_first_carries_the_payload_and_the_last_the_result(self, bed: Bed) -> None:
+        await bed.enqueue("a", payload=b"bytes")
+        worker = bed.worker("w")
+        await worker.settle(finish(await worker.claim_one(), detail=b'{"x":1}'))
+        enqueued, started, completed = bed.events("a")
+        for event in (enqueued, completed):
+            assert (event["queue"], event["id"], event["task"]) == ("q", "a", "work")
+        assert (enqueued["payload"], enqueued["due"]) == ("bytes", started["due"])
+        assert (completed["attempt"], completed["detail"]) == ("1", '{"x":1}')
+
+    async def test_the_first_start_of_a_stock_client_s_job_carries_its_payload(self, bed: Bed) -> None:
+        bed.put("a", stock=True)
+        worker = bed.worker("w")
+        await worker.settle(again(await worker.claim_one(), 0))
+        await worker.claim_one()
+        first, _, second = bed.events("a")
+        assert (first["type"], first["task"], first["attempt"]) == ("started", "work", "1")
+        assert first["payload"] == payload(stock=True).decode()
+        assert "payload" not in second
+        assert second["task"] == "work"
+
+    async def test_so_does_that_of_one_that_a_stock_worker_has_tried_before(self, bed: Bed) -> None:
+        bed.put("a", stock=True)
+        bed.looking.pexpire("arq:job:a", 86_400_000)  # every stock client sets a time, and we take it away
+        bed.looking.set(f"{RETRY}a", 1)
+        claim = await bed.worker("w").claim_one()
+        (started,) = bed.events("a")
+        assert (claim.attempt, started["attempt"]) == (2, "2")
+        assert started["payload"] == payload(stock=True).decode()
+
+    async def test_of_our_own_the_start_says_only_the_name(self, bed: Bed) -> None:
+        bed.put("a")
+        claim = await bed.worker("w").claim_one()
+        (started,) = bed.events("a")
+        assert (started["task"], started["worker"], started["due"]) == ("work", "w", str(claim.due_ms))
+        assert "payload" not in started
+
+    async def test_a_loss_names_the_claim_that_was_lost(self, clocked: Bed) -> None:
+        clocked.put("a")
+        claim = await clocked.worker("w").claim_one()
+        await clocked.pass_time(LEASE + 1)
+        await clocked.worker("v").claim_one()
+        (lost,) = [event for event in clocked.events("a") if event["type"] == "lost"]
+        assert lost["detail"] == claim.token
+
+    async def test_when_a_retry_is_due_is_told(self, clocked: Bed) -> None:
+        clocked.put("a")
+        worker = clocked.worker("w")
+        await worker.settle(again(await worker.claim_one(), 5))
+        assert clocked.events("a")[-1]["due"] == str(clocked.now + 5000)
+
+    async def test_a_cancel_is_told_when_it_is_done_and_not_when_it_is_asked(self, bed: Bed) -> None:
+        await bed.enqueue("a", "b")
+        await bed.worker("w").claim_one()
+        await bed.cancel("a")
+        await bed.cancel("b")
+        assert bed.story("a") == ["enqueued", "started"]
+        assert bed.story("b") == ["enqueued", "cancelled"]
+
+    async def test_a_hand_back_that_is_nobody_s_business_is_not_told(self, bed: Bed) -> None:
+        bed.put("a")
+        worker = bed.worker("w")
+        await worker.settle(interrupted(await worker.claim_one())._replace(event=""))
+        assert bed.story("a") == ["started"]
+
+
+class TestProgress:
+    async def test_the_holder_s_is_kept_and_told(self, bed: Bed) -> None:
+        bed.put("a")
+        worker = bed.worker("w")
+        claim = await worker.claim_one()
+        assert await worker.protocol.report(bed.redis, [(claim, "work", 12.5, "a word, or two")]) == 1
+        assert bed.looking.hget(KEYS.progress, "a") == b"12.5 a word, or two"
+        told = bed.events("a")[-1]
+        assert (told["type"], told["percent"], told["message"]) == ("progress", "12.5", "a word, or two")
+
+    async def test_nobody_else_s_is(self, bed: Bed) -> None:
+        bed.put("a")
+        worker = bed.worker("w")
+        claim = await worker.claim_one()
+        stranger = claim._replace(token="v:0:1:1")
+        assert await worker.protocol.report(bed.redis, [(stranger, "work", 50.0, "")]) == 0
+        await worker.settle(again(claim, 0))
+        assert await worker.protocol.report(bed.redis, [(claim, "work", 50.0, "")]) == 0
+        assert bed.looking.hgetall(KEYS.progress) == {}
+        assert "progress" not in bed.story("a")
+
+    async def test_it_goes_with_the_job(self, bed: Bed) -> None:
+        bed.put("a")
+        worker = bed.worker("w")
+        claim = await worker.claim_one()
+        await worker.protocol.report(bed.redis, [(claim, "work", 50.0, "")])
+        await worker.settle(finish(claim))
+        assert bed.looking.hgetall(KEYS.progress) == {}
+
+
+class TestWhatIsLeft:
+    async def test_a_bare_queue_that_is_idle_has_nothing_that_stock_arq_would_not_leave(
+        self, bed: Bed
+    ) -> None:
+        bed.put("done", "failed", "retried", "back")
+        worker = bed.worker("w", service=False)
+        done, failed, retried, back = await worker.claim(4)
+        worker.renew()
+        await worker.settle(finish(done), finish(failed, record=b""), again(retried, 0), interrupted(back))
+        bed.looking.delete(KEYS.wake)
+        await worker.settle(*(finish(claim) for claim in await worker.claim(2)))
+        await worker.protocol.forget(bed.redis, 1)
+        assert bed.all_keys() == {f"{RESULT}{job_id}" for job_id in ("done", "retried", "back")}
+
+    async def test_what_serves_a_resend_goes_by_itself_where_a_worker_died(self, clocked: Bed) -> None:
+        clocked.put("a")
+        worker = clocked.worker("w", service=False)
+        await worker.settle(finish(await worker.claim_one(), record=b""))
+        clocked.advance(LEASE * 4 + 1)
+        assert clocked.all_keys() == set()
+
+    async def test_bare_there_are_no_events_and_a_letter_is_the_service_s(self, bed: Bed) -> None:
+        bed.put("a", "b")
+        worker = bed.worker("w", service=False)
+        a, b = await worker.claim(2)
+        await worker.settle(finish(a), again(b, 60))
+        assert bed.looking.exists(EVENTS) == 0
+        assert bed.looking.exists(KEYS.dead) == 0
+
+    async def test_the_service_s_idle_queue_keeps_results_letters_and_events(self, bed: Bed) -> None:
+        bed.put("done", "dead")
+        worker = bed.worker("w")
+        done, dead = await worker.claim(2)
+        await worker.settle(finish(done), bury(dead))
+        await worker.protocol.forget(bed.redis, 1)
+        assert bed.all_keys() == {
+            EVENTS,
+            KEYS.stats,
+            KEYS.dead,
+            f"{KEYS.dead}:dead",
+            f"{RESULT}done",
+            f"{RESULT}dead",
+        }
+
+
+class TestServers:
+    async def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(self, bed: Bed) -> None:
+        bed.put("a")
+        worker = bed.worker("w")
+        bed.looking.script_flush()
+        claim = await worker.claim_one()
+        bed.looking.script_flush()
+        assert worker.renew() == []
+        bed.looking.script_flush()
+        assert await worker.settle(finish(claim)) == [True]
+
+    @pytest.mark.parametrize("settle", [finish, bury, interrupted], ids=["F", "D", "A"])
+    async def test_a_full_server_takes_settlements_and_refuses_claims(
+        self, server: RedisServer, settle: Callable[[Claim], Settlement]
+    ) -> None:
+        redis = Redis.from_url(server.url)
+        with server.client() as looking:
+            bed = Bed(redis, looking, None)
+            bed.put("a", "b", "c")
+            worker = bed.worker("w")
+            claim = await worker.claim_one()
+            looking.config_set("maxmemory", 1)
+            try:
+                with pytest.raises(OutOfMemoryError):
+                    await worker.claim()
+                assert bed.entry("b") is None
+                assert await worker.settle(settle(claim)) == [True]
+                assert bed.looking.zscore(KEYS.active, "a") is None
+            finally:
+                looking.config_set("maxmemory", 0)
+            assert worker.renew() == []
+        await redis.aclose()
+
+    async def test_a_full_server_renews_leases(self, server: RedisServer) -> None:
+        redis = Redis.from_url(server.url)
+        with server.client() as looking:
+            bed = Bed(redis, looking, None)
+            bed.put("a")
+            worker = bed.worker("w")
+            claim = await worker.claim_one()
+            looking.config_set("maxmemory", 1)
+            try:
+                assert worker.renew() == []
+            finally:
+                looking.config_set("maxmemory", 0)
+            assert await worker.settle(finish(claim)) == [True]
+        await redis.aclose()
+
+
+async def test_a_counter_that_a_client_set_is_counted_on_from(bed: Bed) -> None:
+    bed.put("a")
+    bed.looking.set(f"{RETRY}a", 2)
+    assert (await bed.worker("w").claim_one()).attempt == 3
