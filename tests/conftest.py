@@ -1,5 +1,6 @@
 """What all tests share: a real server a test session, empty at the start of each test."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -9,6 +10,10 @@ from hypothesis import settings
 from rota.server import connections
 from rota.server.target import RedisTarget
 from tests.servers import RedisServer
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts `make test &` deaf to Ctrl-C, and the programs that tests send one would be deaf with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no counterexample.
 settings.register_profile("rota", deadline=None)
