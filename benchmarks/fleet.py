@@ -26,7 +26,7 @@ async def main(count: int) -> None:
     settings = load()
     logs.setup(settings.log_level, settings.log_format)
     target = RedisTarget.from_url(os.environ["REDIS_URL"])
-    keeper = LeaseKeeper(connections.twin(connections.async_client(target)), interval=settings.lease / 3)
+    keeper = LeaseKeeper(connections.clone(connections.async_client(target)), interval=settings.lease / 3)
     keeper.start()
     parts = Parts(
         settings=settings,

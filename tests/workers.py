@@ -8,7 +8,7 @@ from typing import Any
 
 from rota import Client, QueueWorker
 from rota.app.compose import Parts, client_of, subscribers_of, worker_settings
-from rota.app.probes import Vitals
+from rota.app.probes import Probes
 from rota.attempts.pools import Processes
 from rota.model.registry import discover
 from rota.server import connections
@@ -40,7 +40,7 @@ async def at_work(
         processes = Processes()
         stack.push_async_callback(processes.close)
         workers: list[QueueWorker] = []
-        vitals = Vitals(settings, registry, workers)
+        probes = Probes(settings, registry, workers)
         parts = Parts(
             settings,
             registry,
@@ -48,13 +48,13 @@ async def at_work(
             processes,
             lambda: deps,
             recycled.append,
-            subscribers=(*subscribers_of(settings), vitals.subscriber),
-            meter=vitals.meter,
+            subscribers=(*subscribers_of(settings), probes.subscriber),
+            meter=probes.meter,
         )
-        stack.callback(vitals.stop)
+        stack.callback(probes.stop)
         for queue in settings.served_queues(registry.queues):
             workers.append(await stack.enter_async_context(_running(parts, queue, target)))
-        yield Works(client, deps, recycled, vitals.start())
+        yield Works(client, deps, recycled, probes.start())
 
 
 @contextlib.asynccontextmanager

@@ -8,14 +8,14 @@ from arq.connections import ArqRedis
 from rota import Client
 from rota.wire.claims import Claim, Settlement
 from rota.wire.keys import QueueKeys, queue_key
-from rota.wire.queue import Protocol
+from rota.wire.queue import QueueScripts
 from tests.faults.fleet import Fleet, records, sized
 from tests.faults.jobs_for_faults.on_loop import work
 from tests.servers import RedisServer
 from tests.waiting import until
 
 KEYS = QueueKeys.of(queue_key("default"))
-Held = tuple[Protocol, Claim]
+Held = tuple[QueueScripts, Claim]
 
 
 async def test_nothing_is_taken_from_anybody_when_redis_wakes_after_more_than_a_lease(
@@ -47,9 +47,9 @@ async def test_nothing_is_taken_from_anybody_when_redis_wakes_after_more_than_a_
 
 
 @pytest.fixture
-async def silence(client: Client, redis: ArqRedis) -> tuple[Held, Held, Protocol]:
+async def silence(client: Client, redis: ArqRedis) -> tuple[Held, Held, QueueScripts]:
     """Two workers with a claim each, and an idle one, after more than a lease in which nobody was heard of."""
-    early, late, idle = (Protocol(KEYS, name, 1.0, service=True, queue="default") for name in "abc")
+    early, late, idle = (QueueScripts(KEYS, name, 1.0, service=True, queue="default") for name in "abc")
     await client.enqueue_many(work.call(seconds=0) for _ in range(2))
     (first,) = (await early.step(redis, lane=0, seq=1, want=1)).claims
     (second,) = (await late.step(redis, lane=0, seq=1, want=1)).claims
@@ -57,7 +57,7 @@ async def silence(client: Client, redis: ArqRedis) -> tuple[Held, Held, Protocol
     return (early, first), (late, second), idle
 
 
-async def nothing_is_taken(redis: ArqRedis, server: RedisServer, held: Held, idle: Protocol) -> None:
+async def nothing_is_taken(redis: ArqRedis, server: RedisServer, held: Held, idle: QueueScripts) -> None:
     protocol, claim = held
     assert (await idle.step(redis, lane=0, seq=1, want=2)).claims == []
     with server.client() as plain:
@@ -65,7 +65,7 @@ async def nothing_is_taken(redis: ArqRedis, server: RedisServer, held: Held, idl
 
 
 async def test_a_renewal_that_comes_first_after_the_silence_does_not_hide_it(
-    redis: ArqRedis, server: RedisServer, silence: tuple[Held, Held, Protocol]
+    redis: ArqRedis, server: RedisServer, silence: tuple[Held, Held, QueueScripts]
 ) -> None:
     (early, first), late, idle = silence
     with server.client() as plain:
@@ -75,7 +75,7 @@ async def test_a_renewal_that_comes_first_after_the_silence_does_not_hide_it(
 
 @pytest.mark.parametrize("settled", [True, False])
 async def test_a_step_that_claims_nothing_and_comes_first_does_not_hide_the_silence(
-    redis: ArqRedis, server: RedisServer, silence: tuple[Held, Held, Protocol], settled: bool
+    redis: ArqRedis, server: RedisServer, silence: tuple[Held, Held, QueueScripts], settled: bool
 ) -> None:
     (early, first), late, idle = silence
     settlements = [Settlement(first.id, first.token, "F", event="completed")] if settled else []
@@ -85,7 +85,7 @@ async def test_a_step_that_claims_nothing_and_comes_first_does_not_hide_the_sile
 
 
 async def test_a_step_sent_again_that_comes_first_does_not_hide_the_silence(
-    redis: ArqRedis, server: RedisServer, silence: tuple[Held, Held, Protocol]
+    redis: ArqRedis, server: RedisServer, silence: tuple[Held, Held, QueueScripts]
 ) -> None:
     (early, first), late, idle = silence
     reply = await early.step(redis, lane=0, seq=1, want=1, resend=True)

@@ -17,7 +17,7 @@ from rota import Retry as ServiceRetry
 from rota import Run, job
 from rota.server import clones
 from rota.wire.keys import QueueKeys
-from rota.wire.queue import RENEW, Protocol
+from rota.wire.queue import RENEW, QueueScripts
 from rota.worker import shift, worker
 from rota.worker.worker import QueueWorker
 from tests.faults.proxy import Answer, Proxy, anything, containing
@@ -51,7 +51,7 @@ async def put(redis: ArqRedis, *args: Any, **options: Any) -> Job:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replies are waited for half a second, and so is the end, so that a test need not wait for many."""
     monkeypatch.setattr(clones, "REPLY_TIMEOUT", 0.5)
-    for function in (clones.rebuild, clones.twin):
+    for function in (clones.rebuild, clones.clone):
         monkeypatch.setattr(function, "__kwdefaults__", {"socket_timeout": 0.5})
     for module in (shift, worker):
         monkeypatch.setattr(module, "LAST_MOMENT", 0.5)
@@ -352,7 +352,7 @@ async def test_a_way_that_is_silent_for_longer_than_the_lease_runs_nothing_twice
 
 
 async def test_claims_that_are_handed_over_again_have_a_full_lease(redis: ArqRedis) -> None:
-    protocol = Protocol(QueueKeys.of("arq:queue"), "mine", 2.0)
+    protocol = QueueScripts(QueueKeys.of("arq:queue"), "mine", 2.0)
     await put(redis, "work", _job_id="one")
     first = await protocol.step(redis, lane=0, seq=1, want=1)
     await asyncio.sleep(0.5)
@@ -364,7 +364,7 @@ async def test_claims_that_are_handed_over_again_have_a_full_lease(redis: ArqRed
 
 
 async def test_a_straggler_does_not_make_a_newer_claim_forgotten(redis: ArqRedis) -> None:
-    protocol = Protocol(QueueKeys.of("arq:queue"), "mine", 30.0)
+    protocol = QueueScripts(QueueKeys.of("arq:queue"), "mine", 30.0)
     for job_id in ("a", "b", "c"):
         await put(redis, "work", _job_id=job_id)
     await protocol.step(redis, lane=0, seq=1, want=1)

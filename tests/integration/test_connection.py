@@ -136,7 +136,7 @@ def call(kind: str, target: RedisTarget, command: str, *, socket_timeout: float)
         case "sync":
             blocking = connections.sync_client(target, socket_timeout=socket_timeout)
         case _:
-            blocking = connections.twin(stubborn, socket_timeout=socket_timeout)()
+            blocking = connections.clone(stubborn, socket_timeout=socket_timeout)()
     return lambda: asyncio.to_thread(blocking.execute_command, command, "x")
 
 
@@ -155,7 +155,7 @@ async def test_a_blocking_twin_outwaits_the_servers_own_time(redis: ArqRedis) ->
     impatient: Any = connections.rebuild(redis, socket_timeout=0.2)
     with pytest.raises(faults.TimeoutError):
         await impatient.blpop(["nothing"], 0.6)
-    async with connections.blocking_twin(impatient, 0.6) as patient:
+    async with connections.patient_clone(impatient, 0.6) as patient:
         assert await patient.blpop(["nothing"], 0.6) is None
     await impatient.aclose()
 
@@ -229,7 +229,7 @@ async def test_credentials_of_a_provider_reach_every_twin(own_server: RedisServe
     theirs = ArqRedis(port=own_server.port, credential_provider=FromVault())
     async with connections.rebuild(theirs) as ours:
         assert await ours.acl_whoami() == "app"
-        with connections.twin(ours)() as blocking:
+        with connections.clone(ours)() as blocking:
             assert blocking.acl_whoami() == "app"
 
 
@@ -237,7 +237,7 @@ async def test_a_pool_on_a_unix_socket_is_rebuilt_and_twinned(unix_target: Redis
     theirs = ArqRedis(unix_socket_path=unix_target.path, db=2)
     async with connections.rebuild(theirs) as ours:
         await ours.set("greeting", "hello")
-        with connections.twin(ours)() as blocking:
+        with connections.clone(ours)() as blocking:
             assert blocking.get("greeting") == b"hello"
 
 
@@ -245,7 +245,7 @@ async def test_a_pool_of_arqs_own_making_is_rebuilt_and_twinned(server: RedisSer
     theirs = await create_pool(RedisSettings(port=server.port, database=5))
     async with connections.rebuild(theirs) as ours:
         await ours.set("greeting", "hello")
-        with connections.twin(ours)() as blocking:
+        with connections.clone(ours)() as blocking:
             assert blocking.get("greeting") == b"hello"
     await theirs.aclose(close_connection_pool=True)
 
@@ -259,11 +259,11 @@ async def test_a_fake_servers_pool_is_rebuilt_but_has_no_blocking_twin() -> None
     with pytest.raises(
         TypeError, match="no blocking client can be made from a pool of FakeAsyncRedisConnection"
     ):
-        connections.twin(ours)
+        connections.clone(ours)
 
 
 async def test_each_call_of_a_twin_makes_a_client_of_its_own(redis: ArqRedis) -> None:
-    make = connections.twin(redis)
+    make = connections.clone(redis)
     with make() as one, make() as other:
         assert isinstance(one, plain_redis.Redis)
         assert one.client_id() != other.client_id()

@@ -103,7 +103,7 @@ async def test_every_kind_of_client_is_led_to_the_master(group: Group) -> None:
         for one in (client, rebuilt):
             assert await port_of(one) == master
             assert (await one.client_info())["db"] == 3
-            with await asyncio.to_thread(connections.twin(one)) as blocking:
+            with await asyncio.to_thread(connections.clone(one)) as blocking:
                 answer: Any = await asyncio.to_thread(blocking.config_get, "port")
                 assert answer["port"] == str(master)
                 answer = await asyncio.to_thread(blocking.client_info)
@@ -173,7 +173,7 @@ async def test_a_password_of_the_sentinels(group: Group) -> None:
         assert "set REDIS_SENTINEL_PASSWORD" in str(await refused(target))
     async with connections.async_client(replace(guarded, sentinel_password="guarded")) as client:
         assert await port_of(client) == group.master.port
-        with await asyncio.to_thread(connections.twin(client)) as blocking:
+        with await asyncio.to_thread(connections.clone(client)) as blocking:
             assert await asyncio.to_thread(blocking.ping)
 
 
@@ -182,7 +182,7 @@ async def test_clients_follow_a_failover(tmp_path: Path) -> None:
     group.start()
     try:
         async with connections.async_client(group.target) as client:
-            with await asyncio.to_thread(connections.twin(client)) as blocking:
+            with await asyncio.to_thread(connections.clone(client)) as blocking:
                 await asyncio.to_thread(blocking.set, "before", "1")
                 await asyncio.to_thread(group.master.stop)
                 await follows(client, blocking, group.replica.port)

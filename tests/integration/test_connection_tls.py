@@ -97,7 +97,7 @@ async def test_both_kinds_of_client_speak_tls(server: RedisServer, certificates:
         target = RedisTarget("localhost", port, tls=Tls(certificates.ca))
         async with connections.async_client(target) as client:
             assert (await connections.check_server(client)).is_valkey
-            with await asyncio.to_thread(connections.twin(client)) as blocking:
+            with await asyncio.to_thread(connections.clone(client)) as blocking:
                 assert await asyncio.to_thread(blocking.ping)
 
 
@@ -109,7 +109,7 @@ async def test_a_certificate_and_its_key_may_be_in_one_file(
         target = RedisTarget("localhost", port, tls=tls)
         async with connections.async_client(target) as client:
             assert await client.ping()
-            with await asyncio.to_thread(connections.twin(client)) as blocking:
+            with await asyncio.to_thread(connections.clone(client)) as blocking:
                 assert await asyncio.to_thread(blocking.ping)
 
 

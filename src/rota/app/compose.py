@@ -11,12 +11,12 @@ from typing import Any
 
 from arq.worker import Function
 
-from rota.attempts.attempt import Limits
+from rota.attempts.attempt import QueuePolicy
 from rota.attempts.pools import Processes, Threads
 from rota.attempts.runner import Handler, Runner
 from rota.client.client import Client
 from rota.engine.engine import Contract
-from rota.engine.isolation import Room
+from rota.engine.isolation import Isolation
 from rota.engine.leases import LeaseKeeper
 from rota.engine.shares import Shares
 from rota.flows.fanout import FlowJobs
@@ -36,7 +36,7 @@ from rota.telemetry.tracing import otel, relay
 from rota.telemetry.tracing.sentry import sentry
 from rota.wire import envelopes
 from rota.wire.keys import QueueKeys, events_key, queue_key
-from rota.wire.queue import Protocol
+from rota.wire.queue import QueueScripts
 from rota.worker.worker import QueueWorker
 
 #: Around every attempt and the encoding of its result, which is what they see, outermost first.
@@ -92,7 +92,7 @@ class Parts:
     recycle: Callable[[str], None]
     middleware: tuple[Middleware, ...] = MIDDLEWARE
     subscribers: tuple[Subscriber, ...] = SUBSCRIBERS
-    room: Room = field(default_factory=Room)
+    isolation: Isolation = field(default_factory=Isolation)
     outages: Outages = field(default_factory=Outages)
     meter: Callable[[str, Contract], Contract] = lambda queue, contract: contract
 
@@ -110,10 +110,10 @@ class Service:
     parts: Parts
     queue: QueueSettings
 
-    def protocol(self, keys: QueueKeys, worker: str, lease: float) -> Protocol:
+    def protocol(self, keys: QueueKeys, worker: str, lease: float) -> QueueScripts:
         """The scripts of this queue, with events and dead letters."""
         settings = self.parts.settings
-        return Protocol(
+        return QueueScripts(
             keys,
             worker,
             lease,
@@ -138,7 +138,7 @@ class Service:
         settings = parts.settings
         flows = flow_jobs(settings, parts.registry, self.queue, lambda: worker.pool)
         runner = Runner(
-            limits_of(settings, self.queue),
+            policy_of(settings, self.queue),
             handlers_of(parts.registry, self.queue, flows),
             inputs=flows,
             deps=parts.deps,
@@ -152,9 +152,9 @@ class Service:
         return parts.meter(self.queue.name, runner)
 
 
-def limits_of(settings: Settings, queue: QueueSettings) -> Limits:
+def policy_of(settings: Settings, queue: QueueSettings) -> QueuePolicy:
     """What one queue allows of jobs that never run."""
-    return Limits(
+    return QueuePolicy(
         queue.name,
         queue_key(queue.name),
         max_lost=settings.max_lost,
@@ -234,7 +234,7 @@ def worker_settings(parts: Parts, queue: str) -> dict[str, Any]:
         "lease": settings.lease,
         "policy": Service(parts, own),
         "keeper": parts.keeper,
-        "room": parts.room,
+        "isolation": parts.isolation,
         "outages": parts.outages,
         "share": parts.shares.share(own.weight) if parts.shares else None,
     }

@@ -1,4 +1,4 @@
-"""The vitals of a worker process: what its `/metrics`, `/healthz` and `/readyz` say.
+"""The probes of a worker process: what its `/metrics`, `/healthz` and `/readyz` say.
 
 All of it is read from what the process knows of itself, in the endpoint's thread: no request asks Redis anything, or
 waits for the event loop.
@@ -26,7 +26,7 @@ from rota.worker.worker import QueueWorker
 logger = logging.getLogger("rota.endpoint")
 
 
-class Vitals:
+class Probes:
     """What one worker process tells of itself. `workers` are its queues' workers, as soon as there are any."""
 
     def __init__(self, settings: Settings, registry: Registry, workers: Sequence[QueueWorker]) -> None:

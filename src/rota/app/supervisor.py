@@ -16,7 +16,7 @@ from typing import Any
 
 from rota.app.compose import Parts, rules_of, subscribers_of, worker_settings
 from rota.app.limits import figures_of, publish
-from rota.app.probes import Vitals
+from rota.app.probes import Probes
 from rota.app.recycling import EXIT_RECYCLE, Recycling
 from rota.attempts.pools import Processes
 from rota.engine.leases import LeaseKeeper
@@ -58,7 +58,7 @@ class Supervisor:
         self._boot: asyncio.Task[Any] | None = None
         self._status = 0
         self._stuck = False
-        self._vitals = Vitals(settings, registry, self._workers)
+        self._probes = Probes(settings, registry, self._workers)
 
     def run(self) -> int:
         """Run until a signal; the exit status. Raises ServerError and its kin at boot."""
@@ -90,12 +90,12 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             listen(loop, signum, self._signalled)
-        self._vitals.start()
+        self._probes.start()
         try:
             if await self._reached(server):
                 await self._serve(server)
         finally:
-            self._vitals.stop()
+            self._probes.stop()
             for signum in (signal.SIGTERM, signal.SIGINT):
                 forget(loop, signum, self._signalled)
 
@@ -121,17 +121,17 @@ class Supervisor:
     async def _serve(self, server: Server) -> None:
         processes = Processes()
         keeper = LeaseKeeper(
-            connections.twin(connections.async_client(server.target)),
+            connections.clone(connections.async_client(server.target)),
             interval=self._settings.lease / 3,
             block_limit=self._settings.loop_block_limit,
             report_after=self._settings.loop_block_report,
             health_file=self._settings.health_file,
         )
-        self._vitals.keeper = keeper
+        self._probes.keeper = keeper
         try:
             async with self._resources() as deps:
-                recycling, vitals = self._recycling(), self._vitals
-                subscribers: tuple[Subscriber, ...] = (*subscribers_of(self._settings), vitals.subscriber)
+                recycling, probes = self._recycling(), self._probes
+                subscribers: tuple[Subscriber, ...] = (*subscribers_of(self._settings), probes.subscriber)
                 parts = Parts(
                     self._settings,
                     self._registry,
@@ -140,8 +140,8 @@ class Supervisor:
                     lambda: deps,
                     self._recycle,
                     subscribers=(*subscribers, recycling) if self._settings.recycles else subscribers,
-                    outages=vitals.outages,
-                    meter=vitals.meter,
+                    outages=probes.outages,
+                    meter=probes.meter,
                 )
                 keeper.start()
                 beats = {asyncio.create_task(self._beat(keeper)), asyncio.create_task(recycling.run())}
@@ -228,14 +228,14 @@ class Supervisor:
         self._stuck = self._stuck or reason == "thread"
         if self._stopping is None:
             self._status = EXIT_RECYCLE
-            self._vitals.recycled.add((reason,))
+            self._probes.recycled.add((reason,))
         self._stop(f"recycle:{reason}")
 
     def _stop(self, why: str) -> None:
         if self._stopping is None:
             running = sum(worker.running for worker in self._workers)
             logger.info("worker.draining", extra={"why": why, "running": running})
-            self._vitals.draining = True
+            self._probes.draining = True
             self._stopping = asyncio.create_task(self._drain())
             if self._heartbeat is not None:
                 self._heartbeat.look()
@@ -258,7 +258,7 @@ class Supervisor:
             due = time.monotonic() + BEAT
             await asyncio.sleep(BEAT)
             keeper.watch.beat(max(0.0, time.monotonic() - due))
-            self._vitals.tidy()
+            self._probes.tidy()
 
 
 def _loop_factory() -> Any:

@@ -11,7 +11,7 @@ from rota.wire.envelopes import FETCHED
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QueuePolicy:
     """What one queue allows of jobs that never run, and the queue's names.
 
     `unknown_grace`: seconds a job waits for a worker that knows it; `unknown_delay`: seconds between two tries.

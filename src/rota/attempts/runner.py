@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from rota.attempts.attempt import Attempt, Limits
+from rota.attempts.attempt import Attempt, QueuePolicy
 from rota.attempts.settling import Settling
 from rota.engine.execution import Execution
 from rota.errors import (
@@ -78,7 +78,7 @@ class Runner:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: QueuePolicy,
         handlers: Mapping[str, Handler],
         *,
         deps: Callable[[], Any],

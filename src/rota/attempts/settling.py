@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from rota.attempts.attempt import Attempt, Limits
+from rota.attempts.attempt import Attempt, QueuePolicy
 from rota.errors import UnreadablePayload
 from rota.model.event import Event, EventType
 from rota.model.outcome import Outcome, Rules
@@ -44,7 +44,7 @@ class Told(NamedTuple):
 class Settling:
     """How the attempts of one queue are settled; the `audience` hears of it once it is true."""
 
-    limits: Limits
+    limits: QueuePolicy
     audience: Audience
 
     def settle(

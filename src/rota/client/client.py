@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from rota.client import view
 from rota.client.cancellation import Cancellation
 from rota.client.dead_letters import DeadLetters
-from rota.client.enqueue import Parcel, Post
+from rota.client.enqueue import Draft, Enqueuer
 from rota.errors import InvalidPayload, JobNotFound
 from rota.flows.batches import BatchHandle, put_batch
 from rota.flows.flows import Flows, waited
@@ -72,7 +72,7 @@ class Client:
         self._on_close = on_close
         self._default_queue = default_queue
         events = events_key(namespace)
-        self._post = Post(
+        self._enqueuer = Enqueuer(
             redis,
             namespace,
             default_queue,
@@ -107,7 +107,7 @@ class Client:
         if isinstance(job, Pipeline):
             handle = await self.flows.start(job, job.bind(args, kwargs))
         elif isinstance(job, Job):
-            (handle,) = await self._send([self._post.pack(job, job.payload.bind(args, kwargs))])
+            (handle,) = await self._send([self._enqueuer.draft(job, job.payload.bind(args, kwargs))])
         else:
             raise TypeError(f"{job!r} is no job; enqueue a function that @job has decorated, or a pipeline")
         return cast(H_co, handle)
@@ -118,7 +118,7 @@ class Client:
         Raises InvalidPayload and PayloadTooLarge before anything is sent; JobExists, for the first id that is taken,
         when all others are enqueued; ServerError when nothing was enqueued, EnqueueIncomplete when some were.
         """
-        return await self._send([self._post.pack(call.job, call.arguments) for call in calls])
+        return await self._send([self._enqueuer.draft(call.job, call.arguments) for call in calls])
 
     async def batch(
         self,
@@ -160,13 +160,13 @@ class Client:
             arguments = to_json(dict(payload or {}))
         except ValueError as error:
             raise InvalidPayload(task, {"": "cannot travel as JSON"}) from error
-        parcel = self._post.pack_by_name(queue, task, arguments, EnqueueOptions().changed(options))
-        (handle,) = await self._send([parcel])
+        draft = self._enqueuer.draft_by_name(queue, task, arguments, EnqueueOptions().changed(options))
+        (handle,) = await self._send([draft])
         return handle
 
-    async def _send(self, parcels: Sequence[Parcel]) -> list[Handle[Any]]:
-        delivered = await self._post.send(parcels)
-        return [Handle(self, one.queue, one.id, _parser(one.job), created=one.created) for one in delivered]
+    async def _send(self, drafts: Sequence[Draft]) -> list[Handle[Any]]:
+        enqueued = await self._enqueuer.send(drafts)
+        return [Handle(self, one.queue, one.id, _parser(one.job), created=one.created) for one in enqueued]
 
     # See
 

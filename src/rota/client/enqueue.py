@@ -26,7 +26,7 @@ _CHUNK = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Draft:
     """A job ready to be sent; `job` is None where only its name is known."""
 
     queue: str
@@ -64,8 +64,8 @@ class Parcel:
         return (self.queue, self.task) if self.job else JOBS.label(self.queue, self.task)
 
 
-class Delivered(NamedTuple):
-    """What became of a parcel: `created` is False where the id was taken by a live job, which is then meant."""
+class Enqueued(NamedTuple):
+    """What became of a draft: `created` is False where the id was taken by a live job, which is then meant."""
 
     queue: str
     id: str
@@ -74,7 +74,7 @@ class Delivered(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class Enqueuer:
     """Packs and sends, over one connection. Sizes in bytes."""
 
     redis: Any
@@ -85,42 +85,42 @@ class Post:
     events_maxlen: int
     senders: Sequence[Sender]
 
-    def pack(self, job: Job[Any, Any], arguments: bytes) -> Parcel:
+    def draft(self, job: Job[Any, Any], arguments: bytes) -> Draft:
         """A job with its arguments (JSON). Raises PayloadTooLarge, InvalidPayload."""
         queue, options = check_queue(job.queue or self.default_queue), job.enqueue_options
         payload = self._written(queue, job.name, arguments, options)
         terms, unique = terms_and_key(
             job, queue, arguments, namespace=self.namespace, priority=options.priority
         )
-        return Parcel(queue, job.name, payload, terms, unique, options, job)
+        return Draft(queue, job.name, payload, terms, unique, options, job)
 
-    def pack_by_name(self, queue: str, task: str, arguments: bytes, options: EnqueueOptions) -> Parcel:
+    def draft_by_name(self, queue: str, task: str, arguments: bytes, options: EnqueueOptions) -> Draft:
         """A job that is known by its name alone. Raises PayloadTooLarge."""
         terms = f"p={options.priority}" if options.priority else ""
         payload = self._written(queue, task, arguments, options)
-        return Parcel(queue, task, payload, terms, "", options, None)
+        return Draft(queue, task, payload, terms, "", options, None)
 
-    async def send(self, parcels: Sequence[Parcel]) -> list[Delivered]:
+    async def send(self, drafts: Sequence[Draft]) -> list[Enqueued]:
         """Send them all; what became of each, in the same order.
 
         Raises JobExists, for the first id that is taken, when all others are there; ServerError when nothing is,
         EnqueueIncomplete when some are.
         """
-        made: list[Delivered | JobExists | None] = [None] * len(parcels)
-        for chunk in _chunks(parcels):
+        made: list[Enqueued | JobExists | None] = [None] * len(drafts)
+        for chunk in _chunks(drafts):
             try:
-                answers = await self._put([parcels[index] for index in chunk])
+                answers = await self._put([drafts[index] for index in chunk])
             except ServerError as error:
-                there = [one.id for one in made if isinstance(one, Delivered)]
+                there = [one.id for one in made if isinstance(one, Enqueued)]
                 if not there:
                     raise
-                raise EnqueueIncomplete(there, len(parcels), str(error)) from error
+                raise EnqueueIncomplete(there, len(drafts), str(error)) from error
             for index, answer in zip(chunk, answers, strict=True):
                 made[index] = answer
         for one in made:
             if isinstance(one, JobExists):
                 raise one
-        return [one for one in made if isinstance(one, Delivered)]
+        return [one for one in made if isinstance(one, Enqueued)]
 
     def _written(self, queue: str, task: str, arguments: bytes, options: EnqueueOptions) -> bytes:
         now_ms = round(time.time() * 1000)
@@ -129,54 +129,53 @@ class Post:
             raise PayloadTooLarge(full_name(queue, task), len(payload), self.payload_limit)
         return payload
 
-    async def _put(self, parcels: Sequence[Parcel]) -> list[Delivered | JobExists]:
-        jobs = [parcel.outgoing for parcel in parcels]
+    async def _put(self, drafts: Sequence[Draft]) -> list[Enqueued | JobExists]:
+        jobs = [draft.outgoing for draft in drafts]
         with sending(self.senders, jobs):
-            answers = await self._script(parcels, jobs)
+            answers = await self._script(drafts, jobs)
         return [
-            _delivered(parcel, job.id, answer)
-            for parcel, job, answer in zip(parcels, jobs, answers, strict=True)
+            _enqueued(draft, job.id, answer) for draft, job, answer in zip(drafts, jobs, answers, strict=True)
         ]
 
-    async def _script(self, parcels: Sequence[Parcel], jobs: Sequence[Outgoing]) -> list[Any]:
-        queue = parcels[0].queue
+    async def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> list[Any]:
+        queue = drafts[0].queue
         keys = QueueKeys.of(queue_key(queue))
         args: list[Any] = [queue, self.events_maxlen, 1]
-        for parcel, job in zip(parcels, jobs, strict=True):
+        for draft, job in zip(drafts, jobs, strict=True):
             args += (
                 job.id,
                 envelopes.with_headers(job.payload, job.headers),
-                _at(parcel.options.at),
-                parcel.delay_ms,
+                _at(draft.options.at),
+                draft.delay_ms,
                 0,
-                parcel.task,
-                parcel.terms,
-                parcel.unique,
-                parcel.on_taken,
+                draft.task,
+                draft.terms,
+                draft.unique,
+                draft.on_taken,
             )
         async with explained(self.redis):
             answers: list[Any] = await ENQUEUE(self.redis, (keys.queue, keys.wake, self.events), args)
         return answers
 
 
-def _chunks(parcels: Sequence[Parcel]) -> Iterator[list[int]]:
+def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:
     """The places of those that go together: of one queue, and not too many."""
     by_queue: dict[str, list[int]] = {}
-    for index, parcel in enumerate(parcels):
-        by_queue.setdefault(parcel.queue, []).append(index)
+    for index, draft in enumerate(drafts):
+        by_queue.setdefault(draft.queue, []).append(index)
     for indexes in by_queue.values():
         yield from (indexes[start : start + _CHUNK] for start in range(0, len(indexes), _CHUNK))
 
 
-def _delivered(parcel: Parcel, job_id: str, answer: Any) -> Delivered | JobExists:
+def _enqueued(draft: Draft, job_id: str, answer: Any) -> Enqueued | JobExists:
     if answer == 1:
-        ENQUEUED.add(parcel.label)
-        return Delivered(parcel.queue, job_id, parcel.job, created=True)
+        ENQUEUED.add(draft.label)
+        return Enqueued(draft.queue, job_id, draft.job, created=True)
     replaced, raw = answer
     job_id = decode_id(raw)
-    if not replaced and parcel.on_taken != "existing":
+    if not replaced and draft.on_taken != "existing":
         return JobExists(job_id)
-    return Delivered(parcel.queue, job_id, parcel.job, created=False)
+    return Enqueued(draft.queue, job_id, draft.job, created=False)
 
 
 def _at(at: datetime | None) -> int:

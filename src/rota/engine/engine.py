@@ -8,11 +8,10 @@ for the next, so that batches grow with the load by themselves.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
-from typing import Protocol as Interface
+from typing import Any, Protocol
 
 from rota.engine.execution import Execution
-from rota.engine.isolation import Room
+from rota.engine.isolation import Isolation
 from rota.engine.lane import Lane
 from rota.engine.leases import Holding
 from rota.engine.pulse import Pulse
@@ -23,7 +22,7 @@ from rota.names import printable
 from rota.server.outage import Outage
 from rota.wire import envelopes
 from rota.wire.claims import Claim, Settlement, hand_back
-from rota.wire.queue import BATCH, Protocol, StepReply
+from rota.wire.queue import BATCH, QueueScripts, StepReply
 
 logger = logging.getLogger("rota.worker")
 
@@ -33,7 +32,7 @@ STUMBLE, STUMBLES = 5.0, 5
 TURN = 0.1
 
 
-class Contract(Interface):
+class Contract(Protocol):
     """What jobs mean: how one is run, and what is settled for it."""
 
     async def execute(self, execution: Execution) -> Settlement:
@@ -59,7 +58,7 @@ class Engine:
 
     def __init__(
         self,
-        protocol: Protocol,
+        protocol: QueueScripts,
         redis: Any,
         contract: Contract,
         *,
@@ -68,7 +67,7 @@ class Engine:
         holding: Holding,
         outage: Outage,
         cancellable: bool,
-        room: Room,
+        isolation: Isolation,
         share: Share | None = None,
         budget: Callable[[], int | None] = lambda: None,
         alarm: Callable[[], bool] = lambda: True,
@@ -86,7 +85,7 @@ class Engine:
         self.lanes = lanes
         self._holding = holding
         self._outage = outage
-        self._room = room
+        self._isolation = isolation
         self._share = share
         self._budget = budget
         self._alarm = alarm
@@ -182,7 +181,7 @@ class Engine:
         """Until cancelled."""
         lanes = [Lane(self._protocol, self._redis, number, self._outage) for number in range(self.lanes)]
         self._work.set()
-        self._room.enter(self)
+        self._isolation.enter(self)
         if self._share is not None:
             self._share.enter(self)
         try:
@@ -191,7 +190,7 @@ class Engine:
                     group.create_task(self._drive(lane))
                 group.create_task(self.pulse.run())
         finally:
-            self._room.leave(self)
+            self._isolation.leave(self)
             if self._share is not None:
                 self._share.leave()
 
@@ -207,7 +206,7 @@ class Engine:
             settlements, self._settlements = self._settlements[:BATCH], self._settlements[BATCH:]
             hungry, self._hungry = self._hungry, self._hungry and not want
             polled, self._polled = self._polled, self._polled and not want
-            alone = want > 0 and self._room.is_asked_by(self)
+            alone = want > 0 and self._isolation.is_asked_by(self)
             self._ask(want)
             self._in_flight += 1
             try:
@@ -219,9 +218,9 @@ class Engine:
             if alone and reply.claims:
                 self._suspect = reply.claims[0].token
             elif alone:
-                self._room.give_up(self)
+                self._isolation.give_up(self)
             elif reply.make_room:
-                self._room.ask(self)
+                self._isolation.ask(self)
             if reply.left or (hungry and not want):
                 self._hungry = True
                 self._work.set()
@@ -230,8 +229,8 @@ class Engine:
             if self._share is not None:
                 self._share.give_back(want - len(reply.claims))
                 self._share.offer()
-            # What was asked for may have kept the room from being empty.
-            self._room.left()
+            # What was asked for may have kept the isolation from being empty.
+            self._isolation.left()
             self._changed.set()
 
     def _ask(self, want: int) -> None:
@@ -254,16 +253,16 @@ class Engine:
     def _want(self) -> int:
         """How many jobs the next step may claim."""
         could = self._could()
-        if self._share is None or self._room.is_asked_by(self):
+        if self._share is None or self._isolation.is_asked_by(self):
             return could
         return self._share.grant(could)
 
     def _could(self) -> int:
         """How many it could start, if no other queue had anything to run."""
-        if not self.picking or self._room.is_closed_to(self):
+        if not self.picking or self._isolation.is_closed_to(self):
             return 0
-        if self._room.is_asked_by(self):
-            return 1 if self._room.is_empty else 0
+        if self._isolation.is_asked_by(self):
+            return 1 if self._isolation.is_empty else 0
         budget = self._budget()
         could = min(self.free, self._batch)
         return could if budget is None else min(could, max(0, budget - self._asked))
@@ -309,8 +308,8 @@ class Engine:
         self.pulse.forget(claim.id)
         settlement = execution.closed_by(settlement)
         if claim.token == self._suspect:
-            self._room.give_up(self)
-        self._room.left()
+            self._isolation.give_up(self)
+        self._isolation.left()
         if self._share is not None:
             self._share.offer()
         self._settle(settlement)

@@ -1,4 +1,4 @@
-"""The room of a process: all its slots, which a suspect gets for itself.
+"""The isolation of a process: all its slots, which a suspect gets for itself.
 
 A suspect is a job that was lost so often that it may be what kills its workers. The engine that is to run it waits
 until nothing runs in the process, in any queue, and nothing else is claimed while it runs.
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Tenant(Protocol):
-    """An engine, as the room sees it."""
+    """An engine, as the isolation sees it."""
 
     @property
     def present(self) -> bool:
@@ -18,7 +18,7 @@ class Tenant(Protocol):
         """There may be something to do."""
 
 
-class Room:
+class Isolation:
     """Shared by the engines of one process."""
 
     def __init__(self) -> None:
@@ -35,23 +35,23 @@ class Room:
         self.give_up(tenant)
 
     def ask(self, tenant: Tenant) -> None:
-        """`tenant` wants the room to itself; nothing happens while another has it."""
+        """`tenant` wants the isolation to itself; nothing happens while another has it."""
         if self._holder is None:
             self._holder = tenant
             tenant.look()
 
     def give_up(self, tenant: Tenant) -> None:
-        """`tenant` needs the room no longer."""
+        """`tenant` needs the isolation no longer."""
         if self._holder is tenant:
             self._holder = None
             self._look()
 
     def is_closed_to(self, tenant: Tenant) -> bool:
-        """Whether another has asked for the room."""
+        """Whether another has asked for the isolation."""
         return self._holder is not None and self._holder is not tenant
 
     def is_asked_by(self, tenant: Tenant) -> bool:
-        """Whether `tenant` has asked for the room, and waits or has it."""
+        """Whether `tenant` has asked for the isolation, and waits or has it."""
         return self._holder is tenant
 
     @property
@@ -60,7 +60,7 @@ class Room:
         return not any(tenant.present for tenant in self._tenants)
 
     def left(self) -> None:
-        """Somebody's job has ended, or a step that asked for some: the room may be empty now."""
+        """Somebody's job has ended, or a step that asked for some: the isolation may be empty now."""
         if self._holder is not None and self.is_empty:
             self._holder.look()
 

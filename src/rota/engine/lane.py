@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 
 from rota.server.outage import FAULTS, Outage
 from rota.wire.claims import Settlement
-from rota.wire.queue import Protocol, StepReply
+from rota.wire.queue import QueueScripts, StepReply
 
 
 class Lane:
@@ -17,7 +17,7 @@ class Lane:
     that the lost reply carried come back by the number. A straggler of an older number claims nothing.
     """
 
-    def __init__(self, protocol: Protocol, redis: Any, number: int, outage: Outage) -> None:
+    def __init__(self, protocol: QueueScripts, redis: Any, number: int, outage: Outage) -> None:
         self._protocol = protocol
         self._redis = redis
         self._number = number

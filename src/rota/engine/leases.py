@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from rota.process.loop_watch import LoopWatch
 from rota.wire.claims import Claim
-from rota.wire.queue import Protocol
+from rota.wire.queue import QueueScripts
 
 logger = logging.getLogger("rota.leases")
 
@@ -33,7 +33,7 @@ TICK = 0.25
 class Holding:
     """The claims of one queue that the keeper renews."""
 
-    def __init__(self, protocol: Protocol, on_lost: Callable[[list[str]], None]) -> None:
+    def __init__(self, protocol: QueueScripts, on_lost: Callable[[list[str]], None]) -> None:
         self.protocol = protocol
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -100,7 +100,7 @@ class LeaseKeeper:
         self.watch = LoopWatch(report_after=report_after, limit=block_limit, die=die)
         self._redis: Any = None
 
-    def register(self, protocol: Protocol, on_lost: Callable[[list[str]], None]) -> Holding:
+    def register(self, protocol: QueueScripts, on_lost: Callable[[list[str]], None]) -> Holding:
         """Renew one queue's claims too; `on_lost` is called in the running loop with ids that were taken away."""
         holding = Holding(protocol, on_lost)
         self._holdings.append(holding)

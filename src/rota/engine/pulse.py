@@ -9,7 +9,7 @@ from rota.model.outcome import Cause
 from rota.server.outage import FAULTS, Outage
 from rota.wire.claims import Claim, Report, encode_id
 from rota.wire.keys import ABORT
-from rota.wire.queue import BATCH, Protocol
+from rota.wire.queue import BATCH, QueueScripts
 
 #: While jobs run there is a beat this often, seconds.
 PULSE = 0.5
@@ -23,7 +23,7 @@ class Pulse:
 
     def __init__(
         self,
-        protocol: Protocol,
+        protocol: QueueScripts,
         redis: Any,
         executions: Mapping[str, Execution],
         outage: Outage,

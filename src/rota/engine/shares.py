@@ -64,11 +64,11 @@ class Shares:
         """`share` fills `count` slots."""
         standing = self.standing(share)
         self._mark = max(self._mark, standing)
-        share.mileage = standing + count / share.weight
+        share.virtual_time = standing + count / share.weight
 
     def standing(self, share: "Share") -> float:
         """The mileage that counts: who was idle, or full, is not behind those who went on."""
-        return max(share.mileage, self._mark)
+        return max(share.virtual_time, self._mark)
 
     def enter(self, share: "Share") -> None:
         """From now on `share` counts."""
@@ -85,7 +85,7 @@ class Share:
 
     def __init__(self, shares: Shares, weight: float) -> None:
         self.weight = weight
-        self.mileage = 0.0
+        self.virtual_time = 0.0
         self._shares = shares
         self._tenant: Tenant | None = None
 
@@ -117,7 +117,7 @@ class Share:
 
     def give_back(self, count: int) -> None:
         """`count` of the slots that its tenant asked to fill stayed empty."""
-        self.mileage -= count / self.weight
+        self.virtual_time -= count / self.weight
 
     def offer(self) -> None:
         """Something changed: a job ended, or a step came back."""

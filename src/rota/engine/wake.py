@@ -13,7 +13,7 @@ from typing import Any
 
 from rota.process.tasks import end
 from rota.server.outage import FAULTS, Outage
-from rota.wire.queue import Protocol
+from rota.wire.queue import QueueScripts
 
 logger = logging.getLogger("rota.wake")
 
@@ -38,7 +38,7 @@ class Waker:
 
     def __init__(
         self,
-        protocol: Protocol,
+        protocol: QueueScripts,
         redis: Any,
         *,
         ready: Callable[[], Any],
@@ -89,7 +89,7 @@ class Watcher:
     message about the queue alone is a stock client's.
     """
 
-    def __init__(self, protocol: Protocol, redis: Any, *, outage: Outage) -> None:
+    def __init__(self, protocol: QueueScripts, redis: Any, *, outage: Outage) -> None:
         self._protocol = protocol
         self._redis = redis
         self._outage = outage

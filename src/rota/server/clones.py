@@ -69,12 +69,12 @@ def rebuild(pool: ArqRedis, *, socket_timeout: float | None = REPLY_TIMEOUT) -> 
     return client
 
 
-def blocking_twin(pool: ArqRedis, longest: float) -> ArqRedis:
+def patient_clone(pool: ArqRedis, longest: float) -> ArqRedis:
     """A client like `pool` for calls that block for up to `longest` seconds on the server."""
     return rebuild(pool, socket_timeout=longest + REPLY_TIMEOUT)
 
 
-def twin(pool: AsyncRedis, *, socket_timeout: float = REPLY_TIMEOUT) -> Callable[[], redis.Redis]:
+def clone(pool: AsyncRedis, *, socket_timeout: float = REPLY_TIMEOUT) -> Callable[[], redis.Redis]:
     """A factory of blocking clients to the same server, for a thread.
 
     Raises TypeError for connections of which there is no blocking kind, such as a fake server's.

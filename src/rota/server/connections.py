@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from rota.model.policies.backoff import exponential
 from rota.server.check import ServerInfo, check_server
-from rota.server.clones import REPLY_TIMEOUT, blocking_twin, rebuild, timeouts, twin
+from rota.server.clones import REPLY_TIMEOUT, clone, patient_clone, rebuild, timeouts
 from rota.server.faults import ServerError
 from rota.server.packing import packing
 from rota.server.target import RedisTarget
@@ -28,13 +28,13 @@ __all__ = [
     "ServerError",
     "ServerInfo",
     "async_client",
-    "blocking_twin",
     "check_server",
+    "clone",
     "from_arq_settings",
     "open",
+    "patient_clone",
     "rebuild",
     "sync_client",
-    "twin",
 ]
 
 logger = logging.getLogger("rota.redis")
@@ -69,7 +69,7 @@ def async_client(
 
 def sync_client(target: RedisTarget, *, socket_timeout: float = REPLY_TIMEOUT) -> redis.Redis:
     """A blocking client on `target`, for a thread; `socket_timeout` in seconds."""
-    return twin(async_client(target), socket_timeout=socket_timeout)()
+    return clone(async_client(target), socket_timeout=socket_timeout)()
 
 
 async def open(  # noqa: A001 - read as connection.open

@@ -14,7 +14,7 @@ from rota.testing.attempt import Noted
 from rota.testing.virtual_time import VirtualTime
 from rota.wire.claims import Claim, Report, Settlement, encode_id
 from rota.wire.keys import ABORT
-from rota.wire.queue import Protocol, StepReply
+from rota.wire.queue import QueueScripts, StepReply
 
 
 class Line:
@@ -26,7 +26,7 @@ class Line:
 
     def __init__(
         self,
-        protocol: Protocol,
+        protocol: QueueScripts,
         runner: Runner,
         *,
         redis: Any,

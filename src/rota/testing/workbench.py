@@ -215,7 +215,7 @@ class Bench(Evidence):
         reports: list[Report] = []
         flows = compose.flow_jobs(self.settings, self.registry, queue, lambda: self.redis)
         runner = Runner(
-            compose.limits_of(self.settings, queue),
+            compose.policy_of(self.settings, queue),
             compose.handlers_of(self.registry, queue, flows),
             inputs=flows,
             deps=service.parts.deps,

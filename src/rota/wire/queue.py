@@ -90,7 +90,7 @@ class StepReply:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class QueueScripts:
     """The scripts of one queue, as one worker calls them.
 
     `lease` and `dead_retention` are in seconds. `service` switches on what is ours beside arq's contract: events,

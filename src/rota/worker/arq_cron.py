@@ -12,7 +12,7 @@ from arq.cron import CronJob
 from arq.jobs import Serializer, serialize_job
 from arq.utils import to_unix_ms
 
-from rota.wire.queue import Protocol
+from rota.wire.queue import QueueScripts
 
 #: A tick is remembered this long, seconds: far beyond any difference between clocks.
 MEMORY = 86_400.0
@@ -21,7 +21,7 @@ MEMORY = 86_400.0
 class Cron:
     """The cron jobs of one queue. `expires_extra_ms` is arq's: how long after its time a tick may still start."""
 
-    def __init__(self, protocol: Protocol, serializer: Serializer | None, expires_extra_ms: int) -> None:
+    def __init__(self, protocol: QueueScripts, serializer: Serializer | None, expires_extra_ms: int) -> None:
         self._protocol = protocol
         self._serializer = serializer
         self._expires_extra_ms = expires_extra_ms

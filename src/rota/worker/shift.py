@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 
 from rota.engine.engine import Contract, Engine
 from rota.engine.execution import PATIENCE
-from rota.engine.isolation import Room
+from rota.engine.isolation import Isolation
 from rota.engine.leases import LeaseKeeper
 from rota.engine.shares import Share
 from rota.engine.wake import POLL, Waker, Watcher
@@ -17,7 +17,7 @@ from rota.model.outcome import Cause
 from rota.names import printable
 from rota.process.tasks import end
 from rota.server.outage import FAULTS, Outage
-from rota.wire.queue import Protocol
+from rota.wire.queue import QueueScripts
 
 logger = logging.getLogger("rota.worker")
 
@@ -32,14 +32,14 @@ class Shift:
 
     def __init__(
         self,
-        protocol: Protocol,
+        protocol: QueueScripts,
         redis: ArqRedis,
         blocking: ArqRedis,
         contract: Contract,
         *,
         slots: int,
         keeper: LeaseKeeper,
-        room: Room,
+        isolation: Isolation,
         share: Share | None,
         outage: Outage,
         cancellable: bool,
@@ -57,7 +57,7 @@ class Shift:
             lanes=1 if slots <= ONE_LANE else 2,
             holding=keeper.register(protocol, self._lost),
             outage=outage,
-            room=room,
+            isolation=isolation,
             share=share,
             cancellable=cancellable,
             budget=budget,

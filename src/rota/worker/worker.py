@@ -14,14 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
-from typing import Protocol as Interface
+from typing import Any, Protocol
 
 from arq.connections import ArqRedis, RedisSettings, log_redis_info
 from arq.worker import Worker
 
 from rota.engine.engine import Contract, Engine
-from rota.engine.isolation import Room
+from rota.engine.isolation import Isolation
 from rota.engine.leases import LeaseKeeper
 from rota.engine.shares import Share
 from rota.engine.wake import POLL, ROLE_EVERY, Watcher
@@ -31,7 +30,7 @@ from rota.process.signals import forget, listen
 from rota.server import connections
 from rota.server.outage import FAULTS, Outage, Outages
 from rota.wire.keys import QueueKeys
-from rota.wire.queue import Protocol
+from rota.wire.queue import QueueScripts
 from rota.worker.arq_contract import ArqContract
 from rota.worker.arq_cron import Cron
 from rota.worker.shift import LAST_MOMENT, Shift
@@ -39,10 +38,10 @@ from rota.worker.shift import LAST_MOMENT, Shift
 logger = logging.getLogger("rota.worker")
 
 
-class Policy(Interface):
+class Policy(Protocol):
     """What makes a `QueueWorker` the service: how its jobs are run, and what its scripts write beside arq's keys."""
 
-    def protocol(self, keys: QueueKeys, worker: str, lease: float) -> Protocol:
+    def protocol(self, keys: QueueKeys, worker: str, lease: float) -> QueueScripts:
         """The scripts of this queue."""
 
     def contract(self, worker: "QueueWorker") -> Contract:
@@ -57,7 +56,7 @@ class QueueWorker(Worker):
     :param lease: seconds after which another worker may take over what this one stopped renewing.
     :param policy: the service's job semantics; None keeps arq's.
     :param keeper: a lease keeper to share with other workers of this process; None makes one of its own.
-    :param room: the slots of this process, to share with its other workers; None makes one of its own.
+    :param isolation: the slots of this process, to share with its other workers; None makes one of its own.
     :param share: this queue's part in the slots of a process that are capped; None leaves them uncapped.
     :param outages: what this process knows of its server, to share with its other workers; None makes one of its own.
     :param worker_id: unique among all workers; made up by default.
@@ -70,7 +69,7 @@ class QueueWorker(Worker):
         lease: float = 30.0,
         policy: Policy | None = None,
         keeper: LeaseKeeper | None = None,
-        room: Room | None = None,
+        isolation: Isolation | None = None,
         share: Share | None = None,
         outages: Outages | None = None,
         worker_id: str | None = None,
@@ -89,7 +88,9 @@ class QueueWorker(Worker):
         self.lease = lease
         keys = QueueKeys.of(self.queue_name)
         self.protocol = (
-            policy.protocol(keys, self.worker_id, lease) if policy else Protocol(keys, self.worker_id, lease)
+            policy.protocol(keys, self.worker_id, lease)
+            if policy
+            else QueueScripts(keys, self.worker_id, lease)
         )
         self._cron = Cron(self.protocol, self.job_serializer, self.expires_extra_ms)
         self.contract: Contract = policy.contract(self) if policy else ArqContract(self)
@@ -99,7 +100,7 @@ class QueueWorker(Worker):
         self._own_pool = False
         self._given_pool: ArqRedis | None = None
         self._handlers_pool: ArqRedis | None = None
-        self._room = room or Room()
+        self._isolation = isolation or Isolation()
         self._share = share
         self._stop = asyncio.Event()
         self._drained_by: asyncio.Task[None] | None = None
@@ -118,7 +119,7 @@ class QueueWorker(Worker):
         self.ctx["redis"] = self._handlers_pool
         if self.on_startup:
             await self.on_startup(self.ctx)
-        async with connections.blocking_twin(self.pool, POLL) as blocking:
+        async with connections.patient_clone(self.pool, POLL) as blocking:
             await self._work(blocking)
 
     async def _connect(self) -> None:
@@ -136,7 +137,7 @@ class QueueWorker(Worker):
         self._own_pool = True
 
     async def _work(self, blocking: ArqRedis) -> None:
-        keeper = self._keeper or LeaseKeeper(connections.twin(self.pool), interval=self.lease / 3)
+        keeper = self._keeper or LeaseKeeper(connections.clone(self.pool), interval=self.lease / 3)
         shift = Shift(
             self.protocol,
             self.pool,
@@ -144,7 +145,7 @@ class QueueWorker(Worker):
             self.contract,
             slots=self.max_jobs,
             keeper=keeper,
-            room=self._room,
+            isolation=self._isolation,
             share=self._share,
             outage=self.outage,
             cancellable=self._service or self.allow_abort_jobs,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rota.attempts.attempt import Limits
+from rota.attempts.attempt import QueuePolicy
 from rota.attempts.runner import Handler, Runner, override
 from rota.engine.execution import Execution
 from rota.errors import Cancel, Retry, RotaError, Snooze, UnreadablePayload
@@ -22,7 +22,7 @@ from rota.wire import envelopes
 from rota.wire.claims import Checkpoint, Claim, Settlement
 
 RULES = Rules(max_attempts=3, backoff=fixed(7, jitter=0), timeout=5.0, keep_result=60.0)
-LIMITS = Limits(
+LIMITS = QueuePolicy(
     "email", "arq:queue:email", max_lost=3, unknown_grace=100.0, unknown_delay=5.0, keep_result=30.0
 )
 
@@ -104,7 +104,7 @@ class Bench:
         *middleware: Middleware,
         tracers: Sequence[Middleware] = (),
         rules: Rules = RULES,
-        limits: Limits = LIMITS,
+        limits: QueuePolicy = LIMITS,
     ) -> None:
         self.events: list[Event] = []
         self.progress: list[tuple[Any, ...]] = []

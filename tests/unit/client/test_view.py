@@ -11,7 +11,7 @@ from rota.model.info import JobInfo
 from rota.wire.claims import Claim, Settlement
 from rota.wire.envelopes import encode_error
 from rota.wire.keys import QueueKeys, queue_key
-from rota.wire.queue import Protocol
+from rota.wire.queue import QueueScripts
 
 KEYS = QueueKeys.of(queue_key("email"))
 
@@ -22,8 +22,8 @@ def client(redis: ArqRedis) -> Client:
 
 
 @pytest.fixture
-def worker() -> Protocol:
-    return Protocol(KEYS, "w", 30.0, service=True, queue="email")
+def worker() -> QueueScripts:
+    return QueueScripts(KEYS, "w", 30.0, service=True, queue="email")
 
 
 async def enqueue(client: Client, count: int, **options: float) -> list[str]:
@@ -31,7 +31,7 @@ async def enqueue(client: Client, count: int, **options: float) -> list[str]:
     return [handle.id for handle in handles]
 
 
-async def claims(worker: Protocol, redis: ArqRedis, want: int, seq: int = 1) -> list[Claim]:
+async def claims(worker: QueueScripts, redis: ArqRedis, want: int, seq: int = 1) -> list[Claim]:
     return list((await worker.step(redis, lane=0, seq=seq, want=want)).claims)
 
 
@@ -64,7 +64,7 @@ async def test_several_jobs_are_found_in_one_round_trip_in_the_order_asked(
 
 
 async def test_a_claimed_job_is_active_and_listed_neither_as_waiting_nor_as_delayed(
-    client: Client, redis: ArqRedis, worker: Protocol
+    client: Client, redis: ArqRedis, worker: QueueScripts
 ) -> None:
     ids = await enqueue(client, 3)
     (later,) = await enqueue(client, 1, delay=60)
@@ -80,7 +80,7 @@ async def test_a_claimed_job_is_active_and_listed_neither_as_waiting_nor_as_dela
 
 
 async def test_a_page_reaches_beyond_many_claimed_jobs(
-    client: Client, redis: ArqRedis, worker: Protocol
+    client: Client, redis: ArqRedis, worker: QueueScripts
 ) -> None:
     await enqueue(client, 260)
     for seq in (1, 2, 3):
@@ -100,7 +100,7 @@ async def test_a_job_that_a_stock_worker_holds_is_active(client: Client, redis: 
     assert info.started_at is None
 
 
-async def test_dead_letters_come_newest_first(client: Client, redis: ArqRedis, worker: Protocol) -> None:
+async def test_dead_letters_come_newest_first(client: Client, redis: ArqRedis, worker: QueueScripts) -> None:
     ids = await enqueue(client, 3)
     claimed = await claims(worker, redis, 3)
     await worker.step(redis, lane=0, seq=2, want=0, settlements=[letter(claim) for claim in claimed])
@@ -171,7 +171,7 @@ async def test_progress_is_a_number_and_whatever_was_said(
     ("raw", "checkpoint"), [(b'3 {"line":7}', {"line": 7}), (b"3 {", None), (b"\xff", None)], ids=repr
 )
 async def test_what_a_job_has_saved_is_shown_while_it_lives_and_when_it_is_dead(
-    client: Client, redis: ArqRedis, worker: Protocol, raw: bytes, checkpoint: object
+    client: Client, redis: ArqRedis, worker: QueueScripts, raw: bytes, checkpoint: object
 ) -> None:
     (job_id,) = await enqueue(client, 1)
     (claim,) = await claims(worker, redis, 1)

@@ -10,14 +10,14 @@ import pytest
 
 from rota.engine.engine import Engine
 from rota.engine.execution import Execution
-from rota.engine.isolation import Room
+from rota.engine.isolation import Isolation
 from rota.engine.leases import Holding
 from rota.engine.shares import Shares
 from rota.model.outcome import Cause
 from rota.server.outage import Outage
 from rota.wire.claims import Checkpoint, Claim, Report, Settlement
 from rota.wire.envelopes import error_of
-from rota.wire.queue import Protocol, StepReply
+from rota.wire.queue import QueueScripts, StepReply
 from tests.waiting import until
 
 
@@ -120,9 +120,9 @@ class Bench:
 
     def __init__(self, queue: Queue, jobs: Jobs, **options: Any) -> None:
         self.queue, self.jobs = queue, jobs
-        protocol = cast(Protocol, queue)
+        protocol = cast(QueueScripts, queue)
         self.holding = Holding(protocol, self.lost)
-        settings = {"slots": 4, "lanes": 1, "cancellable": True, "room": Room(), **options}
+        settings = {"slots": 4, "lanes": 1, "cancellable": True, "isolation": Isolation(), **options}
         self.engine = Engine(protocol, queue, jobs, holding=self.holding, outage=Outage("email"), **settings)
 
     def lost(self, ids: list[str]) -> None:
@@ -451,13 +451,13 @@ async def test_a_step_that_hangs_holds_the_others_up_for_a_moment_only() -> None
 
 
 async def test_a_suspect_has_the_process_to_itself_whosever_turn_it_is() -> None:
-    room, shares = Room(), Shares(2)
+    isolation, shares = Isolation(), Shares(2)
     async with (
-        at_work(Queue(9), share=shares.share(), room=room) as one,
-        at_work(Queue(9), share=shares.share(), room=room) as other,
+        at_work(Queue(9), share=shares.share(), isolation=isolation) as one,
+        at_work(Queue(9), share=shares.share(), isolation=isolation) as other,
     ):
         await until(lambda: one.jobs.running and other.jobs.running)
-        room.ask(other.engine)
+        isolation.ask(other.engine)
         other.jobs.let_go()
         await until(lambda: not other.jobs.running)
         await settled_steps()
@@ -468,12 +468,12 @@ async def test_a_suspect_has_the_process_to_itself_whosever_turn_it_is() -> None
 
 
 async def test_a_suspect_s_turn_comes_when_another_queue_s_step_came_back_with_nothing() -> None:
-    room, idle = Room(), Queue()
+    isolation, idle = Isolation(), Queue()
     idle.gate.clear()
-    async with at_work(idle, room=room), at_work(Queue(), room=room) as other:
+    async with at_work(idle, isolation=isolation), at_work(Queue(), isolation=isolation) as other:
         await until(lambda: idle.steps and other.queue.steps)
         other.queue.due = ["suspect"]
-        room.ask(other.engine)
+        isolation.ask(other.engine)
         await settled_steps()
         assert not other.jobs.running
         idle.gate.set()

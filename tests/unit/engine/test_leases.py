@@ -15,7 +15,7 @@ from rota.engine import leases
 from rota.engine.leases import Holding, LeaseKeeper
 from rota.process.loop_watch import EXIT_BLOCKED
 from rota.wire.claims import Claim
-from rota.wire.queue import Protocol
+from rota.wire.queue import QueueScripts
 from tests.waiting import until
 
 
@@ -68,7 +68,7 @@ async def taken() -> list[str]:
 
 @pytest.fixture
 async def holding(renewals: Renewals, taken: list[str]) -> Holding:
-    return Holding(cast(Protocol, renewals), taken.extend)
+    return Holding(cast(QueueScripts, renewals), taken.extend)
 
 
 async def test_what_was_added_is_renewed_until_it_is_dropped(holding: Holding, renewals: Renewals) -> None:
@@ -135,7 +135,7 @@ class Kept:
         self.connections: list[Connection] = []
         self.deaths: list[int] = []
         self.keeper = LeaseKeeper(self.connect, die=self.deaths.append, **{"interval": 0.05, **options})
-        self.holding = self.keeper.register(cast(Protocol, renewals), lambda ids: None)
+        self.holding = self.keeper.register(cast(QueueScripts, renewals), lambda ids: None)
 
     def connect(self) -> Connection:
         self.connections.append(Connection())

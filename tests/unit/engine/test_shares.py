@@ -115,7 +115,7 @@ def test_slots_that_were_asked_for_in_vain_cost_nothing() -> None:
     asked = first.start()
     first.running = 0
     first.share.give_back(asked)
-    assert second.share.mileage == first.share.mileage == 0
+    assert second.share.virtual_time == first.share.virtual_time == 0
 
 
 def test_a_queue_that_was_idle_begins_where_the_others_are() -> None:

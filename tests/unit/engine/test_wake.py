@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from rota.engine.wake import Waker
 from rota.server.outage import Outage
-from rota.wire.queue import Protocol
+from rota.wire.queue import QueueScripts
 
 
 class Tokens:
@@ -37,7 +37,7 @@ class Tokens:
 @contextlib.asynccontextmanager
 async def waking(tokens: Tokens) -> AsyncIterator[Tokens]:
     waker = Waker(
-        cast(Protocol, tokens),
+        cast(QueueScripts, tokens),
         tokens,
         ready=tokens.ready,
         free=lambda: tokens.free,

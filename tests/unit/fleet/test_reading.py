@@ -11,7 +11,7 @@ from rota import Client, State
 from rota.fleet.reading import QueueReading, read
 from rota.wire.claims import Claim, Settlement
 from rota.wire.keys import IN_PROGRESS, QueueKeys, queue_key
-from rota.wire.queue import Protocol
+from rota.wire.queue import QueueScripts
 
 KEYS = QueueKeys.of(queue_key("email"))
 
@@ -21,8 +21,8 @@ def client(redis: Any) -> Client:
     return Client(redis)
 
 
-def protocol(worker: str = "w", lease: float = 30.0) -> Protocol:
-    return Protocol(KEYS, worker, lease, service=True, queue="email")
+def protocol(worker: str = "w", lease: float = 30.0) -> QueueScripts:
+    return QueueScripts(KEYS, worker, lease, service=True, queue="email")
 
 
 async def claim(redis: Any, want: int, *, seq: int = 1, lease: float = 30.0) -> list[Claim]:

@@ -10,7 +10,7 @@ from rota.testing.clock import Clock
 from rota.wire import envelopes
 from rota.wire.claims import Claim, Settlement, encode_id, hand_back
 from rota.wire.keys import ABORT, IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
-from rota.wire.queue import CANCEL, ENQUEUE, REPLAY, Protocol, StepReply
+from rota.wire.queue import CANCEL, ENQUEUE, REPLAY, QueueScripts, StepReply
 
 KEYS = QueueKeys.of("arq:queue:q")
 EVENTS = "rota:events"
@@ -174,7 +174,7 @@ class Bed:
         keys: QueueKeys = KEYS,
     ) -> "Worker":
         """A worker of this queue, or of the one with `keys`."""
-        protocol = Protocol(
+        protocol = QueueScripts(
             keys,
             name,
             lease,
@@ -190,7 +190,7 @@ class Bed:
 class Worker:
     """A process as the scripts see it: steps with numbers, claims that it holds."""
 
-    def __init__(self, bed: Bed, protocol: Protocol) -> None:
+    def __init__(self, bed: Bed, protocol: QueueScripts) -> None:
         self.bed = bed
         self.protocol = protocol
         self.held: dict[str, Claim] = {}

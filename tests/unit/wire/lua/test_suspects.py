@@ -1,7 +1,7 @@
 """Suspects: a job that was lost often runs alone, so that it takes no neighbours with it."""
 
 from rota import Run, job, none
-from rota.attempts.attempt import Limits
+from rota.attempts.attempt import QueuePolicy
 from rota.attempts.runner import Handler, Runner
 from rota.engine.execution import Execution
 from rota.model.outcome import Rules
@@ -93,7 +93,7 @@ async def test_many_suspects_do_not_hide_what_is_due_behind_them(clocked: Bed) -
 async def test_a_job_that_was_lost_too_often_is_given_up_by_whoever_claims_it_then(clocked: Bed) -> None:
     clocked.put("killer")
     runner = Runner(
-        Limits("q", KEYS.queue, max_lost=3),
+        QueuePolicy("q", KEYS.queue, max_lost=3),
         {"work": Handler(work, RULES)},
         deps=lambda: None,
         report=lambda *report: None,
