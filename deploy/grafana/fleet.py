@@ -209,7 +209,7 @@ def _processes() -> Panels:
         graph(
             "Draining and recycled",
             "short",
-            "Processes that finish what runs, and how many began that to start anew, by reason.",
+            "Processes that drain, and how many of them do so to be restarted, by reason.",
             (total("arq_worker_draining"), "draining"),
             (increase("arq_worker_recycled_total", "reason"), "recycled: {{reason}}"),
         ),

@@ -173,7 +173,7 @@ def _wrong() -> Panels:
         graph(
             "Rejected claims",
             "short",
-            "Unknown: no handler of that name, as during a deploy. Unreadable or invalid: somebody enqueues nonsense.",
+            "Unknown: no handler of that name, as during a deploy. Unreadable or invalid: a client enqueues nonsense.",
             (increase("arq_jobs_rejected_total", "reason", queue=QUEUE), "{{reason}}"),
         ),
         graph(
