@@ -1,22 +1,14 @@
 """Your jobs live in this folder: every module in it, at any depth, is imported at boot, and its jobs are found.
 
-A job is a function with `@job` in front of it. Put this into `src/jobs/greetings.py`:
-
-    from rota import Run, job
-
-    @job
-    async def greet(run: Run, name: str) -> str:
-        run.progress(50, "nearly there")
-        return f"Hello, {name}"
-
-There is nothing to register. Start a worker with `make worker`, and in another terminal:
+A job is a function with `@job` in front of it: `greetings.py` has one. There is nothing to register. Start a
+worker with `make worker`, and in another terminal:
 
     .venv/bin/rota enqueue greet '{"name": "Ann"}' --wait 5
 
 From Python, a type checker knows the arguments and the result:
 
     async with await rota.connect() as client:
-        handle = await client.enqueue(greet, "Ann")
+        handle = await client.enqueue(greet, name="Ann")
         print(await handle.result(timeout=5))
 
 * The first argument is the run: its id, its attempt, `run.progress()`, `run.log`, and `run.deps`. The others, and
@@ -24,9 +16,10 @@ From Python, a type checker knows the arguments and the result:
 * `async def` runs on the event loop, a plain `def` in a thread, `@job(process=True)` in a process of its own.
 * Any exception retries, with back-off. `@job(queue="email", timeout=60, max_attempts=5)` says otherwise, and so do
   `raise Cancel("gone")`, `raise Retry(60)` and `raise Snooze(300)`.
-* What jobs share (a mailer, an HTTP client, a database) is opened in `jobs/lifespan.py`, once a process.
+* What jobs share (an HTTP client, a database) is opened in `lifespan.py`, once a process.
 
-`jobs/samples/` shows each kind at work. Delete that folder when you do not need it: nothing else does.
+`samples/` shows each kind at work. Nothing here needs it: delete it when you do not, and `tests/samples` and the demo
+(`src/demo*.py`) with it.
 """
 
 from jobs.lifespan import lifespan

@@ -14,7 +14,7 @@ from rota.telemetry.metrics.series import SERIES, Series
 STARTED = time.time()
 LABELS = {
     "queue": ("default", "email"),
-    "task": ("sleep",),
+    "task": ("rest",),
     "state": ("waiting", "delayed", "active", "dead"),
     "status": ("running", "draining"),
     "outcome": ("completed", "retried", "dead"),

@@ -1,4 +1,4 @@
-"""Runs inside a worker's container, from standard input: enqueues `sleep` jobs, or signals the worker beside it.
+"""Runs inside a worker's container, from standard input: enqueues `rest` jobs, or signals the worker beside it.
 
 python - enqueue COUNT SECONDS      prints the id of each
 python - freeze | thaw | crash
@@ -18,7 +18,7 @@ SIGNALS = {"freeze": signal.SIGSTOP, "thaw": signal.SIGCONT, "crash": signal.SIG
 async def enqueue(count: int, seconds: float) -> None:
     async with await rota.connect() as client:
         for _ in range(count):
-            handle = await client.enqueue_by_name("default:sleep", {"seconds": seconds})
+            handle = await client.enqueue_by_name("default:rest", {"seconds": seconds})
             sys.stdout.write(handle.id + "\n")
 
 

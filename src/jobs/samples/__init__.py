@@ -1,1 +1,1 @@
-"""Jobs to read, to run and to copy from; nothing outside this folder needs them, but the demo."""
+"""Jobs to read, to run and to copy from, with all that they need; only the demo and `tests/samples` use this folder."""

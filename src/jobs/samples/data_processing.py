@@ -1,4 +1,4 @@
-"""A job that keeps a processor busy: in a process of its own, so that the other jobs of its worker do not notice."""
+"""A job that keeps a processor busy, in a process of its own so that it does not slow down its worker's other jobs."""
 
 import csv
 import math
@@ -15,7 +15,7 @@ from rota import Run, job
 REGIONS = ("Africa", "Americas", "Asia", "Europe", "Oceania")
 
 _REPORT_EVERY = 5_000
-#: How the work divides: making the file takes about as long as reading it.
+#: The percentage for each half of the work: making the file takes about as long as reading it.
 _HALF = 50.0
 
 Count = Callable[[int], None]
@@ -36,7 +36,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is in the file: how many orders, and a group for each region, in alphabetical order."""
+    """The statistics of a file: the number of orders, and a group for each region, in alphabetical order."""
 
     rows: int
     groups: list[Group]
@@ -46,7 +46,7 @@ class Report:
 def data_processing(
     run: Run, rows: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000, seed: int = 0
 ) -> Report:
-    """Make a CSV file of `rows` orders, the same for the same `seed`, and compute statistics of its regions."""
+    """Make a CSV file of `rows` orders, the same for the same `seed`, and return statistics of its regions."""
 
     def making(done: int) -> None:
         run.progress(_HALF * done / rows, f"made {done:,} of {rows:,} rows")
@@ -54,7 +54,7 @@ def data_processing(
     def reading(done: int) -> None:
         run.progress(_HALF + _HALF * done / rows, f"read {done:,} of {rows:,} rows")
 
-    # A file without a name is gone with its process, even if that is killed.
+    # A file without a name vanishes with its process, even if the process is killed.
     with tempfile.TemporaryFile("w+", newline="", encoding="utf-8") as file:
         make_orders(file, rows, seed, making)
         file.seek(0)
@@ -62,7 +62,7 @@ def data_processing(
 
 
 def make_orders(file: TextIO, rows: int, seed: int, count: Count) -> None:
-    """Write a CSV file with the columns order, region, amount; call `count` now and then with the rows made."""
+    """Write a CSV file with the columns order, region, amount; call `count` now and then with the rows made so far."""
     chance = random.Random(seed)  # noqa: S311 - sample data
     writer = csv.writer(file)
     writer.writerow(("order", "region", "amount"))
@@ -74,7 +74,7 @@ def make_orders(file: TextIO, rows: int, seed: int, count: Count) -> None:
 
 
 def summarize(file: TextIO, count: Count) -> Report:
-    """The statistics of such a file, read row by row; call `count` now and then with the rows read."""
+    """Return the statistics of such a file, read row by row; call `count` now and then with the rows read so far."""
     sums: dict[str, _Sums] = {}
     rows = 0
     for rows, row in enumerate(csv.DictReader(file), 1):
@@ -86,7 +86,7 @@ def summarize(file: TextIO, count: Count) -> Report:
 
 @dataclass(slots=True)
 class _Sums:
-    """What has to be kept of a region's rows. Whole cents: nothing is rounded before the end."""
+    """The running sums of a region, in whole cents, so that nothing is rounded before the end."""
 
     orders: int = 0
     total: int = 0

@@ -1,4 +1,4 @@
-"""A job that takes its time: to see progress, concurrency, cancelling and shutting down at work."""
+"""A job that takes its time, to show progress, concurrency, cancelling and shutting down."""
 
 import asyncio
 from typing import Annotated
@@ -12,7 +12,7 @@ _REPORTS = 20
 
 @job
 async def sleep(run: Run, seconds: Annotated[float, Field(ge=0, le=86_400)]) -> float:
-    """Sleep for `seconds` (they are also the result), and say how far along it is, twenty times."""
+    """Sleep for `seconds`, report progress twenty times on the way, and return `seconds`."""
     for done in range(_REPORTS):
         run.progress(100 * done / _REPORTS, f"{seconds * (1 - done / _REPORTS):.1f} s left")
         await asyncio.sleep(seconds / _REPORTS)

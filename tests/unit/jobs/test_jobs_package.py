@@ -1,5 +1,6 @@
-"""The user's folder: what is found in it, with and without the samples."""
+"""The user's folder: what is found in it, with and without the samples, and that nothing else needs the samples."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,29 +8,45 @@ from pathlib import Path
 
 import pytest
 
+from jobs.greetings import greet
 from jobs.lifespan import Dependencies, lifespan
-from jobs.mailer import LogMailer
+from rota import Cancel, Run
 from rota.model.registry import discover
 
-JOBS = Path(__file__).resolve().parents[3] / "src" / "jobs"
+ROOT = Path(__file__).resolve().parents[3]
+JOBS = ROOT / "src" / "jobs"
+#: The folders that go together, with the demo, which plays the samples.
+SAMPLES = (JOBS / "samples", ROOT / "tests" / "samples")
 
 
-def test_the_samples_and_the_lifespan_are_found() -> None:
+def test_the_jobs_and_the_lifespan_are_found() -> None:
     registry = discover("jobs")
-    assert {"default:sleep", "email:email", "reports:data_processing"} <= set(registry.full_names)
+    assert "email:greet" in registry.full_names
     assert registry.lifespan is lifespan
 
 
-async def test_the_lifespan_yields_what_jobs_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("APP_ENV", "development")
-    monkeypatch.delenv("SMTP_HOST", raising=False)
+async def test_the_lifespan_yields_what_jobs_share() -> None:
     async with lifespan() as deps:
         assert isinstance(deps, Dependencies)
-        assert isinstance(deps.mailer, LogMailer)
 
 
-def test_without_the_samples_the_folder_still_works(tmp_path: Path) -> None:
+async def test_the_first_job_is_a_function_that_a_test_calls() -> None:
+    run = Run(id="1", job="greet", queue="email")
+    assert await greet(run, name="Ann") == "Hello, Ann"
+    with pytest.raises(Cancel):
+        await greet(run, name="")
+
+
+def test_the_first_job_is_the_one_in_the_readme() -> None:
+    shown = re.search(
+        r"(?s)```python\n# src/jobs/greetings\.py\n(.*?)```", (ROOT / "README.md").read_text("utf-8")
+    )
+    assert shown is not None
+    without_docstrings = re.sub(r'(?m)^ *""".*"""\n', "", (JOBS / "greetings.py").read_text("utf-8"))
+    assert without_docstrings.strip() == shown[1].strip()
+
+
+def test_without_the_samples_the_first_job_and_the_lifespan_are_found(tmp_path: Path) -> None:
     shutil.copytree(JOBS, tmp_path / "jobs", ignore=shutil.ignore_patterns("samples", "__pycache__"))
     program = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
@@ -43,16 +60,27 @@ def test_without_the_samples_the_folder_still_works(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert ran.stdout == "() jobs.lifespan\n"
+    assert ran.stdout == "('email:greet',) jobs.lifespan\n"
 
 
-def test_who_only_enqueues_needs_no_smtp_library() -> None:
-    program = (
-        "import sys; sys.modules['aiosmtplib'] = None\n"
-        "from jobs.samples.email import email\n"
-        "print(email.call('ann@example.org', 'Hello', 'How are you?').arguments)\n"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=JOBS.parent
-    )
-    assert "ann@example.org" in ran.stdout
+def test_nothing_but_the_demo_needs_the_samples_or_their_variables() -> None:
+    exempt = {Path(__file__), *JOBS.parent.glob("demo*.py")}
+    needs = re.compile(r"\bjobs\.samples\b|\btests\.samples\b|\baiosmtp|\bSMTP_HOST=")
+    found = {
+        path
+        for path in tracked(
+            "src", "tests", "deploy", "benchmarks", "scripts", ".env.example", "docker-compose*"
+        )
+        if path not in exempt and not any(folder in path.parents for folder in SAMPLES)
+        if needs.search(path.read_text("utf-8"))
+    }
+    assert found == {ROOT / "tests/unit/settings/test_load.py"}  # among the variables of other programs
+
+
+def tracked(*paths: str) -> list[Path]:
+    """List the text files that a fresh clone would have."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *paths]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert len(found) > 300
+    return [path for path in found if path.is_file()]

@@ -1,4 +1,4 @@
-"""The sample jobs in a worker, on a real Redis, and with mail servers that take, delay, refuse and drop mail."""
+"""The sample jobs in a worker, on a real Redis, with mail servers that take, delay, refuse and drop mail."""
 
 import asyncio
 import contextlib
@@ -20,9 +20,10 @@ from jobs.samples.data_processing import Report, data_processing, make_orders
 from jobs.samples.email import email
 from jobs.samples.failing import broken, flaky
 from jobs.samples.sleep import sleep
-from rota import Client, JobFailed, JobInfo, JobNotFound, State, none
+from rota import Client, Handle, JobFailed, JobInfo, JobNotFound, State, none
 from rota.server.target import RedisTarget
-from tests.mail_servers import MailServer
+from tests.samples.mail_servers import MailServer
+from tests.waiting import until
 from tests.workers import at_work
 
 HELLO = {"to": "ann@example.org", "subject": "Grüße 👋", "body": "How are you?\n.\nÄnne"}
@@ -38,7 +39,7 @@ def no_mail_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 class Post:
-    """Sends mail to one server, through a worker that was told of it."""
+    """Sends mail to one server, through a worker whose settings name that server."""
 
     def __init__(self, target: RedisTarget, monkeypatch: pytest.MonkeyPatch) -> None:
         self._target = target
@@ -46,7 +47,7 @@ class Post:
 
     @contextlib.asynccontextmanager
     async def towards(self, server: MailServer | None, **variables: str) -> AsyncIterator[Client]:
-        """A client whose worker sends mail to `server`."""
+        """Yield a client whose worker sends mail to `server`."""
         if server is not None:
             variables = {"FROM": "shop@example.org", "TLS": "none"} | variables
             variables |= {"HOST": "localhost", "PORT": str(server.port)}
@@ -62,9 +63,17 @@ def post(target: RedisTarget, monkeypatch: pytest.MonkeyPatch) -> Post:
 
 
 async def sent(client: Client, **mail: str) -> JobInfo:
-    """What becomes of one mail, without the waits between its attempts."""
+    """Send one mail, without the waits between its attempts, and return its ended job."""
     handle = await client.enqueue(email.options(backoff=none()), **{**HELLO, **mail})
     return await client.wait(handle.queue, handle.id, timeout=30)
+
+
+async def failed_at_least(handle: Handle[Any], times: int) -> bool:
+    return (await handle.status()).attempts >= times
+
+
+async def progress_of(handle: Handle[Any]) -> float | None:
+    return (await handle.status()).percent
 
 
 async def test_a_mail_arrives_as_it_was_written(post: Post) -> None:
@@ -117,15 +126,14 @@ async def test_a_mail_waits_for_a_server_that_is_away(post: Post) -> None:
     server = MailServer()
     async with post.towards(server) as client:
         handle = await client.enqueue(email.options(backoff=none(), max_attempts=10_000), **HELLO)
-        while (await handle.status()).attempts < 3:
-            await asyncio.sleep(0.01)
+        await until(lambda: failed_at_least(handle, 3))
         async with server:
             await handle.result(timeout=30)
     assert len(server.mails) == 1
 
 
 async def test_a_mail_that_was_sent_twice_is_known_by_its_message_id(post: Post) -> None:
-    """As after a crash: the server has the mail, and the worker does not know it."""
+    """As after a crash: the server has the mail, and the worker does not know that it has."""
     async with MailServer() as server, post.towards(server) as client:
         server.answers["DATA"] = ["250 OK, and hangs up"]
         info = await sent(client)
@@ -146,7 +154,7 @@ async def test_two_mails_have_two_message_ids_also_under_one_id(post: Post) -> N
     assert first["Message-ID"] != second["Message-ID"]
 
 
-async def test_a_farewell_that_goes_wrong_makes_no_second_mail(post: Post) -> None:
+async def test_an_error_while_quitting_makes_no_second_mail(post: Post) -> None:
     async with MailServer() as server, post.towards(server) as client:
         server.answers["QUIT"] = ["221 Bye, and hangs up"]
         info = await sent(client)
@@ -163,7 +171,7 @@ async def test_no_header_is_smuggled_in_by_a_client_that_checks_nothing(post: Po
     assert server.mails == []
 
 
-async def test_at_the_desk_a_mail_without_a_server_is_logged(
+async def test_in_development_a_mail_without_a_server_is_logged(
     post: Post, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "jobs.mail")
@@ -185,12 +193,20 @@ async def test_in_production_a_mail_without_a_server_is_dead_and_says_what_to_se
     assert info.error.message.startswith("SMTP_HOST is not set; set it and SMTP_FROM")
 
 
+async def test_settings_that_cannot_work_are_the_reason_why_a_mail_is_dead(post: Post) -> None:
+    async with post.towards(None, HOST="localhost") as client:
+        info = await sent(client)
+    assert (info.state, info.attempts) == (State.DEAD, 1)
+    assert info.error is not None
+    assert info.error.message == "SMTP_HOST is set, but SMTP_FROM is not; set it to the sender of all mail"
+
+
 # TLS and passwords
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of `localhost` that signs itself, and its key, in one file."""
+    """Make a self-signed certificate for `localhost`, and its key, in one file."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no `openssl` to make a certificate with")
@@ -224,7 +240,7 @@ def only_ann(_: SMTP, __: Session, ___: Envelope, mechanism: str, login: Any) ->
 
 
 def guarded(certificate: Path) -> MailServer:
-    """A server that speaks to nobody without TLS and a password."""
+    """Return a server that takes mail only over TLS and with a password."""
     return MailServer(
         tls_context=server_side(certificate),
         require_starttls=True,
@@ -273,16 +289,14 @@ async def test_mail_goes_over_tls_from_the_first_byte(
     assert len(server.mails) == 1
 
 
-async def test_a_server_whose_certificate_nobody_vouches_for_gets_no_mail(
-    post: Post, certificate: Path
-) -> None:
+async def test_a_server_whose_certificate_is_not_trusted_gets_no_mail(post: Post, certificate: Path) -> None:
     async with guarded(certificate) as server, post.towards(server, TLS="starttls") as client:
         info = await sent(client)
     assert (info.state, server.mails) == (State.DEAD, [])
     assert "certificate verify failed" in str(info.error)
 
 
-async def test_a_server_without_tls_gets_no_mail_unless_somebody_said_so(post: Post) -> None:
+async def test_a_server_without_tls_gets_no_mail_unless_tls_is_set_to_none(post: Post) -> None:
     async with MailServer() as server, post.towards(server, TLS="starttls") as client:
         info = await sent(client)
     assert (info.state, info.attempts, server.mails) == (State.DEAD, 1, [])
@@ -318,10 +332,8 @@ async def test_data_processing_reports_what_an_independent_computation_finds(tar
 async def test_data_processing_is_seen_to_advance_and_can_be_stopped(target: RedisTarget) -> None:
     async with at_work(target, "jobs") as works:
         handle = await works.client.enqueue(data_processing, rows=10_000_000)
-        async with asyncio.timeout(30):
-            while not (info := await handle.status()).percent:
-                await asyncio.sleep(0.01)
-        assert "of 10,000,000 rows" in info.message
+        await until(lambda: progress_of(handle))
+        assert "of 10,000,000 rows" in (await handle.status()).message
         assert await handle.cancel() == "requested"
         assert (await works.client.wait(handle.queue, handle.id, timeout=30)).state is State.CANCELLED
 
@@ -330,11 +342,15 @@ async def test_sleep_is_seen_to_advance(target: RedisTarget) -> None:
     async with at_work(target, "jobs") as works:
         handle = await works.client.enqueue(sleep, 2)
         percents = set()
-        while (info := await handle.status()).state is not State.COMPLETED:
+
+        async def over() -> bool:
+            info = await handle.status()
             percents.add(info.percent)
-            await asyncio.sleep(0.01)
-        assert info.result == 2
-    assert len(percents) > 2
+            return info.state is State.COMPLETED
+
+        await until(over)
+        assert await handle.result() == 2
+    assert len(percents) > 3
 
 
 async def test_flaky_recovers_and_broken_does_not(target: RedisTarget) -> None:

@@ -1,4 +1,4 @@
-"""What the jobs themselves need to be told: where mail goes. The engine's own settings stand in `.env.example`.
+"""Where mail goes: the variables of the sample job `email`. The engine's own settings are in `.env.example`.
 
     SMTP_HOST      the mail server. Without it mail is logged instead; in production a job that sends mail fails.
     SMTP_PORT      25, 587 with starttls, 465 with tls, unless set.
@@ -6,8 +6,8 @@
     SMTP_USERNAME  and SMTP_PASSWORD, both or neither; SMTP_PASSWORD_FILE names a file that holds the password.
     SMTP_FROM      the sender of all mail, shop@example.org or Shop <shop@example.org>; needed with SMTP_HOST.
 
-They are read when a worker starts: from the environment, from the folder of secrets (`smtp_password` in SECRETS_DIR,
-or in /run/secrets), and outside production from `.env`.
+They are read for each mail: from the environment, from the folder of secrets (`smtp_password` in SECRETS_DIR, or in
+/run/secrets), and outside production from `.env`.
 """
 
 import os
@@ -21,9 +21,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from rota import RotaError
-
-#: One plain address. Nothing that could begin another one, another header or another SMTP command.
+#: One plain address, without characters that could begin another address, another header or another SMTP command.
 ADDRESS = (
     r"^[^\x00-\x20\x7f-\xa0\u2028\u2029@<>()\[\],;:\\\"]+@[^\x00-\x20\x7f-\xa0\u2028\u2029@<>()\[\],;:\\\"]+$"
 )
@@ -32,17 +30,17 @@ _ENV_FILE, _SECRETS_DIR = ".env", "/run/secrets"
 _PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
 
-class MailSettingsError(RotaError):
-    """Raised when a worker starts with SMTP_ variables that cannot work: a line for each."""
+class MailSettingsError(Exception):
+    """Raised when SMTP_ variables cannot work: a line for each problem."""
 
 
 def _unless_injected(value: object) -> object:
-    # Kubernetes describes a service named `smtp` to its neighbours in a variable of this name.
+    # Kubernetes describes a service named `smtp` to the pods beside it in a variable of this name.
     return None if isinstance(value, str) and value.startswith("tcp://") else value
 
 
 class MailSettings(BaseSettings):
-    """Where mail goes. `sender` is SMTP_FROM; the others are SMTP_ and their name."""
+    """The variables for mail. `sender` is SMTP_FROM; each other field is SMTP_ and its name in capitals."""
 
     model_config = SettingsConfigDict(
         env_prefix="SMTP_", extra="ignore", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True
@@ -85,17 +83,17 @@ class MailSettings(BaseSettings):
 
     @property
     def in_production(self) -> bool:
-        """Whether mail that cannot be sent is a fault, rather than a day at the desk."""
+        """Whether to send mail without a mail server is an error, rather than normal in development."""
         return self.app_env == "production"
 
     @property
     def port_in_use(self) -> int:
-        """SMTP_PORT, or the usual one for SMTP_TLS."""
+        """SMTP_PORT, or the standard port for SMTP_TLS."""
         return self.port or _PORTS[self.tls]
 
 
 def load() -> MailSettings:
-    """The settings as they are set. Raises MailSettingsError."""
+    """Read the settings. Raises MailSettingsError."""
     env_file = None if os.environ.get("APP_ENV") == "production" else _ENV_FILE
     secrets = os.environ.get("SECRETS_DIR", _SECRETS_DIR)
     problems = list(_misspelt())
@@ -119,7 +117,7 @@ def _misspelt() -> Iterator[str]:
     known = [_variable(name) for name in MailSettings.model_fields if name != "app_env"]
     for name in os.environ:
         if name.startswith("SMTP_") and name not in known:
-            # SMTP_USER is near enough; what Kubernetes injects, SMTP_SERVICE_HOST, is not.
+            # 0.8 finds SMTP_USER, and leaves alone SMTP_SERVICE_HOST, which Kubernetes injects.
             for meant in get_close_matches(name, known, n=1, cutoff=0.8):
                 yield f"{name} is not known; did you mean {meant}?"
 

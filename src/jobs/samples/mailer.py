@@ -1,6 +1,6 @@
-"""Sends mail, or says why it cannot: over SMTP, to the log where there is no mail server, and not at all in production.
+"""Sends mail over SMTP; without a mail server mail is logged in development, and is an error in production.
 
-What no further attempt can mend is told apart from what may pass, because jobs retry the one and not the other.
+A permanent failure is told apart from one that may pass, because jobs retry the second kind only.
 """
 
 import hashlib
@@ -12,60 +12,60 @@ from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from typing import TYPE_CHECKING, Protocol
 
-from jobs.settings import MailSettings
+from jobs.samples.mail_settings import MailSettings
 
 if TYPE_CHECKING:
     from aiosmtplib import SMTP
 
 logger = logging.getLogger("jobs.mail")
 
-#: Seconds that a mail server may take to answer one command.
+#: How long a mail server may take to answer one command, in seconds.
 _PATIENCE = 20.0
 _PERMANENT = range(500, 600)
-#: A key that may stand in a Message-ID as it is, and that is short enough not to be folded.
+#: A key that is allowed in a Message-ID unchanged, if it is also short enough not to be folded.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _KEY_LIMIT = 64
 
 
 class MailRefused(Exception):
-    """Raised for a mail that the server refuses for good: to send it again would change nothing."""
+    """Raised for a mail that the server refuses permanently: sending it again would change nothing."""
 
 
 class MailDelayed(Exception):
-    """Raised for a mail that could not be delivered now: the server is away, busy, or says to come back."""
+    """Raised for a mail that could not be delivered now: the server is away, busy, or asks to be tried later."""
 
 
 class MailNotConfigured(Exception):
-    """Raised in production where no mail server is set: mail is never dropped without a word."""
+    """Raised in production when no mail server is set: no mail is dropped silently."""
 
 
 class Mailer(Protocol):
-    """What handlers get as `run.deps.mailer`."""
+    """Anything that sends mail."""
 
     async def send(self, *, to: str, subject: str, body: str, key: str, at: datetime) -> str:
-        """Send one mail; the Message-ID it went under.
+        """Send one mail and return its Message-ID.
 
-        The same `key` gives the same Message-ID, so that a mail sent twice can be recognised. `at` becomes its
-        date. Raises MailRefused, MailDelayed, MailNotConfigured; ValueError for a text that would break a header.
+        The same `key` gives the same Message-ID, so that a mail sent twice can be recognised. `at` becomes the
+        mail's date. Raises MailRefused, MailDelayed, MailNotConfigured; ValueError for text that would break a header.
         """
 
 
 def mailer_of(settings: MailSettings) -> Mailer:
-    """The mailer that `settings` ask for."""
+    """Return the mailer that `settings` call for."""
     if settings.host is not None:
         return SmtpMailer(settings)
     return NoMailer() if settings.in_production else LogMailer()
 
 
 class SmtpMailer:
-    """Mail over SMTP, one connection a mail."""
+    """A mailer that sends over SMTP, one connection a mail."""
 
     def __init__(self, settings: MailSettings) -> None:
         self._settings = settings
 
     async def send(self, *, to: str, subject: str, body: str, key: str, at: datetime) -> str:
-        """As `Mailer.send` says."""
-        # Whoever only enqueues a mail needs no SMTP library.
+        """Send as `Mailer.send` says, and wait for the server's answer."""
+        # Imported here, so that an application that only enqueues mails needs no SMTP library.
         from aiosmtplib import SMTPException  # noqa: PLC0415
 
         message = compose(self._settings.sender or "", to=to, subject=subject, body=body, key=key, at=at)
@@ -73,7 +73,7 @@ class SmtpMailer:
         try:
             await client.connect()
             await client.send_message(message)
-            # The server has it: a farewell that goes wrong must not make it a second mail.
+            # The server has the mail: an error while quitting must not send it a second time.
             with suppress(SMTPException, OSError):
                 await client.quit(timeout=_PATIENCE)
         except (SMTPException, OSError) as error:
@@ -103,7 +103,7 @@ class SmtpMailer:
         code = getattr(fault, "code", None)
         said = getattr(fault, "message", str(fault))
         server = f"{self._settings.host}:{self._settings.port_in_use}"
-        # No code, and no trouble with the connection either: the server cannot do what it was asked to.
+        # Neither a code nor an error of the connection: the server lacks what was asked for, such as STARTTLS.
         unable = isinstance(fault, SMTPException) and code is None and not isinstance(fault, OSError)
         if unable or code in _PERMANENT:
             return MailRefused(f"{server} refuses this mail: {_coded(code, said)}")
@@ -115,25 +115,25 @@ def _coded(code: int | None, said: str) -> str:
 
 
 class LogMailer:
-    """Mail for a desk without a mail server: it stands in the log, whole."""
+    """A mailer for development without a mail server: it logs the whole mail."""
 
     async def send(self, *, to: str, subject: str, body: str, key: str, at: datetime) -> str:
-        """As `Mailer.send` says."""
+        """Log the mail as `mail.logged`, after the same checks as of a mail that is sent."""
         message = compose("nobody@localhost", to=to, subject=subject, body=body, key=key, at=at)
         logger.info("mail.logged", extra={"to": to, "subject": subject, "body": body})
         return str(message["Message-ID"])
 
 
 class NoMailer:
-    """Mail in production without a mail server: each one fails, and stays to be sent when there is one."""
+    """A mailer for production without a mail server: each mail fails, and its job can be retried when there is one."""
 
     async def send(self, *, to: str, subject: str, body: str, key: str, at: datetime) -> str:
-        """As `Mailer.send` says."""
+        """Raise MailNotConfigured, for each mail."""
         raise MailNotConfigured("SMTP_HOST is not set; set it and SMTP_FROM, and bring this mail's job back")
 
 
 def compose(sender: str, *, to: str, subject: str, body: str, key: str, at: datetime) -> EmailMessage:
-    """The mail as it travels. Raises ValueError for a line break in what becomes a header."""
+    """Make the mail. Raises ValueError for a line break in a text that becomes a header."""
     message = EmailMessage()
     message["From"] = sender
     message["To"] = to
@@ -145,7 +145,7 @@ def compose(sender: str, *, to: str, subject: str, body: str, key: str, at: date
 
 
 def message_id(key: str, sender: str) -> str:
-    """The Message-ID for `key`: the key itself where it may stand there, else its hash."""
+    """Make the Message-ID for `key`, of the key itself where that is allowed there, else of its hash."""
     if len(key) > _KEY_LIMIT or not _PLAIN_KEY.fullmatch(key):
         key = hashlib.sha256(key.encode()).hexdigest()[:32]
     return f"<{key}@{sender.rpartition('@')[2]}>"

@@ -2,17 +2,21 @@
 
 import io
 import statistics
+import subprocess
+import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jobs.lifespan import Dependencies
 from jobs.samples.data_processing import REGIONS, data_processing, make_orders, summarize
 from jobs.samples.email import email
 from jobs.samples.failing import OtherSideAway, broken, flaky
 from jobs.samples.sleep import sleep
 from rota import InvalidPayload, Run
+
+SRC = Path(__file__).resolve().parents[2] / "src"
 
 Reports = list[tuple[float, str]]
 
@@ -26,7 +30,7 @@ def a_run(reports: Reports | None = None, **fields: Any) -> Run:
 
 
 class Outbox:
-    """A mailer that keeps what it is given."""
+    """A mailer that keeps the mails it is given."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, str]] = []
@@ -62,9 +66,12 @@ async def test_broken_never_works() -> None:
         await broken(a_run(attempt=3, max_attempts=3))
 
 
-async def test_email_hands_the_mail_to_its_mailer_under_a_key_of_its_job() -> None:
+async def test_email_hands_the_mail_to_its_mailer_under_a_key_of_its_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     outbox = Outbox()
-    run = a_run(id="0190", enqueued_ms=1_700_000_000_123, deps=Dependencies(mailer=outbox))
+    monkeypatch.setattr("jobs.samples.email.mailer_of", lambda _: outbox)
+    run = a_run(id="0190", enqueued_ms=1_700_000_000_123)
     assert await email(run, "ann@example.org", "Hello", "How are you?") == "<0190.1700000000123@example.org>"
     assert outbox.sent == [
         {
@@ -178,3 +185,13 @@ def test_data_processing_reports_from_the_first_row_to_the_last() -> None:
 def test_data_processing_refuses_a_number_of_rows_that_cannot_be(rows: int) -> None:
     with pytest.raises(InvalidPayload, match="rows"):
         data_processing.call(rows)
+
+
+def test_an_application_that_only_enqueues_needs_no_smtp_library() -> None:
+    program = (
+        "import sys; sys.modules['aiosmtplib'] = None\n"
+        "from jobs.samples.email import email\n"
+        "print(email.call('ann@example.org', 'Hello', 'How are you?').arguments)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=SRC)
+    assert "ann@example.org" in ran.stdout

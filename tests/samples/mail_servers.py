@@ -1,4 +1,4 @@
-"""A real mail server for tests, which says what a test wants it to say, and keeps what it was given."""
+"""A real mail server for tests, which answers as a test wants, and keeps the mails it was given."""
 
 import asyncio
 from collections import defaultdict
@@ -12,7 +12,7 @@ from tests.servers import free_port
 
 
 class MailServer:
-    """A real mail server on a free port. `answers` holds what it is to say, in turn, to RCPT and to DATA."""
+    """A real mail server on a free port. `answers` holds its next answers, in turn, to RCPT, DATA and QUIT."""
 
     def __init__(self, **options: Any) -> None:
         self.port = free_port()

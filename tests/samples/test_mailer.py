@@ -1,4 +1,4 @@
-"""How a mail is made, and which mailer there is; what a server does with it is tested with real ones."""
+"""How a mail is made, and which mailer sends it; `test_in_a_worker.py` has real mail servers."""
 
 import logging
 from datetime import UTC, datetime
@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
-from jobs.mailer import LogMailer, MailNotConfigured, NoMailer, SmtpMailer, compose, mailer_of, message_id
-from jobs.settings import MailSettings
+from jobs.samples.mail_settings import MailSettings
+from jobs.samples.mailer import (
+    LogMailer,
+    MailNotConfigured,
+    NoMailer,
+    SmtpMailer,
+    compose,
+    mailer_of,
+    message_id,
+)
 
 AT = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 MAIL: dict[str, Any] = {
@@ -73,7 +81,7 @@ def test_no_text_becomes_another_header(header: str, break_: str) -> None:
         compose("shop@example.org", **{**MAIL, header: f"ann@example.org{break_}Bcc: all@example.org"})
 
 
-async def test_nor_does_it_at_the_desk() -> None:
+async def test_no_text_becomes_another_header_of_a_logged_mail() -> None:
     with pytest.raises(ValueError, match=r"[Hh]eader|linefeed|address"):
         await LogMailer().send(**{**MAIL, "subject": "Hello\nBcc: all@example.org"})
 
