@@ -25,6 +25,7 @@ from rota.model.job import Job
 from rota.model.outcome import Rules
 from rota.model.registry import Registry
 from rota.model.run import Run
+from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Middleware, Sender, Subscriber
 from rota.server import connections
 from rota.server.outage import Outages
@@ -65,7 +66,9 @@ async def connect(settings: Settings | None = None) -> Client:
     return client_of(settings, redis, server)
 
 
-def client_of(settings: Settings, redis: Any, server: Server | None = None) -> Client:
+def client_of(
+    settings: Settings, redis: Any, server: Server | None = None, *, clock: Clock = SYSTEM_CLOCK
+) -> Client:
     """A client on an open connection."""
     return Client(
         redis,
@@ -76,6 +79,7 @@ def client_of(settings: Settings, redis: Any, server: Server | None = None) -> C
         events_maxlen=settings.events_maxlen,
         dead_retention=settings.dead_retention,
         senders=SENDERS,
+        clock=clock,
         on_close=server.close if server else None,
     )
 
@@ -181,13 +185,18 @@ def jobs_of(registry: Registry, queue: QueueSettings) -> Mapping[str, Job[Any, A
 
 
 def flow_jobs(
-    settings: Settings, registry: Registry, queue: QueueSettings, redis: Callable[[], Any]
+    settings: Settings,
+    registry: Registry,
+    queue: QueueSettings,
+    redis: Callable[[], Any],
+    *,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> FlowJobs:
     """What the worker of a queue does for flows; `redis` gives its connection once it is there."""
-    return FlowJobs(lambda: flows_of(settings, redis()), jobs_of(registry, queue))
+    return FlowJobs(lambda: flows_of(settings, redis(), clock), jobs_of(registry, queue))
 
 
-def flows_of(settings: Settings, redis: Any) -> Flows:
+def flows_of(settings: Settings, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Flows:
     """Flows on an open connection."""
     return Flows(
         redis,
@@ -198,6 +207,7 @@ def flows_of(settings: Settings, redis: Any) -> Flows:
         dead_retention=settings.dead_retention,
         events_maxlen=settings.events_maxlen,
         senders=SENDERS,
+        clock=clock,
     )
 
 

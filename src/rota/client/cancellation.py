@@ -1,7 +1,6 @@
 """Cancelling from outside: what waits is taken off its queue with a record, what runs is asked to stop."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from redis.exceptions import NoScriptError
 
 from rota.errors import UnreadablePayload
 from rota.model.info import CancelAnswer
+from rota.process.clock import Clock
 from rota.wire import envelopes
 from rota.wire.claims import encode_id
 from rota.wire.keys import JOB, RETRY, QueueKeys, queue_key
@@ -29,6 +29,7 @@ class Cancellation:
     events: str
     events_maxlen: int
     keep_result: float
+    clock: Clock
 
     async def cancel(
         self, queue: str, ids: Sequence[str], task: str | None = None
@@ -80,7 +81,7 @@ class Cancellation:
     ) -> tuple[Any, ...]:
         error = envelopes.encode_error(asyncio.CancelledError("cancelled before it ran"))
         name = envelope.name if envelope else ""
-        now_ms = round(time.time() * 1000)
+        now_ms = self.clock.time_ms()
         record = envelopes.encode_result(
             attempt=attempts,
             name=name,

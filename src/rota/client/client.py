@@ -3,7 +3,6 @@
 A web handler, a script and another job use the same object. An enqueue is one round trip.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from rota.model.job import Call, Job, Promise
 from rota.model.options import EnqueueFields, EnqueueOptions
 from rota.model.state import State
 from rota.names import check_name
+from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Sender
 from rota.server.explained import explained
 from rota.wire.claims import decode_id, encode_id
@@ -56,6 +56,7 @@ class Client:
         events_maxlen: int = 100_000,
         dead_retention: float = 30 * 86400.0,
         senders: Sequence[Sender] = (),
+        clock: Clock = SYSTEM_CLOCK,
         on_close: Callable[[], object] | None = None,
     ) -> None:
         self.redis = redis
@@ -68,7 +69,9 @@ class Client:
             dead_retention=dead_retention,
             events_maxlen=events_maxlen,
             senders=senders,
+            clock=clock,
         )
+        self._clock = clock
         self._on_close = on_close
         self._default_queue = default_queue
         events = events_key(namespace)
@@ -80,8 +83,9 @@ class Client:
             events=events,
             events_maxlen=events_maxlen,
             senders=tuple(senders),
+            clock=clock,
         )
-        self._cancellation = Cancellation(redis, events, events_maxlen, keep_result)
+        self._cancellation = Cancellation(redis, events, events_maxlen, keep_result, clock)
         self._dead_letters = DeadLetters(redis, events, events_maxlen)
 
     async def __aenter__(self) -> Self:
@@ -196,7 +200,7 @@ class Client:
 
     async def wait(self, queue: str, job_id: str, timeout: float | None = None) -> JobInfo:
         """Wait until the job is over, at most `timeout` seconds. Raises ResultTimeout, JobNotFound."""
-        await waited(partial(self._is_over, queue, job_id), job_id, timeout)
+        await waited(partial(self._is_over, queue, job_id), job_id, timeout, self._clock)
         return await self.status(queue, job_id)
 
     async def _is_over(self, queue: str, job_id: str) -> bool:
@@ -236,7 +240,7 @@ class Client:
         What runs goes on to its end, and jobs may be enqueued as before.
         """
         async with explained(self.redis):
-            await self.redis.set(QueueKeys.of(queue_key(queue)).paused, round(time.time() * 1000), nx=True)
+            await self.redis.set(QueueKeys.of(queue_key(queue)).paused, self._clock.time_ms(), nx=True)
 
     async def resume(self, queue: str) -> None:
         """Let workers claim from the queue again."""

@@ -1,6 +1,5 @@
 """Parcels: jobs packed for their way to Redis, and sent, those of one queue together."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from rota.model.job import Job
 from rota.model.options import EnqueueOptions
 from rota.model.policies.terms import terms_and_key
 from rota.names import full_name, new_id, wire_id
+from rota.process.clock import Clock
 from rota.seams import Outgoing, Sender, sending
 from rota.server.explained import explained
 from rota.server.faults import ServerError
@@ -84,6 +84,7 @@ class Enqueuer:
     events: str
     events_maxlen: int
     senders: Sequence[Sender]
+    clock: Clock
 
     def draft(self, job: Job[Any, Any], arguments: bytes) -> Draft:
         """A job with its arguments (JSON). Raises PayloadTooLarge, InvalidPayload."""
@@ -123,8 +124,8 @@ class Enqueuer:
         return [one for one in made if isinstance(one, Enqueued)]
 
     def _written(self, queue: str, task: str, arguments: bytes, options: EnqueueOptions) -> bytes:
-        now_ms = round(time.time() * 1000)
-        payload = envelopes.encode_job(task, arguments, enqueued_ms=now_ms, options=options.wire())
+        enqueued_ms = self.clock.time_ms()
+        payload = envelopes.encode_job(task, arguments, enqueued_ms=enqueued_ms, options=options.wire())
         if len(payload) > self.payload_limit:
             raise PayloadTooLarge(full_name(queue, task), len(payload), self.payload_limit)
         return payload

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from rota.errors import JobNotFound
-from rota.flows.flows import Flows, now_ms
+from rota.flows.flows import Flows
 from rota.flows.plan import Planner, headers_field, portion
 from rota.model.flows.batch import Batch
 from rota.model.job import Call, Job
@@ -105,7 +105,7 @@ async def put_batch(
     check_name("batch", name)
     if batch_id is not None:
         check_id(batch_id)
-    planner = Planner(flows.default_queue, flows.namespace, now_ms())
+    planner = Planner(flows.default_queue, flows.namespace, flows.clock.time_ms())
     jobs = [_member(planner, call) for call in calls]
     given = (("finished", on_finished), ("died", on_died))
     callbacks = {which: _callback(planner, call) for which, call in given if call is not None}
@@ -149,7 +149,7 @@ def _member(planner: Planner, call: Call[Any]) -> _Member:
     job, options = call.job, call.job.enqueue_options
     if options.id is not None:
         raise TypeError(f"job {job.name} has an id; ids in a batch are the batch's own: give that one the id")
-    due = options.at.timestamp() * 1000 if options.at else now_ms() + (options.delay or 0) * 1000
+    due = options.at.timestamp() * 1000 if options.at else planner.now_ms + (options.delay or 0) * 1000
     delayed = options.at is not None or options.delay
     payload, terms = planner.payload(job, call.arguments), planner.terms(job, call.arguments)
     return _Member(payload, terms, planner.queue_of(job), job.name, round(due) if delayed else 0)

@@ -1,7 +1,6 @@
 """The runs of pipelines, as a client sees them: begun by one script, looked at, waited for, cancelled as a whole."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -24,6 +23,7 @@ from rota.model.options import EnqueueOptions
 from rota.model.state import State
 from rota.model.trace import renewed
 from rota.names import full_name, new_id
+from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Outgoing, Sender, sending
 from rota.server.explained import explained
 from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS, count
@@ -54,11 +54,12 @@ class Flows:
     dead_retention: float = 30 * 86400.0
     events_maxlen: int = 100_000
     senders: Sequence[Sender] = ()
+    clock: Clock = SYSTEM_CLOCK
 
     async def start(self, pipeline: Pipeline[Any, R], arguments: bytes) -> FlowHandle[R]:
         """Begin a run. Raises JobExists (unless `on_taken="existing"`), PayloadTooLarge."""
         options = pipeline.enqueue_options
-        plan = Planner(self.default_queue, self.namespace, now_ms()).plan(pipeline, arguments)
+        plan = Planner(self.default_queue, self.namespace, self.clock.time_ms()).plan(pipeline, arguments)
         given = b"" if "0:payload" in plan else arguments
         flow_id = new_id()
         first = _first_of(flow_id, plan, given)
@@ -159,7 +160,7 @@ class Flows:
             async with explained(self.redis):
                 return bool(await self.redis.hget(key, "state") != b"active")
 
-        await waited(look, flow_id, timeout)
+        await waited(look, flow_id, timeout, self.clock)
 
     async def cancel(self, flow_id: str) -> Literal["cancelled", "finished"]:
         """Cancel a flow, and stop what is left of it, in portions."""
@@ -239,13 +240,15 @@ class Flows:
         return key if own is None else flow_key(self.namespace, own.decode())
 
 
-async def waited(is_over: Callable[[], Awaitable[bool]], name: str, timeout: float | None) -> None:
+async def waited(
+    is_over: Callable[[], Awaitable[bool]], name: str, timeout: float | None, clock: Clock
+) -> None:
     """Look until `is_over`, at most `timeout` seconds. Raises ResultTimeout."""
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else clock.monotonic() + timeout
     pause = _FIRST_LOOK
     while not await is_over():
-        if deadline is not None and time.monotonic() + pause > deadline:
-            pause = max(0.0, deadline - time.monotonic())
+        if deadline is not None and clock.monotonic() + pause > deadline:
+            pause = max(0.0, deadline - clock.monotonic())
             if pause == 0:
                 raise ResultTimeout(name, timeout or 0.0)
         await asyncio.sleep(pause)
@@ -255,11 +258,6 @@ async def waited(is_over: Callable[[], Awaitable[bool]], name: str, timeout: flo
 def _first_of(flow_id: str, plan: Mapping[str, Any], given: bytes) -> Outgoing:
     step = {field: plan.get(f"0:{field}") for field in _STEP}
     return stage_job(flow_id, 0, step | {"payload": given or step["payload"]})
-
-
-def now_ms() -> int:
-    """The clock of who enqueues, in milliseconds."""
-    return round(time.time() * 1000)
 
 
 def _ms(seconds: float) -> int:

@@ -4,7 +4,6 @@ A portion moves a cursor in the script that puts it. Whoever is killed between t
 what is sent twice is put once.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -95,7 +94,7 @@ class Expansion:
         if self.step.kind == "nested":
             return _Item(job, "")
         recipe = Recipe(self.step.task, self.step.argument, from_json(self.step.options))
-        job.payload = recipe.payload(value, now_ms=round(time.time() * 1000))
+        job.payload = recipe.payload(value, now_ms=self.flows.clock.time_ms())
         return _Item(job, self._terms(job.payload))
 
     def _terms(self, payload: bytes) -> str:

@@ -74,7 +74,7 @@ class Planner:
     def __init__(self, default_queue: str, namespace: str, now_ms: int) -> None:
         self._default_queue = default_queue
         self._namespace = namespace
-        self._now_ms = now_ms
+        self.now_ms = now_ms
 
     def plan(self, pipeline: Pipeline[Any, Any], arguments: bytes) -> dict[str, Any]:
         """The fields of the plan of one run; `arguments` as `Pipeline.bind` made them."""
@@ -92,7 +92,7 @@ class Planner:
     def payload(self, job: Job[Any, Any], arguments: bytes, **marks: bool) -> bytes:
         """An envelope with the job's own options; `marks` go beside them."""
         options = {**job.enqueue_options.wire(), **marks}
-        return envelopes.encode_job(job.name, arguments, enqueued_ms=self._now_ms, options=options)
+        return envelopes.encode_job(job.name, arguments, enqueued_ms=self.now_ms, options=options)
 
     def terms(self, job: Job[Any, Any], arguments: bytes | None) -> str:
         """What the scripts must know of a job; `arguments` are None where they are not known yet."""

@@ -1,7 +1,8 @@
 """The clock of a bench: it stands still until it is moved, and the fake server and the engine read it.
 
-While a clock is open, it replaces the `time` module where fakeredis, the client and the runner look at it. Nothing else
-sees it: `time.time()` and `datetime.now()` of the code under test are the machine's own.
+The client and the engine are given a `rota.process.clock.Clock` that reads it. fakeredis takes no clock, so while a
+bench is open, fakeredis finds a stand-in where it looks for the `time` module. Nothing else sees this clock:
+`time.time()` and `datetime.now()` of the code under test are the machine's own.
 """
 
 import sys
@@ -15,14 +16,13 @@ from types import ModuleType
 from typing import Any
 
 from rota.attempts import attempt, runner
-from rota.client import client, enqueue
-from rota.flows import flows, items
 from rota.model.outcome import decide
+from rota.process import clock as process
 
 #: The clock that runs for the code at hand: set inside an attempt, and nowhere else.
 INSIDE: ContextVar["Clock | None"] = ContextVar("rota-clock", default=None)
 
-_ENGINE = (attempt, client, flows, items, enqueue, runner)
+_ENGINE = (attempt, runner)
 _open: list["Clock"] = []
 
 
@@ -31,6 +31,8 @@ class Clock:
 
     def __init__(self, start: datetime | None = None) -> None:
         self.now = round(time.time() if start is None else seconds_of(start), 3)
+        #: The same clock for the parts of the engine, to which a clock is passed.
+        self.passed = process.Clock(time=lambda: self.now, monotonic=_monotonic)
 
     @property
     def today(self) -> datetime:
@@ -72,15 +74,18 @@ def seconds_of(moment: datetime) -> float:
     return moment.timestamp()
 
 
+def _monotonic() -> float:
+    clock = INSIDE.get()
+    return time.monotonic() if clock is None else clock.now
+
+
 class _Time:
     """Stands where a module looks for the `time` module."""
 
+    monotonic = staticmethod(_monotonic)
+
     def time(self) -> float:
         return _open[-1].now if _open else time.time()
-
-    def monotonic(self) -> float:
-        clock = INSIDE.get()
-        return time.monotonic() if clock is None else clock.now
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)

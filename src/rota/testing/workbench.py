@@ -69,14 +69,14 @@ class Bench(Evidence):
         self.settings = settings if isinstance(settings, Settings) else Settings(**(settings or {}))
         registry = registry_of(jobs, self.settings)
         self.redis, looking = clients()
-        self.client = compose.client_of(self.settings, self.redis)
+        self._clock = Clock(start)
+        self.client = compose.client_of(self.settings, self.redis, clock=self._clock.passed)
         journal = Journal(looking, events_key(self.settings.namespace))
         super().__init__(registry, self.settings.served_queues(registry.queues), looking, journal)
         self._deps = deps
         self._middleware = tuple(middleware)
         self._subscribers = (*subscribers, journal.hear)
         self._processes = processes
-        self._clock = Clock(start)
         self._time = VirtualTime(self._clock, patience)
         self._open = ExitStack()
         self._draining = False
@@ -213,7 +213,9 @@ class Bench(Evidence):
     def _line(self, service: compose.Service, worker: str, pools: Pools) -> Line:
         queue = service.queue
         reports: list[Report] = []
-        flows = compose.flow_jobs(self.settings, self.registry, queue, lambda: self.redis)
+        flows = compose.flow_jobs(
+            self.settings, self.registry, queue, lambda: self.redis, clock=self._clock.passed
+        )
         runner = Runner(
             compose.policy_of(self.settings, queue),
             compose.handlers_of(self.registry, queue, flows),
