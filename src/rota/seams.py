@@ -1,19 +1,21 @@
-"""The shapes of the four seams, and how the parts on them are called.
+"""The four places where code can be added: middleware, subscribers, senders and services.
 
-Middleware wraps every attempt, and may change its outcome by raising a signal. A subscriber is told of every event,
-after it became true, and cannot change anything. A sender wraps every enqueue, and may add headers to what is sent. A
-service runs beside the jobs as long as the process does. One concern is one file in the folder of its seam; the stacks
-of a process are the lists in `rota.app`.
+Middleware wraps every attempt, and may change its outcome by raising a signal. A subscriber is told of every event
+after the event became true, and cannot change anything. A sender wraps every enqueue, and may add headers to the jobs.
+A service runs beside the jobs as long as the process does. The stacks of a process are the lists in `rota.app.compose`.
+
+A middleware, a subscriber or a sender is a plain function, or an object that is called like one and offers more:
+`Switched`, `Selective` and `Counting` say what. What an object offers is looked up once, when its stack is built.
 """
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 from rota.model.event import Event, EventType
 from rota.model.run import Run
@@ -35,11 +37,44 @@ class Outgoing:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+#: The rest of the stack, down to the handler: takes the run and returns the handler's result.
 Call = Callable[[Run], Awaitable[Any]]
+#: Called with the run and the rest of the stack; returns the result of the attempt.
 Middleware = Callable[[Run, Call], Awaitable[Any]]
+#: Called with every event.
 Subscriber = Callable[[Event], None]
-#: Around one round trip that enqueues jobs, all of one queue.
+#: Called with the jobs of one round trip, all of one queue; the round trip happens inside the context manager.
 Sender = Callable[[Sequence[Outgoing]], AbstractContextManager[object]]
+#: Called with a job's queue, its name, and seconds.
+Count = Callable[[str, str, float], None]
+
+
+@runtime_checkable
+class Switched(Protocol):
+    """What a middleware or a sender offers that has nothing to do in some processes."""
+
+    def is_on(self) -> bool:
+        """Tell whether to call this object: a middleware is asked at boot, a sender before each round trip."""
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """What a subscriber offers that does not want every event: an event that nobody wants is never made."""
+
+    def wants(self, event_type: EventType, /) -> bool:
+        """Tell whether to call this object with events of this type; asked again every second."""
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """What a subscriber offers that needs no more of some types of events than three values.
+
+    `counters` has a function for each such type. It is called in place of the subscriber, with the job's queue, its
+    name, and the seconds that the job waited (STARTED) or ran (every other type).
+    """
+
+    @property
+    def counters(self) -> Mapping[EventType, Count]: ...
 
 
 class Service(Protocol):
@@ -48,16 +83,19 @@ class Service(Protocol):
     name: str
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
+
+
+# Around an attempt
 
 
 def switched_on(stack: Iterable[T]) -> tuple[T, ...]:
-    """Those that have something to do: a middleware or a sender may have an attribute `on`, `() -> bool`."""
-    return tuple(one for one in stack if (on := getattr(one, "on", None)) is None or on())
+    """Return the entries of `stack` without those that are switched off."""
+    return tuple(one for one in stack if not isinstance(one, Switched) or one.is_on())
 
 
 def compose(stack: Sequence[Middleware], innermost: Call) -> Call:
-    """One call that goes through `stack` from the outside in, and then to `innermost`."""
+    """Return a call that goes through `stack` from the outside in, and then to `innermost`."""
     call = innermost
     for middleware in reversed(stack):
         call = partial(_through, middleware, call)
@@ -68,57 +106,69 @@ def _through(middleware: Middleware, call: Call, run: Run) -> Awaitable[Any]:
     return middleware(run, call)
 
 
-#: Called with a job's queue, its name, and seconds.
-Count = Callable[[str, str, float], None]
+# After an event
 
-#: Whoever hears of events is asked again this often what it wants to hear, seconds: a logger's level may change.
+
+#: Subscribers are asked again this often which events they want, in seconds: a logger's level may change.
 _ASK_EVERY = 1.0
 
 
 class Heard(NamedTuple):
-    """Who hears of one type of event: by the event itself, or by its figures alone."""
+    """What to call for one type of event: `listeners` with the event itself, `counts` with three values of it."""
 
     listeners: tuple[Subscriber, ...]
     counts: tuple[Count, ...]
 
 
 class Audience:
-    """The subscribers of a process, and which of them hear of what: an event that nobody wants is never made.
-
-    A subscriber may have an attribute `wants`, `(event_type) -> bool`, and an attribute `figures`: what to call in its
-    place, by the type of event, with no more than the queue, the job's name, and the seconds that the job waited (of
-    a start) or ran.
-    """
+    """The subscribers of a process, and which of them want which type of event."""
 
     __slots__ = ("_asked_at", "_heard", "_subscribers")
 
     def __init__(self, subscribers: Iterable[Subscriber]) -> None:
-        self._subscribers = tuple(subscribers)
+        self._subscribers = [_Wishes.of(one) for one in subscribers]
         self._heard: dict[EventType, Heard] = {}
         self._asked_at = -math.inf
 
     def of(self, event_type: EventType, now: float) -> Heard:
-        """Those that want to hear of such an event, at `now` (seconds of a clock that goes forward)."""
+        """Return what to call for events of this type, at `now` (seconds of a clock that goes forward)."""
         if now - self._asked_at >= _ASK_EVERY:
             self._heard.clear()
             self._asked_at = now
         return self._heard.get(event_type) or self._ask(event_type)
 
     def _ask(self, event_type: EventType) -> Heard:
-        wanting = [
-            one
-            for one in self._subscribers
-            if (wants := getattr(one, "wants", None)) is None or wants(event_type)
-        ]
-        figures = [getattr(one, "figures", {}).get(event_type) for one in wanting]
-        listeners = (one for one, count in zip(wanting, figures, strict=True) if count is None)
-        heard = Heard(tuple(listeners), tuple(count for count in figures if count is not None))
+        wanting = [one for one in self._subscribers if one.wants(event_type)]
+        heard = Heard(
+            tuple(one.subscriber for one in wanting if event_type not in one.counters),
+            tuple(one.counters[event_type] for one in wanting if event_type in one.counters),
+        )
         self._heard[event_type] = heard
         return heard
 
 
+class _Wishes(NamedTuple):
+    """A subscriber with what it offers beside its call."""
+
+    subscriber: Subscriber
+    wants: Callable[[EventType], bool]
+    counters: Mapping[EventType, Count]
+
+    @classmethod
+    def of(cls, one: Subscriber) -> Self:
+        return cls(
+            one,
+            wants=one.wants if isinstance(one, Selective) else _everything,
+            counters=one.counters if isinstance(one, Counting) else {},
+        )
+
+
+def _everything(_: EventType) -> bool:
+    return True
+
+
 def count(counts: Iterable[Count], queue: str, task: str, seconds: float) -> None:
-    """Tell them all the figures of an event; one that raises is logged."""
+    """Call each of `counts` with the values of one event. What one raises is logged."""
     for one in counts:
         try:
             one(queue, task, seconds)
@@ -127,7 +177,7 @@ def count(counts: Iterable[Count], queue: str, task: str, seconds: float) -> Non
 
 
 def tell(subscribers: Iterable[Subscriber], event: Event) -> None:
-    """Tell them all; one that raises is logged, and neither the job nor the others hear of it."""
+    """Call each subscriber with `event`. What one raises is logged, and reaches neither the job nor the others."""
     for subscriber in subscribers:
         try:
             subscriber(event)
@@ -137,13 +187,28 @@ def tell(subscribers: Iterable[Subscriber], event: Event) -> None:
             )
 
 
-def sending(senders: Sequence[Sender], jobs: Sequence[Outgoing]) -> AbstractContextManager[None]:
-    """Enqueue `jobs` inside, with those senders that are switched on; of several queues, around each queue's.
+# Around an enqueue
 
-    A sender that raises is logged, and they are enqueued without it.
-    """
-    on = switched_on(senders)
-    return _within(on, jobs) if on else nullcontext()
+
+class Senders:
+    """The senders of a client or a worker, outermost first."""
+
+    __slots__ = ("_senders",)
+
+    def __init__(self, senders: Iterable[Sender] = ()) -> None:
+        self._senders = [(one, one.is_on if isinstance(one, Switched) else _always) for one in senders]
+
+    def around(self, jobs: Sequence[Outgoing]) -> AbstractContextManager[None]:
+        """Return a context manager to enqueue `jobs` in. Jobs of several queues get each sender once for each queue.
+
+        What a sender raises is logged, and the jobs are enqueued without it.
+        """
+        on = [sender for sender, is_on in self._senders if is_on()]
+        return _within(on, jobs) if on else nullcontext()
+
+
+def _always() -> bool:
+    return True
 
 
 @contextmanager

@@ -542,7 +542,7 @@ async def test_an_error_that_its_handler_logs_and_raises_is_reported_once(
 
 
 async def test_our_own_log_lines_about_failures_are_not_events(sent: Captured) -> None:
-    sentry.process.on()  # type: ignore[attr-defined]
+    assert sentry.AttemptTracer().is_on()
     logging.getLogger("rota.jobs").error("job.dead")
     logging.getLogger("arq.worker").error("failed")
     logging.getLogger("elsewhere").error("real")

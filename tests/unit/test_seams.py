@@ -2,14 +2,14 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from rota.model.event import Event, EventType
 from rota.model.run import Run
-from rota.seams import Audience, Call, Middleware, Outgoing, compose, count, sending, switched_on, tell
+from rota.seams import Audience, Call, Middleware, Outgoing, Senders, compose, count, switched_on, tell
 
 RUN = Run(id="1", job="greet", queue="default")
 EVENT = Event(EventType.COMPLETED, "default", "1", "greet", 1)
@@ -103,7 +103,7 @@ def stamping(jobs: Sequence[Outgoing]) -> Iterator[None]:
 
 def test_a_sender_adds_headers_before_jobs_are_sent() -> None:
     jobs = outgoing()
-    with sending([stamping], jobs):
+    with Senders([stamping]).around(jobs):
         assert jobs[0].headers == {"stamp": "j1"}
 
 
@@ -116,9 +116,9 @@ def test_jobs_of_several_queues_are_sent_with_one_sender_for_each_queue() -> Non
         yield
 
     jobs = [*outgoing(), Outgoing("other", "greet", "j2", b"{}"), Outgoing("email", "greet", "j3", b"{}")]
-    with sending([listening, stamping], jobs):
+    with Senders([listening, stamping]).around(jobs):
         assert [job.headers for job in jobs] == [{"stamp": "j1"}, {"stamp": "j2"}, {"stamp": "j3"}]
-    with sending([listening], []):
+    with Senders([listening]).around([]):
         assert heard == [("j1", "j3"), ("j2",)]
 
 
@@ -133,7 +133,7 @@ def test_a_sender_hears_of_a_failure_which_goes_on() -> None:
             heard.append(str(error))
             raise
 
-    with pytest.raises(OSError, match="no server"), sending([listening, stamping], outgoing()):
+    with pytest.raises(OSError, match="no server"), Senders([listening, stamping]).around(outgoing()):
         raise OSError("no server")
     assert heard == ["no server"]
 
@@ -150,18 +150,41 @@ def test_a_sender_that_raises_keeps_no_job_from_being_sent(
         raise RuntimeError("a bug")
 
     sent = outgoing()
-    with sending([broken, stamping], sent):
+    with Senders([broken, stamping]).around(sent):
         assert sent[0].headers == {"stamp": "j1"}
     assert [record.message for record in caplog.records] == ["sender.failed"]
 
 
-def test_what_is_switched_off_is_passed_over() -> None:
-    def off() -> None: ...
-    def on() -> None: ...
+class Switch:
+    """An entry of a stack that can be switched off; as a sender it counts its round trips."""
 
-    off.on = lambda: False  # type: ignore[attr-defined]
-    on.on = lambda: True  # type: ignore[attr-defined]
-    assert switched_on([off, on, stamping]) == (on, stamping)
+    def __init__(self, *, on: bool) -> None:
+        self.on = on
+        self.calls = 0
+
+    def is_on(self) -> bool:
+        return self.on
+
+    def __call__(self, *_: object) -> contextlib.AbstractContextManager[object]:
+        self.calls += 1
+        return contextlib.nullcontext()
+
+
+def test_middleware_that_is_switched_off_is_left_out() -> None:
+    async def plain(run: Run, call_next: Call) -> Any:
+        return await call_next(run)
+
+    off, on = Switch(on=False), Switch(on=True)
+    assert switched_on([off, on, plain]) == (on, plain)
+
+
+def test_a_sender_is_asked_before_each_round_trip_whether_it_is_on() -> None:
+    sender = Switch(on=False)
+    senders = Senders([sender])
+    for is_on, calls in ((False, 0), (True, 1), (False, 1), (True, 2)):
+        sender.on = is_on
+        with senders.around(outgoing()):
+            assert sender.calls == calls
 
 
 class Listener:
@@ -175,8 +198,15 @@ class Listener:
         self.asked += 1
         return event_type in self.types
 
-    def __call__(self, event: Event) -> None:
-        """Nothing."""
+    def __call__(self, event: Event) -> None: ...
+
+
+class Counter(Listener):
+    """A subscriber that has starts counted by `count`, and hears of all else."""
+
+    def __init__(self, count: Callable[[str, str, float], None], *types: EventType) -> None:
+        super().__init__(*types)
+        self.counters = {EventType.STARTED: count}
 
 
 def test_only_those_hear_of_an_event_that_want_to() -> None:
@@ -197,15 +227,14 @@ def test_what_they_want_is_asked_again_after_a_second() -> None:
     assert audience.of(EventType.COMPLETED, 6.0).listeners == (ends,)
 
 
-def test_who_needs_no_more_than_its_figures_is_not_given_the_event(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_counter_is_called_in_place_of_its_subscriber(caplog: pytest.LogCaptureFixture) -> None:
     seen: list[tuple[str, str, float]] = []
 
     def broken(queue: str, task: str, seconds: float) -> None:
         raise ValueError("no")
 
-    first, other = Listener(EventType.STARTED), Listener(EventType.STARTED, EventType.COMPLETED)
-    vars(first)["figures"] = {EventType.STARTED: broken}
-    vars(other)["figures"] = {EventType.STARTED: lambda *figures: seen.append(figures)}
+    first = Counter(broken, EventType.STARTED)
+    other = Counter(lambda *values: seen.append(values), EventType.STARTED, EventType.COMPLETED)
     audience = Audience([first, other])
     listeners, counts = audience.of(EventType.STARTED, 0)
     assert listeners == ()

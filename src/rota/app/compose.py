@@ -26,7 +26,7 @@ from rota.model.outcome import Rules
 from rota.model.registry import Registry
 from rota.model.run import Run
 from rota.process.clock import SYSTEM_CLOCK, Clock
-from rota.seams import Middleware, Sender, Subscriber
+from rota.seams import Middleware, Sender, Senders, Subscriber
 from rota.server import connections
 from rota.server.outage import Outages
 from rota.server.place import Server, locate
@@ -41,13 +41,13 @@ from rota.wire.queue import QueueScripts
 from rota.worker.worker import QueueWorker
 
 #: Around every attempt and the encoding of its result, which is what they see, outermost first.
-TRACERS: tuple[Middleware, ...] = (relay.receive, sentry.process, otel.process)
+TRACERS: tuple[Middleware, ...] = (relay.receive, sentry.AttemptTracer(), otel.AttemptTracer())
 #: Around every handler, within the tracers, outermost first.
 MIDDLEWARE: tuple[Middleware, ...] = ()
 #: Around every enqueue.
-SENDERS: tuple[Sender, ...] = (sentry.publish, otel.send, relay.pass_on)
+SENDERS: tuple[Sender, ...] = (sentry.EnqueueTracer(), otel.EnqueueTracer(), relay.HeaderSender())
 #: Told of every event.
-SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.report)
+SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.FailureReporter())
 
 
 def subscribers_of(settings: Settings) -> tuple[Subscriber, ...]:
@@ -206,7 +206,7 @@ def flows_of(settings: Settings, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Flo
         keep_result=settings.keep_result,
         dead_retention=settings.dead_retention,
         events_maxlen=settings.events_maxlen,
-        senders=SENDERS,
+        senders=Senders(SENDERS),
         clock=clock,
     )
 

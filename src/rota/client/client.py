@@ -27,7 +27,7 @@ from rota.model.options import EnqueueFields, EnqueueOptions
 from rota.model.state import State
 from rota.names import check_name
 from rota.process.clock import SYSTEM_CLOCK, Clock
-from rota.seams import Sender
+from rota.seams import Sender, Senders
 from rota.server.explained import explained
 from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import QueueKeys, check_queue, events_key, queue_key
@@ -60,6 +60,7 @@ class Client:
         on_close: Callable[[], object] | None = None,
     ) -> None:
         self.redis = redis
+        around = Senders(senders)
         self.flows = Flows(
             redis,
             namespace,
@@ -68,7 +69,7 @@ class Client:
             keep_result=keep_result,
             dead_retention=dead_retention,
             events_maxlen=events_maxlen,
-            senders=senders,
+            senders=around,
             clock=clock,
         )
         self._clock = clock
@@ -82,7 +83,7 @@ class Client:
             payload_limit=payload_limit,
             events=events,
             events_maxlen=events_maxlen,
-            senders=tuple(senders),
+            senders=around,
             clock=clock,
         )
         self._cancellation = Cancellation(redis, events, events_maxlen, keep_result, clock)

@@ -11,7 +11,7 @@ from rota.model.options import EnqueueOptions
 from rota.model.policies.terms import terms_and_key
 from rota.names import full_name, new_id, wire_id
 from rota.process.clock import Clock
-from rota.seams import Outgoing, Sender, sending
+from rota.seams import Outgoing, Senders
 from rota.server.explained import explained
 from rota.server.faults import ServerError
 from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS
@@ -83,7 +83,7 @@ class Enqueuer:
     payload_limit: int
     events: str
     events_maxlen: int
-    senders: Sequence[Sender]
+    senders: Senders
     clock: Clock
 
     def draft(self, job: Job[Any, Any], arguments: bytes) -> Draft:
@@ -132,7 +132,7 @@ class Enqueuer:
 
     async def _put(self, drafts: Sequence[Draft]) -> list[Enqueued | JobExists]:
         jobs = [draft.outgoing for draft in drafts]
-        with sending(self.senders, jobs):
+        with self.senders.around(jobs):
             answers = await self._script(drafts, jobs)
         return [
             _enqueued(draft, job.id, answer) for draft, job, answer in zip(drafts, jobs, answers, strict=True)

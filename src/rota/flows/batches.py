@@ -13,7 +13,7 @@ from rota.model.job import Call, Job
 from rota.model.options import EnqueueOptions
 from rota.model.state import State
 from rota.names import check_id, check_name, new_id
-from rota.seams import Outgoing, sending
+from rota.seams import Outgoing
 from rota.server.explained import explained
 from rota.telemetry.metrics.enqueued import count
 from rota.wire import envelopes
@@ -179,7 +179,7 @@ async def _begin(
         over = callbacks["finished"]
         first = [Outgoing(over.queue, over.task, f"{batch_id}.0.finished", over.payload)]
     cursor = 0
-    with sending(flows.senders, first):
+    with flows.senders.around(first):
         headers = first[0].headers if first else {}
         for job in (*jobs, *callbacks.values()):
             flows.check_size(Outgoing(job.queue, job.task, "", job.payload, headers))
@@ -208,7 +208,7 @@ async def _check_same(flows: Flows, batch_id: str, total: int) -> None:
 async def _put_from(flows: Flows, batch_id: str, jobs: Sequence[_Member], cursor: int) -> None:
     while 0 <= cursor < len(jobs):
         following = _portion(batch_id, jobs, cursor)
-        with sending(flows.senders, following):
+        with flows.senders.around(following):
             cursor = await _put(flows, batch_id, jobs, cursor, following)
 
 

@@ -1,8 +1,8 @@
 """The runs of pipelines, as a client sees them: begun by one script, looked at, waited for, cancelled as a whole."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from pydantic_core import from_json, to_json
@@ -24,7 +24,7 @@ from rota.model.state import State
 from rota.model.trace import renewed
 from rota.names import full_name, new_id
 from rota.process.clock import SYSTEM_CLOCK, Clock
-from rota.seams import Outgoing, Sender, sending
+from rota.seams import Outgoing, Senders
 from rota.server.explained import explained
 from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS, count
 from rota.wire import envelopes
@@ -53,7 +53,7 @@ class Flows:
     keep_result: float = 3600.0
     dead_retention: float = 30 * 86400.0
     events_maxlen: int = 100_000
-    senders: Sequence[Sender] = ()
+    senders: Senders = field(default_factory=Senders)
     clock: Clock = SYSTEM_CLOCK
 
     async def start(self, pipeline: Pipeline[Any, R], arguments: bytes) -> FlowHandle[R]:
@@ -63,7 +63,7 @@ class Flows:
         given = b"" if "0:payload" in plan else arguments
         flow_id = new_id()
         first = _first_of(flow_id, plan, given)
-        with sending(self.senders, [first]):
+        with self.senders.around([first]):
             if not given:
                 self.check_size(first)
             created, found = await self.begin(
@@ -115,8 +115,7 @@ class Flows:
             stages,
         ]
         args.append(total)
-        for field, value in plan.items():
-            args += (field, value)
+        args += (part for pair in plan.items() for part in pair)
         async with explained(self.redis):
             created, found = await FLOW_START(
                 self.redis, (key, f"{key}:plan", alias, events_key(self.namespace)), args
@@ -177,7 +176,7 @@ class Flows:
         """
         key = await self.key(flow_id)
         jobs, before = await self._dead_stage(key)
-        with sending(self.senders, jobs):
+        with self.senders.around(jobs):
             headers = renewed(before, jobs[0].headers) if jobs and jobs[0].headers else {}
             args = (self.events_maxlen, envelopes.encode_headers(headers) if headers else b"")
             async with explained(self.redis):

@@ -17,7 +17,7 @@ from rota.model.job import Job
 from rota.model.policies.terms import is_limited, terms_of
 from rota.model.run import Run
 from rota.model.trace import renewed
-from rota.seams import Outgoing, sending
+from rota.seams import Outgoing
 from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS
 from rota.wire import envelopes
 from rota.wire.envelopes import FAN_OUT
@@ -77,7 +77,7 @@ class Expansion:
         nested = self.step.kind == "nested"
         chosen = self._portion(items, start)
         # An item that is a pipeline is no job yet: its jobs have the headers of the whole.
-        with sending(self.flows.senders, [] if nested else [item.job for item in chosen]):
+        with self.flows.senders.around([] if nested else [item.job for item in chosen]):
             pairs = ((job.payload if nested else self._sealed(job), terms) for job, terms in chosen)
             args = [value for pair in pairs for value in pair]
             cursor, number = await self.flows.put(flow, stage, start, len(items), args)

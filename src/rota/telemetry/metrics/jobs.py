@@ -40,8 +40,8 @@ class JobMetrics:
         self._jobs = {job: _Counts() for job in jobs}
         self._builtin = builtin
         self.rejected = Tally()
-        #: Most events are these, and are counted without being made.
-        self.figures = {EventType.STARTED: self.started, EventType.COMPLETED: self.completed}
+        #: Most events are of these types, and are counted without being made.
+        self.counters = {EventType.STARTED: self.started, EventType.COMPLETED: self.completed}
 
     def wants(self, event_type: EventType) -> bool:
         """Starts and ends."""

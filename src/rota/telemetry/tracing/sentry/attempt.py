@@ -6,7 +6,7 @@ from rota.errors import Cancel, Signal
 from rota.model.run import Run
 from rota.model.trace import sentry_headers, tenant
 from rota.names import full_name, printable
-from rota.seams import Call
+from rota.seams import Call, Switched
 from rota.telemetry.tracing.sentry.memory import MEMORY, Left
 from rota.telemetry.tracing.sentry.scrub import PAYLOAD
 from rota.telemetry.tracing.sentry.sdk import ORIGIN, is_on, quieten, sdk
@@ -19,33 +19,43 @@ _STATUS = {
 }
 
 
-async def process(run: Run, call_next: Call) -> Any:
-    """Around every attempt. What it raises is kept for `report`, which hears what becomes of it."""
-    sentry = sdk()
-    if sentry is None:
-        return await call_next(run)
-    payload = PAYLOAD.set(run.payload)
-    try:
-        with sentry.isolation_scope() as isolation:
-            _introduce(isolation, run)
-            result, error = await _traced(sentry, isolation, run, call_next)
-    finally:
-        PAYLOAD.reset(payload)
-    if error is None:
-        return result
-    try:
-        raise error
-    finally:
-        del error  # a frame in its own traceback would hold it
+class AttemptTracer(Switched):
+    """A middleware. It keeps the attempt's error for the `FailureReporter`, which hears whether the job goes on."""
+
+    def is_on(self) -> bool:
+        if is_on():
+            quieten()
+        return is_on()
+
+    async def __call__(self, run: Run, call_next: Call) -> Any:
+        sentry = sdk()
+        if sentry is None:
+            return await call_next(run)
+        payload = PAYLOAD.set(run.payload)
+        try:
+            with sentry.isolation_scope() as isolation:
+                _introduce(isolation, run)
+                result, error = await _traced(sentry, isolation, run, call_next)
+        finally:
+            PAYLOAD.reset(payload)
+        if error is None:
+            return result
+        try:
+            raise error
+        finally:
+            del error  # a frame in its own traceback would hold it
 
 
-def _on() -> bool:
-    if is_on():
-        quieten()
-    return is_on()
-
-
-process.on = _on  # type: ignore[attr-defined]
+def describe(
+    isolation: Any, queue: str, task: str, job_id: str, attempt: int, *, tenant: str, **more: Any
+) -> None:
+    """Tell a Sentry scope which job its events are about."""
+    isolation.set_tag("queue", queue)
+    isolation.set_tag("task", task or "unknown")
+    if tenant:
+        isolation.set_tag("tenant", tenant)
+    fields = {"id": printable(job_id), "queue": queue, "task": task, "attempt": attempt, **more}
+    isolation.set_context("job", fields)
 
 
 def _introduce(isolation: Any, run: Run) -> None:
@@ -63,20 +73,8 @@ def _introduce(isolation: Any, run: Run) -> None:
         isolation.add_breadcrumb(crumb)
 
 
-def describe(
-    isolation: Any, queue: str, task: str, job_id: str, attempt: int, *, tenant: str, **more: Any
-) -> None:
-    """Tell a scope which job it is about."""
-    isolation.set_tag("queue", queue)
-    isolation.set_tag("task", task or "unknown")
-    if tenant:
-        isolation.set_tag("tenant", tenant)
-    fields = {"id": printable(job_id), "queue": queue, "task": task, "attempt": attempt, **more}
-    isolation.set_context("job", fields)
-
-
 async def _traced(sentry: Any, isolation: Any, run: Run, call_next: Call) -> tuple[Any, BaseException | None]:
-    """What the attempt returned, or what it raised: raised through Sentry's spans, it would set their status."""
+    """Return the attempt's result and its error. An error raised through Sentry's spans would set their status."""
     name = full_name(run.queue, run.job)
     begun = sentry.continue_trace(
         sentry_headers(run.headers), op="queue.task.rota", name=name, source="task", origin=ORIGIN
@@ -85,18 +83,14 @@ async def _traced(sentry: Any, isolation: Any, run: Run, call_next: Call) -> tup
         sentry.start_transaction(begun) as transaction,
         sentry.start_span(op="queue.process", name=name, origin=ORIGIN) as span,
     ):
-        span.set_data("messaging.message.id", printable(run.id))
-        span.set_data("messaging.destination.name", run.queue)
-        span.set_data("messaging.message.body.size", len(run.payload))
-        span.set_data("messaging.message.receive.latency", round(run.waited * 1000))
-        span.set_data("messaging.message.retry.count", run.attempt - 1)
-        status, result, error = "ok", None, None
+        _measure(span, run)
+        result: Any = None
+        error: BaseException | None = None
         try:
             result = await call_next(run)
         except BaseException as raised:
-            error, status = raised, _status(raised)
-        if run.stopped_by:
-            status = _STATUS.get(run.stopped_by, "aborted")
+            error = raised
+        status = _status(run, error)
         if status not in ("ok", "cancelled"):
             left = Left(error, isolation, sentry.get_current_scope().fork(), run.payload)
             MEMORY.keep(run.queue, run.id, left)
@@ -105,8 +99,20 @@ async def _traced(sentry: Any, isolation: Any, run: Run, call_next: Call) -> tup
     return result, error
 
 
-def _status(error: BaseException) -> str:
-    """Of an attempt that nobody stopped: a CancelledError is then an error like any other."""
+def _measure(span: Any, run: Run) -> None:
+    span.set_data("messaging.message.id", printable(run.id))
+    span.set_data("messaging.destination.name", run.queue)
+    span.set_data("messaging.message.body.size", len(run.payload))
+    span.set_data("messaging.message.receive.latency", round(run.waited * 1000))
+    span.set_data("messaging.message.retry.count", run.attempt - 1)
+
+
+def _status(run: Run, error: BaseException | None) -> str:
+    if run.stopped_by:
+        return _STATUS.get(run.stopped_by, "aborted")
+    if error is None:
+        return "ok"
     if isinstance(error, Signal):
         return "cancelled" if isinstance(error, Cancel) else "aborted"
+    # A CancelledError too: nothing of ours stopped this attempt.
     return "internal_error"

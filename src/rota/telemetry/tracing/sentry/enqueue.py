@@ -5,26 +5,28 @@ from contextlib import contextmanager
 from typing import Any
 
 from rota.names import full_name, printable
-from rota.seams import Outgoing
+from rota.seams import Outgoing, Switched
 from rota.telemetry.tracing.sentry.sdk import ORIGIN, is_on, sdk
 
 
-@contextmanager
-def publish(jobs: Sequence[Outgoing]) -> Iterator[None]:
-    """Around one enqueue. Without a span of the caller's there is none of ours, and the trace travels all the same."""
-    spans = [span for job in jobs if (span := _span(job)) is not None]
-    try:
-        yield
-    except BaseException:
-        for span in spans:
-            span.set_status("internal_error")
-        raise
-    finally:
-        for span in spans:
-            span.finish()
+class EnqueueTracer(Switched):
+    """A sender. Where the caller has no span it makes none either, but the headers carry the caller's trace."""
 
+    def is_on(self) -> bool:
+        return is_on()
 
-publish.on = is_on  # type: ignore[attr-defined]
+    @contextmanager
+    def __call__(self, jobs: Sequence[Outgoing]) -> Iterator[None]:
+        spans = [span for job in jobs if (span := _span(job)) is not None]
+        try:
+            yield
+        except BaseException:
+            for span in spans:
+                span.set_status("internal_error")
+            raise
+        finally:
+            for span in spans:
+                span.finish()
 
 
 def _span(job: Outgoing) -> Any:

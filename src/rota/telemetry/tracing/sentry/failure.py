@@ -1,8 +1,8 @@
 """Reports each failure once: when a job is dead, with the error of its last attempt; before that it is a breadcrumb.
 
-Timeouts, and jobs that died unrun (lost, unknown, expired, unreadable, invalid), are reported too. What a handler
-wanted is no failure: a `Retry`, `Snooze` or `Cancel` is never reported; of a job that died of a `Retry`, the error that
-it was raised from is.
+Timeouts, and jobs that died without running (lost, unknown, expired, unreadable, invalid), are reported too. A `Retry`,
+`Snooze` or `Cancel` is not a failure and never reported; where a job died of a `Retry` that was raised from an error,
+the error is.
 """
 
 from contextlib import ExitStack
@@ -13,6 +13,7 @@ from rota.errors import JobTimeout, RemoteError, Signal
 from rota.model.event import Event, EventType
 from rota.model.trace import sentry_headers, tenant
 from rota.names import full_name
+from rota.seams import Selective
 from rota.telemetry.tracing.sentry import remote
 from rota.telemetry.tracing.sentry.attempt import describe
 from rota.telemetry.tracing.sentry.memory import MEMORY, Left
@@ -28,12 +29,12 @@ class _Retries:
 
 
 def warn_of_retries(wanted: bool) -> None:
-    """Whether attempts that will be repeated are reported too, as warnings."""
+    """Set whether attempts that will be repeated are reported too, as warnings."""
     _Retries.warned_of = wanted
 
 
 def is_first(event: Any, hint: Any) -> bool:
-    """Whether an error of a job is sent for the first time; a handler may have logged it before it raised it."""
+    """Tell whether Sentry has not sent this error of an attempt yet: a handler may log an error and raise it."""
     error = (hint or {}).get("exc_info", (None, None))[1]
     job = event.get("contexts", {}).get("job")
     if error is None or job is None:
@@ -45,34 +46,32 @@ def is_first(event: Any, hint: Any) -> bool:
     return True
 
 
-def report(event: Event) -> None:
-    """Told of every event."""
-    if sdk() is None:
-        return
-    left = MEMORY.take(event.queue, event.id)
-    match event.type:
-        case EventType.RETRIED:
-            error = _culprit(event.error)
-            if error is not None:
-                _again(event, error, left)
-        case EventType.DEAD:
-            MEMORY.forget(event.queue, event.id)
-            error = _culprit(event.error)
-            if error is not None:
-                _send(event, error, left, "error")
-        case EventType.COMPLETED | EventType.CANCELLED:
-            MEMORY.forget(event.queue, event.id)
+class FailureReporter(Selective):
+    """A subscriber, which hears of every end of an attempt."""
 
+    def wants(self, event_type: EventType) -> bool:
+        return event_type in _HEARD and is_on()
 
-def _wants(event_type: EventType) -> bool:
-    return event_type in _HEARD and is_on()
-
-
-report.wants = _wants  # type: ignore[attr-defined]
+    def __call__(self, event: Event) -> None:
+        if not is_on():
+            return
+        left = MEMORY.take(event.queue, event.id)
+        match event.type:
+            case EventType.RETRIED:
+                error = _culprit(event.error)
+                if error is not None:
+                    _again(event, error, left)
+            case EventType.DEAD:
+                MEMORY.forget(event.queue, event.id)
+                error = _culprit(event.error)
+                if error is not None:
+                    _send(event, error, left, "error")
+            case EventType.COMPLETED | EventType.CANCELLED:
+                MEMORY.forget(event.queue, event.id)
 
 
 def _culprit(error: BaseException | None) -> BaseException | None:
-    """The fault behind what ended an attempt, if there is one."""
+    """Return the error behind the signal that ended an attempt, if there is one; any other error is its own."""
     while isinstance(error, Signal):
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error
@@ -96,7 +95,7 @@ def _send(event: Event, error: BaseException, left: Left | None, level: str) -> 
     body, hint = _body(sentry, error, left)
     body["level"] = level
     if event.reason != "failed" and event.type is EventType.DEAD:
-        # Made by the engine, these have no stack of the handler's to tell one job's from another's.
+        # The engine raised this error: it has no frames of the handler, by which Sentry would tell jobs apart.
         body["fingerprint"] = ["{{ default }}", event.reason, full_name(event.queue, event.task)]
     with ExitStack() as stack:
         isolation = _scopes(sentry, event, left, stack)
@@ -108,14 +107,13 @@ def _send(event: Event, error: BaseException, left: Left | None, level: str) -> 
 
 
 def _scopes(sentry: Any, event: Event, left: Left | None, stack: ExitStack) -> Any:
-    """As it was around the attempt; for a job that never ran, in its enqueuer's trace."""
+    """Enter the scopes that were around the attempt; for a job that never ran, new ones in its enqueuer's trace."""
     if left is None:
         isolation = stack.enter_context(sentry.isolation_scope())
         isolation.clear_breadcrumbs()
-        for_whom = tenant(event.headers)
-        describe(isolation, event.queue, event.task, event.id, event.attempt, tenant=for_whom)
+        describe(isolation, event.queue, event.task, event.id, event.attempt, tenant=tenant(event.headers))
         current = sentry.get_current_scope()
-        # It may hold a span of the engine's, such as a call to Redis that is under way.
+        # The current scope may hold a span of the engine's, such as a call to Redis that is under way.
         current.span = None
         current.set_transaction_name(full_name(event.queue, event.task), source="task")
         current.generate_propagation_context(sentry_headers(event.headers))
@@ -132,7 +130,7 @@ def _body(sentry: Any, error: BaseException, left: Left | None) -> tuple[dict[st
         return remote.event_of(error, _MECHANISM), {}
     from sentry_sdk.utils import event_from_exception  # noqa: PLC0415 - an extra
 
-    # Of a timeout, the place where the handler was stopped.
+    # A timeout is shown at the place where the handler was stopped.
     stopped = left.error if left and isinstance(error, JobTimeout) else None
     trace = (stopped or error).__traceback__
     options = sentry.get_client().options

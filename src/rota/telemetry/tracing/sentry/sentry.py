@@ -1,13 +1,12 @@
 """Sentry: one trace from the request that enqueued a job to the job's error, and each failure reported once.
 
-`publish` is around every enqueue, `process` around every attempt, and `report` is told what became of them. They do
-something only where Sentry is set up: in a worker with a SENTRY_DSN, or a program that did so by itself. In all
-others `sentry_sdk` is never imported.
+All parts do something only where Sentry is set up: in a worker with a SENTRY_DSN, or in a program that set Sentry up by
+itself. In all other processes `sentry_sdk` is never imported.
 """
 
-from rota.telemetry.tracing.sentry.attempt import process
-from rota.telemetry.tracing.sentry.enqueue import publish
-from rota.telemetry.tracing.sentry.failure import report
+from rota.telemetry.tracing.sentry.attempt import AttemptTracer
+from rota.telemetry.tracing.sentry.enqueue import EnqueueTracer
+from rota.telemetry.tracing.sentry.failure import FailureReporter
 from rota.telemetry.tracing.sentry.setup import close, start
 
-__all__ = ["close", "process", "publish", "report", "start"]
+__all__ = ["AttemptTracer", "EnqueueTracer", "FailureReporter", "close", "start"]

@@ -1,4 +1,4 @@
-"""Sets Sentry up for a worker, in such a way that neither payloads nor secrets leave it, and ends it in time."""
+"""Sets Sentry up for a worker so that neither payloads nor secrets leave it, and ends it in time."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from rota.telemetry.tracing.sentry import failure
 from rota.telemetry.tracing.sentry.scrub import Scrubber
 from rota.telemetry.tracing.sentry.sdk import sdk
 
-#: What could not be sent when the process ends is given up after this, seconds.
+#: Events that are unsent when the process ends are given up after this, in seconds.
 FLUSH = 1.5
 
 _DEFAULTS: dict[str, Any] = {
@@ -23,39 +23,23 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def start(settings: Settings, **options: Any) -> bool:
-    """Set Sentry up if there is a SENTRY_DSN and nobody did before; whether we did. `options` go to `sentry_sdk.init`.
+    """Set Sentry up if there is a SENTRY_DSN and the program has not set Sentry up itself; tell whether that was done.
 
-    Raises ConfigError where the package is missing, or the DSN is none.
+    `options` go to `sentry_sdk.init`. Raises ConfigError where the package is missing or the DSN is malformed.
     """
     if settings.sentry_dsn is None or sdk() is not None:
         return False
     try:
         import sentry_sdk  # noqa: PLC0415 - an extra
-        from sentry_sdk.integrations.argv import ArgvIntegration  # noqa: PLC0415
-        from sentry_sdk.integrations.arq import ArqIntegration  # noqa: PLC0415
-        from sentry_sdk.scrubber import EventScrubber  # noqa: PLC0415
         from sentry_sdk.utils import BadDsn  # noqa: PLC0415
     except ImportError:
         raise ConfigError(
             ["SENTRY_DSN is set, but sentry-sdk is not installed; install rota[sentry] or unset it"]
         ) from None
-    scrub = Scrubber(secrets_of(settings)).event
-
-    def before_send(event: Any, hint: Any) -> Any:
-        return scrub(event) if failure.is_first(event, hint) else None
-
-    given = {
-        "environment": settings.sentry_environment,
-        "release": settings.sentry_release,
-        "traces_sample_rate": settings.sentry_traces_sample_rate,
-        # arq's integration knows only arq's own worker; the command line may hold a payload.
-        "disabled_integrations": [ArqIntegration(), ArgvIntegration()],
-        "event_scrubber": EventScrubber(recursive=True),
-        "before_send": before_send,
-        "before_send_transaction": scrub,
-    }
     try:
-        sentry_sdk.init(settings.sentry_dsn.get_secret_value(), **{**_DEFAULTS, **given, **options})
+        sentry_sdk.init(
+            settings.sentry_dsn.get_secret_value(), **{**_DEFAULTS, **_options(settings), **options}
+        )
     except BadDsn:
         raise ConfigError(["SENTRY_DSN is not a DSN; write https://<key>@<host>/<project>"]) from None
     failure.warn_of_retries(settings.sentry_report_retries)
@@ -63,17 +47,39 @@ def start(settings: Settings, **options: Any) -> bool:
 
 
 def close() -> None:
-    """Send what is left, for at most `FLUSH` seconds. The process is about to end."""
+    """Send the events that are left, for at most `FLUSH` seconds, and close Sentry: the process is about to end."""
     module = sdk()
     if module is not None:
         module.get_client().close(timeout=FLUSH)
 
 
 def secrets_of(settings: Settings) -> Iterator[str]:
-    """The secrets that this process was given."""
+    """Yield the secrets that this process was given, but for the DSN, which Sentry itself must send."""
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, SecretStr) and name != "sentry_dsn":
             yield value.get_secret_value()
     if settings.redis is not None and settings.redis.password:
         yield settings.redis.password
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    from sentry_sdk.integrations.argv import ArgvIntegration  # noqa: PLC0415 - an extra
+    from sentry_sdk.integrations.arq import ArqIntegration  # noqa: PLC0415
+    from sentry_sdk.scrubber import EventScrubber  # noqa: PLC0415
+
+    scrub = Scrubber(secrets_of(settings)).event
+
+    def before_send(event: Any, hint: Any) -> Any:
+        return scrub(event) if failure.is_first(event, hint) else None
+
+    return {
+        "environment": settings.sentry_environment,
+        "release": settings.sentry_release,
+        "traces_sample_rate": settings.sentry_traces_sample_rate,
+        # Sentry's arq integration knows only arq's own worker; the command line may hold a payload.
+        "disabled_integrations": [ArqIntegration(), ArgvIntegration()],
+        "event_scrubber": EventScrubber(recursive=True),
+        "before_send": before_send,
+        "before_send_transaction": scrub,
+    }
