@@ -38,6 +38,7 @@ from rota.errors import (
     UnknownQueue,
     UnreadablePayload,
 )
+from rota.wire.envelopes import encode_error, error_of
 
 ONE_OF_EACH: list[Exception] = [
     Retry(2.5, "rate limited"),
@@ -84,9 +85,16 @@ def test_every_public_error_is_covered_by_the_list_above() -> None:
     assert public - {type(error) for error in ONE_OF_EACH} == {Signal, RotaError}
 
 
-def test_every_public_error_says_who_raises_it() -> None:
+def test_every_public_error_says_what_it_means() -> None:
     for error in ONE_OF_EACH:
         assert (type(error).__doc__ or "").strip()
+
+
+@pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)
+def test_an_error_is_recorded_under_the_name_of_the_package(error: Exception) -> None:
+    if not isinstance(error, JobError | Cancel):  # these are recorded as what they stand for
+        assert error_of(encode_error(error)).type == f"rota.errors.{type(error).__name__}"
+    assert getattr(errors, type(error).__name__) is type(error)
 
 
 @pytest.mark.parametrize("error", ONE_OF_EACH, ids=lambda error: type(error).__name__)

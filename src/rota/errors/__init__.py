@@ -1,0 +1,72 @@
+"""Every error that rota raises, one root for the faults and one for the signals; each says what to do about it.
+
+* `signals`: what a handler raises to choose the outcome of its attempt. Signals are not faults.
+* `payloads`: arguments, results and checkpoints that are refused.
+* `client`: what an application meets that enqueues jobs and waits for them.
+* `attempts`: what ended an attempt, beside the handler's own exceptions.
+* `boot`: jobs that a worker cannot start with.
+
+A fault keeps what it is about as attributes, says it in one sentence, and can be pickled.
+"""
+
+from rota.errors.attempts import ChildDied, JobExpired, JobLost, JobTimeout, RemoteError
+from rota.errors.boot import DiscoveryFailed, JobClash, LimitClash
+from rota.errors.client import (
+    EnqueueIncomplete,
+    JobCancelled,
+    JobError,
+    JobExists,
+    JobFailed,
+    JobNotFound,
+    NotReplayed,
+    ResultTimeout,
+    UnknownJob,
+    UnknownQueue,
+)
+from rota.errors.payloads import (
+    CheckpointTooLarge,
+    InvalidPayload,
+    InvalidResult,
+    PayloadTooLarge,
+    ResultTooLarge,
+    UnreadablePayload,
+)
+from rota.errors.root import RotaError
+from rota.errors.signals import Cancel, Retry, Signal, Snooze
+
+__all__ = [
+    "Cancel",
+    "CheckpointTooLarge",
+    "ChildDied",
+    "DiscoveryFailed",
+    "EnqueueIncomplete",
+    "InvalidPayload",
+    "InvalidResult",
+    "JobCancelled",
+    "JobClash",
+    "JobError",
+    "JobExists",
+    "JobExpired",
+    "JobFailed",
+    "JobLost",
+    "JobNotFound",
+    "JobTimeout",
+    "LimitClash",
+    "NotReplayed",
+    "PayloadTooLarge",
+    "RemoteError",
+    "ResultTimeout",
+    "ResultTooLarge",
+    "Retry",
+    "RotaError",
+    "Signal",
+    "Snooze",
+    "UnknownJob",
+    "UnknownQueue",
+    "UnreadablePayload",
+]
+
+# Records, logs and traces write an error's type as its module and name. The name is `rota.errors.JobTimeout` for good,
+# in whichever module of this package the class is defined.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -1,0 +1,41 @@
+"""Jobs that a worker cannot start with: two of one name, limits that disagree, modules that cannot be imported."""
+
+from rota.errors.root import RotaError
+
+
+class JobClash(RotaError):
+    """Raised at boot when two handlers of one queue have one name: rename either, with `name=`."""
+
+    def __init__(self, name: str, first: str, second: str) -> None:
+        super().__init__(name, first, second)
+        self.name = name
+        self.first = first
+        self.second = second
+
+    def __str__(self) -> str:
+        return f"two jobs are named {self.name}: {self.first} and {self.second}; rename one with name="
+
+
+class LimitClash(RotaError):
+    """Raised at boot when two jobs share a limit by its name, and give it different figures."""
+
+    def __init__(self, name: str, first: str, second: str) -> None:
+        super().__init__(name, first, second)
+        self.name = name
+        self.first = first
+        self.second = second
+
+    def __str__(self) -> str:
+        return f"the limit {self.name!r} is not the same at {self.first} and {self.second}; give both the same figures"
+
+
+class DiscoveryFailed(RotaError):
+    """Raised at boot when a module of the jobs package cannot be imported or holds a wrong lifespan."""
+
+    def __init__(self, module: str, reason: str) -> None:
+        super().__init__(module, reason)
+        self.module = module
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot collect the jobs of {self.module}: {self.reason}"

@@ -1,0 +1,177 @@
+"""What an application meets that enqueues jobs, looks at them and waits for their results."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from rota.errors.root import RotaError
+
+_SHOWN = 20
+
+
+class _Unknown(RotaError):
+    kind = ""
+
+    def __init__(self, name: str, choices: Iterable[str] = ()) -> None:
+        self.name = name
+        self.choices = tuple(sorted(choices))
+        super().__init__(name, self.choices)
+
+    def __str__(self) -> str:
+        return f"there is no {self.kind} {self.name!r}; {self._advice()}"
+
+    def _advice(self) -> str:
+        if not self.choices:
+            return f"no {self.kind}s are known here"
+        close = get_close_matches(self.name, self.choices, n=3)
+        if close:
+            return f"did you mean {' or '.join(close)}?"
+        more = ", …" if len(self.choices) > _SHOWN else ""
+        return f"choose one of: {', '.join(self.choices[:_SHOWN])}{more}"
+
+
+class UnknownJob(_Unknown):
+    """Raised for a job's name that the jobs package does not hold, or that several queues share."""
+
+    kind = "job"
+
+    def __str__(self) -> str:
+        shared = [choice for choice in self.choices if choice.partition(":")[2] == self.name]
+        if len(shared) > 1:
+            return f"job {self.name!r} is on several queues; use one of: {', '.join(shared)}"
+        return super().__str__()
+
+    def _advice(self) -> str:
+        short = {choice.partition(":")[2] or choice: choice for choice in self.choices}
+        close = get_close_matches(self.name.partition(":")[2] or self.name, short, n=3)
+        if close:
+            return f"did you mean {' or '.join(short[name] for name in close)}?"
+        return super()._advice()
+
+
+class UnknownQueue(_Unknown):
+    """Raised for a queue's name that no job declares and no setting names."""
+
+    kind = "queue"
+
+
+class EnqueueIncomplete(RotaError):
+    """Raised by `enqueue_many` when the server failed part of the way through; the server's error is the `__cause__`.
+
+    `enqueued` are the ids of the jobs that the server had acknowledged. Of those that were on their way, some may have
+    arrived too. To enqueue the rest without duplicates, give ids of your own and `on_taken="existing"`.
+    """
+
+    def __init__(self, enqueued: Iterable[str], total: int, reason: str) -> None:
+        self.enqueued = tuple(enqueued)
+        self.total = total
+        self.reason = reason
+        super().__init__(self.enqueued, total, reason)
+
+    def __str__(self) -> str:
+        return f"{len(self.enqueued)} of {self.total} jobs were enqueued when this happened: {self.reason}"
+
+
+class _OfJob(RotaError):
+    def __init__(self, id: str) -> None:  # noqa: A002 (the field's word)
+        super().__init__(id)
+        self.id = id
+
+
+class JobExists(_OfJob):
+    """Raised by the client when the id, or the unique key, is taken; `id` is the id of the job that has it."""
+
+    def __str__(self) -> str:
+        return f'there is a job with the id {self.id!r} already; use another, or on_taken="existing" to get that one'
+
+
+class JobNotFound(_OfJob):
+    """Raised by the client for an id that Redis does not hold: it was never enqueued, or its result has expired."""
+
+    def __str__(self) -> str:
+        return f"there is no job with the id {self.id!r}; it was never enqueued or its result has expired"
+
+
+class NotReplayed(_OfJob):
+    """Raised by the client for a dead letter of a pipeline that cannot be retried, or not yet.
+
+    `why` is "over", or "stopping" while other jobs of the pipeline are still being stopped.
+    """
+
+    def __init__(self, id: str, why: str = "over") -> None:  # noqa: A002 (the field's word)
+        super().__init__(id)
+        self.args = (id, why)
+        self.why = why
+
+    def __str__(self) -> str:
+        if self.why == "stopping":
+            return (
+                f"other jobs of the pipeline of job {self.id} are still being stopped; try again in a moment"
+            )
+        return f"job {self.id} is a stage of a pipeline that is over; its input is gone: enqueue the pipeline again"
+
+
+class JobCancelled(_OfJob):
+    """Raised by `handle.result()` for a job that was cancelled, by a person or by its handler."""
+
+    def __init__(self, id: str, reason: str = "") -> None:  # noqa: A002 (the field's word)
+        super().__init__(id)
+        self.args = (id, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        if self.reason.startswith("cancelled"):
+            return f"job {self.id} was {self.reason}"
+        return f"job {self.id} was cancelled" + (f": {self.reason}" if self.reason else "")
+
+
+class ResultTimeout(RotaError, TimeoutError):
+    """Raised by `handle.result(timeout)` when the time is over; the job goes on. `timeout` is in seconds."""
+
+    def __init__(self, id: str, timeout: float) -> None:  # noqa: A002 (the field's word)
+        super().__init__(f"job {id} has no result after {timeout:g} s; it may still come")
+        self.id = id
+        self.timeout = timeout
+
+    def __reduce__(self) -> tuple[type["ResultTimeout"], tuple[str, float]]:
+        return type(self), (self.id, self.timeout)
+
+
+class JobFailed(RotaError):
+    """Raised by `handle.result()` for a dead job, with the last error as the worker recorded it."""
+
+    def __init__(
+        self,
+        error_type: str,
+        message: str,
+        id: str | None = None,  # noqa: A002 (the field's word)
+        traceback: str | None = None,
+    ) -> None:
+        super().__init__(error_type, message, id, traceback)
+        self.error_type = error_type
+        self.message = message
+        self.id = id
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        job = f"job {self.id}" if self.id else "the job"
+        return f"{job} failed with {_described(self.error_type, self.message)}"
+
+
+class JobError(Exception):
+    """A worker's exception as it was recorded: the name of its type and its message, never its class.
+
+    A stock client's `Job.result()` raises it for a failed job; `handle.result()` raises `JobFailed`.
+    """
+
+    def __init__(self, type: str, message: str = "", traceback: str | None = None) -> None:  # noqa: A002 (wire word)
+        super().__init__(type, message, traceback)
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return _described(self.type, self.message)
+
+
+def _described(error_type: str, message: str) -> str:
+    return f"{error_type}: {message}" if message else error_type

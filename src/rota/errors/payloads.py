@@ -1,0 +1,88 @@
+"""Arguments, results and checkpoints that are refused: of a wrong type, too large, or unreadable."""
+
+from collections.abc import Mapping
+
+from rota.errors.root import RotaError
+
+
+class _Invalid(RotaError):
+    what = ""
+
+    def __init__(self, job: str, problems: Mapping[str, str]) -> None:
+        super().__init__(job, dict(problems))
+        self.job = job
+        self.problems: dict[str, str] = dict(problems)
+
+    def __str__(self) -> str:
+        reasons = (f"{field}: {reason}" if field else reason for field, reason in self.problems.items())
+        return f"{self.what} of job {self.job}: {'; '.join(reasons)}"
+
+
+class InvalidPayload(_Invalid):
+    """Raised for wrong arguments, by the client at enqueue and by the worker when the job arrives: correct them.
+
+    `problems` maps each argument to its reason. Values never appear, since payloads hold secrets.
+    """
+
+    what = "wrong arguments"
+
+
+class InvalidResult(_Invalid):
+    """Raised by the worker when a handler's result does not fit its return annotation, or JSON."""
+
+    what = "wrong result"
+
+
+class UnreadablePayload(RotaError):
+    """Raised for bytes that are neither a job nor a result; another serializer wrote them."""
+
+
+class _TooLarge(RotaError):
+    def __init__(self, job: str, size: int, limit: int) -> None:
+        super().__init__(job, size, limit)
+        self.job = job
+        self.size = size
+        self.limit = limit
+
+
+class PayloadTooLarge(_TooLarge):
+    """Raised by the client before anything is sent: store the data elsewhere and enqueue its id.
+
+    `size` and `limit` are in bytes.
+    """
+
+    def __str__(self) -> str:
+        return (
+            f"the payload of job {self.job} has {self.size} bytes and PAYLOAD_LIMIT allows {self.limit}; "
+            "store the data elsewhere and enqueue its id"
+        )
+
+
+class ResultTooLarge(_TooLarge):
+    """The handler's result exceeded the limit, so the job died. Store the data elsewhere and return its id.
+
+    `size` and `limit` are in bytes.
+    """
+
+    def __str__(self) -> str:
+        return (
+            f"the result of job {self.job} has {self.size} bytes and RESULT_LIMIT allows {self.limit}; "
+            "store the data elsewhere and return its id"
+        )
+
+
+class CheckpointTooLarge(PayloadTooLarge):
+    """Raised by `run.checkpoint()`: store the data elsewhere and save a reference to it.
+
+    `size` and `limit` are in bytes.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__("", size, limit)
+        self.args = (size, limit)
+
+    def __str__(self) -> str:
+        return (
+            f"the checkpoint has {self.size} bytes and the limit (PAYLOAD_LIMIT) is {self.limit}; "
+            "store the data elsewhere and save where it is"
+        )
