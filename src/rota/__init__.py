@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from rota.model.event import Event, EventType
     from rota.model.flows.batch import Batch
     from rota.model.flows.handle import FlowHandle, FlowInfo, StageInfo
-    from rota.model.flows.pipelines import Pipeline, each, pipeline
+    from rota.model.flows.pipelines import each, pipeline
+    from rota.model.flows.stages import Pipeline
     from rota.model.handle import Handle
     from rota.model.headers import headers
     from rota.model.info import JobInfo
@@ -118,7 +119,8 @@ _HOMES = {
     "rota.model.policies.limits": ("at_most", "per_hour", "per_minute", "per_second"),
     "rota.model.flows.handle": ("FlowHandle", "FlowInfo", "StageInfo"),
     "rota.model.handle": ("Handle",),
-    "rota.model.flows.pipelines": ("Pipeline", "each", "pipeline"),
+    "rota.model.flows.pipelines": ("each", "pipeline"),
+    "rota.model.flows.stages": ("Pipeline",),
     "rota.model.run": ("Run",),
     "rota.model.state": ("State",),
     "rota.model.policies.uniqueness": ("debounce", "throttle", "unique"),

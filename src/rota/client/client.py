@@ -19,7 +19,7 @@ from rota.errors import InvalidPayload, JobNotFound
 from rota.flows.batches import BatchHandle, put_batch
 from rota.flows.flows import Flows, waited
 from rota.model.flows.handle import FlowHandle
-from rota.model.flows.pipelines import Pipeline
+from rota.model.flows.stages import Pipeline
 from rota.model.handle import Handle
 from rota.model.info import CancelAnswer, JobInfo
 from rota.model.job import Call, Job, Promise

@@ -18,7 +18,7 @@ from rota.errors import (
 from rota.flows.plan import Planner, headers_field, stage_job, stages_of
 from rota.flows.view import FIELDS, counts_of, info_of
 from rota.model.flows.handle import FlowHandle, FlowInfo, RetryAnswer
-from rota.model.flows.pipelines import Pipeline
+from rota.model.flows.stages import Pipeline
 from rota.model.options import EnqueueOptions
 from rota.model.state import State
 from rota.model.trace import renewed

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic_core import to_json
 
-from rota.model.flows.pipelines import Each, Pipeline
+from rota.model.flows.stages import Each, Pipeline
 from rota.model.job import Job
 from rota.model.options import EnqueueOptions
 from rota.model.policies.terms import terms_of

@@ -1,4 +1,4 @@
-"""A handle names one enqueued job, to look at, wait for and cancel; a client does the work."""
+"""The handle of one enqueued job, to look at it, wait for it and cancel it."""
 
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
@@ -11,25 +11,27 @@ R = TypeVar("R")
 
 
 class JobClient(Protocol):
-    """What a handle asks of its client."""
+    """What a handle needs of its client."""
 
     async def status(self, queue: str, job_id: str) -> JobInfo:
-        """Look at a job. Raises JobNotFound."""
+        """Return a job as it is now. Raises JobNotFound."""
 
     async def wait(self, queue: str, job_id: str, timeout: float | None = None) -> JobInfo:
         """Wait until a job is over, at most `timeout` seconds. Raises ResultTimeout, JobNotFound."""
 
     async def cancel(self, queue: str, job_id: str) -> CancelAnswer:
-        """Cancel a job."""
+        """Cancel a job, or ask the worker that runs it to stop."""
 
     def queue_of(self, job: Any) -> str:
         """Return the queue that `job` belongs to."""
 
 
 class Handle(Generic[R]):
-    """One enqueued job. `id` is its id on the wire; `created` is False where the id was taken by a live job.
+    """One enqueued job: `client.enqueue` returns it, `client.handle` and `Job.handle` make it from a known id.
 
-    `parse` makes the typed result of its JSON value; without it `result()` gives the JSON value itself.
+    `id` is the job's id in Redis: `<queue>:<id>` for an id that you gave. `created` is False where the enqueue found a
+    live job with the same id or unique key, which the handle then names. `result()` is typed as the job's handler is; a
+    handle that was made without the job returns the JSON value itself.
     """
 
     __slots__ = ("_client", "_parse", "created", "id", "queue")
@@ -50,13 +52,17 @@ class Handle(Generic[R]):
         self.created = created
 
     async def status(self) -> JobInfo:
-        """Look at the job as it is now. Raises JobNotFound for one that Redis no longer holds."""
+        """Return the job as it is now.
+
+        Raises JobNotFound when Redis no longer holds the job, ServerError.
+        """
         return await self._client.status(self.queue, self.id)
 
     async def result(self, timeout: float | None = None) -> R:
-        """Wait for the job's result, at most `timeout` seconds (None: as long as it takes).
+        """Wait for the job's result, at most `timeout` seconds (None: without end).
 
-        Raises JobFailed for a dead job, JobCancelled, ResultTimeout, JobNotFound.
+        Raises JobFailed for a dead job, with its error; JobCancelled; ResultTimeout, and the job goes on; JobNotFound
+        when the result is no longer kept (`keep_result`); InvalidResult; ServerError.
         """
         info = await self._client.wait(self.queue, self.id, timeout)
         if info.state is State.CANCELLED:
@@ -73,7 +79,11 @@ class Handle(Generic[R]):
         return parsed
 
     async def cancel(self) -> CancelAnswer:
-        """Cancel the job: `cancelled` if it waited, `requested` if a worker has it, `finished` if it is over."""
+        """Cancel the job.
+
+        Returns "cancelled" for a job that waited, and is gone; "requested" for a job that runs, which its worker stops
+        within a second unless it ends before; "finished" for a job that is over, or never was. Raises ServerError.
+        """
         return await self._client.cancel(self.queue, self.id)
 
     def __repr__(self) -> str:

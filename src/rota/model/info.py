@@ -1,4 +1,4 @@
-"""What is known of one job: the value that a look at a job gives."""
+"""What a look at one job shows, and what a request to cancel it comes to."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,19 +7,32 @@ from typing import Any, Literal
 from rota.errors import JobError
 from rota.model.state import State
 
-#: What a request to cancel came to. `cancelled`: the job waited, and is gone. `requested`: a worker runs the job, and
-#: stops it within a second unless it ends before. `finished`: the job is over, or was never there.
+#: The answer to a request to cancel. "cancelled": the job waited, and is gone. "requested": a worker runs the job, and
+#: stops it within a second unless it ends before. "finished": the job is over, or never was.
 CancelAnswer = Literal["cancelled", "requested", "finished"]
 
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A job as it is now.
+    """A job as it is now. Times are in UTC; a field that does not apply to the job's state is None or empty.
 
-    `attempts` counts those made, the running one included. `due_at` is when a delayed job becomes ready, or about when
-    one that a limit keeps back has its turn. `result` is the JSON value; `error` the last error of a dead job. `reason`
-    says why a job died, or was cancelled. `snoozes` is how often a live one has put itself off. `checkpoint` is the
-    JSON value that a job saved last, until it is completed or cancelled.
+    :param id: the job's id in Redis.
+    :param queue: the short name of its queue.
+    :param state: waiting, delayed, active, completed, dead or cancelled.
+    :param task: the job's name, without its queue.
+    :param attempts: the number of its attempts, the running one included.
+    :param percent: what the handler last reported by `run.progress`, from 0 to 100; 100 for a completed job.
+    :param message: the text that the handler reported with it.
+    :param enqueued_at: when it was enqueued, by the clock of the process that enqueued it.
+    :param due_at: when a delayed job becomes ready, or about when the turn of a job comes that a limit keeps back.
+    :param started_at: when its last attempt started.
+    :param finished_at: when it ended.
+    :param result: the JSON value that the handler returned.
+    :param error: the last error of a dead job.
+    :param reason: why the job died, or was cancelled.
+    :param snoozes: how often a live job has put itself off.
+    :param payload: its arguments by name; None where they are no longer kept, or cannot be read.
+    :param checkpoint: the JSON value that the job saved last, until it is completed or cancelled.
     """
 
     id: str

@@ -1,11 +1,11 @@
-"""What a job that a batch calls back is told of it: how many of its jobs ended how."""
+"""A batch in numbers: what the job that a batch calls back finds in `run.batch`."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The figures of one batch. `dead_ids` names its dead jobs, at most 100 of them, in the order of their deaths."""
+    """How the jobs of one batch have ended. `dead_ids` are the ids of the first 100 dead jobs, in order of death."""
 
     id: str
     name: str
@@ -17,10 +17,10 @@ class Batch:
 
     @property
     def ended(self) -> int:
-        """How many have ended, however they did."""
+        """The number of jobs that have ended: completed, dead or cancelled."""
         return self.completed + self.dead + self.cancelled
 
     @property
     def percent(self) -> float:
-        """How far the whole is, from 0 to 100."""
+        """The part of the jobs that have ended, from 0 to 100."""
         return round(100 * self.ended / self.total, 1) if self.total else 100.0

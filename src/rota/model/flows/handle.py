@@ -1,4 +1,4 @@
-"""A handle names one run of a pipeline, to look at, wait for, cancel and retry; a client does the work."""
+"""The handle of one run of a pipeline, to look at, wait for, cancel and retry it, and what such a look shows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,11 @@ RetryAnswer = Literal["retried", "stopping", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class StageInfo:
-    """How far one stage is. `total` is None until it is known how many jobs it has."""
+    """How far one stage of a run is.
+
+    `each` tells whether the stage runs once for each item of a list. `total` is the number of its jobs, None while that
+    is not known.
+    """
 
     name: str
     each: bool
@@ -28,7 +32,7 @@ class StageInfo:
 
     @property
     def share(self) -> float:
-        """What part of it is over, from 0 to 1."""
+        """The part of the stage's jobs that have ended, from 0 to 1."""
         over = self.completed + self.dead + self.cancelled
         return 0.0 if self.total is None else over / self.total if self.total else 1.0
 
@@ -37,8 +41,8 @@ class StageInfo:
 class FlowInfo:
     """One run of a pipeline as it is now.
 
-    `state` is active, completed, dead or cancelled. `percent` counts each stage alike. Of a dead one, `error` is what
-    the job `failed` died of.
+    `state` is active, completed, dead or cancelled. Of a dead run, `failed` is the id of the job that ended it, and
+    `error` the error of that job. Times are in UTC.
     """
 
     id: str
@@ -52,40 +56,42 @@ class FlowInfo:
 
     @property
     def percent(self) -> float:
-        """How far the whole is, from 0 to 100."""
+        """How far the whole run is, from 0 to 100; each stage counts the same."""
         if self.state is State.COMPLETED:
             return 100.0
         return round(100 * sum(stage.share for stage in self.stages) / len(self.stages), 1)
 
 
 class FlowClient(Protocol):
-    """What a handle asks of its client."""
+    """What the handle of a run needs of its client."""
 
     async def status(self, flow_id: str) -> FlowInfo:
-        """Look at a run. Raises JobNotFound."""
+        """Return a run as it is now. Raises JobNotFound."""
 
     async def result(self, flow_id: str, timeout: float | None) -> bytes:
         """Wait for the JSON of a run's result. Raises JobFailed, JobCancelled, ResultTimeout, JobNotFound."""
 
     async def cancel(self, flow_id: str) -> Literal["cancelled", "finished"]:
-        """Cancel a run as a whole."""
+        """Cancel a run and all its jobs."""
 
     async def retry(self, flow_id: str) -> RetryAnswer:
         """Let a dead run go on. Raises JobNotFound."""
 
 
 class FlowSource(Protocol):
-    """What a pipeline's handle is made from: a client."""
+    """What `Pipeline.handle` takes: a client."""
 
     @property
     def flows(self) -> FlowClient:
-        """What the client does with runs of pipelines."""
+        """The part of the client that works with runs of pipelines."""
 
 
 class FlowHandle(Generic[R]):
-    """One run of a pipeline. `created` is False where its id belonged to a run that is not over.
+    """One run of a pipeline: `client.enqueue` returns it, `client.flow` and `Pipeline.handle` make it from an id.
 
-    `parse` makes the typed result of its JSON value; without it `result()` gives the JSON value itself.
+    `id` is the run's id in Redis. `created` is False where the enqueue found a run of the same id that is not over,
+    which the handle then names. `result()` is typed as the last stage is; a handle that was made without the pipeline
+    returns the JSON value itself.
     """
 
     __slots__ = ("_flows", "_parse", "created", "id")
@@ -104,13 +110,17 @@ class FlowHandle(Generic[R]):
         self.created = created
 
     async def status(self) -> FlowInfo:
-        """Look at how far the run is. Raises JobNotFound for one that Redis no longer holds."""
+        """Return how far the run is.
+
+        Raises JobNotFound when Redis no longer holds the run, ServerError.
+        """
         return await self._flows.status(self.id)
 
     async def result(self, timeout: float | None = None) -> R:
-        """Wait for the last stage's result, at most `timeout` seconds (None: as long as it takes).
+        """Wait for the last stage's result, at most `timeout` seconds (None: without end).
 
-        Raises JobFailed with the error of the job that ended it, JobCancelled, ResultTimeout, JobNotFound.
+        Raises JobFailed, with the error and the id of the job that ended the run; JobCancelled; ResultTimeout, and the
+        run goes on; JobNotFound when the result is no longer kept; InvalidResult; ServerError.
         """
         raw = await self._flows.result(self.id, timeout)
         value = from_json(raw)
@@ -118,14 +128,17 @@ class FlowHandle(Generic[R]):
         return parsed
 
     async def cancel(self) -> Literal["cancelled", "finished"]:
-        """Cancel the whole: what waits is taken away, what runs is asked to stop; `finished` if it was over."""
+        """Cancel the run: jobs that wait are removed, jobs that run are asked to stop.
+
+        Returns "cancelled", or "finished" if the run was over. Raises ServerError.
+        """
         return await self._flows.cancel(self.id)
 
     async def retry(self) -> RetryAnswer:
-        """Let a dead one go on at the stage where it died, with the results that it has.
+        """Let a dead run go on at the stage where it died, with the results that it has.
 
-        `retried`; `stopping` while other jobs of it are still being stopped: try again in a moment; `refused` for one
-        that is not dead. Raises JobNotFound.
+        Returns "retried"; "stopping" while other jobs of the run are still being stopped, so try again in a moment; or
+        "refused" for a run that is not dead. Raises JobNotFound, ServerError.
         """
         return await self._flows.retry(self.id)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rota import InvalidPayload, Run, each, job, pipeline
-from rota.model.flows.pipelines import Each
+from rota.model.flows.stages import Each
 
 #: To write what a type checker refuses.
 join: Any = pipeline
