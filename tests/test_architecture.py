@@ -14,9 +14,11 @@ ROTA = Path(__file__).parents[1] / "src" / "rota"
 ROOMS = """
     units  names
     errors
-    wire  process
+    wire
     model
-    seams  server
+    seams
+    process
+    server
     settings
     telemetry  engine
     flows  worker

@@ -78,12 +78,18 @@ class Counting(Protocol):
 
 
 class Service(Protocol):
-    """Something that runs as long as the process does; one that raises is started again, with back-off."""
+    """Work beside the jobs that lasts as long as its process (`rota.process.services` keeps it running)."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name that log lines have for it."""
+
+    @property
+    def may_end(self) -> bool:
+        """Whether `run` may return by itself; where it may not, a return is a failure like an error."""
 
     async def run(self) -> None:
-        """Run until cancelled."""
+        """Work until cancelled. Whatever this raises is logged, and the service is started again."""
 
 
 # Around an attempt

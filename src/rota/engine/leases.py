@@ -16,7 +16,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from rota.process.loop_watch import LoopWatch
+from rota.process.loop_watch import EXIT_BLOCKED, LoopWatch
 from rota.wire.claims import Claim
 from rota.wire.queue import QueueScripts
 
@@ -28,6 +28,8 @@ CHUNK = 500
 HEALTHY_WITHIN = 5.0
 #: How often the thread looks around, seconds.
 TICK = 0.25
+#: The event loop has to react within this to a thread that failed, or the process is ended, seconds.
+RESCUE = 5.0
 
 
 class Holding:
@@ -74,12 +76,15 @@ class Holding:
 
 
 class LeaseKeeper:
-    """The thread. One serves all queues of a process.
+    """The thread that renews leases, and the service that keeps it running. One serves all queues of a process.
 
     `connect` makes the plain Redis client it renews with. `interval` (seconds) is a third of the shortest lease.
     `block_limit` (seconds) is how long the loop may stay blocked before the process is ended; `die` is how. One that is
     blocked for `report_after` (seconds) is reported.
     """
+
+    name = "leases"
+    may_end = False
 
     def __init__(
         self,
@@ -97,6 +102,8 @@ class LeaseKeeper:
         self._holdings: list[Holding] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._failure: asyncio.Future[None] | None = None
+        self._die = die
         self.watch = LoopWatch(report_after=report_after, limit=block_limit, die=die)
         self._redis: Any = None
 
@@ -108,10 +115,21 @@ class LeaseKeeper:
 
     def start(self) -> None:
         """Start the thread, from the thread of the event loop. Does nothing if it runs already."""
-        if self._thread is None:
+        if not self.alive or self._stop.is_set():
             self.watch.begin()
-            self._thread = threading.Thread(target=self._main, name="rota-leases", daemon=True)
+            self._stop = stop = threading.Event()
+            self._thread = threading.Thread(target=self._main, args=(stop,), name="rota-leases", daemon=True)
             self._thread.start()
+
+    async def run(self) -> None:
+        """Keep the thread running until cancelled. Raises the error that ended the thread."""
+        self._failure = asyncio.get_running_loop().create_future()
+        try:
+            self.start()
+            await self._failure
+        finally:
+            self.stop()
+            self._failure = None
 
     def beat(self) -> None:
         """Called by the loop, at least once a second: it is alive."""
@@ -128,16 +146,37 @@ class LeaseKeeper:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(2.0)
 
-    def _main(self) -> None:
-        due = time.monotonic() + self._interval
-        while not self._stop.wait(min(TICK, self._interval)):
+    def _main(self, stop: threading.Event) -> None:
+        try:
+            self._keep(stop)
+        except Exception as error:
+            self._fail(error, stop)
+        finally:
+            self._close()
+
+    def _keep(self, stop: threading.Event) -> None:
+        # At once: a thread that was started again finds leases that have not been renewed for a while.
+        due = time.monotonic()
+        while not stop.wait(min(TICK, self._interval)):
             if not self.watch.look():
-                self._stop.set()
+                return
             self._touch()
             now = time.monotonic()
             if now >= due:
                 due = now + (self._interval if self._renew() else min(self._interval, 0.5))
-        self._close()
+
+    def _fail(self, error: Exception, stop: threading.Event) -> None:
+        """Raise a bug in `run`, so that the thread is started again: without it, the leases end unnoticed."""
+        if stop.is_set():
+            return
+        if (failure := self._failure) is not None:
+            failure.get_loop().call_soon_threadsafe(_raise_in, failure, error)
+            if stop.wait(RESCUE):
+                return
+        # There is no service, or its loop is blocked, which nothing watches any more.
+        logger.critical("leases.failed", exc_info=error)
+        logging.shutdown()
+        self._die(EXIT_BLOCKED)
 
     def _renew(self) -> bool:
         try:
@@ -162,3 +201,8 @@ class LeaseKeeper:
                 self._health_file.touch()
             except OSError as error:
                 logger.warning("health_file.not_written", extra={"error": str(error)})
+
+
+def _raise_in(waiting: asyncio.Future[None], error: Exception) -> None:
+    if not waiting.done():
+        waiting.set_exception(error)

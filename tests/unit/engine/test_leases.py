@@ -14,9 +14,10 @@ from redis import exceptions as faults
 from rota.engine import leases
 from rota.engine.leases import Holding, LeaseKeeper
 from rota.process.loop_watch import EXIT_BLOCKED
+from rota.process.tasks import end
 from rota.wire.claims import Claim
 from rota.wire.queue import QueueScripts
-from tests.waiting import until
+from tests.waiting import until, wait_until
 
 
 def claim(job_id: str, token: str = "t") -> Claim:
@@ -195,6 +196,78 @@ async def test_it_ends_when_it_is_told_to_and_closes_its_connection(kept: Kept, 
 
 async def test_one_that_never_started_can_be_stopped(kept: Kept) -> None:
     kept.keeper.stop()
+
+
+# A bug in the thread
+
+
+def failed(caplog: pytest.LogCaptureFixture) -> list[BaseException]:
+    return [
+        record.exc_info[1]
+        for record in caplog.records
+        if record.getMessage() == "leases.failed" and record.exc_info and record.exc_info[1]
+    ]
+
+
+async def test_a_bug_in_the_thread_is_raised_by_the_service_which_may_be_run_again(
+    kept: Kept, renewals: Renewals
+) -> None:
+    renewals.fault = TypeError("a bug of ours")
+    with pytest.raises(TypeError, match="a bug of ours"):
+        await kept.keeper.run()
+    assert not kept.keeper.alive
+    assert kept.connections[0].closed
+    renewals.fault = None
+    asked = len(renewals.asked)
+    running = asyncio.create_task(kept.keeper.run())
+    await until(lambda: len(renewals.asked) > asked + 1)
+    await end({running})
+    assert not kept.keeper.alive
+    assert kept.deaths == []
+
+
+async def test_what_was_not_renewed_is_renewed_as_soon_as_the_thread_runs_again(renewals: Renewals) -> None:
+    kept = Kept(renewals, interval=60)
+    kept.holding.add([claim("1")])
+    running = asyncio.create_task(kept.keeper.run())
+    await until(lambda: renewals.asked)
+    await end({running})
+
+
+async def test_a_bug_in_a_thread_without_a_service_ends_the_process_and_says_why(
+    kept: Kept, renewals: Renewals, caplog: pytest.LogCaptureFixture
+) -> None:
+    renewals.fault = TypeError("a bug of ours")
+    kept.keeper.start()
+    await until(lambda: kept.deaths)
+    assert kept.deaths == [EXIT_BLOCKED]
+    assert failed(caplog) == [renewals.fault]
+
+
+async def test_so_does_one_while_the_loop_is_blocked(
+    kept: Kept, renewals: Renewals, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RESCUE", 0.1)
+    running = asyncio.create_task(kept.keeper.run())
+    await until(lambda: renewals.asked)
+    renewals.fault = TypeError("a bug of ours")
+    wait_until(lambda: kept.deaths)
+    assert failed(caplog) == [renewals.fault]
+    with pytest.raises(TypeError):
+        await running
+
+
+async def test_a_bug_after_it_was_told_to_stop_ends_nothing(kept: Kept, renewals: Renewals) -> None:
+    kept.keeper.start()
+    await until(lambda: renewals.asked)
+
+    def stopped() -> None:
+        kept.keeper._stop.set()
+        raise TypeError
+
+    renewals.meanwhile = stopped
+    await until(lambda: not kept.keeper.alive)
+    assert kept.deaths == []
 
 
 # A loop that hangs
