@@ -329,15 +329,18 @@ async def test_the_health_file_is_touched_while_the_loop_is_heard_of(
     file = tmp_path / "alive"
     kept = Kept(renewals, health_file=file)
     kept.keeper.start()
-    try:
-        await until(file.exists)
+
+    def touched_after_a_beat() -> bool:
         kept.keeper.beat()
+        return file.exists()
+
+    try:
+        await until(touched_after_a_beat)
         await asyncio.sleep(0.3)
         file.unlink(missing_ok=True)
         await asyncio.sleep(0.2)
         assert not file.exists(), "the loop was not heard of"
-        kept.keeper.beat()
-        await until(file.exists)
+        await until(touched_after_a_beat)
     finally:
         kept.keeper.stop()
 
