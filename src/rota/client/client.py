@@ -28,7 +28,7 @@ from rota.model.state import State
 from rota.names import check_name
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Sender, Senders
-from rota.server.explained import explained
+from rota.server.faults import explained
 from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import QueueKeys, check_queue, events_key, queue_key
 from rota.wire.queue import NUDGE

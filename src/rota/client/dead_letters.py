@@ -7,7 +7,7 @@ from typing import Any
 
 from rota.client import view
 from rota.errors import JobExists, JobNotFound, NotReplayed
-from rota.server.explained import explained
+from rota.server.faults import explained
 from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import QueueKeys, queue_key
 from rota.wire.queue import REPLAY

@@ -12,8 +12,7 @@ from rota.model.policies.terms import terms_and_key
 from rota.names import full_name, new_id, wire_id
 from rota.process.clock import Clock
 from rota.seams import Outgoing, Senders
-from rota.server.explained import explained
-from rota.server.faults import ServerError
+from rota.server.faults import ServerError, explained
 from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS
 from rota.telemetry.metrics.tally import Labels
 from rota.wire import envelopes

@@ -6,7 +6,7 @@ from typing import Any
 
 from rota.fleet.heartbeat import Beat, beat_keys
 from rota.model.state import State
-from rota.server.facts import Facts
+from rota.server.check import Facts
 from rota.wire.keys import IN_PROGRESS, QueueKeys, queue_key
 
 #: The oldest of so many due jobs is told; a stock worker's running jobs stand among them, and are passed over.

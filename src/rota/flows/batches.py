@@ -14,7 +14,7 @@ from rota.model.options import EnqueueOptions
 from rota.model.state import State
 from rota.names import check_id, check_name, new_id
 from rota.seams import Outgoing
-from rota.server.explained import explained
+from rota.server.faults import explained
 from rota.telemetry.metrics.enqueued import count
 from rota.wire import envelopes
 from rota.wire.envelopes import OF_BATCH

@@ -25,7 +25,7 @@ from rota.model.trace import renewed
 from rota.names import full_name, new_id
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Outgoing, Senders
-from rota.server.explained import explained
+from rota.server.faults import explained
 from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS, count
 from rota.wire import envelopes
 from rota.wire.keys import events_key, flow_alias_key, flow_key

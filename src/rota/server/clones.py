@@ -1,7 +1,7 @@
-"""Makes a second client to where a first one leads: with timeouts, for calls that block, or for a thread.
+"""Makes a second client to the server of a first one: with timeouts, for calls that block, or for a thread.
 
-redis-py resends nothing here: a command whose reply was lost may have been done, and only the protocol
-knows which of its scripts can be sent again.
+redis-py resends nothing here: a command whose reply was lost may have been carried out, and only the caller knows
+which scripts can be sent again.
 """
 
 import copy
@@ -25,7 +25,7 @@ from rota.server.packing import packing, unpacking
 from rota.server.target import REDIS_PORT, RedisTarget
 from rota.server.tls import Tls
 
-#: Seconds for a connection to come about, for a reply to arrive, and between checks of an idle connection.
+#: Seconds to open a connection, to wait for a reply, and between checks of an idle connection.
 CONNECT_TIMEOUT = 5.0
 REPLY_TIMEOUT = 5.0
 HEALTH_CHECK = 30
@@ -46,7 +46,7 @@ _KEEPALIVE = {
 
 
 def timeouts(*, tcp: bool, socket_timeout: float | None) -> dict[str, Any]:
-    """What each connection of ours is made with; `socket_timeout` in seconds, None waits for ever."""
+    """Return the options of every connection; `socket_timeout` in seconds, None waits for ever."""
     bounds = {
         "socket_timeout": socket_timeout,
         "socket_connect_timeout": CONNECT_TIMEOUT,
@@ -58,9 +58,9 @@ def timeouts(*, tcp: bool, socket_timeout: float | None) -> dict[str, Any]:
 
 
 def rebuild(pool: ArqRedis, *, socket_timeout: float | None = REPLY_TIMEOUT) -> ArqRedis:
-    """A client like `pool`, serializers and all, on connections of its own that do not wait for ever.
+    """Return a client like `pool`, with its serializers, on its own connections, which do not wait for ever.
 
-    `pool` stays open, and whoever made it closes it. What it set stays, but for socket timeout and retries.
+    `pool` stays open, for its owner to close. Its connection options hold, but for the socket timeout and the retries.
     """
     client = copy.copy(pool)
     client.connection_pool = _bounded(pool.connection_pool, socket_timeout)
@@ -70,21 +70,21 @@ def rebuild(pool: ArqRedis, *, socket_timeout: float | None = REPLY_TIMEOUT) -> 
 
 
 def patient_clone(pool: ArqRedis, longest: float) -> ArqRedis:
-    """A client like `pool` for calls that block for up to `longest` seconds on the server."""
+    """Return a client like `pool` for calls that block for up to `longest` seconds on the server."""
     return rebuild(pool, socket_timeout=longest + REPLY_TIMEOUT)
 
 
 def clone(pool: AsyncRedis, *, socket_timeout: float = REPLY_TIMEOUT) -> Callable[[], redis.Redis]:
-    """A factory of blocking clients to the same server, for a thread.
+    """Return a factory of blocking clients to the same server, for use in a thread.
 
-    Raises TypeError for connections of which there is no blocking kind, such as a fake server's.
+    Raises TypeError for connections without a blocking counterpart, such as a fake server's.
     """
     _sync_class(pool.connection_pool)
     return lambda: _sync_client(pool.connection_pool, socket_timeout)
 
 
 def target_of(pool: aio.ConnectionPool) -> RedisTarget:
-    """Where the connections of `pool` lead, for messages."""
+    """Return the server that the connections of `pool` lead to, for messages."""
     kwargs = pool.connection_kwargs
     target = RedisTarget(
         db=int(kwargs.get("db") or 0), username=kwargs.get("username"), password=kwargs.get("password")
@@ -104,7 +104,7 @@ def _bounded(pool: aio.ConnectionPool, socket_timeout: float | None) -> aio.Conn
     kwargs = _own(pool) | {"retry": AsyncRetry(NoBackoff(), 0), "retry_on_error": []}
     wanted = timeouts(tcp=issubclass(pool.connection_class, aio.Connection), socket_timeout=socket_timeout)
     if unpacking(pool.connection_class) not in _SYNC:
-        # A fake server's connection takes the check's answer for another's.
+        # A fake server's connection takes the answer to the check for the answer to another command.
         del wanted["health_check_interval"]
     for name, value in wanted.items():
         kwargs[name] = kwargs.get(name) or value
@@ -124,7 +124,7 @@ def _bounded_sentinel(sentinel: AsyncRedis) -> AsyncRedis:
 
 
 def _own(pool: aio.ConnectionPool) -> dict[str, Any]:
-    # A sentinel's pool tells its connections about itself; a copy would tell them about the other pool.
+    # A sentinel's pool passes itself to its connections; the copy's connections must not get the original pool.
     return {name: value for name, value in pool.connection_kwargs.items() if name != "connection_pool"}
 
 

@@ -40,13 +40,13 @@ __all__ = [
 logger = logging.getLogger("rota.redis")
 
 _WAITS = exponential(0.1, ceiling=1.0)
-# One try gets at least this long, seconds, also when the time to boot is nearly over.
+# The least time for one try, in seconds, also when the time to boot is nearly over.
 _ONE_TRY = 1.0
 _TLS = ("ssl_ca_certs", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname", "ssl_cert_reqs")
 
 
 class ArqOptions(TypedDict, total=False):
-    """What arq's client takes beside its connections."""
+    """The options of arq's client that are not about connections."""
 
     job_serializer: Serializer | None
     job_deserializer: Deserializer | None
@@ -57,9 +57,9 @@ class ArqOptions(TypedDict, total=False):
 def async_client(
     target: RedisTarget, *, socket_timeout: float | None = REPLY_TIMEOUT, **arq: Unpack[ArqOptions]
 ) -> ArqRedis:
-    """arq's client on `target`; connects at the first command, and asks sentinels anew whenever it connects.
+    """Return arq's client on `target`, which connects at the first command and asks the sentinels at each connection.
 
-    `socket_timeout` in seconds bounds the wait for a reply: give a blocking command its own time and a few
+    `socket_timeout` in seconds bounds the wait for a reply: for a blocking command allow its own timeout and a few
     seconds more. None waits for ever.
     """
     client = ArqRedis(_pool(target, socket_timeout), **arq)
@@ -68,21 +68,21 @@ def async_client(
 
 
 def sync_client(target: RedisTarget, *, socket_timeout: float = REPLY_TIMEOUT) -> redis.Redis:
-    """A blocking client on `target`, for a thread; `socket_timeout` in seconds."""
+    """Return a blocking client on `target`, for use in a thread; `socket_timeout` in seconds."""
     return clone(async_client(target), socket_timeout=socket_timeout)()
 
 
-async def open(  # noqa: A001 - read as connection.open
+async def open(  # noqa: A001 - read as connections.open
     target: RedisTarget,
     *,
     boot_timeout: float,
     socket_timeout: float | None = REPLY_TIMEOUT,
     **arq: Unpack[ArqOptions],
 ) -> ArqRedis:
-    """arq's client on `target`, once the server is there and fit for use.
+    """Return arq's client on `target`, once the server is there and fit for use.
 
-    Tries for `boot_timeout` seconds while the server cannot be reached or is loading, and logs each try.
-    Raises ServerError when that time is over, and at once for what waiting does not mend.
+    Tries for `boot_timeout` seconds while the server cannot be reached or is loading, and logs each try. Raises
+    ServerError when that time is over, and at once for a fault that waiting does not cure.
     """
     client = async_client(target, socket_timeout=socket_timeout, **arq)
     try:
@@ -98,10 +98,9 @@ async def open(  # noqa: A001 - read as connection.open
 
 
 async def from_arq_settings(settings: RedisSettings, **arq: Unpack[ArqOptions]) -> ArqRedis:
-    """arq's client as arq's own settings describe it, with the timeouts that they cannot.
+    """Return arq's client as arq's own settings describe it, with the timeouts that those settings lack.
 
-    Tries `conn_retries` times more, `conn_retry_delay` seconds apart, as arq does, and then raises what
-    redis-py raised.
+    Tries again `conn_retries` times, `conn_retry_delay` seconds apart, as arq does, and then raises redis-py's error.
     """
     client = rebuild(_as_arq_would(settings, **arq))
     for left in range(settings.conn_retries, -1, -1):
@@ -152,10 +151,10 @@ def _pool(target: RedisTarget, socket_timeout: float | None) -> aio.ConnectionPo
 
 
 def _master_pool(target: RedisTarget, options: dict[str, Any]) -> aio.ConnectionPool:
-    # A sentinel answers at once or is not worth waiting for, also on behalf of a client that blocks.
-    towards = {**_options(target, REPLY_TIMEOUT), **_tls(target), "ssl": target.tls is not None}
+    # A sentinel answers at once or is not worth waiting for, also where the client itself blocks for long.
+    to_sentinels = {**_options(target, REPLY_TIMEOUT), **_tls(target), "ssl": target.tls is not None}
     manager = Sentinel(  # type: ignore[no-untyped-call] # redis-py leaves it untyped
-        target.sentinels, sentinel_kwargs={**towards, "password": target.sentinel_password}
+        target.sentinels, sentinel_kwargs={**to_sentinels, "password": target.sentinel_password}
     )
     client: Redis = manager.master_for(target.master or "", ssl=target.tls is not None, **options)
     return client.connection_pool

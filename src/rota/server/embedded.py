@@ -1,7 +1,7 @@
-"""A real server for a machine that has none: one a checkout, shared by all of its processes.
+"""A real server for a machine that has none: one for each checkout, shared by all processes of the checkout.
 
-`join(root)` finds or starts the server whose socket and data are under `<root>/.rota/`, and counts this
-process among its clients until `close()` or its end, however it ends. When the last client has gone,
+`join(root)` finds or starts the server whose socket and data are under `<root>/.rota/`. The process then counts as a
+client of the server until it closes its share or ends, however it ends. When the last client has gone,
 `rota.server.guardian` stops the server; the data stays for the next one.
 """
 
@@ -24,8 +24,8 @@ from urllib.parse import quote
 from rota.errors import RotaError
 from rota.server import guardian
 
+#: The longest path of a socket, in bytes: macOS allows 103, Linux 107.
 SOCKET_PATH_LIMIT = 100
-"""Bytes that a socket's path may take everywhere: macOS allows 103, Linux 107."""
 
 _LOG_LIMIT = 1_000_000
 _STARTS = 3
@@ -33,11 +33,11 @@ _POLL = 0.01
 
 
 class EmbeddedServerError(RotaError):
-    """Raised by `join` when no embedded server can be had; the message says what to do."""
+    """Raised by `join` when it can neither find nor start a server; the message says what to do."""
 
 
 class EmbeddedServer:
-    """This process's share in the checkout's server; use it as a context manager, or `close()` it."""
+    """The process's share in the checkout's server; use it as a context manager, or `close()` it."""
 
     def __init__(self, socket_path: Path, clients: int) -> None:
         self.url = f"unix://{quote(str(socket_path))}?db=0"
@@ -45,7 +45,7 @@ class EmbeddedServer:
         _joined.add(self)
 
     def close(self) -> None:
-        """Leave; the server ends by itself when this was its last client. More than once does no harm."""
+        """Leave the server, which ends by itself without clients. Closing again does nothing."""
         if self._clients is not None:
             os.close(self._clients)
             self._clients = None
@@ -63,7 +63,7 @@ _joined: weakref.WeakSet[EmbeddedServer] = weakref.WeakSet()
 
 
 def _leave_in_child() -> None:
-    """A forked child is a client only if it joins: else it would keep the server after its parent's end."""
+    """Close the parent's shares in a forked child, which would keep the server running after its parent's end."""
     for server in list(_joined):
         server.close()
 
@@ -103,7 +103,7 @@ def _directory(root: Path) -> Path:
 
 
 def _ensure_server(directory: Path, socket_path: Path, deadline: float) -> None:
-    """Return when a guarded server answers; a guardian that is just leaving is replaced when it has left."""
+    """Wait until a guarded server answers. A guardian that is just leaving is replaced when it has left."""
     starts = 0
     while True:
         guardianship = _take_guardianship(directory)
@@ -121,7 +121,7 @@ def _ensure_server(directory: Path, socket_path: Path, deadline: float) -> None:
 
 
 def _take_guardianship(directory: Path) -> int | None:
-    """The guardian's lock, held, if no guardian lives; only called under `start.lock`."""
+    """Return the guardian's lock, held, or None while a guardian holds it. Called under `start.lock` only."""
     descriptor = guardian.open_lock(directory / "guardian.lock")
     if guardian.try_lock(descriptor, fcntl.LOCK_EX):
         return descriptor
@@ -130,7 +130,7 @@ def _take_guardianship(directory: Path) -> int | None:
 
 
 def _start_guardian(directory: Path, socket_path: Path, guardianship: int, starts: int) -> None:
-    """Start a guardian in a session of its own, with the lock that it then holds for its life."""
+    """Start a guardian in its own session; it inherits the lock `guardianship` and holds it for its life."""
     if starts > _STARTS:
         raise _no_server(directory, "ends at once")
     command = [
@@ -151,7 +151,7 @@ def _start_guardian(directory: Path, socket_path: Path, guardianship: int, start
             cwd="/",
             pass_fds=[guardianship],
             start_new_session=True,
-            check=False,  # whether it guards shows in its lock
+            check=False,  # whether the guardian runs shows in its lock
         )
 
 
@@ -213,9 +213,9 @@ def _lock(path: Path, mode: int, deadline: float) -> int:
 
 
 def _socket_path(directory: Path) -> Path:
-    """In `directory`, or in a private folder under /tmp where that path is too long for a socket.
+    """Return a path in `directory`, or in a private folder under /tmp where that path is too long for a socket.
 
-    Not under TMPDIR: it may be long too, and differ between the processes of a checkout.
+    TMPDIR is not used: its path may be long too, and differ between the processes of a checkout.
     """
     path = directory / "server.sock"
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:

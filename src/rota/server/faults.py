@@ -1,16 +1,22 @@
-"""Turns what redis-py raises about a server into one sentence: what is wrong there, and what to change.
+"""Turns what redis-py raises into one sentence: what is wrong with the server, and what to change.
 
-The server's own words are never repeated: one that does not understand AUTH quotes the password back.
+`explain` is for the first command to a server, when a fault says that the address or the login is wrong. `explained` is
+for the commands after it. The sentences never repeat the server's own words: a server that does not understand AUTH
+quotes the password back.
 """
 
+import contextlib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from redis import exceptions as redis_faults
 from redis.asyncio.sentinel import MasterNotFoundError
 
 from rota.errors import RotaError
+from rota.server.clones import target_of
+from rota.server.outage import FAULTS
 from rota.server.target import RedisTarget
 
 NOT_REDIS = "does not answer as Redis does: correct REDIS_URL (or REDIS_HOST and REDIS_PORT)"
@@ -25,11 +31,26 @@ _NO_TLS = "write redis:// in REDIS_URL (or set REDIS_SSL=false)"
 _ACL = "let its ACL allow every command that rota uses, INFO first"
 _PROTECTED = "give it a password, or set protected-mode no"
 
+#: Faults that a client meets while it works, by their class or by a part of their text.
+_AT_WORK: tuple[tuple[type[Exception] | str, str], ...] = (
+    (
+        redis_faults.OutOfMemoryError,
+        "is full: raise its maxmemory, or remove what is not needed; nothing was written",
+    ),
+    (
+        redis_faults.ReadOnlyError,
+        "is a read-only replica: point REDIS_URL at the primary; nothing was written",
+    ),
+    (redis_faults.NoPermissionError, "refuses a command to this user: extend the user's ACL"),
+    ("MISCONF", "cannot save to its disk and takes no writes: look at its log"),
+    ("WRONGTYPE", "holds a key of ours with another type: is its database shared with another application?"),
+)
+
 
 class ServerError(RotaError):
-    """Raised at boot for a server that cannot be used: change what the sentence names.
+    """Raised for a server that cannot be used: change what the sentence names.
 
-    `transient` says that it may pass by itself, as a restart does.
+    `transient` says that the fault may pass by itself, as a restart does.
     """
 
     def __init__(self, sentence: str, transient: bool = False) -> None:
@@ -40,8 +61,29 @@ class ServerError(RotaError):
         return str(self.args[0])
 
 
+@contextlib.asynccontextmanager
+async def explained(redis: Any) -> AsyncIterator[None]:
+    """Raise ServerError for a fault of the server behind `redis` inside the block, with the fault as its cause."""
+    try:
+        yield
+    except FAULTS as error:
+        raise _at_work(error, target_of(redis.connection_pool)) from error
+
+
+def _at_work(error: BaseException, target: RedisTarget) -> ServerError:
+    for mark, sentence in _AT_WORK:
+        if _matches(error, mark):
+            return ServerError(f"{target} {sentence}", transient=True)
+    if isinstance(error, redis_faults.ResponseError) and not isinstance(
+        error, redis_faults.AuthenticationError
+    ):
+        code = str(error).partition(" ")[0][:40]
+        return ServerError(f"{target} refuses a command ({code}): look at its log")
+    return explain(error, target)
+
+
 def explain(error: BaseException, target: RedisTarget) -> ServerError:
-    """The sentence for `error`, met at the first command to `target`; what is strange there is no Redis."""
+    """Return the sentence for `error`, met at the first command to `target`. Any odd answer means: not a Redis."""
     for look in (_sentinels, _reply, _tls, _network):
         for one in _chain(error):
             found = look(one, target)
@@ -53,9 +95,13 @@ def explain(error: BaseException, target: RedisTarget) -> ServerError:
 
 
 def no_cluster(target: RedisTarget) -> ServerError:
-    """What to say of a cluster."""
+    """Return the error for a Redis Cluster, on which rota does not run."""
     why = "rota's scripts touch several slots"
     return ServerError(f"{target} is a Redis Cluster, and {why}: use a single server or Sentinel")
+
+
+def _matches(error: BaseException, mark: type[Exception] | str) -> bool:
+    return isinstance(error, mark) if isinstance(mark, type) else mark in str(error)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -77,18 +123,17 @@ def _sentinels(error: BaseException, target: RedisTarget) -> ServerError | None:
 
 
 def _reply(error: BaseException, target: RedisTarget) -> ServerError | None:
-    """An answer of the server itself."""
     if not isinstance(error, redis_faults.RedisError):
         return None
-    text = str(error)
     for mark, sentence, transient in _replies(target):
-        if isinstance(error, mark) if isinstance(mark, type) else mark in text:
+        if _matches(error, mark):
             return ServerError(f"{target} {sentence}", transient)
+    text = str(error)
     return no_cluster(target) if "cluster mode" in text or text.startswith(("MOVED", "CLUSTERDOWN")) else None
 
 
 def _replies(target: RedisTarget) -> Iterator[tuple[str | type[Exception], str, bool]]:
-    """Mark of an answer, sentence, whether it may pass; the first that fits holds."""
+    """Yield the kinds of answers, the first match first: mark, sentence, and whether the fault may pass by itself."""
     unwanted = f"has no password set, but one is sent: {_LOGIN}"
     yield from ((mark, unwanted, False) for mark in ("without any password", "no password is set"))
     if target.password is None:
@@ -119,7 +164,7 @@ def _tls(error: BaseException, target: RedisTarget) -> ServerError | None:
 
 
 def _network(error: BaseException, target: RedisTarget) -> ServerError | None:
-    for kinds, sentence in _faults_of_the_way(target):
+    for kinds, sentence in _network_faults(target):
         if isinstance(error, kinds):
             return ServerError(f"{target} {sentence}", transient=kinds is not PermissionError)
     if "closed by server" in str(error):
@@ -129,7 +174,7 @@ def _network(error: BaseException, target: RedisTarget) -> ServerError | None:
     return None
 
 
-def _faults_of_the_way(
+def _network_faults(
     target: RedisTarget,
 ) -> Iterator[tuple[type[Exception] | tuple[type[Exception], ...], str]]:
     yield PermissionError, "may not be opened by this user: change the permissions of the socket"

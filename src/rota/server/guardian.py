@@ -1,12 +1,12 @@
-"""The small process that keeps a checkout's embedded server, and ends it when nobody uses it any more.
+"""The small process that runs a checkout's embedded server, and ends it when the last client has gone.
 
-It is started by `rota.embedded`, as a script and by path, so that it needs the standard library alone and is
-up in milliseconds. Three locks in the directory tell everything, and the kernel frees them however a process
+`rota.server.embedded` starts the guardian as a script, by its path, so that it needs the standard library alone and is
+up in milliseconds. Three locks in the directory hold all of the state, and the kernel frees them however a process
 ends:
 
-* `clients.lock`   shared by every client; whoever gets it exclusively knows that no client is left
-* `guardian.lock`  held for the guardian's life; it comes locked from the client that started us
-* `data.lock`      held by the server itself, which inherits it: free means that no server has the data open
+* `clients.lock`   shared by every client; a process that gets it exclusively knows that no client is left
+* `guardian.lock`  held for the guardian's life; the guardian inherits it, locked, from the client that started it
+* `data.lock`      held by the server, which inherits it from the guardian; free means that no server has the data open
 """
 
 import contextlib
@@ -30,12 +30,12 @@ log = logging.getLogger("rota.guardian")
 
 
 def open_lock(path: Path) -> int:
-    """A new descriptor for a lock file; each one is a holder of its own, even within a process."""
+    """Open a lock file. Each descriptor holds its own lock, even within one process."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def try_lock(descriptor: int, mode: int) -> bool:
-    """Whether the lock was free in this mode (`LOCK_SH` or `LOCK_EX`); never waits."""
+    """Take the lock in this mode (`LOCK_SH` or `LOCK_EX`) if it is free, and tell whether it was; never wait."""
     try:
         fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -44,9 +44,9 @@ def try_lock(descriptor: int, mode: int) -> bool:
 
 
 def ask(socket_path: Path, command: str, *, timeout: float = 1.0) -> bytes:
-    """A server's reply to an inline command, without RESP's framing; `timeout` in seconds.
+    """Return a server's reply to an inline command, without RESP's framing; `timeout` in seconds.
 
-    Raises OSError when nobody answers there.
+    Raises OSError when no server answers at the socket.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
@@ -58,7 +58,7 @@ def ask(socket_path: Path, command: str, *, timeout: float = 1.0) -> bytes:
 
 
 def server_pid(socket_path: Path, *, timeout: float) -> int | None:
-    """The process id of the server that answers at the socket, or None if none does in `timeout` seconds."""
+    """Return the process id of the server at the socket, or None if none answers in `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
@@ -70,7 +70,7 @@ def server_pid(socket_path: Path, *, timeout: float) -> int | None:
 
 
 def server_command(binary: Path, socket_path: Path, data: Path) -> list[str]:
-    """The server's command line: no network, and every write in the append-only file within a second."""
+    """Return the server's command line: no network, and every write in the append-only file within a second."""
     options = {
         "port": "0",
         "unixsocket": str(socket_path),
@@ -79,7 +79,7 @@ def server_command(binary: Path, socket_path: Path, data: Path) -> list[str]:
         "pidfile": str(data.parent / "server.pid"),
         "appendonly": "yes",
         "appendfsync": "everysec",
-        # The append-only file is flushed and synced on shutdown; snapshots would say the same again.
+        # The append-only file is flushed and synced on shutdown, so that snapshots would add nothing.
         "save": "",
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
@@ -88,7 +88,7 @@ def server_command(binary: Path, socket_path: Path, data: Path) -> list[str]:
 
 
 def start_server(directory: Path, socket_path: Path, binary: Path, data_lock: int) -> int:
-    """Start a server that inherits `data_lock`, which must be held exclusively; its process id."""
+    """Start a server that inherits `data_lock`, which must be held exclusively, and return its process id."""
     data = directory / "data"
     data.mkdir(exist_ok=True)
     process = subprocess.Popen(  # noqa: S603 - the binary and every option are ours
@@ -101,7 +101,7 @@ def start_server(directory: Path, socket_path: Path, binary: Path, data_lock: in
 def find_or_start(
     directory: Path, socket_path: Path, binary: Path, *, patience: float = ADOPT_TIMEOUT
 ) -> int:
-    """The process id of the only server on the data: an orphan that a killed guardian left, or a new one."""
+    """Return the process id of the one server on the data: an orphan of a killed guardian, or a new server."""
     data_lock = open_lock(directory / DATA_LOCK)
     try:
         if try_lock(data_lock, fcntl.LOCK_EX):
@@ -118,7 +118,7 @@ def find_or_start(
 
 
 def stop_server(pid: int) -> None:
-    """Ask the server to save and leave; end it if it has not after `STOP_TIMEOUT` seconds."""
+    """Ask the server to save and exit, and kill it if it has not after `STOP_TIMEOUT` seconds."""
     os.kill(pid, signal.SIGTERM)
     time.sleep(STOP_TIMEOUT)
     os.kill(pid, signal.SIGKILL)
@@ -126,10 +126,10 @@ def stop_server(pid: int) -> None:
 
 def stop_when_deserted(directory: Path, pid: int) -> None:
     """Wait until no client is left, keep new ones waiting meanwhile, and stop the server."""
-    # The handler of SIGTERM belongs to the main thread; a signal that lands here would not wake it.
+    # The main thread runs the handler of SIGTERM; a signal that this thread gets would not wake it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     clients = open_lock(directory / CLIENTS_LOCK)
-    # Never unlocked: until this process has ended, a new client must not take the leaving server for its own.
+    # Never unlocked: until this process has ended, no new client may join the server that is leaving.
     fcntl.flock(clients, fcntl.LOCK_EX)
     log.info("embedded.deserted pid=%d", pid)
     with contextlib.suppress(ProcessLookupError):
@@ -137,7 +137,7 @@ def stop_when_deserted(directory: Path, pid: int) -> None:
 
 
 def guard(directory: Path, socket_path: Path, binary: Path) -> None:
-    """Keep one server until its clients are gone, or until it ends by itself."""
+    """Run one server until its clients are gone, or until it ends by itself."""
     pid = find_or_start(directory, socket_path, binary)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
     threading.Thread(target=stop_when_deserted, args=(directory, pid), daemon=True).start()
@@ -149,7 +149,7 @@ def guard(directory: Path, socket_path: Path, binary: Path) -> None:
 
 
 def main(directory: str, socket_path: str, binary: str) -> None:
-    """Leave the client that started us, so that it never has to reap us, and guard."""
+    """Detach from the client that started us, so that the client never has to reap us, and guard the server."""
     if os.fork():
         os._exit(0)
     os.umask(0o077)

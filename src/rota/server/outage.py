@@ -1,4 +1,4 @@
-"""A Redis that does not answer: wait, with back-off and jitter, say so once, and say when it is back."""
+"""Waits for a Redis that does not answer, with backoff and jitter, and logs the outage and its end once each."""
 
 import asyncio
 import logging
@@ -9,32 +9,32 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 logger = logging.getLogger("rota.redis")
 
-#: What a call to Redis may raise that is Redis' fault, and not ours.
+#: What a call to Redis raises when the fault is the server's or the network's, and not ours.
 FAULTS: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
 
-#: The longest pause between two tries, seconds.
+#: The longest pause between two tries, in seconds.
 CEILING = 1.0
 
 
 class Outages:
-    """The view of a whole process: one outage, from the first worker that sees it to the last that sees its end."""
+    """The outages of a whole process: each lasts from the first worker that meets it to the last that sees its end."""
 
     def __init__(self) -> None:
         self.ongoing: set[str] = set()
         self.ended = 0
 
     def begin(self, name: str) -> None:
-        """The worker `name` reaches Redis no longer."""
+        """Note that the worker `name` cannot reach Redis."""
         self.ongoing.add(name)
 
     def end(self, name: str) -> None:
-        """It does again."""
+        """Note that the worker `name` reaches Redis again, and count the outage when it was the last."""
         self.ongoing.discard(name)
         self.ended += not self.ongoing
 
 
 class Outage:
-    """One worker's view of its server. Shared by everything in it that talks to Redis, so that one line is logged."""
+    """One worker's outage. All parts of the worker that talk to Redis share it, so that one line is logged."""
 
     def __init__(self, name: str, outages: Outages | None = None) -> None:
         self._name = name
@@ -47,11 +47,11 @@ class Outage:
 
     @property
     def ongoing(self) -> bool:
-        """Whether the last call failed."""
+        """True while the last call failed."""
         return self._since is not None
 
     async def pause(self, error: BaseException, redis: object = None) -> None:
-        """After a failed call: log what is new about it, and sleep a little longer than the last time."""
+        """Log a failed call, if its error is a new one, and sleep a little longer than the last time."""
         self._refused = isinstance(error, ResponseError)
         text = f"{type(error).__name__}: {error}"
         if self._since is None:
@@ -62,19 +62,19 @@ class Outage:
             logger.warning("redis.unavailable", extra={"queue": self._name, "error": text})
             self._last = text
         if isinstance(error, ReadOnlyError) and redis is not None:
-            # A failover left us on the replica: the next connection asks anew who the primary is.
+            # A failover left us on the replica: a new connection asks the sentinels for the primary.
             await redis.connection_pool.disconnect(inuse_connections=False)  # type: ignore[attr-defined]
         self._tries += 1
         ceiling = min(CEILING, 0.05 * 2 ** min(self._tries, 10))
         await asyncio.sleep(ceiling * (0.5 + random.random() / 2))  # noqa: S311 - jitter, not a secret
 
     def reached(self) -> None:
-        """After a call that went well, though others may be refused still: a full Redis takes no job, but answers."""
+        """Note a call that went well, though Redis may still refuse others: a full Redis takes no job, but answers."""
         if not self._refused:
             self.over()
 
     def over(self) -> None:
-        """After a call that went well."""
+        """End the outage, after a call that went well."""
         if self._since is not None:
             seconds = round(time.monotonic() - self._since, 2)
             self._since, self._tries, self._last = None, 0, ""

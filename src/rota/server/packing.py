@@ -1,4 +1,4 @@
-"""Connections that send better than redis-py's: commands are packed in C, and a cancellation is never lost.
+"""Connections that send faster and safer than redis-py's: commands are packed in C, and no cancellation is lost.
 
 A step has a thousand arguments, and packing them in Python was a third of a busy worker's time. redis-py sends under
 `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that arrives when the command has just been sent.
@@ -14,10 +14,10 @@ from redis.asyncio import sentinel as aio_sentinel
 
 
 class _Packing:
-    """Over a connection class of redis-py."""
+    """A mixin before a connection class of redis-py."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        """The command as one buffer; what hiredis cannot pack is left to redis-py, which says why."""
+        """Pack a command into one buffer. What hiredis cannot pack is left to redis-py, whose error says why."""
         # A command's name may be two words.
         words = args[0].split() if isinstance(args[0], str) else [args[0]]
         try:
@@ -27,7 +27,7 @@ class _Packing:
             return packed
 
     async def send_packed_command(self: Any, command: Any, check_health: bool = True) -> None:
-        """Send it, in at most the socket's timeout. Raises redis' TimeoutError and ConnectionError."""
+        """Send a packed command within the socket's timeout. Raises redis-py's TimeoutError and ConnectionError."""
         if not self.is_connected:
             await self.connect()
         elif check_health:
@@ -38,7 +38,7 @@ class _Packing:
                 self._writer.writelines([raw] if isinstance(raw, bytes) else raw)
                 await self._writer.drain()
         except BaseException as error:
-            # What was sent by half cannot be taken back.
+            # A command that was sent by half leaves the connection unusable.
             await self.disconnect(nowait=True)
             if isinstance(error, TimeoutError):
                 raise faults.TimeoutError("Timeout writing to socket") from None
@@ -48,23 +48,23 @@ class _Packing:
 
 
 class PackingConnection(_Packing, aio.Connection):
-    """TCP."""
+    """A TCP connection that packs in C."""
 
 
 class PackingSSLConnection(_Packing, aio.SSLConnection):
-    """TLS."""
+    """A TLS connection that packs in C."""
 
 
 class PackingUnixConnection(_Packing, aio.UnixDomainSocketConnection):
-    """A Unix socket."""
+    """A Unix socket connection that packs in C."""
 
 
 class PackingSentinelConnection(_Packing, aio_sentinel.SentinelManagedConnection):
-    """TCP, to whom the sentinels name."""
+    """A TCP connection, to the master that the sentinels name, that packs in C."""
 
 
 class PackingSentinelSSLConnection(_Packing, aio_sentinel.SentinelManagedSSLConnection):
-    """TLS, to whom the sentinels name."""
+    """A TLS connection, to the master that the sentinels name, that packs in C."""
 
 
 _PACKING: dict[type[aio.AbstractConnection], type[aio.AbstractConnection]] = {
@@ -78,10 +78,10 @@ _PLAIN = {packing: plain for plain, packing in _PACKING.items()}
 
 
 def packing(connection_class: type[aio.AbstractConnection]) -> type[aio.AbstractConnection]:
-    """The class that packs in C in place of `connection_class`; itself where there is none."""
+    """Return the class that packs in C in place of `connection_class`, or that class itself where there is none."""
     return _PACKING.get(connection_class, connection_class)
 
 
 def unpacking(connection_class: type[aio.AbstractConnection]) -> type[aio.AbstractConnection]:
-    """redis-py's own class behind a packing one."""
+    """Return redis-py's own class behind a packing one."""
     return _PLAIN.get(connection_class, connection_class)

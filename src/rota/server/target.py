@@ -1,11 +1,11 @@
-"""Where a Redis is and how to get in: one frozen value, from a URL or from parts, that shows no password.
+"""The address of a Redis and the login for it: one frozen value, from a URL or from parts, that shows no password.
 
-Problems are told without quoting the URL: whatever is wrong with it, a piece of it may be the password.
+Errors never quote the URL: whatever is wrong with it, any piece of it may be the password.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
 from rota.server.tls import TLS_OPTIONS, InvalidTarget, Tls
@@ -54,7 +54,7 @@ class RedisTarget:
 
     @classmethod
     def from_url(cls, url: str, tls_options: Mapping[str, str] | None = None) -> "RedisTarget":
-        """The target that `url` names; `tls_options` are those that were set beside it. Raises InvalidTarget.
+        """Return the target that `url` names; `tls_options` were set beside the URL. Raises InvalidTarget.
 
         redis[s]://[user:password@]host[:port][/db], unix://[user:password@]/path[?db=n],
         redis[s]+sentinel://[user:password@]host[:port],…/master[/db], all with options after a `?`.
@@ -64,39 +64,27 @@ class RedisTarget:
         username, password = _credentials(userinfo)
         tls = _tls(scheme, options, tls_options or {})
         if scheme == "unix":
-            if hosts or not path:
-                raise InvalidTarget("names no socket; write unix:///absolute/path")
-            db = _database("", options)
-            return cls(path=f"/{_decoded(path)}", db=db, username=username, password=password)
-        if scheme in _TCP:
-            if "," in hosts:
-                raise InvalidTarget("has several hosts; only redis+sentinel:// takes a list")
-            ((host, port),) = addresses(hosts, REDIS_PORT)
-            return cls(host, port, db=_database(path, options), username=username, password=password, tls=tls)
-        master, _, rest = path.partition("/")
-        if not master:
-            raise InvalidTarget("names no master; write redis+sentinel://host:26379,host:26379/mymaster/0")
-        return cls(
-            sentinels=addresses(hosts, SENTINEL_PORT),
-            master=_decoded(master),
-            db=_database(rest, options),
-            username=username,
-            password=password,
-            tls=tls,
-        )
+            place, db = cls(path=_socket(hosts, path)), ""
+        elif scheme in _TCP:
+            host, port = _one_address(hosts)
+            place, db = cls(host, port), path
+        else:
+            master, _, db = path.partition("/")
+            place = cls(master=_master(master), sentinels=addresses(hosts, SENTINEL_PORT))
+        return replace(place, db=_database(db, options), username=username, password=password, tls=tls)
 
     @property
     def safe_url(self) -> str:
         """The URL with `***` for the password: for logs and messages."""
         user = quote(self.username or "", safe="")
-        who = f"{user}:***@" if self.password is not None else f"{user}@" if user else ""
+        login = f"{user}:***@" if self.password is not None else f"{user}@" if user else ""
         if self.path is not None:
-            return f"unix://{who}{quote(self.path)}?db={self.db}"
+            return f"unix://{login}{quote(self.path)}?db={self.db}"
         scheme = "rediss" if self.tls else "redis"
         if not self.sentinels:
-            return f"{scheme}://{who}{_written(self.host, self.port)}/{self.db}"
+            return f"{scheme}://{login}{_written(self.host, self.port)}/{self.db}"
         hosts = ",".join(_written(host, port) for host, port in self.sentinels)
-        return f"{scheme}+sentinel://{who}{hosts}/{quote(self.master or '', safe='')}/{self.db}"
+        return f"{scheme}+sentinel://{login}{hosts}/{quote(self.master or '', safe='')}/{self.db}"
 
     def __repr__(self) -> str:
         return f"RedisTarget({self.safe_url!r})"
@@ -106,7 +94,7 @@ class RedisTarget:
 
 
 def addresses(text: str, default_port: int) -> tuple[Address, ...]:
-    """The (host, port) pairs of `host:port,host:port`, IPv6 addresses in brackets; raises InvalidTarget."""
+    """Return the (host, port) pairs of `host:port,host:port`, IPv6 addresses in brackets. Raises InvalidTarget."""
     found = []
     for one in text.split(","):
         match = _ADDRESS.fullmatch(one.strip())
@@ -151,6 +139,24 @@ def _credentials(userinfo: str) -> tuple[str | None, str | None]:
     if not password:
         raise InvalidTarget("has no password before the @; write user:password@ or :password@")
     return _decoded(username) or None, _decoded(password)
+
+
+def _socket(hosts: str, path: str) -> str:
+    if hosts or not path:
+        raise InvalidTarget("names no socket; write unix:///absolute/path")
+    return f"/{_decoded(path)}"
+
+
+def _one_address(hosts: str) -> Address:
+    if "," in hosts:
+        raise InvalidTarget("has several hosts; only redis+sentinel:// takes a list")
+    return addresses(hosts, REDIS_PORT)[0]
+
+
+def _master(name: str) -> str:
+    if not name:
+        raise InvalidTarget("names no master; write redis+sentinel://host:26379,host:26379/mymaster/0")
+    return _decoded(name)
 
 
 def _tls(scheme: str, in_url: Mapping[str, str], beside: Mapping[str, str]) -> Tls | None:

@@ -1,4 +1,4 @@
-"""How a Redis server proves itself over TLS, and we to it: checked by default, its name included."""
+"""TLS towards a Redis server: which certificates each side shows. The server's certificate and name are checked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _BOOLEANS |= {"false": False, "0": False, "no": False, "off": False}
 
 
 class InvalidTarget(RotaError, ValueError):
-    """Raised for a Redis URL, or parts of one, that lead nowhere; `reason` says how to write it."""
+    """Raised for a Redis URL, or parts of one, that make no address; `reason` says how to write it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -27,9 +27,9 @@ class InvalidTarget(RotaError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How the server proves itself, and we to it; paths of PEM files.
+    """The certificates of both sides, as paths of PEM files: the server's CA, and the client's own with its key.
 
-    `check_hostname` is refused without certificates to check; a `certfile` alone holds its key too.
+    Without a `keyfile`, the `certfile` holds the key too. `check_hostname` needs `cert_reqs` other than "none".
     """
 
     ca_certs: str | None = None
@@ -46,7 +46,7 @@ class Tls:
 
     @classmethod
     def from_options(cls, options: Mapping[str, str]) -> "Tls":
-        """What `options` say, by the names of `TLS_OPTIONS` and as text; raises InvalidTarget."""
+        """Build from `options`: text, by the names of `TLS_OPTIONS`. Raises InvalidTarget."""
         cert_reqs = options.get("ssl_cert_reqs", "required")
         if cert_reqs not in get_args(CertReqs):
             raise InvalidTarget(f"has a wrong ssl_cert_reqs; choose one of: {', '.join(get_args(CertReqs))}")

@@ -11,7 +11,7 @@ from rota.fleet.fleet import GUESS, Fleet, FleetNeed, choose
 from rota.fleet.heartbeat import Beat
 from rota.fleet.reading import QueueReading, Reading
 from rota.model.state import State
-from rota.server.facts import Facts
+from rota.server.check import Facts
 from rota.settings.load import load
 
 FACTS = Facts(0, 0, 0, {})
