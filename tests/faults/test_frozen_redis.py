@@ -8,7 +8,7 @@ from arq.connections import ArqRedis
 from rota import Client
 from rota.wire.claims import Claim, Settlement
 from rota.wire.keys import QueueKeys, queue_key
-from rota.wire.queue import QueueScripts
+from rota.wire.queue import QueueScripts, ServiceRules
 from tests.faults.fleet import Fleet, records, sized
 from tests.faults.jobs_for_faults.on_loop import work
 from tests.servers import RedisServer
@@ -49,7 +49,7 @@ async def test_nothing_is_taken_from_anybody_when_redis_wakes_after_more_than_a_
 @pytest.fixture
 async def silence(client: Client, redis: ArqRedis) -> tuple[Held, Held, QueueScripts]:
     """Two workers with a claim each, and an idle one, after more than a lease in which nobody was heard of."""
-    early, late, idle = (QueueScripts(KEYS, name, 1.0, service=True, queue="default") for name in "abc")
+    early, late, idle = (QueueScripts(KEYS, name, 1.0, ServiceRules("default")) for name in "abc")
     await client.enqueue_many(work.call(seconds=0) for _ in range(2))
     (first,) = (await early.step(redis, lane=0, seq=1, want=1)).claims
     (second,) = (await late.step(redis, lane=0, seq=1, want=1)).claims
@@ -78,7 +78,7 @@ async def test_a_step_that_claims_nothing_and_comes_first_does_not_hide_the_sile
     redis: ArqRedis, server: RedisServer, silence: tuple[Held, Held, QueueScripts], settled: bool
 ) -> None:
     (early, first), late, idle = silence
-    settlements = [Settlement(first.id, first.token, "F", event="completed")] if settled else []
+    settlements = [Settlement.finished(first, event="completed")] if settled else []
     reply = await early.step(redis, lane=0, seq=2, want=0, settlements=settlements)
     assert reply.answers == [True] * len(settlements)
     await nothing_is_taken(redis, server, late, idle)

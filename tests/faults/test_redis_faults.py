@@ -17,7 +17,8 @@ from rota import Retry as ServiceRetry
 from rota import Run, job
 from rota.server import clones
 from rota.wire.keys import QueueKeys
-from rota.wire.queue import RENEW, QueueScripts
+from rota.wire.queue import QueueScripts
+from rota.wire.scripts import RENEW
 from rota.worker import shift, worker
 from rota.worker.worker import QueueWorker
 from tests.faults.proxy import Answer, Proxy, anything, containing

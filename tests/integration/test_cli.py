@@ -16,7 +16,7 @@ from rota.server.target import RedisTarget
 from rota.wire.claims import Claim, Settlement
 from rota.wire.envelopes import encode_error
 from rota.wire.keys import QueueKeys, queue_key
-from rota.wire.queue import QueueScripts
+from rota.wire.queue import QueueScripts, ServiceRules
 from tests.integration.project import Project
 from tests.servers import RedisServer
 
@@ -207,7 +207,7 @@ async def three_die(server: RedisServer) -> list[str]:
     redis = connections.async_client(RedisTarget.from_url(server.url))
     async with Client(redis) as client:
         handles = [await client.enqueue_by_name("email:send", {"to": name}) for name in "abc"]
-        protocol = QueueScripts(QueueKeys.of(queue_key("email")), "w", 30.0, service=True, queue="email")
+        protocol = QueueScripts(QueueKeys.of(queue_key("email")), "w", 30.0, ServiceRules("email"))
         claims = (await protocol.step(redis, lane=0, seq=1, want=3)).claims
         letters = [letter(claim, reason) for claim, reason in zip(claims, REASONS, strict=True)]
         assert all((await protocol.step(redis, lane=0, seq=2, want=0, settlements=letters)).answers)
@@ -221,9 +221,7 @@ NASTY = "[red]no[/red] [/x] \x1b[2J"
 
 def letter(claim: Claim, reason: str) -> Settlement:
     error = encode_error(ValueError(NASTY))
-    return Settlement(
-        claim.id, claim.token, "D", note=reason, event="dead", task="send", attempt=1, detail=error
-    )
+    return Settlement.dead(claim, reason, event="dead", task="send", attempt=1, detail=error)
 
 
 def test_dead_letters_are_shown_with_their_error_as_it_is(project: Project, dead: list[str]) -> None:

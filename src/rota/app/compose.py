@@ -37,7 +37,7 @@ from rota.telemetry.tracing import otel, relay
 from rota.telemetry.tracing.sentry import sentry
 from rota.wire import envelopes
 from rota.wire.keys import QueueKeys, events_key, queue_key
-from rota.wire.queue import QueueScripts
+from rota.wire.queue import QueueScripts, ServiceRules
 from rota.worker.worker import QueueWorker
 
 #: Around every attempt and the encoding of its result, which is what they see, outermost first.
@@ -121,14 +121,15 @@ class Service:
             keys,
             worker,
             lease,
-            service=True,
-            queue=self.queue.name,
-            events=events_key(settings.namespace),
-            events_maxlen=settings.events_maxlen,
-            dead_retention=settings.dead_retention,
-            # The last time before it is given up, a job runs alone.
-            suspect=max(0, settings.max_lost - 1),
-            rate=self.queue.rate_limit.figures if self.queue.rate_limit else "",
+            ServiceRules(
+                self.queue.name,
+                events=events_key(settings.namespace),
+                events_maxlen=settings.events_maxlen,
+                dead_retention=settings.dead_retention,
+                # The last time before it is given up, a job runs alone.
+                suspect=max(0, settings.max_lost - 1),
+                rate=self.queue.rate_limit.figures if self.queue.rate_limit else "",
+            ),
         )
 
     def contract(self, worker: QueueWorker) -> Contract:

@@ -69,7 +69,7 @@ class Meter:
             self._rejected.add((self.queue, "stale"))
             if settlement.event:
                 self._on_lost(self.queue, settlement.task)
-        elif settlement.kind == "A" and settlement.note == "1":
+        elif settlement.unknown:
             self._rejected.add((self.queue, "unknown"))
 
 
@@ -97,7 +97,7 @@ class _Metered:
             slots.leave()
 
     def settled(self, settlement: Settlement, counted: bool) -> None:
-        # Only what is remarkable has a note, or was refused: all else costs one comparison.
-        if settlement.note or not counted:
+        # Most settlements are neither, and cost two comparisons.
+        if settlement.unknown or not counted:
             self._meter.settled(settlement, counted)
         self._settled(settlement, counted)

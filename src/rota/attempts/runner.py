@@ -126,7 +126,7 @@ class Runner:
                     attempt, decide(rules, attempt.number, signal, execution.cause), rules
                 )
         if not cancelled and (terms := self._missing_terms(attempt, handler.job)):
-            return hand_back(claim)._replace(note=terms)
+            return Settlement.again(claim, None, unspent=True, terms=terms)
         outcome, result = await self._attempt(attempt, handler.job, rules, execution)
         return self._settling.settle(attempt, outcome, rules, result)
 
@@ -198,7 +198,7 @@ class Runner:
         logger.warning(
             "job.unknown", extra={"job_id": printable(claim.id), "job": attempt.task, "queue": limits.queue}
         )
-        return hand_back(claim, limits.unknown_delay)._replace(note="1", task=attempt.task)
+        return Settlement.again(claim, limits.unknown_delay, unspent=True, unknown=True, task=attempt.task)
 
     def _missing_terms(self, attempt: Attempt, job: Job[Any, Any]) -> str:
         """What a limited job was enqueued without, by a stock client or by name: it goes back to wait in line."""

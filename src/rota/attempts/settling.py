@@ -12,7 +12,7 @@ from rota.model.outcome import Outcome, Rules
 from rota.model.state import OutcomeKind
 from rota.seams import Audience, Count, Subscriber, count, tell
 from rota.wire import envelopes
-from rota.wire.claims import Settlement
+from rota.wire.claims import Settlement, Told
 
 _EVENTS = {
     OutcomeKind.COMPLETED: EventType.COMPLETED,
@@ -31,7 +31,7 @@ _REASON = 500
 _SHOWN = 256
 
 
-class Told(NamedTuple):
+class _Announcement(NamedTuple):
     """What is told of a settlement, and whom, once it is true."""
 
     event: Event | None
@@ -57,38 +57,27 @@ class Settling:
         duration = attempt.duration
         listeners, counts = self.audience.of(_EVENTS[kind], attempt.started + duration)
         event = self._event(attempt, outcome, detail, duration) if listeners else None
-        told = Told(event, listeners, counts, duration)
+        told = _Announcement(event, listeners, counts, duration)
+        fields: Told = {
+            "event": _EVENTS[kind],
+            "task": attempt.task,
+            "attempt": attempt.number,
+            "detail": detail,
+            "context": told,
+        }
         if kind not in _FINISHED:
-            return Settlement(
-                claim.id,
-                claim.token,
-                "A",
-                -1 if outcome.delay is None else round(outcome.delay * 1000),
-                unspent=kind in _UNSPENT,
-                event=_EVENTS[kind],
-                task=attempt.task,
-                attempt=attempt.number,
-                detail=detail,
-                context=told,
-            )
+            return Settlement.again(claim, outcome.delay, unspent=kind in _UNSPENT, **fields)
         keep = self.limits.keep_result if rules is None else rules.keep_result
-        return Settlement(
-            claim.id,
-            claim.token,
-            "D" if kind is OutcomeKind.DEAD else "F",
-            note=outcome.reason,
-            record=self._record(attempt, kind, detail, duration) if keep > 0 else b"",
-            record_ms=round(keep * 1000),
-            event=_EVENTS[kind],
-            task=attempt.task,
-            attempt=attempt.number,
-            detail=detail,
-            context=told,
-        )
+        if keep > 0:
+            fields["record"] = self._record(attempt, kind, detail, duration)
+            fields["record_ms"] = round(keep * 1000)
+        if kind is OutcomeKind.DEAD:
+            return Settlement.dead(claim, outcome.reason, **fields)
+        return Settlement.finished(claim, outcome.reason, **fields)
 
     def settled(self, settlement: Settlement) -> None:
         """It is true now: tell of it."""
-        told: Told | None = settlement.context
+        told: _Announcement | None = settlement.context
         if told is None:
             return
         if told.counts:

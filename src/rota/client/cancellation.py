@@ -13,7 +13,7 @@ from rota.process.clock import Clock
 from rota.wire import envelopes
 from rota.wire.claims import encode_id
 from rota.wire.keys import JOB, RETRY, QueueKeys, queue_key
-from rota.wire.queue import CANCEL
+from rota.wire.scripts import CANCEL
 
 #: Jobs cancelled in two round trips.
 _CHUNK = 200

@@ -31,7 +31,7 @@ from rota.seams import Sender, Senders
 from rota.server.faults import explained
 from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import QueueKeys, check_queue, events_key, queue_key
-from rota.wire.queue import NUDGE
+from rota.wire.scripts import NUDGE
 
 P = ParamSpec("P")
 R = TypeVar("R")

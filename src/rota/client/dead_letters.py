@@ -10,7 +10,7 @@ from rota.errors import JobExists, JobNotFound, NotReplayed
 from rota.server.faults import explained
 from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import QueueKeys, queue_key
-from rota.wire.queue import REPLAY
+from rota.wire.scripts import REPLAY
 
 #: Letters that one script brings back at most.
 _CHUNK = 200

@@ -18,7 +18,7 @@ from rota.telemetry.metrics.tally import Labels
 from rota.wire import envelopes
 from rota.wire.claims import decode_id
 from rota.wire.keys import QueueKeys, check_queue, queue_key
-from rota.wire.queue import ENQUEUE
+from rota.wire.scripts import ENQUEUE
 
 #: Jobs put by one script: it keeps one call near 2 ms of Redis' time.
 _CHUNK = 200

@@ -318,16 +318,10 @@ class Engine:
         """A bug of ours, not the handler's error: it may pass, but a job that it comes with each time must end."""
         if claim.attempt < STUMBLES:
             return hand_back(claim, STUMBLE)._replace(unspent=False)
-        service = self._protocol.service
-        return Settlement(
-            claim.id,
-            claim.token,
-            "D" if service else "F",
-            note="stumbled",
-            event="dead" if service else "",
-            attempt=claim.attempt,
-            detail=envelopes.encode_error(error),
-        )
+        detail = envelopes.encode_error(error)
+        if self._protocol.service is None:
+            return Settlement.finished(claim, "stumbled", attempt=claim.attempt, detail=detail)
+        return Settlement.dead(claim, "stumbled", event="dead", attempt=claim.attempt, detail=detail)
 
     def _settle(self, settlement: Settlement) -> None:
         self._settlements.append(settlement)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rota.model.outcome import Cause
-from rota.wire.claims import Checkpoint, Claim, Settlement
+from rota.wire.claims import Checkpoint, Claim, Settlement, SettlementKind
 
 #: What a handler that was told to stop has to clean up, seconds.
 PATIENCE = 5.0
@@ -101,6 +101,6 @@ class Execution:
     def closed_by(self, settlement: Settlement) -> Settlement:
         """`settlement`, with what the handler saved last: it rides in the same step, or nobody needs it."""
         unwritten = self.unwritten
-        if unwritten is None or settlement.kind == "F":
+        if unwritten is None or settlement.kind is SettlementKind.FINISHED:
             return settlement
         return settlement._replace(checkpoint=unwritten.wire())

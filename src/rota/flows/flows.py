@@ -29,7 +29,7 @@ from rota.server.faults import explained
 from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS, count
 from rota.wire import envelopes
 from rota.wire.keys import events_key, flow_alias_key, flow_key
-from rota.wire.queue import FLOW_FAN_OUT, FLOW_RETRY, FLOW_START, FLOW_STOP
+from rota.wire.scripts import FLOW_FAN_OUT, FLOW_RETRY, FLOW_START, FLOW_STOP
 
 R = TypeVar("R")
 

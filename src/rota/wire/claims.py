@@ -3,8 +3,9 @@
 Times are milliseconds here, as they are on the wire.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from pydantic_core import from_json
 
@@ -109,51 +110,135 @@ class Claim(NamedTuple):
 Report = tuple[Claim, str, float, str]
 
 
-class Settlement(NamedTuple):
-    """What one claim came to, as the step script is told.
+class SettlementKind(StrEnum):
+    """What becomes of a job whose claim is settled; the values are those that step.lua reads.
 
-    `kind` is F (finished: leaves Redis but for its record), D (finished as a dead letter) or A (again, after
-    `delay_ms`; -1 puts it back at its old place). `note` is the reason of a death, or "1" where no function was known.
-    `checkpoint` is what the attempt saved last, if that is not written yet and the job is not over (A) or dead (D).
-    `context` stays here: the contract gets it back with the answer.
+    FINISHED: the job leaves Redis, but for its record. DEAD: the same, and a dead letter keeps it. AGAIN: the job
+    goes back to wait for its next claim.
+    """
+
+    FINISHED = "finished"
+    DEAD = "dead"
+    AGAIN = "again"
+
+
+class Told(TypedDict, total=False):
+    """The fields that a settlement of any kind may have: what its event says, and its record."""
+
+    event: str
+    task: str
+    attempt: int
+    detail: bytes
+    record: bytes
+    record_ms: int
+    context: Any
+
+
+class Settlement(NamedTuple):
+    """The end of one claim, as the step script is told. Made by `finished`, `dead`, `again` or `hand_back`.
+
+    What its event says: `event` (its type, "" for none), `task` (the job's name), `attempt` (its number) and `detail`
+    (the result or the error, as JSON). `record` is arq's final record, empty for none; `record_ms` is how long it is
+    kept, 0 for ever.
+
+    FINISHED and DEAD: `reason` says why the job died or was cancelled. `mirror_ms` is how long arq's in-progress key
+    stays after a cron job.
+
+    AGAIN: `delay_ms` is the time until the job is due, None for its old place in the queue. `unspent` gives the attempt
+    back. `unknown` says that this worker has no such job, so that other workers go first. `terms` are those that a
+    limited job was enqueued without. `checkpoint` is what the attempt saved last, if that is not written yet; a dead
+    letter keeps it too.
+
+    `context` is not sent: the contract gets it back with the answer.
     """
 
     id: str
     token: str
-    kind: str
-    delay_ms: int = 0
-    unspent: bool = False
-    note: str = ""
-    record: bytes = b""
-    record_ms: int = 0
+    kind: SettlementKind
     event: str = ""
     task: str = ""
     attempt: int = 0
     detail: bytes = b""
-    context: Any = None
+    record: bytes = b""
+    record_ms: int = 0
+    reason: str = ""
+    mirror_ms: int = 0
+    delay_ms: int | None = None
+    unspent: bool = False
+    unknown: bool = False
+    terms: str = ""
     checkpoint: bytes = b""
+    context: Any = None
 
-    def args(self) -> tuple[Any, ...]:
-        """The twelve values of step.lua."""
-        job_id, token, kind, delay_ms, unspent, note, record, record_ms, event, task, attempt, detail, *_ = (
-            self
+    @classmethod
+    def finished(
+        cls, claim: Claim, reason: str = "", *, mirror_ms: int = 0, **told: Unpack[Told]
+    ) -> "Settlement":
+        """End the job: it was completed, or cancelled for `reason`."""
+        kind = SettlementKind.FINISHED
+        return cls(claim.id, claim.token, kind, reason=reason, mirror_ms=mirror_ms, **told)
+
+    @classmethod
+    def dead(cls, claim: Claim, reason: str, **told: Unpack[Told]) -> "Settlement":
+        """End the job as a dead letter."""
+        return cls(claim.id, claim.token, SettlementKind.DEAD, reason=reason, **told)
+
+    @classmethod
+    def again(
+        cls,
+        claim: Claim,
+        delay: float | None,
+        *,
+        unspent: bool = False,
+        unknown: bool = False,
+        terms: str = "",
+        **told: Unpack[Told],
+    ) -> "Settlement":
+        """Put the job back: due in `delay` seconds, or at its old place in the queue (None)."""
+        return cls(
+            claim.id,
+            claim.token,
+            SettlementKind.AGAIN,
+            delay_ms=None if delay is None else round(delay * 1000),
+            unspent=unspent,
+            unknown=unknown,
+            terms=terms,
+            **told,
         )
+
+    def values(self) -> tuple[Any, ...]:
+        """Return what step.lua reads of every settlement, in its order."""
+        job_id, token, kind, event, task, attempt, detail, record, record_ms, *_ = self
         return (
             encode_id(job_id),
             token,
             kind,
-            delay_ms,
-            1 if unspent else 0,
-            sendable(note),
-            record,
-            record_ms,
             event,
             sendable(task),
             attempt,
             detail,
+            record,
+            record_ms,
         )
+
+    def extras(self) -> Iterator[tuple[str, Any]]:
+        """Yield what only some settlements have, by the names under which step.lua knows it."""
+        if self.reason:
+            yield "reason", sendable(self.reason)
+        if self.mirror_ms:
+            yield "mirror_ms", self.mirror_ms
+        if self.delay_ms is not None:
+            yield "delay_ms", self.delay_ms
+        if self.unspent:
+            yield "unspent", 1
+        if self.unknown:
+            yield "unknown", 1
+        if self.terms:
+            yield "terms", sendable(self.terms)
+        if self.checkpoint:
+            yield "checkpoint", self.checkpoint
 
 
 def hand_back(claim: Claim, delay: float | None = None) -> Settlement:
-    """Put a claim back as if it had not been made: at its old place, or due in `delay` seconds."""
-    return Settlement(claim.id, claim.token, "A", -1 if delay is None else round(delay * 1000), unspent=True)
+    """Put a claim back as if it had not been made: at the job's old place, or due in `delay` seconds."""
+    return Settlement.again(claim, delay, unspent=True)

@@ -200,13 +200,13 @@ class ArqContract:
                 "%6.2fs ↻ %s retrying job in %0.2fs", call.seconds, call.ref, (error.defer_score or 0) / 1000
             )
             worker.jobs_retried += 1
-            return self._again(call, error.defer_score or -1)
+            return self._again(call, error.defer_score / 1000 if error.defer_score else None)
         if cancelled and execution.cause is Cause.CANCEL:
             logger.info("%6.2fs ⊘ %s aborted", call.seconds, call.ref)
         elif worker.retry_jobs and (cancelled or isinstance(error, RetryJob)):
             logger.info("%6.2fs ↻ %s cancelled, will be run again", call.seconds, call.ref)
             worker.jobs_retried += 1
-            return self._again(call, -1)
+            return self._again(call, None)
         else:
             self._log_failure(call, error)
         worker.jobs_failed += 1
@@ -229,8 +229,8 @@ class ArqContract:
             extra={"extra": extra},
         )
 
-    def _again(self, call: _Call, delay_ms: int) -> Settlement:
-        return Settlement(call.claim.id, call.claim.token, "A", delay_ms, attempt=call.attempt)
+    def _again(self, call: _Call, delay: float | None) -> Settlement:
+        return Settlement.again(call.claim, delay, attempt=call.attempt)
 
     def _finish(
         self, call: _Call, function: Function | CronJob | None, success: bool, result: Any
@@ -243,11 +243,9 @@ class ArqContract:
             seconds = function.keep_result_s
         record = self._record(call, success, result) if for_ever or seconds > 0 else None
         mirror = keep_cronjob_progress * 1000 if isinstance(function, CronJob) else 0
-        return Settlement(
-            call.claim.id,
-            call.claim.token,
-            "F",
-            delay_ms=mirror,
+        return Settlement.finished(
+            call.claim,
+            mirror_ms=mirror,
             record=record or b"",
             record_ms=0 if for_ever else round(seconds * 1000),
         )

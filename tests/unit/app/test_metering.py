@@ -104,7 +104,7 @@ async def test_what_comes_straight_from_a_loss_is_recovered_and_what_was_lost_ea
 
 
 def test_a_refused_settlement_is_stale_and_its_attempt_lost(bench: Bench) -> None:
-    done = Settlement("1", "t", "F", event="completed", task="send")
+    done = Settlement.finished(claim(), event="completed", task="send")
     bench.contract.settled(done, True)
     assert bench.rejected.read() == []
     bench.contract.settled(done, False)
@@ -115,9 +115,9 @@ def test_a_refused_settlement_is_stale_and_its_attempt_lost(bench: Bench) -> Non
 
 
 def test_a_job_that_nobody_here_knows_is_rejected_and_one_that_is_limited_is_not(bench: Bench) -> None:
-    bench.contract.settled(hand_back(claim(), 5.0)._replace(note="1", task="made-up"), True)
-    bench.contract.settled(hand_back(claim())._replace(note="p=5 c=k"), True)
-    bench.contract.settled(Settlement("1", "t", "D", note="failed", event="dead"), True)
+    bench.contract.settled(Settlement.again(claim(), 5.0, unspent=True, unknown=True, task="made-up"), True)
+    bench.contract.settled(Settlement.again(claim(), None, unspent=True, terms="p=5 c=k"), True)
+    bench.contract.settled(Settlement.dead(claim(), "failed", event="dead"), True)
     assert bench.rejected.read() == [(("email", "unknown"), 1)]
 
 

@@ -168,7 +168,7 @@ def error(settlement: Settlement) -> str:
 
 async def test_a_completed_job_is_finished_with_its_result_and_its_record(bench: Bench) -> None:
     settlement = await bench.run("greet", '{"name": "ann"}')
-    assert (settlement.kind, settlement.event, settlement.task) == ("F", "completed", "greet")
+    assert (settlement.kind, settlement.event, settlement.task) == ("finished", "completed", "greet")
     assert settlement.detail == b'"hello ann"'
     assert settlement.record_ms == 60_000
     record = envelopes.decode_result(settlement.record)
@@ -246,13 +246,13 @@ async def test_what_goes_again_has_its_delay_and_spends_an_attempt_or_not(
     bench: Bench, how: str, came: tuple[str, int, bool]
 ) -> None:
     settlement = await bench.run("act", json.dumps({"how": how}))
-    assert (settlement.kind, settlement.record) == ("A", b"")
+    assert (settlement.kind, settlement.record) == ("again", b"")
     assert (settlement.event, settlement.delay_ms, settlement.unspent) == came
 
 
 async def test_the_last_attempt_is_a_dead_letter_with_its_error(bench: Bench) -> None:
     settlement = await bench.run("act", '{"how": "error"}', attempt=3)
-    assert (settlement.kind, settlement.note, settlement.event) == ("D", "failed", "dead")
+    assert (settlement.kind, settlement.reason, settlement.event) == ("dead", "failed", "dead")
     assert error(settlement) == "ValueError: no"
     failure = envelopes.decode_result(settlement.record)
     assert (failure.success, failure.attempt, str(failure.error)) == (False, 3, "ValueError: no")
@@ -260,20 +260,20 @@ async def test_the_last_attempt_is_a_dead_letter_with_its_error(bench: Bench) ->
 
 async def test_a_job_that_its_handler_cancels_is_finished_as_cancelled(bench: Bench) -> None:
     settlement = await bench.run("act", '{"how": "cancel"}')
-    assert (settlement.kind, settlement.event, settlement.note) == ("F", "cancelled", "not wanted")
+    assert (settlement.kind, settlement.event, settlement.reason) == ("finished", "cancelled", "not wanted")
     assert envelopes.decode_result(settlement.record).cancelled
 
 
 async def test_a_result_that_does_not_fit_is_a_dead_letter_and_not_tried_again(bench: Bench) -> None:
     settlement = await bench.run("act", '{"how": "wrong"}')
-    assert (settlement.kind, settlement.note) == ("D", "invalid_result")
+    assert (settlement.kind, settlement.reason) == ("dead", "invalid_result")
 
 
 async def test_a_result_over_the_limit_is_a_dead_letter_that_says_what_to_do_and_is_not_tried_again() -> None:
     bench = Bench(limits=replace(LIMITS, result_limit=10))
     assert (await bench.run("greet", '{"name": "a"}')).detail == b'"hello a"'
     settlement = await bench.run("greet", '{"name": "annabel"}')
-    assert (settlement.kind, settlement.note) == ("D", "result_too_large")
+    assert (settlement.kind, settlement.reason) == ("dead", "result_too_large")
     assert "email:greet has 15 bytes and RESULT_LIMIT allows 10" in error(settlement)
 
 
@@ -282,7 +282,7 @@ async def test_a_long_reason_of_a_cancel_is_cut() -> None:
         raise Cancel("x" * 10_000)
 
     settlement = await Bench(chatty).run("greet", '{"name": "ann"}')
-    assert settlement.note == "x" * 500
+    assert settlement.reason == "x" * 500
     assert len(settlement.record) < 1000
 
 
@@ -301,7 +301,7 @@ async def test_a_handler_sees_how_often_its_job_has_snoozed_and_its_event_counts
 
 async def test_a_cancellation_that_nobody_asked_for_is_recorded_as_the_error_that_it_is(bench: Bench) -> None:
     settlement = await bench.run("act", '{"how": "cancellation"}', attempt=3)
-    assert (settlement.kind, settlement.note) == ("D", "failed")
+    assert (settlement.kind, settlement.reason) == ("dead", "failed")
     record = envelopes.decode_result(settlement.record)
     assert not record.cancelled
     assert error(settlement) == "asyncio.exceptions.CancelledError: from elsewhere"
@@ -313,31 +313,31 @@ async def test_a_cancellation_that_nobody_asked_for_is_recorded_as_the_error_tha
 @pytest.mark.parametrize(
     ("cause", "came"),
     [
-        (Cause.SHUTDOWN, ("A", "interrupted", "", -1, True)),
-        (Cause.LEASE_LOST, ("A", "lost", "", -1, True)),
-        (Cause.CANCEL, ("F", "cancelled", "cancelled", 0, False)),
-        (Cause.TIMEOUT, ("A", "retried", "", 7000, False)),
+        (Cause.SHUTDOWN, ("again", "interrupted", "", None, True)),
+        (Cause.LEASE_LOST, ("again", "lost", "", None, True)),
+        (Cause.CANCEL, ("finished", "cancelled", "cancelled", None, False)),
+        (Cause.TIMEOUT, ("again", "retried", "", 7000, False)),
     ],
 )
 @pytest.mark.parametrize("how", ["wait", "swallow"])
 async def test_a_handler_that_is_stopped_is_judged_by_why(
-    bench: Bench, how: str, cause: Cause, came: tuple[str, str, str, int, bool]
+    bench: Bench, how: str, cause: Cause, came: tuple[str, str, str, int | None, bool]
 ) -> None:
     settlement = await bench.settle(claim("act", json.dumps({"how": how})), cause)
     kind, event, note, delay_ms, unspent = came
-    assert (settlement.kind, settlement.event, settlement.note) == (kind, event, note)
+    assert (settlement.kind, settlement.event, settlement.reason) == (kind, event, note)
     assert (settlement.delay_ms, settlement.unspent) == (delay_ms, unspent)
 
 
 async def test_a_handler_is_stopped_when_its_time_is_up(bench: Bench) -> None:
     settlement = await bench.run("act", '{"how": "wait"}', options={"timeout": 0.02, "max_attempts": 1})
-    assert (settlement.kind, settlement.note) == ("D", "timeout")
+    assert (settlement.kind, settlement.reason) == ("dead", "timeout")
     assert error(settlement).endswith("the attempt ran longer than 0.02 s")
 
 
 async def test_a_claim_whose_cancel_was_asked_for_never_runs(bench: Bench) -> None:
     settlement = await bench.run("act", '{"how": "error"}', aborted=True)
-    assert (settlement.kind, settlement.event) == ("F", "cancelled")
+    assert (settlement.kind, settlement.event) == ("finished", "cancelled")
     assert [event.type for event in bench.events] == []
 
 
@@ -345,7 +345,7 @@ async def test_a_claim_whose_cancel_is_heard_before_it_started_never_runs(bench:
     execution = Execution(claim("act", '{"how": "error"}'))
     execution.stop(Cause.CANCEL)
     settlement = await bench.runner.execute(execution)
-    assert (settlement.kind, settlement.event, settlement.note) == ("F", "cancelled", "cancelled")
+    assert (settlement.kind, settlement.event, settlement.reason) == ("finished", "cancelled", "cancelled")
     assert bench.events == []
 
 
@@ -356,7 +356,12 @@ async def test_a_claim_that_was_stopped_before_it_started_goes_back_as_it_came(
     execution = Execution(claim("greet"))
     execution.stop(cause)
     settlement = await bench.runner.execute(execution)
-    assert (settlement.kind, settlement.delay_ms, settlement.unspent, settlement.event) == ("A", -1, True, "")
+    assert (settlement.kind, settlement.delay_ms, settlement.unspent, settlement.event) == (
+        "again",
+        None,
+        True,
+        "",
+    )
 
 
 # What never runs
@@ -376,26 +381,26 @@ async def test_an_unreadable_payload_is_a_dead_letter_that_shows_how_it_begins(
     bench: Bench, payload: bytes, said: str
 ) -> None:
     settlement = await bench.settle(Claim("1", "t", payload, 1, 0, 0))
-    assert (settlement.kind, settlement.note, settlement.event) == ("D", "unreadable", "dead")
+    assert (settlement.kind, settlement.reason, settlement.event) == ("dead", "unreadable", "dead")
     assert said in error(settlement)
     assert settlement.record_ms == 30_000
 
 
 async def test_an_expired_payload_is_a_dead_letter(bench: Bench) -> None:
     settlement = await bench.settle(Claim("1", "t", None, 1, 0, 0))
-    assert (settlement.kind, settlement.note) == ("D", "expired")
+    assert (settlement.kind, settlement.reason) == ("dead", "expired")
 
 
 async def test_a_job_that_was_lost_too_often_is_a_dead_letter(bench: Bench) -> None:
     for lost in (0, 1, 2):
-        assert (await bench.run("greet", '{"name": "ann"}', lost=lost)).kind == "F"
+        assert (await bench.run("greet", '{"name": "ann"}', lost=lost)).kind == "finished"
     settlement = await bench.run("greet", '{"name": "ann"}', lost=3)
-    assert (settlement.kind, settlement.note, settlement.task) == ("D", "lost", "greet")
+    assert (settlement.kind, settlement.reason, settlement.task) == ("dead", "lost", "greet")
 
 
 async def test_arguments_that_do_not_fit_are_a_dead_letter_that_shows_no_value(bench: Bench) -> None:
     settlement = await bench.run("greet", '{"name": 3, "secret": "very-secret"}')
-    assert (settlement.kind, settlement.note) == ("D", "invalid")
+    assert (settlement.kind, settlement.reason) == ("dead", "invalid")
     assert "name: " in error(settlement)
     assert "secret: is not an argument" in error(settlement)
     assert "very-secret" not in error(settlement)
@@ -403,26 +408,26 @@ async def test_arguments_that_do_not_fit_are_a_dead_letter_that_shows_no_value(b
 
 async def test_options_that_cannot_be_are_a_dead_letter(bench: Bench) -> None:
     settlement = await bench.run("greet", options={"timeout": -3})
-    assert (settlement.kind, settlement.note) == ("D", "unreadable")
+    assert (settlement.kind, settlement.reason) == ("dead", "unreadable")
     assert "the job's options cannot be used: timeout is -3" in error(settlement)
 
 
 async def test_an_unknown_job_waits_unspent_for_a_worker_that_knows_it(bench: Bench) -> None:
     for since in (0, 1500 - 100_000):
         settlement = await bench.run("nosuch", unknown_since_ms=since)
-        assert (settlement.kind, settlement.delay_ms, settlement.unspent) == ("A", 5000, True)
-        assert (settlement.note, settlement.event) == ("1", "")
+        assert (settlement.kind, settlement.delay_ms, settlement.unspent) == ("again", 5000, True)
+        assert (settlement.unknown, settlement.reason, settlement.event) == (True, "", "")
 
 
 async def test_after_the_grace_an_unknown_job_is_a_dead_letter(bench: Bench) -> None:
     settlement = await bench.run("grete", unknown_since_ms=1500 - 100_001)
-    assert (settlement.kind, settlement.note) == ("D", "unknown")
+    assert (settlement.kind, settlement.reason) == ("dead", "unknown")
     assert "there is no job 'grete'; did you mean greet?" in error(settlement)
 
 
 async def test_an_unknown_job_can_be_cancelled(bench: Bench) -> None:
     settlement = await bench.run("nosuch", aborted=True)
-    assert (settlement.kind, settlement.event) == ("F", "cancelled")
+    assert (settlement.kind, settlement.event) == ("finished", "cancelled")
 
 
 @pytest.mark.parametrize(
@@ -436,7 +441,7 @@ async def test_an_unknown_job_can_be_cancelled(bench: Bench) -> None:
 )
 async def test_so_can_one_that_could_not_have_run(bench: Bench, hopeless: Claim) -> None:
     settlement = await bench.settle(hopeless)
-    assert (settlement.kind, settlement.event, settlement.note) == ("F", "cancelled", "cancelled")
+    assert (settlement.kind, settlement.event, settlement.reason) == ("finished", "cancelled", "cancelled")
     assert envelopes.decode_result(settlement.record).cancelled
 
 
@@ -452,7 +457,7 @@ async def test_positional_arguments_of_a_stock_client_are_named(bench: Bench) ->
 async def test_a_stock_client_may_begin_at_a_later_try(bench: Bench) -> None:
     payload = envelopes.job_serializer({"t": 3, "f": "act", "a": (), "k": {"how": "error"}, "et": 1})
     settlement = await bench.settle(Claim("1", "t", payload, 1, 0, 0))
-    assert (settlement.kind, settlement.attempt) == ("D", 3)
+    assert (settlement.kind, settlement.attempt) == ("dead", 3)
 
 
 # What an enqueue asks for
@@ -483,20 +488,20 @@ def test_the_options_of_an_enqueue_beat_the_rules_and_the_others_stay() -> None:
     [
         (Snooze(4), ("snoozed", 4000, "")),
         (Retry(4), ("retried", 4000, "")),
-        (Cancel("closed"), ("cancelled", 0, "closed")),
+        (Cancel("closed"), ("cancelled", None, "closed")),
     ],
     ids=["snooze", "retry", "cancel"],
 )
 @pytest.mark.parametrize("name", ["greet", "threaded", "processed"])
 async def test_middleware_may_change_the_outcome_by_raising_a_signal(
-    name: str, signal: Exception, came: tuple[str, int, str]
+    name: str, signal: Exception, came: tuple[str, int | None, str]
 ) -> None:
     async def busy(run: Run, call_next: Call) -> Any:
         await call_next(run)
         raise signal
 
     settlement = await Bench(busy).run(name, '{"name": "ann"}')
-    assert (settlement.event, settlement.delay_ms, settlement.note) == came
+    assert (settlement.event, settlement.delay_ms, settlement.reason) == came
 
 
 async def test_middleware_that_raises_is_judged_like_the_handler() -> None:
@@ -518,7 +523,7 @@ async def test_what_a_middleware_returns_is_the_result_and_is_checked_like_a_han
     assert (await Bench(instead).run(name, '{"name": "ann"}')).detail == b'"another"'
     replacement = 7
     settlement = await Bench(instead).run(name, '{"name": "ann"}')
-    assert (settlement.kind, settlement.note) == ("D", "invalid_result")
+    assert (settlement.kind, settlement.reason) == ("dead", "invalid_result")
 
 
 @pytest.mark.parametrize("how", ["greet", "misfit", "large"])

@@ -11,7 +11,7 @@ from rota.model.info import JobInfo
 from rota.wire.claims import Claim, Settlement
 from rota.wire.envelopes import encode_error
 from rota.wire.keys import QueueKeys, queue_key
-from rota.wire.queue import QueueScripts
+from rota.wire.queue import QueueScripts, ServiceRules
 
 KEYS = QueueKeys.of(queue_key("email"))
 
@@ -23,7 +23,7 @@ def client(redis: ArqRedis) -> Client:
 
 @pytest.fixture
 def worker() -> QueueScripts:
-    return QueueScripts(KEYS, "w", 30.0, service=True, queue="email")
+    return QueueScripts(KEYS, "w", 30.0, ServiceRules("email"))
 
 
 async def enqueue(client: Client, count: int, **options: float) -> list[str]:
@@ -36,11 +36,9 @@ async def claims(worker: QueueScripts, redis: ArqRedis, want: int, seq: int = 1)
 
 
 def letter(claim: Claim) -> Settlement:
-    return Settlement(
-        claim.id,
-        claim.token,
-        "D",
-        note="failed",
+    return Settlement.dead(
+        claim,
+        "failed",
         event="dead",
         task="send",
         attempt=1,

@@ -15,7 +15,7 @@ from rota.engine.leases import Holding
 from rota.engine.shares import Shares
 from rota.model.outcome import Cause
 from rota.server.outage import Outage
-from rota.wire.claims import Checkpoint, Claim, Report, Settlement
+from rota.wire.claims import Checkpoint, Claim, Report, Settlement, hand_back
 from rota.wire.envelopes import error_of
 from rota.wire.queue import QueueScripts, StepReply
 from tests.waiting import until
@@ -94,12 +94,12 @@ class Jobs:
             execution.enter()
             await self.running[claim.id].wait()
         except asyncio.CancelledError:
-            return Settlement(claim.id, claim.token, "A", unspent=True)
+            return hand_back(claim)
         finally:
             execution.leave()
             self.causes[claim.id] = execution.cause
             self.running.pop(claim.id, None)
-        return Settlement(claim.id, claim.token, "F")
+        return Settlement.finished(claim)
 
     def let_go(self, *ids: str) -> None:
         for job_id in ids or list(self.running):
@@ -270,7 +270,7 @@ async def test_who_picks_no_more_hands_back_what_was_already_under_way() -> None
         queue.gate.set()
         await until(lambda: len(queue.settled) == 4)
     assert bench.jobs.most == 0
-    assert {(one.kind, one.delay_ms, one.unspent) for one in queue.settled} == {("A", -1, True)}
+    assert {(one.kind, one.delay_ms, one.unspent) for one in queue.settled} == {("again", None, True)}
 
 
 async def test_stopping_tells_every_running_job_why() -> None:
@@ -345,8 +345,8 @@ async def test_a_job_that_our_own_code_fails_on_comes_back_later(caplog: pytest.
         async with at_work(Queue(1), jobs) as bench:
             await until(lambda: bench.queue.settled)
     (settlement,) = bench.queue.settled
-    assert settlement.kind == "A"
-    assert settlement.delay_ms >= 1000
+    assert settlement.kind == "again"
+    assert (settlement.delay_ms or 0) >= 1000
     assert not settlement.unspent, "or it would come back for ever"
     assert [record.getMessage() for record in caplog.records] == ["job.stumbled"]
 
@@ -357,7 +357,7 @@ async def test_one_that_our_code_fails_on_each_time_is_a_dead_letter() -> None:
     bench = Bench(Queue(), jobs)
     claim = Claim(id="1", token="t", payload=b"{}", attempt=99, due_ms=0, started_ms=0)
     settlement = bench.engine._stumbled(claim, jobs.bug)
-    assert (settlement.kind, settlement.note, settlement.event) == ("D", "stumbled", "dead")
+    assert (settlement.kind, settlement.reason, settlement.event) == ("dead", "stumbled", "dead")
     assert error_of(settlement.detail).message == "a bug of ours"
 
 
@@ -534,5 +534,5 @@ async def test_a_bug_of_ours_loses_no_checkpoint() -> None:
     async with at_work(Queue(1), Buggy()) as bench:
         await until(lambda: bench.queue.settled)
         assert [(settlement.kind, settlement.checkpoint) for settlement in bench.queue.settled] == [
-            ("A", b"1 1")
+            ("again", b"1 1")
         ]

@@ -7,7 +7,7 @@ import pytest
 
 from rota.engine.execution import PATIENCE, Execution
 from rota.model.outcome import Cause
-from rota.wire.claims import Checkpoint, Claim, Settlement
+from rota.wire.claims import Checkpoint, Claim, Settlement, SettlementKind
 
 
 @pytest.fixture
@@ -110,18 +110,22 @@ async def test_what_runs_after_the_handler_is_not_cancelled_by_what_was_meant_fo
     assert await execution.task == "settled"
 
 
-def settled(execution: Execution, kind: str) -> bytes:
+def settled(execution: Execution, kind: SettlementKind) -> bytes:
     """The checkpoint that goes with a settlement of this kind."""
     return execution.closed_by(Settlement("1", "t", kind)).checkpoint
 
 
 def test_what_was_saved_last_and_is_not_written_goes_with_the_settlement(execution: Execution) -> None:
     assert execution.unwritten is None
-    assert settled(execution, "A") == b""
+    assert settled(execution, SettlementKind.AGAIN) == b""
     execution.keep(b"1")
     execution.keep(b"2")
     assert execution.unwritten == Checkpoint(2, b"2")
-    assert [settled(execution, kind) for kind in "ADF"] == [b"2 2", b"2 2", b""]
+    assert {kind: settled(execution, kind) for kind in SettlementKind} == {
+        SettlementKind.AGAIN: b"2 2",
+        SettlementKind.DEAD: b"2 2",
+        SettlementKind.FINISHED: b"",
+    }
 
 
 def test_what_is_written_does_not(execution: Execution) -> None:
@@ -133,7 +137,7 @@ def test_what_is_written_does_not(execution: Execution) -> None:
     execution.wrote(execution.checkpoint)
     execution.wrote(first)
     assert execution.unwritten is None
-    assert settled(execution, "A") == b""
+    assert settled(execution, SettlementKind.AGAIN) == b""
 
 
 def test_numbers_go_on_where_the_attempt_before_ended() -> None:
@@ -142,4 +146,4 @@ def test_numbers_go_on_where_the_attempt_before_ended() -> None:
     assert execution.checkpoint.value == {"line": 3}
     assert execution.unwritten is None
     execution.keep(b'{"line":4}')
-    assert settled(execution, "A") == b'8 {"line":4}'
+    assert settled(execution, SettlementKind.AGAIN) == b'8 {"line":4}'

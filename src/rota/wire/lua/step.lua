@@ -1,20 +1,16 @@
 -- step: settle what has finished, take back what was lost, claim what is due. One call, nothing in between.
 --
 -- KEYS  1 queue  2 active  3 runs  4 seen  5 step (prefix)  6 dead  7 progress  8 events  9 solitude  10 checkpoint
--- ARGV  1 worker id   2 lane   3 sequence number of this step in its lane   4 resend: 1 after a lost reply
---       5 want: how many jobs to claim (<= 100)   6 lease, ms   7 service: 1 = events, dead letters, losses given back
---       8 events to keep   9 dead letters' retention, ms   10 queue's name in events
---       11 suspect: a job lost this often runs with no other beside it (0 = off)
---       12 alone: 1 = nothing runs in the worker's process: claim one suspect, and nothing else
---       13 the queue's rate: `<interval, us> <tolerance, us>` ('' = none)
---       14 how many settlements; then, for each settlement, 12 values:
---         id, token, kind (F finish | D dead letter | A again), delay in ms (A: until it is due, -1 = its old place
---         in the line; F: how long the in-progress mirror stays, as arq wants after a cron job),
---         unspent (A: 1 gives the attempt back), note (A: 1 = no worker here knows it, or the terms that it was
---         enqueued without; D: the reason),
---         record for arq:result ('' = none), its life in ms (0 = for ever),
---         event type, task, attempt, detail (result or error, JSON)
---       then, for each settlement with a checkpoint that is not written yet, its place among them and the checkpoint
+-- ARGV  of the worker:
+--         1 its id   2 lease, ms   3 service: 1 = events, dead letters, losses given back   4 events to keep
+--         5 retention of dead letters, ms   6 queue's name in events   7 suspect: a job lost this often runs with no
+--         other beside it (0 = off)   8 the queue's rate: `<interval, us> <tolerance, us>` ('' = none)
+--       of this step:
+--         9 lane   10 sequence number of the step in its lane   11 resend: 1 after a lost reply
+--         12 want: how many jobs to claim (<= 100)   13 alone: 1 = nothing runs in the worker's process: claim one
+--         suspect, and nothing else   14 how many settlements
+--       then, for each settlement, the 9 values that all of them have, and behind the last settlement those that only
+--       some have, as place, name, value: lib/settle.lua says what they are
 --
 -- Returns { now ms, ms until the next job is due (-1 = none), 1 if due jobs were left behind,
 --           { for each settlement 1 = counted, 0 = stale, 2 = resent and already gone },
@@ -25,13 +21,20 @@
 -- Invariants: a job in `runs` with a token is in `active`, and in the queue at the same score (its deadline).
 -- A settlement counts only with the token that its claim made. The first write is one that a full Redis allows,
 -- so that finished work is recorded, and memory freed, even then. Payloads are moved, never parsed; only the fixed
--- head of an envelope is looked at, for the job's name. Its parts are in lib/, in the order of what happens below.
+-- head of an envelope is looked at, for the job's name. The parts of a step are in lib/, in the order of what happens
+-- below.
 
 --@include now
 
+-- Each position of ARGV is named here; those of the settlements, in lib/settle.lua.
+local worker, lease_px, service, keep_events, retention, queue_name, suspect, queue_rate = unpack(ARGV, 1, 8)
+local lane, seq, resend, want, alone, settlement_count = unpack(ARGV, 9, 14)
+local FIRST_SETTLEMENT = 15
+service, resend, alone = service == '1', resend == '1', alone == '1'
+
 -- An idle fleet steps on empty queues: those steps end here, before the rest is even put together.
 local head
-if ARGV[14] == '0' and ARGV[4] ~= '1' then
+if settlement_count == '0' and not resend then
   head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
   if #head == 0 then return { now, -1, 0, {}, {}, 0 } end
 end
@@ -46,10 +49,10 @@ end
 local JOB, RESULT, RETRY, HELD, ABORT = 'arq:job:', 'arq:result:', 'arq:retry:', 'arq:in-progress:', 'arq:abort'
 local queue, active, runs, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local dead, progress, events, checkpoint = KEYS[6], KEYS[7], KEYS[8], KEYS[10]
-local worker, lane, seq, resend = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
-local want, lease, service = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
-local keep_events, retention, queue_name = ARGV[8], tonumber(ARGV[9]), ARGV[10]
-local suspect, alone = ARGV[11], ARGV[12] == '1'
+-- The tokens of what this step claims begin so.
+local token_prefix = worker .. ':' .. lane .. ':' .. seq .. ':'
+local lease = tonumber(lease_px)
+seq, want = tonumber(seq), tonumber(want)
 local snoozes = queue .. ':snoozes'
 local deadline_ms = ms(now + lease)
 
@@ -98,7 +101,7 @@ end
 
 -- The number of the lane's last step that claimed something, or was sent again.
 local step_key = KEYS[5] .. ':' .. worker .. ':' .. lane
-local function set_last_step() redis.call('SET', step_key, ARGV[3], 'PX', ms(lease * 4)) end
+local function set_last_step() redis.call('SET', step_key, ms(seq), 'PX', ms(lease * 4)) end
 
 -- The claims; whether due jobs are left behind; and, where it is the queue's rate that keeps them, for how long, ms.
 local function claim_due()

@@ -8,9 +8,10 @@ from typing import Any
 from rota.model.policies.limits import RateLimit
 from rota.testing.clock import Clock
 from rota.wire import envelopes
-from rota.wire.claims import Claim, Settlement, encode_id, hand_back
+from rota.wire.claims import Claim, Settlement, SettlementKind, encode_id
 from rota.wire.keys import ABORT, IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
-from rota.wire.queue import CANCEL, ENQUEUE, REPLAY, QueueScripts, StepReply
+from rota.wire.queue import QueueScripts, ServiceRules, StepReply
+from rota.wire.scripts import CANCEL, ENQUEUE, REPLAY
 
 KEYS = QueueKeys.of("arq:queue:q")
 EVENTS = "rota:events"
@@ -174,17 +175,8 @@ class Bed:
         keys: QueueKeys = KEYS,
     ) -> "Worker":
         """A worker of this queue, or of the one with `keys`."""
-        protocol = QueueScripts(
-            keys,
-            name,
-            lease,
-            service=service,
-            queue="q",
-            events=EVENTS,
-            suspect=suspect,
-            rate=rate.figures if rate else "",
-        )
-        return Worker(self, protocol)
+        rules = ServiceRules("q", events=EVENTS, suspect=suspect, rate=rate.figures if rate else "")
+        return Worker(self, QueueScripts(keys, name, lease, rules if service else None))
 
 
 class Worker:
@@ -251,10 +243,8 @@ def payload(*, stock: bool = False) -> bytes:
 
 def finish(claim: Claim, **fields: Any) -> Settlement:
     """The claim's job is done, and its record kept for an hour."""
-    settlement = Settlement(
-        claim.id,
-        claim.token,
-        "F",
+    settlement = Settlement.finished(
+        claim,
         record=b'{"r":1}',
         record_ms=3_600_000,
         event="completed",
@@ -267,27 +257,29 @@ def finish(claim: Claim, **fields: Any) -> Settlement:
 
 def bury(claim: Claim, **fields: Any) -> Settlement:
     """The claim's job is dead."""
-    return finish(claim, kind="D", note="failed", event="dead", detail=b'"boom"')._replace(**fields)
+    return finish(claim, kind=SettlementKind.DEAD, reason="failed", event="dead", detail=b'"boom"')._replace(
+        **fields
+    )
 
 
 def again(claim: Claim, delay: float, **fields: Any) -> Settlement:
     """The claim's job is tried again in `delay` seconds."""
-    settlement = Settlement(
-        claim.id, claim.token, "A", round(delay * 1000), event="retried", task="work", attempt=claim.attempt
-    )
+    settlement = Settlement.again(claim, delay, event="retried", task="work", attempt=claim.attempt)
     return settlement._replace(**fields)
 
 
 def interrupted(claim: Claim) -> Settlement:
     """The claim's job goes back to its place, unspent, and that is told."""
-    return again(claim, 0, delay_ms=-1, unspent=True, event="interrupted")
+    return again(claim, 0, delay_ms=None, unspent=True, event="interrupted")
 
 
 def unknown(claim: Claim, delay: float) -> Settlement:
     """No worker here knows the claim's job."""
-    return hand_back(claim, delay)._replace(note="1")
+    return Settlement.again(claim, delay, unspent=True, unknown=True)
 
 
 def with_retention(worker: Worker, seconds: float) -> Worker:
     """The same worker, keeping dead letters for `seconds`."""
-    return Worker(worker.bed, replace(worker.protocol, dead_retention=seconds))
+    assert worker.protocol.service is not None
+    rules = replace(worker.protocol.service, dead_retention=seconds)
+    return Worker(worker.bed, replace(worker.protocol, service=rules))

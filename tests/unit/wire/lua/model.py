@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from rota.wire.claims import Checkpoint, Settlement
+from rota.wire.claims import Checkpoint, Settlement, SettlementKind
 
 #: So long a worker leaves a job to others that it did not know.
 TURN = 3500
@@ -163,17 +163,17 @@ class Model:
         job = self.jobs[settlement.id]
         if self._holder_of(job) != settlement.token:
             return resend and job.entry is None
-        if settlement.kind in "FD":
+        if settlement.kind is not SettlementKind.AGAIN:
             job.state, job.asked = "over", False
             return True
         if settlement.checkpoint:
             job.saved = Checkpoint.read(settlement.checkpoint).number
-        job.unknown = (job.unknown or self.now) if settlement.note else 0
+        job.unknown = (job.unknown or self.now) if settlement.unknown else 0
         job.attempt = job.attempt - 1 if settlement.unspent else settlement.attempt
-        due = job.due if settlement.delay_ms < 0 else self.now + settlement.delay_ms
+        due = job.due if settlement.delay_ms is None else self.now + settlement.delay_ms
         # Nobody waits for a job whose cancel was asked for.
         job.wait(min(due, self.now) if job.asked else due)
-        if settlement.note:
+        if settlement.unknown:
             job.stranger, job.turn = settlement.token.split(":")[0], job.due + TURN
         return True
 

@@ -4,12 +4,12 @@ import hashlib
 from dataclasses import dataclass
 
 from rota.wire import queue
-from rota.wire.queue import Script
+from rota.wire.scripts import Script
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """`new` in the place of `old` in a script of `rota.wire.queue`."""
+    """`new` in the place of `old` in a script that `rota.wire.queue` calls."""
 
     name: str
     old: str
@@ -34,14 +34,20 @@ _FENCE = "not entry or counted[job.id] or string.sub(entry, 1, #token) ~= token"
 
 MUTANTS = [
     Mutant("no token check when settling", _FENCE, "not entry"),
-    Mutant("no token check when handing back", _FENCE, f"not entry or ({_FENCE[13:]}) and job.kind ~= 'A'"),
+    Mutant(
+        "no token check when handing back", _FENCE, f"not entry or ({_FENCE[13:]}) and job.kind ~= 'again'"
+    ),
     Mutant(
         "no token check when renewing",
         "entries[i] and string.match(entries[i], '^(%S+)') == token",
         "entries[i]",
         "RENEW",
     ),
-    Mutant("handed back to the end of the line", "delay < 0 and old_due or", "delay < 0 and now or"),
+    Mutant(
+        "handed back to the end of the line",
+        "tonumber(job.delay_ms) or old_due",
+        "tonumber(job.delay_ms) or now",
+    ),
     Mutant(
         "lost jobs go to the end of the line",
         "redis.call('ZADD', queue, ms(due), id)\n  index(queue, id, due, terms)\n  redis.call('HSET', runs",
@@ -80,8 +86,8 @@ MUTANTS = [
     Mutant("a straggler claims", "elseif newest < seq then", "else"),
     Mutant(
         "tokens repeat",
-        "worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'\n  for",
-        "worker .. ':' .. lane .. ':0:'\n  for",
+        "worker .. ':' .. lane .. ':' .. seq .. ':'",
+        "worker .. ':' .. lane .. ':0:'",
     ),
     Mutant("what stock workers hold is claimed", "(deadline or job.held) and", "deadline and"),
     Mutant("re-scored claims keep their score", "redis.call('ZADD', queue, deadline, id)", ""),
@@ -108,7 +114,9 @@ MUTANTS = [
     ),
     Mutant("the older of two that were saved wins", "or 0) < number", "or 0) >= 0", "CHECKPOINT"),
     Mutant(
-        "what rides in a settlement is forgotten", "redis.call('HSET', checkpoint, job.id, job.saved)", ""
+        "what rides in a settlement is forgotten",
+        "redis.call('HSET', checkpoint, job.id, job.checkpoint)",
+        "",
     ),
     Mutant("what a finished job saved stays", "  forget_checkpoints(gone)\n", ""),
     Mutant(

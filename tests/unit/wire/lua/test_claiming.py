@@ -198,7 +198,9 @@ class TestOddKeys:
         assert bed.score(job_id) is None
 
     @pytest.mark.parametrize("prefix", [JOB, RETRY, IN_PROGRESS])
-    @pytest.mark.parametrize("settle", [finish, bury, partial(again, delay=1)], ids=["F", "D", "A"])
+    @pytest.mark.parametrize(
+        "settle", [finish, bury, partial(again, delay=1)], ids=["finished", "dead", "again"]
+    )
     async def test_a_key_of_another_type_does_no_harm(self, bed: Bed, prefix: str, settle: Settle) -> None:
         bed.put("odd", "good")
         bed.looking.delete(f"{prefix}odd")

@@ -15,7 +15,7 @@ import pytest
 from rota import Cancel, JobCancelled, JobFailed, Run, each, fixed, job, pipeline
 from rota.testing import Bench
 from rota.wire.keys import QueueKeys, queue_key
-from rota.wire.queue import QueueScripts
+from rota.wire.queue import QueueScripts, ServiceRules
 
 #: 1 disturbs every script; every change disturbs a few.
 EVERY = 1 if float(os.environ.get("FAULTS_SCALE", "0.1")) >= 1 else 13
@@ -104,7 +104,7 @@ async def a_lease_ends(bench: Bench) -> None:
     for number in range(1, 9):
         bench.advance(bench.settings.lease / 4)
         for queue in bench.queues:
-            idle = QueueScripts(QueueKeys.of(queue_key(queue)), "idle", bench.settings.lease, service=True)
+            idle = QueueScripts(QueueKeys.of(queue_key(queue)), "idle", bench.settings.lease, ServiceRules())
             await idle.step(redis, lane=0, seq=number, want=0)
 
 

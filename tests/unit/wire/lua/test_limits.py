@@ -9,9 +9,10 @@ import pytest
 from redis.asyncio import Redis
 
 from rota.model.policies.limits import RateLimit, at_most, per_second
+from rota.wire.claims import SettlementKind
 from rota.wire.keys import ABORT, QueueKeys
 from tests.servers import RedisServer
-from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, Worker, again, finish
+from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, Worker, again, bury, finish
 
 OTHER = QueueKeys.of("arq:queue:other")
 
@@ -95,7 +96,7 @@ class TestRates:
         worker = clocked.worker("w")
         claims = await worker.claim(10)
         assert [claim.terms for claim in claims] == ["", ""]
-        back = [again(claim, -0.001, unspent=True, event="", note=rated()) for claim in claims]
+        back = [again(claim, -0.001, unspent=True, event="", terms=rated()) for claim in claims]
         assert await worker.settle(*back) == [True, True]
         assert [(claim.id, claim.attempt, claim.terms) for claim in await worker.claim(10)] == [
             ("a", 1, rated())
@@ -245,7 +246,7 @@ class TestSlots:
         await bed.enqueue("a", "b", terms=slotted())
         worker = bed.worker("w")
         (claim,) = await worker.claim(10)
-        (second,) = (await worker.step(10, [finish(claim, kind="D", event="dead")])).claims
+        (second,) = (await worker.step(10, [bury(claim)])).claims
         assert await bed.replay("a") == ["replayed"]
         assert await ids(worker) == []
         assert [one.id for one in (await worker.step(10, [finish(second)])).claims] == ["a"]
@@ -305,7 +306,7 @@ async def test_whatever_happens_the_limits_hold_and_everything_ends(clocked: Bed
         done.update(
             one.id
             for one, counted in zip(settlements, reply.answers, strict=True)
-            if counted and one.kind == "F"
+            if counted and one.kind is SettlementKind.FINISHED
         )
         for claim in reply.claims:
             starts[terms[claim.id]].append(reply.now_ms)

@@ -31,7 +31,7 @@ async def claimed(bed: Bed, job_id: str = "a", *, service: bool = True) -> tuple
 
 
 class TestTheFence:
-    @pytest.mark.parametrize("settle", [finish, bury, interrupted], ids=["F", "D", "A"])
+    @pytest.mark.parametrize("settle", [finish, bury, interrupted], ids=["finished", "dead", "again"])
     async def test_a_settlement_of_somebody_else_s_claim_changes_nothing(
         self, bed: Bed, settle: object
     ) -> None:
@@ -41,7 +41,7 @@ class TestTheFence:
         assert await bed.worker("v").settle(settle(claim._replace(token="v:0:1:1"))) == [False]
         assert everything(bed) == before
 
-    @pytest.mark.parametrize("settle", [finish, bury, interrupted], ids=["F", "D", "A"])
+    @pytest.mark.parametrize("settle", [finish, bury, interrupted], ids=["finished", "dead", "again"])
     async def test_a_settlement_after_the_claim_was_lost_changes_nothing(
         self, clocked: Bed, settle: Settle
     ) -> None:
@@ -104,7 +104,7 @@ class TestFinishing:
 
     async def test_after_a_cron_job_arq_s_mirror_stays_for_its_time(self, bed: Bed) -> None:
         worker, claim = await claimed(bed, service=False)
-        await worker.settle(finish(claim, delay_ms=60_000))
+        await worker.settle(finish(claim, mirror_ms=60_000))
         assert bed.held("a") == b"1"
         assert 0 < bed.looking.pttl(f"{IN_PROGRESS}a") <= 60_000
 
@@ -246,7 +246,7 @@ class TestDeadLetters:
         worker, claim = await claimed(bed)
         await worker.settle(again(claim, 0))
         claim = await worker.claim_one()
-        assert await worker.settle(bury(claim, note="timeout")) == [True]
+        assert await worker.settle(bury(claim, reason="timeout")) == [True]
         letter = bed.looking.hgetall(f"{KEYS.dead}:a")
         assert letter == {
             b"payload": payload(),
@@ -269,10 +269,10 @@ class TestDeadLetters:
 
     async def test_a_later_death_under_the_same_id_replaces_the_letter(self, bed: Bed) -> None:
         worker, claim = await claimed(bed)
-        await worker.settle(bury(claim, note="failed"))
+        await worker.settle(bury(claim, reason="failed"))
         bed.put("a")
         bed.looking.delete(f"{JOB}a")
-        await worker.settle(bury(await worker.claim_one(), note="expired"))
+        await worker.settle(bury(await worker.claim_one(), reason="expired"))
         letter = bed.looking.hgetall(f"{KEYS.dead}:a")
         assert letter[b"reason"] == b"expired"
         assert b"payload" not in letter
@@ -324,11 +324,9 @@ def everything(bed: Bed) -> dict[str, object]:
 
 async def test_settlements_are_values_that_travel_whole(bed: Bed) -> None:
     worker, claim = await claimed(bed)
-    odd = Settlement(
-        claim.id,
-        claim.token,
-        "D",
-        note="a reason with spaces\nand lines",
+    odd = Settlement.dead(
+        claim,
+        reason="a reason with spaces\nand lines",
         record=b"\x00\xff",
         record_ms=1000,
         event="dead",

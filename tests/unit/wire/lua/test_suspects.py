@@ -103,11 +103,11 @@ async def test_a_job_that_was_lost_too_often_is_given_up_by_whoever_claims_it_th
     for number in range(3):
         worker = clocked.worker(f"w{number}")
         settlement = await runner.execute(Execution(await worker.claim_one()))
-        assert settlement.kind == "F"
+        assert settlement.kind == "finished"
         await clocked.pass_time(LEASE + 1)
     last = clocked.worker("last")
     claim = await last.claim_one()
     settlement = await runner.execute(Execution(claim))
-    assert (claim.lost, settlement.kind, settlement.note) == (3, "D", "lost")
+    assert (claim.lost, settlement.kind, settlement.reason) == (3, "dead", "lost")
     assert await last.settle(settlement) == [True]
     assert clocked.story("killer")[-1] == "dead"

@@ -201,7 +201,7 @@ class TestServers:
         bed.looking.script_flush()
         assert await worker.settle(finish(claim)) == [True]
 
-    @pytest.mark.parametrize("settle", [finish, bury, interrupted], ids=["F", "D", "A"])
+    @pytest.mark.parametrize("settle", [finish, bury, interrupted], ids=["finished", "dead", "again"])
     async def test_a_full_server_takes_settlements_and_refuses_claims(
         self, server: RedisServer, settle: Callable[[Claim], Settlement]
     ) -> None:

@@ -24,7 +24,7 @@ async def test_while_one_holds_the_key_another_is_not_put(bed: Bed) -> None:
     assert bed.looking.get(KEY) == b"a"
 
 
-@pytest.mark.parametrize("ending", ["F", "D", "cancelled"])
+@pytest.mark.parametrize("ending", ["finished", "dead", "cancelled"])
 async def test_until_finished_means_however_it_ended(bed: Bed, ending: str) -> None:
     await bed.enqueue("a", **until("f"))
     worker = bed.worker("w")

@@ -27,10 +27,9 @@ end
 
 local function claim(found)
   local ids, deadlines, fence = {}, {}, {}
-  local token = worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'
   for i, job in ipairs(found) do
     ids[i] = job.id
-    job.token = token .. i .. job.mark
+    job.token = token_prefix .. i .. job.mark
     job.entry = job.token .. ' ' .. job.due .. ' ' .. now_ms .. job.rest
     deadlines[2 * i - 1], deadlines[2 * i] = deadline_ms, job.id
     fence[2 * i - 1], fence[2 * i] = job.id, job.entry
@@ -46,7 +45,7 @@ local function claim(found)
   local put_off = service and has.snoozes and redis.call('HMGET', snoozes, unpack(ids)) or {}
   local claims = {}
   for i, job in ipairs(found) do
-    redis.call('SET', HELD .. job.id, job.token, 'PX', ARGV[6])
+    redis.call('SET', HELD .. job.id, job.token, 'PX', lease_px)
     local attempt = (tonumber(counts[i] or nil) or 0) + 1
     counted[2 * i - 1], counted[2 * i] = counters[i], attempt
     if service then tell_started(job, payloads[i], attempt) end
@@ -63,7 +62,7 @@ local function handed_over(id, entry)
   local payload = redis.call('MGET', JOB .. id)[1]
   redis.call('ZADD', active, deadline_ms, id)
   redis.call('ZADD', queue, 'XX', deadline_ms, id)
-  redis.call('SET', HELD .. id, string.match(entry, '^%S+'), 'PX', ARGV[6])
+  redis.call('SET', HELD .. id, string.match(entry, '^%S+'), 'PX', lease_px)
   local aborted = redis.call('ZSCORE', ABORT, id) and 1 or 0
   local saved = service and has.checkpoint and redis.call('HGET', checkpoint, id)
   local put_off = service and has.snoozes and redis.call('HGET', snoozes, id)
@@ -73,14 +72,14 @@ end
 -- The reply to this step was lost: what it claimed is still ours, by the step's number in the tokens. It is handed over
 -- only now, and so with a whole lease.
 local function claimed_before()
-  local claims, prefix = {}, worker .. ':' .. lane .. ':' .. ARGV[3] .. ':'
+  local claims = {}
   local ids = redis.call('ZRANGE', active, 0, -1)
   for from = 1, #ids, 500 do
     local page = { unpack(ids, from, math.min(from + 499, #ids)) }
     local entries = redis.call('HMGET', runs, unpack(page))
     for i, id in ipairs(page) do
       local entry = entries[i]
-      if entry and string.sub(entry, 1, #prefix) == prefix then claims[#claims + 1] = handed_over(id, entry) end
+      if entry and string.sub(entry, 1, #token_prefix) == token_prefix then claims[#claims + 1] = handed_over(id, entry) end
     end
   end
   return claims

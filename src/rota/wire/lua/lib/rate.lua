@@ -4,7 +4,7 @@
 
 -- The jobs that may be claimed now, at most `want`; and the rate, where there is one.
 local function tokens()
-  local interval, tolerance = string.match(ARGV[13], '^(%d+) (%d+)$')
+  local interval, tolerance = string.match(queue_rate, '^(%d+) (%d+)$')
   if not interval then return want end
   local rate = { interval = tonumber(interval), tolerance = tonumber(tolerance) }
   rate.state = queue .. ':limit'

@@ -4,16 +4,20 @@
 
 local handed_back = false -- something that was settled is due again, soon
 
--- The settlements, as they stand in ARGV.
+-- The settlements, as they stand in ARGV. Of every one: id, token, kind ('finished', 'dead' or 'again'), event type, task,
+-- attempt, detail (result or error, JSON), record for arq:result ('' = none), its life in ms (0 = for ever).
+-- Of some, by name: `reason` (of a death or a cancel), `mirror_ms` (finished: how long the in-progress mirror stays, as
+-- arq wants after a cron job), `delay_ms` (again: until it is due; else it has its old place in the line), `unspent`
+-- (again: the attempt is given back), `unknown` (again: no worker here knows it), `terms` (again: those that it was
+-- enqueued without), `checkpoint` (dead, again: one that is not written yet).
 local function read_settlements()
-  local list, count, base = {}, tonumber(ARGV[14]), 14
-  for i = 1, count do
-    local at = base + (i - 1) * 12
-    list[i] = { id = ARGV[at + 1], token = ARGV[at + 2], kind = ARGV[at + 3], delay = tonumber(ARGV[at + 4]),
-      unspent = ARGV[at + 5] == '1', note = ARGV[at + 6], record = ARGV[at + 7], life = ARGV[at + 8],
-      event = ARGV[at + 9], task = ARGV[at + 10], attempt = ARGV[at + 11], detail = ARGV[at + 12] }
+  local list, at = {}, FIRST_SETTLEMENT
+  for i = 1, tonumber(settlement_count) do
+    list[i] = { id = ARGV[at], token = ARGV[at + 1], kind = ARGV[at + 2], event = ARGV[at + 3], task = ARGV[at + 4],
+      attempt = ARGV[at + 5], detail = ARGV[at + 6], record = ARGV[at + 7], record_ms = ARGV[at + 8] }
+    at = at + 9
   end
-  for at = base + count * 12 + 1, #ARGV - 1, 2 do list[tonumber(ARGV[at])].saved = ARGV[at + 1] end
+  for extra = at, #ARGV, 3 do list[tonumber(ARGV[extra])][ARGV[extra + 1]] = ARGV[extra + 2] end
   return list
 end
 
@@ -30,7 +34,7 @@ local function judge(settlements)
       answers[i] = 1
       counted[job.id] = true
       job.entry = entry
-      local list = job.kind == 'A' and released or finished
+      local list = job.kind == 'again' and released or finished
       list[#list + 1] = job
     end
   end
@@ -47,12 +51,12 @@ local function bury(job)
   local id, letter = job.id, dead .. ':' .. job.id
   local payload = redis.call('MGET', JOB .. id)[1] -- MGET: a key of another type reads as absent
   redis.call('DEL', letter)
-  redis.call('HSET', letter, 'reason', job.note, 'task', job.task, 'attempt', job.attempt, 'error', job.detail,
+  redis.call('HSET', letter, 'reason', job.reason or '', 'task', job.task, 'attempt', job.attempt, 'error', job.detail,
     'at', now_ms)
   if payload then redis.call('HSET', letter, 'payload', payload) end
   local terms = has.terms and terms_of(queue, id)
   if terms then redis.call('HSET', letter, 'terms', terms) end
-  local saved = job.saved or service and has.checkpoint and redis.call('HGET', checkpoint, id)
+  local saved = job.checkpoint or service and has.checkpoint and redis.call('HGET', checkpoint, id)
   if saved then redis.call('HSET', letter, 'checkpoint', saved) end
   redis.call('PEXPIRE', letter, ms(retention))
   redis.call('ZADD', dead, now_ms, id)
@@ -62,8 +66,8 @@ end
 
 local function keep_record(job)
   if job.record == '' then return end
-  if tonumber(job.life) > 0 then
-    redis.call('SET', RESULT .. job.id, job.record, 'PX', job.life)
+  if tonumber(job.record_ms) > 0 then
+    redis.call('SET', RESULT .. job.id, job.record, 'PX', job.record_ms)
   else
     redis.call('SET', RESULT .. job.id, job.record)
   end
@@ -96,9 +100,9 @@ local function conclude(finished)
     if has.snoozes then chunked('HDEL', snoozes, gone) end
   end
   for _, job in ipairs(finished) do
-    if job.kind == 'D' then bury(job) end
+    if job.kind == 'dead' then bury(job) end
     keep_record(job)
-    if job.note == '' then tell_finished(job) else tell_finished(job, 'reason', job.note) end
+    if job.reason then tell_finished(job, 'reason', job.reason) else tell_finished(job) end
     local last = #keys
     keys[last + 1], keys[last + 2], keys[last + 3] = HELD .. job.id, RETRY .. job.id, JOB .. job.id
   end
@@ -108,14 +112,14 @@ local function conclude(finished)
     for _, job in ipairs(finished) do let_go(job) end
   end
   for _, job in ipairs(finished) do
-    if job.delay > 0 then redis.call('SET', HELD .. job.id, '1', 'PX', ms(job.delay)) end
+    if job.mirror_ms then redis.call('SET', HELD .. job.id, '1', 'PX', job.mirror_ms) end
   end
 end
 
 ---------------------------------------------------------------------------------------------------- again
 
 local function due_again(job, old_due)
-  local due = job.delay < 0 and old_due or now + job.delay
+  local due = job.delay_ms and now + tonumber(job.delay_ms) or old_due
   -- Its cancel was asked for, and it did not hear: whoever claims it now ends it, and nobody waits for that.
   if service and due > now and redis.call('ZSCORE', ABORT, job.id) then due = now end
   if due - now < TURN then handed_back = true end
@@ -124,12 +128,11 @@ end
 
 -- What the next claim must know: its losses, and since when, and by whom, it was not known.
 local function remember(job, due, lost, unknown_since)
-  local unknown = job.note == '1'
   local since = 0
-  if unknown then since = unknown_since > 0 and unknown_since or now end
+  if job.unknown then since = unknown_since > 0 and unknown_since or now end
   if lost > 0 or since > 0 then
-    local stranger = unknown and '-' .. worker or '-'
-    redis.call('HSET', runs, job.id, format(stranger, due, unknown and due + TURN or 0, lost, since))
+    local stranger = job.unknown and '-' .. worker or '-'
+    redis.call('HSET', runs, job.id, format(stranger, due, job.unknown and due + TURN or 0, lost, since))
   else
     redis.call('HDEL', runs, job.id)
   end
@@ -150,8 +153,8 @@ end
 local function put_back(job, due, lost, unknown_since, terms)
   remember(job, due, lost, unknown_since)
   if terms then index(queue, job.id, due, terms) end
-  if job.saved then
-    redis.call('HSET', checkpoint, job.id, job.saved)
+  if job.checkpoint then
+    redis.call('HSET', checkpoint, job.id, job.checkpoint)
     has.checkpoint = true
   end
   count_attempts(job)
@@ -172,8 +175,8 @@ local function release(job)
   local _, old_due, _, lost, unknown_since = parse(job.entry)
   redis.call('ZREM', active, id)
   redis.call('DEL', HELD .. id)
-  if string.find(job.note, '=', 1, true) then
-    redis.call('HSET', queue .. ':terms', id, job.note)
+  if job.terms then
+    redis.call('HSET', queue .. ':terms', id, job.terms)
     has.terms = true
   end
   local due = due_again(job, old_due)
@@ -195,7 +198,7 @@ end
 local function tally(jobs)
   local ended, busy = 0, 0
   for _, job in ipairs(jobs) do
-    if job.kind ~= 'A' or job.note ~= '1' then
+    if not job.unknown then
       local started = tonumber(string.match(job.entry, '^%S+ %S+ (%S+)')) or now
       ended, busy = ended + 1, busy + math.max(0, now - started)
     end

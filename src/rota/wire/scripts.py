@@ -1,0 +1,75 @@
+"""The Lua scripts: how one is loaded from `lua/` and called, and the list of all of them.
+
+What a script takes, returns and keeps true stands at the top of its file.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+_INCLUDE = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script, and the SHA-1 under which Redis caches it.
+
+    Workers of two versions call their own scripts beside each other, since each version's have their own hashes.
+    """
+
+    source: str
+    sha: str
+
+    @classmethod
+    def load(cls, name: str) -> "Script":
+        """Read `lua/<name>.lua`, with each line `--@include <part>` replaced by `lua/lib/<part>.lua`."""
+        scripts = files("rota.wire") / "lua"
+
+        def part(found: re.Match[str]) -> str:
+            return (scripts / "lib" / f"{found[1]}.lua").read_text("utf-8")
+
+        source = _INCLUDE.sub(part, (scripts / f"{name}.lua").read_text("utf-8"))
+        return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+    async def __call__(self, redis: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Call the script on an asyncio client.
+
+        The source is sent only if the server does not know the script, as after a restart or a failover.
+        """
+        try:
+            return await redis.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return await redis.execute_command("EVAL", self.source, len(keys), *keys, *args)
+
+    def run(self, redis: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Call the script on a blocking client, as threads do."""
+        try:
+            return redis.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return redis.execute_command("EVAL", self.source, len(keys), *keys, *args)
+
+
+# Called by workers, through rota.wire.queue.
+STEP = Script.load("step")
+RENEW = Script.load("renew")
+PROGRESS = Script.load("progress")
+CHECKPOINT = Script.load("checkpoint")
+WATCH = Script.load("watch")
+TICK = Script.load("tick")
+
+# Called by clients, and NUDGE by workers too.
+ENQUEUE = Script.load("enqueue")
+CANCEL = Script.load("cancel")
+REPLAY = Script.load("replay")
+NUDGE = Script.load("nudge")
+
+# Called by clients and by the jobs that run flows.
+FLOW_START = Script.load("flow_start")
+FLOW_FAN_OUT = Script.load("flow_fan_out")
+FLOW_STOP = Script.load("flow_stop")
+FLOW_RETRY = Script.load("flow_retry")
