@@ -1,4 +1,4 @@
-"""What may be called what: names of queues and jobs, ids that we make, ids that users bring."""
+"""Names and ids: which names queues and jobs may have, which ids users may give, and the ids that rota makes."""
 
 import os
 import re
@@ -13,7 +13,7 @@ _ID_LIMIT = 200
 
 
 def check_name(kind: str, name: str) -> str:
-    """`name`, when it may name a `kind` ("job", "queue"); raises ValueError otherwise."""
+    """Return `name`. Raises ValueError when a `kind` ("job", "queue", "limit") cannot have that name."""
     if not isinstance(name, str) or len(name) > _NAME_LIMIT or not NAME.fullmatch(name):
         raise ValueError(
             f"{kind} name {_shown(name)} is not allowed: it starts with a small letter a-z, goes on "
@@ -23,14 +23,14 @@ def check_name(kind: str, name: str) -> str:
 
 
 def full_name(queue: str, name: str) -> str:
-    """`queue:name`, as logs and the API say it."""
+    """Return `queue:name`, as logs and the API write it."""
     return f"{queue}:{name}"
 
 
 def check_id(user_id: str) -> str:
-    """`user_id`, when it may be a job's id; raises ValueError otherwise.
+    """Return `user_id`. Raises ValueError when it cannot be a job's id.
 
-    Ids reach logs, pages and shells, so characters that do not show, or that turn text around, are refused.
+    Ids reach logs, pages and shells, so invisible characters and those that change the direction of text are refused.
     """
     if not isinstance(user_id, str) or not 1 <= len(user_id) <= _ID_LIMIT:
         raise ValueError(
@@ -45,27 +45,28 @@ def check_id(user_id: str) -> str:
 
 
 def wire_id(queue: str, user_id: str) -> str:
-    """The id of Redis' keys for an id that a user brought: arq's keys are global, so it carries its queue."""
+    """Return the id in Redis for an id given by a user: arq's keys are global, so the queue becomes part of it."""
     return f"{queue}:{check_id(user_id)}"
 
 
 def _shown(value: object) -> str:
-    # ascii() so that what is refused cannot turn the message around either.
+    # With ascii(), a refused id cannot change the direction of the message either.
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}…"  # noqa: PLR2004 (what fits a line beside its reason)
 
 
 class _Ids:
-    """Makes ids of the layout of UUID version 7 that sort in the order in which one process made them.
+    """Makes ids in the layout of UUID version 7 that sort in the order in which one process made them.
 
-    Random bits open each millisecond; within one, and when the clock steps back, the last 61 count up.
+    Each millisecond begins with random bits. Within a millisecond, and when the clock steps back, the last 61 bits
+    count up.
     """
 
     def __init__(self) -> None:
-        self.start_afresh()
+        self.reset()
 
-    def start_afresh(self) -> None:
-        # A forked child that kept its parent's generator would make its parent's ids, or wait on its lock.
+    def reset(self) -> None:
+        # A forked child with its parent's generator would make the same ids as its parent, or wait on its lock.
         self._lock = Lock()
         self._getrandbits = Random().getrandbits  # noqa: S311 (unique, not secret)
         self._millisecond = 0
@@ -73,13 +74,12 @@ class _Ids:
         self._tail = 0
 
     def new(self) -> str:
-        """A fresh id: 32 hexadecimal digits."""
         now = time.time_ns() // 1_000_000
         with self._lock:
             if now > self._millisecond:
                 self._millisecond = now
                 self._head = f"{now:012x}7{self._getrandbits(12):03x}"
-                # Bit 63 is the layout's variant; bit 61 stays free, so that counting cannot run over.
+                # Bit 63 is the layout's variant; bit 61 stays free, so that counting up cannot overflow into it.
                 self._tail = 1 << 63 | self._getrandbits(61)
             else:
                 self._tail += 1
@@ -88,16 +88,16 @@ class _Ids:
 
 _ids = _Ids()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ids.start_afresh)
+    os.register_at_fork(after_in_child=_ids.reset)
 
 
 def new_id() -> str:
-    """A fresh job id: 32 hexadecimal digits that sort in the order in which this process made them."""
+    """Make a job id: 32 hexadecimal digits that sort in the order in which this process made them."""
     return _ids.new()
 
 
 def printable(job_id: str) -> str:
-    """`job_id` as text that can be logged and written; what is no UTF-8 in a queue's member is spelt out."""
+    """Return `job_id` as text that can be logged and written; bytes that are not UTF-8 are written as escapes."""
     if job_id.isascii():
         return job_id
     return job_id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -3,14 +3,14 @@
 import math
 import re
 
-#: The longest time that may be set, seconds: ten years.
+#: The longest time that can be set, in seconds: ten years.
 LONGEST = 10 * 365 * 86_400.0
-#: The largest amount of memory that may be set, bytes: 1024 TB.
+#: The largest amount of memory that can be set, in bytes: 1024 TB.
 LARGEST = 2**50
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?|\.\d+) ?(?P<unit>ms|s|m|h|d|)", re.ASCII)
-# A KB is 1024 bytes, as Redis and Docker have it.
+# A KB is 1024 bytes, as in Redis and Docker.
 _BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE = re.compile(
     r"(?P<number>\d+(?:\.\d+)?|\.\d+) ?(?:(?P<unit>[kmgt])(?:i?b)?|b)?", re.ASCII | re.IGNORECASE
@@ -18,11 +18,11 @@ _SIZE = re.compile(
 
 
 class InvalidDuration(ValueError):
-    """Raised for a value that is no length of time between nothing and ten years."""
+    """Raised for a value that is not a length of time from 0 to ten years."""
 
 
 class InvalidSize(ValueError):
-    """Raised for a value that is no amount of memory, or more than a machine has."""
+    """Raised for a value that is not an amount of memory from 0 to 1024 TB."""
 
 
 def parse_duration(value: object) -> float:

@@ -19,7 +19,7 @@ import threading
 from typing import Any
 
 from rota.errors import Cancel, InvalidPayload, InvalidResult, ResultTooLarge, Retry, Snooze
-from rota.model.headers import carrying
+from rota.model.headers import inherited
 from rota.model.job import Job
 from rota.model.run import Run
 from rota.names import full_name
@@ -80,7 +80,7 @@ class Child:
             if "structlog" in sys.modules:
                 adopt_structlog()
             run = self._make_run(head)
-            with carrying(run.headers):
+            with inherited(run.headers):
                 result = job.handler(run, **job.payload.parse([], json.loads(body)))
             raw = job.result.dump(result)
             limit = head["result_limit"]

@@ -1,4 +1,4 @@
-"""What happened to a job: one frozen value, for subscribers in the process and readers of the stream."""
+"""An event: one thing that happened to a job, for subscribers in the process and readers of the stream."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class EventType(StrEnum):
-    """The life of a job, a word an event."""
+    """The kinds of events in the life of a job."""
 
     ENQUEUED = "enqueued"
     STARTED = "started"
@@ -27,9 +27,9 @@ class Event(NamedTuple):
     """One thing that happened to one job, on this worker.
 
     Times are in seconds: `duration` of the attempt, `waited` from due to start, `delay` until the next attempt.
-    `detail` is JSON: the result of a completed job, the error of one that was retried, cancelled or died. `snoozes` is
-    how often a job that snoozed has done so. `headers` are those of the payload; `error` is the exception
-    itself that ended the attempt. Both are for subscribers in this process, and never written down.
+    `detail` is JSON: the result of a completed job, or the error of a job that was retried, cancelled or died.
+    `snoozes` counts the snoozes of a job that snoozed. `headers` are the payload's headers and `error` is the exception
+    that ended the attempt; both are for subscribers in this process and are never stored.
     """
 
     type: EventType

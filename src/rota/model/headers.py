@@ -1,7 +1,7 @@
-"""Headers: short texts that travel with a job, and on from it with every job that it enqueues.
+"""Headers: short texts that travel with a job, and from the job to every job that it enqueues.
 
-`with rota.headers(tenant="acme"):` gives them to all that is enqueued inside. What a tracer says of a trace travels
-the same way, under names of its own.
+`with rota.headers(tenant="acme"):` adds them to every job that is enqueued inside the block. Tracers send the trace the
+same way, in headers of their own names.
 """
 
 import re
@@ -12,59 +12,59 @@ from types import MappingProxyType
 
 from rota.model.trace import TRACE_HEADERS
 
-#: The headers of one job, names and values, in bytes; those of tracers do not count.
+#: The limit for the names and values of one job's headers, in bytes; the tracers' headers do not count.
 MOST = 4096
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}", re.ASCII)
-_CARRIED: ContextVar[Mapping[str, str]] = ContextVar("carried", default=MappingProxyType({}))
+_CURRENT: ContextVar[Mapping[str, str]] = ContextVar("headers", default=MappingProxyType({}))
 
 
 @contextmanager
 def headers(given: Mapping[str, str] | None = None, /, **named: str) -> Iterator[None]:
-    """Every job that is enqueued inside gets these headers, besides those of a block or a job around it.
+    """Add these headers to every job that is enqueued inside, beside the headers of an enclosing block or job.
 
-    A handler finds them in `run.headers`; what it enqueues has them too. Names that are no Python names go into a
-    dictionary: `rota.headers({"x-request-id": "7"})`. Raises ValueError for a name or a value that cannot travel, and
-    for more than 4096 bytes of them; TypeError for what is no text.
+    A handler finds them in `run.headers`, and the jobs that it enqueues have them too. Names that are not Python names
+    go into a dictionary: `rota.headers({"x-request-id": "7"})`. Raises ValueError for a name or a value that cannot
+    travel, and for more than 4096 bytes of headers; TypeError for a value that is not text.
     """
     own = {**(given or {}), **named}
     for name, value in own.items():
         _check(name, value)
-    together = {**_CARRIED.get(), **own}
+    together = {**_CURRENT.get(), **own}
     if (size := _size_of(together)) > MOST:
         raise ValueError(f"the headers of a job would have {size} bytes; {MOST} may travel with it")
-    token = _CARRIED.set(together)
+    token = _CURRENT.set(together)
     try:
         yield
     finally:
-        _CARRIED.reset(token)
+        _CURRENT.reset(token)
 
 
-def carried() -> Mapping[str, str]:
-    """What travels with a job that is enqueued here."""
-    return _CARRIED.get()
+def current_headers() -> Mapping[str, str]:
+    """Return the headers that a job enqueued here inherits."""
+    return _CURRENT.get()
 
 
 @contextmanager
-def carrying(came_with: Mapping[str, str]) -> Iterator[None]:
-    """For a job's attempt: what it came with travels on, and nothing else does."""
-    token = _CARRIED.set(_fit(came_with))
+def inherited(received: Mapping[str, str]) -> Iterator[None]:
+    """Give the headers that a job came with, and no others, to the jobs that its attempt enqueues."""
+    token = _CURRENT.set(_allowed(received))
     try:
         yield
     finally:
-        _CARRIED.reset(token)
+        _CURRENT.reset(token)
 
 
-def _fit(came_with: Mapping[str, str]) -> Mapping[str, str]:
-    """Whoever wrote a payload wrote its headers: what could not be given here does not travel on."""
-    fit = {name: value for name in TRACE_HEADERS if (value := came_with.get(name)) is not None}
-    room = MOST
-    for name, value in came_with.items():
+def _allowed(received: Mapping[str, str]) -> Mapping[str, str]:
+    """Drop the headers that `headers` would have refused: anyone can write a payload."""
+    allowed = {name: value for name in TRACE_HEADERS if (value := received.get(name)) is not None}
+    left = MOST
+    for name, value in received.items():
         if name not in TRACE_HEADERS and _fault(name, value) is None:
-            room -= _size_of({name: value})
-            if room >= 0:
-                fit[name] = value
-    return fit
+            left -= _size_of({name: value})
+            if left >= 0:
+                allowed[name] = value
+    return allowed
 
 
 def _size_of(given: Mapping[str, str]) -> int:

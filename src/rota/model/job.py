@@ -1,4 +1,4 @@
-"""A job is a handler with its policy: a frozen value, registered nowhere, found by looking at modules."""
+"""A job is a handler with its policy: a frozen value, made by `@job` and found by looking at modules."""
 
 import inspect
 from collections.abc import Callable, Coroutine
@@ -31,12 +31,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-Kind = Literal["async", "thread", "process"]
+HandlerKind = Literal["async", "thread", "process"]
 Exceptions = tuple[type[BaseException], ...]
 
 
 class JobFields(TypedDict, total=False):
-    """The keyword arguments of `@job`."""
+    """The keyword arguments of `@job`; Job says what each means. `process=True` runs the handler in a child process."""
 
     name: str | None
     queue: str | None
@@ -57,10 +57,21 @@ class JobFields(TypedDict, total=False):
 class Job(Generic[P, R]):
     """A handler with its policy. None in a field leaves the queue's setting, then the global one.
 
-    `timeout` and `keep_result` are seconds. `retry_on`: only these exceptions retry; `give_up_on`: these
-    never do. `priority` is from 0 to 9, higher first; `limit` how many start in a time, `concurrency` how many run at
-    once, `unique` how many of a key there are. `source` is the handler's place, `path:line`. `enqueue_options` is what
-    `options()` has set.
+    name: the short name, unique on its queue.
+    timeout: how long an attempt may take, in seconds.
+    max_attempts: how many attempts may end in an error or a timeout before the job is dead.
+    backoff: the wait before the next attempt.
+    keep_result: how long the result is kept, in seconds.
+    retry_on: the only exceptions that are retried; None: all are.
+    give_up_on: exceptions that are never retried.
+    priority: from 0 to 9; higher ones start first.
+    limit: how many may start in a time.
+    concurrency: how many may run at once.
+    unique: how many of a key there may be.
+    kind: where the handler runs: on the loop, in a thread or in a child process.
+    source: where the handler is defined, `path:line`.
+    payload, result: the types of the arguments and the result.
+    enqueue_options: what `options()` has set.
     """
 
     handler: Callable[Concatenate[Run, P], Any]
@@ -76,26 +87,26 @@ class Job(Generic[P, R]):
     limit: RateLimit | None = None
     concurrency: SlotLimit | None = None
     unique: Unique | None = None
-    kind: Kind
+    kind: HandlerKind
     source: str
     payload: PayloadType = field(repr=False)
     result: ResultType = field(repr=False)
     enqueue_options: EnqueueOptions = field(default=EnqueueOptions(), repr=False)
 
     def options(self, **options: Unpack[EnqueueFields]) -> "Job[P, R]":
-        """A copy to enqueue with these options beside its policy; EnqueueOptions says what each means.
+        """Return a copy to enqueue with these options, which win over its policy; EnqueueOptions says what each means.
 
         `delay` (seconds or a timedelta), `at`, `id`, `timeout`, `max_attempts`, `backoff`, `keep_result`, `priority`
-        and `on_taken`. Raises TypeError for another name, ValueError for a value that cannot be.
+        and `on_taken`. Raises TypeError for another name, ValueError for an impossible value.
         """
         return replace(self, enqueue_options=self.enqueue_options.changed(options))
 
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> "Call[R]":
-        """This job with checked arguments, for a bulk enqueue. Raises InvalidPayload."""
+        """Return this job with checked arguments, for a bulk enqueue. Raises InvalidPayload."""
         return Call(self, self.payload.bind(args, kwargs))
 
     def handle(self, client: JobClient, id: str, /) -> Handle[R]:  # noqa: A002 - the field's word
-        """Return a handle of one of this job's runs whose id on the wire is known, typed as its result is."""
+        """Return a handle of an enqueued job of this name, by its id on the wire; its result has this job's type."""
         return Handle(client, client.queue_of(self), id, self.result.parse)
 
     def __call__(self, run: Run, /, *args: P.args, **kwargs: P.kwargs) -> Any:
@@ -104,14 +115,14 @@ class Job(Generic[P, R]):
 
 
 class Promise(Generic[R_co]):
-    """Something with its arguments, ready to be enqueued, whose run gives an R."""
+    """A job or a pipeline with its arguments, ready to be enqueued; its result is an R_co."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Promise[R_co]):
-    """A job and the JSON of its arguments."""
+    """A job with its arguments as JSON."""
 
     job: Job[Any, Any]
     arguments: bytes
@@ -135,7 +146,7 @@ def job(handler: Callable[..., Any] | None = None, /, **fields: Any) -> Any:
 
     An `async def` runs on the loop, a plain `def` in a thread, and with `process=True` in a process of its
     own. The function's name is the job's, unless `name` says otherwise. Raises TypeError or ValueError, at
-    import, for a handler or an option that cannot be.
+    import, for an impossible handler or option.
     """
     refuse_unknown("option of @job", fields, tuple(JobFields.__annotations__))
     if handler is None:
@@ -143,63 +154,59 @@ def job(handler: Callable[..., Any] | None = None, /, **fields: Any) -> Any:
     return _job_of(handler, {})
 
 
+#: The fields of `@job` that depend on the handler; all others become fields of the Job unchanged.
+_OF_THE_HANDLER = ("name", "queue", "process")
+
+
 def _job_of(handler: Callable[..., Any], fields: JobFields) -> Job[Any, Any]:
     if not isinstance(handler, FunctionType | MethodType):
         raise TypeError(f"@job is for functions, not {type(handler).__name__}")
-    queue = fields.get("queue")
-    name = fields.get("name")
+    queue, name = fields.get("queue"), fields.get("name")
     name = check_name("job", handler.__name__ if name is None else name)
-    if queue is not None:
-        check_name("queue", queue)
-    check_policy(
-        fields.get("timeout"), fields.get("max_attempts"), fields.get("backoff"), fields.get("keep_result")
-    )
-    retry_on, give_up_on = fields.get("retry_on"), fields.get("give_up_on", ())
-    for option, exceptions in (("retry_on", retry_on or ()), ("give_up_on", give_up_on)):
-        _check_exceptions(option, exceptions)
-    label = name if queue is None else full_name(queue, name)
+    label = name if queue is None else full_name(check_name("queue", queue), name)
     payload = PayloadType(handler, label)
-    limits = {option: _limit(label, option, kind, fields, payload) for option, kind in _LIMITS.items()}
-    check_priority(fields.get("priority"))
+    _check_fields(fields, label, payload)
+    policy: dict[str, Any] = {field: value for field, value in fields.items() if field not in _OF_THE_HANDLER}
     return Job(
         handler=handler,
         name=name,
         queue=queue,
-        timeout=fields.get("timeout"),
-        max_attempts=fields.get("max_attempts"),
-        backoff=fields.get("backoff"),
-        keep_result=fields.get("keep_result"),
-        retry_on=retry_on,
-        give_up_on=give_up_on,
         kind=_kind(handler, label, fields.get("process", False)),
         source=_source(handler),
-        priority=fields.get("priority", 0),
         payload=payload,
         result=ResultType(handler, label),
-        **limits,
+        **policy,
     )
 
 
-_LIMITS: dict[str, type[Any]] = {"limit": RateLimit, "concurrency": SlotLimit, "unique": Unique}
+def _check_fields(fields: JobFields, label: str, payload: PayloadType) -> None:
+    check_policy(
+        fields.get("timeout"), fields.get("max_attempts"), fields.get("backoff"), fields.get("keep_result")
+    )
+    _check_exceptions("retry_on", fields.get("retry_on") or ())
+    _check_exceptions("give_up_on", fields.get("give_up_on", ()))
+    check_priority(fields.get("priority"))
+    _check_limit(label, "limit", RateLimit, fields.get("limit"), payload)
+    _check_limit(label, "concurrency", SlotLimit, fields.get("concurrency"), payload)
+    _check_limit(label, "unique", Unique, fields.get("unique"), payload)
+
+
 _WRITTEN = {"limit": "per_second(10)", "concurrency": "at_most(2)", "unique": "unique()"}
 
 
-def _limit(label: str, option: str, kind: type[Any], fields: JobFields, payload: PayloadType) -> Any:
-    value: Any = fields.get(option)
+def _check_limit(label: str, option: str, kind: type[Any], value: Any, payload: PayloadType) -> None:
     if value is None:
-        return None
+        return
     if not isinstance(value, kind):
         raise TypeError(f"job {label}: {option} is {value!r}; write {option}={_WRITTEN[option]}")
     parts = () if value.key is None else (value.key,) if isinstance(value.key, str) else value.key
     for part in parts:
-        argument = part.partition(".")[0]
-        if argument not in payload.names:
+        if part.partition(".")[0] not in payload.names:
             takes = ", ".join(payload.names) or "none"
             raise TypeError(f"job {label}: {option} has the key {part!r}; the job's arguments are: {takes}")
-    return value
 
 
-def _kind(handler: Callable[..., Any], label: str, process: bool) -> Kind:
+def _kind(handler: Callable[..., Any], label: str, process: bool) -> HandlerKind:
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise TypeError(f"job {label}: a handler returns its result; a generator with yield cannot be a job")
     is_coroutine = inspect.iscoroutinefunction(handler)

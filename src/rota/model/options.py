@@ -1,4 +1,4 @@
-"""What one enqueue may say beside the arguments: when, under which id, with which policy."""
+"""The options of one enqueue beside the arguments: when, under which id, with which policy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -14,12 +14,12 @@ OnTaken = Literal["refuse", "existing", "replace", "debounce"]
 
 _ON_TAKEN: tuple[OnTaken, ...] = get_args(OnTaken)
 
-#: What a worker must know, and so travels with the job.
+#: The options that the worker needs, which therefore travel with the job.
 _ON_THE_WIRE = ("timeout", "max_attempts", "backoff", "keep_result")
 
 
 class EnqueueFields(TypedDict, total=False):
-    """The keyword arguments of `Job.options`."""
+    """The keyword arguments of `Job.options`; EnqueueOptions says what each means."""
 
     delay: float | timedelta | None
     at: datetime | None
@@ -34,13 +34,17 @@ class EnqueueFields(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnqueueOptions:
-    """How one enqueue differs from its job's policy; None leaves the job's.
+    """How one enqueue differs from its job's policy; None leaves the job's value.
 
-    `delay`, `timeout` and `keep_result` are seconds; `at` has a time zone. `on_taken` says what happens when
-    the id, or the unique key of the job, is in use: "refuse" raises JobExists, "existing" returns the job that has it,
-    "replace" gives that job the new arguments and options if it waits still, and "debounce" does so and lets it wait
-    for `delay` anew. `priority` is from 0 (the default) to 9: higher ones start first.
-    Raises ValueError or TypeError for a value that cannot be.
+    delay: seconds until the job is due.
+    at: the time when the job is due, with a time zone; instead of `delay`.
+    id: the job's id, unique on its queue.
+    timeout, max_attempts, backoff, keep_result, priority: as in Job.
+    on_taken: what happens when the id, or the unique key of the job, is in use. "refuse" raises JobExists, "existing"
+        returns the job that has it, "replace" gives that job the new arguments and options if it still waits, and
+        "debounce" does the same and makes the job wait for `delay` again.
+
+    Raises ValueError or TypeError for an impossible value.
     """
 
     delay: float | None = None
@@ -68,7 +72,7 @@ class EnqueueOptions:
         check_policy(self.timeout, self.max_attempts, self.backoff, self.keep_result)
 
     def changed(self, changes: Mapping[str, Any]) -> "EnqueueOptions":
-        """A copy with `changes`; a delay may be a timedelta. Raises TypeError for an unknown option."""
+        """Return a copy with `changes`; a delay may be a timedelta. Raises TypeError for an unknown option."""
         refuse_unknown("option", changes, tuple(field.name for field in fields(self)))
         delay = changes.get("delay")
         if isinstance(delay, timedelta):
@@ -76,7 +80,7 @@ class EnqueueOptions:
         return replace(self, **changes)
 
     def wire(self) -> dict[str, Any]:
-        """The part that travels with the job, without what is not set."""
+        """Return the options that travel with the job, without those that are not set."""
         chosen = {name: getattr(self, name) for name in _ON_THE_WIRE if getattr(self, name) is not None}
         if self.backoff is not None:
             chosen["backoff"] = self.backoff.wire()
@@ -84,7 +88,7 @@ class EnqueueOptions:
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "EnqueueOptions":
-        """The options that `wire` made; names of later versions are passed over. Raises UnreadablePayload."""
+        """Return the options that `wire` wrote; names of later versions are ignored. Raises UnreadablePayload."""
         chosen = {name: wire[name] for name in _ON_THE_WIRE if name in wire}
         try:
             if "backoff" in chosen:
@@ -95,7 +99,7 @@ class EnqueueOptions:
 
 
 def refuse_unknown(what: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
-    """Raise TypeError, naming what is allowed, when `given` holds another name."""
+    """Raise TypeError when `given` holds a name that is not allowed."""
     for name in given:
         if name not in allowed:
             raise TypeError(f"there is no {what} {name!r}; choose from: {', '.join(allowed)}")
@@ -104,7 +108,7 @@ def refuse_unknown(what: str, given: Mapping[str, Any], allowed: tuple[str, ...]
 def check_policy(
     timeout: float | None, max_attempts: int | None, backoff: Backoff | None, keep_result: float | None
 ) -> None:
-    """Raise ValueError or TypeError for a policy that cannot be; None is always allowed."""
+    """Raise ValueError or TypeError for an impossible policy; None is always allowed."""
     check_seconds("timeout", timeout, above_zero=True)
     check_seconds("keep_result", keep_result)
     if max_attempts is not None and (type(max_attempts) is not int or max_attempts < 1):
@@ -114,7 +118,7 @@ def check_policy(
 
 
 def check_on_taken(on_taken: Any) -> None:
-    """Raise ValueError for what can not happen where an id is taken; None is allowed."""
+    """Raise ValueError unless `on_taken` is one of OnTaken, or None."""
     if on_taken is not None and on_taken not in _ON_TAKEN:
         raise ValueError(f"on_taken is {on_taken!r}; choose one of: {', '.join(_ON_TAKEN)}")
 

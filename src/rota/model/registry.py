@@ -1,4 +1,4 @@
-"""Finds the jobs of a package by importing it and looking: what is not there cannot be registered."""
+"""Finds the jobs of a package: imports every module and looks at what it defines, so nothing is registered."""
 
 import importlib
 import pkgutil
@@ -41,21 +41,20 @@ class Registry:
         return tuple(sorted(self.full_name(job) for job in self.jobs))
 
     def queue_of(self, job: AnyJob) -> str:
-        """The queue that `job` belongs to."""
+        """Return the queue that `job` belongs to."""
         return job.queue or self.default_queue
 
     def full_name(self, job: AnyJob) -> str:
-        """`queue:name` of `job`."""
         return full_name(self.queue_of(job), job.name)
 
     def for_queue(self, queue: str) -> Mapping[str, AnyJob]:
-        """The jobs of `queue` by short name; raises UnknownQueue."""
+        """Return the jobs of `queue` by short name. Raises UnknownQueue."""
         if queue not in self._by_queue:
             raise UnknownQueue(queue, self.queues)
         return self._by_queue[queue]
 
     def find(self, name: str) -> AnyJob:
-        """The job called `queue:name`, or `name` where one queue alone has it; raises UnknownJob."""
+        """Return the job named `queue:name`, or `name` if only one queue has it. Raises UnknownJob."""
         queue, colon, short = name.rpartition(":")
         found = [jobs[short] for key, jobs in self._by_queue.items() if short in jobs and queue in (key, "")]
         if len(found) == 1 and bool(queue) == bool(colon):
@@ -64,7 +63,7 @@ class Registry:
 
 
 def discover(package: str, default_queue: str = "default") -> Registry:
-    """Import every module under `package` and collect the jobs that stand in them.
+    """Import every module under `package` and collect the jobs that they define.
 
     Raises DiscoveryFailed for a module that cannot be imported, JobClash for two handlers of one name on one
     queue, ValueError for a default queue's name that is not allowed.
@@ -94,7 +93,7 @@ def _modules_under(package: ModuleType) -> Iterator[ModuleType]:
 def _names_under(package: ModuleType) -> set[str]:
     paths = list(getattr(package, "__path__", ()))
     names = {module.name for module in pkgutil.iter_modules(paths, f"{package.__name__}.")}
-    # A folder without __init__.py is a package too, and pkgutil passes over it.
+    # A folder without __init__.py is a package too, which pkgutil does not list.
     folders = (entry for path in paths if Path(path).is_dir() for entry in Path(path).iterdir())
     names.update(f"{package.__name__}.{folder.name}" for folder in folders if _holds_modules(folder))
     return names
@@ -111,7 +110,7 @@ def _imported(name: str) -> ModuleType:
         if error.name and f"{name}.".startswith(f"{error.name}."):
             raise DiscoveryFailed(name, "there is no such package on the Python path") from error
         raise DiscoveryFailed(name, f"its import failed with {type(error).__name__}: {error}") from error
-    # SystemExit too: a script that lies among the jobs must not end the boot without a word.
+    # SystemExit too: a script among the jobs must not end the boot silently.
     except (Exception, SystemExit) as error:
         raise DiscoveryFailed(name, f"its import failed with {type(error).__name__}: {error}") from error
 
@@ -125,7 +124,7 @@ def _add(jobs: dict[str, AnyJob], job: AnyJob, queue: str) -> None:
     if known.handler is not job.handler:
         raise JobClash(full_name(queue, job.name), known.source, job.source)
     if job.enqueue_options == EnqueueOptions():
-        # Rather the job itself than a copy that options() made of it.
+        # The job itself is preferred to a copy that options() made.
         jobs[job.name] = job
 
 
@@ -140,7 +139,7 @@ def _resolve(job: AnyJob) -> None:
 def _lifespan(package: ModuleType) -> Lifespan | None:
     lifespan = getattr(package, "lifespan", None)
     if isinstance(lifespan, ModuleType):
-        # jobs/lifespan.py: the import has put the module where the function is looked for.
+        # The import of jobs/lifespan.py has set the package's attribute `lifespan` to the module.
         lifespan = getattr(lifespan, "lifespan", None)
     if lifespan is not None and not callable(lifespan):
         raise DiscoveryFailed(

@@ -1,4 +1,4 @@
-"""The trace that a job belongs to, as the headers in its payload tell it."""
+"""The trace and the tenant that a job belongs to, read from the headers in its payload."""
 
 import re
 from collections.abc import Mapping
@@ -13,10 +13,9 @@ _TENANT_LIMIT = 100
 
 
 def trace_id(headers: Mapping[str, str]) -> str:
-    """The id of the trace in `headers` (W3C's `traceparent`, else `sentry-trace`): 32 hexadecimal digits.
+    """Return the id of the trace in `headers` (W3C's `traceparent`, else `sentry-trace`): 32 hexadecimal digits.
 
-    Empty where there is none. What is malformed is none: headers come from whoever wrote the payload, and nothing but
-    an id may reach a log.
+    Empty without a trace or when the header is malformed: anyone can write a payload, and only an id may reach a log.
     """
     for header, form in (("traceparent", _TRACEPARENT), ("sentry-trace", _SENTRY_TRACE)):
         found = form.fullmatch(headers.get(header, "").strip().lower())
@@ -26,7 +25,7 @@ def trace_id(headers: Mapping[str, str]) -> str:
 
 
 def sentry_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """`headers` for Sentry, which reads `sentry-trace`: made from `traceparent` where another tracer enqueued."""
+    """Return `headers` with a `sentry-trace` for Sentry, made from `traceparent` if another tracer enqueued the job."""
     found = _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip().lower())
     if "sentry-trace" in headers or not found:
         return dict(headers)
@@ -35,19 +34,19 @@ def sentry_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def tenant(headers: Mapping[str, str]) -> str:
-    """For whom the job is, as the header of that name says; empty where there is none. Cut where it is long."""
+    """Return the header `tenant`, cut to 100 characters; empty when there is none."""
     return headers.get("tenant", "")[:_TENANT_LIMIT]
 
 
 def renewed(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """The headers of what is sent now for something that came with others: of two traces only this one's stays."""
+    """Merge the headers `now` into those of `before`; a trace in `now` replaces all headers of the other trace."""
     if any(name in now for name in TRACE_HEADERS):
         before = {name: text for name, text in before.items() if name not in TRACE_HEADERS}
     return {**before, **now}
 
 
 def log_fields(headers: Mapping[str, str]) -> dict[str, str]:
-    """What a line of the log says of them, so that it is found by it: `trace_id` and `tenant`, where there are such."""
+    """Return the fields that make a log line findable, `trace_id` and `tenant`, if `headers` have them."""
     if not headers:
         return {}
     fields = {"trace_id": trace_id(headers), "tenant": tenant(headers)}

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from pydantic import BaseModel, ConfigDict
 
-from rota.model.policies.backoff import Backoff, Kind
+from rota.model.policies.backoff import Backoff, BackoffKind
 from rota.model.policies.limits import RateLimit
 from rota.settings.types import (
     Attempts,
@@ -30,7 +30,7 @@ class QueueOptions(BaseModel):
 
     concurrency: Concurrency | None = None
     max_attempts: Attempts | None = None
-    backoff: Kind | None = None
+    backoff: BackoffKind | None = None
     backoff_base: Duration | None = None
     backoff_factor: Factor | None = None
     backoff_max: Duration | None = None

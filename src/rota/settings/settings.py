@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rota.errors import RotaError
-from rota.model.policies.backoff import Backoff, Kind
+from rota.model.policies.backoff import Backoff, BackoffKind
 from rota.settings.advice import advice
 from rota.settings.queues import QueueOptions, QueueSettings, by_variable, in_variables, variable_prefix
 from rota.settings.redis import RedisVariables
@@ -79,7 +79,7 @@ class Settings(RedisVariables):
     queues: Annotated[dict[str, QueueOptions], BeforeValidator(by_variable)] = Field(default_factory=dict)
 
     max_attempts: Attempts = 4
-    backoff: Kind = "exponential"
+    backoff: BackoffKind = "exponential"
     backoff_base: Duration = 1.0
     backoff_factor: Factor = 2.0
     backoff_max: Duration = 3600.0

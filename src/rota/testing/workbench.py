@@ -13,7 +13,7 @@ from rota.attempts.pools import Processes
 from rota.attempts.runner import Runner, override
 from rota.model.checkpoint import encode
 from rota.model.event import Event, EventType
-from rota.model.headers import carried
+from rota.model.headers import current_headers
 from rota.model.job import Job
 from rota.model.run import Run
 from rota.names import new_id
@@ -134,7 +134,7 @@ class Bench(Evidence):
                 max_attempts=rules.max_attempts,
                 enqueued_ms=round(self._clock.now * 1000),
                 deps=None if job.kind == "process" else deps,
-                headers=dict(carried()),
+                headers=dict(current_headers()),
                 report=lambda percent, message: self._journal.add(
                     Event(EventType.PROGRESS, queue, run.id, job.name, 1, percent=percent, message=message)
                 ),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import rota
-from rota.model.headers import MOST, carried, carrying
+from rota.model.headers import MOST, current_headers, inherited
 
 TRACE = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01", "baggage": "a=b"}
 
@@ -16,15 +16,15 @@ TRACE = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01", "baggage": "a=b"}
 def test_headers_hold_for_their_block_and_an_inner_one_adds_to_them() -> None:
     with rota.headers(tenant="acme", region="eu"):
         with rota.headers({"x-request-id": "7"}, tenant="other"):
-            assert carried() == {"tenant": "other", "region": "eu", "x-request-id": "7"}
-        assert carried() == {"tenant": "acme", "region": "eu"}
-    assert carried() == {}
+            assert current_headers() == {"tenant": "other", "region": "eu", "x-request-id": "7"}
+        assert current_headers() == {"tenant": "acme", "region": "eu"}
+    assert current_headers() == {}
 
 
 def test_they_end_with_a_block_that_raises() -> None:
     with pytest.raises(LookupError), rota.headers(tenant="acme"):
         raise LookupError
-    assert carried() == {}
+    assert current_headers() == {}
 
 
 async def test_tasks_that_run_side_by_side_have_their_own() -> None:
@@ -33,20 +33,20 @@ async def test_tasks_that_run_side_by_side_have_their_own() -> None:
     async def serve(tenant: str) -> list[str]:
         with rota.headers(tenant=tenant):
             await both.wait()
-            seen = [carried()["tenant"]]
+            seen = [current_headers()["tenant"]]
             await both.wait()
-            inner = await asyncio.create_task(asyncio.to_thread(lambda: carried()["tenant"]))
+            inner = await asyncio.create_task(asyncio.to_thread(lambda: current_headers()["tenant"]))
             return [*seen, inner]
 
     served = await asyncio.gather(serve("acme"), serve("other"))
     assert list(served) == [["acme", "acme"], ["other", "other"]]
-    assert carried() == {}
+    assert current_headers() == {}
 
 
 def test_a_thread_that_somebody_else_started_has_none() -> None:
     seen: list[Any] = []
     with rota.headers(tenant="acme"):
-        thread = threading.Thread(target=lambda: seen.append(dict(carried())))
+        thread = threading.Thread(target=lambda: seen.append(dict(current_headers())))
         thread.start()
         thread.join()
     assert seen == [{}]
@@ -74,29 +74,29 @@ def test_what_cannot_travel_is_refused_at_once(
 ) -> None:
     with ExitStack() as stack, pytest.raises(kind, match=said):
         stack.enter_context(rota.headers(given))
-    assert carried() == {}
+    assert current_headers() == {}
 
 
 def test_the_limit_is_of_all_headers_together_but_for_a_trace_s() -> None:
-    with carrying({**TRACE, "a": "x" * (MOST - 100)}):
+    with inherited({**TRACE, "a": "x" * (MOST - 100)}):
         with rota.headers(b="y" * 98):
-            assert carried().keys() == {"a", "b", *TRACE}
+            assert current_headers().keys() == {"a", "b", *TRACE}
         with pytest.raises(ValueError, match=f"{MOST + 1} bytes"), rota.headers(b="y" * 99):
             pass
 
 
 def test_an_attempt_has_what_it_came_with_and_nothing_of_what_was_around_the_worker() -> None:
     with rota.headers(tenant="the worker's own"):
-        with carrying({}):
-            assert carried() == {}
-        with carrying({"region": "eu", **TRACE}):
-            assert carried() == {"region": "eu", **TRACE}
+        with inherited({}):
+            assert current_headers() == {}
+        with inherited({"region": "eu", **TRACE}):
+            assert current_headers() == {"region": "eu", **TRACE}
 
 
 def test_what_a_stranger_wrote_travels_on_only_as_far_as_it_could_have_been_given() -> None:
     strange = {"Big": "a", "tenant": "a\nb", "x" * 65: "a", "empty": "", "note": "n" * MOST, "region": "eu"}
-    with carrying(strange):
-        assert carried() == {}, "the note alone is all that fits, and more"
+    with inherited(strange):
+        assert current_headers() == {}, "the note alone is all that fits, and more"
     strange["note"] = "n" * 100
-    with carrying(strange):
-        assert carried() == {"note": "n" * 100, "region": "eu"}
+    with inherited(strange):
+        assert current_headers() == {"note": "n" * 100, "region": "eu"}

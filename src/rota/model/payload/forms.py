@@ -1,4 +1,4 @@
-"""A type, made ready to check values and carry them as JSON; it says what is wrong, never the value."""
+"""A type, compiled to check values and to write and read them as JSON; its complaints never show a value."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -8,7 +8,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnno
 from pydantic_core import ErrorDetails, SchemaSerializer, SchemaValidator
 from pydantic_core.core_schema import CoreConfig, ErrorType
 
-#: Bytes and infinities come back as they went; JSON has no words for them. Errors do not hold the input.
+#: Bytes and infinities, for which JSON has no form, come back as they were sent. Errors do not hold the input.
 CONFIG = ConfigDict(
     ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings", hide_input_in_errors=True
 )
@@ -16,7 +16,7 @@ _CORE_CONFIG = CoreConfig(
     ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings", hide_input_in_errors=True
 )
 
-# Parts of a schema that hold the user's data and functions, which may look like a schema.
+# Parts of a schema that hold data and functions of the user, which can look like a schema.
 _OPAQUE = frozenset({"default", "metadata", "serialization", "config", "expected", "function"})
 
 _SECRETS = (Secret, SecretStr, SecretBytes)
@@ -25,7 +25,7 @@ _KNOWN_ERRORS = frozenset(get_args(ErrorType))
 _MOST_PROBLEMS = 10
 _NAME_LIMIT = 60
 
-# A validator's own words may quote the value: these take their place.
+# A validator's own message may quote the value, so these replace it.
 _WORDS = {
     "missing": "is required",
     "extra_forbidden": "is not an argument",
@@ -36,10 +36,10 @@ _WORDS = {
 
 
 class Form:
-    """One type's checks. `check` and `write` serve the side that sends, `read` the side that receives.
+    """A compiled type. The sender uses `check` and `write`, the receiver `read`.
 
-    Raises TypeError for a type whose values cannot be checked or cannot travel as JSON, and NameError for
-    one that names what is not defined yet.
+    Raises TypeError for a type whose values cannot be checked or cannot travel as JSON, and NameError for a type with
+    a name that is not defined yet.
     """
 
     __slots__ = ("_schema", "_serializer", "check", "read")
@@ -49,19 +49,19 @@ class Form:
         _refuse_what_json_cannot_carry(self._schema)
         validator = SchemaValidator(self._schema, _CORE_CONFIG)
         self._serializer = SchemaSerializer(self._schema, _CORE_CONFIG)
-        #: The value in its type; raises pydantic's ValidationError.
+        #: Returns a value as the type; raises pydantic's ValidationError.
         self.check = validator.validate_python
-        #: The value from JSON bytes; raises pydantic's ValidationError.
+        #: Returns the value of JSON bytes; raises pydantic's ValidationError.
         self.read = validator.validate_json
 
     def write(self, value: Any) -> bytes:
-        """The JSON of a checked value, such that `read` takes it; raises ValueError."""
+        """Return a checked value as JSON that `read` takes. Raises ValueError."""
         return self._serializer.to_json(value, by_alias=True, round_trip=True)
 
     def problems(self, error: ValidationError, *, within: bool = False) -> dict[str, str]:
-        """Each wrong field and the reason, without any of the values.
+        """Return the reason for each wrong field, without any of the values.
 
-        The first part of a path is an argument's name or, with `within`, already a part of the value.
+        The first part of an error's path is an argument's name or, with `within`, already a part of the value.
         """
         declared = frozenset(_declared(self._schema))
         found: dict[str, str] = {}
@@ -81,7 +81,7 @@ def _path(location: tuple[int | str, ...], declared: frozenset[str], within: boo
         elif depth == 0 and not within:
             path = part if part.isidentifier() else ascii(part[:_NAME_LIMIT])
         elif part in declared:
-            # Other names deeper down are a dictionary's keys, and those are data.
+            # Other names deeper down are keys of a dictionary, which are data.
             path += f".{part}"
     return path.removeprefix(".")
 

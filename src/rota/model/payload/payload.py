@@ -1,4 +1,4 @@
-"""What a job takes and gives: its handler's signature, checked at both ends of the wire.
+"""A job's arguments and its result, checked against the handler's signature at both ends of the wire.
 
 Arguments travel by name, and only those that the caller gave: defaults stay with the handler.
 """
@@ -20,7 +20,7 @@ _DEEP = 90
 
 
 class _Typed:
-    """A form made of annotations: at once where they are known, else at the first use."""
+    """A form made of a handler's annotations: at once if they can be resolved, else at the first use."""
 
     __slots__ = ("_form", "_job", "_signature")
 
@@ -31,11 +31,11 @@ class _Typed:
         try:
             self._form = self._build()
         except NameError:
-            # A name that the module defines further down, or an import that is still going on.
+            # The name is defined further down in the module, or in a module whose import has not ended.
             self._form = None
 
     def resolve(self) -> None:
-        """Build what waits for names of the module; raises TypeError for one that is still missing."""
+        """Build the form if that has not been possible so far. Raises TypeError for a name that is still missing."""
         if self._form is None:
             try:
                 self._form = self._build()
@@ -50,7 +50,7 @@ class _Typed:
 
     def _ready(self) -> Form:
         self.resolve()
-        assert self._form is not None  # noqa: S101 (resolve raised otherwise; for the type checker)
+        assert self._form is not None  # noqa: S101 (resolve() raised otherwise; for the type checker)
         return self._form
 
 
@@ -58,7 +58,7 @@ class PayloadType(_Typed):
     """The arguments of one handler, after its run.
 
     Raises TypeError for a signature that named arguments cannot fill, or for a type that JSON cannot carry.
-    `job` is what error messages call it.
+    `job` is the job's name in error messages.
     """
 
     __slots__ = ()
@@ -75,13 +75,13 @@ class PayloadType(_Typed):
 
     @property
     def positional(self) -> tuple[str, ...]:
-        """The names of the arguments that may be given by position."""
+        """The names of the arguments that can be given by position."""
         return self._signature.positional
 
     def bind(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> bytes:
-        """The JSON object of the named arguments, checked; raises InvalidPayload.
+        """Check the arguments and return them as a JSON object by name. Raises InvalidPayload.
 
-        `parse` takes whatever comes out: a value that JSON would change into a wrong one is refused here.
+        A value that JSON would change into a wrong one is refused here, so that `parse` takes every object returned.
         """
         named = self._named(args, kwargs)
         if not named and not self.names:
@@ -97,20 +97,20 @@ class PayloadType(_Typed):
                 problems = _unwritable(named) or problems
         else:
             return raw
-        # Raised out here, so that no exception that knows the values hangs on this one.
+        # Raised outside of the except block, so that its context is not an exception that holds the values.
         raise InvalidPayload(self._job, problems)
 
     def parse(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The handler's keyword arguments, from JSON values as they arrived; raises InvalidPayload.
+        """Return the handler's keyword arguments of JSON values as they arrived. Raises InvalidPayload.
 
-        `args` are a stock client's positional ones.
+        `args` are the positional arguments that a stock client sends.
         """
         named = self._named(args, kwargs)
         if not named and not self.names:
             return named
         form = self._form or self._ready()
         try:
-            # Through bytes: only as JSON does a strict type take a string for a date, or a list for a tuple.
+            # By way of bytes, because a strict type takes a string for a date, or a list for a tuple, from JSON only.
             parsed: dict[str, Any] = form.read(to_json(named))
         except ValueError as error:
             problems = _problems(form, error)
@@ -119,7 +119,7 @@ class PayloadType(_Typed):
         raise InvalidPayload(self._job, problems)
 
     def parse_raw(self, raw: bytes) -> dict[str, Any]:
-        """The same from the JSON object of the named arguments; raises InvalidPayload."""
+        """Return the handler's keyword arguments of a JSON object by name. Raises InvalidPayload."""
         if raw == b"{}" and not self.names:
             return {}
         form = self._form or self._ready()
@@ -132,7 +132,7 @@ class PayloadType(_Typed):
         raise InvalidPayload(self._job, problems)
 
     def parse_given(self, value: bytes) -> dict[str, Any]:
-        """The same from the JSON of the one argument that is given by position; raises InvalidPayload."""
+        """Return the handler's keyword arguments of the JSON value of its first argument. Raises InvalidPayload."""
         if not self.positional:
             raise InvalidPayload(self._job, {"": "no argument is taken by position, and one came"})
         return self.parse_raw(b"{%b:%b}" % (to_json(self.positional[0]), value))
@@ -156,12 +156,12 @@ class PayloadType(_Typed):
 
 
 class ResultType(_Typed):
-    """What one handler returns: its return annotation, or any JSON value where it has none."""
+    """The type of a handler's result: its return annotation, or any JSON value when it has none."""
 
     __slots__ = ()
 
     def dump(self, value: Any) -> bytes:
-        """The JSON of a handler's result, checked; raises InvalidResult."""
+        """Check a handler's result and return it as JSON. Raises InvalidResult."""
         form = self._form or self._ready()
         try:
             raw = form.write(form.check(value))
@@ -173,7 +173,7 @@ class ResultType(_Typed):
         raise InvalidResult(self._job, problems)
 
     def parse(self, value: Any) -> Any:
-        """The typed result from its JSON value; raises InvalidResult."""
+        """Return the typed result of its JSON value. Raises InvalidResult."""
         form = self._form or self._ready()
         try:
             return form.read(to_json(value))
@@ -186,8 +186,8 @@ class ResultType(_Typed):
 
 
 def check_depth(raw: bytes) -> None:
-    """Raise ValueError where the reader of the whole record would: too deeply nested, or a huge number."""
-    # Numbers that are too large have thousands of digits, and deep nesting has many brackets.
+    """Raise ValueError for JSON that the reader of the whole record would refuse: nested too deep, or a huge number."""
+    # A number that is too large has thousands of digits, and deep nesting has many brackets: most JSON has neither.
     if len(raw) > _LONG or raw.count(b"[") + raw.count(b"{") > _DEEP:
         from_json(b"[[%b]]" % escaped(raw))
 

@@ -1,4 +1,4 @@
-"""Reads a handler's signature: which arguments it takes after its run, and of which types."""
+"""A handler's signature: the arguments that it takes after its run, and their types."""
 
 import inspect
 from collections.abc import Callable
@@ -10,11 +10,9 @@ from typing_extensions import TypedDict
 
 from rota.model.payload.forms import CONFIG, Form
 
-_Kind = inspect._ParameterKind
-
 
 class Signature:
-    """The arguments and the result of one handler; `job` is what messages call it.
+    """The arguments and the result of one handler; `job` is the job's name in error messages.
 
     Raises TypeError for parameters that named arguments cannot fill.
     """
@@ -29,13 +27,13 @@ class Signature:
         self._globals = getattr(inspect.unwrap(handler), "__globals__", {})
         self.names = tuple(p.name for p in self._parameters)
         self.required = tuple(p.name for p in self._parameters if p.default is p.empty)
-        self.positional = tuple(p.name for p in self._parameters if p.kind is _Kind.POSITIONAL_OR_KEYWORD)
+        self.positional = tuple(p.name for p in self._parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
 
     def arguments_form(self) -> Form:
-        """The form of a dictionary of the arguments; raises NameError while an annotation is unknown."""
+        """Return the form of a dictionary of the arguments. Raises NameError for an annotation not defined yet."""
         hints = self._resolved({p.name: p.annotation for p in self._parameters})
         fields = {name: hints[name] if name in self.required else NotRequired[hints[name]] for name in hints}
-        # Not the class's own constructor: parameters may have any name, and a model's may not.
+        # A TypedDict and not a model: parameters can have any name, and a model's fields cannot.
         arguments = cast(Any, TypedDict)("arguments", fields)
         arguments.__pydantic_config__ = CONFIG | {"extra": "forbid"}
         try:
@@ -46,7 +44,7 @@ class Signature:
             raise TypeError(f"job {self.job}: {error}") from None
 
     def result_form(self) -> Form:
-        """The form of the result; raises NameError while its annotation is unknown."""
+        """Return the form of the result. Raises NameError for an annotation that is not defined yet."""
         annotation = self._resolved({"return": self._returns})["return"]
         # A handler that always raises has no result to check.
         return self._form(Any if annotation in (NoReturn, Never) else annotation, "its result")
@@ -68,21 +66,19 @@ class Signature:
         return {name: hints.get(name, Any) for name in annotations}
 
     def _after_run(self, parameters: list[inspect.Parameter]) -> tuple[inspect.Parameter, ...]:
-        if not parameters or parameters[0].kind not in (
-            _Kind.POSITIONAL_ONLY,
-            _Kind.POSITIONAL_OR_KEYWORD,
-        ):
+        by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        if not parameters or parameters[0].kind not in by_position:
             raise TypeError(f"job {self.job}: a handler's first parameter receives its run; add `run: Run`")
         for parameter in parameters[1:]:
             self._refuse(parameter)
         return tuple(parameters[1:])
 
     def _refuse(self, parameter: inspect.Parameter) -> None:
-        if parameter.kind in (_Kind.VAR_POSITIONAL, _Kind.VAR_KEYWORD):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise TypeError(
                 f"job {self.job}: {parameter} cannot be checked; name each argument, or take one list or dict"
             )
-        if parameter.kind is _Kind.POSITIONAL_ONLY:
+        if parameter.kind is parameter.POSITIONAL_ONLY:
             raise TypeError(
                 f"job {self.job}: {parameter.name!r} is positional only, and arguments travel by name; "
                 "move the / before it"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-Kind = Literal["exponential", "linear", "fixed", "none"]
+BackoffKind = Literal["exponential", "linear", "fixed", "none"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+_KINDS: tuple[BackoffKind, ...] = get_args(BackoffKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,19 +16,19 @@ class Backoff:
     """A schedule of waits; build one with `exponential`, `linear`, `fixed` or `none`.
 
     `base` and `ceiling` are seconds. `factor` multiplies (exponential) or is the step in seconds (linear).
-    `jitter` is the fraction by which a wait may be shorter or longer: failures must not return as a herd.
+    `jitter` is the fraction by which a wait may be shorter or longer, so that jobs that failed together are spread out.
     Raises ValueError for a number out of range.
     """
 
-    kind: Kind = "exponential"
+    kind: BackoffKind = "exponential"
     base: float = 1.0
     factor: float = 2.0
     ceiling: float = 3600.0
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"backoff kind is {self.kind!r}; choose one of: {', '.join(KINDS)}")
+        if self.kind not in _KINDS:
+            raise ValueError(f"backoff kind is {self.kind!r}; choose one of: {', '.join(_KINDS)}")
         for name in ("base", "factor", "ceiling", "jitter"):
             _check_number(name, getattr(self, name))
         if self.jitter > 1:
@@ -37,9 +37,9 @@ class Backoff:
             raise ValueError(f"backoff factor is {self.factor!r}; an exponential one is 1 or more")
 
     def delay(self, attempt: int, random: Callable[[], float] = _random.random) -> float:
-        """Seconds to wait after the failure of `attempt`, which counts from 1.
+        """Return the seconds to wait after the failure of `attempt`, which counts from 1.
 
-        `random` gives a number from 0 up to 1. The wait is never negative and never over the ceiling.
+        `random` returns a number from 0 up to 1. The wait is never negative and never over the ceiling.
         """
         if attempt < 1:
             raise ValueError(f"attempt is {attempt}; attempts count from 1")
@@ -60,12 +60,12 @@ class Backoff:
             return self.ceiling if self.base else 0.0
 
     def wire(self) -> dict[str, Any]:
-        """The dictionary that `from_wire` reads; it travels in a payload."""
+        """Return the dictionary that `from_wire` reads; it travels in a payload."""
         return asdict(self)
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> "Backoff":
-        """The back-off that `wire` describes; raises ValueError for anything else."""
+        """Return the backoff that `wire` describes. Raises ValueError or TypeError for anything else."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in wire.items() if name in known})
 
@@ -73,27 +73,27 @@ class Backoff:
 def exponential(
     base: float = 1.0, factor: float = 2.0, ceiling: float = 3600.0, jitter: float = 0.1
 ) -> Backoff:
-    """Waits of base, base·factor, base·factor², … seconds: 1, 2 and 4 by default, ±10 %."""
+    """Wait base, base·factor, base·factor², … seconds: 1, 2 and 4 by default, ±10 %."""
     return Backoff("exponential", base, factor, ceiling, jitter)
 
 
 def linear(
     base: float = 1.0, step: float | None = None, ceiling: float = 3600.0, jitter: float = 0.1
 ) -> Backoff:
-    """Waits of base, base+step, base+2·step, … seconds; the step is the base unless given."""
+    """Wait base, base+step, base+2·step, … seconds; without a step, the step is the base."""
     return Backoff("linear", base, base if step is None else step, ceiling, jitter)
 
 
 def fixed(seconds: float, jitter: float = 0.1) -> Backoff:
-    """The same wait each time: `seconds`, ±10 %."""
+    """Wait the same time after each attempt: `seconds`, ±10 %."""
     _check_number("base", seconds)
     _check_number("jitter", jitter)
-    # The ceiling leaves room for the jitter, so that the mean is what was asked.
+    # The ceiling leaves room for the jitter, so that the mean is `seconds`.
     return Backoff("fixed", seconds, 1.0, seconds * (1 + jitter), jitter)
 
 
 def none() -> Backoff:
-    """No wait: the next attempt starts as soon as a worker is free."""
+    """Do not wait: the next attempt starts as soon as a worker is free."""
     return Backoff("none", 0.0, 1.0, 0.0, 0.0)
 
 

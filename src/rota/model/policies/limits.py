@@ -1,7 +1,7 @@
-"""Limits that a job or a queue has: how many may start in a time, and how many of a key may run at once.
+"""Limits of a job or a queue: how many jobs may start in a time (a rate), and how many may run at once (slots).
 
-A rate is kept by GCRA, the leaky bucket that needs one number a key: jobs start at an even pace, `burst` of them at
-once after a pause.
+Rates are enforced by GCRA, the leaky bucket that stores one number for each key: jobs start at an even pace, up to
+`burst` of them at once after a pause.
 """
 
 import math
@@ -12,13 +12,13 @@ from typing import Any, Self
 from rota.names import check_name
 from rota.units import InvalidDuration, parse_duration
 
-#: What a part of a key may be: the name of an argument, or of what lies inside of one (`order.customer`).
+#: The name of an argument or of a part of one (`order.customer`), or several of these.
 Key = str | tuple[str, ...]
 
 _MOST = 1_000_000
 _DAY = 86_400
-#: The part of a rate's time by which a start may come early, so that one that came late takes nothing from the rate,
-#: and that a step may claim many. The pace is slower by as much: no window of the time holds more than was allowed.
+#: The fraction of a rate's time by which a start may come early, so that a late start does not lower the rate, and one
+#: step may claim several jobs. The pace is slower by the same fraction, so no window of the time exceeds the limit.
 _SLACK = 0.01
 _WRITTEN = re.compile(r"(?P<most>\d+) ?/ ?(?P<per>[^,]+?)(?:, ?burst ?= ?(?P<burst>\d+))?", re.ASCII)
 
@@ -27,8 +27,8 @@ _WRITTEN = re.compile(r"(?P<most>\d+) ?/ ?(?P<per>[^,]+?)(?:, ?burst ?= ?(?P<bur
 class RateLimit:
     """At most `most` starts in any `per` seconds, evenly spaced, with up to `burst` of them at once after a pause.
 
-    `key` names the arguments that it is counted by (None: one count for the job); `name` is shared by all the jobs that
-    are to count together (None: the job's own). Raises ValueError or TypeError for what cannot be.
+    `key` names the arguments whose values have a count each (None: one count for the job). Jobs with the same `name`
+    share the count (None: the job's own). Raises ValueError or TypeError for an impossible value.
     """
 
     most: int
@@ -46,7 +46,7 @@ class RateLimit:
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """A limit as it is written in a variable: `10/1s`, `100/m,burst=20`. Raises ValueError."""
+        """Read a limit as it is written in a variable: `10/1s`, `100/m,burst=20`. Raises ValueError."""
         written = _WRITTEN.fullmatch(text.strip()) if isinstance(text, str) else None
         if written is None:
             raise ValueError("it is not written as a rate")
@@ -59,17 +59,17 @@ class RateLimit:
 
     @property
     def interval_us(self) -> int:
-        """Between two starts at an even pace, microseconds."""
+        """The time between two starts at an even pace, in microseconds."""
         return max(1, math.ceil(self.per * (1 + _SLACK) / self.most * 1_000_000))
 
     @property
     def tolerance_us(self) -> int:
-        """How much earlier than at an even pace a start may come, microseconds."""
+        """The time by which a start may be earlier than at an even pace, in microseconds."""
         return (self.burst - 1) * self.interval_us + round(_SLACK * self.per * 1_000_000)
 
     @property
     def figures(self) -> str:
-        """What the scripts count with."""
+        """The limit as the scripts read it."""
         return f"{self.interval_us} {self.tolerance_us}"
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class SlotLimit:
-    """At most `most` jobs that run at once, over all processes; `key` and `name` as those of a RateLimit."""
+    """At most `most` jobs running at once, over all processes; `key` and `name` as in RateLimit."""
 
     most: int
     key: Key | None = None
@@ -91,27 +91,27 @@ class SlotLimit:
 
     @property
     def figures(self) -> str:
-        """What the scripts count with."""
+        """The limit as the scripts read it."""
         return str(self.most)
 
 
 def per_second(most: int, *, burst: int = 1, key: Key | None = None, name: str | None = None) -> RateLimit:
-    """At most `most` starts a second: `limit=per_second(10, key="tenant")`."""
+    """Limit a job to `most` starts a second: `limit=per_second(10, key="tenant")`."""
     return RateLimit(most, 1.0, burst, key, name)
 
 
 def per_minute(most: int, *, burst: int = 1, key: Key | None = None, name: str | None = None) -> RateLimit:
-    """At most `most` starts a minute."""
+    """Limit a job to `most` starts a minute."""
     return RateLimit(most, 60.0, burst, key, name)
 
 
 def per_hour(most: int, *, burst: int = 1, key: Key | None = None, name: str | None = None) -> RateLimit:
-    """At most `most` starts an hour."""
+    """Limit a job to `most` starts an hour."""
     return RateLimit(most, 3600.0, burst, key, name)
 
 
 def at_most(most: int, *, key: Key | None = None, name: str | None = None) -> SlotLimit:
-    """At most `most` at once, fleet-wide: `concurrency=at_most(2, key="customer")`."""
+    """Limit a job to `most` running at once, fleet-wide: `concurrency=at_most(2, key="customer")`."""
     return SlotLimit(most, key, name)
 
 

@@ -1,6 +1,6 @@
-"""The terms of a job: what the scripts must know of it beside its payload, as one line of tokens.
+"""The terms of a job: what the scripts must know of the job beside its payload, as one line of tokens.
 
-What each token means is said where the scripts read them, in wire/lua/lib/terms.lua.
+wire/lua/lib/terms.lua, which reads the tokens, says what each means.
 """
 
 import inspect
@@ -25,7 +25,7 @@ _SAFE = ":@.,~+/"
 def terms_of(
     job: Job[Any, Any], queue: str, arguments: bytes, *, namespace: str, priority: int | None = None
 ) -> str:
-    """The terms of `job` on `queue` with these arguments (JSON); "" if it has none. Raises InvalidPayload."""
+    """Return the terms of `job` on `queue` with these arguments (JSON); "" if it has none. Raises InvalidPayload."""
     named = _named(job, arguments)
     timed = job.unique is None or job.unique.period_ms > 0
     key = "" if timed else unique_key(job, queue, named, namespace)
@@ -35,7 +35,7 @@ def terms_of(
 def terms_and_key(
     job: Job[Any, Any], queue: str, arguments: bytes, *, namespace: str, priority: int | None = None
 ) -> tuple[str, str]:
-    """The same, and what an enqueue says beside it: `<unique key> <its period, ms>`, "" where nothing is unique."""
+    """Return the terms, and `<unique key> <its period, ms>` for the enqueue; "" for a job that is not unique."""
     named = _named(job, arguments)
     if job.unique is None:
         return " ".join(_tokens(job, queue, named, namespace, priority=priority)), ""
@@ -45,27 +45,27 @@ def terms_and_key(
 
 
 def unique_key(job: Job[Any, Any], queue: str, named: Mapping[str, Any], namespace: str) -> str:
-    """The key in Redis under which a unique job is alone. Raises InvalidPayload."""
+    """Return the key in Redis that a unique job holds. Raises InvalidPayload."""
     key = job.unique.key if job.unique else None
     text = _short(json.dumps(named, sort_keys=True)) if key is None else key_text(job, key, named)
     return f"{namespace}:unique:{full_name(queue, job.name)}:{text}"
 
 
 def limit_key(job: Job[Any, Any], queue: str, namespace: str, limit: RateLimit | SlotLimit) -> str:
-    """The key in Redis that holds the figures of one of a job's limits."""
+    """Return the key in Redis that holds the figures of one of a job's limits."""
     kind = "limit" if isinstance(limit, RateLimit) else "slots"
     return f"{namespace}:{kind}:{limit.name or full_name(queue, job.name)}"
 
 
 def is_limited(terms: str) -> bool:
-    """Whether jobs of these terms may have to wait for others."""
+    """Tell whether these terms hold a limit, so that the job may have to wait for other jobs."""
     return terms.startswith(("r=", "c=")) or " r=" in terms or " c=" in terms
 
 
 def key_text(job: Job[Any, Any], key: Key | None, named: Mapping[str, Any]) -> str:
-    """What stands for the value of `key` in a key of Redis: "*" where everything counts together.
+    """Return the part of a Redis key that stands for the values of `key`; "*" when all jobs share one count.
 
-    Raises InvalidPayload for an argument that has no such part.
+    Raises InvalidPayload for arguments that lack a part that `key` names.
     """
     if key is None:
         return "*"
@@ -96,7 +96,7 @@ def _tokens(
 
 
 def _named(job: Job[Any, Any], arguments: bytes) -> dict[str, Any]:
-    """All arguments, read once for whatever counts by them; nothing where nothing does."""
+    """Read all arguments, defaults included, for the limits and the unique key; {} for a job that has neither."""
     if job.limit is None and job.concurrency is None and job.unique is None:
         return {}
     return {**_defaults(job.handler), **from_json(arguments)}
@@ -127,7 +127,7 @@ def _text(value: Any) -> str:
 
 
 def _short(text: str) -> str:
-    # Of a long one only the beginning is shown: to quote all of it takes longer than anything else here.
+    # Only the beginning of a long text is shown: quoting all of it would take longer than everything else here.
     quoted = quote(text[: _LONGEST + 1], safe=_SAFE)
     if len(quoted) <= _LONGEST:
         return quoted

@@ -1,6 +1,6 @@
-"""Uniqueness: of the jobs that are the same by a key, one at a time, or one in a time.
+"""Uniqueness: of the jobs with the same key, one at a time, or one in a period.
 
-The key is taken from the arguments; without one, all arguments together are the key.
+The key names arguments; without a key, all arguments together are compared.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ _MOST_SECONDS = 365 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """How long a job keeps others of its key from being enqueued, and what becomes of those.
+    """How long a job keeps other jobs with its key from being enqueued, and what an enqueue of such a job does.
 
-    `until` is "started", "finished" (ended for good, however it did) or a number of seconds. `delay`: seconds that
-    each of them waits before it may start. Raises ValueError or TypeError for what cannot be.
+    `until` is "started", "finished" (in a final state) or a number of seconds. `delay` is how long each job waits
+    before it may start, in seconds. Raises ValueError or TypeError for an impossible value.
     """
 
     key: Key | None = None
@@ -45,26 +45,26 @@ class Unique:
 
     @property
     def period_ms(self) -> int:
-        """How long the key is taken where that is a time, ms; else 0."""
+        """How long the key is taken if `until` is a time, in milliseconds; else 0."""
         return 0 if isinstance(self.until, str) else max(1, round(self.until * 1000))
 
 
 def unique(
     *, key: Key | None = None, until: Until | float = "finished", on_taken: OnTaken = "existing"
 ) -> Unique:
-    """One job of a key: until it has "started" or "finished", or one in `until` seconds.
+    """Allow one job of a key: until it has "started" or "finished", or one in `until` seconds.
 
-    `on_taken`: "existing" returns the job that is there, "refuse" raises JobExists, "replace" gives a job that waits
-    the new arguments.
+    `on_taken` says what a further enqueue does: "existing" returns the job that has the key, "refuse" raises JobExists,
+    "replace" gives that job the new arguments if it still waits.
     """
     return Unique(key, until, on_taken)
 
 
 def debounce(quiet: float, *, key: Key | None = None) -> Unique:
-    """The last one wins: each enqueue replaces the one that waits, and it starts when none came for `quiet` seconds."""
+    """Let the last enqueue win: it replaces the waiting job, which starts after `quiet` seconds without another."""
     return Unique(key, "started", "debounce", quiet)
 
 
 def throttle(period: float, *, key: Key | None = None) -> Unique:
-    """The first one wins: for `period` seconds each further enqueue returns the job that is there."""
+    """Let the first enqueue win: for `period` seconds each further enqueue returns the first job."""
     return Unique(key, period, "existing")

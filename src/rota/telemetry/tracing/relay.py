@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rota.model.headers import carried, carrying
+from rota.model.headers import current_headers, inherited
 from rota.model.run import Run
 from rota.model.trace import TRACE_HEADERS
 from rota.seams import Call, Outgoing, Switched
@@ -12,11 +12,11 @@ from rota.seams import Call, Outgoing, Switched
 
 def receive(run: Run, call_next: Call) -> Awaitable[Any]:
     """Carry the headers of the job through its attempt, in place of the headers around the start of the worker."""
-    return _carried(run, call_next) if run.headers or carried() else call_next(run)
+    return _carried(run, call_next) if run.headers or current_headers() else call_next(run)
 
 
 async def _carried(run: Run, call_next: Call) -> Any:
-    with carrying(run.headers):
+    with inherited(run.headers):
         return await call_next(run)
 
 
@@ -24,11 +24,11 @@ class HeaderSender(Switched):
     """A sender: adds the headers that are carried. It comes after the tracers, whose trace goes first."""
 
     def is_on(self) -> bool:
-        return bool(carried())
+        return bool(current_headers())
 
     @contextmanager
     def __call__(self, jobs: Sequence[Outgoing]) -> Iterator[None]:
-        headers = carried()
+        headers = current_headers()
         own = {name: value for name, value in headers.items() if name not in TRACE_HEADERS}
         trace = {name: value for name, value in headers.items() if name in TRACE_HEADERS}
         for job in jobs:

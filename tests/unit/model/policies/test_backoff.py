@@ -1,11 +1,11 @@
 import random
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rota.model.policies.backoff import KINDS, Backoff, exponential, fixed, linear, none
+from rota.model.policies.backoff import Backoff, BackoffKind, exponential, fixed, linear, none
 
 
 def middle() -> float:
@@ -59,7 +59,12 @@ NUMBERS = st.floats(0, 1e300)
 @settings(database=None, deadline=None)
 @given(
     backoff=st.builds(
-        Backoff, st.sampled_from(KINDS), NUMBERS, st.floats(1, 1e300), NUMBERS, st.floats(0, 1)
+        Backoff,
+        st.sampled_from(get_args(BackoffKind)),
+        NUMBERS,
+        st.floats(1, 1e300),
+        NUMBERS,
+        st.floats(0, 1),
     ),
     attempt=st.integers(1, 10**6),
     seed=st.integers(),
