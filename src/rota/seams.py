@@ -5,7 +5,8 @@ after the event became true, and cannot change anything. A sender wraps every en
 A service runs beside the jobs as long as the process does. The stacks of a process are the lists in `rota.app.compose`.
 
 A middleware, a subscriber or a sender is a plain function, or an object that is called like one and offers more:
-`Switched`, `Selective` and `Counting` say what. What an object offers is looked up once, when its stack is built.
+`Switched`, `Selective`, `Counting` and `Informed` say what. What an object offers is looked up once, when its stack is
+built.
 """
 
 import logging
@@ -28,13 +29,17 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Outgoing:
-    """A job on its way to Redis; what a sender puts into `headers` travels in its payload."""
+    """A job on its way to Redis; what a sender puts into `headers` travels in its payload.
+
+    `declared` is False where this process has only the job's name, and maybe not its code.
+    """
 
     queue: str
     task: str
     id: str
     payload: bytes
     headers: dict[str, str] = field(default_factory=dict)
+    declared: bool = True
 
 
 #: The rest of the stack, down to the handler: takes the run and returns the handler's result.
@@ -44,7 +49,7 @@ Middleware = Callable[[Run, Call], Awaitable[Any]]
 #: Called with every event.
 Subscriber = Callable[[Event], None]
 #: Called with the jobs of one round trip, all of one queue; the round trip happens inside the context manager.
-Sender = Callable[[Sequence[Outgoing]], AbstractContextManager[object]]
+Wrapper = Callable[[Sequence[Outgoing]], AbstractContextManager[object]]
 #: Called with a job's queue, its name, and seconds.
 Count = Callable[[str, str, float], None]
 
@@ -75,6 +80,24 @@ class Counting(Protocol):
 
     @property
     def counters(self) -> Mapping[EventType, Count]: ...
+
+
+@runtime_checkable
+class Informed(Protocol):
+    """What a sender offers that wants to know which jobs were created.
+
+    This cannot be seen from around the round trip: an id may be taken, a flow may be there already, and a fan-out puts
+    first jobs of pipelines that no sender wraps, because they get the headers of their flow. So whatever enqueues says
+    what was created once Redis has answered. A sender may offer this in place of being called, and then costs an
+    enqueue no context manager.
+    """
+
+    def created(self, jobs: Sequence[Outgoing], /) -> None:
+        """Take note of jobs that one round trip created, of any queues."""
+
+
+#: What is around an enqueue: what is called before it, or told of its outcome, or both.
+Sender = Wrapper | Informed
 
 
 class Service(Protocol):
@@ -199,18 +222,30 @@ def tell(subscribers: Iterable[Subscriber], event: Event) -> None:
 class Senders:
     """The senders of a client or a worker, outermost first."""
 
-    __slots__ = ("_senders",)
+    __slots__ = ("_informed", "_wrappers")
 
     def __init__(self, senders: Iterable[Sender] = ()) -> None:
-        self._senders = [(one, one.is_on if isinstance(one, Switched) else _always) for one in senders]
+        senders = tuple(senders)
+        self._wrappers: list[tuple[Wrapper, Callable[[], bool]]] = [
+            (one, one.is_on if isinstance(one, Switched) else _always) for one in senders if callable(one)
+        ]
+        self._informed = [one for one in senders if isinstance(one, Informed)]
 
     def around(self, jobs: Sequence[Outgoing]) -> AbstractContextManager[None]:
         """Return a context manager to enqueue `jobs` in. Jobs of several queues get each sender once for each queue.
 
         What a sender raises is logged, and the jobs are enqueued without it.
         """
-        on = [sender for sender, is_on in self._senders if is_on()]
+        on = [sender for sender, is_on in self._wrappers if is_on()]
         return _within(on, jobs) if on else nullcontext()
+
+    def created(self, jobs: Sequence[Outgoing]) -> None:
+        """Tell the senders that want to know it which jobs a round trip has created. What one raises is logged."""
+        for sender in self._informed:
+            try:
+                sender.created(jobs)
+            except Exception:
+                logger.exception("sender.failed")
 
 
 def _always() -> bool:
@@ -218,7 +253,7 @@ def _always() -> bool:
 
 
 @contextmanager
-def _within(senders: Sequence[Sender], jobs: Sequence[Outgoing]) -> Iterator[None]:
+def _within(senders: Sequence[Wrapper], jobs: Sequence[Outgoing]) -> Iterator[None]:
     by_queue: dict[str, list[Outgoing]] = {}
     for job in jobs:
         by_queue.setdefault(job.queue, []).append(job)

@@ -178,6 +178,45 @@ def test_middleware_that_is_switched_off_is_left_out() -> None:
     assert switched_on([off, on, plain]) == (on, plain)
 
 
+class Ledger:
+    """A sender that is called for nothing, and told which jobs were created."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def created(self, jobs: Sequence[Outgoing]) -> None:
+        self.ids += [job.id for job in jobs]
+
+
+class StampingLedger(Ledger):
+    """A sender that is called and told."""
+
+    def __call__(self, jobs: Sequence[Outgoing]) -> contextlib.AbstractContextManager[None]:
+        return stamping(jobs)
+
+
+def test_a_sender_may_be_told_which_jobs_were_created() -> None:
+    told, both = Ledger(), StampingLedger()
+    senders, jobs = Senders([told, stamping, both]), [*outgoing(), Outgoing("other", "greet", "j2", b"{}")]
+    with senders.around(jobs):
+        assert (told.ids, jobs[1].headers) == ([], {"stamp": "j2"})
+    senders.created(jobs[1:])
+    assert (told.ids, both.ids) == (["j2"], ["j2"])
+
+
+def test_a_sender_that_raises_when_it_is_told_keeps_no_other_from_being_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken:
+        def created(self, jobs: Sequence[Outgoing]) -> None:
+            raise RuntimeError("a bug")
+
+    told = Ledger()
+    Senders([Broken(), told]).created(outgoing())
+    assert told.ids == ["j1"]
+    assert [record.message for record in caplog.records] == ["sender.failed"]
+
+
 def test_a_sender_is_asked_before_each_round_trip_whether_it_is_on() -> None:
     sender = Switch(on=False)
     senders = Senders([sender])

@@ -33,6 +33,7 @@ from rota.server.place import Server, locate
 from rota.settings.load import Settings, load
 from rota.settings.queues import QueueSettings
 from rota.telemetry.logs.events import Log, log
+from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.telemetry.tracing import otel, relay
 from rota.telemetry.tracing.sentry import sentry
 from rota.wire import envelopes
@@ -44,8 +45,13 @@ from rota.worker.worker import QueueWorker
 TRACERS: tuple[Middleware, ...] = (relay.receive, sentry.AttemptTracer(), otel.AttemptTracer())
 #: Around every handler, within the tracers, outermost first.
 MIDDLEWARE: tuple[Middleware, ...] = ()
-#: Around every enqueue.
-SENDERS: tuple[Sender, ...] = (sentry.EnqueueTracer(), otel.EnqueueTracer(), relay.HeaderSender())
+#: Around every enqueue, and told what it created.
+SENDERS: tuple[Sender, ...] = (
+    sentry.EnqueueTracer(),
+    otel.EnqueueTracer(),
+    relay.HeaderSender(),
+    ENQUEUED,
+)
 #: Told of every event.
 SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.FailureReporter())
 

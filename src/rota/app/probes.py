@@ -17,7 +17,7 @@ from rota.model.registry import Registry
 from rota.process.http import Endpoint, Reply, Route
 from rota.server.outage import Outages
 from rota.settings.settings import Settings
-from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS
+from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.telemetry.metrics.jobs import JobMetrics
 from rota.telemetry.metrics.tally import Labels, Tally
 from rota.wire.envelopes import FAN_OUT, SWEEP
@@ -31,7 +31,7 @@ class Probes:
 
     def __init__(self, settings: Settings, registry: Registry, workers: Sequence[QueueWorker]) -> None:
         jobs = [(registry.queue_of(job), job.name) for job in registry.jobs]
-        JOBS.learn([*jobs, *((queue, FAN_OUT) for queue in registry.queues)])
+        ENQUEUED.names.learn([*jobs, *((queue, FAN_OUT) for queue in registry.queues)])
         queues = settings.served_queues(registry.queues)
         self.subscriber = JobMetrics([job for job in jobs if job[0] in queues], builtin=(FAN_OUT, SWEEP))
         self.outages = Outages()

@@ -29,6 +29,7 @@ from rota.names import check_name
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Sender, Senders
 from rota.server.faults import explained
+from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import QueueKeys, check_queue, events_key, queue_key
 from rota.wire.scripts import NUDGE
@@ -55,7 +56,7 @@ class Client:
         keep_result: float = 3600.0,
         events_maxlen: int = 100_000,
         dead_retention: float = 30 * 86400.0,
-        senders: Sequence[Sender] = (),
+        senders: Sequence[Sender] = (ENQUEUED,),
         clock: Clock = SYSTEM_CLOCK,
         on_close: Callable[[], object] | None = None,
     ) -> None:

@@ -13,8 +13,6 @@ from rota.names import full_name, new_id, wire_id
 from rota.process.clock import Clock
 from rota.seams import Outgoing, Senders
 from rota.server.faults import ServerError, explained
-from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS
-from rota.telemetry.metrics.tally import Labels
 from rota.wire import envelopes
 from rota.wire.claims import decode_id
 from rota.wire.keys import QueueKeys, check_queue, queue_key
@@ -22,6 +20,8 @@ from rota.wire.scripts import ENQUEUE
 
 #: Jobs put by one script: it keeps one call near 2 ms of Redis' time.
 _CHUNK = 200
+#: What `enqueue.lua` answers for a job that it created.
+_CREATED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Draft:
         """What the senders see of it, under the id that it will have."""
         own = self.options.id
         job_id = new_id() if own is None else wire_id(self.queue, own)
-        return Outgoing(self.queue, self.task, job_id, self.payload)
+        return Outgoing(self.queue, self.task, job_id, self.payload, declared=self.job is not None)
 
     @property
     def on_taken(self) -> str:
@@ -56,11 +56,6 @@ class Draft:
         own = self.options.delay
         delay = own if own is not None or unique is None else unique.delay
         return round((delay or 0) * 1000)
-
-    @property
-    def label(self) -> Labels:
-        """What it counts as."""
-        return (self.queue, self.task) if self.job else JOBS.label(self.queue, self.task)
 
 
 class Enqueued(NamedTuple):
@@ -133,6 +128,7 @@ class Enqueuer:
         jobs = [draft.outgoing for draft in drafts]
         with self.senders.around(jobs):
             answers = await self._script(drafts, jobs)
+        self.senders.created([job for job, answer in zip(jobs, answers, strict=True) if answer == _CREATED])
         return [
             _enqueued(draft, job.id, answer) for draft, job, answer in zip(drafts, jobs, answers, strict=True)
         ]
@@ -168,8 +164,7 @@ def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:
 
 
 def _enqueued(draft: Draft, job_id: str, answer: Any) -> Enqueued | JobExists:
-    if answer == 1:
-        ENQUEUED.add(draft.label)
+    if answer == _CREATED:
         return Enqueued(draft.queue, job_id, draft.job, created=True)
     replaced, raw = answer
     job_id = decode_id(raw)

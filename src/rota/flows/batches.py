@@ -15,7 +15,6 @@ from rota.model.state import State
 from rota.names import check_id, check_name, new_id
 from rota.seams import Outgoing
 from rota.server.faults import explained
-from rota.telemetry.metrics.enqueued import count
 from rota.wire import envelopes
 from rota.wire.envelopes import OF_BATCH
 from rota.wire.keys import flow_key
@@ -194,7 +193,7 @@ async def _begin(
         if created and jobs:
             cursor = await _put(flows, own_id, jobs, 0, first)
         elif created:
-            count(first)
+            flows.senders.created(first)
     return created, own_id, cursor
 
 
@@ -222,7 +221,7 @@ async def _put(
     async with explained(flows.redis):
         cursor, number = await flows.put(batch_id, 0, cursor, len(jobs), args)
     # All of them, or none where another call had put them.
-    count(sent[:number])
+    flows.senders.created(sent[:number])
     return cursor
 
 

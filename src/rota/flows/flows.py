@@ -26,7 +26,6 @@ from rota.names import full_name, new_id
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Outgoing, Senders
 from rota.server.faults import explained
-from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS, count
 from rota.wire import envelopes
 from rota.wire.keys import events_key, flow_alias_key, flow_key
 from rota.wire.scripts import FLOW_FAN_OUT, FLOW_RETRY, FLOW_START, FLOW_STOP
@@ -76,7 +75,7 @@ class Flows:
                 stages=to_json(stages_of(pipeline)),
             )
         if created:
-            count([first])
+            self.senders.created([first])
         return FlowHandle(self, found, pipeline.parse, created=created)
 
     def check_size(self, job: Outgoing) -> None:
@@ -183,8 +182,7 @@ class Flows:
                 answer = await FLOW_RETRY(self.redis, (key, events_key(self.namespace)), args)
         match answer:
             case b"retried":
-                for job in jobs:
-                    ENQUEUED.add(JOBS.label(job.queue, job.task))
+                self.senders.created(jobs)
                 return "retried"
             case b"stopping":
                 return "stopping"
@@ -203,7 +201,7 @@ class Flows:
         if None in texts:
             return [], {}
         step = dict(zip(_STEP, (text.decode() for text in texts), strict=False))
-        job = stage_job(flow_id.decode(), int(stage), {**step, "payload": payload or b""})
+        job = stage_job(flow_id.decode(), int(stage), {**step, "payload": payload or b""}, declared=False)
         return [job], envelopes.decode_headers(headers) if headers else {}
 
     async def put(

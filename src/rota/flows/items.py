@@ -18,7 +18,6 @@ from rota.model.policies.terms import is_limited, terms_of
 from rota.model.run import Run
 from rota.model.trace import renewed
 from rota.seams import Outgoing
-from rota.telemetry.metrics.enqueued import ENQUEUED, JOBS
 from rota.wire import envelopes
 from rota.wire.envelopes import FAN_OUT
 
@@ -81,16 +80,20 @@ class Expansion:
             pairs = ((job.payload if nested else self._sealed(job), terms) for job, terms in chosen)
             args = [value for pair in pairs for value in pair]
             cursor, number = await self.flows.put(flow, stage, start, len(items), args)
-        ENQUEUED.add(JOBS.label(self.run.queue, self.step.first if nested else self.step.task), number)
+        self.flows.senders.created([self._first_job(job) for job, _ in chosen[:number]])
         return cursor
 
     def _portion(self, items: Sequence[Any], start: int) -> list[_Item]:
         made = (self._item(to_json(items[number]), number) for number in range(start, len(items)))
         return portion(made, lambda item: len(item.job.payload))
 
+    def _first_job(self, item: Outgoing) -> Outgoing:
+        """Return the job that `item` was put as: of an item that is a pipeline, the job that begins it."""
+        return replace(item, task=self.step.first) if self.step.kind == "nested" else item
+
     def _item(self, value: bytes, number: int) -> _Item:
         flow, stage, _ = self.place
-        job = Outgoing(self.run.queue, self.step.task, f"{flow}.{stage}.{number}", value)
+        job = Outgoing(self.run.queue, self.step.task, f"{flow}.{stage}.{number}", value, declared=False)
         if self.step.kind == "nested":
             return _Item(job, "")
         recipe = Recipe(self.step.task, self.step.argument, from_json(self.step.options))

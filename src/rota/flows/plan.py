@@ -151,11 +151,13 @@ def headers_field(headers: Mapping[str, str]) -> dict[str, Any]:
     return {"headers": envelopes.encode_headers(headers)} if headers else {}
 
 
-def stage_job(flow_id: str, stage: int, step: Mapping[str, Any]) -> Outgoing:
+def stage_job(flow_id: str, stage: int, step: Mapping[str, Any], *, declared: bool = True) -> Outgoing:
     """The job that the scripts put to start a stage; `step` has its fields of the plan."""
     if step["kind"] == "job":
-        return Outgoing(step["queue"], step["task"], f"{flow_id}.{stage}.0", step["payload"])
-    return Outgoing(step["queue"], FAN_OUT, f"{flow_id}.{stage}.each", step["payload"])
+        task, job_id = step["task"], f"{flow_id}.{stage}.0"
+    else:
+        task, job_id = FAN_OUT, f"{flow_id}.{stage}.each"
+    return Outgoing(step["queue"], task, job_id, step["payload"], declared=declared)
 
 
 def stages_of(pipeline: Pipeline[Any, Any]) -> list[tuple[str, bool]]:

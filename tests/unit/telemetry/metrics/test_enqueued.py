@@ -1,13 +1,17 @@
-"""What a process counts as enqueued: each job once, by whoever puts it."""
+"""What a process counts as enqueued: each job once, in the process that puts it."""
 
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from rota import JobFailed, PayloadTooLarge, each, pipeline
-from rota.telemetry.metrics.enqueued import ENQUEUED
-from rota.telemetry.metrics.tally import Labels, Names
+from rota.seams import Outgoing
+from rota.telemetry.metrics.enqueued import ENQUEUED, EnqueueCounter, Names
+from rota.telemetry.metrics.tally import OTHER as UNKNOWN
+from rota.telemetry.metrics.tally import Labels
 from rota.testing import Bench
 from tests.unit.flows.flow_jobs import double, note, split, total
 
@@ -42,8 +46,7 @@ def deadly() -> set[int]:
 @pytest.fixture
 def bench(deadly: set[int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     names = Names([SPLIT, DOUBLE, TOTAL, NOTE, EACH, OTHER_EACH])
-    for module in ("flows.items", "flows.flows", "client.enqueue"):
-        monkeypatch.setattr(f"rota.{module}.JOBS", names)
+    monkeypatch.setattr(ENQUEUED, "names", names)
     with Bench([split, double, total, note], deps=deadly) as bench:
         yield bench
 
@@ -139,7 +142,55 @@ async def test_a_retry_counts_what_is_put_again(bench: Bench, deadly: set[int], 
 async def test_a_worker_that_does_not_know_a_job_counts_it_among_others(
     bench: Bench, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rota.flows.items.JOBS", Names([("other", "known")]))
+    monkeypatch.setattr(ENQUEUED, "names", Names([("other", "known")]))
     await bench.client.enqueue(each(double), [1])
     await bench.drain()
     assert count.more == {OTHER_EACH: 1, OTHER: 1}
+
+
+async def test_a_job_that_is_enqueued_by_its_name_counts_under_it_where_the_name_is_known(
+    bench: Bench, count: Count
+) -> None:
+    await bench.client.enqueue_by_name("default:note", {"text": "a"})
+    await bench.client.enqueue_by_name("default:made-up")
+    await bench.client.enqueue_by_name("made-up:made-up")
+    assert count.more == {NOTE: 1, ("default", UNKNOWN): 1, (UNKNOWN, UNKNOWN): 1}
+
+
+async def test_of_many_jobs_those_count_that_were_created(bench: Bench, count: Count) -> None:
+    taken = total.options(id="one", on_taken="existing")
+    await bench.client.enqueue(taken, [1])
+    assert count.more == {TOTAL: 1}
+    await bench.client.enqueue_many([taken.call([1]), total.call([2]), double.call(3)])
+    assert count.more == {TOTAL: 1, DOUBLE: 1}
+
+
+def test_threads_that_share_a_counter_lose_no_count() -> None:
+    counter = EnqueueCounter()
+    job = Outgoing("email", "send", "1", b"{}")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def count() -> None:
+        for _ in range(5000):
+            counter.created([job])
+
+    try:
+        threads = [threading.Thread(target=count) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert counter.read() == [(("email", "send"), 20_000)]
+
+
+def test_only_known_names_become_labels() -> None:
+    names = Names([("email", "send")])
+    assert names.label("email", "send") == ("email", "send")
+    assert {names.label("email", f"made-up-{number}") for number in range(10_000)} == {("email", UNKNOWN)}
+    assert {names.label(f"made-up-{number}", "send") for number in range(10_000)} == {(UNKNOWN, UNKNOWN)}
+    names.learn([("reports", "build")])
+    assert names.label("reports", "build") == ("reports", "build")
+    assert names.label("email", "send") == ("email", "send")

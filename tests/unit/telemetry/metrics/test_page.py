@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
+from rota.seams import Outgoing
 from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.telemetry.metrics.page import Metrics, client_metrics
 from rota.telemetry.metrics.series import SERIES, Series
@@ -82,7 +83,7 @@ def test_the_process_tells_of_its_memory_and_its_processor_time() -> None:
 def test_a_process_that_only_enqueues_adds_its_count_to_a_registry_of_its_own() -> None:
     registry = CollectorRegistry()
     registry.register(client_metrics())
-    ENQUEUED.add(("of-this-test", "send"))
+    ENQUEUED.created([Outgoing("of-this-test", "send", "1", b"{}")])
     assert (
         'arq_jobs_enqueued_total{queue="of-this-test",task="send"} 1.0' in generate_latest(registry).decode()
     )

@@ -1,13 +1,11 @@
-"""Tallies: counts, buckets, and the names that may become labels."""
+"""Tallies: counts and buckets."""
 
-import sys
-import threading
 from bisect import bisect_left
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.telemetry.metrics.tally import OTHER, Buckets, Names, SharedTally, Tally
+from rota.telemetry.metrics.tally import Buckets, Tally
 
 BOUNDS = (0.1, 1.0, 10.0)
 
@@ -22,26 +20,6 @@ def test_a_tally_counts_by_labels() -> None:
 
 def test_what_a_tally_begins_with_shows_before_it_is_counted() -> None:
     assert Tally([("stale",)]).read() == [(("stale",), 0)]
-
-
-def test_threads_that_share_a_tally_lose_no_count() -> None:
-    tally = SharedTally()
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-
-    def count() -> None:
-        for _ in range(5000):
-            tally.add(("a",))
-
-    try:
-        threads = [threading.Thread(target=count) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert tally.read() == [(("a",), 20_000)]
 
 
 @given(st.lists(st.floats(0, 100) | st.sampled_from(BOUNDS)), st.integers(0, 50))
@@ -71,13 +49,3 @@ def test_many_values_take_no_room_once_they_are_tidied() -> None:
     assert before.counts == (0, 0, 0, 0), "what was read stays as it was"
     buckets.add(0.5)
     assert len(buckets) == 10_001
-
-
-def test_only_known_names_become_labels() -> None:
-    names = Names([("email", "send")])
-    assert names.label("email", "send") == ("email", "send")
-    assert {names.label("email", f"made-up-{number}") for number in range(10_000)} == {("email", OTHER)}
-    assert {names.label(f"made-up-{number}", "send") for number in range(10_000)} == {(OTHER, OTHER)}
-    names.learn([("reports", "build")])
-    assert names.label("reports", "build") == ("reports", "build")
-    assert names.label("email", "send") == ("email", "send")
