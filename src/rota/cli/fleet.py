@@ -4,6 +4,7 @@ import asyncio
 import math
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 
 def add_to(cli: typer.Typer) -> None:
-    """Give `cli` these commands."""
     for command in (exporter, autoscaler, desired, plan):
         cli.command(rich_help_panel="The size of the fleet")(command)
 
@@ -32,7 +32,7 @@ def exporter() -> None:
 
 
 def run_exporter(settings: Settings) -> NoReturn:
-    """Export until a signal, and exit."""
+    """Serve the exporter until a signal, and exit the process."""
     try:
         from rota.fleet.exporter import Exporter  # noqa: PLC0415 - it needs an extra
     except ImportError as error:
@@ -44,13 +44,13 @@ def run_exporter(settings: Settings) -> NoReturn:
 def autoscaler(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done")] = False,
 ) -> None:
-    """Run AUTOSCALER_COMMAND whenever the number of workers should be another, until a signal."""
+    """Run AUTOSCALER_COMMAND whenever the number of workers should change, until a signal."""
     settings = load()
     run_autoscaler(settings.model_copy(update={"autoscaler_dry_run": True}) if dry_run else settings)
 
 
 def run_autoscaler(settings: Settings) -> NoReturn:
-    """Scale until a signal, and exit."""
+    """Run the autoscaler until a signal, and exit the process."""
     from rota.fleet.autoscaler import serve  # noqa: PLC0415
     from rota.process.signals import until_signalled  # noqa: PLC0415
 
@@ -66,7 +66,7 @@ def desired(
     over: Annotated[float, typer.Option(help="seconds to watch for, to see how fast jobs arrive")] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="all the figures")] = False,
 ) -> None:
-    """How many workers there should be now, to keep each queue's objective."""
+    """Say how many workers there should be now, to keep each queue's objective."""
     settings = load()
     queues = settings.served_queues(discover(settings.jobs_package, settings.default_queue).queues)
     if queue is not None and queue not in queues:
@@ -81,7 +81,7 @@ def desired(
 async def _watched(settings: Settings, queues: tuple[str, ...], seconds: float) -> "FleetNeed":
     from rota.fleet.fleet import Fleet  # noqa: PLC0415
     from rota.fleet.reading import read  # noqa: PLC0415
-    from rota.server import connections  # noqa: PLC0415 - `rota plan` needs none of it
+    from rota.server import connections  # noqa: PLC0415 - `rota plan` needs none of these
 
     fleet = Fleet(settings, queues, window=max(seconds, 0.1))
     server = await asyncio.to_thread(locate, settings.redis)
@@ -110,7 +110,7 @@ def plan(
     slo: Annotated[float | None, typer.Option(help="the longest acceptable wait, seconds", min=0.001)] = None,
     slots: Annotated[int | None, typer.Option(help="jobs that a worker runs at once", min=1)] = None,
 ) -> None:
-    """How many workers a load would need, to keep an objective. Asks nobody."""
+    """Say how many workers a load would need, to keep an objective; needs no server."""
     settings = load()
     own = settings.queue(queue or settings.default_queue)
     offered = Load(
@@ -121,28 +121,24 @@ def plan(
         slots=own.concurrency if slots is None else slots,
         active=arrivals * seconds,
     )
-    workers, needed = workers_needed([offered]), slots_needed(offered)
-    room = workers * offered.slots - arrivals * seconds
-    screen.table(
-        ("of", "figure", "because"),
-        [
-            ("workers", workers, f"{needed:.1f} slots, of which a worker has {offered.slots}"),
-            ("slots for arrivals", f"{arrivals * seconds:.1f}", f"{arrivals:g} a second, {seconds:g} s each"),
-            (
-                "slots for the burst",
-                f"{needed - arrivals * seconds:.1f}",
-                f"{burst} jobs within half of {offered.slo:g} s",
-            ),
-            ("busy without a burst", _part(arrivals * seconds, workers * offered.slots), "of all slots"),
-            ("burst they can take", f"{_taken(room, offered):.0f}", "jobs, that start within the objective"),
-        ],
-    )
+    screen.table(("of", "figure", "because"), _figures(offered))
 
 
-def _part(of: float, whole: float) -> str:
-    return f"{of / whole:.0%}" if whole else "0%"
+def _figures(load: Load) -> Iterator[tuple[str, object, str]]:
+    """Yield the lines of a plan: a name, its figure and the reason."""
+    workers, needed, busy = workers_needed([load]), slots_needed(load), load.active
+    yield "workers", workers, f"{needed:.1f} slots, of which a worker has {load.slots}"
+    yield "slots for arrivals", f"{busy:.1f}", f"{load.arrivals:g} a second, {load.job_seconds:g} s each"
+    yield "slots for the burst", f"{needed - busy:.1f}", f"{load.ready} jobs within half of {load.slo:g} s"
+    yield "busy without a burst", _portion(busy, workers * load.slots), "of all slots"
+    taken = _burst(workers * load.slots - busy, load)
+    yield "burst they can take", f"{taken:.0f}", "jobs, that start within the objective"
 
 
-def _taken(room: float, load: Load) -> float:
-    """Jobs at once of which the last one starts within the objective, in slots that arrivals leave free."""
-    return max(0.0, room) * max(1.0, load.slo / load.job_seconds) if load.job_seconds else math.inf
+def _portion(part: float, whole: float) -> str:
+    return f"{part / whole:.0%}" if whole else "0%"
+
+
+def _burst(free: float, load: Load) -> float:
+    """Return how many jobs may come at once for the last one to start within the objective, on `free` slots."""
+    return max(0.0, free) * max(1.0, load.slo / load.job_seconds) if load.job_seconds else math.inf

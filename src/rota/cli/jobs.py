@@ -1,8 +1,8 @@
-"""The commands about jobs: enqueue, see, pause, cancel and bring back, on the queues that settings and jobs know of."""
+"""The commands about jobs: enqueue, look at, pause, cancel and retry them, on the queues of settings and jobs."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 import typer
 from pydantic_core import from_json
@@ -11,18 +11,19 @@ from rota.app import compose as composition
 from rota.cli import screen
 from rota.client.client import Client
 from rota.errors import RotaError, UnknownQueue
-from rota.model.flows.handle import FlowHandle
+from rota.model.flows.handle import FlowHandle, FlowInfo, StageInfo
 from rota.model.info import JobInfo
+from rota.model.job import Job
+from rota.model.options import EnqueueFields
 from rota.model.registry import discover
 from rota.model.state import State
 from rota.settings.load import Settings, load
 
-#: The states that a queue's jobs are listed by.
+#: The states whose jobs can be listed.
 _LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
 
 
 def add_to(cli: typer.Typer) -> None:
-    """Give `cli` these commands."""
     for command in (enqueue, queues, jobs, show, flow, pause, resume, cancel, retry):
         cli.command(rich_help_panel="Jobs and queues")(command)
 
@@ -36,15 +37,11 @@ def enqueue(
     job_id: Annotated[str | None, typer.Option("--id", help="an id of your own")] = None,
     wait: Annotated[float | None, typer.Option(help="wait for the result, at most this many seconds")] = None,
 ) -> None:
-    """Enqueue a job."""
+    """Enqueue a job, and print its queue and id."""
     settings = load()
-    registry = discover(settings.jobs_package, settings.default_queue)
-    job = registry.find(name)
+    job = discover(settings.jobs_package, settings.default_queue).find(name)
     arguments = _object(payload)
-    try:
-        chosen = job.options(delay=delay, id=job_id, priority=priority)
-    except (ValueError, TypeError) as error:
-        raise RotaError(str(error)) from None
+    chosen = _with_options(job, delay=delay, id=job_id, priority=priority)
 
     async def act(client: Client) -> None:
         handle = await client.enqueue(chosen, **arguments)
@@ -55,8 +52,15 @@ def enqueue(
     _with_client(settings, act)
 
 
+def _with_options(job: Job[Any, Any], **options: Unpack[EnqueueFields]) -> Job[Any, Any]:
+    try:
+        return job.options(**options)
+    except (ValueError, TypeError) as error:
+        raise RotaError(str(error)) from None
+
+
 def queues() -> None:
-    """Every queue and how many of its jobs are in which state."""
+    """List every queue, with the number of its jobs in each state."""
     settings = load()
     names = settings.served_queues(discover(settings.jobs_package, settings.default_queue).queues)
 
@@ -76,10 +80,9 @@ def jobs(
     state: Annotated[State, typer.Option(help="waiting, delayed, active or dead")] = State.WAITING,
     limit: int = 20,
 ) -> None:
-    """List a queue's jobs in one state."""
+    """List the jobs of a queue that are in one state."""
     if state not in _LISTED:
         raise RotaError(f"{state} jobs leave their queue; list one of: {', '.join(_LISTED)}")
-
     settings = _serving(queue)
 
     async def act(client: Client) -> None:
@@ -95,8 +98,7 @@ def _progress(info: JobInfo) -> str:
 
 
 def show(queue: str, job_id: str) -> None:
-    """One job, with everything that is known of it."""
-
+    """Show one job, with everything that is known of it."""
     settings = _serving(queue)
 
     async def act(client: Client) -> None:
@@ -108,37 +110,36 @@ def show(queue: str, job_id: str) -> None:
 def flow(
     flow_id: Annotated[str, typer.Argument(help="the id of a pipeline's run, its own or yours")],
     cancel: Annotated[bool, typer.Option("--cancel", help="cancel the whole")] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="let a dead one go on where it died")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="resume a dead one where it died")] = False,
 ) -> None:
-    """One run of a pipeline, stage by stage; or cancel it, or let it go on."""
+    """Show one run of a pipeline, stage by stage; or cancel it, or resume it where it died."""
 
     async def act(client: Client) -> None:
         handle: FlowHandle[Any] = client.flow(flow_id)
         if cancel or retry:
             screen.say(await handle.cancel() if cancel else await handle.retry())
-            return
-        info = await handle.status()
-        screen.say(f"{info.name} {info.id}: {info.state}, {info.percent:g} %")
-        if info.error is not None:
-            screen.say(f"{info.failed} died of {info.error}")
-        rows = [
-            (
-                stage.name,
-                "?" if stage.total is None else stage.total,
-                stage.completed,
-                stage.dead,
-                stage.cancelled,
-            )
-            for stage in info.stages
-        ]
-        screen.table(("stage", "jobs", "completed", "dead", "cancelled"), rows)
+        else:
+            _say_flow(await handle.status())
 
     _with_client(load(), act)
 
 
-def pause(queue: str) -> None:
-    """Let no worker claim from a queue, until `rota resume`; what runs goes on."""
+def _say_flow(info: FlowInfo) -> None:
+    screen.say(f"{info.name} {info.id}: {info.state}, {info.percent:g} %")
+    if info.error is not None:
+        screen.say(f"{info.failed} died of {info.error}")
+    screen.table(
+        ("stage", "jobs", "completed", "dead", "cancelled"),
+        [(one.name, _total(one), one.completed, one.dead, one.cancelled) for one in info.stages],
+    )
 
+
+def _total(stage: StageInfo) -> object:
+    return "?" if stage.total is None else stage.total
+
+
+def pause(queue: str) -> None:
+    """Stop all workers from claiming jobs of a queue, until `rota resume`; running jobs go on."""
     settings = _serving(queue)
 
     async def act(client: Client) -> None:
@@ -150,7 +151,6 @@ def pause(queue: str) -> None:
 
 def resume(queue: str) -> None:
     """Let workers claim from a paused queue again."""
-
     settings = _serving(queue)
 
     async def act(client: Client) -> None:
@@ -193,8 +193,7 @@ def retry(
         str | None, typer.Option(help="that died of this only: failed, timeout, lost, …")
     ] = None,
 ) -> None:
-    """Bring dead letters back to their queue, with all attempts before them."""
-
+    """Put dead letters back on their queue, with all their attempts again."""
     settings = _serving(queue)
 
     async def act(client: Client) -> None:
@@ -207,7 +206,7 @@ def retry(
 
 
 def _serving(queue: str) -> Settings:
-    """The settings, if they and the jobs know of `queue`."""
+    """Return the settings. Raises UnknownQueue for a queue that neither a setting nor a job names."""
     settings = load()
     known = settings.served_queues(discover(settings.jobs_package, settings.default_queue).queues)
     if queue not in known:

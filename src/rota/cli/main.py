@@ -1,6 +1,6 @@
-"""The command line: `rota worker`, `rota enqueue`, `rota jobs`, …; without a command, what MODE says.
+"""The command line: `rota worker`, `rota enqueue`, `rota jobs`, …; without a command, MODE says what to run.
 
-Whatever is wrong with settings, names or the server is one sentence on stderr and exit status 2.
+An error in settings or names, or of the server, is one sentence on stderr, with exit status 2.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ cli = typer.Typer(
 
 
 def main() -> None:
-    """Entry of `rota` and `python -m rota`."""
-    # The jobs package lies beside the engine in a checkout, and in the working directory elsewhere.
+    """Run the command of `rota` or `python -m rota`."""
+    # The jobs package is beside the engine in a checkout, and in the working directory elsewhere.
     for folder in (Path.cwd() / "src", Path.cwd()):
         if folder.is_dir() and str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
@@ -45,7 +45,7 @@ def main() -> None:
 
 @cli.callback()
 def mode(ctx: typer.Context) -> None:
-    """Without a command, run as what MODE says (worker)."""
+    """Without a command, run as MODE says (worker)."""
     if ctx.invoked_subcommand is None:
         settings = load()
         _MODES[settings.mode](settings)
@@ -69,7 +69,7 @@ def worker(
 
 def _respawn(settings: Settings) -> NoReturn:
     logs.setup(settings.log_level, settings.log_format)
-    # Held from one worker to the next, so that the embedded server and its data are the same.
+    # Kept from one worker to the next, so that the embedded server does not stop between them.
     server = locate(settings.redis)
     command = (sys.executable, "-m", "rota", "worker", "--parent", str(os.getpid()))
     try:
@@ -79,14 +79,14 @@ def _respawn(settings: Settings) -> NoReturn:
 
 
 def _run_mode(settings: Settings, parent: int | None = None) -> NoReturn:
-    from rota.app.supervisor import Supervisor  # noqa: PLC0415 - a client's command needs none of it
+    from rota.app.supervisor import Supervisor  # noqa: PLC0415 - a client's command does not need it
 
     logs.setup(settings.log_level, settings.log_format)
     registry = discover(settings.jobs_package, settings.default_queue)
     sys.exit(Supervisor(settings, registry, parent).run())
 
 
-#: What `MODE` says.
+#: What each MODE runs.
 _MODES: dict[str, Callable[[Settings], NoReturn]] = {
     "worker": _run_mode,
     "exporter": fleet.run_exporter,
@@ -96,7 +96,7 @@ _MODES: dict[str, Callable[[Settings], NoReturn]] = {
 
 @cli.command()
 def dev() -> None:
-    """Everything there is, for development: the workers, started anew when a file changes."""
+    """Run the workers for development, and restart them when a file changes."""
     try:
         from watchfiles import PythonFilter, run_process  # noqa: PLC0415 - a development tool
     except ImportError:
@@ -104,7 +104,7 @@ def dev() -> None:
     root = checkout()
     folder = root / "src" if (root / "src").is_dir() else root
     settings = load()
-    # Held across restarts, so that the server and its data are the same.
+    # Kept across restarts, so that the embedded server does not stop between them.
     server = locate(settings.redis)
     screen.say(f"watching {folder}; Ctrl-C ends it")
     try:
@@ -126,7 +126,7 @@ def _say_changed(paths: Iterable[str]) -> None:
 
 @cli.command("redis-cli", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def redis_cli(ctx: typer.Context) -> None:
-    """A prompt on the Redis of this process' settings, or one command: rota redis-cli zrange KEY 0 -1."""
+    """Open a prompt on the Redis of the settings, or run one command: rota redis-cli zrange KEY 0 -1."""
     from rota.server import connections  # noqa: PLC0415
 
     server = locate(load().redis)

@@ -1,7 +1,7 @@
-"""A small `redis-cli` for machines that have none: one command, or a prompt, with the service's own settings.
+"""A small `redis-cli` for machines without one: one command, or a prompt, with the service's own settings.
 
 Replies look as redis-cli shows them: for people on a terminal (`(integer) 3`, `1) "a"`), plain elsewhere, so
-that they can be piped on; `--raw` or `--no-raw` in front of the command decides instead.
+that they can be piped on; `--raw` or `--no-raw` in front of the command overrides this.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ import redis
 Reply: TypeAlias = "bytes | int | redis.ResponseError | list[Reply] | None"
 
 STREAMS = frozenset({"monitor", "subscribe", "psubscribe", "ssubscribe"})
-"""Commands that are followed by replies without an end; Ctrl-C leaves them."""
+"""Commands with endless replies, until Ctrl-C."""
 
 TEXTS = ("info", "lolwut", "client list", "client info", "cluster info", "memory doctor", "latency doctor")
-"""Commands whose reply is a page of text, shown as it is even on a terminal."""
+"""Commands whose reply is a page of text, shown unchanged even on a terminal."""
 
 _ESCAPES = {9: "\\t", 10: "\\n", 13: "\\r", 7: "\\a", 8: "\\b", 34: '\\"', 92: "\\\\"}
 _PRINTABLE = range(32, 127)
@@ -36,17 +36,17 @@ class Session:
         self._replies: IO[bytes] | None = None
 
     def send(self, words: list[str]) -> None:
-        """Connect if need be (with the client's TLS, password and database), and send one command."""
+        """Send one command, after connecting if necessary (with the client's TLS, password and database)."""
         if self._replies is None:
             self._connection.connect()
-            # redis-py has no public name for it. A command that blocks waits as long as it says itself.
+            # redis-py has no public name for the socket. A blocking command brings its own timeout.
             self._connection._sock.settimeout(None)
             self._replies = self._connection._sock.makefile("rb")
         encoded = [word.encode(errors="surrogateescape") for word in words]
         self._connection.send_packed_command(self._connection.pack_command(*encoded), check_health=False)
 
     def read(self) -> Reply:
-        """The next reply; an error that the server answers is a value.
+        """Return the next reply; an error from the server is a value.
 
         Raises redis.ConnectionError when the connection ends.
         """
@@ -65,7 +65,7 @@ class Session:
         raise redis.ConnectionError("this prompt reads RESP2 only, do not say HELLO 3")
 
     def close(self) -> None:
-        """Hang up; the next command connects again."""
+        """Disconnect; the next command connects again."""
         if self._replies is not None:
             self._replies.close()
             self._replies = None
@@ -85,7 +85,7 @@ class Session:
 
 
 def raw(reply: Reply) -> bytes:
-    """A reply for a program: strings as they are, one element of an array a line."""
+    """Format a reply for a program: strings unchanged, each element of an array on its own line."""
     if isinstance(reply, list):
         return b"\n".join(raw(element) for element in reply)
     if isinstance(reply, bytes):
@@ -94,7 +94,7 @@ def raw(reply: Reply) -> bytes:
 
 
 def pretty(reply: Reply, indent: str = "") -> str:
-    """A reply for a person, as redis-cli shows it on a terminal."""
+    """Format a reply for a person, as redis-cli shows it on a terminal."""
     if isinstance(reply, list):
         return _numbered(reply, indent)
     if isinstance(reply, Status):
@@ -111,7 +111,7 @@ def _numbered(elements: list[Reply], indent: str) -> str:
         return "(empty array)"
     width = len(str(len(elements)))
     deeper = indent + " " * (width + 2)
-    # The first line follows what its parent has written; only the others need the indent.
+    # The first line follows its parent's text; only the others need the indent.
     return f"\n{indent}".join(
         f"{number:{width}}) {pretty(element, deeper)}" for number, element in enumerate(elements, 1)
     )
@@ -122,9 +122,9 @@ def _character(byte: int) -> str:
 
 
 def run(client: redis.Redis, argv: list[str]) -> int:
-    """Run the command in `argv`, or a prompt if there is none; the exit code, 1 after an error.
+    """Run the command in `argv`, or a prompt if it is empty, and return the exit status: 1 after an error.
 
-    `client` only lends its settings: the prompt has a connection of its own.
+    Only the settings of `client` are used: the prompt has a connection of its own.
     """
     plain, words = _plainness(argv)
     session = Session(client)
@@ -143,7 +143,7 @@ def _plainness(argv: list[str]) -> tuple[bool, list[str]]:
 
 
 def _one(session: Session, words: list[str], plain: bool) -> bool:
-    """Send a command and show what it answers; whether it went well."""
+    """Send a command and show the reply. Return False for an error."""
     text = " ".join(words).lower().startswith(TEXTS)
     try:
         session.send(words)
@@ -162,7 +162,7 @@ def _one(session: Session, words: list[str], plain: bool) -> bool:
 
 
 def _prompt(session: Session, plain: bool) -> bool:
-    """Read commands until `quit`, `exit` or the end of the input; nothing that fails ends it."""
+    """Read and run commands until `quit`, `exit` or the end of the input; errors do not end the prompt."""
     if interactive := sys.stdin.isatty():
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401, PLC0415 - its import gives input() a history and editing

@@ -1,7 +1,7 @@
-"""What commands print: tables for people, tab-separated lines for a pipe, and nothing that a terminal would obey.
+"""The output of commands: tables for people, tab-separated lines for a pipe, and no control of the terminal.
 
-Whatever comes from jobs (ids, errors, messages, payloads) is shown as text: no markup, and control and bidirectional
-characters spelt out.
+Data of jobs (ids, errors, messages, payloads) is shown as text: without markup, and with control and bidirectional
+characters escaped.
 """
 
 import sys
@@ -18,27 +18,27 @@ from rota.names import printable
 
 
 def say(line: str) -> None:
-    """One line."""
+    """Print one line, with control characters escaped."""
     sys.stdout.write(safe(line) + "\n")
 
 
 def safe(value: object) -> str:
-    """`value` as text that does nothing to a terminal."""
+    """Return `value` as text without control of the terminal."""
     text = printable(str(value))
-    return "".join(char if char.isprintable() else _spelt(char) for char in text)
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
-def _spelt(char: str) -> str:
+def _escaped(char: str) -> str:
     return char.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 def value(result: Any) -> None:
-    """A JSON value, on one line."""
+    """Print a value as JSON, on one line."""
     say(to_json(result, fallback=str).decode())
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows under their columns; the first column is never cut."""
+    """Print rows under their columns; the first column is never cut."""
     shown = [[safe(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for line in (columns, *shown):
@@ -53,7 +53,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def details(info: JobInfo) -> None:
-    """Everything that is known of one job, a line each."""
+    """Print everything that is known of one job, one field a line."""
     for name in JobInfo.__dataclass_fields__:
         found = getattr(info, name)
         if found not in (None, ""):
