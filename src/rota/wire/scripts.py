@@ -27,11 +27,18 @@ class Script:
 
     @classmethod
     def load(cls, name: str) -> "Script":
-        """Read `lua/<name>.lua`, with each line `--@include <part>` replaced by `lua/lib/<part>.lua`."""
-        scripts = files("rota.wire") / "lua"
+        """Read `lua/<name>.lua`, with each line `--@include <part>` replaced by `lua/lib/<part>.lua`.
 
-        def part(found: re.Match[str]) -> str:
-            return (scripts / "lib" / f"{found[1]}.lua").read_text("utf-8")
+        A part may include others. Each is put in once, where it is named first.
+        """
+        scripts = files("rota.wire") / "lua"
+        put_in: set[str] = set()
+
+        def part(include: re.Match[str]) -> str:
+            if include[1] in put_in:
+                return ""
+            put_in.add(include[1])
+            return _INCLUDE.sub(part, (scripts / "lib" / f"{include[1]}.lua").read_text("utf-8"))
 
         source = _INCLUDE.sub(part, (scripts / f"{name}.lua").read_text("utf-8"))
         return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

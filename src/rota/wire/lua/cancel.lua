@@ -4,24 +4,25 @@
 -- ARGV  1 queue's name in events  2 events to keep  3 id  4 record for arq:result ('' = none)  5 its life, ms
 --       6 job's name  7 detail (error, JSON)
 -- Returns 'cancelled' (it was waiting), 'requested' (a worker has it: stopped within a second), 'absent'.
+--
+-- Keeps true: a cancelled job has left its queue, its limits and its flow in one step; nothing of it is left but the
+-- record. A request to stop lasts no longer than its job, or a day.
 
---@include now
---@include terms
---@include put
---@include withdraw
-local queue, events, id = KEYS[1], KEYS[2], ARGV[3]
-local keep_events = ARGV[2]
---@include flow
+local queue, events = KEYS[1], KEYS[2]
+local queue_name, keep_events, id, record, record_life = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local task, detail = ARGV[6], ARGV[7]
+
+--@include ends
 
 local answer, attempts, terms = withdraw(queue, id)
 if answer == 'requested' then
-  -- Requests for jobs that finished first would stay for ever.
-  redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', ms(now - 86400000))
+  -- Requests for jobs that finished before they were read would stay for ever.
+  redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', ms(now - DAY))
 elseif answer == 'cancelled' then
-  if ARGV[4] ~= '' then redis.call('SET', 'arq:result:' .. id, ARGV[4], 'PX', ARGV[5]) end
-  redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'cancelled', 'queue', ARGV[1], 'id', id,
-    'task', ARGV[6], 'attempt', attempts, 'detail', ARGV[7], 'reason', 'cancelled')
-  tell_end(terms, 'cancelled', ARGV[7], id)
-  for waiting in pairs(woken) do wake_queue(waiting) end
+  if record ~= '' then redis.call('SET', 'arq:result:' .. id, record, 'PX', record_life) end
+  redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'cancelled', 'queue', queue_name, 'id', id,
+    'task', task, 'attempt', attempts, 'detail', detail, 'reason', 'cancelled')
+  tell_end(terms, 'cancelled', detail, id)
+  wake_others()
 end
 return answer

@@ -5,28 +5,26 @@
 --       then, for each job, 9 values: id, payload, due in ms (-1 = now), delay in ms, life of the payload in ms
 --       (0 = for ever), job's name, terms ('' = none), unique key ('' = none) with how long it holds behind a blank
 --       (`<key> <ms>`; 0 = as the terms say), what to do where the id or the key is taken: refuse, existing, replace
---       (the job that waits takes over payload and terms, and its place) or debounce (the same, and waits anew)
+--       (the job that waits gets this payload and these terms, and keeps its place) or debounce (the same, but it waits
+--       for its delay from the start)
 -- Returns for each job 1 = put, { 0, id of the job that has the place } = nothing was changed, { 2, id } = replaced.
+--
+-- Keeps true: an id has at most one live job, and so has a unique key. A job that runs is never replaced.
 
---@include now
---@include chunks
---@include terms
---@include put
 local queue, wake, events = KEYS[1], KEYS[2], KEYS[3]
-local answers, scores, results, fresh_ids = {}, {}, {}, {}
+local queue_name, keep_events, may_reuse = ARGV[1], ARGV[2], ARGV[3] == '1'
 
-local function tell(id, task, due, payload, reason)
+--@include chunks
+--@include put
+
+local function tell(id, task, due, payload, ...)
   if events == '' then return end
-  if reason then
-    redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'enqueued', 'queue', ARGV[1], 'id', id,
-      'task', task, 'due', ms(due), 'payload', payload, 'reason', reason)
-  else
-    redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'enqueued', 'queue', ARGV[1], 'id', id,
-      'task', task, 'due', ms(due), 'payload', payload)
-  end
+  redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
+    'task', task, 'due', ms(due), 'payload', payload, ...)
 end
 
--- The job that holds a unique key, if it does still.
+-- Return the job that holds a unique key. A holder that was deleted by hand holds it no longer; for a period the key
+-- outlives its job.
 local function holder_of(unique, period)
   local holder = redis.call('GET', unique)
   if holder and period == 0 and not redis.call('ZSCORE', queue, holder) then return false end
@@ -37,71 +35,76 @@ local function hold(unique, id, period)
   if period > 0 then redis.call('SET', unique, id, 'PX', period) else redis.call('SET', unique, id) end
 end
 
-local function replace(id, payload, due, fresh, terms, unique, period)
+-- Give the job that waits under `id` another payload and other terms, and return when it is due; false if none waits.
+-- Unless `is_moved` it keeps its place.
+local function replace(id, payload, due, is_moved, terms, unique, period)
   local score = redis.call('ZSCORE', queue, id)
   local held = redis.call('ZSCORE', queue .. ':active', id) or redis.call('EXISTS', 'arq:in-progress:' .. id) == 1
   if not score or held or redis.call('EXISTS', 'arq:job:' .. id) == 0 then return false end
   local former = terms_of(queue, id)
-  if not fresh then due = former and place_of(queue, id, former) or tonumber(score) end
+  if not is_moved then due = former and due_in_line(queue, id, former) or tonumber(score) end
   if former then
     redis.call('HDEL', queue .. ':terms', id)
     unindex(queue, id, former)
-    leave(queue, id, former)
-    forget_unique(former, 'f', id)
+    leave_lines(queue, id, former)
+    release_unique(id, former, 'f')
   end
   redis.call('HDEL', queue .. ':runs', id)
   redis.call('HDEL', queue .. ':snoozes', id)
   redis.call('ZREM', 'arq:abort', id)
   redis.call('SET', 'arq:job:' .. id, payload)
   redis.call('DEL', 'arq:retry:' .. id)
-  if terms == '' then place(queue, id, due) else arrange(queue, id, due, terms) end
+  if terms == '' then schedule(queue, id, due) else arrange(queue, id, due, terms) end
   if unique then hold(unique, id, period) end
   return due
 end
 
-for at = 3, #ARGV - 1, 9 do
-  local id, payload, due, delay, life = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]),
-    tonumber(ARGV[at + 5])
-  local task, terms, taken = ARGV[at + 6], ARGV[at + 7], ARGV[at + 9]
+local answers, scores, results, put_ids = {}, {}, {}, {}
+
+-- Put a job, and return whether its id was free. The jobs without terms are put on the queue together, at the end.
+local function put_new(id, payload, due, life, task, terms, unique, period)
+  if not redis.call('SET', 'arq:job:' .. id, payload, 'NX') then return false end
+  if life > 0 then redis.call('PEXPIRE', 'arq:job:' .. id, ms(due - now + life)) end
+  if unique then hold(unique, id, period) end
+  if terms == '' then
+    scores[#scores + 1] = ms(due)
+    scores[#scores + 1] = id
+  else
+    arrange(queue, id, due, terms)
+  end
+  results[#results + 1] = 'arq:result:' .. id
+  put_ids[#put_ids + 1] = id
+  tell(id, task, due, payload)
+  return true
+end
+
+for at = 4, #ARGV, 9 do
+  local id, payload, due, delay, life, task, terms, unique_term, on_taken = unpack(ARGV, at, at + 8)
+  due, delay = tonumber(due), tonumber(delay)
   local unique, period
-  if ARGV[at + 8] ~= '' then
-    unique, period = string.match(ARGV[at + 8], '^(%S+) (%d+)$')
+  if unique_term ~= '' then
+    unique, period = string.match(unique_term, '^(%S+) (%d+)$')
     period = tonumber(period)
   end
-  local fresh = taken == 'debounce' or due >= 0 or delay > 0
+  local is_moved = on_taken == 'debounce' or due >= 0 or delay > 0
   if due < 0 then due = now + delay end
 
   local holder = unique and holder_of(unique, period)
-  local free = not holder and (ARGV[3] == '1' or redis.call('EXISTS', 'arq:result:' .. id) == 0)
-  if free and redis.call('SET', 'arq:job:' .. id, payload, 'NX') then
+  local is_free = not holder and (may_reuse or redis.call('EXISTS', 'arq:result:' .. id) == 0)
+  if is_free and put_new(id, payload, due, tonumber(life), task, terms, unique, period) then
     answers[#answers + 1] = 1
-    if life > 0 then redis.call('PEXPIRE', 'arq:job:' .. id, ms(due - now + life)) end
-    if unique then hold(unique, id, period) end
-    if terms == '' then
-      scores[#scores + 1] = ms(due)
-      scores[#scores + 1] = id
-    else
-      arrange(queue, id, due, terms)
-    end
-    results[#results + 1] = 'arq:result:' .. id
-    fresh_ids[#fresh_ids + 1] = id
-    tell(id, task, due, payload)
   else
     holder = holder or id
-    local moved = (taken == 'replace' or taken == 'debounce')
-      and replace(holder, payload, due, fresh, terms, unique, period)
-    if moved then
-      answers[#answers + 1] = { 2, holder }
-      tell(holder, task, moved, payload, 'replaced')
-    else
-      answers[#answers + 1] = { 0, holder }
-    end
+    local new_due = (on_taken == 'replace' or on_taken == 'debounce')
+      and replace(holder, payload, due, is_moved, terms, unique, period)
+    if new_due then tell(holder, task, new_due, payload, 'reason', 'replaced') end
+    answers[#answers + 1] = { new_due and 2 or 0, holder }
   end
 end
 
 chunked('ZADD', queue, scores)
--- A stock client may have asked to abort the job that had the id before, when it was over.
-chunked('ZREM', 'arq:abort', fresh_ids)
+-- A stock client may have asked to abort the last job of an id when that was over.
+chunked('ZREM', 'arq:abort', put_ids)
 delete(results)
 if #results > 0 and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
 wake_others(queue)

@@ -1,4 +1,4 @@
--- flow_fan_out: put the next items of a fan-out, or the next jobs of a batch: at most 500.
+-- flow_fan_out: put the next items of a stage that is `each` of a list, or the next jobs of a batch: at most 500.
 --
 -- KEYS  1 flow  2 events
 -- ARGV  1 events to keep  2 stage  3 number of the first item here (-1 = only ask)  4 how many items there are in all
@@ -6,32 +6,31 @@
 --       (for a batch 5: payload, terms, queue, task, due in ms)
 -- Returns { number of the first item that has not been put, -1 where the stage is over; how many were put here }.
 --
--- The cursor moves in this script, and nothing is put that does not begin at it: whoever comes second does no harm.
+-- Keeps true: the cursor moves in the same step as its items are put, and only a call that begins at the cursor puts
+-- any, so that of two callers, or of two sendings, the second changes nothing.
 
---@include now
---@include terms
---@include put
---@include withdraw
-local events, keep_events = KEYS[2], ARGV[1]
---@include flow
+local key, events = KEYS[1], KEYS[2]
+local keep_events, stage, first, total = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
-local key, stage, from, total = KEYS[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+--@include revive
+
 local flow = flow_at(key)
 if not flow or flow.state ~= 'active' or flow.stage ~= stage then return { -1, 0 } end
 local cursor = tonumber(redis.call('HGET', key, stage .. ':cursor') or 0)
-if from ~= cursor then return { cursor, 0 } end
-local number = 0
+if first ~= cursor then return { cursor, 0 } end
+local count = 0
 
-local function put_batch()
+local function put_jobs()
   for at = 5, #ARGV, 5 do
-    local item, queue_name, task, due = cursor, ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4])
-    redis.call('HSET', key .. ':at', item, queue_name)
-    if put_member(flow, 0, item, queue_name, task, ARGV[at], math.max(due, now), ARGV[at + 1]) then number = number + 1 end
+    local payload, terms, queue_name, task, due = unpack(ARGV, at, at + 4)
+    redis.call('HSET', key .. ':at', cursor, queue_name)
+    local is_put = put_member(flow, 0, cursor, queue_name, task, payload, math.max(tonumber(due), now), terms)
+    if is_put then count = count + 1 end
     cursor = cursor + 1
   end
 end
 
-local function start_child(step, item, input)
+local function start_pipeline(item, input)
   local child = child_key(flow, stage, item)
   redis.call('HINCRBY', key, 'open', 1)
   redis.call('HSET', child, 'id', flow.id .. '.' .. stage .. '.' .. item, 'kind', 'pipeline', 'state', 'active', 'name',
@@ -40,30 +39,32 @@ local function start_child(step, item, input)
   start_stage(flow_at(child), 0)
 end
 
-local function put_items()
-  local step, ids = step_of(flow, stage), {}
-  redis.call('HSET', key, stage .. ':total', total)
-  for at = 5, #ARGV, 2 do ids[#ids + 1] = cursor + #ids end
-  -- When a flow goes on that had died, most items have their result.
-  local results = #ids > 0 and redis.call('HMGET', key .. ':' .. stage, unpack(ids)) or {}
-  local delay = tonumber(redis.call('HGET', flow.plan, flow.path .. stage .. ':delay') or 0)
-  local again = redis.call('HGET', key, 'again')
-  for at = 5, #ARGV, 2 do
-    if not results[cursor - from + 1] then
-      if step.kind == 'nested' then
-        start_child(step, cursor, ARGV[at])
-        number = number + 1
-      else
-        if again then drop_letter(step.queue, flow.id .. '.' .. stage .. '.' .. cursor) end
-        if put_member(flow, stage, cursor, step.queue, step.task, ARGV[at], now + delay, ARGV[at + 1]) then number = number + 1 end
-      end
-    end
-    cursor = cursor + 1
+local function put_item(plan, item, payload, terms, delay, revived)
+  if plan.kind == 'nested' then
+    start_pipeline(item, payload)
+    return true
   end
+  if revived then drop_letter(plan.queue, flow.id .. '.' .. stage .. '.' .. item) end
+  return put_member(flow, stage, item, plan.queue, plan.task, payload, now + delay, terms)
 end
 
-if flow.kind == 'batch' then put_batch() else put_items() end
+local function put_items()
+  local plan, items = plan_of(flow, stage), {}
+  redis.call('HSET', key, stage .. ':total', total)
+  for _ = 5, #ARGV, 2 do items[#items + 1] = cursor + #items end
+  -- In a flow that was revived most items have their results already.
+  local results = #items > 0 and redis.call('HMGET', results_key(flow, stage), unpack(items)) or {}
+  local delay = tonumber(redis.call('HGET', flow.plan, flow.path .. stage .. ':delay') or 0)
+  local revived = redis.call('HGET', key, 'again')
+  for i, item in ipairs(items) do
+    local payload, terms = ARGV[3 + 2 * i], ARGV[4 + 2 * i]
+    if not results[i] and put_item(plan, item, payload, terms, delay, revived) then count = count + 1 end
+  end
+  cursor = cursor + #items
+end
+
+if flow.kind == 'batch' then put_jobs() else put_items() end
 redis.call('HSET', key, stage .. ':cursor', cursor)
 if flow.kind ~= 'batch' and cursor == total then close_stage(flow, stage) end
-for queue in pairs(woken) do wake_queue(queue) end
-return { cursor, number }
+wake_others()
+return { cursor, count }

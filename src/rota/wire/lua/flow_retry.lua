@@ -3,22 +3,22 @@
 -- KEYS  1 flow  2 events
 -- ARGV  1 events to keep  2 headers of what is put from now on, JSON ('' = as before)
 -- Returns 'retried', 'stopping' (jobs of it are still being stopped), 'refused' (it is not dead) or 'absent'.
+--
+-- Keeps true: a flow goes on only when none of its jobs runs or waits any more, so that no item runs twice at once.
 
---@include now
---@include terms
---@include put
---@include withdraw
-local events, keep_events = KEYS[2], ARGV[1]
---@include flow
+local key, events = KEYS[1], KEYS[2]
+local keep_events, headers = ARGV[1], ARGV[2]
 
-local flow = flow_at(KEYS[1])
+--@include revive
+
+local flow = flow_at(key)
 if not flow or flow.kind == 'batch' then return 'absent' end
 if flow.state ~= 'dead' or flow.parent ~= '' then return 'refused' end
 if not is_quiet(flow) then return 'stopping' end
-local step = step_of(flow, flow.stage)
-if step.kind == 'job' then drop_letter(step.queue, flow.id .. '.' .. flow.stage .. '.0') end
-drop_letter(step.queue, flow.id .. '.' .. flow.stage .. '.each')
-if ARGV[2] ~= '' then redis.call('HSET', flow.plan, 'headers', ARGV[2]) end
+local plan = plan_of(flow, flow.stage)
+if plan.kind == 'job' then drop_letter(plan.queue, flow.id .. '.' .. flow.stage .. '.0') end
+drop_letter(plan.queue, flow.id .. '.' .. flow.stage .. '.each')
+if headers ~= '' then redis.call('HSET', flow.plan, 'headers', headers) end
 revive(flow)
-for queue in pairs(woken) do wake_queue(queue) end
+wake_others()
 return 'retried'

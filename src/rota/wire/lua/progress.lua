@@ -1,17 +1,22 @@
--- progress: what running jobs report, if they are still the ones that run.
+-- progress: keep and tell what running jobs report, where their claims still hold.
 --
 -- KEYS  1 runs  2 progress  3 events
--- ARGV  1 queue's name in events  2 events to keep; then id, token, job's name, percent, message for each report
--- Returns how many counted.
+-- ARGV  1 queue's name in events  2 events to keep; then for each report: id, token, job's name, percent, message
+-- Returns how many reports counted.
+--
+-- Keeps true: a report from a claim that was lost or settled changes nothing.
+
+local runs, progress, events = KEYS[1], KEYS[2], KEYS[3]
+local queue_name, keep_events = ARGV[1], ARGV[2]
 
 local counted = 0
-for at = 2, #ARGV - 1, 5 do
-  local id, token, percent, message = ARGV[at + 1], ARGV[at + 2], ARGV[at + 4], ARGV[at + 5]
-  local entry = redis.call('HGET', KEYS[1], id)
+for at = 3, #ARGV, 5 do
+  local id, token, task, percent, message = unpack(ARGV, at, at + 4)
+  local entry = redis.call('HGET', runs, id)
   if entry and string.match(entry, '^(%S+)') == token then
-    redis.call('HSET', KEYS[2], id, percent .. ' ' .. message)
-    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[2], '*', 'type', 'progress', 'queue', ARGV[1], 'id', id,
-      'task', ARGV[at + 3], 'percent', percent, 'message', message)
+    redis.call('HSET', progress, id, percent .. ' ' .. message)
+    redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'progress', 'queue', queue_name, 'id', id,
+      'task', task, 'percent', percent, 'message', message)
     counted = counted + 1
   end
 end

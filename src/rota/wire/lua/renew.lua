@@ -1,19 +1,19 @@
--- renew: push the deadline of leases that are still held.
+-- renew: move on the deadlines of leases that are still held.
 --
 -- KEYS  1 queue  2 active  3 runs  4 seen
--- ARGV  1 lease, ms; then id, token for each held claim (at most 500)
--- Returns the ids whose claim is no longer this one.
+-- ARGV  1 lease, ms; then for each claim (at most 500): id, token
+-- Returns the ids whose claim no longer holds.
 --
--- A late renewal counts as long as nobody has reclaimed: the token decides, not the time. One that comes first after a
--- silence leaves the time that was last seen as it is, so that the next step learns of the silence, and spares the
--- claims of those whose renewals come a moment later.
+-- Keeps true: a renewal counts by its token, not by its time: a late one counts as long as nothing has taken the job
+-- back. One that comes first after the server stood still does not touch `seen`: the next step learns of the silence,
+-- and spares the claims whose renewals come a moment later.
 
 --@include now
 local queue, active, runs, seen, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1])
 local deadline = ms(now + lease)
 
 local ids = {}
-for i = 2, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
+for at = 2, #ARGV, 2 do ids[#ids + 1] = ARGV[at] end
 local entries = redis.call('HMGET', runs, unpack(ids))
 local lost, scores = {}, {}
 for i, id in ipairs(ids) do

@@ -6,60 +6,62 @@
 -- payload had expired before the job died: there is nothing to run), 'stopping' (other jobs of its flow are still being
 -- stopped) or 'over' (its input went with its flow).
 --
--- A letter that ended a flow takes it up again; one that its flow has gone on without runs by itself.
+-- Keeps true: a job is a dead letter or a live one, never both. A letter of which a flow died revives the flow; one that
+-- its flow has gone on without runs by itself.
 
---@include now
---@include terms
---@include put
---@include withdraw
-local queue, dead, wake, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local answers, replayed = {}, false
-local keep_events = ARGV[2]
---@include flow
+local queue, dead, wake, events, checkpoint = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local queue_name, keep_events = ARGV[1], ARGV[2]
 
-local function joining(terms)
-  local token = term(terms, 'w')
-  if not token then return 'alone', nil, terms end
-  local as, flow = rejoin(token)
+--@include revive
+
+-- Return what becomes of a letter with these terms (see `rejoin`, or 'over'); the flow it is a member of again, if any;
+-- and the terms it is put with.
+local function place_in_flow(terms)
+  local member = term(terms, 'w')
+  if not member then return 'alone', nil, terms end
+  local as, flow = rejoin(member)
   if as == 'member' then return as, flow, terms end
   if as == 'alone' and term(terms, 'i') then return 'over' end
   return as, nil, (string.gsub(string.gsub(terms, ' ?w=%S+', ''), '^ ', ''))
 end
 
-local function bring_back(id, letter, fields)
-  local as, flow, terms = joining(fields[3] or '')
+local function bring_back(id, letter, payload, task, former_terms, saved)
+  local as, flow, terms = place_in_flow(former_terms or '')
   if as == 'stopping' or as == 'over' then return as end
   redis.call('DEL', 'arq:retry:' .. id, letter)
   redis.call('ZREM', dead, id)
-  -- What took its flow up again may have put it already.
-  if put(queue, id, fields[1], now, 0, terms) then
+  -- Reviving the flow may have put the job already.
+  if put(queue, id, payload, now, 0, terms) then
     if flow then redis.call('HINCRBY', flow.key, 'open', 1) end
-    if fields[4] then
-      redis.call('HSET', KEYS[5], id, fields[4])
+    if saved then
+      redis.call('HSET', checkpoint, id, saved)
       redis.call('SET', 'arq:retry:' .. id, '0') -- a checkpoint counts only beside a counter
     end
-    redis.call('XADD', events, 'MAXLEN', '~', ARGV[2], '*', 'type', 'enqueued', 'queue', ARGV[1], 'id', id,
-      'task', fields[2] or '', 'due', now_ms, 'payload', fields[1], 'reason', 'replayed')
+    redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
+      'task', task or '', 'due', now_ms, 'payload', payload, 'reason', 'replayed')
   end
   return 'replayed'
 end
 
+local answers, replayed = {}, false
 for i = 3, #ARGV do
   local id = ARGV[i]
   local letter = dead .. ':' .. id
-  local fields = redis.call('HMGET', letter, 'payload', 'task', 'terms', 'checkpoint')
+  local payload, task, terms, saved = unpack(redis.call('HMGET', letter, 'payload', 'task', 'terms', 'checkpoint'))
+  local answer
   if redis.call('EXISTS', letter) == 0 then
     redis.call('ZREM', dead, id)
-    answers[#answers + 1] = 'absent'
-  elseif not fields[1] then
-    answers[#answers + 1] = 'empty'
+    answer = 'absent'
+  elseif not payload then
+    answer = 'empty'
   elseif redis.call('EXISTS', 'arq:job:' .. id) == 1 then
-    answers[#answers + 1] = 'taken'
+    answer = 'taken'
   else
-    answers[#answers + 1] = bring_back(id, letter, fields)
+    answer = bring_back(id, letter, payload, task, terms, saved)
     replayed = true
   end
+  answers[#answers + 1] = answer
 end
-for woke in pairs(woken) do wake_queue(woke) end
+wake_others()
 if replayed and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
 return answers

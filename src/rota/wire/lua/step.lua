@@ -41,7 +41,7 @@ end
 
 --@include chunks
 --@include entries
---@include terms
+--@include limits
 
 ---------------------------------------------------------------------------------------------------- the call
 -- What the parts below have of this call.
@@ -82,9 +82,7 @@ local function tell_end(job_terms, outcome, detail, id)
   if not term(job_terms, 'w') then return end
   if not tell_flow then
     tell_flow = (function()
---@include put
---@include withdraw
---@include flow
+--@include ends
       return tell_end
     end)()
   end
@@ -93,7 +91,7 @@ end
 
 --@include settle
 --@include reap
---@include rate
+--@include queue_rate
 --@include find
 --@include claim
 

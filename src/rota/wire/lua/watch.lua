@@ -2,13 +2,17 @@
 --
 -- KEYS  1 watcher
 -- ARGV  1 worker id  2 life of the role, ms (0 = give it up)
--- Returns 1 if the worker holds the role now.
+-- Returns 1 if the worker holds the role now, else 0.
+--
+-- Keeps true: at most one worker holds the role; it ends by itself unless it is kept.
 
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-if ARGV[2] == '0' then
-  redis.call('DEL', KEYS[1])
+local watcher, worker, life = KEYS[1], ARGV[1], ARGV[2]
+
+local holder = redis.call('GET', watcher)
+if holder and holder ~= worker then return 0 end
+if life == '0' then
+  redis.call('DEL', watcher)
   return 0
 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', watcher, worker, 'PX', life)
 return 1

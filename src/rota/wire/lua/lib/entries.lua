@@ -1,11 +1,13 @@
 ---------------------------------------------------------------------------------------------------- run entries
--- A run entry is one string in `runs`, `token due started lost unknown-since`: who has the job, and its memory.
--- Wants now.
+-- A run entry is one string in `runs`, `token due started lost unknown-since`. While a job is claimed the token is that
+-- of its claim, and fences everything the claim may still send.
 --
--- A token that begins with '-' is the memory of a job that waits; behind the '-' is the worker that did not know it,
--- and in place of `started` the time from which that worker may claim it again: until then it is somebody else's turn.
--- `-!` says that the job comes straight from a loss, and the next claim says so with a '!' at the end of its token:
--- whoever holds it took over what was lost, and nobody after it did.
+-- A token that begins with '-' marks the entry of a job that waits, kept because the next claim must know what it says:
+--   '-<worker>'  that worker did not know the job, and leaves it to the others until the time in place of `started`
+--   '-!'         the job was just lost; the next claim ends its token with '!', to say that it recovers a lost job
+--   '-'          neither
+
+--@include now
 
 local function parse(entry)
   local token, due, started, lost, unknown = string.match(entry, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
@@ -16,4 +18,5 @@ local function format(token, due, started, lost, unknown)
   return token .. ' ' .. ms(due) .. ' ' .. ms(started) .. ' ' .. ms(lost) .. ' ' .. ms(unknown)
 end
 
+-- Tell whether an entry is that of a job that waits.
 local function is_memory(entry) return string.sub(entry, 1, 1) == '-' end

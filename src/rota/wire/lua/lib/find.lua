@@ -1,14 +1,18 @@
 ---------------------------------------------------------------------------------------------------- find
--- Which due jobs a step claims: those that nobody holds, whose turn it is, and whose limits let them start. Wants now,
--- entries, terms, and what step.lua says of its call.
+-- Which due jobs a step claims: those that no worker holds, that are for this worker, and whose limits let them start.
+-- Expects what step.lua says of its call.
 --
--- A job is looked at as { id, due, entry (false = none), held (arq's key), score (in the queue, where it was found in
--- an index), terms (false = none), rest (of its entry: ` lost unknown-since`), mark ('!' = it comes straight from a
--- loss) }.
+-- A due job is { id, due, entry (false = none), held (arq's in-progress key), score (its time in the queue, read where
+-- the job was found in an index), terms (false = none), rest (of its entry: ` lost unknown-since`), mark ('!' = it was
+-- just lost) }.
 
+--@include entries
+--@include limits
+
+-- The search goes past jobs that this step may not claim, a stock worker's say, but no further than this.
 local MOST_LOOKED_AT = 1000
 local expired = false -- more leases have ended than one step takes back
-local suspect_waits = false
+local suspect_waits = false -- a suspect is due, which this worker may not claim beside other jobs
 
 local function prefixed(key, ids)
   local keys = {}
@@ -16,6 +20,7 @@ local function prefixed(key, ids)
   return keys
 end
 
+-- Return due jobs of `source`, which is the queue or the index of a priority.
 local function jobs_at(source, offset, size)
   local due_jobs = redis.call('ZRANGEBYSCORE', source, '-inf', now_ms, 'WITHSCORES', 'LIMIT', offset, size)
   if #due_jobs == 0 then return {} end
@@ -34,50 +39,51 @@ local function jobs_at(source, offset, size)
   return jobs
 end
 
--- 'moved' if it stands no longer where it was found, 'held' if it is somebody's, else 'free'.
+-- Return 'moved' if the job has, or gets, another place than it was found at, 'held' if a worker has it, else 'free'.
 local function state_of(job, source)
   local id = job.id
   if source ~= queue and not job.score then
-    redis.call('ZREM', source, id) -- an index may hold what has left the queue
+    redis.call('ZREM', source, id) -- an index may still name a job that has left the queue
     return 'moved'
   elseif source ~= queue and tonumber(job.score) > now then
-    redis.call('ZADD', source, job.score, id) -- or stands elsewhere in it
+    redis.call('ZADD', source, job.score, id) -- or one that is due later by now
     return 'moved'
   end
   local deadline = job.entry and not is_memory(job.entry) and redis.call('ZSCORE', active, id)
   if deadline and tonumber(deadline) > now then
-    redis.call('ZADD', queue, deadline, id) -- somebody re-scored a claimed job (stock Job.abort does)
+    redis.call('ZADD', queue, deadline, id) -- a claimed job was re-scored: stock Job.abort() does that
     return 'moved'
   end
   if deadline then expired = true end
   return (deadline or job.held) and 'held' or 'free'
 end
 
--- A job that was lost often may be what kills its workers. It runs alone, so that its neighbours are not lost with it
--- each time. True if it is not to be claimed by this step.
+-- Tell whether this step may not claim a job because of what it is suspected of. A job that was lost often may be what
+-- kills its workers: it runs alone, so that its neighbours are not lost with it each time.
 local function set_apart(job)
   local suspected = suspect ~= '0' and string.match(job.rest, '^ (%S+)') == suspect
   if suspected and not alone then suspect_waits = true end
   return suspected ~= alone
 end
 
--- A worker that does not know a job must not win it again and again beside one that does.
+-- Tell whether a job is left to other workers for now, because this one did not know it: else this one might win it
+-- again and again from one that does.
 local function others_turn(job)
   if not job.entry or not is_memory(job.entry) then return false end
   local stranger, _, again_at = parse(job.entry)
   return stranger == '-' .. worker and now < again_at
 end
 
--- Whether its limits, if it has any, let it start now; one that may not stands elsewhere from now on.
+-- Tell whether a job's limits let it start now, and take what that takes; a job that may not start is parked.
 local function admit(job)
   local id, terms = job.id, job.terms
   if not terms then return true end
   if string.find(terms, '[rc]=') then
-    local due = place_of(queue, id, terms) or tonumber(job.due)
+    local due = due_in_line(queue, id, terms) or tonumber(job.due)
     job.due = ms(due)
-    -- One that is to be cancelled needs no turn, and takes none.
+    -- A job that is claimed only to be cancelled needs no turn, and takes none.
     if redis.call('ZSCORE', ABORT, id) then
-      leave(queue, id, terms)
+      leave_lines(queue, id, terms)
       return true
     end
     if not may_start(queue, id, due, terms) then return false end
@@ -86,8 +92,8 @@ local function admit(job)
   return true
 end
 
--- Due jobs that may be claimed, in the order of `source`, added to `found` until these are `most`; and whether one more
--- is due behind them.
+-- Add due jobs of `source` that may be claimed to `found`, in order, until it holds `most`. Return whether one more is
+-- due behind them.
 local function find(source, found, most)
   local offset, looked_at = 0, 0
   while looked_at < MOST_LOOKED_AT do
@@ -112,31 +118,32 @@ local function find(source, found, most)
   return false
 end
 
--- Of what may be claimed, every fifth goes to the oldest whatever its priority, so that none waits for ever.
+-- Find the jobs of the highest priorities first, but in every fifth place the one that is due the longest, so that none
+-- waits for ever.
 local function find_by_priority(found, most, levels)
-  local turn, old, names = 0, 0, {}
+  local turn, oldest, in_use = 0, 0, {}
   for i = 1, #levels, 2 do
-    if levels[i] == 'turn' then turn = tonumber(levels[i + 1]) else names[#names + 1] = levels[i] end
+    if levels[i] == 'turn' then turn = tonumber(levels[i + 1]) else in_use[#in_use + 1] = levels[i] end
   end
   for i = 1, most do
-    if (turn + i) % 5 == 0 then old = old + 1 end
+    if (turn + i) % 5 == 0 then oldest = oldest + 1 end
   end
   redis.call('HSET', queue .. ':levels', 'turn', (turn + most) % 5)
-  table.sort(names, function(one, other) return one > other end)
-  if old > 0 then find(queue, found, old) end
-  for _, name in ipairs(names) do
-    if #found < most then find(queue .. ':p' .. name, found, most) end
-    drop_level(queue, name)
+  table.sort(in_use, function(one, other) return one > other end)
+  if oldest > 0 then find(queue, found, oldest) end
+  for _, level in ipairs(in_use) do
+    if #found < most then find(queue .. ':p' .. level, found, most) end
+    drop_level(queue, level)
   end
 end
 
--- The jobs to claim, at most `most`; and whether more are due behind them.
+-- Return the jobs to claim, at most `most`; and whether more are due behind them.
 local function choose(most)
   local found, left = {}, false
-  -- A priority is one of the terms.
+  -- A queue without terms has no priorities: those are terms.
   local levels = has.terms and redis.call('HGETALL', queue .. ':levels') or {}
   if #levels > 0 then find_by_priority(found, most, levels) end
-  -- Who was sent back to wait may have made room for others, which are due since long.
+  -- A job that was parked just now may have freed a limit for others, which were due before it.
   for _ = 1, 3 do
     woken[queue] = nil
     left = find(queue, found, most)

@@ -1,8 +1,10 @@
 ---------------------------------------------------------------------------------------------------- withdraw
--- Take a job that waits off its queue for good, with all that is known of it; or ask the worker that has it to stop.
--- Wants now, terms. Who calls it tells the event, and the job's flow.
+-- Take a job that waits off its queue for good, with all that is kept about it; ask the worker of one that runs to stop.
 
--- 'absent', 'requested' (a worker has it), or 'cancelled'; then how often it had been tried, and its terms.
+--@include limits
+
+-- Return 'absent', 'requested' (a worker has the job) or 'cancelled'; with the last also how often the job had been
+-- tried, and its terms. The caller writes the event and tells the job's flow.
 local function withdraw(queue, id)
   if not redis.call('ZSCORE', queue, id) then return 'absent' end
   if redis.call('ZSCORE', queue .. ':active', id) or redis.call('EXISTS', 'arq:in-progress:' .. id) == 1 then
@@ -13,7 +15,7 @@ local function withdraw(queue, id)
   for _, part in ipairs({ ':runs', ':progress', ':checkpoint', ':snoozes' }) do
     redis.call('HDEL', queue .. part, id)
   end
-  -- Asked for while it ran, and it ran into a retry: the request must not meet another job under this id.
+  -- A cancel may have been asked for while the job ran, before a retry: it must not meet another job under this id.
   redis.call('ZREM', 'arq:abort', id)
   local attempts = redis.call('GET', 'arq:retry:' .. id) or '0'
   redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)

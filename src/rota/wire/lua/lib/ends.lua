@@ -1,0 +1,92 @@
+---------------------------------------------------------------------------------------------------- ends
+-- The end of a job, as its flow is told of it; the end of a flow, and what becomes of the jobs and keys it leaves.
+
+--@include batches
+--@include stages
+--@include withdraw
+
+local SWEEP = '{"v":1,"f":"_sweep","t":null,"a":[],"k":{},"et":' .. now_ms .. '}'
+local DAY = 86400000 -- ms
+
+-- Delete what a flow worked with, once it has ended and none of its jobs runs. A dead flow keeps it, to be retried; a
+-- flow that is an item goes as a whole, and is counted off its parent.
+local function tidy(flow)
+  local state, open = unpack(redis.call('HMGET', flow.key, 'state', 'open'))
+  if not state or state == 'active' or tonumber(open) > 0 then return end
+  local stage, before = flow.stage, tonumber(flow.stage) - 1
+  if flow.parent ~= '' then
+    redis.call('UNLINK', flow.key, results_key(flow, stage), results_key(flow, before))
+    local parent = flow_of(flow.parent)
+    if parent then
+      redis.call('HINCRBY', parent.key, 'open', -1)
+      tidy(parent)
+    end
+  elseif state ~= 'dead' then
+    redis.call('UNLINK', flow.plan, results_key(flow, stage), results_key(flow, before))
+    redis.call('HDEL', flow.key, 'in', stage .. ':result', before .. ':result')
+  end
+end
+
+-- Tell a flow that one of its jobs has ended.
+local function tell(member, outcome, detail, id)
+  local flow, stage, item = flow_of(member)
+  if not flow then return end
+  redis.call('HINCRBY', flow.key, 'open', -1)
+  if flow.kind == 'batch' then return tell_batch(flow, item, outcome, id) end
+  report(flow, stage, item, outcome, detail, id)
+  tidy(flow)
+end
+
+-- Tell the flow of a job that has ended, if these terms name one.
+local function tell_end(terms, outcome, detail, id)
+  local member = terms and term(terms, 'w')
+  if member and outcome ~= '' then tell(member, outcome, detail, id) end
+end
+
+-- Cancel a job that waits; ask the worker that runs it to stop.
+local function stop_member(queue_name, id, task, detail)
+  local answer, attempts, terms = withdraw('arq:queue:' .. queue_name, id)
+  if answer ~= 'cancelled' then return end
+  flow_event('cancelled', queue_name, id, task, 'attempt', attempts, 'detail', detail, 'reason', 'its flow is over')
+  tell_end(terms, 'cancelled', detail, id)
+end
+
+-- Stop the job of the current stage. The items of a fan-out may be many: a job of their own stops those.
+local function stop_rest(flow, detail)
+  local stage, plan = flow.stage, plan_of(flow, flow.stage)
+  if plan.kind == 'job' then return stop_member(plan.queue, flow.id .. '.' .. stage .. '.0', plan.task, detail) end
+  stop_member(plan.queue, flow.id .. '.' .. stage .. '.each', '_each', detail)
+  if tonumber(redis.call('HGET', flow.key, stage .. ':cursor') or 0) > 0 then
+    put_helper(flow, stage .. '.sweep', plan.queue, '_sweep', with_headers(flow, SWEEP), now, '')
+  end
+end
+
+-- Let what is left of a flow that has ended expire, in its time, and write the event.
+local function expire(flow, state, detail)
+  local keep, retain, alias = unpack(redis.call('HMGET', flow.key, 'keep', 'retain', 'alias'))
+  local life = state == 'dead' and retain or keep
+  redis.call('PEXPIRE', flow.key, life)
+  redis.call('PEXPIRE', results_key(flow, flow.stage), life)
+  redis.call('PEXPIRE', results_key(flow, tonumber(flow.stage) - 1), life)
+  redis.call('PEXPIRE', flow.plan, ms(math.max(tonumber(life), DAY)))
+  if alias ~= '' then redis.call('PEXPIRE', alias, life) end
+  flow_event(state, '', flow.id, flow.name, 'attempt', '0', 'detail', detail,
+    'reason', state == 'dead' and 'failed' or '')
+end
+
+-- End a flow: completed, dead or cancelled. `detail` is its error, `id` the job that it died of.
+function finish(flow, state, detail, id)
+  if state == 'completed' then detail = result_of(flow) end
+  flow.state = state
+  redis.call('HSET', flow.key, 'state', state, 'ended', now_ms, state == 'completed' and 'result' or 'error', detail,
+    'failed', id)
+  if state ~= 'completed' then stop_rest(flow, detail) end
+  if flow.parent ~= '' then
+    local parent, stage, item = flow_of(flow.parent)
+    if redis.call('EXISTS', flow.key) == 1 then redis.call('PEXPIRE', flow.key, DAY) end
+    if parent then report(parent, stage, item, state, detail, id) end
+  else
+    expire(flow, state, detail)
+  end
+  tidy(flow)
+end

@@ -1,0 +1,66 @@
+---------------------------------------------------------------------------------------------------- flows
+-- A flow is one run of a pipeline, or one batch. The script that ends a job of a flow does all that follows from it:
+-- it keeps the result, and puts the next stage's jobs when this was the stage's last. Expects the locals `events` ('' =
+-- write none) and `keep_events`.
+--
+-- A flow is the hash `<prefix><id>`:
+--   id, kind (pipeline | batch), name, alias (the key of an id that the user gave), stages (to show)
+--   state, stage (the current one), at, ended, result or error, failed (the job that it died of)
+--   open      its jobs that are not over, whatever became of the flow: at 0, nothing of it runs
+--   parent    of an item that is a pipeline: `<flow>|<stage>|<item>`
+--   in        the first stage's input, where it has one
+--   plan, path    where the plan of a stage lies: in the hash `plan`, under `<path><stage>:<field>`
+--   keep, retain  for how long a flow that has ended is kept, ms, and for how long a dead one
+--   again (it was revived), swept (how far its jobs are stopped), stopped (a cancelled batch), told (of a dead job)
+--   <stage>:total, :cursor (how many items are put), :completed, :dead, :cancelled, :result
+-- The results of a stage that is `each` of a list lie in the hash `<flow>:<stage>`, by item. The client wrote the plan,
+-- and in its field `headers` (JSON) what goes into the payloads of the jobs that the scripts put.
+--
+-- The jobs of a flow have the ids `<id>.<stage>.<item>`, and say in their terms, `w=<flow>|<stage>|<item>`, which member
+-- of the flow they are. An item that is a pipeline itself is a flow too, with its parent's plan and a longer path.
+
+--@include now
+
+local function flow_event(kind, queue_name, id, task, ...)
+  if events ~= '' then
+    redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', kind, 'queue', queue_name, 'id', id,
+      'task', task, ...)
+  end
+end
+
+-- Return the flow at `key`, or nil.
+local function flow_at(key)
+  local id, kind, state, stage, parent, plan, path, name =
+    unpack(redis.call('HMGET', key, 'id', 'kind', 'state', 'stage', 'parent', 'plan', 'path', 'name'))
+  if not id then return nil end
+  return { key = key, id = id, kind = kind, state = state, stage = stage, parent = parent, plan = plan, path = path,
+    name = name }
+end
+
+-- Return the flow, the stage and the item that a job's terms or a flow's `parent` name: `<flow>|<stage>|<item>`.
+local function flow_of(member)
+  local key, stage, item = string.match(member, '^(.*)|(%d+)|(%w+)$')
+  local flow = key and flow_at(key)
+  return flow, stage, item
+end
+
+-- Return what the plan says of a stage.
+local function plan_of(flow, stage)
+  local at = flow.path .. stage .. ':'
+  local kind, queue_name, task, payload, terms, on_failure, wait, due =
+    unpack(redis.call('HMGET', flow.plan, at .. 'kind', at .. 'queue', at .. 'task', at .. 'payload', at .. 'terms',
+      at .. 'on_failure', at .. 'wait', at .. 'at'))
+  return { kind = kind, queue = queue_name, task = task, payload = payload, terms = terms or '',
+    on_failure = on_failure, due = tonumber(due or nil) or now + (tonumber(wait or nil) or 0) }
+end
+
+local function child_key(flow, stage, item)
+  return string.sub(flow.key, 1, #flow.key - #flow.id) .. flow.id .. '.' .. stage .. '.' .. item
+end
+
+local function results_key(flow, stage) return flow.key .. ':' .. stage end
+
+-- Return how many jobs of a stage are over, from its three counts.
+local function over(completed, dead, cancelled)
+  return tonumber(completed or 0) + tonumber(dead or 0) + tonumber(cancelled or 0)
+end

@@ -1,0 +1,33 @@
+---------------------------------------------------------------------------------------------------- members of flows
+-- How a flow puts jobs on queues: members, whose ends count for the flow, and helpers, whose ends do not.
+
+--@include flows
+--@include put
+--@include wake
+
+-- Add the flow's headers to a payload that the script puts: those that came with its start, or with the last retry.
+local function with_headers(flow, payload)
+  local headers = redis.call('HGET', flow.plan, 'headers')
+  return headers and string.sub(payload, 1, -2) .. ',"h":' .. headers .. '}' or payload
+end
+
+local function announce(queue_name, id, task, payload, due)
+  flow_event('enqueued', queue_name, id, task, 'due', ms(due), 'payload', payload)
+  woken['arq:queue:' .. queue_name] = true
+end
+
+-- Put a job of a stage, and return whether it was not there already.
+local function put_member(flow, stage, item, queue_name, task, payload, due, terms)
+  local queue, id = 'arq:queue:' .. queue_name, flow.id .. '.' .. stage .. '.' .. item
+  local member = 'w=' .. flow.key .. '|' .. stage .. '|' .. item
+  if not put(queue, id, payload, due, 0, terms == '' and member or terms .. ' ' .. member) then return false end
+  redis.call('HINCRBY', flow.key, 'open', 1)
+  announce(queue_name, id, task, payload, due)
+  return true
+end
+
+-- Put a job that works for the flow and is no member of it.
+local function put_helper(flow, suffix, queue_name, task, payload, due, terms)
+  local queue, id = 'arq:queue:' .. queue_name, flow.id .. '.' .. suffix
+  if put(queue, id, payload, due, 0, terms) then announce(queue_name, id, task, payload, due) end
+end

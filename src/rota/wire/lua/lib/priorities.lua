@@ -1,0 +1,36 @@
+---------------------------------------------------------------------------------------------------- priorities
+-- For each priority in use an index of its jobs by due time, `<queue>:p<level>`, and all of these in `<queue>:levels`.
+--
+-- The queue's own set stays the truth. An index may still name a job that has moved or is gone; it is corrected when the
+-- job is looked at.
+
+--@include now
+--@include terms
+
+local function index(queue, id, score, terms)
+  local level = terms and term(terms, 'p')
+  if level then
+    redis.call('ZADD', queue .. ':p' .. level, ms(score), id)
+    redis.call('HSET', queue .. ':levels', level, 1)
+  end
+end
+
+-- Strike a level that has no more jobs off the list of levels, and delete the list with the last of them.
+local function drop_level(queue, level)
+  if redis.call('EXISTS', queue .. ':p' .. level) == 1 then return end
+  redis.call('HDEL', queue .. ':levels', level)
+  if redis.call('HLEN', queue .. ':levels') == redis.call('HEXISTS', queue .. ':levels', 'turn') then
+    redis.call('DEL', queue .. ':levels')
+  end
+end
+
+local function unindex(queue, id, terms)
+  local level = term(terms, 'p')
+  if level and redis.call('ZREM', queue .. ':p' .. level, id) == 1 then drop_level(queue, level) end
+end
+
+-- Make a job due at `score`, in its queue and in the index of its priority.
+local function schedule(queue, id, score, terms)
+  redis.call('ZADD', queue, ms(score), id)
+  index(queue, id, score, terms)
+end

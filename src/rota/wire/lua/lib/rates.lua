@@ -1,0 +1,64 @@
+---------------------------------------------------------------------------------------------------- rates
+-- Rate limits, kept by GCRA: each start moves `tat`, the theoretical arrival time of the next, on by one interval.
+--
+-- A rate is { key, interval, tolerance, tat }; its times are in microseconds.
+
+--@include now
+--@include lines
+
+local now_us = time[1] * 1000000 + time[2]
+local rates = {} -- by key: those that this script has read
+
+-- Return the `tat` that is written, or 0 where no start can have written it: then the limit was another one, or the
+-- server's clock was set back.
+local function sane(rate, written)
+  local tat = tonumber(written or nil) or 0
+  return tat <= now_us + rate.interval + rate.tolerance and tat or 0
+end
+
+local function rate_of(rate_term)
+  local limit, key, interval, tolerance = string.match(rate_term, '^(.-)|(.-)|(%d+)|(%d+)$')
+  local limit_key = limit .. ':' .. key
+  if rates[limit_key] then return rates[limit_key] end
+  local written = redis.call('MGET', limit, limit_key)
+  if written[1] then interval, tolerance = string.match(written[1], '^(%d+) (%d+)$') end
+  local rate = { key = limit_key, interval = tonumber(interval), tolerance = tonumber(tolerance) }
+  rate.tat = sane(rate, written[2])
+  rates[limit_key] = rate
+  return rate
+end
+
+-- Return when a job may start that has `rank` others before it.
+local function opens(rate, rank)
+  if rank == 0 then return math.max(now_us, rate.tat - rate.tolerance) end
+  return math.max(now_us, math.max(rate.tat, now_us) + rank * rate.interval - rate.tolerance)
+end
+
+-- Count one start.
+local function take_token(rate)
+  rate.tat = math.max(rate.tat, now_us) + rate.interval
+  redis.call('SET', rate.key, ms(rate.tat), 'PX', ms(math.ceil((rate.tat - now_us) / 1000) + 1))
+end
+
+-- Make the head of a rate's line due as soon as the rate lets it start.
+local function bring_forward(queue, rate)
+  local line = line_of(queue, rate.key)
+  for _ = 1, 100 do
+    local head = redis.call('ZRANGE', line, 0, 0)[1]
+    if not head then return end
+    local score, opens_at = redis.call('ZSCORE', queue, head), math.ceil(opens(rate, 0) / 1000)
+    if score then
+      if tonumber(score) > opens_at then
+        schedule(queue, head, opens_at, terms_of(queue, head))
+        redis.call('ZADD', queue .. ':parked', 'XX', opens_at, head)
+      end
+      return
+    end
+    drop_ghost(queue, line, head)
+  end
+end
+
+-- Leave the line for a rate, and let the next job in it move up.
+local function leave_rate(queue, id, rate)
+  if redis.call('ZREM', line_of(queue, rate.key), id) == 1 then bring_forward(queue, rate) end
+end

@@ -1,0 +1,46 @@
+---------------------------------------------------------------------------------------------------- revival
+-- How a pipeline that has died goes on: at the stage where it died, with the results that it has.
+
+--@include ends
+
+-- Tell whether none of a flow's jobs runs or waits any more.
+local function is_quiet(flow) return tonumber(redis.call('HGET', flow.key, 'open')) <= 0 end
+
+local function revive(flow)
+  local stage, before = flow.stage, tonumber(flow.stage) - 1
+  flow.state = 'active'
+  redis.call('HSET', flow.key, 'state', 'active', 'again', 1, stage .. ':cursor', 0, stage .. ':dead', 0,
+    stage .. ':cancelled', 0)
+  redis.call('HDEL', flow.key, 'ended', 'error', 'failed', 'swept')
+  local alias = redis.call('HGET', flow.key, 'alias')
+  for _, key in ipairs({ flow.key, flow.plan, results_key(flow, stage), results_key(flow, before), alias }) do
+    redis.call('PERSIST', key)
+  end
+  flow_event('enqueued', '', flow.id, flow.name, 'due', now_ms, 'reason', 'replayed')
+  start_stage(flow, tonumber(stage))
+end
+
+-- Remove the dead letter of a job that is put again; the job gets back what it had saved.
+local function drop_letter(queue_name, id)
+  local dead = 'arq:queue:' .. queue_name .. ':dead'
+  if redis.call('ZREM', dead, id) == 0 then return end
+  local saved = redis.call('HGET', dead .. ':' .. id, 'checkpoint')
+  if saved then
+    redis.call('HSET', 'arq:queue:' .. queue_name .. ':checkpoint', id, saved)
+    redis.call('SET', 'arq:retry:' .. id, '0') -- a checkpoint counts only beside a counter
+  end
+  redis.call('DEL', dead .. ':' .. id)
+end
+
+-- Revive the flow of a dead letter if it died of that job, and return what becomes of the job: 'member' (it is one of
+-- the flow's jobs again; then also the flow), 'alone' (the flow has gone on, or ended, without it) or 'stopping'.
+local function rejoin(member)
+  local flow, stage, item = flow_of(member)
+  if not flow or flow.kind == 'batch' or flow.stage ~= stage then return 'alone' end
+  if flow.state == 'dead' and flow.parent == '' then
+    if not is_quiet(flow) then return 'stopping' end
+    revive(flow)
+  end
+  local has_result = item ~= 'each' and redis.call('HEXISTS', results_key(flow, stage), item) == 1
+  return flow.state == 'active' and not has_result and 'member' or 'alone', flow
+end
