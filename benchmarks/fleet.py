@@ -11,7 +11,7 @@ import sys
 from benchmarks.jobs import QUEUE
 from benchmarks.worker import run_all
 from rota import QueueWorker
-from rota.app.compose import Parts, worker_settings
+from rota.app.compose import ProcessParts, worker_settings
 from rota.attempts.pools import Processes
 from rota.engine.leases import LeaseKeeper
 from rota.model.registry import discover
@@ -28,7 +28,7 @@ async def main(count: int) -> None:
     target = RedisTarget.from_url(os.environ["REDIS_URL"])
     keeper = LeaseKeeper(connections.clone(connections.async_client(target)), interval=settings.lease / 3)
     keeper.start()
-    parts = Parts(
+    parts = ProcessParts(
         settings=settings,
         registry=discover(settings.jobs_package, settings.default_queue),
         keeper=keeper,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rota import Client, QueueWorker
-from rota.app.compose import Parts, client_of, subscribers_of, worker_settings
+from rota.app.compose import ProcessParts, client_of, subscribers_of, worker_settings
 from rota.app.probes import Probes
 from rota.attempts.pools import Processes
 from rota.model.registry import discover
@@ -41,15 +41,15 @@ async def at_work(
         stack.push_async_callback(processes.close)
         workers: list[QueueWorker] = []
         probes = Probes(settings, registry, workers)
-        parts = Parts(
+        parts = ProcessParts(
             settings,
             registry,
             None,
             processes,
             lambda: deps,
             recycled.append,
-            subscribers=(*subscribers_of(settings), probes.subscriber),
-            meter=probes.meter,
+            subscribers_of(settings),
+            probes,
         )
         stack.callback(probes.stop)
         for queue in settings.served_queues(registry.queues):
@@ -58,7 +58,7 @@ async def at_work(
 
 
 @contextlib.asynccontextmanager
-async def _running(parts: Parts, queue: str, target: RedisTarget) -> AsyncIterator[QueueWorker]:
+async def _running(parts: ProcessParts, queue: str, target: RedisTarget) -> AsyncIterator[QueueWorker]:
     worker = QueueWorker(**worker_settings(parts, queue), redis_pool=connections.async_client(target))
     running = asyncio.create_task(worker.async_run())
     try:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from rota import Job, QueueWorker
-from rota.app.compose import Parts, worker_settings
+from rota.app.compose import ProcessParts, worker_settings
 from rota.attempts.pools import Processes
 from rota.model.registry import Registry
 from rota.server import connections
@@ -23,7 +23,7 @@ async def serving(url: str, *jobs: Job[Any, Any], **variables: str) -> AsyncIter
         by_queue.setdefault(job.queue or settings.default_queue, {})[job.name] = job
     registry = Registry(jobs, settings.default_queue, None, by_queue)
     processes = Processes()
-    parts = Parts(settings, registry, None, processes, lambda: None, _never_recycled)
+    parts = ProcessParts(settings, registry, None, processes, lambda: None, _never_recycled)
     target = RedisTarget.from_url(url)
     workers = [
         QueueWorker(**worker_settings(parts, queue), redis_pool=connections.async_client(target))

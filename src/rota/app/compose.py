@@ -5,15 +5,16 @@ The stacks are the visible lists below. Nothing else in the project puts parts t
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-from arq.worker import Function
-
+from rota.app.arq_functions import functions_of
+from rota.app.handlers import handlers_of, jobs_of
+from rota.app.probes import Probes
 from rota.attempts.attempt import QueuePolicy
 from rota.attempts.pools import Processes, Threads
-from rota.attempts.runner import Handler, Runner
+from rota.attempts.runner import Runner
 from rota.client.client import Client
 from rota.engine.engine import Contract
 from rota.engine.isolation import Isolation
@@ -21,10 +22,7 @@ from rota.engine.leases import LeaseKeeper
 from rota.engine.shares import Shares
 from rota.flows.fanout import FlowJobs
 from rota.flows.flows import Flows
-from rota.model.job import Job
-from rota.model.outcome import Rules
 from rota.model.registry import Registry
-from rota.model.run import Run
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Middleware, Sender, Senders, Subscriber
 from rota.server import connections
@@ -57,12 +55,12 @@ SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.FailureReporter())
 
 
 def subscribers_of(settings: Settings) -> tuple[Subscriber, ...]:
-    """SUBSCRIBERS, as settings have them."""
+    """Return SUBSCRIBERS, of which the log writes as many successes as `settings` say."""
     return tuple(Log(settings.log_success_rate) if one is log else one for one in SUBSCRIBERS)
 
 
 async def connect(settings: Settings | None = None) -> Client:
-    """A client for the Redis of `settings` (read from the environment if not given). Close it when done.
+    """Open a client on the Redis of `settings` (read from the environment if not given). Close it when done.
 
     Raises ConfigError, ServerError.
     """
@@ -75,7 +73,7 @@ async def connect(settings: Settings | None = None) -> Client:
 def client_of(
     settings: Settings, redis: Any, server: Server | None = None, *, clock: Clock = SYSTEM_CLOCK
 ) -> Client:
-    """A client on an open connection."""
+    """Return a client on an open connection, which closes `server` with itself."""
     return Client(
         redis,
         namespace=settings.namespace,
@@ -91,8 +89,18 @@ def client_of(
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What the queue workers of one process share."""
+class ProcessParts:
+    """The parts that the queue workers of one process share.
+
+    :param settings: the settings of the process.
+    :param registry: the jobs that the process knows.
+    :param keeper: renews the leases of all queues; None: each worker makes a keeper of its own.
+    :param processes: the child processes, for handlers that run in one.
+    :param deps: returns what handlers get as `run.deps`.
+    :param recycle: called with a reason when the process should be replaced by a fresh one.
+    :param subscribers: told of the events of all queues.
+    :param probes: measure the process, and are told of the events too; None: nothing is measured.
+    """
 
     settings: Settings
     registry: Registry
@@ -100,11 +108,14 @@ class Parts:
     processes: Processes
     deps: Callable[[], Any]
     recycle: Callable[[str], None]
-    middleware: tuple[Middleware, ...] = MIDDLEWARE
     subscribers: tuple[Subscriber, ...] = SUBSCRIBERS
-    isolation: Isolation = field(default_factory=Isolation)
-    outages: Outages = field(default_factory=Outages)
-    meter: Callable[[str, Contract], Contract] = lambda queue, contract: contract
+    probes: Probes | None = None
+    isolation: Isolation = field(default_factory=Isolation, init=False)
+
+    @functools.cached_property
+    def outages(self) -> Outages:
+        """The view of its Redis that all queues of the process share."""
+        return self.probes.outages if self.probes else Outages()
 
     @functools.cached_property
     def shares(self) -> Shares | None:
@@ -114,15 +125,15 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Service:
-    """The policy that makes a `QueueWorker` the service, for one queue."""
+class QueueParts:
+    """The scripts and the runner of one queue's worker: the `policy` that gives a `QueueWorker` our job semantics."""
 
-    parts: Parts
+    process: ProcessParts
     queue: QueueSettings
 
     def protocol(self, keys: QueueKeys, worker: str, lease: float) -> QueueScripts:
-        """The scripts of this queue, with events and dead letters."""
-        settings = self.parts.settings
+        """Return the scripts of this queue, with events and dead letters."""
+        settings = self.process.settings
         return QueueScripts(
             keys,
             worker,
@@ -139,32 +150,56 @@ class Service:
         )
 
     def contract(self, worker: QueueWorker) -> Contract:
-        """The runner of this queue's jobs."""
-        parts = self.parts
+        """Return the runner of this queue's jobs, measured if the process has probes."""
+        process, queue = self.process, self.queue
 
         def report(*progress: Any) -> None:
             if worker.engine is not None:
                 worker.engine.pulse.report(*progress)
 
-        settings = parts.settings
-        flows = flow_jobs(settings, parts.registry, self.queue, lambda: worker.pool)
+        settings, probes = process.settings, process.probes
+        flows = flow_jobs(settings, process.registry, queue, lambda: worker.pool)
         runner = Runner(
-            policy_of(settings, self.queue),
-            handlers_of(parts.registry, self.queue, flows),
+            policy_of(settings, queue),
+            handlers_of(process.registry, queue, flows),
             inputs=flows,
-            deps=parts.deps,
+            deps=process.deps,
             report=report,
-            in_thread=Threads(self.queue.concurrency, lambda: parts.recycle("thread")).call,
-            in_process=functools.partial(parts.processes.call, result_limit=parts.settings.result_limit),
+            in_thread=Threads(queue.concurrency, lambda: process.recycle("thread")).call,
+            in_process=functools.partial(process.processes.call, result_limit=settings.result_limit),
             tracers=TRACERS,
-            middleware=parts.middleware,
-            subscribers=parts.subscribers,
+            middleware=MIDDLEWARE,
+            subscribers=(*process.subscribers, probes.subscriber) if probes else process.subscribers,
         )
-        return parts.meter(self.queue.name, runner)
+        return probes.meter(queue.name, runner) if probes else runner
+
+
+def worker_settings(parts: ProcessParts, queue: str) -> dict[str, Any]:
+    """Return the keyword arguments of the `QueueWorker` for one queue: arq's own worker settings, and ours."""
+    settings = parts.settings
+    own = settings.queue(queue)
+    return {
+        "functions": functions_of(handlers_of(parts.registry, own).values(), own.name),
+        "queue_name": queue_key(queue),
+        "max_jobs": own.concurrency,
+        "job_timeout": own.timeout,
+        "keep_result": own.keep_result,
+        "max_tries": own.max_attempts,
+        "job_serializer": envelopes.job_serializer,
+        "job_deserializer": envelopes.job_deserializer,
+        "allow_abort_jobs": True,
+        "handle_signals": False,
+        "lease": settings.lease,
+        "policy": QueueParts(parts, own),
+        "keeper": parts.keeper,
+        "isolation": parts.isolation,
+        "outages": parts.outages,
+        "share": parts.shares.share(own.weight) if parts.shares else None,
+    }
 
 
 def policy_of(settings: Settings, queue: QueueSettings) -> QueuePolicy:
-    """What one queue allows of jobs that never run."""
+    """Return what the settings allow the jobs of one queue."""
     return QueuePolicy(
         queue.name,
         queue_key(queue.name),
@@ -178,19 +213,6 @@ def policy_of(settings: Settings, queue: QueueSettings) -> QueuePolicy:
     )
 
 
-def handlers_of(
-    registry: Registry, queue: QueueSettings, flows: FlowJobs | None = None
-) -> dict[str, Handler]:
-    """The jobs of a queue with their rules, by short name, and those that the engine brings along for flows."""
-    jobs = [*jobs_of(registry, queue).values(), *(flows.builtin if flows else ())]
-    return {job.name: Handler(job, rules_of(job, queue)) for job in jobs}
-
-
-def jobs_of(registry: Registry, queue: QueueSettings) -> Mapping[str, Job[Any, Any]]:
-    """The jobs of a queue by short name. A queue that no job declares has none."""
-    return registry.for_queue(queue.name) if queue.name in registry.queues else {}
-
-
 def flow_jobs(
     settings: Settings,
     registry: Registry,
@@ -199,12 +221,12 @@ def flow_jobs(
     *,
     clock: Clock = SYSTEM_CLOCK,
 ) -> FlowJobs:
-    """What the worker of a queue does for flows; `redis` gives its connection once it is there."""
+    """Return the worker's part in the flows of a queue; `redis` is called for its connection when a job needs it."""
     return FlowJobs(lambda: flows_of(settings, redis(), clock), jobs_of(registry, queue))
 
 
 def flows_of(settings: Settings, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Flows:
-    """Flows on an open connection."""
+    """Return the pipelines and batches on an open connection."""
     return Flows(
         redis,
         settings.namespace,
@@ -216,65 +238,3 @@ def flows_of(settings: Settings, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Flo
         senders=Senders(SENDERS),
         clock=clock,
     )
-
-
-def rules_of(job: Job[Any, Any], queue: QueueSettings) -> Rules:
-    """How a job's attempts are judged: its own policy, and the queue's where it has none."""
-    rules = Rules(
-        max_attempts=queue.max_attempts,
-        backoff=queue.backoff,
-        timeout=queue.timeout,
-        keep_result=queue.keep_result,
-        retry_on=job.retry_on,
-        give_up_on=job.give_up_on,
-    )
-    own = {name: getattr(job, name) for name in ("max_attempts", "backoff", "timeout", "keep_result")}
-    return replace(rules, **{name: value for name, value in own.items() if value is not None})
-
-
-def worker_settings(parts: Parts, queue: str) -> dict[str, Any]:
-    """arq's worker settings for one queue, and ours beside them: keyword arguments of `QueueWorker`."""
-    settings = parts.settings
-    own = settings.queue(queue)
-    handlers = handlers_of(parts.registry, own)
-    return {
-        "functions": [as_function(handler, own.name) for handler in handlers.values()] or [_placeholder()],
-        "queue_name": queue_key(queue),
-        "max_jobs": own.concurrency,
-        "job_timeout": own.timeout,
-        "keep_result": own.keep_result,
-        "max_tries": own.max_attempts,
-        "job_serializer": envelopes.job_serializer,
-        "job_deserializer": envelopes.job_deserializer,
-        "allow_abort_jobs": True,
-        "handle_signals": False,
-        "lease": settings.lease,
-        "policy": Service(parts, own),
-        "keeper": parts.keeper,
-        "isolation": parts.isolation,
-        "outages": parts.outages,
-        "share": parts.shares.share(own.weight) if parts.shares else None,
-    }
-
-
-def as_function(handler: Handler, queue: str) -> Function:
-    """A job as arq's plain function, so that its settings run on a stock worker too."""
-    job, rules = handler.job, handler.rules
-
-    async def call(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
-        run = Run(id=ctx["job_id"], job=job.name, queue=queue, attempt=ctx["job_try"], deps=ctx.get("deps"))
-        arguments = job.payload.parse(args, kwargs)
-        if job.kind == "async":
-            return await job.handler(run, **arguments)
-        return await asyncio.to_thread(functools.partial(job.handler, run, **arguments))
-
-    return Function(job.name, call, rules.timeout, rules.keep_result, None, rules.max_attempts)
-
-
-def _placeholder() -> Function:
-    """arq wants a function; a queue without jobs only waits for a worker that has some."""
-
-    async def nothing(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
-        """Never called: no job can be enqueued under a name with a space."""
-
-    return Function("no jobs", nothing, None, None, None, None)

@@ -4,6 +4,7 @@ All of it is read from what the process knows of itself, in the endpoint's threa
 waits for the event loop.
 """
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -80,13 +81,23 @@ class Probes:
             routes["/metrics"] = self._metrics()
         return routes
 
+    @contextlib.contextmanager
+    def watching(self, keeper: LeaseKeeper) -> Iterator[None]:
+        """Make the health of the process depend on `keeper` while the block runs."""
+        self.keeper = keeper
+        try:
+            yield
+        finally:
+            self.keeper = None
+
     # Health
 
     def healthz(self, _: str = "") -> Reply:
         """Whether the process is well: its loop is heard of, and its leases are kept. If not, start it anew."""
         keeper = self.keeper
         if keeper is None:
-            return _answer(200, status="starting")
+            # A lifespan may take its time to open and to close resources.
+            return _answer(200, status="draining" if self.draining else "starting")
         silence = keeper.watch.silence()
         well = keeper.alive and silence < self._settings.loop_block_report
         return _answer(

@@ -20,7 +20,7 @@ logger = logging.getLogger("rota.worker")
 #: Exit status of a process that asks to be started anew (EX_TEMPFAIL).
 EXIT_RECYCLE = 75
 #: The memory is looked at this often, seconds, give or take a fifth.
-SAMPLE = 5.0
+LOOK_EVERY = 5.0
 #: The part by which chance lowers a limit.
 SPREAD = 0.1
 
@@ -41,6 +41,7 @@ class Recycling:
     """
 
     name = "recycling"
+    may_end = True
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Recycling:
             )
             logger.warning("settings.advice", extra={"advice": advice})
         while not self._asked:
-            await asyncio.sleep(SAMPLE * (0.8 + 0.4 * self._chance()))
+            await asyncio.sleep(LOOK_EVERY * (0.8 + 0.4 * self._chance()))
             # Without a job since it began, to begin again would help nobody.
             if self._ended and self._measure() >= self._memory:
                 self._recycle("memory")

@@ -1,8 +1,11 @@
-"""The supervisor: runs a process's queue workers, hears signals, and ends them in order.
+"""The supervisor: the life of a worker process, from its settings to its exit status.
 
-A first SIGTERM or SIGINT stops claiming and waits for what runs, at most `DRAIN_TIMEOUT`; what is left then goes back
-to its place, unspent. A second signal does not wait. A worker that fails by a bug of ours takes the process down, with
-everything handed back, for its orchestrator to start anew. One that is to be recycled drains in the same way.
+Boot: the server is found and checked. Serve: each queue has its worker, and services run beside them. Drain: SIGTERM or
+SIGINT stops claiming and lets running jobs finish, for at most `DRAIN_TIMEOUT`; jobs that still run then go back to
+their places, unspent. A second signal does not wait. End: everything is settled and closed, in the reverse order.
+
+A process that is to be recycled drains in the same way, and so does one whose worker or service failed by a bug: its
+exit status asks for a fresh process.
 """
 
 import asyncio
@@ -10,23 +13,25 @@ import contextlib
 import logging
 import os
 import signal
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from rota.app.compose import Parts, rules_of, subscribers_of, worker_settings
+from rota.app.compose import ProcessParts, subscribers_of, worker_settings
+from rota.app.handlers import rules_of
 from rota.app.limits import figures_of, publish
 from rota.app.probes import Probes
 from rota.app.recycling import EXIT_RECYCLE, Recycling
 from rota.attempts.pools import Processes
 from rota.engine.leases import LeaseKeeper
-from rota.fleet.heartbeat import Heartbeat, beating
+from rota.fleet.heartbeat import Heartbeat
 from rota.model.registry import Registry
-from rota.process.loop_watch import BEAT
-from rota.process.signals import forget, listen
-from rota.process.tasks import end
-from rota.seams import Subscriber
+from rota.process.identity import unique_name
+from rota.process.loop_watch import BEAT, LoopBeat
+from rota.process.services import EXIT_FAILED, Failure, Periodic, Services, exit_now
+from rota.process.signals import hearing
+from rota.seams import Service
 from rota.server import connections
+from rota.server.outage import FAULTS
 from rota.server.place import Server, locate
 from rota.settings.load import ConfigError, Settings
 from rota.telemetry.tracing import otel
@@ -35,79 +40,86 @@ from rota.worker.worker import QueueWorker
 
 logger = logging.getLogger("rota.worker")
 
-#: Exit status: a worker failed by a bug of ours.
-EXIT_FAILED = 1
-#: A signal that comes again within this is the same one: sent to the whole group, and passed on by the parent; seconds.
+#: A signal that is repeated within this time is the same one: sent to the whole process group, and passed on by the
+#: parent as well. In seconds.
 ECHO = 1.0
 
 
 class Supervisor:
-    """One worker process, from its settings to its exit status.
+    """One worker process.
 
-    `parent` is the process that respawns it (None: nobody in particular); when that is gone, this one stops too.
+    :param settings: what the process works with.
+    :param registry: the jobs that it knows.
+    :param parent: the id of the process that respawns this one, which drains when its parent is gone; None: nobody.
     """
 
     def __init__(self, settings: Settings, registry: Registry, parent: int | None = None) -> None:
         self._settings = settings
         self._registry = registry
         self._parent = parent
-        self._told_at: float | None = None
+        self._queues = settings.served_queues(registry.queues)
         self._workers: list[QueueWorker] = []
-        self._heartbeat: Heartbeat | None = None
-        self._stopping: asyncio.Task[None] | None = None
-        self._boot: asyncio.Task[Any] | None = None
-        self._status = 0
-        self._stuck = False
         self._probes = Probes(settings, registry, self._workers)
+        self._connecting: asyncio.Task[Any] | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._draining: asyncio.Future[list[None]] | None = None
+        self._told_at: float | None = None
+        self._why = ""
+        self._status = 0
+        self._stuck_thread = False
+        self._services: Services | None = None
 
     def run(self) -> int:
-        """Run until a signal; the exit status. Raises ServerError and its kin at boot."""
-        if not self._queues():
+        """Run until a signal; return the exit status. Raises ConfigError, and ServerError and its kin at boot."""
+        if not self._queues:
             package = self._settings.jobs_package
             raise ConfigError([f"JOBS_PACKAGE: {package!r} has no jobs, so there is no queue to work on"])
         sentry.start(self._settings)
         provider = otel.start(self._settings)
         try:
-            self._run()
+            self._run_loop()
         finally:
             sentry.close()
             otel.close(provider)
-        if self._stuck:
-            # A thread that cannot be stopped would keep the interpreter from ending.
-            logging.shutdown()
-            os._exit(self._status)
+        if self._stuck_thread or self._has_stuck_service:
+            exit_now(self._status)
         return self._status
 
-    def _run(self) -> None:
+    def _run_loop(self) -> None:
         server = locate(self._settings.redis)
+        runner = asyncio.Runner(loop_factory=_loop_factory())
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(self._main(server))
+            runner.run(self._main(server))
         finally:
+            # Closing a loop waits for all of its tasks, so a service that ignores its cancellation would hold it up.
+            if not self._has_stuck_service:
+                runner.close()
             server.close()
 
-    async def _main(self, server: Server) -> None:
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            listen(loop, signum, self._signalled)
-        self._probes.start()
-        try:
-            if await self._reached(server):
-                await self._serve(server)
-        finally:
-            self._probes.stop()
-            for signum in (signal.SIGTERM, signal.SIGINT):
-                forget(loop, signum, self._signalled)
+    @property
+    def _has_stuck_service(self) -> bool:
+        return self._services is not None and bool(self._services.stuck)
 
-    async def _reached(self, server: Server) -> bool:
-        """Whether the server is there and fit for use; False if we were told to stop before it was."""
-        self._boot = asyncio.create_task(
+    async def _main(self, server: Server) -> None:
+        with hearing(self._signalled):
+            self._probes.start()
+            try:
+                if await self._boot(server):
+                    await self._serve(server)
+            finally:
+                self._probes.stop()
+
+    # Boot
+
+    async def _boot(self, server: Server) -> bool:
+        """Check the server and publish the limits; return False if the process was told to stop meanwhile."""
+        self._connecting = asyncio.create_task(
             connections.open(server.target, boot_timeout=self._settings.boot_timeout)
         )
         try:
-            redis = await self._boot
+            redis = await self._connecting
         except asyncio.CancelledError:
-            if self._stopping is None:
+            if self._draining is None:
                 raise
             return False
         try:
@@ -118,132 +130,61 @@ class Supervisor:
             logger.warning("settings.advice", extra={"advice": line})
         return True
 
-    async def _serve(self, server: Server) -> None:
-        processes = Processes()
-        keeper = LeaseKeeper(
-            connections.clone(connections.async_client(server.target)),
-            interval=self._settings.lease / 3,
-            block_limit=self._settings.loop_block_limit,
-            report_after=self._settings.loop_block_report,
-            health_file=self._settings.health_file,
-        )
-        self._probes.keeper = keeper
-        try:
-            async with self._resources() as deps:
-                recycling, probes = self._recycling(), self._probes
-                subscribers: tuple[Subscriber, ...] = (*subscribers_of(self._settings), probes.subscriber)
-                parts = Parts(
-                    self._settings,
-                    self._registry,
-                    keeper,
-                    processes,
-                    lambda: deps,
-                    self._recycle,
-                    subscribers=(*subscribers, recycling) if self._settings.recycles else subscribers,
-                    outages=probes.outages,
-                    meter=probes.meter,
-                )
-                keeper.start()
-                beats = {asyncio.create_task(self._beat(keeper)), asyncio.create_task(recycling.run())}
-                try:
-                    async with self._beating(server) as self._heartbeat:
-                        await self._work(server, parts)
-                finally:
-                    # What the lifespan closes may take its time, and block the loop, with nothing left to lose.
-                    await end(beats)
-                    keeper.stop()
-        finally:
-            await processes.close()
-
-    def _beating(self, server: Server) -> contextlib.AbstractAsyncContextManager[Heartbeat]:
-        return beating(
-            connections.async_client(server.target),
-            self._workers,
-            cap=self._settings.worker_concurrency,
-            draining=lambda: self._stopping is not None,
-        )
-
-    @contextlib.asynccontextmanager
-    async def _resources(self) -> AsyncIterator[Any]:
-        lifespan = self._registry.lifespan
-        if lifespan is None:
-            yield None
-            return
-        async with lifespan() as deps:
-            yield deps
-
-    async def _work(self, server: Server, parts: Parts) -> None:
-        queues = self._queues()
-        for queue in queues:
-            pool = connections.async_client(server.target)
-            self._workers.append(QueueWorker(**worker_settings(parts, queue), redis_pool=pool))
-        if self._stopping is not None:
-            return
-        mains = {asyncio.create_task(worker.async_run()): worker for worker in self._workers}
-        concurrency = {queue: self._settings.queue(queue).concurrency for queue in queues}
-        logger.info(
-            "worker.ready",
-            extra={"queues": concurrency, "jobs": len(self._registry.jobs), "pid": os.getpid()},
-        )
-        await asyncio.wait(mains, return_when=asyncio.FIRST_COMPLETED)
-        for main, worker in mains.items():
-            if main.done() and (error := main.exception()):
-                self._status = EXIT_FAILED
-                logger.critical("worker.failed", extra={"queue": worker.queue_name}, exc_info=error)
-        self._stop("failed")
-        await asyncio.gather(*mains, return_exceptions=True)
-        for worker in self._workers:
-            await worker.close()
-        logger.info("worker.stopped", extra={"status": self._status})
-
     def _advice(self) -> list[str]:
         registry, settings = self._registry, self._settings
         timeouts = {
             registry.full_name(job): rules_of(job, settings.queue(registry.queue_of(job))).timeout
             for job in registry.jobs
         }
-        return settings.warnings(timeouts, self._queues())
+        return settings.warnings(timeouts, self._queues)
 
-    def _queues(self) -> tuple[str, ...]:
-        return self._settings.served_queues(self._registry.queues)
+    # Serve
 
-    # Stopping
+    async def _serve(self, server: Server) -> None:
+        async with _child_processes() as processes, _lifespan(self._registry) as deps:
+            if self._draining is not None:
+                return
+            keeper, recycling = self._keeper(server), self._recycling()
+            subscribers = subscribers_of(self._settings)
+            if self._settings.recycles:
+                subscribers = (*subscribers, recycling)
+            parts = ProcessParts(
+                self._settings,
+                self._registry,
+                keeper,
+                processes,
+                lambda: deps,
+                self._recycle,
+                subscribers,
+                self._probes,
+            )
+            async with _client(server) as redis:
+                self._heartbeat = self._beating(redis)
+                self._services = Services(self._beside(keeper, recycling, self._heartbeat), self._given_up)
+                async with self._services:
+                    with self._probes.watching(keeper):
+                        await self._work(server, parts)
 
-    def _signalled(self, signum: signal.Signals) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._told_at is None:
-            # Also of one that drains to be recycled: whoever wants it stopped wants it to finish what runs.
-            self._told_at = now
-            self._status = 0 if self._status == EXIT_RECYCLE else self._status
-            self._stop(signum.name)
-            return
-        if self._parent is not None and now - self._told_at < ECHO:
-            return
-        logger.warning("worker.hurried", extra={"signal": signum.name})
-        for worker in self._workers:
-            worker.stop()
+    def _beside(self, keeper: LeaseKeeper, recycling: Recycling, heartbeat: Heartbeat) -> tuple[Service, ...]:
+        """Return the services that run beside the workers."""
+        return (
+            keeper,
+            LoopBeat(keeper.watch),
+            heartbeat,
+            recycling,
+            Periodic("tidy", BEAT, self._probes.tidy),
+            Periodic("parent", BEAT, self._look_for_parent),
+        )
 
-    def _recycle(self, reason: str) -> None:
-        """The process should be started anew: drain, and say so by the exit status."""
-        self._stuck = self._stuck or reason == "thread"
-        if self._stopping is None:
-            self._status = EXIT_RECYCLE
-            self._probes.recycled.add((reason,))
-        self._stop(f"recycle:{reason}")
-
-    def _stop(self, why: str) -> None:
-        if self._stopping is None:
-            running = sum(worker.running for worker in self._workers)
-            logger.info("worker.draining", extra={"why": why, "running": running})
-            self._probes.draining = True
-            self._stopping = asyncio.create_task(self._drain())
-            if self._heartbeat is not None:
-                self._heartbeat.look()
-            if self._boot is not None:
-                self._boot.cancel()
-
-    async def _drain(self) -> None:
-        await asyncio.gather(*(worker.drain(self._settings.drain_timeout) for worker in self._workers))
+    def _keeper(self, server: Server) -> LeaseKeeper:
+        settings = self._settings
+        return LeaseKeeper(
+            connections.clone(connections.async_client(server.target)),
+            interval=settings.lease / 3,
+            block_limit=settings.loop_block_limit,
+            report_after=settings.loop_block_report,
+            health_file=settings.health_file,
+        )
 
     def _recycling(self) -> Recycling:
         settings = self._settings
@@ -251,14 +192,120 @@ class Supervisor:
             self._recycle, after_jobs=settings.recycle_after_jobs, after_memory=settings.recycle_after_memory
         )
 
-    async def _beat(self, keeper: LeaseKeeper) -> None:
-        while True:
-            if self._parent is not None and os.getppid() != self._parent:
-                self._stop("orphaned")
-            due = time.monotonic() + BEAT
-            await asyncio.sleep(BEAT)
-            keeper.watch.beat(max(0.0, time.monotonic() - due))
-            self._probes.tidy()
+    def _beating(self, redis: Any) -> Heartbeat:
+        return Heartbeat(
+            redis,
+            unique_name(),
+            self._workers,
+            cap=self._settings.worker_concurrency,
+            draining=lambda: self._draining is not None,
+        )
+
+    def _look_for_parent(self) -> None:
+        if self._parent is not None and os.getppid() != self._parent:
+            self._drain("orphaned")
+
+    async def _work(self, server: Server, parts: ProcessParts) -> None:
+        for queue in self._queues:
+            pool = connections.async_client(server.target)
+            self._workers.append(QueueWorker(**worker_settings(parts, queue), redis_pool=pool))
+        running = [asyncio.create_task(self._run_worker(worker)) for worker in self._workers]
+        concurrency = {queue: self._settings.queue(queue).concurrency for queue in self._queues}
+        logger.info(
+            "worker.ready",
+            extra={"queues": concurrency, "jobs": len(self._registry.jobs), "pid": os.getpid()},
+        )
+        await asyncio.gather(*running)
+        for worker in self._workers:
+            await worker.close()
+        logger.info("worker.stopped", extra={"status": self._status, "why": self._why})
+
+    async def _run_worker(self, worker: QueueWorker) -> None:
+        """Run one queue's worker. Its failure ends the process, as no other worker of the process serves the queue."""
+        try:
+            await worker.async_run()
+        except Exception as error:
+            logger.critical("worker.failed", extra={"queue": worker.queue_name}, exc_info=error)
+            self._fail("failed")
+
+    # Drain
+
+    def _signalled(self, signum: signal.Signals) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._told_at is None:
+            # A process that drains to be recycled is not hurried: this is the first that it hears of stopping. But it
+            # is not to be started again.
+            self._told_at = now
+            self._status = 0 if self._status == EXIT_RECYCLE else self._status
+            self._drain(signum.name)
+        elif self._parent is None or now - self._told_at >= ECHO:
+            logger.warning("worker.hurried", extra={"signal": signum.name})
+            self._hand_back()
+
+    def _recycle(self, reason: str) -> None:
+        """Drain, and ask for a fresh process by the exit status."""
+        self._stuck_thread = self._stuck_thread or reason == "thread"
+        if self._draining is None:
+            self._status = EXIT_RECYCLE
+            self._probes.recycled.add((reason,))
+        self._drain(f"recycle:{reason}")
+
+    def _given_up(self, failure: Failure) -> None:
+        self._fail(f"service:{failure.service}")
+        if self._probes.keeper is not None and not self._probes.keeper.alive:
+            # Leases are not renewed any more: what runs has to be handed back before they end.
+            self._hand_back()
+
+    def _fail(self, why: str) -> None:
+        """Drain, and report a failure by the exit status."""
+        self._drain(why)
+        self._status, self._why = EXIT_FAILED, why
+
+    def _drain(self, why: str) -> None:
+        if self._draining is not None:
+            return
+        self._why = why
+        running = sum(worker.running for worker in self._workers)
+        logger.info("worker.draining", extra={"why": why, "running": running})
+        self._probes.draining = True
+        timeout = self._settings.drain_timeout
+        self._draining = asyncio.gather(*(worker.drain(timeout) for worker in self._workers))
+        if self._heartbeat is not None:
+            self._heartbeat.look()
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+    def _hand_back(self) -> None:
+        for worker in self._workers:
+            worker.stop()
+
+
+@contextlib.asynccontextmanager
+async def _child_processes() -> AsyncIterator[Processes]:
+    processes = Processes()
+    try:
+        yield processes
+    finally:
+        await processes.close()
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(registry: Registry) -> AsyncIterator[Any]:
+    if registry.lifespan is None:
+        yield None
+        return
+    async with registry.lifespan() as deps:
+        yield deps
+
+
+@contextlib.asynccontextmanager
+async def _client(server: Server) -> AsyncIterator[Any]:
+    redis = connections.async_client(server.target)
+    try:
+        yield redis
+    finally:
+        with contextlib.suppress(*FAULTS):
+            await redis.aclose(close_connection_pool=True)
 
 
 def _loop_factory() -> Any:

@@ -5,14 +5,10 @@ A heartbeat is a key that expires, so a process that died is missed soon; the na
 
 import asyncio
 import contextlib
-import os
-import secrets
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from rota.process.tasks import end
 from rota.server.outage import FAULTS
 from rota.wire.keys import QueueKeys
 
@@ -62,6 +58,9 @@ class Beat:
 class Heartbeat:
     """Tells of the workers of one process, on a connection of its own. `cap` is None where its slots are not capped."""
 
+    name = "heartbeat"
+    may_end = False
+
     def __init__(
         self,
         redis: Any,
@@ -84,18 +83,18 @@ class Heartbeat:
         self._changed.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
-        await self._try(self._forget_the_dead())
-        while True:
-            self._changed.clear()
-            await self._try(self.beat())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVERY):
-                    await self._changed.wait()
-
-    async def leave(self) -> None:
-        """This process serves nothing any more; a server that does not answer will see it expire."""
-        await self._try(self._take_back())
+        """Write heartbeats until cancelled; then take them back, unless the server does not answer: they expire."""
+        try:
+            await self._try(self._forget_the_dead())
+            while True:
+                self._changed.clear()
+                await self._try(self.beat())
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY):
+                        await self._changed.wait()
+        except asyncio.CancelledError:
+            await self._try(self._take_back())
+            raise
 
     async def beat(self) -> None:
         """Tell now: a command a queue, in one round trip. Raises what redis-py raises."""
@@ -136,23 +135,6 @@ class Heartbeat:
         with contextlib.suppress(*FAULTS):
             async with asyncio.timeout(_PATIENCE):
                 await call
-
-
-@contextlib.asynccontextmanager
-async def beating(
-    redis: Any, workers: Sequence[Served], *, cap: int | None, draining: Callable[[], bool]
-) -> AsyncIterator[Heartbeat]:
-    """A heartbeat for the time of a block, on the client `redis`, which is closed with it."""
-    process = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
-    heartbeat = Heartbeat(redis, process, workers, cap=cap, draining=draining)
-    task = asyncio.create_task(heartbeat.run())
-    try:
-        yield heartbeat
-    finally:
-        await end({task})
-        await heartbeat.leave()
-        with contextlib.suppress(*FAULTS):
-            await redis.aclose(close_connection_pool=True)
 
 
 def beat_keys(keys: QueueKeys, processes: Iterable[bytes]) -> list[bytes]:

@@ -1,5 +1,6 @@
 """Watches the event loop from another thread: reports what blocks it, and ends a process whose loop hangs."""
 
+import asyncio
 import logging
 import sys
 import threading
@@ -80,3 +81,23 @@ class LoopWatch:
     def _stack(self) -> str:
         frame = sys._current_frames().get(self._loop_thread)
         return "".join(traceback.format_stack(frame)[-_FRAMES:]) if frame else "(no frame)"
+
+
+class LoopBeat:
+    """The service by which an event loop is heard of: it tells a watch, twice a second, and how late it woke."""
+
+    name = "loop-beat"
+    may_end = False
+
+    def __init__(self, watch: LoopWatch) -> None:
+        self._watch = watch
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await self._beat()
+
+    async def _beat(self) -> None:
+        due = monotonic() + BEAT
+        await asyncio.sleep(BEAT)
+        self._watch.beat(max(0.0, monotonic() - due))

@@ -31,7 +31,7 @@ STEADY = 60.0
 FAILURES = 5
 #: The time that a service gets to end after each cancellation, in seconds. One cancellation may not be enough: Python
 #: 3.11's `wait_for`, which redis-py sends with, swallows one that arrives when its work is just done.
-ENDING = (2.0, 1.0, 1.0, 1.0)
+ENDING: tuple[float, ...] = (2.0, 1.0, 1.0, 1.0)
 
 
 class ServiceEnded(RotaError):
@@ -105,7 +105,7 @@ class Services:
                 self._on_failure(Failure(service.name, error))
                 return
             pause = PAUSES.delay(failures)
-            logger.error("service.failed", extra={**fields, "again_in": round(pause, 1)}, exc_info=error)
+            logger.error("service.failed", extra={**fields, "again_in": round(pause, 2)}, exc_info=error)
             await self._sleep(pause)
 
     async def _run_once(self, service: Service) -> BaseException | None:

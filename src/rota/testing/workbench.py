@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from typing import Any, ParamSpec, Self, TypeVar
 
-from rota.app import compose
+from rota.app import compose, handlers
 from rota.attempts.pools import Processes
 from rota.attempts.runner import Runner, override
 from rota.model.checkpoint import encode
@@ -125,7 +125,7 @@ class Bench(Evidence):
         limit = self.settings.payload_limit
         saved = Checkpoint(1, encode(checkpoint, limit))
         execution = Noted(Claim(new_id(), "", None, 1, 0, 0, checkpoint=saved.wire()))
-        rules = override(compose.rules_of(job, self.settings.queue(queue)), job.enqueue_options.wire())
+        rules = override(handlers.rules_of(job, self.settings.queue(queue)), job.enqueue_options.wire())
         async with self._resources() as (deps, pools):
             run = Run(
                 id=execution.claim.id,
@@ -202,15 +202,15 @@ class Bench(Evidence):
 
     def _lines(self, deps: Any, pools: Pools) -> list[Line]:
         worker = f"bench-{next(self._drains)}"
-        parts = compose.Parts(
+        parts = compose.ProcessParts(
             self.settings, self.registry, None, Processes(), lambda: deps, lambda reason: None
         )
         return [
-            self._line(compose.Service(parts, self.settings.queue(queue)), worker, pools)
+            self._line(compose.QueueParts(parts, self.settings.queue(queue)), worker, pools)
             for queue in self.queues
         ]
 
-    def _line(self, service: compose.Service, worker: str, pools: Pools) -> Line:
+    def _line(self, service: compose.QueueParts, worker: str, pools: Pools) -> Line:
         queue = service.queue
         reports: list[Report] = []
         flows = compose.flow_jobs(
@@ -218,9 +218,9 @@ class Bench(Evidence):
         )
         runner = Runner(
             compose.policy_of(self.settings, queue),
-            compose.handlers_of(self.registry, queue, flows),
+            handlers.handlers_of(self.registry, queue, flows),
             inputs=flows,
-            deps=service.parts.deps,
+            deps=service.process.deps,
             report=lambda *report: reports.append(report),
             in_thread=pools.in_thread,
             in_process=pools.in_process,

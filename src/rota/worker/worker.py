@@ -6,10 +6,7 @@ Bare, it runs arq's plain functions by arq's contract. With a `policy` it is the
 import asyncio
 import contextlib
 import logging
-import os
-import secrets
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,6 +22,7 @@ from rota.engine.leases import LeaseKeeper
 from rota.engine.shares import Share
 from rota.engine.wake import POLL, ROLE_EVERY, Watcher
 from rota.model.outcome import Cause
+from rota.process.identity import unique_name
 from rota.process.loop_watch import BEAT
 from rota.process.signals import forget, listen
 from rota.server import connections
@@ -84,7 +82,7 @@ class QueueWorker(Worker):
         self.ctx = dict(self.ctx)
         self.cron_jobs = [replace(job) for job in self.cron_jobs]
         self.functions.update({job.name: job for job in self.cron_jobs})
-        self.worker_id = worker_id or f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.worker_id = worker_id or unique_name()
         self.lease = lease
         keys = QueueKeys.of(self.queue_name)
         self.protocol = (

@@ -6,7 +6,7 @@ from typing import Any
 from arq.connections import ArqRedis
 
 from rota import Client, Job
-from rota.app.compose import Parts, client_of, worker_settings
+from rota.app.compose import ProcessParts, client_of, worker_settings
 from rota.attempts.pools import Processes
 from rota.model.registry import Registry
 from rota.seams import Subscriber
@@ -28,7 +28,7 @@ def service(
         queue = job.queue or "default"
         by_queue[queue] = {**by_queue.get(queue, {}), job.name: job}
     (queue,) = by_queue or ("default",)
-    parts = Parts(
+    parts = ProcessParts(
         settings_for(**settings),
         Registry(jobs, "default", None, by_queue),
         keeper=None,

@@ -9,6 +9,8 @@ from arq.connections import ArqRedis
 from arq.worker import Worker
 
 from rota.app import compose
+from rota.app.arq_functions import as_function
+from rota.app.handlers import handlers_of, rules_of
 from rota.attempts.pools import Processes
 from rota.attempts.runner import Handler
 from rota.model.job import Job, job
@@ -45,12 +47,12 @@ def settings(**variables: str) -> Settings:
     return load({"REDIS_URL": "redis://localhost:1", **variables})
 
 
-def parts(own: Settings, *jobs: Job[Any, Any]) -> compose.Parts:
+def parts(own: Settings, *jobs: Job[Any, Any]) -> compose.ProcessParts:
     by_queue: dict[str, dict[str, Job[Any, Any]]] = {}
     for one in jobs:
         by_queue.setdefault(one.queue or "default", {})[one.name] = one
     registry = Registry(jobs, "default", None, by_queue)
-    return compose.Parts(own, registry, None, Processes(), lambda: None, lambda reason: None)
+    return compose.ProcessParts(own, registry, None, Processes(), lambda: None, lambda reason: None)
 
 
 # Rules
@@ -58,15 +60,15 @@ def parts(own: Settings, *jobs: Job[Any, Any]) -> compose.Parts:
 
 def test_a_job_without_a_policy_has_that_of_its_queue_and_then_the_general_one() -> None:
     own = settings(MAX_ATTEMPTS="7", QUEUES__EMAIL__TIMEOUT="20", QUEUES__EMAIL__BACKOFF="linear")
-    rules = compose.rules_of(send, own.queue("email"))
+    rules = rules_of(send, own.queue("email"))
     assert (rules.max_attempts, rules.timeout, rules.keep_result) == (7, 20, 3600)
     assert rules.backoff == linear(1, step=2)
-    assert compose.rules_of(send, own.queue("other")).timeout == 300
+    assert rules_of(send, own.queue("other")).timeout == 300
 
 
 def test_the_policy_of_a_job_beats_both() -> None:
     own = settings(MAX_ATTEMPTS="7", QUEUES__EMAIL__TIMEOUT="20", QUEUES__EMAIL__KEEP_RESULT="5")
-    assert compose.rules_of(plain, own.queue("email")) == Rules(
+    assert rules_of(plain, own.queue("email")) == Rules(
         max_attempts=2,
         backoff=fixed(3),
         timeout=9,
@@ -79,8 +81,8 @@ def test_the_policy_of_a_job_beats_both() -> None:
 def test_a_queue_that_no_job_declares_has_no_handlers() -> None:
     own = settings()
     shared = parts(own, send)
-    assert list(compose.handlers_of(shared.registry, own.queue("email"))) == ["send"]
-    assert compose.handlers_of(shared.registry, own.queue("reports")) == {}
+    assert list(handlers_of(shared.registry, own.queue("email"))) == ["send"]
+    assert handlers_of(shared.registry, own.queue("reports")) == {}
 
 
 # arq's settings
@@ -122,9 +124,9 @@ async def test_the_same_settings_run_on_a_stock_worker(redis: ArqRedis) -> None:
 async def test_as_arqs_function_a_job_gets_a_run_and_typed_arguments() -> None:
     own = settings().queue("email")
     ctx = {"job_id": "1", "job_try": 2, "deps": "deps"}
-    function = compose.as_function(Handler(send, compose.rules_of(send, own)), "email")
+    function = as_function(Handler(send, rules_of(send, own)), "email")
     assert await function.coroutine(ctx, "ann") == "1 send email 2 deps to ann"
-    in_thread = compose.as_function(Handler(plain, compose.rules_of(plain, own)), "email")
+    in_thread = as_function(Handler(plain, rules_of(plain, own)), "email")
     assert await in_thread.coroutine(ctx, number="3") == 4
 
 

@@ -46,7 +46,7 @@ async def watching(asked: Asked) -> AsyncIterator[asyncio.Task[None]]:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recycling, "SAMPLE", 0.005)
+    monkeypatch.setattr(recycling, "LOOK_EVERY", 0.005)
 
 
 def test_enough_jobs_ask_once() -> None:

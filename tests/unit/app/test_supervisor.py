@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -15,18 +16,20 @@ import pytest
 
 from rota import Client
 from rota.app.recycling import EXIT_RECYCLE
-from rota.app.supervisor import EXIT_FAILED, Supervisor
+from rota.app.supervisor import Supervisor
 from rota.model.info import JobInfo
 from rota.model.job import Job, job
 from rota.model.registry import Registry
 from rota.model.run import Run
 from rota.model.state import State
+from rota.process.services import EXIT_FAILED
 from rota.server import connections
 from rota.server.target import RedisTarget
 from rota.settings.load import load
 from rota.settings.settings import ConfigError
 from rota.worker.worker import QueueWorker
 from tests.servers import RedisServer, free_port
+from tests.waiting import until
 
 T = TypeVar("T")
 
@@ -40,15 +43,19 @@ def spared() -> Iterator[None]:
         signal.signal(signum, handler)
 
 
-#: The deps of every `send` that has run.
+#: The deps of every `send` that has run; a word for every `stop` that has begun; why recycling was asked for.
 SENT: list[Any] = []
+BEGUN: list[str] = []
+RECYCLED: list[str] = []
 
 
 @job
-async def stop(run: Run, signals: int = 1, then: float = 0.0, after_sent: int = 0) -> Any:
-    """Send SIGTERM to this process, so and so often, and go on for a while."""
-    while len(SENT) < after_sent:
-        await asyncio.sleep(0.005)
+async def stop(
+    run: Run, signals: int = 1, then: float = 0.0, after_sent: int = 0, after_recycled: int = 0
+) -> Any:
+    """Send SIGTERM to this process, as often as `signals` says, and go on for a while."""
+    BEGUN.append(run.id)
+    await until(lambda: len(SENT) >= after_sent and len(RECYCLED) >= after_recycled)
     for _ in range(signals):
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.sleep(0.05)
@@ -57,7 +64,8 @@ async def stop(run: Run, signals: int = 1, then: float = 0.0, after_sent: int = 
 
 
 @job(queue="email")
-async def send(run: Run) -> Any:
+async def send(run: Run, after_begun: int = 0) -> Any:
+    await until(lambda: len(BEGUN) >= after_begun)
     SENT.append(run.deps)
     return run.deps
 
@@ -85,12 +93,19 @@ class Process:
         self.resources = resources or Resources()
         self._url = url
         self._settings = load({"REDIS_URL": url, "BOOT_TIMEOUT": "0.3", **variables})
-        SENT.clear()
-        by_queue: dict[str, dict[str, Job[Any, Any]]] = {"default": {"stop": stop}, "email": {"send": send}}
-        self._registry = Registry((stop, send), "default", self.resources.lifespan, by_queue)
+        for words in (SENT, BEGUN, RECYCLED):
+            words.clear()
+        self._by_queue: dict[str, dict[str, Job[Any, Any]]] = {
+            "default": {"stop": stop},
+            "email": {"send": send},
+        }
+
+    def supervisor(self, parent: int | None = None) -> Supervisor:
+        registry = Registry((stop, send), "default", self.resources.lifespan, self._by_queue)
+        return Supervisor(self._settings, registry, parent)
 
     def run(self, parent: int | None = None) -> int:
-        return Supervisor(self._settings, self._registry, parent).run()
+        return self.supervisor(parent).run()
 
     def enqueue(self, *calls: tuple[Job[Any, Any], dict[str, Any]]) -> list[str]:
         async def put(client: Client) -> list[str]:
@@ -142,7 +157,7 @@ def test_it_says_what_it_works_on_and_why_it_ends(process: Process, caplog: pyte
     (draining,) = logged(caplog, "worker.draining")
     assert (vars(draining)["why"], vars(draining)["running"]) == ("SIGTERM", 1)
     (stopped,) = logged(caplog, "worker.stopped")
-    assert vars(stopped)["status"] == 0
+    assert (vars(stopped)["status"], vars(stopped)["why"]) == (0, "SIGTERM")
 
 
 def test_a_second_signal_does_not_wait(process: Process, caplog: pytest.LogCaptureFixture) -> None:
@@ -172,9 +187,19 @@ def test_after_enough_jobs_it_drains_and_asks_to_be_started_anew(
 
 
 def test_a_signal_to_one_that_drains_to_be_recycled_lets_it_finish_and_end_for_good(
-    eager_recycling: Process, caplog: pytest.LogCaptureFixture
+    eager_recycling: Process, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, stopped = eager_recycling.enqueue((send, {}), (stop, {"after_sent": 1, "then": 0.3}))
+    recycle = Supervisor._recycle
+
+    def noted(supervisor: Supervisor, reason: str) -> None:
+        recycle(supervisor, reason)
+        RECYCLED.append(reason)
+
+    monkeypatch.setattr(Supervisor, "_recycle", noted)
+    # The one is not over before the other runs, which would wait for the next process otherwise.
+    _, stopped = eager_recycling.enqueue(
+        (send, {"after_begun": 1}), (stop, {"after_recycled": 1, "then": 0.3})
+    )
     assert eager_recycling.run() == 0
     assert eager_recycling.status("default", stopped).state is State.COMPLETED
     assert not logged(caplog, "worker.hurried")
@@ -211,6 +236,43 @@ def test_a_worker_that_fails_by_a_bug_takes_the_process_down_in_order(
     (failed,) = logged(caplog, "worker.failed")
     assert vars(failed)["queue"] == "arq:queue:email"
     assert process.resources.log == ["opened", "closed"]
+
+
+def test_each_worker_that_fails_is_reported(
+    process: Process, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(worker: QueueWorker) -> None:
+        raise TypeError(f"a bug of ours in {worker.queue_name}")
+
+    monkeypatch.setattr(QueueWorker, "main", broken)
+    with caplog.at_level(logging.INFO, "rota"):
+        assert process.run() == EXIT_FAILED
+    failed = {vars(record)["queue"] for record in logged(caplog, "worker.failed")}
+    assert failed == {"arq:queue:email", "arq:queue:default"}
+    (stopped,) = logged(caplog, "worker.stopped")
+    assert (vars(stopped)["status"], vars(stopped)["why"]) == (EXIT_FAILED, "failed")
+
+
+def test_a_process_is_well_while_its_resources_are_opened_and_closed(
+    process: Process,
+) -> None:
+    answers: list[tuple[str, int, str]] = []
+
+    @contextlib.asynccontextmanager
+    async def slow() -> AsyncIterator[None]:
+        answers.append(health("opens"))
+        yield
+        answers.append(health("closes"))
+
+    def health(moment: str) -> tuple[str, int, str]:
+        reply = supervisor._probes.healthz()
+        return moment, reply.status, json.loads(reply.body)["status"]
+
+    process.enqueue((stop, {}))
+    process.resources.lifespan = slow  # type: ignore[method-assign, assignment]
+    supervisor = process.supervisor()
+    assert supervisor.run() == 0
+    assert answers == [("opens", 200, "starting"), ("closes", 200, "draining")]
 
 
 def test_resources_that_cannot_be_opened_end_the_boot(server: RedisServer) -> None:

@@ -11,7 +11,6 @@ from redis.exceptions import ResponseError
 
 from rota.fleet.heartbeat import EVERY, LIFE, Beat, Heartbeat
 from rota.fleet.reading import read
-from rota.process.tasks import end
 from rota.wire.keys import QueueKeys, queue_key
 
 EMAIL, VIDEO = QueueKeys.of(queue_key("email")), QueueKeys.of(queue_key("video"))
@@ -32,7 +31,8 @@ async def beating(heartbeat: Heartbeat) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await end({task})
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def beats(redis: Any, queue: str) -> tuple[Beat, ...]:
@@ -75,9 +75,8 @@ async def test_a_change_is_told_at_once(redis: Any) -> None:
 
 
 async def test_who_leaves_takes_everything_back(redis: Any) -> None:
-    heartbeat = Heartbeat(redis, "p", [Worker(EMAIL.queue)])
-    await heartbeat.beat()
-    await heartbeat.leave()
+    async with beating(Heartbeat(redis, "p", [Worker(EMAIL.queue)])):
+        await until(redis, Beat("p", "running", 10, 0, 0))
     assert await redis.keys("*") == []
 
 
@@ -89,7 +88,7 @@ async def test_who_died_is_missed_and_then_forgotten_by_the_next_that_comes(redi
     assert await beats(redis, "email") == ()
     async with beating(Heartbeat(redis, "p", [Worker(EMAIL.queue)])):
         await until(redis, Beat("p", "running", 10, 0, 0))
-    assert await redis.smembers(EMAIL.workers) == {b"p"}
+        assert await redis.smembers(EMAIL.workers) == {b"p"}
 
 
 async def test_who_could_not_be_listed_is_listed_with_the_next_word(redis: Any) -> None:

@@ -1,0 +1,39 @@
+"""The jobs of a queue, with the rules by which their attempts are judged."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from rota.attempts.runner import Handler
+from rota.flows.fanout import FlowJobs
+from rota.model.job import Job
+from rota.model.outcome import Rules
+from rota.model.registry import Registry
+from rota.settings.queues import QueueSettings
+
+
+def handlers_of(
+    registry: Registry, queue: QueueSettings, flows: FlowJobs | None = None
+) -> dict[str, Handler]:
+    """Return the handlers of a queue by short name, those that `flows` brings along included."""
+    jobs = [*jobs_of(registry, queue).values(), *(flows.builtin if flows else ())]
+    return {job.name: Handler(job, rules_of(job, queue)) for job in jobs}
+
+
+def jobs_of(registry: Registry, queue: QueueSettings) -> Mapping[str, Job[Any, Any]]:
+    """Return the jobs of a queue by short name; none for a queue that no job declares."""
+    return registry.for_queue(queue.name) if queue.name in registry.queues else {}
+
+
+def rules_of(job: Job[Any, Any], queue: QueueSettings) -> Rules:
+    """Return the rules that the job declares, with those of its queue where it declares none."""
+    rules = Rules(
+        max_attempts=queue.max_attempts,
+        backoff=queue.backoff,
+        timeout=queue.timeout,
+        keep_result=queue.keep_result,
+        retry_on=job.retry_on,
+        give_up_on=job.give_up_on,
+    )
+    own = {name: getattr(job, name) for name in ("max_attempts", "backoff", "timeout", "keep_result")}
+    return replace(rules, **{name: value for name, value in own.items() if value is not None})
