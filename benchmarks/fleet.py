@@ -13,7 +13,8 @@ from benchmarks.worker import run_all
 from rota import QueueWorker
 from rota.app.compose import ProcessParts, worker_settings
 from rota.attempts.pools import Processes
-from rota.engine.leases import LeaseKeeper
+from rota.engine.keeper import LeaseKeeper
+from rota.engine.leases import Leases
 from rota.model.registry import discover
 from rota.server import connections
 from rota.server.target import RedisTarget
@@ -26,7 +27,8 @@ async def main(count: int) -> None:
     settings = load()
     logs.setup(settings.log_level, settings.log_format)
     target = RedisTarget.from_url(os.environ["REDIS_URL"])
-    keeper = LeaseKeeper(connections.clone(connections.async_client(target)), interval=settings.lease / 3)
+    connect = connections.clone(connections.async_client(target))
+    keeper = LeaseKeeper(Leases(connect, interval=settings.lease / 3))
     keeper.start()
     parts = ProcessParts(
         settings=settings,

@@ -6,7 +6,7 @@ The stacks are the visible lists below. Nothing else in the project puts parts t
 import asyncio
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rota.app.arq_functions import functions_of
@@ -16,10 +16,9 @@ from rota.attempts.attempt import QueuePolicy
 from rota.attempts.pools import Processes, Threads
 from rota.attempts.runner import Runner
 from rota.client.client import Client
-from rota.engine.engine import Contract
-from rota.engine.isolation import Isolation
-from rota.engine.leases import LeaseKeeper
-from rota.engine.shares import Shares
+from rota.engine.contract import Contract
+from rota.engine.keeper import LeaseKeeper
+from rota.engine.shares import UNLIMITED, Shares
 from rota.flows.fanout import FlowJobs
 from rota.flows.flows import Flows
 from rota.model.registry import Registry
@@ -37,6 +36,7 @@ from rota.telemetry.tracing.sentry import sentry
 from rota.wire import envelopes
 from rota.wire.keys import QueueKeys, events_key, queue_key
 from rota.wire.queue import QueueScripts, ServiceRules
+from rota.worker.shared import Shared
 from rota.worker.worker import QueueWorker
 
 #: Around every attempt and the encoding of its result, which is what they see, outermost first.
@@ -110,18 +110,16 @@ class ProcessParts:
     recycle: Callable[[str], None]
     subscribers: tuple[Subscriber, ...] = SUBSCRIBERS
     probes: Probes | None = None
-    isolation: Isolation = field(default_factory=Isolation, init=False)
 
     @functools.cached_property
-    def outages(self) -> Outages:
-        """The view of its Redis that all queues of the process share."""
-        return self.probes.outages if self.probes else Outages()
-
-    @functools.cached_property
-    def shares(self) -> Shares | None:
-        """The slots of the process, if they are capped."""
+    def shared(self) -> Shared:
+        """The parts that the workers themselves share."""
         slots = self.settings.worker_concurrency
-        return None if slots is None else Shares(slots)
+        return Shared(
+            self.keeper,
+            shares=UNLIMITED if slots is None else Shares(slots),
+            outages=self.probes.outages if self.probes else Outages(),
+        )
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ class QueueParts:
     process: ProcessParts
     queue: QueueSettings
 
-    def protocol(self, keys: QueueKeys, worker: str, lease: float) -> QueueScripts:
+    def scripts(self, keys: QueueKeys, worker: str, lease: float) -> QueueScripts:
         """Return the scripts of this queue, with events and dead letters."""
         settings = self.process.settings
         return QueueScripts(
@@ -191,10 +189,8 @@ def worker_settings(parts: ProcessParts, queue: str) -> dict[str, Any]:
         "handle_signals": False,
         "lease": settings.lease,
         "policy": QueueParts(parts, own),
-        "keeper": parts.keeper,
-        "isolation": parts.isolation,
-        "outages": parts.outages,
-        "share": parts.shares.share(own.weight) if parts.shares else None,
+        "shared": parts.shared,
+        "weight": own.weight,
     }
 
 

@@ -6,7 +6,7 @@ A meter stands around the contract, between it and the engine, so that neither k
 from collections.abc import Callable
 from time import monotonic
 
-from rota.engine.engine import Contract
+from rota.engine.contract import Contract
 from rota.engine.execution import Execution
 from rota.telemetry.metrics.series import BYTES
 from rota.telemetry.metrics.tally import Buckets, Tally

@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from rota.app.metering import Meter
-from rota.engine.engine import Contract
-from rota.engine.leases import LeaseKeeper
+from rota.engine.contract import Contract
+from rota.engine.keeper import LeaseKeeper
 from rota.model.registry import Registry
 from rota.process.http import Endpoint, Reply, Route
 from rota.server.outage import Outages

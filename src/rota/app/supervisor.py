@@ -22,11 +22,13 @@ from rota.app.limits import figures_of, publish
 from rota.app.probes import Probes
 from rota.app.recycling import EXIT_RECYCLE, Recycling
 from rota.attempts.pools import Processes
-from rota.engine.leases import LeaseKeeper
+from rota.engine.keeper import LeaseKeeper
+from rota.engine.leases import Leases
 from rota.fleet.heartbeat import Heartbeat
 from rota.model.registry import Registry
+from rota.process.health_file import HealthFile
 from rota.process.identity import unique_name
-from rota.process.loop_watch import BEAT, LoopBeat
+from rota.process.loop_watch import BEAT, LoopBeat, LoopWatch
 from rota.process.services import EXIT_FAILED, Failure, Periodic, Services, exit_now
 from rota.process.signals import hearing
 from rota.seams import Service
@@ -178,12 +180,15 @@ class Supervisor:
 
     def _keeper(self, server: Server) -> LeaseKeeper:
         settings = self._settings
+        connect = connections.clone(connections.async_client(server.target))
+        watch = LoopWatch(
+            report_after=settings.loop_block_report, limit=settings.loop_block_limit, die=os._exit
+        )
+        file = settings.health_file
         return LeaseKeeper(
-            connections.clone(connections.async_client(server.target)),
-            interval=settings.lease / 3,
-            block_limit=settings.loop_block_limit,
-            report_after=settings.loop_block_report,
-            health_file=settings.health_file,
+            Leases(connect, interval=settings.lease / 3),
+            watch=watch,
+            health_file=HealthFile(file, watch.silence) if file else None,
         )
 
     def _recycling(self) -> Recycling:

@@ -1,338 +1,245 @@
-"""The engine: claims jobs into free slots, runs them, and settles what they came to.
+"""The engine of one queue: wait, ask, step, absorb, rearm.
 
-It knows the protocol and nothing of arq's or the service's job semantics: those are a `Contract`, which turns an
-execution into a settlement. Settling and claiming share one step; while a step is under way, whatever finishes gathers
-for the next, so that batches grow with the load by themselves.
+It claims jobs into free slots, runs them and settles them, by a `Contract` that knows what they mean. Settling and
+claiming share one step. While a step is under way, the jobs that end gather for the next one, so that batches grow with
+the load by themselves. The words for slots and for what is believed of the queue are in `rota.engine.capacity`.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
 
-from rota.engine.execution import Execution
+from rota.engine.capacity import Access, Ask, Belief, Capacity
+from rota.engine.contract import Contract
+from rota.engine.executions import Executions
 from rota.engine.isolation import Isolation
 from rota.engine.lane import Lane
-from rota.engine.leases import Holding
+from rota.engine.leases import Leases
+from rota.engine.link import QueueLink
 from rota.engine.pulse import Pulse
-from rota.engine.shares import Share
+from rota.engine.shares import UNLIMITED, Share
 from rota.engine.wake import POLL
 from rota.model.outcome import Cause
 from rota.names import printable
-from rota.server.outage import Outage
-from rota.wire import envelopes
 from rota.wire.claims import Claim, Settlement, hand_back
-from rota.wire.queue import BATCH, QueueScripts, StepReply
+from rota.wire.queue import BATCH, StepReply
 
 logger = logging.getLogger("rota.worker")
 
-#: A job that our own code failed on (a bug, not the handler's error) comes back after this, seconds, this often.
-STUMBLE, STUMBLES = 5.0, 5
-#: Whose turn it is among the queues of a process keeps the others waiting no longer than this, seconds.
-TURN = 0.1
-
-
-class Contract(Protocol):
-    """What jobs mean: how one is run, and what is settled for it."""
-
-    async def execute(self, execution: Execution) -> Settlement:
-        """Run one claim to its end. Raises nothing of the handler's."""
-
-    def settled(self, settlement: Settlement, counted: bool) -> None:
-        """A settlement was acknowledged; `counted` is False where the claim was no longer ours."""
-
-    def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
-        """A running job's progress was written."""
-
-    async def finished(self) -> None:
-        """Until everything that `settled` set off has ended."""
+#: A job that is due later than after this many seconds needs no timer: the next poll finds it.
+HORIZON = POLL * 1.2
 
 
 class Engine:
-    """One queue's slots.
+    """One queue's slots in this worker, and the loop that fills and settles them.
 
-    `budget` says how many more jobs may be started at all (None: no limit). `alarm` says whether this worker sets a
-    timer for the next due job even after a mere poll (the watcher does; all doing so would be a herd). `share` is its
-    part in the slots of the process (None: these are not capped).
+    :param link: the way to the queue.
+    :param contract: what runs the jobs.
+    :param capacity: how many jobs may run.
+    :param leases: renews the leases of what was claimed.
+    :param isolation: shared by all engines of the process.
+    :param share: the queue's part in the slots of the process.
+    :param cancellable: whether cancel requests are looked for.
+    :param alarm: tells whether this worker sets a timer for the next due job even after a mere poll. The watcher does;
+        if all idle workers did, all of them would step at once.
     """
 
     def __init__(
         self,
-        protocol: QueueScripts,
-        redis: Any,
+        link: QueueLink,
         contract: Contract,
+        capacity: Capacity,
         *,
-        slots: int,
-        lanes: int,
-        holding: Holding,
-        outage: Outage,
-        cancellable: bool,
+        leases: Leases,
         isolation: Isolation,
-        share: Share | None = None,
-        budget: Callable[[], int | None] = lambda: None,
+        share: Share = UNLIMITED,
+        cancellable: bool,
         alarm: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.executions: dict[str, Execution] = {}
+        self.capacity = capacity
+        self.executions = Executions(contract, service=link.scripts.service is not None, ended=self._ended)
+        self.pulse = Pulse(link, self.executions, cancellable=cancellable, reported=contract.reported)
+        self.holding = leases.hold(link.scripts, self.executions.lost)
         self.picking = True
         self.stale = 0
-        self._protocol = protocol
-        self._redis = redis
+        self._link = link
         self._contract = contract
-        self.pulse = Pulse(
-            protocol, redis, self.executions, outage, cancellable=cancellable, reported=contract.reported
-        )
-        self._slots = slots
-        self.lanes = lanes
-        self._holding = holding
-        self._outage = outage
         self._isolation = isolation
         self._share = share
-        self._budget = budget
         self._alarm = alarm
         self._settlements: list[Settlement] = []
+        self._belief = Belief.TOLD
         self._asked = 0
-        self._in_flight = 0
-        self._hungry = True
-        self._polled = False
-        self._suspect = ""
+        self._under_way = 0
         self._work = asyncio.Event()
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._sent = 0.0
-        self._held: asyncio.TimerHandle | None = None
-        self._batch = min(BATCH, max(1, -(-slots // lanes)))
 
-    # What the worker asks of it
+    # What is asked of it
 
     @property
-    def free(self) -> int:
-        """Slots that nothing runs in and no step has asked to fill."""
-        return max(0, self._slots - self.occupied)
-
-    @property
-    def occupied(self) -> int:
-        """Slots that something runs in, or that a step has asked to fill."""
+    def taken(self) -> int:
+        """Slots in which jobs run, or which a step under way has asked to fill."""
         return len(self.executions) + self._asked
 
     @property
-    def busy(self) -> bool:
-        """Whether anything runs, waits to be settled, or is under way to Redis."""
-        return bool(self.executions or self._settlements or self._in_flight)
+    def has_free_slot(self) -> bool:
+        """Whether it takes jobs, and a slot of the queue is not taken."""
+        return self.picking and self.taken < self.capacity.slots
 
     @property
-    def present(self) -> bool:
-        """Whether jobs run here, or were asked for."""
-        return bool(self.executions or self._asked)
-
-    @property
-    def searching(self) -> bool:
-        """Whether due jobs may be there that have not been asked for yet."""
-        return self._hungry and self._could() > 0
-
-    @property
-    def eager(self) -> bool:
-        """Whether it would start a job now, as far as it knows: a step under way may find that there is none."""
-        late = self._in_flight > 0 and asyncio.get_running_loop().time() - self._sent > TURN
-        return (self._hungry or self._asked > 0) and not late and self._could() > 0
+    def wants_slot(self) -> bool:
+        """Whether it would start a job now, as far as it knows: a step under way may find that none is due."""
+        return bool(self._belief or self._asked) and self._startable() > 0
 
     @property
     def held_back(self) -> bool:
-        """Whether other queues have all slots of the process."""
-        return self._share is not None and not self._share.free
+        """Whether other queues have taken all slots of the process."""
+        return self._share.held_back
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs or waits to be settled, or a step is under way."""
+        return bool(self.executions or self._settlements or self._under_way)
 
     def look(self, polled: bool = False) -> None:
-        """There may be due jobs: take a step as soon as there is a slot."""
-        self._hungry, self._polled = True, polled
+        """Believe that due jobs wait, and ask for them as soon as a slot is free."""
+        self._belief = Belief.POLLED if polled else Belief.TOLD
         self._work.set()
 
     def resume(self) -> None:
-        """It may be its turn among the queues of the process."""
+        """Look at the slots again: it may be this queue's turn."""
         self._work.set()
 
     async def ready(self) -> None:
-        """Until a slot is free, and whether jobs wait for it is not known."""
-        while self._could() == 0 or self._hungry:
+        """Wait until a job is startable, and none is believed to wait."""
+        while self._belief or not self._startable():
             await self.changed()
 
     async def changed(self) -> None:
-        """Until something started, finished or was settled."""
+        """Wait until a job started or ended, or a step came back."""
         self._changed.clear()
         await self._changed.wait()
 
     async def quiet(self) -> None:
-        """Until nothing runs and everything is settled."""
+        """Wait until no job runs and all are settled."""
         while self.busy:
             await self.changed()
 
     def stop(self, cause: Cause) -> None:
-        """Tell everything that runs to end."""
-        for execution in list(self.executions.values()):
-            execution.stop(cause)
-
-    def lost(self, ids: list[str]) -> None:
-        """Leases that were taken away: what runs under them is no longer ours."""
-        for job_id in ids:
-            execution = self.executions.get(job_id)
-            if execution is not None:
-                logger.warning("lease.lost", extra={"job_id": printable(job_id)})
-                execution.stop(Cause.LEASE_LOST)
+        """Tell every job that runs to end, for `cause`."""
+        self.executions.stop(cause)
 
     async def run(self) -> None:
-        """Until cancelled."""
-        lanes = [Lane(self._protocol, self._redis, number, self._outage) for number in range(self.lanes)]
+        """Fill the slots until cancelled. Raises what a part of the engine failed with, which is a bug."""
         self._work.set()
         self._isolation.enter(self)
-        if self._share is not None:
-            self._share.enter(self)
+        self._share.enter(self)
         try:
             async with asyncio.TaskGroup() as group:
-                for lane in lanes:
-                    group.create_task(self._drive(lane))
+                for number in range(self.capacity.lanes):
+                    group.create_task(self._drive(Lane(self._link, number)))
                 group.create_task(self.pulse.run())
         finally:
             self._isolation.leave(self)
-            if self._share is not None:
-                self._share.leave()
+            self._share.leave()
 
-    # The loop
+    # The loop of one lane
 
     async def _drive(self, lane: Lane) -> None:
         while True:
-            await self._work.wait()
-            want = self._want()
-            if not self._settlements and not (self._hungry and want):
-                self._rest()
-                continue
-            settlements, self._settlements = self._settlements[:BATCH], self._settlements[BATCH:]
-            hungry, self._hungry = self._hungry, self._hungry and not want
-            polled, self._polled = self._polled, self._polled and not want
-            alone = want > 0 and self._isolation.is_asked_by(self)
-            self._ask(want)
-            self._in_flight += 1
-            try:
-                reply = await lane.step(settlements, want, alone=alone)
-            finally:
-                self._asked -= want
-                self._in_flight -= 1
-            self._absorb(settlements, reply)
-            if alone and reply.claims:
-                self._suspect = reply.claims[0].token
-            elif alone:
-                self._isolation.give_up(self)
-            elif reply.make_room:
-                self._isolation.ask(self)
-            if reply.left or (hungry and not want):
-                self._hungry = True
-                self._work.set()
-            elif want:
-                self._arm(reply.upcoming, polled)
-            if self._share is not None:
-                self._share.give_back(want - len(reply.claims))
-                self._share.offer()
-            # What was asked for may have kept the isolation from being empty.
-            self._isolation.left()
-            self._changed.set()
+            while (ask := self._ask()) is None:
+                await self._wait()
+            reply = await self._step(lane, ask)
+            self._absorb(ask, reply)
+            self._rearm(ask, reply)
 
-    def _ask(self, want: int) -> None:
-        self._asked += want
-        if self._share is not None:
-            self._sent = asyncio.get_running_loop().time()
-            if want:
-                self._share.take(want)
-
-    def _rest(self) -> None:
+    async def _wait(self) -> None:
+        """Wait until something is to be settled, due jobs are believed to wait, or a slot may have become free."""
         self._work.clear()
-        if self._share is not None and self._held is None and self._share.free and self.eager:
-            # It is another's turn, who tells us when it is ours; whatever keeps that one does not keep us for ever.
-            self._held = asyncio.get_running_loop().call_later(TURN, self._held_long)
+        self._share.rest()
+        await self._work.wait()
 
-    def _held_long(self) -> None:
-        self._held = None
-        self._work.set()
+    def _ask(self) -> Ask | None:
+        """Return what the next step is to do, and count the slots that it is to fill as taken; None if nothing."""
+        access = self._isolation.access(self)
+        startable = self._startable(access)
+        # A suspect runs alone, whosever turn it is.
+        want = startable if access is Access.ALONE else self._share.grant(startable)
+        if not self._settlements and not (self._belief and want):
+            return None
+        settlements, self._settlements = self._settlements[:BATCH], self._settlements[BATCH:]
+        ask = Ask(settlements, want, access is Access.ALONE and want > 0, self._belief)
+        if want:
+            self._belief = Belief.NONE
+        self._asked += want
+        self._under_way += 1
+        self._share.asked(want)
+        return ask
 
-    def _want(self) -> int:
-        """How many jobs the next step may claim."""
-        could = self._could()
-        if self._share is None or self._isolation.is_asked_by(self):
-            return could
-        return self._share.grant(could)
+    async def _step(self, lane: Lane, ask: Ask) -> StepReply:
+        """Settle and claim in one call, which is repeated until Redis has answered."""
+        try:
+            return await lane.step(ask.settlements, ask.want, alone=ask.alone)
+        finally:
+            self._asked -= ask.want
+            self._under_way -= 1
 
-    def _could(self) -> int:
-        """How many it could start, if no other queue had anything to run."""
-        if not self.picking or self._isolation.is_closed_to(self):
-            return 0
-        if self._isolation.is_asked_by(self):
-            return 1 if self._isolation.is_empty else 0
-        budget = self._budget()
-        could = min(self.free, self._batch)
-        return could if budget is None else min(could, max(0, budget - self._asked))
-
-    def _absorb(self, settlements: list[Settlement], reply: StepReply) -> None:
-        self._holding.drop((settlement.id, settlement.token) for settlement in settlements)
-        for settlement, counted in zip(settlements, reply.answers, strict=True):
+    def _absorb(self, ask: Ask, reply: StepReply) -> None:
+        """Let go of what was settled, and start what was claimed."""
+        self.holding.drop((settlement.id, settlement.token) for settlement in ask.settlements)
+        for settlement, counted in zip(ask.settlements, reply.answers, strict=True):
             if not counted:
-                self.stale += 1
-                logger.warning(
-                    "job.stale", extra={"job_id": printable(settlement.id), "job": settlement.task}
-                )
+                self._tell_stale(settlement)
             self._contract.settled(settlement, counted)
         if reply.claims:
-            self._holding.add(reply.claims)
+            self.holding.add(reply.claims)
             for claim in reply.claims:
-                self._start(claim)
+                if self.picking:
+                    self.executions.start(claim)
+                else:
+                    self._settle(hand_back(claim))
 
-    def _start(self, claim: Claim) -> None:
+    def _rearm(self, ask: Ask, reply: StepReply) -> None:
+        """Note what the reply says of the queue, and tell everybody who waits for a change."""
+        if reply.left:
+            self._belief = self._belief or Belief.TOLD
+        elif ask.want:
+            self._set_timer(reply.upcoming, ask.belief)
+        if self._belief:
+            self._work.set()
+        self._isolation.answered(self, ask, reply)
+        self._share.answered(ask.want - len(reply.claims))
+        self._changed.set()
+
+    # Its parts
+
+    def _startable(self, access: Access | None = None) -> int:
         if not self.picking:
-            self._settle(hand_back(claim))
-            return
-        former = self.executions.get(claim.id)
-        if former is not None:
-            # Ours until its lease ran out, while this process stood still, and now ours again.
-            logger.warning("lease.lost", extra={"job_id": printable(claim.id)})
-            former.stop(Cause.LEASE_LOST)
-        execution = Execution(claim)
-        self.executions[claim.id] = execution
-        execution.task = asyncio.get_running_loop().create_task(self._run(execution))
+            return 0
+        access = access or self._isolation.access(self)
+        return self.capacity.startable(len(self.executions), self._asked, access)
 
-    async def _run(self, execution: Execution) -> None:
-        claim = execution.claim
-        try:
-            settlement = await self._contract.execute(execution)
-        except asyncio.CancelledError:
-            settlement = hand_back(claim)._replace(unspent=False)
-        except Exception as error:
-            logger.exception("job.stumbled", extra={"job_id": printable(claim.id)})
-            settlement = self._stumbled(claim, error)
-        if self.executions.get(claim.id) is execution:
-            del self.executions[claim.id]
+    def _ended(self, claim: Claim, settlement: Settlement) -> None:
         self.pulse.forget(claim.id)
-        settlement = execution.closed_by(settlement)
-        if claim.token == self._suspect:
-            self._isolation.give_up(self)
-        self._isolation.left()
-        if self._share is not None:
-            self._share.offer()
+        self._isolation.ended(claim.token)
+        self._share.ended()
         self._settle(settlement)
-
-    def _stumbled(self, claim: Claim, error: Exception) -> Settlement:
-        """A bug of ours, not the handler's error: it may pass, but a job that it comes with each time must end."""
-        if claim.attempt < STUMBLES:
-            return hand_back(claim, STUMBLE)._replace(unspent=False)
-        detail = envelopes.encode_error(error)
-        if self._protocol.service is None:
-            return Settlement.finished(claim, "stumbled", attempt=claim.attempt, detail=detail)
-        return Settlement.dead(claim, "stumbled", event="dead", attempt=claim.attempt, detail=detail)
 
     def _settle(self, settlement: Settlement) -> None:
         self._settlements.append(settlement)
         self._work.set()
         self._changed.set()
 
-    def _arm(self, upcoming: float | None, polled: bool) -> None:
-        """Look again when the next job is due, if that is before the next poll."""
+    def _tell_stale(self, settlement: Settlement) -> None:
+        self.stale += 1
+        logger.warning("job.stale", extra={"job_id": printable(settlement.id), "job": settlement.task})
+
+    def _set_timer(self, upcoming: float | None, belief: Belief) -> None:
+        """Look again when the next job is due, in `upcoming` seconds, if that is before the next poll."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if upcoming is None or upcoming > POLL * 1.2 or (polled and not self._alarm()):
+        if upcoming is None or upcoming > HORIZON or (belief is Belief.POLLED and not self._alarm()):
             return
         self._timer = asyncio.get_running_loop().call_later(upcoming + 0.001, self.look)

@@ -1,69 +1,70 @@
-"""The isolation of a process: all its slots, which a suspect gets for itself.
+"""Isolation: a job that may be killing its workers runs alone in its process.
 
-A suspect is a job that was lost so often that it may be what kills its workers. The engine that is to run it waits
-until nothing runs in the process, in any queue, and nothing else is claimed while it runs.
+Such a suspect was lost so often that it would take its neighbours with it again. The engine that is to run it waits
+until nothing runs in the process, in any queue, and nothing else is claimed while the suspect runs.
 """
 
-from typing import Protocol
-
-
-class Tenant(Protocol):
-    """An engine, as the isolation sees it."""
-
-    @property
-    def present(self) -> bool:
-        """Whether it runs jobs, or has asked for some."""
-
-    def look(self, polled: bool = False) -> None:
-        """There may be something to do."""
+from rota.engine.capacity import Access, Ask, Contender
+from rota.wire.queue import StepReply
 
 
 class Isolation:
-    """Shared by the engines of one process."""
+    """Shared by the engines of one process: at most one of them, the holder, has a suspect or waits for one."""
 
     def __init__(self) -> None:
-        self._tenants: list[Tenant] = []
-        self._holder: Tenant | None = None
+        self._contenders: list[Contender] = []
+        self._holder: Contender | None = None
+        self._suspect = ""
 
-    def enter(self, tenant: Tenant) -> None:
-        """From now on `tenant` counts."""
-        self._tenants.append(tenant)
+    def enter(self, contender: Contender) -> None:
+        """Count the slots of `contender` from now on."""
+        self._contenders.append(contender)
 
-    def leave(self, tenant: Tenant) -> None:
-        """`tenant` is gone."""
-        self._tenants.remove(tenant)
-        self.give_up(tenant)
+    def leave(self, contender: Contender) -> None:
+        """Forget `contender`, which has ended."""
+        self._contenders.remove(contender)
+        self._give_up(contender)
 
-    def ask(self, tenant: Tenant) -> None:
-        """`tenant` wants the isolation to itself; nothing happens while another has it."""
+    def access(self, contender: Contender) -> Access:
+        """Tell whether `contender` may claim now."""
         if self._holder is None:
-            self._holder = tenant
-            tenant.look()
+            return Access.SHARED
+        if self._holder is not contender:
+            return Access.CLOSED
+        return Access.ALONE if self._is_empty() else Access.WAITING
 
-    def give_up(self, tenant: Tenant) -> None:
-        """`tenant` needs the isolation no longer."""
-        if self._holder is tenant:
-            self._holder = None
-            self._look()
+    def ask(self, contender: Contender) -> None:
+        """Isolate `contender`; does nothing while another engine is isolated."""
+        if self._holder is None:
+            self._holder = contender
+            contender.look()
 
-    def is_closed_to(self, tenant: Tenant) -> bool:
-        """Whether another has asked for the isolation."""
-        return self._holder is not None and self._holder is not tenant
+    def answered(self, contender: Contender, ask: Ask, reply: StepReply) -> None:
+        """Take note of what a step of `contender` brought: its suspect, none, or the request to make room for one."""
+        if ask.alone and contender.taken:
+            self._suspect = reply.claims[0].token
+        elif ask.alone:
+            self._give_up(contender)
+        elif reply.make_room:
+            self.ask(contender)
+        # The slots that the step had asked for may have been the last that were taken.
+        self._look_if_empty()
 
-    def is_asked_by(self, tenant: Tenant) -> bool:
-        """Whether `tenant` has asked for the isolation, and waits or has it."""
-        return self._holder is tenant
+    def ended(self, token: str) -> None:
+        """Take note that the job with the claim `token` has ended, in any engine of the process."""
+        if self._holder is not None and token == self._suspect:
+            self._give_up(self._holder)
+        self._look_if_empty()
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing runs, and nothing was asked for."""
-        return not any(tenant.present for tenant in self._tenants)
+    def _give_up(self, contender: Contender) -> None:
+        if self._holder is contender:
+            self._holder, self._suspect = None, ""
+            for other in self._contenders:
+                other.look()
 
-    def left(self) -> None:
-        """Somebody's job has ended, or a step that asked for some: the isolation may be empty now."""
-        if self._holder is not None and self.is_empty:
+    def _look_if_empty(self) -> None:
+        if self._holder is not None and self._is_empty():
             self._holder.look()
 
-    def _look(self) -> None:
-        for tenant in self._tenants:
-            tenant.look()
+    def _is_empty(self) -> bool:
+        return not any(contender.taken for contender in self._contenders)

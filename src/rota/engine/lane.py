@@ -1,13 +1,13 @@
 """A lane: one step in flight at a time, numbered, and sent again until its reply arrives."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from redis.exceptions import ResponseError
 
-from rota.server.outage import FAULTS, Outage
+from rota.engine.link import QueueLink
+from rota.server.outage import FAULTS
 from rota.wire.claims import Settlement
-from rota.wire.queue import QueueScripts, StepReply
+from rota.wire.queue import StepReply
 
 
 class Lane:
@@ -17,20 +17,20 @@ class Lane:
     that the lost reply carried come back by the number. A straggler of an older number claims nothing.
     """
 
-    def __init__(self, protocol: QueueScripts, redis: Any, number: int, outage: Outage) -> None:
-        self._protocol = protocol
-        self._redis = redis
+    def __init__(self, link: QueueLink, number: int) -> None:
+        self._scripts = link.scripts
+        self._redis = link.redis
+        self._outage = link.outage
         self._number = number
-        self._outage = outage
         self._seq = 0
 
     async def step(self, settlements: Sequence[Settlement], want: int, *, alone: bool = False) -> StepReply:
-        """One step; returns when Redis has answered, however long that takes."""
+        """Settle `settlements` and claim up to `want` jobs; returns when Redis has answered, however long it takes."""
         self._seq += 1
         resend = False
         while True:
             try:
-                reply = await self._protocol.step(
+                reply = await self._scripts.step(
                     self._redis,
                     lane=self._number,
                     seq=self._seq,
@@ -42,7 +42,7 @@ class Lane:
             except FAULTS as error:
                 await self._outage.pause(error, self._redis)
                 if isinstance(error, ResponseError) and not settlements and not resend:
-                    # Redis said no, so nothing was claimed. Insisting would keep what finishes meanwhile from being
+                    # Redis refused, so nothing was claimed. To insist would keep the jobs that end meanwhile from being
                     # settled, which a full Redis allows.
                     return StepReply(0, None, True, [], [])
                 resend = True

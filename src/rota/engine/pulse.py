@@ -2,53 +2,53 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from rota.engine.execution import Execution
+from rota.engine.link import QueueLink
 from rota.model.outcome import Cause
-from rota.server.outage import FAULTS, Outage
+from rota.server.outage import FAULTS
 from rota.wire.claims import Claim, Report, encode_id
 from rota.wire.keys import ABORT
-from rota.wire.queue import BATCH, QueueScripts
+from rota.wire.queue import BATCH
 
-#: While jobs run there is a beat this often, seconds.
+#: While jobs run there is a beat this often, in seconds.
 PULSE = 0.5
 
 
 class Pulse:
-    """Of the jobs in `executions`, by id, which somebody else fills.
+    """The pulse of one queue's running jobs.
 
-    `reported` hears of progress that was written: the claim, the job's name, percent and message.
+    :param executions: what runs, by job id; the engine adds and removes.
+    :param cancellable: whether cancel requests are looked for.
+    :param reported: called with each progress that was written: the claim, the job's name, percent and message.
     """
 
     def __init__(
         self,
-        protocol: QueueScripts,
-        redis: Any,
+        link: QueueLink,
         executions: Mapping[str, Execution],
-        outage: Outage,
         *,
         cancellable: bool,
         reported: Callable[[Claim, str, float, str], None],
     ) -> None:
-        self._protocol = protocol
-        self._redis = redis
+        self._scripts = link.scripts
+        self._redis = link.redis
+        self._outage = link.outage
         self._executions = executions
-        self._outage = outage
         self._cancellable = cancellable
         self._reported = reported
         self._reports: dict[str, Report] = {}
 
     def report(self, claim: Claim, task: str, percent: float, message: str) -> None:
-        """A running job's progress, written with the next beat."""
+        """Write a running job's progress with the next beat; only the last report before it is written."""
         self._reports[claim.id] = (claim, task, percent, message)
 
     def forget(self, job_id: str) -> None:
-        """The job has ended: what it last reported is of no use to anybody."""
+        """Drop what a job that has ended reported last."""
         self._reports.pop(job_id, None)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Beat until cancelled."""
         failed = False
         while True:
             await asyncio.sleep(PULSE)
@@ -62,7 +62,7 @@ class Pulse:
                 failed = True
                 await self._outage.pause(error)
             else:
-                # With all slots taken by long jobs, no step may come for a while to find that Redis is back.
+                # While long jobs take all slots there is no step that would find out that Redis is back.
                 if failed:
                     self._outage.over()
                 failed = False
@@ -70,7 +70,7 @@ class Pulse:
     async def _beat(self) -> None:
         if self._cancellable:
             await self._hear_cancels()
-            # It answers, and no step may come for a while that would say so.
+            # Redis answers, and while all slots are taken there is no step that would say so.
             self._outage.reached()
         if self._reports:
             await self._write_reports()
@@ -87,7 +87,7 @@ class Pulse:
     async def _write_reports(self) -> None:
         reports, self._reports = self._reports, {}
         try:
-            await self._protocol.report(self._redis, list(reports.values()))
+            await self._scripts.report(self._redis, list(reports.values()))
         except FAULTS:
             self._reports = {**reports, **self._reports}
             raise
@@ -95,14 +95,14 @@ class Pulse:
             self._reported(claim, task, percent, message)
 
     async def _write_checkpoints(self) -> None:
-        said = [
+        unwritten = [
             (execution, checkpoint)
             for execution in self._executions.values()
             if (checkpoint := execution.unwritten) is not None
         ]
-        for start in range(0, len(said), BATCH):
-            batch = said[start : start + BATCH]
-            await self._protocol.keep(
+        for start in range(0, len(unwritten), BATCH):
+            batch = unwritten[start : start + BATCH]
+            await self._scripts.keep(
                 self._redis, [(execution.claim, checkpoint) for execution, checkpoint in batch]
             )
             for execution, checkpoint in batch:

@@ -1,141 +1,217 @@
 """The slots of a process where WORKER_CONCURRENCY caps them, and each queue's share in them, by its weight.
 
-Every queue has a mileage, which grows by each job it starts, the slower the more the queue weighs. Whoever has work
-and the lowest mileage goes first: so starts come out in the proportion of the weights, and the lightest queue has its
-turn too. A queue without work is passed over, and comes back where the others are: what it left unused is gone.
+This is fair queueing by virtual time: a share's virtual time grows with each job that its queue starts, the slower the
+more the queue weighs, and of the queues that want a slot the one with the lowest virtual time goes first. So starts
+come out in the proportion of the weights, and the lightest queue has its turn too. A queue without work is passed over,
+and what it left unused is gone.
 """
 
+import asyncio
 import math
 from typing import Protocol
 
+from rota.engine.capacity import Contender
+from rota.process.clock import SYSTEM_CLOCK, Clock
 
-class Tenant(Protocol):
-    """An engine, as its share sees it."""
+#: The longest that one queue's turn may hold up the other queues, in seconds.
+TURN = 0.1
+
+
+class Share(Protocol):
+    """One queue's part in the slots of its process, as the queue's engine uses it."""
 
     @property
-    def occupied(self) -> int:
-        """Slots that its jobs run in, or that a step under way has asked to fill."""
+    def held_back(self) -> bool:
+        """Whether all slots of the process are taken."""
 
-    @property
-    def eager(self) -> bool:
-        """Whether it would start a job now, as far as it knows."""
+    def enter(self, contender: Contender) -> None:
+        """Count the slots of `contender`, the queue's engine, from now on."""
 
-    def resume(self) -> None:
-        """It may be its turn."""
+    def leave(self) -> None:
+        """Free the slots of the queue's engine, which has ended."""
+
+    def grant(self, startable: int) -> int:
+        """Return how many of the startable jobs the engine may ask for now."""
+
+    def asked(self, count: int) -> None:
+        """Take note that the engine sends a step, which asks for `count` jobs."""
+
+    def answered(self, unused: int) -> None:
+        """Take note that a step came back, and that `unused` of the slots that it asked to fill stayed empty."""
+
+    def ended(self) -> None:
+        """Take note that a job of the queue has ended."""
+
+    def rest(self) -> None:
+        """Take note that the engine has nothing to send, perhaps because it is another queue's turn."""
+
+
+class Unlimited:
+    """The share of every queue in a process whose slots are not capped: it grants whatever is asked for."""
+
+    held_back = False
+
+    def share(self, weight: float = 1.0) -> Share:
+        return self
+
+    def enter(self, contender: Contender) -> None:
+        pass
+
+    def leave(self) -> None:
+        pass
+
+    def grant(self, startable: int) -> int:
+        return startable
+
+    def asked(self, count: int) -> None:
+        pass
+
+    def answered(self, unused: int) -> None:
+        pass
+
+    def ended(self) -> None:
+        pass
+
+    def rest(self) -> None:
+        pass
+
+
+UNLIMITED = Unlimited()
 
 
 class Shares:
-    """All slots of one process, `slots` of them."""
+    """All slots of one process, `slots` of them, and the shares of the queues that are at work."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.now = clock.monotonic
         self._slots = slots
-        self._present: list[Share] = []
-        self._mark = 0.0
+        self._present: list[CappedShare] = []
+        self._virtual_time = 0.0
 
-    def share(self, weight: float = 1.0) -> "Share":
-        """A new queue's share; `weight` is above 0."""
-        return Share(self, weight)
+    def share(self, weight: float = 1.0) -> "CappedShare":
+        """Return the share of one more queue; `weight` is above 0."""
+        return CappedShare(self, weight)
 
-    @property
-    def free(self) -> int:
-        """Slots that nothing runs in and no step has asked to fill."""
-        return max(0, self._slots - sum(share.occupied for share in self._present))
-
-    def offer(self) -> None:
-        """Slots may be free: tell whoever is to have the next."""
-        eager = [share for share in self._present if share.eager]
-        if eager and self.free:
-            min(eager, key=self.standing).resume()
-
-    def grant(self, share: "Share", wanted: int) -> int:
-        """How many of the `wanted` slots `share` may fill now."""
-        free = self.free
-        rivals = [other for other in self._present if other is not share and other.eager]
-        if not rivals:
-            return min(wanted, free)
-        mine = self.standing(share)
-        if not share.eager or any(self.standing(rival) < mine for rival in rivals):
-            return 0
-        part = free * share.weight / (share.weight + sum(rival.weight for rival in rivals))
-        # A ninth decimal is rounding, and no claim to one slot more.
-        return min(wanted, math.ceil(round(part, 9)))
-
-    def charge(self, share: "Share", count: int) -> None:
-        """`share` fills `count` slots."""
-        standing = self.standing(share)
-        self._mark = max(self._mark, standing)
-        share.virtual_time = standing + count / share.weight
-
-    def standing(self, share: "Share") -> float:
-        """The mileage that counts: who was idle, or full, is not behind those who went on."""
-        return max(share.virtual_time, self._mark)
-
-    def enter(self, share: "Share") -> None:
-        """From now on `share` counts."""
+    def enter(self, share: "CappedShare") -> None:
+        """Let `share` take part from now on."""
         self._present.append(share)
 
-    def leave(self, share: "Share") -> None:
-        """`share` counts no more."""
+    def leave(self, share: "CappedShare") -> None:
+        """Divide the slots among the other shares from now on."""
         self._present.remove(share)
         self.offer()
 
+    @property
+    def free(self) -> int:
+        """Slots that no queue of the process has taken."""
+        return max(0, self._slots - sum(share.taken for share in self._present))
 
-class Share:
-    """One queue's part in the slots of its process, by `weight`."""
+    def offer(self) -> None:
+        """Wake the engine whose turn it is, if slots are free."""
+        contending = [share for share in self._present if share.contends]
+        if contending and self.free:
+            min(contending, key=self.standing).resume()
+
+    def grant(self, share: "CappedShare", startable: int) -> int:
+        """Return how many of the `startable` jobs `share` may start now."""
+        free = self.free
+        rivals = [other for other in self._present if other is not share and other.contends]
+        if not rivals:
+            return min(startable, free)
+        standing = self.standing(share)
+        if not share.contends or any(self.standing(rival) < standing for rival in rivals):
+            return 0
+        part = free * share.weight / (share.weight + sum(rival.weight for rival in rivals))
+        # A ninth decimal is a rounding error, which must not round up to one slot more.
+        return min(startable, math.ceil(round(part, 9)))
+
+    def charge(self, share: "CappedShare", count: int) -> None:
+        """Add `count` started jobs to the virtual time of `share`."""
+        standing = self.standing(share)
+        self._virtual_time = max(self._virtual_time, standing)
+        share.virtual_time = standing + count / share.weight
+
+    def standing(self, share: "CappedShare") -> float:
+        """Return the virtual time that counts for `share`: a queue that was idle or full does not build up credit."""
+        return max(share.virtual_time, self._virtual_time)
+
+
+class CappedShare:
+    """One queue's part, by `weight`, in the slots of its process, which are capped."""
 
     def __init__(self, shares: Shares, weight: float) -> None:
         self.weight = weight
         self.virtual_time = 0.0
         self._shares = shares
-        self._tenant: Tenant | None = None
+        self._contender: Contender | None = None
+        self._under_way = 0
+        self._sent = 0.0
+        self._patience: asyncio.TimerHandle | None = None
 
-    # What its engine asks of it
+    # What its engine uses; `Share` says what each is for
 
-    def enter(self, tenant: Tenant) -> None:
-        """`tenant` fills this share from now on."""
-        self._tenant = tenant
+    @property
+    def held_back(self) -> bool:
+        return not self._shares.free
+
+    def enter(self, contender: Contender) -> None:
+        self._contender = contender
         self._shares.enter(self)
 
     def leave(self) -> None:
-        """Its tenant is gone."""
+        self._stop_waiting()
         self._shares.leave(self)
-        self._tenant = None
+        self._contender, self._under_way = None, 0
 
-    @property
-    def free(self) -> int:
-        """Slots that no queue of the process has."""
-        return self._shares.free
+    def grant(self, startable: int) -> int:
+        return self._shares.grant(self, startable)
 
-    def grant(self, wanted: int) -> int:
-        """How many slots its tenant may ask to fill now, of those that it could."""
-        return self._shares.grant(self, wanted)
+    def asked(self, count: int) -> None:
+        self._under_way += 1
+        self._sent = self._shares.now()
+        if count:
+            self._shares.charge(self, count)
+            self._shares.offer()
 
-    def take(self, count: int) -> None:
-        """Its tenant has asked to fill `count` slots."""
-        self._shares.charge(self, count)
+    def answered(self, unused: int) -> None:
+        self._under_way -= 1
+        self.virtual_time -= unused / self.weight
         self._shares.offer()
 
-    def give_back(self, count: int) -> None:
-        """`count` of the slots that its tenant asked to fill stayed empty."""
-        self.virtual_time -= count / self.weight
-
-    def offer(self) -> None:
-        """Something changed: a job ended, or a step came back."""
+    def ended(self) -> None:
         self._shares.offer()
 
-    # What the others see of it
+    def rest(self) -> None:
+        # It may be the turn of another queue, whose engine will pass it on. A turn that never ends must not hold this
+        # queue up for ever.
+        if self._patience is None and self._shares.free and self.contends:
+            self._patience = asyncio.get_running_loop().call_later(TURN, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        self.resume()
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    # What the other shares see of it
 
     @property
-    def occupied(self) -> int:
-        """Slots that its tenant has."""
-        return self._tenant.occupied if self._tenant else 0
+    def taken(self) -> int:
+        """Slots of the process that its engine has taken."""
+        return self._contender.taken if self._contender else 0
 
     @property
-    def eager(self) -> bool:
-        """Whether its tenant would start a job now."""
-        return self._tenant is not None and self._tenant.eager
+    def contends(self) -> bool:
+        """Whether its engine wants a slot. One whose step is slow has lost its turn until the reply is there."""
+        return self._contender is not None and self._contender.wants_slot and not self._is_late()
+
+    def _is_late(self) -> bool:
+        return self._under_way > 0 and self._shares.now() - self._sent > TURN
 
     def resume(self) -> None:
-        """Tell its tenant that it may be its turn."""
-        if self._tenant is not None:
-            self._tenant.resume()
+        """Tell its engine that it may be its turn."""
+        if self._contender is not None:
+            self._contender.resume()

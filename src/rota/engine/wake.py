@@ -1,110 +1,120 @@
-"""How an idle worker learns of work: a token in a list, and a watcher who turns foreign changes into tokens.
+"""How an idle worker learns of work: a token in a list, and a watcher that turns stock clients' enqueues into tokens.
 
-Telling every worker of every change is a herd. So an enqueue leaves at most one token, and one idle worker takes it;
-whoever leaves due jobs behind passes the token on. Stock clients leave no token: for them one worker a queue holds the
-watcher's role, hears from Redis of every change to the queue's set, and leaves the token in their place.
+If every change woke every worker, all would step at once. So an enqueue leaves at most one token, which wakes one idle
+worker, and a step that leaves due jobs behind passes the token on. Stock clients leave no token: for them one worker of
+each queue holds the watcher's role, hears from Redis of every change to the queue's set, and leaves the token in their
+place.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+from rota.engine.link import QueueLink
 from rota.process.tasks import end
-from rota.server.outage import FAULTS, Outage
-from rota.wire.queue import QueueScripts
+from rota.server.outage import FAULTS
 
 logger = logging.getLogger("rota.wake")
 
-#: An idle worker looks by itself this often, seconds: it covers a receiver that died with the token.
+#: An idle worker looks at its queue by itself this often, in seconds: it covers a receiver that died with the token.
 POLL = 3.0
-#: The watcher's role: how long it lasts, and how often it is sought or renewed, seconds.
+#: How long the watcher's role lasts, and how often it is sought or renewed, in seconds.
 ROLE_LIFE = 25.0
 ROLE_EVERY = 10.0
-#: A change that may have been ours or foreign is looked into after this, seconds.
+#: A change that may be ours or a stock client's is looked into after this many seconds, with all that come meanwhile.
 DOUBT = 0.05
-#: Who passes tokens on, because its process is full, takes one at most this often, seconds.
+#: A worker that passes tokens on because its process is full takes one at most this often, in seconds.
 BREATH = 0.1
 
 
-class Waker:
-    """Blocks on the wake list whenever the worker could take a job.
+class Sleeper(Protocol):
+    """An engine, as its waker sees it."""
 
-    `ready` is awaited until the worker has a free slot; `wake(polled)` is told of a token (False) or of a quiet
-    interval (True); `free` says whether a slot is still free when the token arrives; `held_back`, whether other queues
-    of the process have the slots that this one could use.
+    async def ready(self) -> None:
+        """Wait until the engine could start a job and believes in none."""
+
+    @property
+    def has_free_slot(self) -> bool:
+        """Whether the engine takes jobs, and a slot of the queue is free."""
+
+    @property
+    def held_back(self) -> bool:
+        """Whether other queues have taken all slots of the process."""
+
+    def look(self, polled: bool = False) -> None:
+        """Believe that due jobs wait: a token came, or, if `polled`, a quiet interval has passed."""
+
+
+class Waker:
+    """Blocks on the wake list whenever its engine could take a job.
+
+    :param link: the way to the queue, on a client whose calls may block.
+    :param engine: the engine that is woken.
+    :param poll: wake it at least this often, in seconds.
     """
 
-    def __init__(
-        self,
-        protocol: QueueScripts,
-        redis: Any,
-        *,
-        ready: Callable[[], Any],
-        free: Callable[[], bool],
-        held_back: Callable[[], bool],
-        wake: Callable[[bool], None],
-        outage: Outage,
-        poll: float = POLL,
-    ) -> None:
-        self._protocol = protocol
-        self._redis = redis
-        self._ready = ready
-        self._free = free
-        self._held_back = held_back
-        self._wake = wake
-        self._outage = outage
+    def __init__(self, link: QueueLink, engine: Sleeper, poll: float = POLL) -> None:
+        self._scripts = link.scripts
+        self._redis = link.redis
+        self._outage = link.outage
+        self._engine = engine
         self._poll = poll
 
     async def run(self) -> None:
-        """Until cancelled."""
-        key = self._protocol.keys.wake
+        """Wake the engine until cancelled."""
         while True:
-            await self._ready()
-            timeout = self._poll * (0.9 + 0.2 * random.random())  # noqa: S311 - spreads polls
+            await self._engine.ready()
             try:
-                token = await self._redis.execute_command("BLPOP", key, f"{timeout:.3f}")
-                if token is not None and not self._free():
-                    # The slots filled while we waited: another worker should have it.
-                    await self._protocol.nudge(self._redis, self._poll)
-                    continue
-                if token is not None and self._held_back():
-                    # Another process may have a slot. We keep in mind that there is work, for when it is our turn.
-                    self._wake(False)
-                    await self._protocol.nudge(self._redis, self._poll)
+                token = await self._token()
+                if token and not self._engine.has_free_slot:
+                    # The slots filled while we waited: another worker should have the token.
+                    await self._pass_on()
+                elif token and self._engine.held_back:
+                    # Another process may have a slot. This engine remembers that there is work, until it is its turn.
+                    self._engine.look()
+                    await self._pass_on()
                     await asyncio.sleep(BREATH)
-                    continue
+                else:
+                    self._engine.look(polled=not token)
             except FAULTS as error:
                 await self._outage.pause(error)
-                continue
-            self._wake(token is None)
+
+    async def _token(self) -> bool:
+        """Wait for a token; False if none came within an interval, which varies so that polls spread."""
+        timeout = self._poll * (0.9 + 0.2 * random.random())  # noqa: S311 - spreads polls
+        return (
+            await self._redis.execute_command("BLPOP", self._scripts.keys.wake, f"{timeout:.3f}") is not None
+        )
+
+    async def _pass_on(self) -> None:
+        await self._scripts.nudge(self._redis, self._poll)
 
 
 class Watcher:
-    """Seeks the watcher's role of one queue; while it holds it, hears of changes to the queue's set.
+    """Seeks the watcher's role of one queue, and hears of changes to the queue's set while it `holds` the role.
 
     Redis sends one message for all keys that one turn of its own loop changed. A message that names the wake list or
     the active set is (also) about a change of ours; it is looked into a moment later, once for all that arrived. A
     message about the queue alone is a stock client's.
     """
 
-    def __init__(self, protocol: QueueScripts, redis: Any, *, outage: Outage) -> None:
-        self._protocol = protocol
-        self._redis = redis
-        self._outage = outage
+    def __init__(self, link: QueueLink) -> None:
+        self._scripts = link.scripts
+        self._redis = link.redis
+        self._outage = link.outage
         self._doubt: asyncio.TimerHandle | None = None
         self._nudges: set[asyncio.Task[None]] = set()
-        self._queue = protocol.keys.queue.encode()
-        self._ours = {protocol.keys.wake.encode(), protocol.keys.active.encode()}
+        self._queue = link.scripts.keys.queue.encode()
+        self._ours = {link.scripts.keys.wake.encode(), link.scripts.keys.active.encode()}
         self.holds = False
 
     async def run(self) -> None:
-        """Until cancelled; gives the role up then."""
+        """Seek or hold the role until cancelled."""
         try:
             while True:
                 try:
-                    self.holds = await self._protocol.watch(self._redis, ROLE_LIFE)
+                    self.holds = await self._scripts.watch(self._redis, ROLE_LIFE)
                     if self.holds:
                         await self._serve()
                 except FAULTS as error:
@@ -119,7 +129,7 @@ class Watcher:
 
     async def resign(self) -> None:
         """Let another worker have the role at once."""
-        await self._protocol.watch(self._redis, 0)
+        await self._scripts.watch(self._redis, 0)
 
     async def _serve(self) -> None:
         connection = self._redis.connection_pool.make_connection()
@@ -129,7 +139,7 @@ class Watcher:
             try:
                 while self.holds and not listening.done():
                     await asyncio.wait({listening}, timeout=ROLE_EVERY)
-                    self.holds = await self._protocol.watch(self._redis, ROLE_LIFE)
+                    self.holds = await self._scripts.watch(self._redis, ROLE_LIFE)
                 if listening.done():
                     listening.result()
             finally:
@@ -138,19 +148,19 @@ class Watcher:
             await connection.disconnect(nowait=True)
 
     async def _track(self, connection: Any) -> None:
-        # RESP3 would push the messages past us.
+        # In RESP3 the messages would arrive as pushes, and not as replies to read.
         connection.protocol = 2
         await connection.connect()
         await connection.send_command("CLIENT", "ID")
         own = await connection.read_response()
-        queue = self._protocol.keys.queue
+        queue = self._scripts.keys.queue
         await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST", "PREFIX", queue)
         await connection.read_response()
         await connection.send_command("SUBSCRIBE", "__redis__:invalidate")
         await connection.read_response()
-        # Silence is the ordinary case here; a dead peer is noticed by keepalive, and by the role's renewal.
+        # Silence is the ordinary case here; a dead peer is noticed by keepalive, and when the role is renewed.
         connection.socket_timeout = None
-        # What was enqueued before we listened came with nobody to hear it.
+        # Nothing was heard of what was enqueued before we listened.
         self._nudge()
 
     async def _listen(self, connection: Any) -> None:
@@ -179,7 +189,7 @@ class Watcher:
 
     async def _leave_token(self) -> None:
         try:
-            await self._protocol.nudge(self._redis, POLL)
+            await self._scripts.nudge(self._redis, POLL)
         except FAULTS as error:
-            # The poll covers it; the outage is told of by those who must get through.
+            # The poll covers it, and the outage is logged by the parts that must get through.
             logger.debug("wake.not_nudged", extra={"error": str(error)})

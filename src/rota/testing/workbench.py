@@ -228,7 +228,7 @@ class Bench(Evidence):
             middleware=self._middleware,
             subscribers=self._subscribers,
         )
-        protocol = service.protocol(QueueKeys.of(queue_key(queue.name)), worker, self.settings.lease)
+        protocol = service.scripts(QueueKeys.of(queue_key(queue.name)), worker, self.settings.lease)
         return Line(
             protocol,
             runner,

@@ -1,7 +1,7 @@
-"""arq's `cron()` jobs: each tick is enqueued once, whatever clocks the schedulers have.
+"""arq's `cron()` jobs: each tick is enqueued once, even where the clocks of the schedulers differ.
 
-arq guards a tick for a minute after its run; a scheduler whose clock is later than that runs it again. Here the last
-tick is remembered, and one that is not later is refused.
+arq guards a tick for a minute after its run; a scheduler whose clock is further behind runs the tick again. Here the
+last tick is remembered, and one that is not later is refused.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from arq.utils import to_unix_ms
 
 from rota.wire.queue import QueueScripts
 
-#: A tick is remembered this long, seconds: far beyond any difference between clocks.
+#: How long a tick is remembered, in seconds: far beyond any difference between clocks.
 MEMORY = 86_400.0
 
 
 class Cron:
     """The cron jobs of one queue. `expires_extra_ms` is arq's: how long after its time a tick may still start."""
 
-    def __init__(self, protocol: QueueScripts, serializer: Serializer | None, expires_extra_ms: int) -> None:
-        self._protocol = protocol
+    def __init__(self, scripts: QueueScripts, serializer: Serializer | None, expires_extra_ms: int) -> None:
+        self._scripts = scripts
         self._serializer = serializer
         self._expires_extra_ms = expires_extra_ms
 
     async def run(self, redis: ArqRedis, jobs: Sequence[CronJob], now: datetime, until: datetime) -> None:
-        """Enqueue what is to run before `until`. A fault leaves the tick for the next call."""
+        """Enqueue the ticks before `until`. A tick that a fault kept from being enqueued is left for the next call."""
         for job in jobs:
             if job.next_run is None and job.run_at_startup:
                 await self._enqueue(redis, job, now, now)
@@ -45,13 +45,13 @@ class Cron:
         job_id = job.job_id or (f"{job.name}:{to_unix_ms(tick)}" if job.unique else None)
         due = tick if tick > now else None
         await redis.enqueue_job(
-            job.name, _job_id=job_id, _queue_name=self._protocol.keys.queue, _defer_until=due
+            job.name, _job_id=job_id, _queue_name=self._scripts.keys.queue, _defer_until=due
         )
 
     async def _enqueue_once(self, redis: ArqRedis, job: CronJob, tick: datetime, now: datetime) -> None:
         tick_ms, now_ms = to_unix_ms(tick), to_unix_ms(now)
         due_ms = max(tick_ms, now_ms)
-        await self._protocol.tick(
+        await self._scripts.tick(
             redis,
             job.name,
             tick_ms=tick_ms,

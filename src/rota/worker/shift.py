@@ -2,76 +2,72 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from arq.connections import ArqRedis
 
-from rota.engine.engine import Contract, Engine
+from rota.engine.capacity import Capacity
+from rota.engine.contract import Contract
+from rota.engine.engine import Engine
 from rota.engine.execution import PATIENCE
 from rota.engine.isolation import Isolation
-from rota.engine.leases import LeaseKeeper
+from rota.engine.leases import Leases
+from rota.engine.link import QueueLink
 from rota.engine.shares import Share
 from rota.engine.wake import POLL, Waker, Watcher
 from rota.model.outcome import Cause
 from rota.names import printable
 from rota.process.tasks import end
-from rota.server.outage import FAULTS, Outage
-from rota.wire.queue import QueueScripts
+from rota.server.outage import FAULTS
 
 logger = logging.getLogger("rota.worker")
 
-#: What is still running when time is up gets this long to end after it was told to, seconds.
+#: Jobs that still run when the time is up get this long to end after they were told to, in seconds.
 LAST_MOMENT = PATIENCE + 2.0
-#: A worker with more slots than this takes two steps at a time, so that Redis works while Python does.
-ONE_LANE = 8
 
 
 class Shift:
-    """One stretch of work on one queue. `blocking` is a client for calls that wait on the server."""
+    """One stretch of work on one queue.
+
+    :param link: the way to the queue.
+    :param blocking: a client for calls that wait on the server.
+    :param contract: what runs the jobs.
+    :param capacity: how many jobs may run.
+    :param leases: renews the leases of what was claimed.
+    :param isolation: shared by all workers of the process.
+    :param share: the queue's part in the slots of the process.
+    :param cancellable: whether cancel requests are looked for.
+    """
 
     def __init__(
         self,
-        protocol: QueueScripts,
-        redis: ArqRedis,
+        link: QueueLink,
         blocking: ArqRedis,
         contract: Contract,
+        capacity: Capacity,
         *,
-        slots: int,
-        keeper: LeaseKeeper,
+        leases: Leases,
         isolation: Isolation,
-        share: Share | None,
-        outage: Outage,
+        share: Share,
         cancellable: bool,
-        budget: Callable[[], int | None],
     ) -> None:
-        self._protocol = protocol
-        self._redis = redis
+        self._link = link
         self._contract = contract
-        self.watcher = Watcher(protocol, redis, outage=outage)
+        self.watcher = Watcher(link)
         self.engine = Engine(
-            protocol,
-            redis,
+            link,
             contract,
-            slots=slots,
-            lanes=1 if slots <= ONE_LANE else 2,
-            holding=keeper.register(protocol, self._lost),
-            outage=outage,
+            capacity,
+            leases=leases,
             isolation=isolation,
             share=share,
             cancellable=cancellable,
-            budget=budget,
             alarm=lambda: self.watcher.holds,
         )
         self._waker = Waker(
-            protocol,
-            blocking,
-            ready=self.engine.ready,
-            free=lambda: self.engine.free > 0 and self.engine.picking,
-            held_back=lambda: self.engine.held_back,
-            wake=self.engine.look,
-            outage=outage,
-            poll=min(POLL, protocol.lease / 4),
+            replace(link, redis=blocking), self.engine, poll=min(POLL, link.scripts.lease / 4)
         )
 
     async def run(self, until: Coroutine[Any, Any, None], *beside: Coroutine[Any, Any, None]) -> None:
@@ -98,13 +94,10 @@ class Shift:
                 await self.engine.quiet()
                 await self._contract.finished()
                 await self.watcher.resign()
-                await self._protocol.forget(self._redis, self.engine.lanes)
+                await self._link.scripts.forget(self._link.redis, self.engine.capacity.lanes)
         except FAULTS as error:
-            # Leases that nobody renews end by themselves; what ran under them runs again.
+            # Leases that are not renewed end by themselves, and the jobs that ran under them run again.
             running = [printable(job_id) for job_id in self.engine.executions]
-            fields = {"queue": self._protocol.keys.queue, "running": running, "error": repr(error)}
+            fields = {"queue": self._link.scripts.keys.queue, "running": running, "error": repr(error)}
             logger.warning("worker.not_settled", extra=fields)
         await end(tasks)
-
-    def _lost(self, ids: list[str]) -> None:
-        self.engine.lost(ids)

@@ -13,7 +13,7 @@ from typing import Any
 from rota.app import recycling
 from rota.app.probes import Probes
 from rota.app.supervisor import Supervisor
-from rota.engine.leases import LeaseKeeper
+from rota.engine.leases import Leases
 from rota.fleet import heartbeat
 from rota.model.policies.backoff import fixed
 from rota.process import loop_watch, services
@@ -23,7 +23,7 @@ __all__ = ["work"]
 
 #: What each service calls again and again.
 CALLS: dict[str, tuple[Any, str]] = {
-    "leases": (LeaseKeeper, "_touch"),
+    "leases": (Leases, "keep"),
     "loop-beat": (loop_watch.LoopBeat, "_beat"),
     "heartbeat": (heartbeat.Heartbeat, "beat"),
     "recycling": (recycling, "resident"),

@@ -199,7 +199,7 @@ def renew_no_more(monkeypatch: pytest.MonkeyPatch, worker_id: str) -> None:
     renew = Holding.renew
 
     def renew_others(self: Holding, redis: Any) -> int:
-        return 0 if self.protocol.worker == worker_id else renew(self, redis)
+        return 0 if self.scripts.worker == worker_id else renew(self, redis)
 
     monkeypatch.setattr(Holding, "renew", renew_others)
 

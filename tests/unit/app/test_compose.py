@@ -105,7 +105,7 @@ async def test_a_queue_without_jobs_makes_a_worker_too(redis: ArqRedis) -> None:
 
 async def test_the_same_settings_run_on_a_stock_worker(redis: ArqRedis) -> None:
     made = compose.worker_settings(parts(settings(), send, plain), "email")
-    ours = {"lease", "policy", "keeper", "isolation", "outages", "share"}
+    ours = {"lease", "policy", "shared", "weight"}
     pool = ArqRedis(redis.connection_pool, job_serializer=made["job_serializer"])
     sent = await pool.enqueue_job("send", "ann", _queue_name="arq:queue:email")
     added = await pool.enqueue_job("plain", number=3, _queue_name="arq:queue:email")

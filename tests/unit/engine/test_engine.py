@@ -8,10 +8,12 @@ from typing import Any, cast
 
 import pytest
 
+from rota.engine.capacity import Capacity
 from rota.engine.engine import Engine
 from rota.engine.execution import Execution
 from rota.engine.isolation import Isolation
-from rota.engine.leases import Holding
+from rota.engine.leases import Leases
+from rota.engine.link import QueueLink
 from rota.engine.shares import Shares
 from rota.model.outcome import Cause
 from rota.server.outage import Outage
@@ -118,15 +120,15 @@ class Jobs:
 class Bench:
     """An engine at work on a queue."""
 
-    def __init__(self, queue: Queue, jobs: Jobs, **options: Any) -> None:
+    def __init__(
+        self, queue: Queue, jobs: Jobs, *, slots: int = 4, budget: Any = lambda: None, **options: Any
+    ) -> None:
         self.queue, self.jobs = queue, jobs
-        protocol = cast(QueueScripts, queue)
-        self.holding = Holding(protocol, self.lost)
-        settings = {"slots": 4, "lanes": 1, "cancellable": True, "isolation": Isolation(), **options}
-        self.engine = Engine(protocol, queue, jobs, holding=self.holding, outage=Outage("email"), **settings)
-
-    def lost(self, ids: list[str]) -> None:
-        self.engine.lost(ids)
+        link = QueueLink(cast(QueueScripts, queue), queue, Outage("email"))
+        settings = {"cancellable": True, "isolation": Isolation(), **options}
+        leases = Leases(lambda: None, interval=10)
+        self.engine = Engine(link, jobs, Capacity(slots, budget), leases=leases, **settings)
+        self.holding = self.engine.holding
 
 
 @contextlib.asynccontextmanager
@@ -150,11 +152,12 @@ async def settled_steps() -> None:
 
 @pytest.mark.parametrize(("slots", "lanes"), [(1, 1), (4, 1), (9, 2), (20, 2)])
 async def test_every_slot_is_filled_and_none_twice(slots: int, lanes: int) -> None:
-    async with at_work(Queue(50), slots=slots, lanes=lanes) as bench:
+    async with at_work(Queue(50), slots=slots) as bench:
+        assert bench.engine.capacity.lanes == lanes
         await until(lambda: len(bench.jobs.running) == slots)
         await settled_steps()
         assert bench.jobs.most == slots
-        assert bench.engine.free == 0
+        assert not bench.engine.has_free_slot
         assert len(bench.queue.due) == 50 - slots
         assert sorted(bench.holding.snapshot()) == sorted(bench.jobs.running)
 
@@ -320,7 +323,7 @@ async def test_a_job_whose_lease_was_taken_away_is_stopped_and_the_others_are_no
         await asyncio.to_thread(bench.holding.renew, None)
         await until(lambda: "001" in bench.jobs.causes)
         assert bench.jobs.causes == {"001": Cause.LEASE_LOST}
-        bench.engine.lost(["nosuch"])
+        bench.engine.executions.lost(["nosuch"])
         assert list(bench.jobs.running) == ["000"]
 
 
@@ -356,7 +359,7 @@ async def test_one_that_our_code_fails_on_each_time_is_a_dead_letter() -> None:
     jobs.bug = TypeError("a bug of ours")
     bench = Bench(Queue(), jobs)
     claim = Claim(id="1", token="t", payload=b"{}", attempt=99, due_ms=0, started_ms=0)
-    settlement = bench.engine._stumbled(claim, jobs.bug)
+    settlement = bench.engine.executions.stumbled(claim, jobs.bug)
     assert (settlement.kind, settlement.reason, settlement.event) == ("dead", "stumbled", "dead")
     assert error_of(settlement.detail).message == "a bug of ours"
 
@@ -407,7 +410,7 @@ async def two_at_work(slots: int, *queues: Queue) -> AsyncIterator[tuple[Bench, 
 
 async def test_two_queues_run_no_more_than_their_process_may() -> None:
     async with two_at_work(3, Queue(9), Queue(9)) as (one, other):
-        await until(lambda: one.engine.occupied + other.engine.occupied == 3)
+        await until(lambda: one.engine.taken + other.engine.taken == 3)
         await settled_steps()
         assert sorted((len(one.jobs.running), len(other.jobs.running))) == [1, 2]
 
@@ -428,7 +431,7 @@ async def test_whoever_is_held_back_takes_no_steps() -> None:
         await settled_steps()
         assert other.queue.steps == []
         assert other.engine.held_back
-        assert other.engine.searching
+        assert other.engine.wants_slot
 
 
 async def test_a_step_that_finds_nothing_leaves_its_slots_to_the_others() -> None:

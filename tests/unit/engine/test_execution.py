@@ -1,19 +1,20 @@
 """An execution: the first cause wins, and only the handler is interrupted."""
 
 import asyncio
-import time
 
 import pytest
 
 from rota.engine.execution import PATIENCE, Execution
 from rota.model.outcome import Cause
+from rota.process.clock import Clock
 from rota.wire.claims import Checkpoint, Claim, Settlement, SettlementKind
+
+CLAIM = Claim(id="1", token="t", payload=b"{}", attempt=1, due_ms=0, started_ms=0)
 
 
 @pytest.fixture
 def execution() -> Execution:
-    claim = Claim(id="1", token="t", payload=b"{}", attempt=1, due_ms=0, started_ms=0)
-    return Execution(claim)
+    return Execution(CLAIM)
 
 
 def interrupted(execution: Execution) -> list[Cause | None]:
@@ -68,11 +69,9 @@ async def test_the_ordinary_way_to_interrupt_is_to_cancel_the_task(execution: Ex
         await execution.task
 
 
-def test_a_handler_that_goes_on_is_interrupted_again_after_some_patience(
-    execution: Execution, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_handler_that_goes_on_is_interrupted_again_after_some_patience() -> None:
     now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    execution = Execution(CLAIM, Clock(monotonic=lambda: now[0]))
     log = interrupted(execution)
     execution.enter()
     execution.insist()

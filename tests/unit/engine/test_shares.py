@@ -1,19 +1,31 @@
-"""Shares: who has the next slot of a process, and how many of the free ones."""
+"""Shares: which queue has the next slot of a process, and how many of the free ones."""
 
+import asyncio
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.engine.shares import Share, Shares
+from rota.engine.shares import TURN, UNLIMITED, CappedShare, Share
+from rota.engine.shares import Shares as RealShares
+from rota.process.clock import Clock
+from tests.waiting import until
+
+
+class Shares(RealShares):
+    """Shares by a clock that stands still until `seconds` is set."""
+
+    def __init__(self, slots: int) -> None:
+        self.seconds = 0.0
+        super().__init__(slots, Clock(monotonic=lambda: self.seconds))
 
 
 class Queue:
     """An engine with a backlog, as its share sees it."""
 
     def __init__(self, shares: Shares, weight: float = 1.0, *, backlog: int = 0, own: int = 1000) -> None:
-        self.share: Share = shares.share(weight)
+        self.share: CappedShare = shares.share(weight)
         self.backlog = backlog
         self.own = own
         self.running = 0
@@ -21,28 +33,31 @@ class Queue:
         self.share.enter(self)
 
     @property
-    def occupied(self) -> int:
+    def taken(self) -> int:
         return self.running
 
     @property
-    def eager(self) -> bool:
+    def wants_slot(self) -> bool:
         return self.backlog > 0 and self.running < self.own
+
+    def look(self) -> None:
+        raise AssertionError("a share knows nothing of the jobs that wait")
 
     def resume(self) -> None:
         self.told += 1
 
     def start(self) -> int:
-        """Ask for as many as may be, and start them; how many."""
+        """Ask for as many as may be, and start them; return how many. The step stays under way."""
         count = self.share.grant(min(self.backlog, self.own - self.running))
         if count:
             self.running += count
             self.backlog -= count
-            self.share.take(count)
+            self.share.asked(count)
         return count
 
     def end(self, count: int = 1) -> None:
         self.running -= count
-        self.share.offer()
+        self.share.ended()
 
 
 def serve(queues: dict[str, Queue], jobs: int) -> Counter[str]:
@@ -114,7 +129,7 @@ def test_slots_that_were_asked_for_in_vain_cost_nothing() -> None:
     first, second = Queue(shares, backlog=9), Queue(shares, backlog=9)
     asked = first.start()
     first.running = 0
-    first.share.give_back(asked)
+    first.share.answered(asked)
     assert second.share.virtual_time == first.share.virtual_time == 0
 
 
@@ -160,7 +175,7 @@ def test_whoever_leaves_frees_its_slots_and_tells() -> None:
     going.share.leave()
     assert staying.told == told + 1
     assert shares.free == 2
-    assert (going.share.occupied, going.share.eager) == (0, False)
+    assert (going.share.taken, going.share.contends) == (0, False)
 
 
 @pytest.mark.parametrize(("weights", "slots"), [((0.3, 0.1), 4), ((0.6, 0.2), 400), ((1.1, 3.3), 8)])
@@ -169,3 +184,42 @@ def test_rounding_gives_nobody_a_slot_more(weights: tuple[float, float], slots: 
     first = Queue(shares, weights[0], backlog=10**6)
     Queue(shares, weights[1], backlog=10**6)
     assert first.start() == round(slots * weights[0] / sum(weights))
+
+
+def test_a_queue_whose_step_is_slow_loses_its_turn_until_the_reply_is_there() -> None:
+    shares = Shares(4)
+    slow, other = Queue(shares, backlog=9), Queue(shares, backlog=9)
+    assert slow.start() == 2
+    other.running = 9
+    shares.seconds = TURN * 0.9
+    assert slow.share.contends
+    shares.seconds = TURN * 1.1
+    assert not slow.share.contends
+    slow.share.answered(0)
+    assert slow.share.contends
+
+
+async def test_a_queue_whose_turn_does_not_come_looks_again_by_itself() -> None:
+    shares = Shares(4)
+    first, second = Queue(shares, backlog=9), Queue(shares, backlog=9)
+    first.share.asked(1)
+    told = second.told
+    second.share.rest()
+    second.share.rest()
+    await until(lambda: second.told > told, seconds=5)
+    assert second.told == told + 1
+
+
+async def test_a_queue_without_work_or_without_a_slot_does_not_look_again() -> None:
+    shares = Shares(1)
+    idle, full = Queue(shares), Queue(shares, backlog=9)
+    idle.share.rest()
+    full.start()
+    full.share.rest()
+    await asyncio.sleep(TURN * 1.5)
+    assert (idle.told, full.told) == (0, 0)
+
+
+def test_where_slots_are_not_capped_all_that_is_startable_is_granted() -> None:
+    share: Share = UNLIMITED.share(weight=0.1)
+    assert (share.grant(1000), share.held_back) == (1000, False)

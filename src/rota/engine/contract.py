@@ -1,0 +1,22 @@
+"""The contract between the engine and what runs its jobs: a claim goes in, a settlement comes out."""
+
+from typing import Protocol
+
+from rota.engine.execution import Execution
+from rota.wire.claims import Claim, Settlement
+
+
+class Contract(Protocol):
+    """What a job means: arq's contract, or the service's. The engine knows nothing else of jobs."""
+
+    async def execute(self, execution: Execution) -> Settlement:
+        """Run one claim to its end. Raises nothing of the handler's."""
+
+    def settled(self, settlement: Settlement, counted: bool) -> None:
+        """Take note that Redis answered a settlement; it is not `counted` if the claim had been lost."""
+
+    def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
+        """Take note that the progress of a running job was written."""
+
+    async def finished(self) -> None:
+        """Wait until everything that `settled` started has ended."""

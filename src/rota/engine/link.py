@@ -1,0 +1,21 @@
+"""A worker's link to its queue: the scripts, the connection that they are sent on, and the outage of that server."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rota.server.outage import Outage
+from rota.wire.queue import QueueScripts
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLink:
+    """What every part of a worker needs to talk to Redis about its queue.
+
+    :param scripts: the scripts of the queue, as this worker calls them.
+    :param redis: an asyncio client.
+    :param outage: shared by all parts of the worker, so that an outage is logged once.
+    """
+
+    scripts: QueueScripts
+    redis: Any
+    outage: Outage

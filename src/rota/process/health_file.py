@@ -1,0 +1,30 @@
+"""The file whose age says whether a worker process is well; `rota.process.health` reads it."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+# The lease keeper's thread touches the file, so its log lines stand among the keeper's.
+logger = logging.getLogger("rota.leases")
+
+
+class HealthFile:
+    """A file that is touched while the event loop is heard of.
+
+    :param path: the file; it is created where its folder exists.
+    :param silence: returns for how many seconds the loop was not heard of.
+    :param within: a loop that is silent for as many seconds or more is not well.
+    """
+
+    def __init__(self, path: Path, silence: Callable[[], float], within: float = 5.0) -> None:
+        self._path = path
+        self._silence = silence
+        self._within = within
+
+    def touch(self) -> None:
+        """Touch the file if the loop is well. A file that cannot be written is logged, each time."""
+        if self._silence() < self._within:
+            try:
+                self._path.touch()
+            except OSError as error:
+                logger.warning("health_file.not_written", extra={"error": str(error)})
