@@ -1,9 +1,13 @@
-"""Where the scripts are tried: a fake server whose clock we move, or a real one, and workers that know the protocol."""
+"""Test beds for the scripts: a queue on a fake server whose clock the test moves, or on a real one, and its workers."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from itertools import count
 from typing import Any
+
+from redis.asyncio import Redis
 
 from rota.model.policies.limits import RateLimit
 from rota.testing.clock import Clock
@@ -12,6 +16,7 @@ from rota.wire.claims import Claim, Settlement, SettlementKind, encode_id
 from rota.wire.keys import ABORT, IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
 from rota.wire.queue import QueueScripts, ServiceRules, StepReply
 from rota.wire.scripts import CANCEL, ENQUEUE, REPLAY
+from tests.servers import RedisServer
 
 KEYS = QueueKeys.of("arq:queue:q")
 EVENTS = "rota:events"
@@ -19,7 +24,12 @@ LEASE = 30.0
 
 
 class Bed:
-    """One queue on one server. `redis` is for coroutines, `looking` blocks, `clock` is None on a real server."""
+    """One queue on one server.
+
+    :param redis: the asyncio client that the scripts are called on.
+    :param looking: the blocking client that tests look at the keys with.
+    :param clock: the clock of a fake server; None on a real one.
+    """
 
     def __init__(self, redis: Any, looking: Any, clock: Clock | None) -> None:
         self.redis = redis
@@ -35,12 +45,15 @@ class Bed:
         return int(seconds) * 1000 + int(micros) // 1000
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock of the fake server on."""
         assert self.clock is not None
         self.clock.advance(seconds)
 
     async def pass_time(self, seconds: float, *alive: "Worker") -> None:
-        """The same in small parts, as it passes while a fleet is busy: workers that are alive renew what they hold."""
+        """Let time pass as it does in a busy fleet: steps come all the time, and the workers in `alive` renew.
+
+        A long jump of the clock would look to the scripts as if the server had stood still.
+        """
         busy = self.worker("busy")
         while seconds > 0:
             self.advance(min(seconds, LEASE / 4))
@@ -60,38 +73,38 @@ class Bed:
             self.looking.zadd(KEYS.queue, {member: score})
 
     def score(self, job_id: str) -> float | None:
-        """A job's score in the queue."""
+        """Return a job's score in the queue, or None."""
         found = self.looking.zscore(KEYS.queue, encode_id(job_id))
         return None if found is None else float(found)
 
     def attempts(self, job_id: str) -> int:
-        """arq's counter."""
+        """Return how often arq's counter says that a job was tried."""
         return int(self.looking.get(RETRY.encode() + encode_id(job_id)) or 0)
 
     def entry(self, job_id: str) -> list[str] | None:
-        """A job's run entry: token, due, started, lost, unknown since."""
+        """Return a job's run entry: token, due, started, lost, unknown since."""
         raw = self.looking.hget(KEYS.runs, encode_id(job_id))
         return None if raw is None else raw.decode().split(" ")
 
     def held(self, job_id: str) -> Any:
-        """arq's in-progress key."""
+        """Return the value of arq's in-progress key of a job."""
         return self.looking.get(IN_PROGRESS.encode() + encode_id(job_id))
 
     def result(self, job_id: str) -> Any:
-        """arq's result key."""
+        """Return the value of arq's result key of a job."""
         return self.looking.get(RESULT.encode() + encode_id(job_id))
 
     def ask_to_abort(self, job_id: str) -> None:
-        """What arq's `Job.abort()` does to a job in the queue."""
+        """Do to a job in the queue what arq's `Job.abort()` does."""
         self.looking.zadd(ABORT, {encode_id(job_id): self.now})
         self.looking.zadd(KEYS.queue, {encode_id(job_id): 1})
 
     def hold_as_stock_does(self, job_id: str) -> None:
-        """What a stock worker writes when it starts a job."""
+        """Write what a stock worker writes when it starts a job."""
         self.looking.set(IN_PROGRESS.encode() + encode_id(job_id), b"1", px=310_000)
 
     def finish_as_stock_does(self, job_id: str) -> None:
-        """What a stock worker writes when it has finished a job."""
+        """Change what a stock worker changes when it has finished a job."""
         member = encode_id(job_id)
         self.looking.zrem(KEYS.queue, member)
         for prefix in (JOB, IN_PROGRESS, RETRY):
@@ -100,11 +113,11 @@ class Bed:
     # What is there
 
     def all_keys(self) -> set[str]:
-        """Every key."""
+        """Return the names of all keys on the server."""
         return {raw.decode("utf-8", "backslashreplace") for raw in self.looking.keys("*")}
 
     def events(self, job_id: str | None = None) -> list[dict[str, str]]:
-        """The stream's entries, all or of one job."""
+        """Return the events in the stream: all, or those of one job."""
         entries = [
             {name.decode(): value.decode("utf-8", "backslashreplace") for name, value in fields.items()}
             for _, fields in self.looking.xrange(EVENTS)
@@ -112,14 +125,48 @@ class Bed:
         return [entry for entry in entries if job_id in (None, entry["id"])]
 
     def story(self, job_id: str) -> list[str]:
-        """The types of a job's events, in order."""
+        """Return the types of a job's events, in order."""
         return [entry["type"] for entry in self.events(job_id)]
 
+    def everything(self) -> dict[str, Any]:
+        """Return all that scripts change, by key, but for what says when and under which number they ran."""
+        found: dict[str, Any] = {}
+        for key in self.looking.keys("*"):
+            name = key.decode("utf-8", "backslashreplace")
+            if name == KEYS.seen or name.startswith(KEYS.step):
+                continue
+            match self.looking.type(key):
+                case b"string":
+                    found[name] = self.looking.get(key)
+                case b"hash":
+                    found[name] = self.looking.hgetall(key)
+                case b"zset":
+                    found[name] = self.looking.zrange(key, 0, -1, withscores=True)
+                case b"list":
+                    found[name] = self.looking.lrange(key, 0, -1)
+                case b"stream":
+                    found[name] = self.looking.xlen(key)
+        return found
+
     def tokens(self) -> int:
-        """How many wake tokens there are."""
+        """Return how many wake tokens the queue has."""
         return int(self.looking.llen(KEYS.wake))
 
-    # What clients do
+    def commands(self) -> Counter[str]:
+        """Return how often a real server has executed each command, those inside scripts included."""
+        stats = self.looking.info("commandstats")
+        return Counter({name.removeprefix("cmdstat_"): one["calls"] for name, one in stats.items()})
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Let a real server have no memory left."""
+        self.looking.config_set("maxmemory", 1)
+        try:
+            yield
+        finally:
+            self.looking.config_set("maxmemory", 0)
+
+    # What clients and workers do
 
     async def enqueue(
         self,
@@ -135,7 +182,7 @@ class Bed:
         taken: str = "refuse",
         keys: QueueKeys = KEYS,
     ) -> list[int]:
-        """Run the script of an enqueue; 1 for each id that was put, 0 for one that was taken, 2 for one replaced."""
+        """Enqueue jobs, and return for each id 1 (put), 0 (taken) or 2 (it replaced a job)."""
         args: list[Any] = ["q", 1000, 1 if reuse else 0]
         for job_id in ids:
             args += [
@@ -153,13 +200,13 @@ class Bed:
         return [answer if isinstance(answer, int) else answer[0] for answer in answers]
 
     async def cancel(self, job_id: str, record: bytes = b"record") -> str:
-        """Run the script of a cancel; its answer."""
+        """Cancel a job, and return the script's answer."""
         args = ("q", 1000, encode_id(job_id), record, 60_000, "work", b'"why"')
         answer: bytes = await CANCEL(self.redis, (KEYS.queue, EVENTS), args)
         return answer.decode()
 
     async def replay(self, *ids: str) -> list[str]:
-        """Run the script that brings dead letters back; its answers."""
+        """Replay dead letters, and return the script's answer for each."""
         args = ("q", 1000, *map(encode_id, ids))
         answers = await REPLAY(self.redis, (KEYS.queue, KEYS.dead, KEYS.wake, EVENTS, KEYS.checkpoint), args)
         return [answer.decode() for answer in answers]
@@ -174,17 +221,25 @@ class Bed:
         rate: RateLimit | None = None,
         keys: QueueKeys = KEYS,
     ) -> "Worker":
-        """A worker of this queue, or of the one with `keys`."""
+        """Return a new worker of this queue, or of the one with `keys`."""
         rules = ServiceRules("q", events=EVENTS, suspect=suspect, rate=rate.figures if rate else "")
         return Worker(self, QueueScripts(keys, name, lease, rules if service else None))
 
+    async def claimed(self, *ids: str, name: str = "w", service: bool = True) -> tuple["Worker", list[Claim]]:
+        """Put jobs, and return a worker that has claimed these, and nothing else, with the claims."""
+        self.put(*ids)
+        worker = self.worker(name, service=service)
+        claims = await worker.claim(len(ids))
+        assert [claim.id for claim in claims] == list(ids)
+        return worker, claims
+
 
 class Worker:
-    """A process as the scripts see it: steps with numbers, claims that it holds."""
+    """A worker as the scripts see it: it numbers its steps, and remembers the claims that it holds."""
 
-    def __init__(self, bed: Bed, protocol: QueueScripts) -> None:
+    def __init__(self, bed: Bed, scripts: QueueScripts) -> None:
         self.bed = bed
-        self.protocol = protocol
+        self.scripts = scripts
         self.held: dict[str, Claim] = {}
         self.numbers = count(1)
         self.last = 0
@@ -199,9 +254,9 @@ class Worker:
         resend: bool = False,
         alone: bool = False,
     ) -> StepReply:
-        """One step under the next number, or under `seq`."""
+        """Take a step, under the next number or under `seq`."""
         self.last = next(self.numbers) if seq is None else seq
-        reply = await self.protocol.step(
+        reply = await self.scripts.step(
             self.bed.redis,
             lane=lane,
             seq=self.last,
@@ -216,33 +271,46 @@ class Worker:
         return reply
 
     async def claim(self, want: int = 1) -> list[Claim]:
-        """Claim up to `want` jobs."""
+        """Claim up to `want` jobs, and return the claims."""
         return (await self.step(want)).claims
 
+    async def claim_ids(self, want: int = 10) -> list[str]:
+        """Claim up to `want` jobs, and return their ids."""
+        return [claim.id for claim in await self.claim(want)]
+
     async def claim_one(self) -> Claim:
-        """Claim the one job that is due."""
+        """Claim the only job that is due. Raises ValueError if there is none."""
         (claim,) = await self.claim()
         return claim
 
     async def settle(self, *settlements: Settlement) -> list[bool]:
-        """Settle; the answers."""
+        """Settle claims, and return whether each settlement counted."""
         return (await self.step(0, settlements)).answers
 
     def renew(self, *claims: Claim) -> list[str]:
-        """Renew these claims, or all that are held; the ids that are no longer ours."""
+        """Renew these claims, or all that the worker holds, and return the ids that it no longer holds."""
         held = {claim.id: claim.token for claim in claims or self.held.values()}
-        return self.protocol.renew(self.bed.looking, held) if held else []
+        return self.scripts.renew(self.bed.looking, held) if held else []
+
+
+@asynccontextmanager
+async def real_bed(server: RedisServer) -> AsyncIterator[Bed]:
+    """Connect a bed to a real server, with clients of its own."""
+    redis = Redis.from_url(server.url)
+    with server.client() as looking:
+        yield Bed(redis, looking, None)
+    await redis.aclose()
 
 
 def payload(*, stock: bool = False) -> bytes:
-    """A job's bytes, as our client or a stock one writes them."""
+    """Return a job's payload as our client writes it, or as a stock one does."""
     if stock:
         return envelopes.job_serializer({"t": None, "f": "work", "a": (), "k": {}, "et": 1_700_000_000_000})
     return envelopes.encode_job("work", b"{}", enqueued_ms=1_700_000_000_000)
 
 
 def finish(claim: Claim, **fields: Any) -> Settlement:
-    """The claim's job is done, and its record kept for an hour."""
+    """Return the settlement of a job that has completed; its record is kept for an hour."""
     settlement = Settlement.finished(
         claim,
         record=b'{"r":1}',
@@ -256,30 +324,30 @@ def finish(claim: Claim, **fields: Any) -> Settlement:
 
 
 def bury(claim: Claim, **fields: Any) -> Settlement:
-    """The claim's job is dead."""
+    """Return the settlement of a job that has died."""
     return finish(claim, kind=SettlementKind.DEAD, reason="failed", event="dead", detail=b'"boom"')._replace(
         **fields
     )
 
 
 def again(claim: Claim, delay: float, **fields: Any) -> Settlement:
-    """The claim's job is tried again in `delay` seconds."""
+    """Return the settlement of a job that is tried again in `delay` seconds."""
     settlement = Settlement.again(claim, delay, event="retried", task="work", attempt=claim.attempt)
     return settlement._replace(**fields)
 
 
 def interrupted(claim: Claim) -> Settlement:
-    """The claim's job goes back to its place, unspent, and that is told."""
+    """Return the settlement of a job that goes back to its place, its attempt unspent, with an event."""
     return again(claim, 0, delay_ms=None, unspent=True, event="interrupted")
 
 
 def unknown(claim: Claim, delay: float) -> Settlement:
-    """No worker here knows the claim's job."""
+    """Return the settlement of a job that no worker here knows."""
     return Settlement.again(claim, delay, unspent=True, unknown=True)
 
 
 def with_retention(worker: Worker, seconds: float) -> Worker:
-    """The same worker, keeping dead letters for `seconds`."""
-    assert worker.protocol.service is not None
-    rules = replace(worker.protocol.service, dead_retention=seconds)
-    return Worker(worker.bed, replace(worker.protocol, service=rules))
+    """Return the same worker with another retention of dead letters, in seconds."""
+    assert worker.scripts.service is not None
+    rules = replace(worker.scripts.service, dead_retention=seconds)
+    return Worker(worker.bed, replace(worker.scripts, service=rules))

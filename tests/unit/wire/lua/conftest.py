@@ -1,4 +1,4 @@
-"""The two kinds of server: `clocked` (fake, its clock moves when told) and `bed` (each of both in turn)."""
+"""The beds as fixtures: `clocked` on a fake server, `real` on a real one, and `bed` on each of both in turn."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 import pytest
 from fakeredis._helpers import SimpleError
 from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
-from redis.asyncio import Redis
 
 from rota.testing.clock import Clock
 from rota.testing.server import clients
-from tests.unit.wire.lua.beds import Bed
+from tests.servers import RedisServer
+from tests.unit.wire.lua.beds import Bed, real_bed
 
-#: No script needs more calls than this for what the tests do; one that does will not end.
+#: A script that calls Redis more often than this in a test is caught in a loop.
 MOST_CALLS = 20_000
 
 
 @pytest.fixture(autouse=True)
 def scripts_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail a script that goes round in circles: inside Lua no timeout would reach it."""
+    """Fail a script that does not end: no timeout reaches into Lua."""
     calls = [0]
     one_call, one_script = ScriptingCommandsMixin._lua_redis_call, ScriptingCommandsMixin.eval
 
@@ -38,21 +38,24 @@ def scripts_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def clocked() -> Iterator[Bed]:
-    """A fake server."""
+    """Return a bed on a fake server, whose clock the test moves."""
     clock = Clock()
     redis, looking = clients()
     with clock.opened():
         yield Bed(redis, looking, clock)
 
 
+@pytest.fixture
+async def real(server: RedisServer) -> AsyncIterator[Bed]:
+    async with real_bed(server) as bed:
+        yield bed
+
+
 @pytest.fixture(params=["fake", "real"])
 async def bed(request: pytest.FixtureRequest) -> AsyncIterator[Bed]:
-    """Both kinds of server, for what needs no moving clock."""
+    """Return a bed on each kind of server in turn, for tests that move no clock."""
     if request.param == "fake":
         yield request.getfixturevalue("clocked")
         return
-    server = request.getfixturevalue("server")
-    redis = Redis.from_url(server.url)
-    with server.client() as looking:
-        yield Bed(redis, looking, None)
-    await redis.aclose()
+    async with real_bed(request.getfixturevalue("server")) as bed:
+        yield bed

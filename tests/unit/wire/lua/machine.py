@@ -1,4 +1,4 @@
-"""Workers, clients and time in any order, against the model: after each move both must agree on everything."""
+"""Workers, clients and time in any order, against the model: after each move the scripts and the model must agree."""
 
 import asyncio
 import sys
@@ -30,7 +30,7 @@ from tests.unit.wire.lua.model import Model, ModelClaim
 
 LEASE_MS = round(LEASE * 1000)
 WORKERS = 3
-#: How time passes: a moment, up to the edges of every rule, and beyond.
+#: How far time may move: a moment, to both sides of the limits in the rules, and far beyond.
 MOVES_MS = [
     1,
     999,
@@ -42,9 +42,9 @@ MOVES_MS = [
     LEASE_MS + 1,
     3 * LEASE_MS,
 ]
-#: What is sent again, or arrives late, does so within this; later, the server has forgotten the step.
+#: A step is sent again, or arrives late, within this time; the server remembers it a little longer.
 SOON_MS = 3 * LEASE_MS
-#: What a worker may say of a claim; mostly nothing, while the job runs.
+#: How a worker may settle a claim; mostly not yet, while the job runs.
 SETTLEMENTS: list[Callable[[Claim], Settlement | None]] = [
     *[lambda claim: None] * 6,
     finish,
@@ -62,7 +62,7 @@ _WANTS = st.sampled_from([1, 2, 4, 0])
 
 
 def place(number: int) -> Checkpoint:
-    """How far a job is."""
+    """Return a checkpoint by its number."""
     return Checkpoint(number, b"%d" % number)
 
 
@@ -79,7 +79,7 @@ class Sent:
 
 @dataclass
 class Process:
-    """A worker process: what it knows. `unanswered` is the step whose reply did not come."""
+    """A worker process, and what it knows. `unanswered` is the step whose reply did not come."""
 
     worker: Worker
     held: dict[str, Claim] = field(default_factory=dict)
@@ -87,8 +87,8 @@ class Process:
     unanswered: Sent | None = None
 
 
-class ProtocolMachine(RuleBasedStateMachine):
-    """Three workers, of which any may die, stall, or hear nothing."""
+class ScriptsMachine(RuleBasedStateMachine):
+    """Three workers, any of which may die, stall, or lose requests and replies."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,14 +106,14 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @initialize(jobs=st.integers(1, 6))
     def start(self, jobs: int) -> None:
-        """The processes, and something to do."""
-        self.processes = [self._process() for _ in range(WORKERS)]
+        """Start the workers, and give them some jobs."""
+        self.processes = [self._start_worker() for _ in range(WORKERS)]
         self.enqueue([0] * jobs)
 
     def teardown(self) -> None:
-        """Whatever happened, every job ends, once."""
+        """Check that every job ends, once, whatever happened."""
         try:
-            # Not after a failure: that is the one to be seen.
+            # After a failure a second one would only hide it.
             if self.processes and sys.exc_info()[0] is None:
                 self._finish_everything()
                 self._every_job_was_told_of()
@@ -125,7 +125,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule(delays=st.lists(st.sampled_from([0, 0, 0, 1000, LEASE_MS]), min_size=1, max_size=4))
     def enqueue(self, delays: list[int]) -> None:
-        """Some jobs, now or later."""
+        """Enqueue some jobs, due now or later."""
         now = self._now()
         for delay in delays:
             job_id = f"job-{len(self.model.jobs):04}"
@@ -135,7 +135,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.live())
     @rule(data=st.data())
     def meddle(self, data: Any) -> None:
-        """A client cancels a job, or stock workers and clients do with it what they do."""
+        """Cancel a job, or do to it what stock workers and clients do."""
         job = data.draw(st.sampled_from(self.model.live()))
         if job.state == "held" and data.draw(st.booleans()):
             assert self._run(self.bed.cancel(job.id)) == "requested"
@@ -158,14 +158,14 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule(move=st.sampled_from(MOVES_MS), told=st.booleans(), renewing=st.lists(_NUMBERS, max_size=2))
     def let_time_pass(self, move: int, told: bool, renewing: list[int]) -> None:
-        """Without a word from anybody, or while somebody steps, so that the server knows that it was not frozen.
+        """Let time pass in silence, or with steps between (`told`), which show the server that it did not stand still.
 
-        Some workers renew before anything else happens.
+        The workers in `renewing` renew before anything else happens.
         """
         while told and move > LEASE_MS // 4:
             self.bed.advance(LEASE / 4)
             move -= LEASE_MS // 4
-            self._send(self._process(), 0, [])
+            self._send(self._start_worker(), 0, [])
         self.bed.advance(move / 1000)
         for number in renewing:
             self.renew(number)
@@ -174,14 +174,14 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule(number=_NUMBERS, want=_WANTS, data=st.data())
     def step(self, number: int, want: int, data: Any) -> None:
-        """A worker settles some of what it holds, and claims."""
+        """Let a worker settle some of its claims, and claim."""
         process = self._ready(number)
         sent = self._next_step(process, want, data)
         process.held.update((claim.id, claim) for claim in self._deliver(sent))
 
     @rule(number=_NUMBERS, want=_WANTS, arrived=st.booleans(), data=st.data())
     def step_unheard(self, number: int, want: int, arrived: bool, data: Any) -> None:
-        """The same, and no reply comes: the request was lost, or the reply."""
+        """Let a worker take a step whose request, or whose reply, is lost."""
         process = self._ready(number)
         process.unanswered = sent = self._next_step(process, want, data)
         if arrived:
@@ -192,7 +192,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(process.unanswered for process in self.processes))
     @rule(data=st.data(), late=st.booleans())
     def send_again(self, data: Any, late: bool) -> None:
-        """A worker that heard nothing sends the same step again, and is answered. The first one may arrive after it."""
+        """Send a step again that had no reply, and answer it. With `late` the first request arrives after that."""
         process = data.draw(st.sampled_from([one for one in self.processes if one.unanswered]))
         sent = process.unanswered
         self._resend(process)
@@ -203,12 +203,12 @@ class ProtocolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.late)
     @rule()
     def a_request_arrives_late(self) -> None:
-        """One that was sent again, or whose sender is dead."""
+        """Deliver a request that was sent again since, or whose sender is dead."""
         self._arrive(self.late.pop(0))
 
     @rule(number=_NUMBERS, want=_WANTS, data=st.data())
     def a_request_is_overtaken(self, number: int, want: int, data: Any) -> None:
-        """It arrives after itself, which was sent again, and after the step that its worker took then."""
+        """Deliver a request after its own repetition, and after its worker's next step."""
         process = self._ready(number)
         process.unanswered = sent = self._next_step(process, want, data)
         self._resend(process)
@@ -217,7 +217,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @rule(number=_NUMBERS)
     def renew(self, number: int) -> None:
-        """A worker renews what it holds, and stops what it no longer does."""
+        """Let a worker renew its claims, and forget those that it no longer holds."""
         process = self.processes[number]
         held = {claim.id: claim.token for claim in process.held.values()}
         if not held:
@@ -231,35 +231,37 @@ class ProtocolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.past or any(process.held for process in self.processes))
     @rule(data=st.data(), number=st.integers(1, 9))
     def save(self, data: Any, number: int) -> None:
-        """How far a job is, from who runs it, or has run it; the words of one may arrive in any order."""
+        """Save a checkpoint for a claim that holds, or for one that held; numbers come in any order."""
         held = [claim for process in self.processes for claim in process.held.values()]
         claim = data.draw(st.sampled_from([*held, *held, *self.past]))
-        counted = self._run(self._process().worker.protocol.keep(self.bed.redis, [(claim, place(number))]))
+        counted = self._run(
+            self._start_worker().worker.scripts.keep(self.bed.redis, [(claim, place(number))])
+        )
         assert counted == self.model.keep(claim.id, claim.token, number)
 
     @rule(number=_NUMBERS)
     def die(self, number: int) -> None:
-        """With everything it holds; another comes in its place."""
+        """Let a worker die with all its claims, and start another in its place."""
         self.past += self.processes[number].held.values()
-        self.processes[number] = self._process()
+        self.processes[number] = self._start_worker()
 
     @precondition(lambda self: self.past)
     @rule(data=st.data(), word=st.sampled_from([finish, bury, interrupted, None]))
     def hear_from_the_past(self, data: Any, word: Any) -> None:
-        """Somebody who was taken for dead, or says it twice."""
+        """Settle or renew a claim that was lost or settled before."""
         claim = data.draw(st.sampled_from(self.past))
         if word is not None:
-            self._send(self._process(), 0, [word(claim)])
+            self._send(self._start_worker(), 0, [word(claim)])
             return
         self.model.now = self._now()
-        lost = self._process().worker.renew(claim)
+        lost = self._start_worker().worker.renew(claim)
         assert lost == self.model.renew({claim.id: claim.token})
 
     # Both agree
 
     @invariant()
     def the_queue_is_as_it_should_be(self) -> None:
-        """Every job in its place; none is held by two."""
+        """Check that every job is where it should be, and that none is claimed twice."""
         looking, live = self.bed.looking, self.model.live()
         queue = [
             (member.decode(), score) for member, score in looking.zrange(KEYS.queue, 0, -1, withscores=True)
@@ -272,7 +274,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_memory_is_as_it_should_be(self) -> None:
-        """Fences, losses and attempts."""
+        """Check the run entries, the attempts and the checkpoints."""
         live = self.model.live()
         entries = {
             job_id.decode(): raw.decode().split()
@@ -294,7 +296,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_request_to_cancel_is_kept_as_long_as_its_job(self) -> None:
-        """And no longer."""
+        """Check that no request is kept without a job."""
         asked = {member.decode() for member in self.bed.looking.zrange(ABORT, 0, -1)}
         assert asked == {job.id for job in self.model.live() if job.asked}
 
@@ -309,7 +311,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     def _run(self, coroutine: Any) -> Any:
         return self._loop.run_until_complete(coroutine)
 
-    def _process(self) -> Process:
+    def _start_worker(self) -> Process:
         self.born += 1
         return Process(self.bed.worker(f"w{self.born}"))
 
@@ -349,7 +351,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     def _deliver(self, sent: Sent, *, resend: bool = False) -> list[Claim]:
         self.model.now = self._now()
-        name = sent.worker.protocol.worker
+        name = sent.worker.scripts.worker
         expected = self.model.step(name, sent.seq, sent.want, sent.settlements, resend=resend)
         reply = self._run(sent.worker.step(sent.want, sent.settlements, seq=sent.seq, resend=resend))
         claims = [
@@ -382,7 +384,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         for job_id in self._ids("stock"):
             self.bed.looking.delete(f"{IN_PROGRESS}{job_id}")
             self.model.jobs[job_id].state = "waiting"
-        survivor = self._process()
+        survivor = self._start_worker()
         for _ in range(1000):
             if not self.model.live():
                 return

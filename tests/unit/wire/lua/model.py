@@ -1,11 +1,11 @@
-"""What the scripts should do, in plain Python: the state of one queue, and each operation on it. Times in ms."""
+"""A model of the scripts in plain Python: the state of one queue, and each operation on it. Times are in ms."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rota.wire.claims import Checkpoint, Settlement, SettlementKind
 
-#: So long a worker leaves a job to others that it did not know.
+#: How long a worker leaves a job that it did not know to the others.
 TURN = 3500
 
 
@@ -32,7 +32,7 @@ class ModelJob:
 
     @property
     def entry(self) -> tuple[str, int, int, int] | None:
-        """Its run entry: token, due, lost, unknown since."""
+        """The job's run entry: token, due, lost, unknown since."""
         if self.state == "held":
             return self.token, self.due, self.lost, self.unknown
         if self.state == "waiting" and (self.lost or self.unknown):
@@ -40,20 +40,20 @@ class ModelJob:
         return None
 
     def is_for(self, worker: str, now: int) -> bool:
-        """Whether `worker` may claim it: others have their turn first when it did not know the job."""
+        """Tell whether `worker` may claim the job now: one that did not know it leaves it to others for a while."""
         return (
             self.state == "waiting" and self.due <= now and not (self.stranger == worker and now < self.turn)
         )
 
     def wait(self, due: int) -> None:
-        """Back in the line."""
+        """Put the job back in the line, due at `due`."""
         self.state, self.due, self.score, self.stranger = "waiting", due, due, ""
         self.taken_back = False
 
 
 @dataclass
 class ModelClaim:
-    """What a claim should say."""
+    """A claim as the model expects it."""
 
     id: str
     token: str
@@ -68,7 +68,7 @@ class ModelClaim:
 
 @dataclass
 class Expected:
-    """What a step should answer."""
+    """The reply that the model expects of a step."""
 
     answers: list[bool]
     claims: list[ModelClaim] = field(default_factory=list)
@@ -86,24 +86,23 @@ class Model:
         self._steps: dict[str, tuple[int, int]] = {}
 
     def live(self) -> list[ModelJob]:
-        """What is in the queue, in its order."""
+        """Return the jobs in the queue, in its order."""
         return sorted((job for job in self.jobs.values() if job.state != "over"), key=_rank)
 
     def held(self) -> Iterator[ModelJob]:
-        """What is claimed, by deadline."""
+        """Iterate over the claimed jobs, by deadline."""
         held = [job for job in self.jobs.values() if job.state == "held"]
         return iter(sorted(held, key=lambda job: (job.deadline, job.id)))
 
     # Operations
 
     def put(self, job_id: str, due: int) -> None:
-        """A client enqueues."""
         self.jobs[job_id] = ModelJob(job_id, due, due)
 
     def step(
         self, worker: str, seq: int, want: int, settlements: Sequence[Settlement], *, resend: bool
     ) -> Expected:
-        """A worker's step, as it reaches the server."""
+        """Take a worker's step, and return the expected reply."""
         expected = Expected([self._settle(settlement, resend) for settlement in settlements])
         last = self._last_step(worker)
         if resend and last < seq:
@@ -132,7 +131,7 @@ class Model:
         return claims
 
     def renew(self, held: dict[str, str]) -> list[str]:
-        """A worker's renewal; the ids that it no longer holds."""
+        """Renew a worker's claims, and return the ids that it no longer holds."""
         renewed = [
             self.jobs[job_id] for job_id, token in held.items() if self._holder_of(self.jobs[job_id]) == token
         ]
@@ -143,7 +142,7 @@ class Model:
         return [job_id for job_id in held if self.jobs[job_id] not in renewed]
 
     def keep(self, job_id: str, token: str, number: int) -> bool:
-        """A worker's word on how far a job is; whether it counts."""
+        """Save a checkpoint, and return whether it counts."""
         job = self.jobs[job_id]
         counts = self._holder_of(job) == token and number > job.saved
         if counts:
@@ -171,7 +170,7 @@ class Model:
         job.unknown = (job.unknown or self.now) if settlement.unknown else 0
         job.attempt = job.attempt - 1 if settlement.unspent else settlement.attempt
         due = job.due if settlement.delay_ms is None else self.now + settlement.delay_ms
-        # Nobody waits for a job whose cancel was asked for.
+        # A job whose cancel was asked for is due at once, so that its next claim ends it.
         job.wait(min(due, self.now) if job.asked else due)
         if settlement.unknown:
             job.stranger, job.turn = settlement.token.split(":")[0], job.due + TURN
@@ -214,7 +213,7 @@ class Model:
 
 
 def claim_of(job: ModelJob) -> ModelClaim:
-    """What a claim of a held job says."""
+    """Return the claim of a job that is held."""
     return ModelClaim(
         job.id,
         job.token,

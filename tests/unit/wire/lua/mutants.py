@@ -1,4 +1,4 @@
-"""Scripts that are wrong in one place: what the tests must be able to tell from the right ones."""
+"""Mutants: scripts that are wrong in one place. The tests must tell them from the right ones."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Mutant:
         return self.name
 
     def made(self) -> Script:
-        """The wrong script. Raises LookupError when the right one has changed, so that the mutant must too."""
+        """Return the wrong script. Raises LookupError where `old` is not in the right one just once."""
         source: str = getattr(queue, self.script).source
         if source.count(self.old) != 1:
             raise LookupError(
@@ -60,9 +60,9 @@ MUTANTS = [
         "redis.call('DEL', HELD",
     ),
     Mutant("losses are not counted", "lost + 1", "lost"),
-    Mutant("nobody recovers what was lost", "format('-!', due", "format('-', due"),
+    Mutant("a lost job is recovered by no claim", "format('-!', due", "format('-', due"),
     Mutant(
-        "what was lost once is recovered by every claim",
+        "a job that was lost once is recovered by every claim",
         "unknown and '-' .. worker or '-'",
         "unknown and '-' .. worker or lost > 0 and '-!' or '-'",
     ),
@@ -76,13 +76,15 @@ MUTANTS = [
     Mutant("a claim does not move the score", "redis.call('ZADD', queue, unpack(deadlines))", ""),
     Mutant("a settlement counts twice", "chunked('HDEL', runs, gone)", ""),
     Mutant("stopping spends an attempt", "if job.unspent then", "if false then"),
-    Mutant("a frozen server declares everybody lost", "then forgive() end", "then end"),
+    Mutant("a frozen server declares every claim lost", "then forgive() end", "then end"),
     Mutant(
         "a frozen server is forgiven for ever",
         "if not last_seen or now - last_seen > lease / 2 then",
         "if true then",
     ),
-    Mutant("a resend claims anew", "if resend and last and tonumber(last) == seq then", "if false then"),
+    Mutant(
+        "a resend claims other jobs", "if resend and last and tonumber(last) == seq then", "if false then"
+    ),
     Mutant("a straggler claims", "elseif newest < seq then", "else"),
     Mutant(
         "tokens repeat",
@@ -92,7 +94,9 @@ MUTANTS = [
     Mutant("what stock workers hold is claimed", "(deadline or job.held) and", "deadline and"),
     Mutant("re-scored claims keep their score", "redis.call('ZADD', queue, deadline, id)", ""),
     Mutant(
-        "the time when it was unknown first is forgotten", "unknown_since > 0 and unknown_since or now", "now"
+        "the time at which a job was first unknown is forgotten",
+        "unknown_since > 0 and unknown_since or now",
+        "now",
     ),
     Mutant(
         "a late renewal is refused",
@@ -107,20 +111,20 @@ MUTANTS = [
         "RENEW",
     ),
     Mutant(
-        "anybody may save",
+        "any claim may save",
         "entry and string.match(entry, '^(%S+)') == token",
         "entry",
         "CHECKPOINT",
     ),
-    Mutant("the older of two that were saved wins", "or 0) < number", "or 0) >= 0", "CHECKPOINT"),
+    Mutant("the older of two checkpoints wins", "or 0) < number", "or 0) >= 0", "CHECKPOINT"),
     Mutant(
-        "what rides in a settlement is forgotten",
+        "a checkpoint in a settlement is forgotten",
         "redis.call('HSET', checkpoint, job.id, job.checkpoint)",
         "",
     ),
-    Mutant("what a finished job saved stays", "  forget_checkpoints(gone)\n", ""),
+    Mutant("a finished job's checkpoint stays", "  forget_checkpoints(gone)\n", ""),
     Mutant(
-        "a claim that is handed over again has saved nothing",
+        "a claim that is handed over again has no checkpoint",
         "local saved = service and has.checkpoint and redis.call('HGET', checkpoint, id)\n",
         "local saved = false\n",
     ),

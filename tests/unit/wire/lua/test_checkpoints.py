@@ -1,4 +1,4 @@
-"""Checkpoints: given back by every way in which an attempt may end or break off, and never an older one for a newer.
+"""Checkpoints: however an attempt ends, the next gets the newest that was saved, and never an older one.
 
 An attempt that saves goes through these steps: claimed, (written)*, settled, claimed again. A worker may be killed, and
 a request or a reply may be lost, between any two of them.
@@ -7,18 +7,16 @@ a request or a reply may be lost, between any two of them.
 from collections.abc import Callable
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from rota.wire.claims import Checkpoint, Claim, Settlement
 from rota.wire.keys import RETRY
-from tests.servers import RedisServer
 from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, Worker, again, bury, finish, interrupted, unknown
 
 
 async def keep(worker: Worker, claim: Claim, number: int) -> int:
-    """Write a claim's checkpoint, as the pulse does; how many counted."""
-    return await worker.protocol.keep(worker.bed.redis, [(claim, state(number))])
+    """Write a claim's checkpoint, as the pulse does, and return how many counted."""
+    return await worker.scripts.keep(worker.bed.redis, [(claim, state(number))])
 
 
 def state(number: int) -> Checkpoint:
@@ -31,12 +29,12 @@ def kept(bed: Bed, job_id: str = "a") -> Checkpoint | None:
 
 
 def riding(settlement: Settlement, number: int) -> Settlement:
-    """The settlement with a checkpoint that was not written before."""
+    """Return the settlement with a checkpoint that was not written before."""
     return settlement._replace(checkpoint=state(number).wire())
 
 
 async def started(bed: Bed, *, saved: int = 0) -> tuple[Worker, Claim]:
-    """A job that runs, and has saved something if `saved` is a number."""
+    """Return a worker and its claim, which has saved the checkpoint `saved` unless that is 0."""
     await bed.enqueue("a")
     worker = bed.worker("w")
     claim = await worker.claim_one()
@@ -82,7 +80,7 @@ class TestGivenBack:
         worker = bed.worker("w")
         claims = await worker.claim(4)
         a, b, c, d = claims
-        await worker.protocol.keep(bed.redis, [(a, state(1)), (d, state(5))])
+        await worker.scripts.keep(bed.redis, [(a, state(1)), (d, state(5))])
         await worker.settle(again(a, 0), riding(again(b, 0), 2), again(c, 0), riding(again(d, 0), 6))
         found = {claim.id: claim.checkpoint for claim in await worker.claim(4)}
         assert found == {"a": b'1 {"line":1}', "b": b'2 {"line":2}', "c": None, "d": b'6 {"line":6}'}
@@ -174,7 +172,7 @@ class TestWhatIsLeft:
         bed.put("a", "b", "c")
         worker = bed.worker("w")
         claims = await worker.claim(3)
-        await worker.protocol.keep(bed.redis, [(claim, state(1)) for claim in claims])
+        await worker.scripts.keep(bed.redis, [(claim, state(1)) for claim in claims])
         a, b, c = claims
         await worker.settle(finish(a), finish(b, event="cancelled"), again(c, 60))
         assert await bed.cancel("c") == "cancelled"
@@ -267,14 +265,10 @@ class TestDeadLetters:
         assert bed.looking.hget(f"{KEYS.dead}:a", "checkpoint") == state(3).wire()
 
 
-async def test_a_full_server_takes_what_rides_in_a_settlement(own_server: RedisServer) -> None:
-    redis = Redis.from_url(own_server.url)
-    with own_server.client() as looking:
-        bed = Bed(redis, looking, None)
-        worker, claim = await started(bed, saved=1)
-        looking.config_set("maxmemory", 1)
+async def test_a_full_server_takes_what_rides_in_a_settlement(real: Bed) -> None:
+    worker, claim = await started(real, saved=1)
+    with real.full():
         with pytest.raises(OutOfMemoryError):
             await keep(worker, claim, 2)
         assert await worker.settle(riding(again(claim, 0), 2)) == [True]
-        assert kept(bed) == state(2)
-    await redis.aclose()
+        assert kept(real) == state(2)

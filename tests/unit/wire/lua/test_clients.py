@@ -1,10 +1,9 @@
-"""What clients do: enqueue, cancel, bring dead letters back. Each is one script, and changes all or nothing."""
+"""The scripts that clients call: enqueue, cancel, replay. Each changes all or nothing."""
 
 import pytest
 
 from rota.wire.keys import ABORT, JOB, RESULT, RETRY
 from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, again, bury, finish, unknown
-from tests.unit.wire.lua.test_settling import everything
 
 
 class TestEnqueue:
@@ -36,9 +35,9 @@ class TestEnqueue:
             if state == "retrying":
                 await worker.settle(again(claim, 60))
         bed.looking.delete(KEYS.wake)
-        before = everything(bed)
+        before = bed.everything()
         assert await bed.enqueue("a", payload=b"second") == [0]
-        assert everything(bed) == before
+        assert bed.everything() == before
 
     async def test_of_several_the_free_ones_are_put(self, bed: Bed) -> None:
         await bed.enqueue("b")
@@ -94,20 +93,20 @@ class TestWaking:
 
     async def test_a_nudge_leaves_a_token_for_what_is_due_within_its_horizon(self, clocked: Bed) -> None:
         worker = clocked.worker("w")
-        assert await worker.protocol.nudge(clocked.redis, 3.0) is None
+        assert await worker.scripts.nudge(clocked.redis, 3.0) is None
         clocked.put("a", due=clocked.now + 5000)
-        assert await worker.protocol.nudge(clocked.redis, 3.0) == 5.0
+        assert await worker.scripts.nudge(clocked.redis, 3.0) == 5.0
         assert clocked.tokens() == 0
         clocked.advance(2)
-        assert await worker.protocol.nudge(clocked.redis, 3.0) == 3.0
+        assert await worker.scripts.nudge(clocked.redis, 3.0) == 3.0
         clocked.advance(10)
-        assert await worker.protocol.nudge(clocked.redis, 3.0) == 0.0
+        assert await worker.scripts.nudge(clocked.redis, 3.0) == 0.0
         assert clocked.tokens() == 1
 
     async def test_the_watcher_s_role_is_one_worker_s_until_it_ends_or_gives_it_up(
         self, clocked: Bed
     ) -> None:
-        first, second = clocked.worker("w").protocol, clocked.worker("v").protocol
+        first, second = clocked.worker("w").scripts, clocked.worker("v").scripts
         assert await first.watch(clocked.redis, 25)
         assert not await second.watch(clocked.redis, 25)
         clocked.advance(20)
@@ -134,7 +133,7 @@ class TestCancel:
         await bed.enqueue("a")
         worker = bed.worker("w")
         claim = await worker.claim_one()
-        await worker.protocol.report(bed.redis, [(claim, "work", 50.0, "half")])
+        await worker.scripts.report(bed.redis, [(claim, "work", 50.0, "half")])
         await worker.settle(again(claim, 60))
         assert await bed.cancel("a", record=b"") == "cancelled"
         assert bed.result("a") is None
@@ -145,7 +144,7 @@ class TestCancel:
         await clocked.enqueue("a", "b")
         worker = clocked.worker("w")
         claims = await worker.claim(2)
-        await worker.protocol.report(clocked.redis, [(claim, "work", 50.0, "half") for claim in claims])
+        await worker.scripts.report(clocked.redis, [(claim, "work", 50.0, "half") for claim in claims])
         await clocked.pass_time(LEASE + 1)
         await clocked.worker("v").claim(1)
         assert await clocked.cancel("b") == "cancelled"
@@ -214,7 +213,7 @@ class TestCancel:
         assert not (await clocked.worker("u").claim_one()).aborted
 
     async def test_a_request_for_a_job_that_was_over_does_not_meet_the_next_of_its_id(self, bed: Bed) -> None:
-        """A stock client's `Job.abort()` asks without looking whether the job is still there."""
+        # A stock client's `Job.abort()` does not look whether the job is still there.
         bed.looking.zadd(ABORT, {"a": bed.now, "other": bed.now})
         await bed.enqueue("a")
         worker = bed.worker("w")
@@ -280,9 +279,9 @@ class TestReplay:
         await worker.settle(bury(await worker.claim_one()))
         await bed.enqueue("a", payload=b"new")
         bed.looking.delete(KEYS.wake)
-        before = everything(bed)
+        before = bed.everything()
         assert await bed.replay("a") == ["taken"]
-        assert everything(bed) == before
+        assert bed.everything() == before
 
     async def test_a_letter_without_its_payload_stays(self, bed: Bed) -> None:
         bed.put("a")
@@ -316,7 +315,7 @@ class TestReplay:
 
 class TestTicks:
     async def tick(self, bed: Bed, tick_ms: int, job_id: str | None = None) -> bool:
-        return await bed.worker("w", service=False).protocol.tick(
+        return await bed.worker("w", service=False).scripts.tick(
             bed.redis,
             "nightly",
             tick_ms=tick_ms,

@@ -1,7 +1,7 @@
-"""Flows between any two scripts: one that is repeated changes nothing, and whoever is cut off, another one goes on.
+"""Flows that are disturbed between any two scripts: a repeated script changes nothing, and after a crash others go on.
 
-Each scenario runs once undisturbed, which numbers its scripts; then anew for every script: the process ends before it,
-or after it and before its reply, or it is sent twice. What came of the flow has to be the same each time.
+Each scenario runs once undisturbed, which numbers its scripts; then once more for every script: the process ends before
+it, or after it and before its reply, or it is sent twice. The flow must end in the same way each time.
 """
 
 import os
@@ -17,18 +17,18 @@ from rota.testing import Bench
 from rota.wire.keys import QueueKeys, queue_key
 from rota.wire.queue import QueueScripts, ServiceRules
 
-#: 1 disturbs every script; every change disturbs a few.
+#: One in this many scripts is disturbed; at full scale, every one.
 EVERY = 1 if float(os.environ.get("FAULTS_SCALE", "0.1")) >= 1 else 13
 
 How = Literal["before", "after", "twice"]
 
 
 class Cut(BaseException):
-    """The process has ended here."""
+    """The end of the process, in place of a script's reply."""
 
 
 class Wire:
-    """Counts the scripts that go over a client, and disturbs one of them."""
+    """A client's connection that counts the scripts, and disturbs one of them."""
 
     def __init__(self, redis: Any) -> None:
         self.number = 0
@@ -90,7 +90,7 @@ Scenario = Callable[[Bench], Awaitable[Any]]
 
 
 async def drained(bench: Bench) -> None:
-    """Work everything off; who is cut off is followed by another worker."""
+    """Work everything off; another worker follows one that was cut off."""
     try:
         await bench.drain()
     except Cut:
@@ -99,7 +99,7 @@ async def drained(bench: Bench) -> None:
 
 
 async def a_lease_ends(bench: Bench) -> None:
-    """Time in which the fleet is alive, and one worker of it is not: what that one held is anybody's now."""
+    """Let a lease end while the fleet is alive, so that the claims of a dead worker are free."""
     redis = SimpleNamespace(execute_command=bench.client.redis.execute_command.__self__.undisturbed)
     for number in range(1, 9):
         bench.advance(bench.settings.lease / 4)
@@ -109,7 +109,7 @@ async def a_lease_ends(bench: Bench) -> None:
 
 
 async def enqueued(bench: Bench, what: Any, *args: Any) -> Any:
-    """Enqueue a pipeline under an id; a client that was cut off does it again."""
+    """Enqueue a pipeline under an id, and once more if the client was cut off."""
     asked = what.options(id="mine", on_taken="existing")
     try:
         return await bench.client.enqueue(asked, *args)
@@ -125,7 +125,7 @@ async def came_to(handle: Any) -> Any:
 
 
 def ends(bench: Bench, task: str) -> int:
-    """How many jobs of a name completed."""
+    """Return how many jobs of a name completed."""
     return sum(event.task == task and event.type == "completed" for event in bench.events)
 
 
@@ -214,7 +214,7 @@ EXPECTED = {
 
 
 async def played(scenario: Scenario, disturbed: tuple[int, How] | None) -> tuple[Any, int, list[str]]:
-    """What a scenario came to, how many scripts it took, and the keys that stay for ever."""
+    """Return how a scenario ended, how many scripts it took, and the keys that would stay for ever."""
     with Bench([numbers, work, total, note]) as bench:
         wire = Wire(bench.client.redis)
         wire.disturbed = disturbed

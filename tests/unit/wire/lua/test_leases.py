@@ -1,4 +1,4 @@
-"""Leases: whoever stops renewing loses its claims, in time, to their old places; nobody else does."""
+"""Leases: a worker that stops renewing loses its claims, in time, to their old places; no other worker does."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,25 +6,17 @@ from functools import partial
 import pytest
 
 from rota.wire.claims import Claim, Settlement
-from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, Worker, again, finish, interrupted, unknown
-
-
-async def claimed(bed: Bed, *ids: str, name: str = "w", service: bool = True) -> Worker:
-    """A worker that has claimed `ids`, all there is."""
-    bed.put(*ids)
-    worker = bed.worker(name, service=service)
-    assert [claim.id for claim in await worker.claim(len(ids))] == list(ids)
-    return worker
+from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, again, finish, interrupted, unknown
 
 
 class TestLosing:
     async def test_a_claim_is_kept_until_its_lease_is_over(self, clocked: Bed) -> None:
-        await claimed(clocked, "a")
+        await clocked.claimed("a")
         await clocked.pass_time(LEASE - 0.001)
         assert await clocked.worker("v").claim() == []
 
     async def test_an_expired_claim_is_lost_and_claimed_in_the_same_step(self, clocked: Bed) -> None:
-        await claimed(clocked, "a")
+        await clocked.claimed("a")
         await clocked.pass_time(LEASE + 0.001)
         claim = await clocked.worker("v").claim_one()
         assert (claim.id, claim.lost) == ("a", 1)
@@ -47,17 +39,17 @@ class TestLosing:
             await clocked.pass_time(LEASE + 1)
 
     async def test_in_the_service_a_loss_spends_no_attempt(self, clocked: Bed) -> None:
-        await claimed(clocked, "a")
+        await clocked.claimed("a")
         await clocked.pass_time(LEASE + 1)
         assert (await clocked.worker("v").claim_one()).attempt == 1
 
     async def test_bare_a_loss_spends_one_as_it_does_in_arq(self, clocked: Bed) -> None:
-        await claimed(clocked, "a", service=False)
+        await clocked.claimed("a", service=False)
         await clocked.pass_time(LEASE + 1)
         assert (await clocked.worker("v", service=False).claim_one()).attempt == 2
 
     async def test_the_count_of_losses_outlives_retries_and_ends_with_the_job(self, clocked: Bed) -> None:
-        await claimed(clocked, "a")
+        await clocked.claimed("a")
         await clocked.pass_time(LEASE + 1)
         worker = clocked.worker("v")
         await worker.settle(again(await worker.claim_one(), 0))
@@ -83,7 +75,7 @@ class TestLosing:
     async def test_a_recovered_job_that_is_only_put_back_is_recovered_no_more(
         self, clocked: Bed, put_back: Callable[[Claim], Settlement]
     ) -> None:
-        await claimed(clocked, "a")
+        await clocked.claimed("a")
         await clocked.pass_time(LEASE + 1)
         first, second = clocked.worker("v"), clocked.worker("u")
         await first.settle(put_back(await first.claim_one()))
@@ -91,8 +83,8 @@ class TestLosing:
         assert (claim.lost, claim.recovered) == (1, False)
 
     async def test_what_was_unknown_before_it_was_lost_is_recovered(self, clocked: Bed) -> None:
-        stranger = await claimed(clocked, "a")
-        await stranger.settle(unknown(stranger.held["a"], 0))
+        stranger, (claim,) = await clocked.claimed("a")
+        await stranger.settle(unknown(claim, 0))
         await clocked.worker("v").claim_one()
         await clocked.pass_time(LEASE + 1)
         claim = await clocked.worker("u").claim_one()
@@ -100,13 +92,13 @@ class TestLosing:
         assert claim.unknown_since_ms > 0
 
     async def test_a_step_that_wants_nothing_takes_nothing_back(self, clocked: Bed) -> None:
-        worker = await claimed(clocked, "a")
+        worker, _ = await clocked.claimed("a")
         await clocked.pass_time(LEASE + 1)
         await clocked.worker("v").step(0)
         assert worker.renew() == []
 
     async def test_a_hundred_expired_claims_are_taken_back_a_step(self, clocked: Bed) -> None:
-        await claimed(clocked, *(f"{number:03}" for number in range(100)))
+        await clocked.claimed(*(f"{number:03}" for number in range(100)))
         clocked.put(*(f"other-{number:03}" for number in range(50)))
         await clocked.worker("u").claim(50)
         await clocked.pass_time(LEASE + 1)
@@ -128,7 +120,7 @@ class TestLosing:
         assert taken == ids
 
     async def test_claims_that_end_this_very_millisecond_do_not_hold_a_step_up(self, clocked: Bed) -> None:
-        await claimed(clocked, *"abcdefgh")
+        await clocked.claimed(*"abcdefgh")
         await clocked.pass_time(LEASE - LEASE / 4)
         clocked.advance(LEASE / 4)
         assert clocked.now == clocked.looking.zscore(KEYS.active, "a")
@@ -137,21 +129,21 @@ class TestLosing:
 
 class TestRenewing:
     async def test_what_is_renewed_is_not_lost(self, clocked: Bed) -> None:
-        worker = await claimed(clocked, "a", "b")
+        worker, _ = await clocked.claimed("a", "b")
         await clocked.pass_time(LEASE * 3, worker)
         assert await clocked.worker("v").claim(10) == []
         deadline = clocked.now + LEASE * 1000
         assert clocked.score("a") == clocked.looking.zscore(KEYS.active, "a") == deadline
 
     async def test_a_late_renewal_counts_while_nobody_has_reclaimed(self, clocked: Bed) -> None:
-        worker = await claimed(clocked, "a")
+        worker, _ = await clocked.claimed("a")
         await clocked.pass_time(LEASE * 2)
         assert worker.renew() == []
         assert await clocked.worker("v").claim() == []
         assert await worker.settle(finish(worker.held["a"])) == [True]
 
     async def test_what_is_no_longer_held_is_reported(self, clocked: Bed) -> None:
-        worker = await claimed(clocked, "lost", "done", "kept")
+        worker, _ = await clocked.claimed("lost", "done", "kept")
         claims = dict(worker.held)
         await clocked.pass_time(LEASE + 1)
         await clocked.worker("v").claim(1)
@@ -159,33 +151,33 @@ class TestRenewing:
         assert sorted(worker.renew(*claims.values())) == ["done", "kept", "lost"]
 
     async def test_of_several_only_those_that_are_gone_are_reported(self, bed: Bed) -> None:
-        worker = await claimed(bed, "a", "b", "c")
+        worker, _ = await bed.claimed("a", "b", "c")
         claims = dict(worker.held)
         await worker.settle(finish(claims["b"]))
         assert worker.renew(*claims.values()) == ["b"]
 
     async def test_a_renewal_with_another_claim_s_token_changes_nothing(self, bed: Bed) -> None:
-        worker = await claimed(bed, "a")
+        worker, _ = await bed.claimed("a")
         before = (bed.score("a"), bed.held("a"), bed.entry("a"))
         stranger = worker.held["a"]._replace(token="somebody:0:1:1")
         assert bed.worker("v").renew(stranger) == ["a"]
         assert (bed.score("a"), bed.held("a"), bed.entry("a")) == before
 
     async def test_a_token_that_begins_as_another_does_is_not_that_one(self, bed: Bed) -> None:
-        worker = await claimed(bed, "a")
+        worker, _ = await bed.claimed("a")
         claim = worker.held["a"]
         for token in (claim.token[:-1], f"{claim.token}0"):
             assert worker.renew(claim._replace(token=token)) == ["a"]
             assert await worker.settle(finish(claim._replace(token=token))) == [False]
 
     async def test_a_renewal_does_not_bring_a_job_back_into_the_queue(self, bed: Bed) -> None:
-        worker = await claimed(bed, "a")
+        worker, _ = await bed.claimed("a")
         bed.finish_as_stock_does("a")
         worker.renew()
         assert bed.score("a") is None
 
     async def test_arq_s_mirror_lives_as_long_as_the_lease(self, clocked: Bed) -> None:
-        worker = await claimed(clocked, "a")
+        worker, _ = await clocked.claimed("a")
         await clocked.pass_time(LEASE * 2, worker)
         assert clocked.held("a") == worker.held["a"].token.encode()
 
@@ -200,7 +192,7 @@ class TestRenewing:
 
 class TestAServerThatStoodStill:
     async def test_nobody_is_declared_lost_for_one_more_lease(self, clocked: Bed) -> None:
-        worker = await claimed(clocked, "a", "b")
+        worker, _ = await clocked.claimed("a", "b")
         clocked.advance(LEASE * 4)
         survivor = clocked.worker("v")
         assert await survivor.claim(10) == []
@@ -209,7 +201,7 @@ class TestAServerThatStoodStill:
         assert await survivor.claim(10) == []
 
     async def test_those_that_do_not_renew_then_are_lost_after_it(self, clocked: Bed) -> None:
-        await claimed(clocked, "a")
+        await clocked.claimed("a")
         clocked.advance(LEASE * 4)
         survivor = clocked.worker("v")
         assert await survivor.claim() == []
@@ -217,35 +209,35 @@ class TestAServerThatStoodStill:
         assert (await survivor.claim_one()).lost == 1
 
     async def test_stock_workers_keep_off_meanwhile(self, clocked: Bed) -> None:
-        worker = await claimed(clocked, "a")
+        worker, _ = await clocked.claimed("a")
         clocked.advance(LEASE * 4)
         await clocked.worker("v").claim()
         assert clocked.held("a") == worker.held["a"].token.encode()
         assert clocked.score("a") == clocked.now + LEASE * 1000
 
     async def test_a_gap_of_less_than_half_a_lease_is_none(self, clocked: Bed) -> None:
-        await claimed(clocked, "a")
+        await clocked.claimed("a")
         await clocked.pass_time(LEASE - 1)
         clocked.advance(LEASE / 2)
         assert (await clocked.worker("v").claim_one()).lost == 1
 
     async def test_a_gap_of_more_than_half_a_lease_is_one(self, clocked: Bed) -> None:
-        await claimed(clocked, "a")
+        await clocked.claimed("a")
         await clocked.pass_time(LEASE - 1)
         clocked.advance(LEASE / 2 + 0.001)
         assert await clocked.worker("v").claim() == []
 
     async def test_a_renewal_that_comes_first_does_not_hide_it(self, clocked: Bed) -> None:
-        early = await claimed(clocked, "a", name="early")
-        late = await claimed(clocked, "b", name="late")
+        early, _ = await clocked.claimed("a", name="early")
+        late, _ = await clocked.claimed("b", name="late")
         clocked.advance(LEASE * 2)
         early.renew()
         assert await clocked.worker("v").claim(10) == []
         assert late.renew() == []
 
     async def test_a_step_that_wants_nothing_and_comes_first_does_not_hide_it(self, clocked: Bed) -> None:
-        busy = await claimed(clocked, "a", name="busy")
-        late = await claimed(clocked, "b", name="late")
+        busy, _ = await clocked.claimed("a", name="busy")
+        late, _ = await clocked.claimed("b", name="late")
         clocked.advance(LEASE * 2)
         await busy.settle(finish(busy.held["a"]))
         assert await clocked.worker("v").claim(10) == []
@@ -264,7 +256,7 @@ class TestAServerThatStoodStill:
 
 class TestStockWorkersThatTakeOver:
     async def test_a_claim_that_one_took_over_is_only_forgotten(self, clocked: Bed) -> None:
-        await claimed(clocked, "a")
+        await clocked.claimed("a")
         await clocked.pass_time(LEASE + 1)
         clocked.hold_as_stock_does("a")
         score = clocked.score("a")
@@ -275,7 +267,7 @@ class TestStockWorkersThatTakeOver:
         assert "lost" not in clocked.story("a")
 
     async def test_a_claim_that_one_finished_is_only_forgotten(self, clocked: Bed) -> None:
-        await claimed(clocked, "a")
+        await clocked.claimed("a")
         clocked.put("other", due=clocked.now)
         await clocked.pass_time(LEASE + 1)
         clocked.finish_as_stock_does("a")
@@ -285,7 +277,7 @@ class TestStockWorkersThatTakeOver:
         assert clocked.score("a") is None
 
     async def test_what_the_first_holder_says_later_is_stale(self, clocked: Bed) -> None:
-        worker = await claimed(clocked, "a")
+        worker, _ = await clocked.claimed("a")
         claim = worker.held["a"]
         await clocked.pass_time(LEASE + 1)
         clocked.hold_as_stock_does("a")
@@ -298,7 +290,7 @@ class TestStockWorkersThatTakeOver:
 async def test_a_job_that_has_left_the_queue_leaves_nothing_behind_when_it_is_put_back(
     clocked: Bed, again_or_back: object
 ) -> None:
-    await claimed(clocked, "a")
+    await clocked.claimed("a")
     await clocked.pass_time(LEASE + 1)
     worker = clocked.worker("v")
     claim = await worker.claim_one()

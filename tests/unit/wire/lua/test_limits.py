@@ -3,56 +3,29 @@
 import os
 import random
 from collections import defaultdict
-from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
-from rota.model.policies.limits import RateLimit, at_most, per_second
+from rota.model.policies.limits import at_most, per_second
 from rota.wire.claims import SettlementKind
 from rota.wire.keys import ABORT, QueueKeys
-from tests.servers import RedisServer
-from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, Worker, again, bury, finish
+from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, again, bury, finish
+from tests.unit.wire.lua.limited import lines, rated, slotted
 
 OTHER = QueueKeys.of("arq:queue:other")
-
-
-def rated(key: str = "*", limit: RateLimit | None = None, name: str = "r") -> str:
-    limit = limit or per_second(1)
-    return f"r=rota:limit:{name}|{key}|{limit.interval_us}|{limit.tolerance_us}"
-
-
-def slotted(key: str = "*", most: int = 1, name: str = "s") -> str:
-    return f"c=rota:slots:{name}|{key}|{most}"
-
-
-def lines(bed: Bed) -> list[str]:
-    """What is left of lines and parking places."""
-    patterns = (
-        "arq:queue:*:line:*",
-        "arq:queue:*:parked",
-        "arq:queue:*:terms",
-        "rota:slots:*",
-        "arq:queue:*:p?",
-    )
-    return sorted(key.decode() for pattern in patterns for key in bed.looking.keys(pattern))
-
-
-async def ids(worker: Worker, want: int = 10) -> list[str]:
-    return [claim.id for claim in await worker.claim(want)]
 
 
 class TestRates:
     async def test_one_starts_and_the_others_wait_for_their_turn_in_order(self, clocked: Bed) -> None:
         await clocked.enqueue("a", "b", "c", terms=rated())
         worker = clocked.worker("w")
-        assert await ids(worker) == ["a"]
+        assert await worker.claim_ids() == ["a"]
         reply = await worker.step(10)
         assert reply.claims == []
         assert reply.upcoming == pytest.approx(1.0, abs=0.011)
         for job_id in ("b", "c"):
             clocked.advance(1.01)
-            assert await ids(worker) == [job_id]
+            assert await worker.claim_ids() == [job_id]
 
     async def test_while_it_waits_no_attempt_is_spent_and_no_slot_held(self, clocked: Bed) -> None:
         await clocked.enqueue("a", "b", terms=rated())
@@ -72,22 +45,22 @@ class TestRates:
     async def test_keys_do_not_wait_for_each_other(self, clocked: Bed) -> None:
         for key in "xyz":
             await clocked.enqueue(f"{key}1", f"{key}2", terms=rated(key))
-        assert await ids(clocked.worker("w")) == ["x1", "y1", "z1"]
+        assert await clocked.worker("w").claim_ids() == ["x1", "y1", "z1"]
 
     async def test_after_a_pause_as_many_start_at_once_as_the_burst_says(self, clocked: Bed) -> None:
         limit = per_second(10, burst=3)
         await clocked.enqueue(*"abcde", terms=rated(limit=limit))
         worker = clocked.worker("w")
-        assert await ids(worker) == ["a", "b", "c"]
+        assert await worker.claim_ids() == ["a", "b", "c"]
         clocked.advance(0.101)
-        assert await ids(worker) == ["d"]
+        assert await worker.claim_ids() == ["d"]
 
     async def test_a_queue_that_nobody_served_catches_up_in_order_and_at_the_rate(self, clocked: Bed) -> None:
         await clocked.enqueue(*(f"{number:02}" for number in range(30)), terms=rated())
         clocked.advance(600)
         worker, started = clocked.worker("w"), []
         for _ in range(30):
-            started.append(await ids(worker))
+            started.append(await worker.claim_ids())
             clocked.advance(1.01)
         assert started == [[f"{number:02}"] for number in range(30)]
 
@@ -109,7 +82,7 @@ class TestRates:
         worker = clocked.worker("w")
         await worker.claim(10)
         clocked.advance(0.26)
-        assert await ids(worker) == ["b"]
+        assert await worker.claim_ids() == ["b"]
 
     async def test_a_cancelled_job_leaves_its_turn_to_the_next(self, clocked: Bed) -> None:
         await clocked.enqueue(*"abcd", terms=rated())
@@ -117,7 +90,7 @@ class TestRates:
         await worker.claim(10)
         assert [await clocked.cancel("b"), await clocked.cancel("c")] == ["cancelled", "cancelled"]
         clocked.advance(1.01)
-        assert await ids(worker) == ["d"]
+        assert await worker.claim_ids() == ["d"]
 
     async def test_a_job_that_is_to_be_cancelled_needs_no_turn(self, clocked: Bed) -> None:
         await clocked.enqueue(*"abc", terms=rated())
@@ -129,12 +102,12 @@ class TestRates:
         (claim,) = await worker.claim(10)
         assert (claim.id, claim.aborted) == ("b", True)
         clocked.advance(1.01)
-        assert await ids(worker) == ["c"]
+        assert await worker.claim_ids() == ["c"]
 
     async def test_a_clock_that_was_set_back_does_not_close_a_limit(self, clocked: Bed) -> None:
         await clocked.enqueue("a", terms=rated())
         clocked.looking.set("rota:limit:r:*", (clocked.now + 86_400_000) * 1000)
-        assert await ids(clocked.worker("w")) == ["a"]
+        assert await clocked.worker("w").claim_ids() == ["a"]
 
     async def test_nothing_is_left_behind(self, clocked: Bed) -> None:
         await clocked.enqueue(*"abc", terms=f"p=3 {rated()} {slotted()}")
@@ -152,12 +125,12 @@ class TestQueueRate:
         clocked.put("a", "b")
         await clocked.enqueue("c", terms="p=1")
         worker = clocked.worker("w", rate=per_second(1))
-        assert await ids(worker) == ["c"]
+        assert await worker.claim_ids() == ["c"]
         reply = await worker.step(10)
         assert (reply.claims, reply.left) == ([], False)
         assert reply.upcoming == pytest.approx(1.0, abs=0.011)
         clocked.advance(1.01)
-        assert await ids(worker) == ["a"]
+        assert await worker.claim_ids() == ["a"]
 
     async def test_of_many_that_are_kept_back_one_waits_for_the_next_turn(self, clocked: Bed) -> None:
         clocked.put("a", "b", "c")
@@ -172,7 +145,7 @@ class TestQueueRate:
         await first.step(10)
         clocked.advance(1.01)
         clocked.looking.delete(KEYS.wake)
-        assert await ids(first, 1) == ["b"]
+        assert await first.claim_ids(1) == ["b"]
         assert clocked.looking.llen(KEYS.wake) == 1
         assert (await second.step(10)).upcoming is not None
 
@@ -183,14 +156,14 @@ class TestSlots:
         worker = bed.worker("w")
         first = await worker.claim(10)
         assert [claim.id for claim in first] == ["a", "b"]
-        assert await ids(worker) == []
+        assert await worker.claim_ids() == []
         reply = await worker.step(10, [finish(first[0])])
         assert [claim.id for claim in reply.claims] == ["c"]
 
     async def test_keys_do_not_wait_for_each_other(self, bed: Bed) -> None:
         for key in "xyz":
             await bed.enqueue(f"{key}1", f"{key}2", terms=slotted(key))
-        assert await ids(bed.worker("w")) == ["x1", "y1", "z1"]
+        assert await bed.worker("w").claim_ids() == ["x1", "y1", "z1"]
 
     @pytest.mark.parametrize("ending", ["retried", "lost", "handed back"])
     async def test_a_slot_is_free_again_however_its_job_ended(self, clocked: Bed, ending: str) -> None:
@@ -203,7 +176,7 @@ class TestSlots:
             await worker.settle(again(claim, 60))
         else:
             await worker.settle(again(claim, -0.001, unspent=True))
-        assert await ids(clocked.worker("v")) == (["b"] if ending == "retried" else ["a"])
+        assert await clocked.worker("v").claim_ids() == (["b"] if ending == "retried" else ["a"])
 
     async def test_another_worker_is_told(self, bed: Bed) -> None:
         await bed.enqueue("a", "b", terms=slotted())
@@ -218,11 +191,11 @@ class TestSlots:
         await bed.enqueue("b", terms=slotted(), keys=OTHER)
         here, there = bed.worker("w"), bed.worker("v", keys=OTHER)
         (claim,) = await here.claim(10)
-        assert await ids(there) == []
+        assert await there.claim_ids() == []
         bed.looking.delete(OTHER.wake)
         await here.settle(finish(claim))
         assert bed.looking.llen(OTHER.wake) == 1
-        assert await ids(there) == ["b"]
+        assert await there.claim_ids() == ["b"]
 
     async def test_what_was_deleted_by_hand_holds_no_slot_for_ever(self, bed: Bed) -> None:
         await bed.enqueue("a", "b", terms=slotted())
@@ -231,7 +204,7 @@ class TestSlots:
         bed.looking.delete(KEYS.runs, KEYS.active)
         bed.looking.zrem(KEYS.queue, "a")
         bed.looking.zadd(KEYS.queue, {"b": bed.now})
-        assert await ids(worker) == ["b"]
+        assert await worker.claim_ids() == ["b"]
 
     async def test_who_waits_for_a_token_keeps_nobody_from_a_slot(self, clocked: Bed) -> None:
         both = f"{rated('slow', per_second(1))} {slotted()}"
@@ -248,42 +221,30 @@ class TestSlots:
         (claim,) = await worker.claim(10)
         (second,) = (await worker.step(10, [bury(claim)])).claims
         assert await bed.replay("a") == ["replayed"]
-        assert await ids(worker) == []
+        assert await worker.claim_ids() == []
         assert [one.id for one in (await worker.step(10, [finish(second)])).claims] == ["a"]
 
 
 @pytest.mark.parametrize("limit", [rated("ann"), slotted("ann")], ids=["rate", "slots"])
-async def test_ten_thousand_that_wait_for_one_key_cost_the_others_nothing(
-    server: RedisServer, limit: str
-) -> None:
-    redis = Redis.from_url(server.url)
-    with server.client() as looking:
-        bed = Bed(redis, looking, None)
-        worker, costs = bed.worker("w"), []
-        await bed.enqueue("first", terms=limit)
-        await worker.claim(1)
-        for crowd in (0, 10_000):
-            for start in range(0, crowd, 500):
-                await bed.enqueue(*(f"waits{number}" for number in range(start, start + 500)), terms=limit)
-            before = commands(looking)
-            for start in range(0, 500, 50):
-                names = [f"{crowd}-{number}" for number in range(start, start + 50)]
-                await bed.enqueue(*names, terms=limit.replace("ann", "bob") if start == 0 else "")
-                settlements = [finish(claim) for claim in worker.held.values() if claim.id != "first"]
-                await worker.step(50, settlements)
-            costs.append(commands(looking) - before)
-    await redis.aclose()
+async def test_ten_thousand_that_wait_for_one_key_cost_the_others_nothing(real: Bed, limit: str) -> None:
+    worker, costs = real.worker("w"), []
+    await real.enqueue("first", terms=limit)
+    await worker.claim(1)
+    for crowd in (0, 10_000):
+        for start in range(0, crowd, 500):
+            await real.enqueue(*(f"waits{number}" for number in range(start, start + 500)), terms=limit)
+        before = real.commands()
+        for start in range(0, 500, 50):
+            names = [f"{crowd}-{number}" for number in range(start, start + 50)]
+            await real.enqueue(*names, terms=limit.replace("ann", "bob") if start == 0 else "")
+            await worker.step(50, [finish(claim) for claim in worker.held.values() if claim.id != "first"])
+        costs.append((real.commands() - before).total())
     assert costs[1] <= costs[0] * 1.2
-
-
-def commands(looking: Any) -> int:
-    """How many commands the server has executed, those inside of scripts included."""
-    return sum(one["calls"] for name, one in looking.info("commandstats").items() if name != "cmdstat_info")
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("FUZZ_EXAMPLES", "0")) // 20 + 2))
 async def test_whatever_happens_the_limits_hold_and_everything_ends(clocked: Bed, seed: int) -> None:
-    """Jobs of three keys under a rate and slots; workers that claim, finish, retry and die, in an order of chance."""
+    """Run jobs of three keys under a rate and slots, with workers that claim, finish, retry and die at random."""
     chance = random.Random(seed)
     rate, slots, keys = per_second(5), at_most(2), "xyz"
     terms = {f"{key}{number}": key for key in keys for number in range(25)}

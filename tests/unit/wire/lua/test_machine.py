@@ -1,20 +1,20 @@
-"""The scripts against a model of them, with workers, clients and time in any order."""
+"""The scripts against the model of them, with workers, clients and time in any order."""
 
 import os
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from tests.unit.wire.lua.machine import ProtocolMachine
+from tests.unit.wire.lua.machine import ScriptsMachine
 
-#: How many stories are told; FUZZ_EXAMPLES=10000 makes a night of it.
+#: How many runs are tried. FUZZ_EXAMPLES=10000 takes a night.
 FUZZING = os.environ.get("FUZZ_EXAMPLES")
 EXAMPLES = int(FUZZING or "20")
 
 pytestmark = pytest.mark.timeout(0 if FUZZING else 120)
 
-TestTheProtocol = ProtocolMachine.TestCase
-TestTheProtocol.settings = settings(
+TestTheScripts = ScriptsMachine.TestCase
+TestTheScripts.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=40 if FUZZING else 30,
     deadline=None,

@@ -1,6 +1,6 @@
-"""The tests' own test: scripts that are wrong in one place. Each is caught by a test that is named beside it.
+"""A test of the tests: each mutant of the scripts is caught by the test that is named beside it.
 
-The machine finds every one of them too; that takes some minutes, and is done when FUZZ_EXAMPLES is set.
+The machine finds every one of them too. That takes some minutes, and is done when FUZZ_EXAMPLES is set.
 """
 
 import os
@@ -21,7 +21,7 @@ from tests.unit.wire.lua import test_resending as resending
 from tests.unit.wire.lua import test_settling as settling
 from tests.unit.wire.lua import test_traces as traces
 from tests.unit.wire.lua.beds import Bed, finish, interrupted
-from tests.unit.wire.lua.machine import ProtocolMachine
+from tests.unit.wire.lua.machine import ScriptsMachine
 from tests.unit.wire.lua.mutants import MUTANTS, Mutant
 
 Test = Callable[[Bed], Awaitable[None]]
@@ -45,8 +45,8 @@ CAUGHT_BY: dict[str, Test] = {
     "finished but still active": left.test_the_service_s_idle_queue_keeps_results_letters_and_events,
     "handed back but still active": again.test_a_retry_is_due_after_its_delay_and_keeps_its_attempts,
     "losses are not counted": losing.test_an_expired_claim_is_lost_and_claimed_in_the_same_step,
-    "nobody recovers what was lost": losing.test_of_all_claims_after_a_loss_the_first_one_recovers_it,
-    "what was lost once is recovered by every claim": (
+    "a lost job is recovered by no claim": losing.test_of_all_claims_after_a_loss_the_first_one_recovers_it,
+    "a job that was lost once is recovered by every claim": (
         losing.test_of_all_claims_after_a_loss_the_first_one_recovers_it
     ),
     "a loss spends an attempt": losing.test_in_the_service_a_loss_spends_no_attempt,
@@ -57,9 +57,9 @@ CAUGHT_BY: dict[str, Test] = {
     "a claim does not move the score": claiming.test_a_claim_writes_the_fence_the_deadline_and_arq_s_mirror,
     "a settlement counts twice": resent.test_one_that_has_counted_counts_as_such_and_changes_nothing_more,
     "stopping spends an attempt": again.test_unspent_gives_the_attempt_back,
-    "a frozen server declares everybody lost": frozen.test_nobody_is_declared_lost_for_one_more_lease,
+    "a frozen server declares every claim lost": frozen.test_nobody_is_declared_lost_for_one_more_lease,
     "a frozen server is forgiven for ever": frozen.test_those_that_do_not_renew_then_are_lost_after_it,
-    "a resend claims anew": resending.TestClaims().test_however_often_it_is_sent,
+    "a resend claims other jobs": resending.TestClaims().test_however_often_it_is_sent,
     "a straggler claims": resending.TestStragglers().test_one_of_an_older_number_claims_nothing,
     "tokens repeat": claiming.test_no_two_claims_share_a_token,
     "what stock workers hold is claimed": (
@@ -68,30 +68,28 @@ CAUGHT_BY: dict[str, Test] = {
     "re-scored claims keep their score": (
         mixed.test_a_claimed_job_that_stock_abort_re_scores_gets_its_deadline_back
     ),
-    "the time when it was unknown first is forgotten": (
+    "the time at which a job was first unknown is forgotten": (
         again.test_a_job_that_nobody_knows_keeps_the_time_when_that_was_first_found
     ),
     "a late renewal is refused": renewing.test_a_late_renewal_counts_while_nobody_has_reclaimed,
     "a renewal hides a silence": frozen.test_a_renewal_that_comes_first_does_not_hide_it,
-    "anybody may save": newest.test_nobody_but_the_holder_is_heard,
-    "the older of two that were saved wins": (
-        newest.test_what_is_sent_before_and_arrives_after_changes_nothing
-    ),
-    "what rides in a settlement is forgotten": (
+    "any claim may save": newest.test_nobody_but_the_holder_is_heard,
+    "the older of two checkpoints wins": (newest.test_what_is_sent_before_and_arrives_after_changes_nothing),
+    "a checkpoint in a settlement is forgotten": (
         given_back.test_what_rides_in_the_settlement_is_newer_than_what_was_written
     ),
-    "what a finished job saved stays": (
+    "a finished job's checkpoint stays": (
         checkpoints.TestWhatIsLeft().test_nothing_of_a_job_that_is_completed_or_cancelled
     ),
-    "a claim that is handed over again has saved nothing": (
+    "a claim that is handed over again has no checkpoint": (
         given_back.test_a_claim_whose_reply_was_lost_has_it_when_it_is_handed_over_again
     ),
 }
 
-#: How a wrong script shows itself: it disagrees, it does not end, its reply makes no sense, or it is another each time.
+#: What a wrong script raises: it disagrees, does not end, makes no sensible reply, or differs from run to run.
 CAUGHT = (AssertionError, ResponseError, ValueError, Flaky)
-#: The right scripts stand all of these stories.
-STORIES = settings(
+#: The right scripts pass all of these runs.
+RUNS = settings(
     max_examples=250,
     stateful_step_count=40,
     deadline=None,
@@ -115,9 +113,9 @@ async def test_a_test_catches_it(clocked: Bed, monkeypatch: pytest.MonkeyPatch, 
 )
 @pytest.mark.timeout(1800)
 def test_the_machine_finds_them_all_and_nothing_in_the_right_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    run_state_machine_as_test(ProtocolMachine, settings=STORIES)
+    run_state_machine_as_test(ScriptsMachine, settings=RUNS)
     for mutant in MUTANTS:
         with monkeypatch.context() as patch:
             patch.setattr(queue, mutant.script, mutant.made())
             with pytest.raises(CAUGHT):
-                run_state_machine_as_test(ProtocolMachine, settings=STORIES)
+                run_state_machine_as_test(ScriptsMachine, settings=RUNS)

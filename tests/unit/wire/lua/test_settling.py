@@ -1,4 +1,4 @@
-"""Settling: what a claim came to is written once, by its holder alone, and leaves what arq's readers expect."""
+"""Settling: how a claim ended is written once, by its holder alone, and leaves what arq's readers expect."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,6 @@ from tests.unit.wire.lua.beds import (
     KEYS,
     LEASE,
     Bed,
-    Worker,
     again,
     bury,
     finish,
@@ -23,37 +22,30 @@ from tests.unit.wire.lua.beds import (
 Settle = Callable[[Claim], Settlement]
 
 
-async def claimed(bed: Bed, job_id: str = "a", *, service: bool = True) -> tuple[Worker, Claim]:
-    """A worker and the one claim that it has."""
-    bed.put(job_id)
-    worker = bed.worker("w", service=service)
-    return worker, await worker.claim_one()
-
-
 class TestTheFence:
     @pytest.mark.parametrize("settle", [finish, bury, interrupted], ids=["finished", "dead", "again"])
     async def test_a_settlement_of_somebody_else_s_claim_changes_nothing(
         self, bed: Bed, settle: object
     ) -> None:
         assert callable(settle)
-        _, claim = await claimed(bed)
-        before = everything(bed)
+        _, (claim,) = await bed.claimed("a")
+        before = bed.everything()
         assert await bed.worker("v").settle(settle(claim._replace(token="v:0:1:1"))) == [False]
-        assert everything(bed) == before
+        assert bed.everything() == before
 
     @pytest.mark.parametrize("settle", [finish, bury, interrupted], ids=["finished", "dead", "again"])
     async def test_a_settlement_after_the_claim_was_lost_changes_nothing(
         self, clocked: Bed, settle: Settle
     ) -> None:
-        worker, claim = await claimed(clocked)
+        worker, (claim,) = await clocked.claimed("a")
         await clocked.pass_time(LEASE + 1)
         assert (await clocked.worker("v").claim_one()).id == "a"
-        before = everything(clocked)
+        before = clocked.everything()
         assert await worker.settle(settle(claim)) == [False]
-        assert everything(clocked) == before
+        assert clocked.everything() == before
 
     async def test_a_settlement_between_loss_and_the_next_claim_changes_nothing(self, clocked: Bed) -> None:
-        worker, claim = await claimed(clocked)
+        worker, (claim,) = await clocked.claimed("a")
         clocked.put("b", due=1)
         await clocked.pass_time(LEASE + 1)
         await clocked.worker("v").claim_one()
@@ -63,7 +55,7 @@ class TestTheFence:
         assert clocked.score("a") is not None
 
     async def test_of_two_settlements_of_one_claim_in_one_step_the_first_counts(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         assert await worker.settle(finish(claim), again(claim, 0)) == [True, False]
         assert bed.score("a") is None
         assert bed.story("a") == ["started", "completed"]
@@ -79,7 +71,7 @@ class TestTheFence:
 
 class TestFinishing:
     async def test_the_record_is_kept_for_its_time_and_the_rest_is_gone(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         assert await worker.settle(finish(claim, record_ms=60_000)) == [True]
         assert bed.result("a") == b'{"r":1}'
         assert 0 < bed.looking.pttl(f"{RESULT}a") <= 60_000
@@ -96,14 +88,14 @@ class TestFinishing:
         assert bed.result("not") is None
 
     async def test_a_cancel_that_was_asked_for_meanwhile_is_forgotten(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         bed.ask_to_abort("a")
         await worker.settle(finish(claim))
         assert bed.looking.zscore(ABORT, "a") is None
         assert bed.score("a") is None
 
     async def test_after_a_cron_job_arq_s_mirror_stays_for_its_time(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed, service=False)
+        worker, (claim,) = await bed.claimed("a", service=False)
         await worker.settle(finish(claim, mirror_ms=60_000))
         assert bed.held("a") == b"1"
         assert 0 < bed.looking.pttl(f"{IN_PROGRESS}a") <= 60_000
@@ -111,7 +103,7 @@ class TestFinishing:
 
 class TestAgain:
     async def test_a_retry_is_due_after_its_delay_and_keeps_its_attempts(self, clocked: Bed) -> None:
-        worker, claim = await claimed(clocked)
+        worker, (claim,) = await clocked.claimed("a")
         assert await worker.settle(again(claim, 5)) == [True]
         assert clocked.score("a") == clocked.now + 5000
         assert clocked.looking.zscore(KEYS.active, "a") is None
@@ -132,7 +124,7 @@ class TestAgain:
         assert [claim.id for claim in claims] == ["first", "second"]
 
     async def test_unspent_gives_the_attempt_back(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         await worker.settle(again(claim, 0))
         second = await worker.claim_one()
         await worker.settle(interrupted(second))
@@ -140,14 +132,14 @@ class TestAgain:
         assert (await worker.claim_one()).attempt == 2
 
     async def test_a_retry_that_began_at_a_later_try_goes_on_from_there(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         await worker.settle(again(claim, 0, attempt=5))
         assert (await worker.claim_one()).attempt == 6
 
     async def test_a_job_that_nobody_knows_keeps_the_time_when_that_was_first_found(
         self, clocked: Bed
     ) -> None:
-        _, claim = await claimed(clocked)
+        _, (claim,) = await clocked.claimed("a")
         worker = clocked.worker("v")
         first = clocked.now
         for name in ("w", "v", "u"):
@@ -159,7 +151,7 @@ class TestAgain:
             assert claim.attempt == 1
 
     async def test_once_it_is_known_that_time_is_forgotten(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         await worker.settle(unknown(claim, 0))
         other = bed.worker("v")
         claim = await other.claim_one()
@@ -169,7 +161,7 @@ class TestAgain:
         assert (await worker.claim_one()).unknown_since_ms == 0
 
     async def test_a_loss_does_not_reset_it(self, clocked: Bed) -> None:
-        worker, claim = await claimed(clocked)
+        worker, (claim,) = await clocked.claimed("a")
         first = clocked.now
         await worker.settle(unknown(claim, 0))
         await clocked.worker("v").claim_one()
@@ -178,7 +170,7 @@ class TestAgain:
         assert (claim.unknown_since_ms, claim.lost) == (first, 1)
 
     async def test_who_did_not_know_a_job_leaves_it_to_others_for_a_while(self, clocked: Bed) -> None:
-        worker, claim = await claimed(clocked)
+        worker, (claim,) = await clocked.claimed("a")
         clocked.put("b")
         await worker.settle(unknown(claim, 1))
         clocked.advance(1)
@@ -189,19 +181,19 @@ class TestAgain:
         assert (await worker.claim_one()).id == "a"
 
     async def test_others_may_have_it_at_once(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         await worker.settle(unknown(claim, 0))
         assert await worker.claim(10) == []
         assert (await bed.worker("v").claim_one()).id == "a"
 
     async def test_a_cancel_that_was_asked_for_waits_for_the_next_claim(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         bed.ask_to_abort("a")
         await worker.settle(hand_back(claim))
         assert (await worker.claim_one()).aborted
 
     async def test_a_snooze_is_counted_and_the_next_claim_says_so(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         for snoozes in range(3):
             assert claim.snoozes == snoozes
             await worker.settle(again(claim, 0, unspent=True, event="snoozed"))
@@ -215,7 +207,7 @@ class TestAgain:
         assert bed.looking.hlen(KEYS.snoozes) == 0
 
     async def test_the_count_of_snoozes_goes_with_a_job_that_is_cancelled(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         await worker.settle(again(claim, 0, unspent=True, event="snoozed"))
         assert bed.looking.hgetall(KEYS.snoozes) == {b"a": b"1"}
         await bed.cancel("a")
@@ -224,7 +216,7 @@ class TestAgain:
     async def test_a_job_that_somebody_took_off_the_queue_leaves_no_count_and_no_request(
         self, bed: Bed
     ) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         await worker.settle(again(claim, 0, unspent=True, event="snoozed"))
         claim = await worker.claim_one()
         bed.ask_to_abort("a")
@@ -236,14 +228,14 @@ class TestAgain:
     async def test_what_is_handed_back_for_soon_wakes_another_worker(
         self, bed: Bed, delay: float, tokens: int
     ) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         await worker.settle(again(claim, delay))
         assert bed.tokens() == tokens
 
 
 class TestDeadLetters:
     async def test_a_dead_letter_keeps_everything(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         await worker.settle(again(claim, 0))
         claim = await worker.claim_one()
         assert await worker.settle(bury(claim, reason="timeout")) == [True]
@@ -262,13 +254,13 @@ class TestDeadLetters:
         assert bed.looking.get(f"{JOB}a") is None
 
     async def test_one_whose_payload_had_expired_has_none(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         bed.looking.delete(f"{JOB}a")
         await worker.settle(bury(claim))
         assert b"payload" not in bed.looking.hgetall(f"{KEYS.dead}:a")
 
     async def test_a_later_death_under_the_same_id_replaces_the_letter(self, bed: Bed) -> None:
-        worker, claim = await claimed(bed)
+        worker, (claim,) = await bed.claimed("a")
         await worker.settle(bury(claim, reason="failed"))
         bed.put("a")
         bed.looking.delete(f"{JOB}a")
@@ -301,29 +293,8 @@ class TestDeadLetters:
         assert clocked.looking.hgetall(f"{KEYS.dead}:old")
 
 
-def everything(bed: Bed) -> dict[str, object]:
-    """All that a script could have changed, but for the time it ran at."""
-    found: dict[str, object] = {}
-    for key in bed.looking.keys("*"):
-        name = key.decode("utf-8", "backslashreplace")
-        if name in (KEYS.seen,) or name.startswith(KEYS.step):
-            continue
-        match bed.looking.type(key):
-            case b"string":
-                found[name] = bed.looking.get(key)
-            case b"hash":
-                found[name] = bed.looking.hgetall(key)
-            case b"zset":
-                found[name] = bed.looking.zrange(key, 0, -1, withscores=True)
-            case b"list":
-                found[name] = bed.looking.lrange(key, 0, -1)
-            case b"stream":
-                found[name] = bed.looking.xlen(key)
-    return found
-
-
 async def test_settlements_are_values_that_travel_whole(bed: Bed) -> None:
-    worker, claim = await claimed(bed)
+    worker, (claim,) = await bed.claimed("a")
     odd = Settlement.dead(
         claim,
         reason="a reason with spaces\nand lines",

@@ -1,6 +1,6 @@
-"""The scripts as they are put together: whatever one names, it or a part that it includes has defined above.
+"""The scripts as they are put together: each defines all names that it uses, itself or in a part that it includes.
 
-Redis refuses a global variable only when a script comes to it, which may be on a path that is seldom taken.
+Redis refuses a global variable only when a script reaches it, which may be on a path that is seldom taken.
 """
 
 import struct
@@ -21,7 +21,7 @@ _GETGLOBAL, _SETGLOBAL = 5, 7
 
 
 class Bytecode:
-    """What Lua 5.1 compiles a script to, read from the front: ldump.c says how it is laid out."""
+    """A script as Lua 5.1 compiles it, read from front to end; Lua's ldump.c is the format."""
 
     def __init__(self, source: str) -> None:
         lua = lupa.lua51.LuaRuntime(encoding=None)

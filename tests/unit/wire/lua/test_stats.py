@@ -1,4 +1,4 @@
-"""The figures of a queue: executions that ended, and the milliseconds for which they kept their slots."""
+"""The stats of a queue: how many executions have ended, and for how many milliseconds they kept their slots."""
 
 import pytest
 

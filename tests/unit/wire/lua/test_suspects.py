@@ -1,11 +1,10 @@
-"""Suspects: a job that was lost often runs alone, so that it takes no neighbours with it."""
+"""Suspects: a job that was lost often runs alone, so that no neighbours are lost with it."""
 
 from rota import Run, job, none
 from rota.attempts.attempt import QueuePolicy
 from rota.attempts.runner import Handler, Runner
 from rota.engine.execution import Execution
 from rota.model.outcome import Rules
-from rota.wire.claims import Claim
 from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, finish
 
 RULES = Rules(max_attempts=4, backoff=none(), timeout=300.0, keep_result=3600.0)
@@ -13,20 +12,15 @@ RULES = Rules(max_attempts=4, backoff=none(), timeout=300.0, keep_result=3600.0)
 
 @job
 async def work(run: Run) -> None:
-    """Ends well, when it is let."""
+    pass
 
 
 async def lose(bed: Bed, job_id: str, times: int) -> None:
-    """Have `job_id`, which is all there is, claimed and lost."""
+    """Put `job_id`, the only job, and have it claimed and lost."""
     bed.put(job_id, due=bed.now - 60_000)
     for number in range(times):
-        claims = await bed.worker(f"lost-{number}").claim(1)
-        assert [claim.id for claim in claims] == [job_id]
+        assert await bed.worker(f"lost-{number}").claim_ids(1) == [job_id]
         await bed.pass_time(LEASE + 1)
-
-
-def ids(claims: list[Claim]) -> list[str]:
-    return [claim.id for claim in claims]
 
 
 async def test_a_suspect_is_passed_over_and_one_worker_is_asked_to_make_room(clocked: Bed) -> None:
@@ -34,7 +28,7 @@ async def test_a_suspect_is_passed_over_and_one_worker_is_asked_to_make_room(clo
     clocked.put("innocent")
     worker = clocked.worker("w", suspect=2)
     reply = await worker.step(10)
-    assert ids(reply.claims) == ["innocent"]
+    assert [claim.id for claim in reply.claims] == ["innocent"]
     assert reply.make_room
     assert not reply.left
     assert not (await clocked.worker("v", suspect=2).step(10)).make_room
@@ -45,7 +39,7 @@ async def test_alone_a_worker_claims_the_suspect_and_nothing_else(clocked: Bed) 
     clocked.put("innocent", due=1)
     worker = clocked.worker("w", suspect=2)
     reply = await worker.step(1, alone=True)
-    assert ids(reply.claims) == ["suspect"]
+    assert [claim.id for claim in reply.claims] == ["suspect"]
     assert reply.claims[0].lost == 2
     assert (await worker.step(1, alone=True)).claims == []
 
@@ -54,12 +48,12 @@ async def test_before_it_is_one_and_after_it_may_have_been_a_job_is_claimed_as_a
     clocked: Bed,
 ) -> None:
     await lose(clocked, "once", 1)
-    assert ids(await clocked.worker("w", suspect=2).claim(10)) == ["once"]
+    assert await clocked.worker("w", suspect=2).claim_ids() == ["once"]
     await clocked.pass_time(LEASE + 1)
-    assert ids(await clocked.worker("v").claim(10)) == ["once"]
+    assert await clocked.worker("v").claim_ids() == ["once"]
     await clocked.pass_time(LEASE + 1)
     # Lost three times: the runner gives it up, which takes a claim.
-    assert ids(await clocked.worker("u", suspect=2).claim(10)) == ["once"]
+    assert await clocked.worker("u", suspect=2).claim_ids() == ["once"]
 
 
 async def test_when_the_worker_that_was_asked_dies_another_is_asked(clocked: Bed) -> None:
@@ -77,7 +71,7 @@ async def test_a_suspect_that_ends_well_leaves_nothing_behind(clocked: Bed) -> N
     assert await worker.settle(finish(claim)) == [True]
     assert clocked.entry("suspect") is None
     clocked.put("next")
-    assert ids(await worker.claim(10)) == ["next"]
+    assert await worker.claim_ids() == ["next"]
 
 
 async def test_many_suspects_do_not_hide_what_is_due_behind_them(clocked: Bed) -> None:
@@ -87,7 +81,7 @@ async def test_many_suspects_do_not_hide_what_is_due_behind_them(clocked: Bed) -
         assert len(await clocked.worker(f"lost-{number}").claim(30)) == 30
         await clocked.pass_time(LEASE + 1)
     clocked.put("innocent")
-    assert ids(await clocked.worker("w", suspect=2).claim(2)) == ["innocent"]
+    assert await clocked.worker("w", suspect=2).claim_ids(2) == ["innocent"]
 
 
 async def test_a_job_that_was_lost_too_often_is_given_up_by_whoever_claims_it_then(clocked: Bed) -> None:

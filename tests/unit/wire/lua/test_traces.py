@@ -1,14 +1,12 @@
-"""What is told and what is left: one event for each change, nothing of ours on an idle bare queue; a full server."""
+"""What scripts leave behind: one event for each change, and no key of ours on an idle bare queue; and a full server."""
 
 from collections.abc import Callable
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from rota.wire.claims import Claim, Settlement
 from rota.wire.keys import RESULT, RETRY
-from tests.servers import RedisServer
 from tests.unit.wire.lua.beds import (
     EVENTS,
     KEYS,
@@ -120,7 +118,7 @@ class TestProgress:
         bed.put("a")
         worker = bed.worker("w")
         claim = await worker.claim_one()
-        assert await worker.protocol.report(bed.redis, [(claim, "work", 12.5, "a word, or two")]) == 1
+        assert await worker.scripts.report(bed.redis, [(claim, "work", 12.5, "a word, or two")]) == 1
         assert bed.looking.hget(KEYS.progress, "a") == b"12.5 a word, or two"
         told = bed.events("a")[-1]
         assert (told["type"], told["percent"], told["message"]) == ("progress", "12.5", "a word, or two")
@@ -130,9 +128,9 @@ class TestProgress:
         worker = bed.worker("w")
         claim = await worker.claim_one()
         stranger = claim._replace(token="v:0:1:1")
-        assert await worker.protocol.report(bed.redis, [(stranger, "work", 50.0, "")]) == 0
+        assert await worker.scripts.report(bed.redis, [(stranger, "work", 50.0, "")]) == 0
         await worker.settle(again(claim, 0))
-        assert await worker.protocol.report(bed.redis, [(claim, "work", 50.0, "")]) == 0
+        assert await worker.scripts.report(bed.redis, [(claim, "work", 50.0, "")]) == 0
         assert bed.looking.hgetall(KEYS.progress) == {}
         assert "progress" not in bed.story("a")
 
@@ -140,7 +138,7 @@ class TestProgress:
         bed.put("a")
         worker = bed.worker("w")
         claim = await worker.claim_one()
-        await worker.protocol.report(bed.redis, [(claim, "work", 50.0, "")])
+        await worker.scripts.report(bed.redis, [(claim, "work", 50.0, "")])
         await worker.settle(finish(claim))
         assert bed.looking.hgetall(KEYS.progress) == {}
 
@@ -156,7 +154,7 @@ class TestWhatIsLeft:
         await worker.settle(finish(done), finish(failed, record=b""), again(retried, 0), interrupted(back))
         bed.looking.delete(KEYS.wake)
         await worker.settle(*(finish(claim) for claim in await worker.claim(2)))
-        await worker.protocol.forget(bed.redis, 1)
+        await worker.scripts.forget(bed.redis, 1)
         assert bed.all_keys() == {f"{RESULT}{job_id}" for job_id in ("done", "retried", "back")}
 
     async def test_what_serves_a_resend_goes_by_itself_where_a_worker_died(self, clocked: Bed) -> None:
@@ -179,7 +177,7 @@ class TestWhatIsLeft:
         worker = bed.worker("w")
         done, dead = await worker.claim(2)
         await worker.settle(finish(done), bury(dead))
-        await worker.protocol.forget(bed.redis, 1)
+        await worker.scripts.forget(bed.redis, 1)
         assert bed.all_keys() == {
             EVENTS,
             KEYS.stats,
@@ -203,40 +201,24 @@ class TestServers:
 
     @pytest.mark.parametrize("settle", [finish, bury, interrupted], ids=["finished", "dead", "again"])
     async def test_a_full_server_takes_settlements_and_refuses_claims(
-        self, server: RedisServer, settle: Callable[[Claim], Settlement]
+        self, real: Bed, settle: Callable[[Claim], Settlement]
     ) -> None:
-        redis = Redis.from_url(server.url)
-        with server.client() as looking:
-            bed = Bed(redis, looking, None)
-            bed.put("a", "b", "c")
-            worker = bed.worker("w")
-            claim = await worker.claim_one()
-            looking.config_set("maxmemory", 1)
-            try:
-                with pytest.raises(OutOfMemoryError):
-                    await worker.claim()
-                assert bed.entry("b") is None
-                assert await worker.settle(settle(claim)) == [True]
-                assert bed.looking.zscore(KEYS.active, "a") is None
-            finally:
-                looking.config_set("maxmemory", 0)
-            assert worker.renew() == []
-        await redis.aclose()
+        real.put("a", "b", "c")
+        worker = real.worker("w")
+        claim = await worker.claim_one()
+        with real.full():
+            with pytest.raises(OutOfMemoryError):
+                await worker.claim()
+            assert real.entry("b") is None
+            assert await worker.settle(settle(claim)) == [True]
+            assert real.looking.zscore(KEYS.active, "a") is None
+        assert worker.renew() == []
 
-    async def test_a_full_server_renews_leases(self, server: RedisServer) -> None:
-        redis = Redis.from_url(server.url)
-        with server.client() as looking:
-            bed = Bed(redis, looking, None)
-            bed.put("a")
-            worker = bed.worker("w")
-            claim = await worker.claim_one()
-            looking.config_set("maxmemory", 1)
-            try:
-                assert worker.renew() == []
-            finally:
-                looking.config_set("maxmemory", 0)
-            assert await worker.settle(finish(claim)) == [True]
-        await redis.aclose()
+    async def test_a_full_server_renews_leases(self, real: Bed) -> None:
+        worker, (claim,) = await real.claimed("a")
+        with real.full():
+            assert worker.renew() == []
+        assert await worker.settle(finish(claim)) == [True]
 
 
 async def test_a_counter_that_a_client_set_is_counted_on_from(bed: Bed) -> None:

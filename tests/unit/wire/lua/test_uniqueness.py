@@ -1,4 +1,4 @@
-"""Uniqueness: who holds a key, for how long, and what becomes of those who come meanwhile."""
+"""Uniqueness: which job holds a key, for how long, and what becomes of jobs that are enqueued meanwhile."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import pytest
 
 from rota.wire.keys import JOB, RETRY
 from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, again, finish
-from tests.unit.wire.lua.test_limits import ids, lines, rated, slotted
+from tests.unit.wire.lua.limited import lines, rated, slotted
 
 KEY = "rota:unique:q:work:k"
 
 
 def until(mode: str) -> dict[str, Any]:
-    """The arguments of an enqueue that is unique until it has started ("s") or finished ("f")."""
+    """Return the arguments of an enqueue that is unique until the job has started ("s") or finished ("f")."""
     return {"terms": f"u={KEY}|{mode}", "unique": f"{KEY} 0"}
 
 
@@ -113,7 +113,7 @@ async def test_an_id_of_one_s_own_is_replaced_the_same_way(clocked: Bed) -> None
 async def test_replacing_changes_the_limits_that_it_waits_for(clocked: Bed) -> None:
     await clocked.enqueue("x", terms=slotted("old"))
     worker = clocked.worker("w")
-    assert await ids(worker) == ["x"]
+    assert await worker.claim_ids() == ["x"]
     await clocked.enqueue("a", terms=f"p=3 {slotted('old')}")
     await clocked.enqueue("a", terms=rated("new"), taken="replace")
     claims = await worker.claim(10)
