@@ -24,22 +24,22 @@ ONE_LANE = 8
 
 
 class Belief(IntEnum):
-    """Whether due jobs may wait that no step has asked for yet, and where an engine knows it from."""
+    """Whether due jobs may wait that no step has asked for yet, and how an engine has learnt of them."""
 
     NONE = 0
     POLLED = 1
-    """The engine looks by itself, as it does every few seconds."""
+    """The engine looks by itself, since no token came for a few seconds."""
     TOLD = 2
-    """A token, a timer or a step said so."""
+    """A token, a timer or the reply of a step says so."""
 
 
 class Access(Enum):
-    """Whether an engine may claim, where a job of its process may have to run alone."""
+    """Whether an engine may claim; it depends on whether a suspect is to run alone in its process."""
 
-    SHARED = "no job has to run alone"
-    CLOSED = "a job of another engine runs alone, or waits to"
-    WAITING = "a job of this engine is to run alone: it waits until the process is empty, or runs"
-    ALONE = "the process is empty: this engine may claim the job that is to run alone"
+    SHARED = "there is no suspect, so every engine may claim"
+    CLOSED = "a suspect of another engine runs, or waits until the process is empty"
+    WAITING = "the suspect of this engine runs, or waits until the process is empty"
+    ALONE = "the process is empty, so this engine may claim its suspect"
 
 
 class Contender(Protocol):
@@ -61,10 +61,10 @@ class Contender(Protocol):
 
 
 class Ask(NamedTuple):
-    """What one step is to do.
+    """The work of one step: which claims it settles, and how many jobs it may claim.
 
-    `want` is how many jobs it may claim; `alone` that it may claim one suspect and nothing else; `belief` is what it
-    follows from.
+    `want` is the most jobs that it may claim, none if 0. `alone` says that it may claim one suspect and nothing else.
+    `belief` is why it is sent.
     """
 
     settlements: list[Settlement]
@@ -79,7 +79,7 @@ def _no_limit() -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What bounds the jobs that one worker runs of its queue.
+    """The bounds of the jobs that one worker runs of its queue.
 
     :param slots: how many may run at once.
     :param budget: returns how many more may be started at all; None means no limit.
@@ -88,7 +88,7 @@ class Capacity:
     slots: int
     budget: Callable[[], int | None] = _no_limit
     batch: int = field(init=False)
-    """The most jobs that one step claims, so that all lanes have their part."""
+    """The most jobs that one step claims: the slots are divided among the lanes."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "batch", min(BATCH, max(1, -(-self.slots // self.lanes))))

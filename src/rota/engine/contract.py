@@ -7,10 +7,10 @@ from rota.wire.claims import Claim, Settlement
 
 
 class Contract(Protocol):
-    """What a job means: arq's contract, or the service's. The engine knows nothing else of jobs."""
+    """The meaning of jobs: arq's, or the service's. The engine knows no more of a job than its claim."""
 
     async def execute(self, execution: Execution) -> Settlement:
-        """Run one claim to its end. Raises nothing of the handler's."""
+        """Run one claim to its end, and return its settlement. An error of the handler is not raised."""
 
     def settled(self, settlement: Settlement, counted: bool) -> None:
         """Take note that Redis answered a settlement; it is not `counted` if the claim had been lost."""

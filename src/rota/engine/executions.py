@@ -18,8 +18,9 @@ STUMBLE, STUMBLES = 5.0, 5
 
 
 class Executions(dict[str, Execution]):
-    """What runs, by job id.
+    """The executions under way, by job id.
 
+    :param contract: runs the jobs.
     :param service: whether a job on which our own code keeps failing becomes a dead letter; else it just ends.
     :param ended: called with each claim that has ended and its settlement.
     """
@@ -33,7 +34,7 @@ class Executions(dict[str, Execution]):
         self._ended = ended
 
     def start(self, claim: Claim) -> None:
-        """Run a claim in a task of its own."""
+        """Run `claim` in a task; an execution that has lost an earlier claim of the same job is stopped."""
         former = self.get(claim.id)
         if former is not None:
             # Its lease ran out while this process stood still, and the job has come back to the same process.
@@ -71,9 +72,9 @@ class Executions(dict[str, Execution]):
         self._ended(claim, execution.closed_by(settlement))
 
     def stumbled(self, claim: Claim, error: Exception) -> Settlement:
-        """Return the settlement of a job on which rota's own code failed, which is no fault of its handler.
+        """Return the settlement of a job on which rota's own code failed, and not its handler.
 
-        The bug may only show now and then, so the job runs again; one on which it shows each time must end.
+        The bug may show only now and then, so the job runs again. A job on which it shows each time has to end.
         """
         if claim.attempt < STUMBLES:
             return hand_back(claim, STUMBLE)._replace(unspent=False)

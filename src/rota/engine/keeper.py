@@ -102,7 +102,7 @@ class LeaseKeeper:
             failure.get_loop().call_soon_threadsafe(_raise_in, failure, error)
             if stop.wait(RESCUE):
                 return
-        # There is no service, or its loop is blocked, which nothing watches any more.
+        # Nothing runs this service, or the loop is blocked, which nothing watches any longer.
         logger.critical("leases.failed", exc_info=error)
         logging.shutdown()
         self._die(EXIT_BLOCKED)

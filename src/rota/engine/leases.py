@@ -98,7 +98,7 @@ class Leases:
             self._due = now + (self.interval if self._renew() else min(self.interval, AGAIN))
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; the next renewal makes another one."""
         redis, self._redis = self._redis, None
         if redis is not None:
             redis.close()

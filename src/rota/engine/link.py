@@ -9,7 +9,7 @@ from rota.wire.queue import QueueScripts
 
 @dataclass(frozen=True, slots=True)
 class QueueLink:
-    """What every part of a worker needs to talk to Redis about its queue.
+    """The way from a part of a worker to its queue in Redis.
 
     :param scripts: the scripts of the queue, as this worker calls them.
     :param redis: an asyncio client.

@@ -48,7 +48,7 @@ class Pulse:
         self._reports.pop(job_id, None)
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Beat while jobs run, until cancelled."""
         failed = False
         while True:
             await asyncio.sleep(PULSE)
@@ -62,7 +62,7 @@ class Pulse:
                 failed = True
                 await self._outage.pause(error)
             else:
-                # While long jobs take all slots there is no step that would find out that Redis is back.
+                # While long jobs take all slots, no step finds out that Redis is back.
                 if failed:
                     self._outage.over()
                 failed = False
@@ -70,7 +70,7 @@ class Pulse:
     async def _beat(self) -> None:
         if self._cancellable:
             await self._hear_cancels()
-            # Redis answers, and while all slots are taken there is no step that would say so.
+            # Redis answers, and while all slots are taken no step would say so.
             self._outage.reached()
         if self._reports:
             await self._write_reports()

@@ -62,7 +62,7 @@ class Waker:
         self._poll = poll
 
     async def run(self) -> None:
-        """Wake the engine until cancelled."""
+        """Wait for tokens, and wake the engine, until cancelled."""
         while True:
             await self._engine.ready()
             try:

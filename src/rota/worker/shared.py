@@ -1,4 +1,4 @@
-"""What the workers of one process share, one worker being there for each queue."""
+"""What the workers of one process share: there is one worker for each queue."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from rota.server.outage import Outages
 
 @dataclass(frozen=True)
 class Shared:
-    """What the workers of one process share. A worker that is given none has all this to itself.
+    """The parts that all workers of a process use. A worker that is given none has parts of its own.
 
     :param keeper: renews the leases; None if each worker starts a keeper of its own.
     :param isolation: lets a job that may be killing its workers run alone in the process.

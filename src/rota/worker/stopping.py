@@ -16,7 +16,7 @@ logger = logging.getLogger("rota.worker")
 
 
 class StoppableWorker(Worker):
-    """The part of arq's worker that ends its work; `engine` is there while it works."""
+    """The part of a worker that ends its work. `engine` is None unless it works."""
 
     def __init__(self, functions: Sequence[Any], **arq: Any) -> None:
         # arq's constructor listens for signals.
@@ -55,7 +55,7 @@ class StoppableWorker(Worker):
             self.engine.picking = False
 
     def handle_sig(self, signum: signal.Signals) -> None:
-        """Stop at once, by a signal."""
+        """Stop now, because of a signal, and call `on_stop`."""
         self._log_shutdown(signum)
         self.stop()
         if self.on_stop:

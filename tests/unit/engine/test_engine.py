@@ -24,7 +24,7 @@ from tests.waiting import until
 
 
 class Queue:
-    """The part of a protocol that an engine needs, with its jobs in a list."""
+    """The scripts that an engine needs, on a list of jobs."""
 
     service = True
 
@@ -76,7 +76,7 @@ class Queue:
 
 
 class Jobs:
-    """A contract whose jobs run until they are let go, and note why they were stopped."""
+    """A contract whose jobs run until they are let go, and that notes why they were stopped."""
 
     def __init__(self) -> None:
         self.running: dict[str, asyncio.Event] = {}
@@ -114,7 +114,7 @@ class Jobs:
         self.progress.append((claim.id, percent))
 
     async def finished(self) -> None:
-        """Nothing is left behind."""
+        """Return at once: nothing is left behind."""
 
 
 class Bench:

@@ -18,7 +18,7 @@ def execution() -> Execution:
 
 
 def interrupted(execution: Execution) -> list[Cause | None]:
-    """What was known of the cause at each interruption."""
+    """Return a list that grows by the cause, as it is known, at each interruption."""
     log: list[Cause | None] = []
     execution.interrupt = lambda: log.append(execution.cause)
     return log
@@ -110,7 +110,7 @@ async def test_what_runs_after_the_handler_is_not_cancelled_by_what_was_meant_fo
 
 
 def settled(execution: Execution, kind: SettlementKind) -> bytes:
-    """The checkpoint that goes with a settlement of this kind."""
+    """Return the checkpoint that goes with a settlement of this kind."""
     return execution.closed_by(Settlement("1", "t", kind)).checkpoint
 
 

@@ -45,7 +45,7 @@ def renewals() -> Renewals:
 
 @pytest.fixture
 async def kept(renewals: Renewals) -> AsyncIterator[Kept]:
-    """A keeper that reports a silence after 0.4 s."""
+    """Yield a keeper that holds one claim, and reports a loop that is silent for 0.4 s."""
     kept = Kept(renewals)
     kept.holding.add([claim("1")])
     yield kept

@@ -24,7 +24,7 @@ def renewals() -> Renewals:
 
 @pytest.fixture
 async def taken() -> list[str]:
-    """The ids that were told to be ours no longer."""
+    """Return a list for the ids whose claims were reported lost."""
     return []
 
 
