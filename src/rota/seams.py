@@ -5,8 +5,7 @@ after the event became true, and cannot change anything. A sender wraps every en
 A service runs beside the jobs as long as the process does. The stacks of a process are the lists in `rota.app.compose`.
 
 A middleware, a subscriber or a sender is a plain function, or an object that is called like one and offers more:
-`Switched`, `Selective`, `Counting` and `Informed` say what. What an object offers is looked up once, when its stack is
-built.
+`Switched`, `Selective`, `Counting` and `Informed` are the offers, which are looked up once, when the stack is built.
 """
 
 import logging
@@ -56,7 +55,7 @@ Count = Callable[[str, str, float], None]
 
 @runtime_checkable
 class Switched(Protocol):
-    """What a middleware or a sender offers that has nothing to do in some processes."""
+    """A middleware or a sender that has nothing to do in some processes."""
 
     def is_on(self) -> bool:
         """Tell whether to call this object: a middleware is asked at boot, a sender before each round trip."""
@@ -64,7 +63,7 @@ class Switched(Protocol):
 
 @runtime_checkable
 class Selective(Protocol):
-    """What a subscriber offers that does not want every event: an event that nobody wants is never made."""
+    """A subscriber that does not want every event: an event that no subscriber wants is never made."""
 
     def wants(self, event_type: EventType, /) -> bool:
         """Tell whether to call this object with events of this type; asked again every second."""
@@ -72,7 +71,7 @@ class Selective(Protocol):
 
 @runtime_checkable
 class Counting(Protocol):
-    """What a subscriber offers that needs no more of some types of events than three values.
+    """A subscriber that needs only three values of some types of events.
 
     `counters` has a function for each such type. It is called in place of the subscriber, with the job's queue, its
     name, and the seconds that the job waited (STARTED) or ran (every other type).
@@ -84,19 +83,19 @@ class Counting(Protocol):
 
 @runtime_checkable
 class Informed(Protocol):
-    """What a sender offers that wants to know which jobs were created.
+    """A sender that wants to know which jobs were created.
 
-    This cannot be seen from around the round trip: an id may be taken, a flow may be there already, and a fan-out puts
-    first jobs of pipelines that no sender wraps, because they get the headers of their flow. So whatever enqueues says
-    what was created once Redis has answered. A sender may offer this in place of being called, and then costs an
-    enqueue no context manager.
+    The round trip alone does not tell: an id may be taken, a flow may be there already, and a fan-out puts first jobs
+    of pipelines around which no sender is called, because they get the headers of their flow. So the code that enqueues
+    tells what was created, once Redis has answered. A sender may offer this in place of being called; an enqueue then
+    needs no context manager for that sender.
     """
 
     def created(self, jobs: Sequence[Outgoing], /) -> None:
         """Take note of jobs that one round trip created, of any queues."""
 
 
-#: What is around an enqueue: what is called before it, or told of its outcome, or both.
+#: Called around an enqueue, told what the enqueue created, or both.
 Sender = Wrapper | Informed
 
 
@@ -143,7 +142,7 @@ _ASK_EVERY = 1.0
 
 
 class Heard(NamedTuple):
-    """What to call for one type of event: `listeners` with the event itself, `counts` with three values of it."""
+    """The calls for one type of event: `listeners` take the event itself, `counts` three values of it."""
 
     listeners: tuple[Subscriber, ...]
     counts: tuple[Count, ...]

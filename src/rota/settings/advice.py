@@ -1,4 +1,4 @@
-"""What settings allow but will surprise whoever set them so: a sentence each, said once at boot."""
+"""Settings that are allowed but will surprise: a sentence each, logged once at boot."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
@@ -31,14 +31,14 @@ class _Times(Protocol):
 def advice(
     settings: _Times, timeouts: Mapping[str, float], queues: Sequence[QueueSettings] = ()
 ) -> Iterator[str]:
-    """The surprises of `settings`, with the timeout of each job by its name, and the queues served; all in seconds."""
+    """Yield a sentence for each surprise. `timeouts` are those of the jobs by name, in seconds; `queues` are served."""
     drain, lease, block = settings.drain_timeout, settings.lease, settings.loop_block_limit
-    long = [f"{name} ({timeout:g} s)" for name, timeout in sorted(timeouts.items()) if timeout > drain]
-    if long:
+    outlasting = [f"{name} ({timeout:g} s)" for name, timeout in sorted(timeouts.items()) if timeout > drain]
+    if outlasting:
         when = "deploy and recycling" if settings.recycles else "deploy"
         yield (
             f"these jobs may run longer than DRAIN_TIMEOUT, {drain:g} s, and would then start again at every {when}: "
-            f"{', '.join(long)}"
+            f"{', '.join(outlasting)}"
         )
     if lease < _SHORT_LEASE:
         yield f"LEASE is {lease:g} s: a short pause of Redis or the network will look like a crash"

@@ -1,45 +1,72 @@
-"""Reads the settings, once, at boot: the one place of the project that looks at the environment."""
+"""Reads the settings, once, at boot: from the environment, from files that it points to, from secrets, from `.env`.
+
+No other module looks at the environment. Each mistake becomes a problem, one line that begins with the variable, and
+all problems are told at once.
+
+pydantic-settings turns the variables that were found into fields, but its own sources do not find them. They pass over
+misspelt names and NAME_FILE in silence, stop at the first file that cannot be read, strip spaces from secrets, and
+expand `$` in passwords in `.env`.
+"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from dotenv import dotenv_values
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import EnvSettingsSource
 
-from rota.settings.environment import gather
 from rota.settings.problems import problems_of
-from rota.settings.queues import QUEUES, QueueSettings, split_queues
+from rota.settings.queues import QUEUES, misnamed
 from rota.settings.settings import ConfigError, Settings
-from rota.settings.types import MODES
+from rota.settings.spelling import FILE, is_service_variable, misspelt
 
-__all__ = ["ENV_FILE", "MODES", "SECRETS_DIR", "ConfigError", "QueueSettings", "Settings", "load"]
+__all__ = ["ENV_FILE", "SECRETS_DIR", "ConfigError", "Settings", "gather", "load"]
 
 ENV_FILE = Path(".env")
 SECRETS_DIR = Path("/run/secrets")
 
+T = TypeVar("T")
+
 
 def load(env: Mapping[str, str] | None = None, *, env_file: Path | None = None) -> Settings:
-    """The settings that the environment says, or that `env` says in its place.
+    """Return the settings of the environment, or of `env` in its place. Raises ConfigError with every problem.
 
-    `.env` in the working directory and the secrets in `/run/secrets` count beside the real environment only;
-    give `env_file`, or SECRETS_DIR in `env`, for others. Raises ConfigError with every problem there is.
+    `.env` in the working directory and the secrets in `/run/secrets` count beside the real environment only; for others
+    give `env_file`, or SECRETS_DIR in `env`.
     """
     real = env is None
-    variables = gather(
+    found = gather(
         os.environ if env is None else env,
         [name.upper() for name in Settings.model_fields if name != "queues"],
         env_file=env_file or (ENV_FILE if real else None),
         secrets_dir=SECRETS_DIR if real and SECRETS_DIR.is_dir() else None,
     )
-    plain = {name.lower(): text for name, text in variables.values.items() if not name.startswith(QUEUES)}
-    nested = {name: text for name, text in variables.values.items() if name.startswith(QUEUES)}
-    queues, wrong_names = split_queues(nested)
-    settings, wrong_values = _validated({**plain, "queues": queues})
-    problems = [*variables.problems, *wrong_names, *wrong_values]
+    wrong_names = misnamed(name for name in found.values if name.startswith(QUEUES))
+    named = {name: value for name, value in found.values.items() if name not in wrong_names}
+    settings, wrong_values = _validated(_Found(named)())
+    problems = [*found.problems, *wrong_names.values(), *wrong_values]
     if settings is None or problems:
         raise ConfigError(problems)
     return settings
+
+
+class _Found(EnvSettingsSource):
+    """The variables that were found, as fields of Settings; those under QUEUES__ by queue and option."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = {name.lower(): value for name, value in variables.items()}
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._variables
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Leave every value as text, which the types of the settings read. By default it would be read as JSON."""
+        return value
 
 
 def _validated(values: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:
@@ -48,7 +75,102 @@ def _validated(values: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:
     except ValidationError as error:
         problems = list(problems_of(error, Settings, values))
         wrong = {str(one["loc"][0]) for one in error.errors(include_input=False) if one["loc"]}
-    # What must fit together is looked at when each value is right, and one wrong value must not hide that.
+    # pydantic checks how settings fit together only if each is right, so one wrong value would hide other problems.
     if wrong and not any(name.startswith("redis_") for name in wrong):
         problems += _validated({name: value for name, value in values.items() if name not in wrong})[1]
     return None, problems
+
+
+# Where variables are found
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Values by the name of their variable, and every problem met on the way to them."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def gather(
+    env: Mapping[str, str], known: Collection[str], *, env_file: Path | None, secrets_dir: Path | None
+) -> Gathered:
+    """Return the values of the `known` variables and of those under QUEUES__; those in `env` win.
+
+    `env_file` is left unread in production. `secrets_dir` is the folder used when SECRETS_DIR names none.
+    """
+    found = Gathered()
+    real = _resolve(env, known, found.problems)
+    local: dict[str, str] = {}
+    if env_file is not None and real.get("APP_ENV") != "production":
+        local = _resolve(_read_env_file(env_file, found.problems), known, found.problems)
+    named = real.get("SECRETS_DIR") or local.get("SECRETS_DIR")
+    secrets = _read_secrets(Path(named) if named else secrets_dir, known, found.problems)
+    if real.get("APP_ENV") != "production" and (local | secrets).get("APP_ENV") == "production":
+        found.problems.append("APP_ENV is production in a file; only the environment itself can say so")
+    found.values = local | secrets | real
+    return found
+
+
+def _resolve(source: Mapping[str, str], known: Collection[str], problems: list[str]) -> dict[str, str]:
+    """Return the values of one source, with the files read that NAME_FILE points to."""
+    ours = {name: value for name, value in source.items() if not is_service_variable(name, value)}
+    problems += misspelt(ours, known)
+    values = {name: value for name, value in ours.items() if name in known or name.startswith(QUEUES)}
+    for name in known:
+        pointer = name + FILE
+        if pointer not in ours or pointer in known:
+            continue
+        if name in ours:
+            problems.append(f"{name} and {pointer} are both set; keep one of them")
+        elif not ours[pointer].strip():
+            problems.append(f"{pointer} is set but empty; give it the path of a file or unset it")
+        else:
+            values |= _read(name, Path(ours[pointer]), pointer, problems)
+    for name in [name for name, value in values.items() if not value.strip()]:
+        problems.append(f"{name} is set but empty; give it a value or unset it")
+        del values[name]
+    return values
+
+
+def _read_env_file(path: Path, problems: list[str]) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    # Interpolation would read the environment, and change a password with a $ in it.
+    lines = _guarded(str(path), problems, lambda: dotenv_values(path, interpolate=False)) or {}
+    return {name: value or "" for name, value in lines.items()}
+
+
+def _read_secrets(folder: Path | None, known: Collection[str], problems: list[str]) -> dict[str, str]:
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        problems.append("SECRETS_DIR names no folder; give the path of a folder with a file for each secret")
+        return {}
+    values: dict[str, str] = {}
+    for path in _guarded("SECRETS_DIR", problems, lambda: sorted(folder.iterdir())) or []:
+        name = path.name.upper().replace("-", "_")
+        if name in known and path.is_file():
+            values |= _read(name, path, f"the secret {path.name}", problems)
+    return values
+
+
+def _read(name: str, path: Path, pointer: str, problems: list[str]) -> dict[str, str]:
+    text = _guarded(pointer, problems, lambda: path.read_text("utf-8"))
+    if text is None:
+        return {}
+    value = text.rstrip("\r\n")
+    if not value.strip():
+        problems.append(f"{pointer} points to an empty file; write the value of {name} into it")
+        return {}
+    return {name: value}
+
+
+def _guarded(pointer: str, problems: list[str], read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except OSError as error:
+        problems.append(f"{pointer} points to a file that cannot be read: {error.strerror or 'not readable'}")
+    except UnicodeDecodeError:
+        problems.append(f"{pointer} points to a file that is not UTF-8 text")
+    return None

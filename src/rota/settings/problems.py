@@ -1,6 +1,6 @@
-"""Says what is wrong with settings in words of their variables: one line each, naming what is allowed.
+"""Turns pydantic's errors into one line for each variable, which says what the variable may be.
 
-Nothing that belongs to Redis is ever quoted: people paste a URL with its password anywhere there.
+No value of a REDIS_ variable is ever quoted: people paste a URL with its password into any of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,10 +17,10 @@ _LONGEST_QUOTE = 40
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each thing that pydantic found wrong with `values` of `model`."""
+    """Yield a line for each error that pydantic found in `values` for `model`."""
     for one in error.errors(include_url=False, include_input=False):
         if one["type"] == "default_factory_not_called":
-            continue  # what depends on another setting is not wrong because that one is
+            continue  # a default that depends on a wrong setting is not wrong itself
         place = [str(part) for part in one["loc"]]
         own = one.get("ctx", {}).get("error")
         if not place:
@@ -34,7 +34,7 @@ def problems_of(error: ValidationError, model: type[BaseModel], values: Mapping[
 
 
 def variable_of(place: list[str]) -> str:
-    """The variable that sets the field at `place`."""
+    """Return the name of the variable that sets the field at `place`."""
     if place[0] == "queues" and len(place) > 1:
         return QUEUES + "__".join(place[1:]).upper()
     return place[0].upper()

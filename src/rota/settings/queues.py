@@ -1,6 +1,6 @@
-"""The settings of one queue: what may be set under QUEUES__, and what holds with the gaps filled."""
+"""The settings of one queue: the options under QUEUES__, and the values in force with the gaps filled."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -24,22 +24,45 @@ QUEUES = "QUEUES__"
 
 
 class QueueOptions(BaseModel):
-    """What QUEUES__<QUEUE>__<OPTION> said of one queue; None where it said nothing."""
+    """The variables QUEUES__<QUEUE>__<OPTION> of one queue; where an option is None, the general setting holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     concurrency: Concurrency | None = None
+    """In place of QUEUE_CONCURRENCY."""
+
     max_attempts: Attempts | None = None
+    """In place of MAX_ATTEMPTS."""
+
     backoff: BackoffKind | None = None
+    """In place of BACKOFF."""
+
     backoff_base: Duration | None = None
+    """In place of BACKOFF_BASE, in seconds."""
+
     backoff_factor: Factor | None = None
+    """In place of BACKOFF_FACTOR."""
+
     backoff_max: Duration | None = None
+    """In place of BACKOFF_MAX, in seconds."""
+
     backoff_jitter: Fraction | None = None
+    """In place of BACKOFF_JITTER."""
+
     timeout: PositiveDuration | None = None
+    """In place of JOB_TIMEOUT, in seconds."""
+
     keep_result: Duration | None = None
+    """In place of KEEP_RESULT, in seconds."""
+
     rate_limit: Rate | None = None
+    """In place of QUEUE_RATE_LIMIT."""
+
     weight: Weight | None = None
+    """Jobs that start for each one of a queue with weight 1, where WORKER_CONCURRENCY leaves too few slots; else 1."""
+
     slo: PositiveDuration | None = None
+    """In place of QUEUE_SLO, in seconds."""
 
 
 OPTIONS = tuple(name.upper() for name in QueueOptions.model_fields)
@@ -47,10 +70,10 @@ OPTIONS = tuple(name.upper() for name in QueueOptions.model_fields)
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """What holds for the jobs of one queue, unless a job or an enqueue says otherwise; times in seconds.
+    """The settings in force for one queue, which a job or an enqueue may override; times in seconds.
 
-    `concurrency` is the queue's limit in one process, `rate_limit` one for all processes together, and `weight` its
-    share where WORKER_CONCURRENCY caps the process. `slo` is the longest acceptable wait of a job.
+    `concurrency` is the queue's limit in one process, `rate_limit` its limit over all processes, and `weight` its share
+    where WORKER_CONCURRENCY caps the process. `slo` is the longest acceptable wait of a job.
     """
 
     name: str
@@ -65,35 +88,28 @@ class QueueSettings:
 
 
 def in_variables(name: str) -> str:
-    """The queue's name as variable names have it, in small letters: variables know no `-`."""
+    """Return the queue's name as it is in variable names, in lower case: they cannot contain `-`."""
     return name.replace("-", "_")
 
 
 def variable_prefix(queue: str) -> str:
-    """What the variables of `queue` begin with; those for all queues begin with nothing, as "" does."""
+    """Return the beginning of the variables of `queue`; for the general settings, "", it is empty."""
     return f"{QUEUES}{queue.upper()}__" if queue else ""
 
 
 def by_variable(queues: object) -> object:
-    """`queues` by their names in variables, however they were written."""
+    """Return a mapping `queues` with each queue under its name in variables."""
     return {in_variables(str(k)): v for k, v in queues.items()} if isinstance(queues, Mapping) else queues
 
 
-def split_queues(variables: Mapping[str, str]) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """The values under QUEUES__ by queue and option, and a problem for each name that is none."""
-    queues: dict[str, dict[str, str]] = {}
-    problems = []
-    for variable, value in variables.items():
-        queue, _, option = variable.removeprefix(QUEUES).rpartition("__")
-        problem = _problem(variable, queue, option)
-        if problem:
-            problems.append(f"{variable} {problem}")
-        else:
-            queues.setdefault(queue.lower(), {})[option.lower()] = value
-    return queues, problems
+def misnamed(variables: Iterable[str]) -> dict[str, str]:
+    """Return the problem with each of `variables` under QUEUES__ that names no option of a queue."""
+    problems = ((name, _problem(name)) for name in variables)
+    return {name: f"{name} {problem}" for name, problem in problems if problem}
 
 
-def _problem(variable: str, queue: str, option: str) -> str | None:
+def _problem(variable: str) -> str | None:
+    queue, _, option = variable.removeprefix(QUEUES).rpartition("__")
     if not queue:
         return f"names no option; write QUEUES__<QUEUE>__<OPTION> with one of: {', '.join(OPTIONS)}"
     if variable != in_variables(variable).upper():

@@ -1,4 +1,4 @@
-"""The variables that say where Redis is: one URL or its parts, never both, and TLS options beside either."""
+"""The variables for the address of Redis: one URL or its parts, never both, and TLS options beside either."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,37 +18,66 @@ _LOGIN = ("redis_username", "redis_password", "redis_db")
 
 
 class RedisVariables(BaseSettings):
-    """The REDIS_ part of the settings; `redis` is what they come to.
+    """The REDIS_ variables; `redis` is the target that they name.
 
-    Which of them were set counts beside their values: a default is no wish, and clashes with nothing.
+    Only variables that were set can clash: a default clashes with nothing.
     """
 
     redis_url: SecretStr | None = None
+    """redis://, rediss://, unix:// or redis+sentinel://, with user, password and database."""
+
     redis_host: str | None = None
+    """The host name or address, in place of the URL."""
+
     redis_port: Annotated[int, Field(ge=1, le=65535)] = REDIS_PORT
+    """The port of REDIS_HOST."""
+
     redis_username: str | None = None
+    """The user of Redis' ACL; None: the server's default user."""
+
     redis_password: SecretStr | None = None
+    """The password, with REDIS_HOST or REDIS_SENTINELS."""
+
     redis_db: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """The number of the database."""
+
     redis_sentinels: str | None = None
+    """The sentinels, host:port with commas between."""
+
     redis_sentinel_master: str | None = None
+    """The sentinels' name for the master."""
+
     redis_sentinel_password: SecretStr | None = None
+    """The password of the sentinels themselves."""
+
     redis_ssl: bool = False
+    """Whether to use TLS, with REDIS_HOST or REDIS_SENTINELS; a URL says so itself."""
+
     redis_ssl_ca_certs: str | None = None
+    """The PEM file of the authority that signed the server's certificate; None: the system's authorities."""
+
     redis_ssl_certfile: str | None = None
+    """The PEM file of the client's certificate; it may hold the key too."""
+
     redis_ssl_keyfile: str | None = None
+    """The PEM file of the key of the client's certificate."""
+
     redis_ssl_check_hostname: bool = True
+    """Whether the server's certificate must carry the host's name."""
+
     redis_ssl_cert_reqs: CertReqs = "required"
+    """Whether the server's certificate is checked at all."""
 
     @property
     def redis(self) -> RedisTarget | None:
-        """Where Redis is; None when no variable says, which means the embedded server."""
+        """The address of Redis; None if no variable names one, which means the embedded server."""
         given = self._given()
         if not given:
             return None
         return self._from_url() if _URL in given else self._from_parts(given)
 
     @model_validator(mode="after")
-    def _lead_somewhere(self) -> Self:
+    def _name_a_server(self) -> Self:
         clash = _clash(self._given())
         if clash:
             raise ValueError(clash)

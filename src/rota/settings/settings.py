@@ -1,37 +1,16 @@
-"""What can be set, with its defaults: one frozen value for a process, checked as a whole; times in seconds.
-
-A setting `max_attempts` is the variable MAX_ATTEMPTS; `.env.example` explains each.
-"""
+"""The settings of one process: one frozen value, checked as a whole, which also answers for each queue."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from rota.errors import RotaError
-from rota.model.policies.backoff import Backoff, BackoffKind
+from rota.model.policies.backoff import Backoff
 from rota.settings.advice import advice
-from rota.settings.queues import QueueOptions, QueueSettings, by_variable, in_variables, variable_prefix
-from rota.settings.redis import RedisVariables
-from rota.settings.types import (
-    Attempts,
-    Concurrency,
-    Duration,
-    Factor,
-    Fraction,
-    LogLevel,
-    Mode,
-    Namespace,
-    Package,
-    Port,
-    PositiveDuration,
-    QueueName,
-    QueueNames,
-    Rate,
-    Size,
-)
+from rota.settings.queues import QueueSettings, in_variables, variable_prefix
+from rota.settings.variables import Variables
 from rota.wire.keys import check_queue
 
 
@@ -46,86 +25,8 @@ class ConfigError(RotaError):
         return "\n".join(self.problems)
 
 
-def _environment(data: dict[str, Any]) -> str:
-    return str(data.get("app_env"))
-
-
-def _log_format(data: dict[str, Any]) -> Literal["console", "json"]:
-    return "json" if data.get("app_env") == "production" else "console"
-
-
-def _metrics_host(data: dict[str, Any]) -> str:
-    # In production it is scraped from outside of its container; elsewhere nobody else is to see it.
-    return "0.0.0.0" if data.get("app_env") == "production" else "127.0.0.1"  # noqa: S104 - said in .env.example
-
-
-class Settings(RedisVariables):
-    """One process's settings. The class itself never looks at the environment: `rota.config.load` does."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    app_env: Literal["development", "test", "production"] = "development"
-    mode: Mode = "worker"
-    namespace: Namespace = "rota"
-    jobs_package: Package = "jobs"
-    secrets_dir: Path | None = None
-
-    default_queue: QueueName = "default"
-    worker_queues: QueueNames | None = None
-    worker_concurrency: Concurrency | None = None
-    queue_concurrency: Concurrency = 10
-    queue_rate_limit: Rate | None = None
-    queue_slo: PositiveDuration = 60.0
-    queues: Annotated[dict[str, QueueOptions], BeforeValidator(by_variable)] = Field(default_factory=dict)
-
-    max_attempts: Attempts = 4
-    backoff: BackoffKind = "exponential"
-    backoff_base: Duration = 1.0
-    backoff_factor: Factor = 2.0
-    backoff_max: Duration = 3600.0
-    backoff_jitter: Fraction = 0.1
-    job_timeout: PositiveDuration = 300.0
-    keep_result: Duration = 3600.0
-    dead_retention: Duration = 2_592_000.0
-    max_lost: Annotated[int, Field(ge=0, le=10_000)] = 3
-    unknown_grace: Duration = 86_400.0
-    unknown_delay: Annotated[Duration, Field(ge=0.1)] = 5.0
-    payload_limit: Annotated[int, Field(ge=1, le=512 * 1024 * 1024)] = 262_144
-    result_limit: Annotated[int, Field(ge=1, le=512 * 1024 * 1024)] = 1_048_576
-    events_maxlen: Annotated[int, Field(ge=1)] = 100_000
-
-    lease: Annotated[Duration, Field(ge=1)] = 30.0
-    drain_timeout: Duration = 30.0
-    loop_block_limit: Annotated[Duration, Field(ge=1)] = 60.0
-    loop_block_report: Annotated[Duration, Field(ge=0.1)] = 5.0
-    recycle_after_jobs: Annotated[int, Field(ge=1)] | None = None
-    recycle_after_memory: Annotated[Size, Field(ge=1)] | None = None
-    autoscaler_policy: Literal["formula", "threshold"] = "formula"
-    autoscaler_command: str | None = None
-    autoscaler_url: str | None = None
-    autoscaler_min: Annotated[int, Field(ge=0, le=10_000)] = 1
-    autoscaler_max: Annotated[int, Field(ge=1, le=10_000)] = 10
-    autoscaler_interval: Annotated[Duration, Field(ge=0.5)] = 5.0
-    autoscaler_scale_in_after: Duration = 300.0
-    autoscaler_cooldown: Duration = 30.0
-    autoscaler_timeout: PositiveDuration = 600.0
-    autoscaler_dry_run: bool = False
-
-    boot_timeout: Duration = 10.0
-    health_file: Path | None = None
-    metrics_port: Port = 9464
-    metrics_host: str = Field(default_factory=_metrics_host)
-    log_level: LogLevel = "info"
-    log_success_rate: Annotated[int, Field(ge=1)] = 100
-    log_format: Literal["console", "json"] = Field(default_factory=_log_format)
-
-    sentry_dsn: SecretStr | None = None
-    sentry_environment: str = Field(default_factory=_environment)
-    sentry_release: str | None = None
-    sentry_traces_sample_rate: Fraction = 0.0
-    sentry_report_retries: bool = False
-    otel_exporter_otlp_endpoint: str | None = None
-    otel_service_name: str = "rota"
+class Settings(Variables):
+    """The settings of one process. The class itself never reads the environment: `rota.settings.load.load` does."""
 
     @classmethod
     def settings_customise_sources(
@@ -136,7 +37,7 @@ class Settings(RedisVariables):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is handed in: pydantic-settings' own sources pass over misspelt names in silence."""
+        """Take values from the arguments alone, so that `Settings(…)` is the same in every environment."""
         return (init_settings,)
 
     @model_validator(mode="after")
@@ -157,7 +58,7 @@ class Settings(RedisVariables):
         return self
 
     def queue(self, name: str) -> QueueSettings:
-        """What holds for the queue `name`, whether or not a variable speaks of it; raises ConfigError."""
+        """Return the settings of the queue `name`, also where no variable names that queue. Raises ConfigError."""
         _checked([name])
         key = in_variables(name)
         return QueueSettings(
@@ -179,11 +80,11 @@ class Settings(RedisVariables):
         )
 
     def served_queues(self, declared: Iterable[str]) -> tuple[str, ...]:
-        """The queues that this process works on, in alphabetical order.
+        """Return the queues that this process works on, in alphabetical order.
 
-        They are those that jobs declared (the default queue too, if a job named none) and those under
-        QUEUES__, of which WORKER_QUEUES chooses. Raises ConfigError for a name that cannot be one, for two
-        names that are one in variables, and for a choice that there is not.
+        These are the queues that jobs declared (the default queue too, if a job named none) and the queues under
+        QUEUES__, of which WORKER_QUEUES chooses. Raises ConfigError for a name that cannot be a queue's, for two names
+        that are the same in variables, and for a choice that does not exist.
         """
         spelt = {in_variables(name): name for name in _checked(sorted(set(declared)))}
         names = sorted({*spelt.values(), *(spelt.get(queue, queue) for queue in self.queues)})
@@ -198,11 +99,11 @@ class Settings(RedisVariables):
 
     @property
     def recycles(self) -> bool:
-        """Whether a process asks to be started anew once in a while."""
+        """True if the process ends after some jobs or above some memory, to be started again."""
         return self.recycle_after_jobs is not None or self.recycle_after_memory is not None
 
     def warnings(self, timeouts: Mapping[str, float], queues: Iterable[str] = ()) -> list[str]:
-        """What works but will surprise, given the timeout of each job by its name, and the queues served."""
+        """Return a sentence for each setting that is allowed but will surprise; `timeouts` are the jobs', by name."""
         return list(advice(self, timeouts, [self.queue(name) for name in queues]))
 
     def _option(self, queue: str, name: str, fallback: str | None = None) -> Any:

@@ -1,22 +1,42 @@
-"""Tells a misspelt variable of ours from a variable of somebody else.
+"""Tells misspelt variables of ours from the variables of other programs.
 
-A wrong alarm stops a boot that nothing was wrong with, so a name counts as misspelt only when it has our
-words in our order, but for a slip that fingers make; never with a digit in it, or with another first letter.
+A false alarm stops a boot that nothing was wrong with. So a name counts as misspelt only if it has our words in our
+order, but for typing errors, which change neither digits nor the first letter of a word.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-# In a shorter word one slip makes another word (boot, book; mode, node), so that only letters that changed
-# places count there; what begins with REDIS_ is meant for us more surely.
+from rota.settings.queues import OPTIONS, QUEUES
+
+# In a shorter word one slip makes another word (boot, book; mode, node), so that only letters that changed places count
+# there. A name that begins with REDIS_ is more surely meant for us.
 _LONG_WORD = 5
 _LONG_NAME = 7
 _VERY_LONG_WORD = 8
 _MOST_SLIPS = 2
 
 
+#: Behind the name of a variable: the variable holds the path of a file with the value.
+FILE = "_FILE"
+
+
+def misspelt(names: Iterable[str], known: Collection[str]) -> list[str]:
+    """Return a problem for each name that is probably meant to be in `known`, or to be under QUEUES__, and is not."""
+    spellings = {*known, *(name + FILE for name in known)}
+    problems = []
+    for name in names:
+        if name in spellings or name.startswith(QUEUES):
+            continue
+        if _means_a_queue(name):
+            problems.append(f"{name} is not known; write QUEUES__<QUEUE>__<OPTION> for one queue's option")
+        elif meant := near_miss(name, spellings):
+            problems.append(f"{name} is not known; did you mean {meant}?")
+    return problems
+
+
 def near_miss(name: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that `name` was probably meant to be, or None."""
+    """Return the name in `known` that `name` was probably meant to be, or None."""
     plain = re.sub("_+", "_", name).upper()
     if "_" not in name.strip("_") and name != name.upper():
         return None
@@ -25,12 +45,16 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
 
 
 def is_service_variable(name: str, value: str) -> bool:
-    """Whether a container platform set it, to tell of a neighbour: REDIS_PORT=tcp://10.0.0.1:6379."""
+    """Tell whether a container platform set the variable for a service near by: REDIS_PORT=tcp://10.0.0.1:6379."""
     return name.endswith("_PORT") and value.startswith(("tcp://", "udp://"))
 
 
 def distance(one: str, other: str) -> int:
-    """How many letters to add, drop, replace or swap with their neighbour to turn `one` into `other`."""
+    """Return how many letters to add, drop, replace or swap with a neighbour to turn `one` into `other`.
+
+    difflib's matcher does not serve: it takes the longest common part first, and so finds two slips in QUQUE for QUEUE,
+    where there is one. Its ratio also cannot tell two swapped neighbours from two other letters.
+    """
     before: list[int] = []
     last = list(range(len(other) + 1))
     for i, a in enumerate(one):
@@ -42,6 +66,14 @@ def distance(one: str, other: str) -> int:
             row.append(best)
         before, last = last, row
     return last[-1]
+
+
+def _means_a_queue(name: str) -> bool:
+    head, separator, _ = name.upper().partition("__")
+    first = head.partition("_")[0]
+    if first == "QUEUES" and name.endswith(tuple(f"_{option}" for option in OPTIONS)):
+        return True
+    return bool(separator) and first[:1] == "Q" and distance(first, "QUEUES") <= 1
 
 
 def _slips(theirs: str, ours: str) -> int | None:

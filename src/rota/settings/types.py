@@ -1,4 +1,4 @@
-"""What a setting may be: each kind of value with its bounds, and the words in which an error says so."""
+"""The types of settings: each kind of value with its bounds, and the words in which an error names them."""
 
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -12,7 +12,7 @@ from rota.names import check_name
 from rota.units import parse_duration, parse_size
 from rota.wire.keys import check_queue
 
-#: What a process can be.
+#: The values of MODE.
 MODES: tuple[str, ...] = ("worker", "exporter", "autoscaler")
 
 
@@ -52,6 +52,8 @@ def _small(value: object) -> object:
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 #: Bytes; text may carry a unit.
 Size = Annotated[int, BeforeValidator(parse_size)]
+#: Bytes of one value in Redis, which takes at most 512 MB.
+ValueSize = Annotated[int, Field(ge=1, le=512 * 1024 * 1024)]
 PositiveDuration = Annotated[Duration, Field(ge=0.001)]
 Concurrency = Annotated[int, Field(ge=1, le=10_000)]
 Attempts = Annotated[int, Field(ge=1, le=10_000)]
@@ -72,7 +74,7 @@ _NOUNS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true 
 
 
 def allowed(field: FieldInfo) -> str:
-    """What may stand in the variable of `field`, to follow "must be": `a whole number from 1 to 10000`."""
+    """Return what the variable of `field` may be, to follow "must be": `a whole number from 1 to 10000`."""
     kind, metadata = _unwrapped(field.annotation, list(field.metadata))
     if get_origin(kind) is Literal:
         return f"one of: {', '.join(get_args(kind))}"

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from rota.server.target import RedisTarget
 from rota.settings import load as load_module
-from rota.settings.load import MODES, ConfigError, Settings, load
+from rota.settings.load import ConfigError, Settings, load
+from rota.settings.types import MODES
 
 #: What a container has of a shell, Kubernetes, a platform, a CI runner and of other applications.
 FOREIGN_TEXT = """

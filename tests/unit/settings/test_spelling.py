@@ -1,4 +1,4 @@
-"""A slip in one of our names is found; a name of somebody else's is left alone."""
+"""A slip in one of our names is found; a name of another program is left alone."""
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,7 @@ KNOWN = [*NAMES, *(f"{name}_FILE" for name in NAMES)]
     [
         ("QUEUE_CONCURENCY", "QUEUE_CONCURRENCY"),
         ("QUEUES_CONCURRENCY", "QUEUE_CONCURRENCY"),
+        ("QUQUE_CONCURRENCY", "QUEUE_CONCURRENCY"),
         ("MAX_ATEMPTS", "MAX_ATTEMPTS"),
         ("MAX_ATTEMPT", "MAX_ATTEMPTS"),
         ("REDIS_URI", "REDIS_URL"),
@@ -47,7 +48,7 @@ def test_a_slip_is_told_what_was_meant(slip: str, meant: str) -> None:
         *("POD_NAMESPACE", "WATCH_NAMESPACE", "CI_JOB_TIMEOUT", "DB_HOST", "PGHOST", "DATABASE_URL"),
     ],
 )
-def test_a_name_of_somebody_else_is_left_alone(foreign: str) -> None:
+def test_a_name_of_another_program_is_left_alone(foreign: str) -> None:
     assert near_miss(foreign, KNOWN) is None
 
 

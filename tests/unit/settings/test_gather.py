@@ -1,11 +1,11 @@
-"""What is set, wherever it is set, and every wrong way of setting it."""
+"""Variables are found wherever they are set, and every wrong way to set one is a problem."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from rota.settings.environment import gather
+from rota.settings.load import gather
 
 KNOWN = ("APP_ENV", "SECRETS_DIR", "REDIS_PASSWORD", "REDIS_PORT", "REDIS_URL", "MAX_ATTEMPTS", "HEALTH_FILE")
 
