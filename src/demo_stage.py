@@ -51,7 +51,7 @@ class Place:
 
     def client(self) -> Client:
         """A client of the queues there."""
-        return Client(connections.async_client(self.target), namespace=NAMESPACE)
+        return Client(connections.async_client(self.target), Settings(namespace=NAMESPACE))
 
     async def keep(self) -> None:
         """Leave the finished jobs where they are, to be looked at; otherwise all goes at once."""

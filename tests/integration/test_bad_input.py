@@ -14,6 +14,7 @@ from rota import Client, InvalidPayload, JobExists, PayloadTooLarge, RotaError, 
 from rota.server import connections
 from rota.server.faults import ServerError
 from rota.server.target import RedisTarget
+from rota.settings.settings import Settings
 from tests.integration.project import JOBS, Project
 from tests.servers import RedisServer, free_port
 
@@ -233,7 +234,7 @@ async def add(run: Run, a: int, b: int = 1) -> int:
 
 @pytest.fixture
 def client(redis: ArqRedis) -> Client:
-    return Client(redis, payload_limit=500)
+    return Client(redis, Settings(payload_limit=500))
 
 
 async def nothing_was_written(client: Client) -> None:
@@ -278,11 +279,11 @@ async def test_a_payload_that_is_too_large_is_refused_with_both_sizes(client: Cl
 
 async def test_a_payload_of_the_limit_itself_is_taken(redis: ArqRedis) -> None:
     with pytest.raises(PayloadTooLarge) as refusal:
-        await Client(redis, payload_limit=1).enqueue(keep, text="x" * 500)
+        await Client(redis, Settings(payload_limit=1)).enqueue(keep, text="x" * 500)
     size = refusal.value.size
-    await Client(redis, payload_limit=size).enqueue(keep, text="x" * 500)
+    await Client(redis, Settings(payload_limit=size)).enqueue(keep, text="x" * 500)
     with pytest.raises(PayloadTooLarge):
-        await Client(redis, payload_limit=size - 1).enqueue(keep, text="x" * 500)
+        await Client(redis, Settings(payload_limit=size - 1)).enqueue(keep, text="x" * 500)
 
 
 @pytest.mark.parametrize(

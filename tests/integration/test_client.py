@@ -30,6 +30,7 @@ from rota import (
     job,
 )
 from rota.model.job import Call
+from rota.settings.settings import Settings
 from tests.integration.service import serving
 from tests.servers import RedisServer
 from tests.waiting import until
@@ -456,7 +457,7 @@ async def test_what_is_over_or_was_never_there_cannot_be_cancelled(client: Clien
 
 
 async def test_a_cancelled_job_leaves_no_record_where_none_is_kept(redis: ArqRedis) -> None:
-    handle = await Client(redis, keep_result=0).enqueue(add, a=1)
+    handle = await Client(redis, Settings(keep_result=0)).enqueue(add, a=1)
     assert await handle.cancel() == "cancelled"
     with pytest.raises(JobNotFound):
         await handle.status()

@@ -74,18 +74,7 @@ def client_of(
     settings: Settings, redis: Any, server: Server | None = None, *, clock: Clock = SYSTEM_CLOCK
 ) -> Client:
     """Return a client on an open connection, which closes `server` with itself."""
-    return Client(
-        redis,
-        namespace=settings.namespace,
-        default_queue=settings.default_queue,
-        payload_limit=settings.payload_limit,
-        keep_result=settings.keep_result,
-        events_maxlen=settings.events_maxlen,
-        dead_retention=settings.dead_retention,
-        senders=SENDERS,
-        clock=clock,
-        on_close=server.close if server else None,
-    )
+    return Client(redis, settings, senders=SENDERS, clock=clock, on_close=server.close if server else None)
 
 
 @dataclass(frozen=True)
@@ -223,14 +212,4 @@ def flow_jobs(
 
 def flows_of(settings: Settings, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Flows:
     """Return the pipelines and batches on an open connection."""
-    return Flows(
-        redis,
-        settings.namespace,
-        settings.default_queue,
-        payload_limit=settings.payload_limit,
-        keep_result=settings.keep_result,
-        dead_retention=settings.dead_retention,
-        events_maxlen=settings.events_maxlen,
-        senders=Senders(SENDERS),
-        clock=clock,
-    )
+    return Flows(redis, settings, senders=Senders(SENDERS), clock=clock)

@@ -1,74 +1,84 @@
-"""Cancelling from outside: what waits is taken off its queue with a record, what runs is asked to stop."""
+"""Cancelling from outside: jobs that wait leave their queue with a record, jobs that run are asked to stop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError
 
 from rota.errors import UnreadablePayload
 from rota.model.info import CancelAnswer
 from rota.process.clock import Clock
+from rota.settings.settings import Settings
 from rota.wire import envelopes
 from rota.wire.claims import encode_id
-from rota.wire.keys import JOB, RETRY, QueueKeys, queue_key
+from rota.wire.keys import JOB, RETRY, events_key, queue_key
 from rota.wire.scripts import CANCEL
 
-#: Jobs cancelled in two round trips.
+#: The jobs that are cancelled in two round trips.
 _CHUNK = 200
 
 _ANSWERS: dict[bytes, CancelAnswer] = {b"cancelled": "cancelled", b"requested": "requested"}
 
 
-@dataclass(frozen=True, slots=True)
-class Cancellation:
-    """How one client cancels jobs. `keep_result` (seconds) is how long the record of one that waited stays."""
+class _Found(NamedTuple):
+    """A job as it was read before it is cancelled; `envelope` is None for a payload that is missing or unreadable."""
 
-    redis: Any
-    events: str
-    events_maxlen: int
-    keep_result: float
-    clock: Clock
+    id: str
+    envelope: envelopes.Envelope | None
+    attempts: int
+
+    @property
+    def name(self) -> str:
+        """The job's name; empty where it is not known."""
+        return self.envelope.name if self.envelope else ""
+
+
+class Cancellation:
+    """How one client cancels jobs. Raises the faults of Redis as they are."""
+
+    def __init__(self, redis: Any, settings: Settings, clock: Clock) -> None:
+        self._redis = redis
+        self._events = events_key(settings.namespace)
+        self._events_maxlen = settings.events_maxlen
+        self._life_ms = round(settings.keep_result * 1000)
+        self._clock = clock
 
     async def cancel(
         self, queue: str, ids: Sequence[str], task: str | None = None
     ) -> AsyncIterator[tuple[str, CancelAnswer]]:
-        """Cancel these jobs of a queue, or those of them that are of the job `task`: each id, and what became of it."""
+        """Cancel jobs of a queue, or those among them whose name is `task`; yield each id with the answer."""
         for start in range(0, len(ids), _CHUNK):
-            chunk = ids[start : start + _CHUNK]
-            found = [
-                (job_id, *read)
-                for job_id, read in zip(chunk, await self._read(chunk), strict=True)
-                if task is None or (read[0] is not None and read[0].name == task)
-            ]
-            answers = await self._run(
-                [self._args(queue, *one) for one in found], QueueKeys.of(queue_key(queue))
-            )
-            for (job_id, *_), answer in zip(found, answers, strict=True):
-                yield job_id, _ANSWERS.get(answer, "finished")
+            found = await self._read(ids[start : start + _CHUNK])
+            if task is not None:
+                found = [job for job in found if job.envelope and job.name == task]
+            answers = await self._run(queue, [self._args(queue, job) for job in found])
+            for job, answer in zip(found, answers, strict=True):
+                yield job.id, _ANSWERS.get(answer, "finished")
 
-    async def _read(self, ids: Sequence[str]) -> list[tuple[envelopes.Envelope | None, int]]:
+    async def _read(self, ids: Sequence[str]) -> list[_Found]:
         members = [encode_id(job_id) for job_id in ids]
-        keys = [prefix.encode() + member for member in members for prefix in (JOB, RETRY)]
-        values = await self.redis.mget(keys)
+        values = await self._redis.mget(
+            [prefix.encode() + member for member in members for prefix in (JOB, RETRY)]
+        )
         return [
-            (_envelope(payload), int(attempts or 0))
-            for payload, attempts in zip(values[::2], values[1::2], strict=True)
+            _Found(job_id, _envelope(payload), int(attempts or 0))
+            for job_id, payload, attempts in zip(ids, values[::2], values[1::2], strict=True)
         ]
 
-    async def _run(self, calls: Sequence[tuple[Any, ...]], keys: QueueKeys) -> list[bytes]:
+    async def _run(self, queue: str, calls: Sequence[tuple[Any, ...]]) -> list[bytes]:
+        """Run the script for each of `calls`, in one round trip; in three where the server does not know it yet."""
         if not calls:
             return []
-        names = (keys.queue, self.events)
-        pipe = self.redis.pipeline(transaction=False)
+        keys = (queue_key(queue), self._events)
+        pipe = self._redis.pipeline(transaction=False)
         for args in calls:
-            pipe.execute_command("EVALSHA", CANCEL.sha, len(names), *names, *args)
+            pipe.execute_command("EVALSHA", CANCEL.sha, len(keys), *keys, *args)
         answers = await pipe.execute(raise_on_error=False)
         unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
-            await self.redis.script_load(CANCEL.source)
-            again = await self._run([calls[index] for index in unknown], keys)
+            await self._redis.script_load(CANCEL.source)
+            again = await self._run(queue, [calls[index] for index in unknown])
             for index, answer in zip(unknown, again, strict=True):
                 answers[index] = answer
         for answer in answers:
@@ -76,33 +86,25 @@ class Cancellation:
                 raise answer
         return list(answers)
 
-    def _args(
-        self, queue: str, job_id: str, envelope: envelopes.Envelope | None, attempts: int
-    ) -> tuple[Any, ...]:
+    def _args(self, queue: str, job: _Found) -> tuple[Any, ...]:
         error = envelopes.encode_error(asyncio.CancelledError("cancelled before it ran"))
-        name = envelope.name if envelope else ""
-        now_ms = self.clock.time_ms()
-        record = envelopes.encode_result(
-            attempt=attempts,
-            name=name,
-            arguments=envelope or b"{}",
-            enqueued_ms=envelope.enqueued_ms if envelope else 0,
+        record = self._record(queue, job, error) if self._life_ms else b""
+        member, life_ms = encode_id(job.id), self._life_ms or 1
+        return queue, self._events_maxlen, member, record, life_ms, job.name, error
+
+    def _record(self, queue: str, job: _Found, error: bytes) -> bytes:
+        now_ms = self._clock.time_ms()
+        return envelopes.encode_result(
+            attempt=job.attempts,
+            name=job.name,
+            arguments=job.envelope or b"{}",
+            enqueued_ms=job.envelope.enqueued_ms if job.envelope else 0,
             success=False,
             result=error,
             started_ms=now_ms,
             finished_ms=now_ms,
             queue=queue_key(queue),
-            id=job_id,
-        )
-        life_ms = round(self.keep_result * 1000)
-        return (
-            queue,
-            self.events_maxlen,
-            encode_id(job_id),
-            record if life_ms else b"",
-            life_ms or 1,
-            name,
-            error,
+            id=job.id,
         )
 
 

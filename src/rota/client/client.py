@@ -1,6 +1,6 @@
-"""The client: enqueue jobs, see what became of them, cancel them, bring dead ones back.
+"""The client: enqueue jobs, look at them, wait for them, cancel them, and bring dead ones back.
 
-A web handler, a script and another job use the same object. An enqueue is one round trip.
+A web handler, a script and another job use the same object. An enqueue is one round trip to Redis.
 """
 
 from collections import Counter
@@ -16,8 +16,10 @@ from rota.client.cancellation import Cancellation
 from rota.client.dead_letters import DeadLetters
 from rota.client.enqueue import Draft, Enqueuer
 from rota.errors import InvalidPayload, JobNotFound
-from rota.flows.batches import BatchHandle, put_batch
-from rota.flows.flows import Flows, waited
+from rota.flows.batches import BatchHandle
+from rota.flows.flows import Flows
+from rota.flows.members import NewBatch
+from rota.flows.waiting import wait_for
 from rota.model.flows.handle import FlowHandle
 from rota.model.flows.stages import Pipeline
 from rota.model.handle import Handle
@@ -29,9 +31,10 @@ from rota.names import check_name
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Sender, Senders
 from rota.server.faults import explained
+from rota.settings.settings import Settings
 from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.wire.claims import decode_id, encode_id
-from rota.wire.keys import QueueKeys, check_queue, events_key, queue_key
+from rota.wire.keys import QueueKeys, check_queue, queue_key
 from rota.wire.scripts import NUDGE
 
 P = ParamSpec("P")
@@ -40,55 +43,42 @@ H_co = TypeVar("H_co", covariant=True)
 
 
 class Client:
-    """Talks to the queues over one asyncio Redis client, which it closes if it made it (`rota.connect`).
+    """The application's way to its queues. `rota.connect()` makes one from the environment.
 
-    `keep_result` (seconds) is how long the record of a job stays that was cancelled before it ran; `payload_limit` is
-    in bytes. `senders` are around every enqueue.
+        async with await rota.connect() as client:
+            handle = await client.enqueue(send_email, to="ann@example.com")
+            await handle.result(timeout=10)
+
+    It works over one asyncio Redis client, which `close` closes. Whatever Redis refuses, or does not answer, is raised
+    as ServerError, in one sentence, by every method.
     """
 
     def __init__(
         self,
         redis: Any,
+        settings: Settings | None = None,
         *,
-        namespace: str = "rota",
-        default_queue: str = "default",
-        payload_limit: int = 262_144,
-        keep_result: float = 3600.0,
-        events_maxlen: int = 100_000,
-        dead_retention: float = 30 * 86400.0,
         senders: Sequence[Sender] = (ENQUEUED,),
         clock: Clock = SYSTEM_CLOCK,
         on_close: Callable[[], object] | None = None,
     ) -> None:
+        """Make a client on a Redis client that exists.
+
+        :param redis: an asyncio client of redis-py, or arq's.
+        :param settings: namespace, default queue, limits, and how long things are kept; without it, the defaults.
+        :param senders: called around every enqueue, outermost first, or told what it created.
+        :param clock: the time at which jobs are enqueued, and records written.
+        :param on_close: called once the connections are closed.
+        """
         self.redis = redis
+        self._settings = settings = Settings() if settings is None else settings
         around = Senders(senders)
-        self.flows = Flows(
-            redis,
-            namespace,
-            default_queue,
-            payload_limit=payload_limit,
-            keep_result=keep_result,
-            dead_retention=dead_retention,
-            events_maxlen=events_maxlen,
-            senders=around,
-            clock=clock,
-        )
+        self.flows = Flows(redis, settings, senders=around, clock=clock)
+        self._enqueuer = Enqueuer(redis, settings, around, clock)
+        self._cancellation = Cancellation(redis, settings, clock)
+        self._dead_letters = DeadLetters(redis, settings)
         self._clock = clock
         self._on_close = on_close
-        self._default_queue = default_queue
-        events = events_key(namespace)
-        self._enqueuer = Enqueuer(
-            redis,
-            namespace,
-            default_queue,
-            payload_limit=payload_limit,
-            events=events,
-            events_maxlen=events_maxlen,
-            senders=around,
-            clock=clock,
-        )
-        self._cancellation = Cancellation(redis, events, events_maxlen, keep_result, clock)
-        self._dead_letters = DeadLetters(redis, events, events_maxlen)
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,7 +87,7 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to Redis. Handles of this client cannot be used any more."""
         await self.redis.aclose(close_connection_pool=True)
         if self._on_close is not None:
             self._on_close()
@@ -105,9 +95,17 @@ class Client:
     # Enqueue
 
     async def enqueue(self, job: "Enqueueable[P, H_co]", /, *args: P.args, **kwargs: P.kwargs) -> H_co:
-        """Enqueue `job`, or a pipeline, with its arguments; `job.options(delay=60)` says more.
+        """Enqueue a job, or a pipeline, with its arguments, in one round trip.
 
-        Raises InvalidPayload, PayloadTooLarge, JobExists (unless `on_taken="existing"`), ServerError.
+            handle = await client.enqueue(send_email, to="ann@example.com")
+            later = await client.enqueue(send_email.options(delay=60, id="welcome-ann"), to="ann@example.com")
+
+        Arguments are checked against the handler's annotations; `job.options` says when, under which id, and with which
+        policy. Returns a handle whose `result()` is typed as the handler's return value.
+
+        Raises InvalidPayload for arguments that do not fit; PayloadTooLarge (`PAYLOAD_LIMIT`); JobExists where a live
+        job has the id or the unique key, unless `on_taken` says otherwise; ServerError, after which the job may or may
+        not be enqueued. A job with an `id` can then be enqueued again without harm.
         """
         handle: Any
         if isinstance(job, Pipeline):
@@ -119,10 +117,13 @@ class Client:
         return cast(H_co, handle)
 
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
-        """Enqueue many jobs, made by `job.call(...)`, in few round trips; handles in the same order.
+        """Enqueue many jobs, in a round trip for each 200 of a queue.
 
-        Raises InvalidPayload and PayloadTooLarge before anything is sent; JobExists, for the first id that is taken,
-        when all others are enqueued; ServerError when nothing was enqueued, EnqueueIncomplete when some were.
+            handles = await client.enqueue_many(send_email.call(to=address) for address in addresses)
+
+        Returns handles in the order of `calls`. Raises InvalidPayload and PayloadTooLarge before anything is sent;
+        JobExists, for the first id that is taken, when all other jobs are enqueued; ServerError when no job was
+        enqueued, EnqueueIncomplete, with the ids, when some were.
         """
         return await self._send([self._enqueuer.draft(call.job, call.arguments) for call in calls])
 
@@ -135,31 +136,45 @@ class Client:
         id: str | None = None,  # noqa: A002 - the field's word
         name: str = "batch",
     ) -> BatchHandle:
-        """Enqueue jobs that belong together, made by `job.call(...)`: of any kind, on any queues.
+        """Enqueue jobs that belong together, of any kind and on any queues.
 
-        `on_finished` is enqueued once, when all of them have ended, however they did; `on_died` once, at the first
-        death. Both are told of the batch by `run.batch`. Jobs are put in portions: whoever is interrupted enqueues the
-        same batch under the same `id` again, and it goes on where it was. Raises as `enqueue` does, and ValueError.
+            batch = await client.batch(
+                [resize.call(image) for image in images], on_finished=publish.call(album), id="album-7"
+            )
+
+        `on_finished` is enqueued once, when all jobs have ended, however they did; `on_died` once, at the first death.
+        Both find the batch in `run.batch`. The jobs are put in portions: a caller that is interrupted enqueues the same
+        batch under the same `id` again, which then goes on where it stopped. `name` is how the batch is shown.
+
+        Raises InvalidPayload, PayloadTooLarge (before anything is sent), ServerError, TypeError for what is no
+        `job.call(...)` or has an id of its own, ValueError for a batch of the same `id` with another number of jobs.
         """
-        return await put_batch(
-            self.flows,
-            list(calls),
-            name=name,
-            on_finished=on_finished,
-            on_died=on_died,
-            batch_id=id,
-            make_handle=self.handle,
+        calls = list(calls)
+        batch = NewBatch.of(
+            self.flows, calls, name=name, user_id=id, on_finished=on_finished, on_died=on_died
         )
+        batch_id, created = await batch.put()
+        handles = [
+            self.handle(member.queue, f"{batch_id}.0.{number}", call.job)
+            for number, (member, call) in enumerate(zip(batch.members, calls, strict=True))
+        ]
+        return BatchHandle(self.flows, batch_id, handles, created=created)
 
     async def enqueue_by_name(
         self, name: str, payload: Mapping[str, Any] | None = None, /, **options: Unpack[EnqueueFields]
     ) -> Handle[Any]:
-        """Enqueue a job by its name (`queue:name`, or `name` on the default queue), without its handler's code.
+        """Enqueue a job whose code this process does not have: `queue:name`, or `name` on the default queue.
 
-        The worker checks the payload. Raises as `enqueue` does.
+            await client.enqueue_by_name("email:send_email", {"to": "ann@example.com"}, delay=60)
+
+        `payload` holds the arguments by name; the worker checks them. The priority and the unique key that the job's
+        code declares are not known here, and do not count.
+
+        Raises InvalidPayload for arguments that JSON cannot carry, ValueError for a name that is not allowed, and
+        otherwise as `enqueue` does.
         """
         queue, _, task = name.rpartition(":")
-        queue = queue or self._default_queue
+        queue = queue or self._settings.default_queue
         check_queue(queue)
         check_name("job", task)
         try:
@@ -174,26 +189,29 @@ class Client:
         enqueued = await self._enqueuer.send(drafts)
         return [Handle(self, one.queue, one.id, _parser(one.job), created=one.created) for one in enqueued]
 
-    # See
+    # Look and wait
 
     def handle(self, queue: str, job_id: str, job: Job[Any, R] | None = None) -> Handle[R]:
-        """A handle of a job whose id is known, of the type of `job` if that is given."""
+        """Return a handle of a job whose id in Redis is known, typed as `job` is if that is given.
+
+        Redis is not asked, so the job need not exist.
+        """
         return Handle(self, queue, job_id, _parser(job))
 
     def flow(self, flow_id: str, pipeline: Pipeline[Any, R] | None = None) -> FlowHandle[R]:
-        """A handle of a pipeline's run whose id is known (its own, or one that was given to it)."""
+        """Return a handle of a pipeline's run: by the run's own id, or by the one that `options(id=...)` gave it."""
         return FlowHandle(self.flows, flow_id, None if pipeline is None else pipeline.parse)
 
     def find_batch(self, batch_id: str) -> BatchHandle:
-        """A handle of a batch whose id is known (its own, or one that was given to it)."""
+        """Return a handle of a batch: by the batch's own id, or by the one that was given to `batch`."""
         return BatchHandle(self.flows, batch_id)
 
     def queue_of(self, job: Job[Any, Any]) -> str:
-        """The queue that `job` belongs to."""
-        return job.queue or self._default_queue
+        """Return the short name of the queue that `job` belongs to."""
+        return job.queue or self._settings.default_queue
 
     async def status(self, queue: str, job_id: str) -> JobInfo:
-        """The job as it is now. Raises JobNotFound."""
+        """Return a job as it is now. Raises JobNotFound, ServerError."""
         async with explained(self.redis):
             (info,) = await view.find(self.redis, queue, QueueKeys.of(queue_key(queue)), [job_id])
         if info is None:
@@ -201,8 +219,11 @@ class Client:
         return info
 
     async def wait(self, queue: str, job_id: str, timeout: float | None = None) -> JobInfo:
-        """Wait until the job is over, at most `timeout` seconds. Raises ResultTimeout, JobNotFound."""
-        await waited(partial(self._is_over, queue, job_id), job_id, timeout, self._clock)
+        """Wait until a job is over, at most `timeout` seconds (None: without end), and return it as it is then.
+
+        Raises ResultTimeout, and the job goes on; JobNotFound when its record is no longer kept; ServerError.
+        """
+        await wait_for(partial(self._is_over, queue, job_id), job_id, timeout, self._clock)
         return await self.status(queue, job_id)
 
     async def _is_over(self, queue: str, job_id: str) -> bool:
@@ -212,9 +233,12 @@ class Client:
     async def jobs(
         self, queue: str, state: State | str = State.WAITING, *, offset: int = 0, limit: int = 50
     ) -> list[JobInfo]:
-        """A page of a queue's jobs in `state`: waiting, delayed, active or dead.
+        """Return a page of a queue's jobs in one state: waiting, delayed, active or dead.
 
-        Raises ValueError for a state that Redis keeps no list of (what is finished leaves its queue).
+            oldest = await client.jobs("email", "dead", limit=10)
+
+        Jobs come in the order in which they are due, dead ones newest first. Raises ValueError for completed and
+        cancelled, since Redis keeps no list of those; ServerError.
         """
         wanted = State(state)
         if wanted in (State.COMPLETED, State.CANCELLED):
@@ -224,47 +248,57 @@ class Client:
             return await view.page(self.redis, queue, keys, wanted, offset=offset, limit=limit)
 
     async def counts(self, queue: str) -> dict[State, int]:
-        """How many of a queue's jobs wait, are delayed, run, and are dead."""
+        """Return how many of a queue's jobs are waiting, delayed, active and dead. Raises ServerError."""
         async with explained(self.redis):
             return await view.counts(self.redis, QueueKeys.of(queue_key(queue)))
 
     async def paused_since(self, queue: str) -> datetime | None:
-        """When the queue was paused, in UTC; None if it is not."""
+        """Return when the queue was paused, in UTC, or None for a queue that is not paused. Raises ServerError."""
         async with explained(self.redis):
             raw = await self.redis.get(QueueKeys.of(queue_key(queue)).paused)
         return None if raw is None else datetime.fromtimestamp(int(raw) / 1000, UTC)
 
-    # Act
+    # Pause, cancel, retry
 
     async def pause(self, queue: str) -> None:
-        """Let no worker claim from the queue any more, at once and until `resume`, whoever restarts in between.
+        """Let no worker claim from the queue until `resume`: at once, and also after workers or Redis restart.
 
-        What runs goes on to its end, and jobs may be enqueued as before.
+        Jobs that run go on to their end, and jobs may be enqueued as before. Raises ServerError.
         """
         async with explained(self.redis):
             await self.redis.set(QueueKeys.of(queue_key(queue)).paused, self._clock.time_ms(), nx=True)
 
     async def resume(self, queue: str) -> None:
-        """Let workers claim from the queue again."""
+        """Let workers claim from the queue again. Raises ServerError."""
         keys = QueueKeys.of(queue_key(queue))
         async with explained(self.redis):
             await self.redis.delete(keys.paused)
             await NUDGE(self.redis, (keys.queue, keys.wake), (0,))
 
     async def cancel(self, queue: str, job_id: str) -> CancelAnswer:
-        """Cancel a job: `cancelled` if it waited, `requested` if a worker has it (it stops within a second, unless it
-        ends first), `finished` if it is over already, or was never there.
+        """Cancel a job.
+
+        Returns "cancelled" for a job that waited, and is gone; "requested" for a job that runs, which its worker stops
+        within a second unless it ends before; "finished" for a job that is over, or never was. Raises ServerError.
         """
         (answer,) = await self.cancel_many(queue, [job_id])
         return answer
 
     async def cancel_many(self, queue: str, ids: Iterable[str]) -> list[CancelAnswer]:
-        """Cancel many jobs of a queue in few round trips; what became of each, in the same order."""
+        """Cancel many jobs of a queue, in two round trips for each 200; return the answers in the order of `ids`.
+
+        Raises ServerError.
+        """
         async with explained(self.redis):
             return [answer async for _, answer in self._cancellation.cancel(queue, list(ids))]
 
     async def cancel_all(self, queue: str, *, task: str | None = None) -> dict[CancelAnswer, int]:
-        """Cancel all jobs of a queue that are alive now, or all of one job; how many had which answer."""
+        """Cancel all live jobs of a queue, or those whose name is `task`; return how many got which answer.
+
+            await client.cancel_all("email", task="send_newsletter")
+
+        Raises ServerError.
+        """
         counts: Counter[CancelAnswer] = Counter()
         async with explained(self.redis):
             members = await self.redis.zrange(queue_key(queue), 0, -1)
@@ -274,10 +308,11 @@ class Client:
         return dict(counts)
 
     async def retry(self, queue: str, job_id: str) -> Handle[Any]:
-        """Bring a dead letter back, with all attempts before it, and what it had saved.
+        """Bring a dead letter back, with its full number of attempts, and the checkpoint that it saved.
 
-        One that ended a pipeline takes it up again where it stopped. Raises JobNotFound for no such letter (or one
-        whose payload had expired), JobExists while a live job has its id, NotReplayed for a stage of what is over.
+        A job whose death ended a pipeline lets the pipeline go on where it stopped. Raises JobNotFound for no such
+        letter, or one whose payload is no longer kept; JobExists while a live job has its id; NotReplayed for a job of
+        a pipeline or a batch that is over or still being stopped; ServerError.
         """
         await self._dead_letters.replay(queue, job_id)
         return Handle(self, queue, job_id)
@@ -285,12 +320,17 @@ class Client:
     async def retry_dead(
         self, queue: str, *, task: str | None = None, reason: str | None = None, since: datetime | None = None
     ) -> int:
-        """Bring back all dead letters of a queue: of one job, of one reason, that died since; how many were."""
+        """Bring back all dead letters of a queue, or those of one job, of one reason, or that died since a moment.
+
+            await client.retry_dead("email", task="send_email", since=datetime.now(UTC) - timedelta(hours=1))
+
+        Letters that cannot be brought back are passed over. Returns how many were. Raises ServerError.
+        """
         return await self._dead_letters.replay_all(queue, task=task, reason=reason, since=since)
 
 
 class Enqueueable(Protocol[P, H_co]):
-    """A job or a pipeline: what may be enqueued, the arguments it takes, and the handle that comes of it."""
+    """A job or a pipeline: something to enqueue, with the arguments that it takes and the handle that comes of it."""
 
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Promise[Any]: ...
     def handle(self, client: Client, id: str, /) -> H_co: ...  # noqa: A002 - the field's word

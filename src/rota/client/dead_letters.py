@@ -1,31 +1,31 @@
-"""The dead letters of a queue, brought back: one by its id, or all that are alike."""
+"""Dead letters, brought back: one by its id, or all of a queue that match."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from rota.client import view
 from rota.errors import JobExists, JobNotFound, NotReplayed
 from rota.server.faults import explained
+from rota.settings.settings import Settings
 from rota.wire.claims import decode_id, encode_id
-from rota.wire.keys import QueueKeys, queue_key
+from rota.wire.keys import QueueKeys, events_key, queue_key
 from rota.wire.scripts import REPLAY
 
-#: Letters that one script brings back at most.
+#: The most letters that one call of the script brings back.
 _CHUNK = 200
 
 
-@dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """Those of all queues, over one connection; `events` is the key of the stream, and its length."""
+    """The dead letters of all queues, over one connection."""
 
-    redis: Any
-    events: str
-    events_maxlen: int
+    def __init__(self, redis: Any, settings: Settings) -> None:
+        self._redis = redis
+        self._events = events_key(settings.namespace)
+        self._events_maxlen = settings.events_maxlen
 
     async def replay(self, queue: str, job_id: str) -> None:
-        """Bring one back. Raises JobNotFound, JobExists, NotReplayed."""
+        """Bring one letter back. Raises JobNotFound, JobExists, NotReplayed, ServerError."""
         (answer,) = await self._replay(queue, [encode_id(job_id)])
         if answer == b"taken":
             raise JobExists(job_id)
@@ -37,11 +37,14 @@ class DeadLetters:
     async def replay_all(
         self, queue: str, *, task: str | None, reason: str | None, since: datetime | None
     ) -> int:
-        """Bring back all of one job, of one reason, that died since; how many were."""
+        """Bring back the letters of one job, of one reason, that died since; None in an argument means any.
+
+        Returns how many were brought back. Raises ServerError.
+        """
         keys = QueueKeys.of(queue_key(queue))
         low = "-inf" if since is None else str(round(since.timestamp() * 1000))
-        async with explained(self.redis):
-            members = await self.redis.zrangebyscore(keys.dead, low, "+inf")
+        async with explained(self._redis):
+            members = await self._redis.zrangebyscore(keys.dead, low, "+inf")
         replayed = 0
         for start in range(0, len(members), _CHUNK):
             chunk = members[start : start + _CHUNK]
@@ -54,9 +57,9 @@ class DeadLetters:
     async def _matching(
         self, queue: str, members: Sequence[bytes], task: str | None, reason: str | None
     ) -> list[bytes]:
-        async with explained(self.redis):
+        async with explained(self._redis):
             ids = [decode_id(member) for member in members]
-            found = await view.find(self.redis, queue, QueueKeys.of(queue_key(queue)), ids, letters=True)
+            found = await view.find(self._redis, queue, QueueKeys.of(queue_key(queue)), ids, letters=True)
         return [
             encode_id(info.id)
             for info in found
@@ -65,10 +68,10 @@ class DeadLetters:
 
     async def _replay(self, queue: str, members: Sequence[bytes]) -> list[bytes]:
         keys = QueueKeys.of(queue_key(queue))
-        async with explained(self.redis):
+        async with explained(self._redis):
             answers: list[bytes] = await REPLAY(
-                self.redis,
-                (keys.queue, keys.dead, keys.wake, self.events, keys.checkpoint),
-                (queue, self.events_maxlen, *members),
+                self._redis,
+                (keys.queue, keys.dead, keys.wake, self._events, keys.checkpoint),
+                (queue, self._events_maxlen, *members),
             )
         return answers

@@ -1,4 +1,4 @@
-"""Parcels: jobs packed for their way to Redis, and sent, those of one queue together."""
+"""Enqueueing: jobs become drafts, and drafts are sent, those of one queue together."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,13 @@ from rota.names import full_name, new_id, wire_id
 from rota.process.clock import Clock
 from rota.seams import Outgoing, Senders
 from rota.server.faults import ServerError, explained
+from rota.settings.settings import Settings
 from rota.wire import envelopes
 from rota.wire.claims import decode_id
-from rota.wire.keys import QueueKeys, check_queue, queue_key
+from rota.wire.keys import QueueKeys, check_queue, events_key, queue_key
 from rota.wire.scripts import ENQUEUE
 
-#: Jobs put by one script: it keeps one call near 2 ms of Redis' time.
+#: The most jobs that one call of the script puts: it keeps a call near 2 ms of Redis' time.
 _CHUNK = 200
 #: What `enqueue.lua` answers for a job that it created.
 _CREATED = 1
@@ -26,7 +27,13 @@ _CREATED = 1
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A job ready to be sent; `job` is None where only its name is known."""
+    """A job ready to be sent.
+
+    :param payload: its envelope, without headers.
+    :param terms: what the scripts must know of it beside the payload.
+    :param unique: the value of its unique key; empty without one.
+    :param job: None where only the job's name is known.
+    """
 
     queue: str
     task: str
@@ -51,15 +58,21 @@ class Draft:
 
     @property
     def delay_ms(self) -> int:
-        """How long it waits before it may start."""
+        """The time before it may start, in milliseconds."""
         unique = self.job.unique if self.job else None
         own = self.options.delay
         delay = own if own is not None or unique is None else unique.delay
         return round((delay or 0) * 1000)
 
+    @property
+    def at_ms(self) -> int:
+        """The moment at which it may start, in milliseconds since 1970; -1 where none was given."""
+        at: datetime | None = self.options.at
+        return -1 if at is None else round(at.timestamp() * 1000)
+
 
 class Enqueued(NamedTuple):
-    """What became of a draft: `created` is False where the id was taken by a live job, which is then meant."""
+    """What became of a draft. `created` is False where a live job has the id or the unique key; `id` is that job's."""
 
     queue: str
     id: str
@@ -67,68 +80,75 @@ class Enqueued(NamedTuple):
     created: bool
 
 
-@dataclass(frozen=True, slots=True)
 class Enqueuer:
-    """Packs and sends, over one connection. Sizes in bytes."""
+    """Makes drafts and sends them.
 
-    redis: Any
-    namespace: str
-    default_queue: str
-    payload_limit: int
-    events: str
-    events_maxlen: int
-    senders: Senders
-    clock: Clock
+    :param redis: an asyncio client.
+    :param settings: namespace, default queue, payload limit and the length of the stream of events.
+    :param senders: around every round trip.
+    :param clock: the time at which jobs are enqueued.
+    """
+
+    def __init__(self, redis: Any, settings: Settings, senders: Senders, clock: Clock) -> None:
+        self._redis = redis
+        self._namespace = settings.namespace
+        self._default_queue = settings.default_queue
+        self._payload_limit = settings.payload_limit
+        self._events = events_key(settings.namespace)
+        self._events_maxlen = settings.events_maxlen
+        self._senders = senders
+        self._clock = clock
 
     def draft(self, job: Job[Any, Any], arguments: bytes) -> Draft:
-        """A job with its arguments (JSON). Raises PayloadTooLarge, InvalidPayload."""
-        queue, options = check_queue(job.queue or self.default_queue), job.enqueue_options
-        payload = self._written(queue, job.name, arguments, options)
+        """Return a draft of a job with its arguments (JSON). Raises PayloadTooLarge, InvalidPayload."""
+        queue, options = check_queue(job.queue or self._default_queue), job.enqueue_options
+        payload = self._payload(queue, job.name, arguments, options)
         terms, unique = terms_and_key(
-            job, queue, arguments, namespace=self.namespace, priority=options.priority
+            job, queue, arguments, namespace=self._namespace, priority=options.priority
         )
         return Draft(queue, job.name, payload, terms, unique, options, job)
 
     def draft_by_name(self, queue: str, task: str, arguments: bytes, options: EnqueueOptions) -> Draft:
-        """A job that is known by its name alone. Raises PayloadTooLarge."""
+        """Return a draft of a job of which only the name is known. Raises PayloadTooLarge."""
         terms = f"p={options.priority}" if options.priority else ""
-        payload = self._written(queue, task, arguments, options)
+        payload = self._payload(queue, task, arguments, options)
         return Draft(queue, task, payload, terms, "", options, None)
 
     async def send(self, drafts: Sequence[Draft]) -> list[Enqueued]:
-        """Send them all; what became of each, in the same order.
+        """Send drafts; return what became of each, in the same order.
 
-        Raises JobExists, for the first id that is taken, when all others are there; ServerError when nothing is,
+        Raises JobExists, for the first id that is taken, when all other jobs are enqueued; ServerError when none is,
         EnqueueIncomplete when some are.
         """
-        made: list[Enqueued | JobExists | None] = [None] * len(drafts)
+        answers: list[Enqueued | JobExists | None] = [None] * len(drafts)
         for chunk in _chunks(drafts):
             try:
-                answers = await self._put([drafts[index] for index in chunk])
+                chunk_answers = await self._put([drafts[index] for index in chunk])
             except ServerError as error:
-                there = [one.id for one in made if isinstance(one, Enqueued)]
+                there = [answer.id for answer in answers if isinstance(answer, Enqueued)]
                 if not there:
                     raise
                 raise EnqueueIncomplete(there, len(drafts), str(error)) from error
-            for index, answer in zip(chunk, answers, strict=True):
-                made[index] = answer
-        for one in made:
-            if isinstance(one, JobExists):
-                raise one
-        return [one for one in made if isinstance(one, Enqueued)]
+            for index, one in zip(chunk, chunk_answers, strict=True):
+                answers[index] = one
+        for answer in answers:
+            if isinstance(answer, JobExists):
+                raise answer
+        return [answer for answer in answers if isinstance(answer, Enqueued)]
 
-    def _written(self, queue: str, task: str, arguments: bytes, options: EnqueueOptions) -> bytes:
-        enqueued_ms = self.clock.time_ms()
-        payload = envelopes.encode_job(task, arguments, enqueued_ms=enqueued_ms, options=options.wire())
-        if len(payload) > self.payload_limit:
-            raise PayloadTooLarge(full_name(queue, task), len(payload), self.payload_limit)
+    def _payload(self, queue: str, task: str, arguments: bytes, options: EnqueueOptions) -> bytes:
+        payload = envelopes.encode_job(
+            task, arguments, enqueued_ms=self._clock.time_ms(), options=options.wire()
+        )
+        if len(payload) > self._payload_limit:
+            raise PayloadTooLarge(full_name(queue, task), len(payload), self._payload_limit)
         return payload
 
     async def _put(self, drafts: Sequence[Draft]) -> list[Enqueued | JobExists]:
         jobs = [draft.outgoing for draft in drafts]
-        with self.senders.around(jobs):
+        with self._senders.around(jobs):
             answers = await self._script(drafts, jobs)
-        self.senders.created([job for job, answer in zip(jobs, answers, strict=True) if answer == _CREATED])
+        self._senders.created([job for job, answer in zip(jobs, answers, strict=True) if answer == _CREATED])
         return [
             _enqueued(draft, job.id, answer) for draft, job, answer in zip(drafts, jobs, answers, strict=True)
         ]
@@ -136,12 +156,12 @@ class Enqueuer:
     async def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> list[Any]:
         queue = drafts[0].queue
         keys = QueueKeys.of(queue_key(queue))
-        args: list[Any] = [queue, self.events_maxlen, 1]
+        args: list[Any] = [queue, self._events_maxlen, 1]
         for draft, job in zip(drafts, jobs, strict=True):
             args += (
                 job.id,
                 envelopes.with_headers(job.payload, job.headers),
-                _at(draft.options.at),
+                draft.at_ms,
                 draft.delay_ms,
                 0,
                 draft.task,
@@ -149,13 +169,13 @@ class Enqueuer:
                 draft.unique,
                 draft.on_taken,
             )
-        async with explained(self.redis):
-            answers: list[Any] = await ENQUEUE(self.redis, (keys.queue, keys.wake, self.events), args)
+        async with explained(self._redis):
+            answers: list[Any] = await ENQUEUE(self._redis, (keys.queue, keys.wake, self._events), args)
         return answers
 
 
 def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:
-    """The places of those that go together: of one queue, and not too many."""
+    """Yield the indexes of the drafts that go together: of one queue, and at most `_CHUNK` of them."""
     by_queue: dict[str, list[int]] = {}
     for index, draft in enumerate(drafts):
         by_queue.setdefault(draft.queue, []).append(index)
@@ -167,11 +187,7 @@ def _enqueued(draft: Draft, job_id: str, answer: Any) -> Enqueued | JobExists:
     if answer == _CREATED:
         return Enqueued(draft.queue, job_id, draft.job, created=True)
     replaced, raw = answer
-    job_id = decode_id(raw)
+    live_id = decode_id(raw)
     if not replaced and draft.on_taken != "existing":
-        return JobExists(job_id)
-    return Enqueued(draft.queue, job_id, draft.job, created=False)
-
-
-def _at(at: datetime | None) -> int:
-    return -1 if at is None else round(at.timestamp() * 1000)
+        return JobExists(live_id)
+    return Enqueued(draft.queue, live_id, draft.job, created=False)

@@ -1,7 +1,7 @@
-"""What Redis holds of jobs, read without changing anything: one job, or a page of a queue."""
+"""Jobs as Redis holds them, read without changing anything: by their ids, or a page of a queue."""
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -12,13 +12,21 @@ from rota.wire import envelopes
 from rota.wire.claims import Checkpoint, decode_id, encode_id
 from rota.wire.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
 
-#: Members read at a time while a page is filled.
+#: The number of members that are read at a time while a page is filled.
 _PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    now: int
+    """What Redis holds of one job, in the order in which `_ask` asks for it.
+
+    :param score: in the queue's set: when the job is due, or its lease's deadline.
+    :param deadline: in the set of claimed jobs.
+    :param held: 1 while a stock worker has the job.
+    :param run: the claim that runs, or the memory of the last one.
+    :param parked: the turn of a job that a limit keeps back.
+    """
+
     result: bytes | None
     payload: bytes | None
     score: float | None
@@ -33,50 +41,41 @@ class _Raw:
     letter: dict[bytes, bytes]
 
 
+_WIDTH = len(fields(_Raw))
+
+
 async def find(
     redis: Any, queue: str, keys: QueueKeys, ids: Sequence[str], *, letters: bool = False
 ) -> list[JobInfo | None]:
-    """Each job of `ids`, or None for one that Redis does not hold; one round trip.
+    """Return each job of `ids`, or None for a job that Redis does not hold; in one round trip.
 
-    Of an id that was used again, the newest job; with `letters` the dead letter, if there is one.
+    Of an id that was used again the newest job is returned; with `letters`, the dead letter, if there is one.
     """
     pipe = redis.pipeline(transaction=True)
     pipe.time()
     for job_id in ids:
-        member = encode_id(job_id)
-        pipe.get(RESULT.encode() + member)
-        pipe.get(JOB.encode() + member)
-        pipe.zscore(keys.queue, member)
-        pipe.zscore(keys.active, member)
-        pipe.exists(IN_PROGRESS.encode() + member)
-        pipe.get(RETRY.encode() + member)
-        pipe.hget(keys.runs, member)
-        pipe.hget(keys.progress, member)
-        pipe.zscore(keys.parked, member)
-        pipe.hget(keys.checkpoint, member)
-        pipe.hget(keys.snoozes, member)
-        pipe.hgetall(f"{keys.dead}:".encode() + member)
-    (seconds, micros), *rows = await pipe.execute()
-    now, width = seconds * 1000 + micros // 1000, 12
+        _ask(pipe, keys, encode_id(job_id))
+    (seconds, micros), *replies = await pipe.execute()
+    now = seconds * 1000 + micros // 1000
     found = []
     for index, job_id in enumerate(ids):
-        raw = _Raw(now, *rows[index * width : (index + 1) * width])
-        letter = letters and raw.letter
-        found.append(_dead(job_id, queue, letter) if letter else _info(job_id, queue, raw))
+        raw = _Raw(*replies[index * _WIDTH : (index + 1) * _WIDTH])
+        is_letter = letters and raw.letter
+        found.append(_dead(job_id, queue, raw.letter) if is_letter else _info(job_id, queue, raw, now))
     return found
 
 
 async def page(
     redis: Any, queue: str, keys: QueueKeys, state: State, *, offset: int, limit: int
 ) -> list[JobInfo]:
-    """A page of the jobs in `state`, in the order in which they come up (dead ones: newest first)."""
+    """Return a page of the jobs in `state`, in the order in which they are due; dead ones newest first."""
     ids = await _ids(redis, keys, state, offset, limit)
     found = await find(redis, queue, keys, ids, letters=state is State.DEAD) if ids else []
     return [info for info in found if info is not None]
 
 
 async def counts(redis: Any, keys: QueueKeys) -> dict[State, int]:
-    """How many jobs wait, are delayed, run, and are dead."""
+    """Return how many jobs are waiting, delayed, active and dead."""
     seconds, micros = await redis.time()
     now = seconds * 1000 + micros // 1000
     pipe = redis.pipeline(transaction=True)
@@ -94,6 +93,21 @@ async def counts(redis: Any, keys: QueueKeys) -> dict[State, int]:
     }
 
 
+def _ask(pipe: Any, keys: QueueKeys, member: bytes) -> None:
+    pipe.get(RESULT.encode() + member)
+    pipe.get(JOB.encode() + member)
+    pipe.zscore(keys.queue, member)
+    pipe.zscore(keys.active, member)
+    pipe.exists(IN_PROGRESS.encode() + member)
+    pipe.get(RETRY.encode() + member)
+    pipe.hget(keys.runs, member)
+    pipe.hget(keys.progress, member)
+    pipe.zscore(keys.parked, member)
+    pipe.hget(keys.checkpoint, member)
+    pipe.hget(keys.snoozes, member)
+    pipe.hgetall(f"{keys.dead}:".encode() + member)
+
+
 async def _ids(redis: Any, keys: QueueKeys, state: State, offset: int, limit: int) -> list[str]:
     if state is State.DEAD:
         return [decode_id(raw) for raw in await redis.zrevrange(keys.dead, offset, offset + limit - 1)]
@@ -105,10 +119,10 @@ async def _ids(redis: Any, keys: QueueKeys, state: State, offset: int, limit: in
     if state is State.WAITING:
         ids = await _scored(redis, keys.queue, ("-inf", f"{now}"), (keys.active,), offset + limit)
         more = offset + limit - len(ids)
-        # Due, and kept back by a limit.
+        # Parked jobs are due as well; a limit keeps them back until their turn.
         ids += await _scored(redis, keys.parked, (f"({now}", "+inf"), (), more) if more > 0 else []
     else:
-        # A claimed job is scored by its lease's deadline, a parked one by its turn: both among the delayed ones.
+        # The scores of claimed jobs (their lease's deadline) and of parked ones (their turn) look like delayed jobs'.
         others = (keys.active, keys.parked)
         ids = await _scored(redis, keys.queue, (f"({now}", "+inf"), others, offset + limit)
     return ids[offset : offset + limit]
@@ -117,7 +131,7 @@ async def _ids(redis: Any, keys: QueueKeys, state: State, offset: int, limit: in
 async def _scored(
     redis: Any, key: str, scores: tuple[str, str], without: tuple[str, ...], most: int
 ) -> list[str]:
-    """The first members of a sorted set that are in none of `without`."""
+    """Return the first `most` members of a sorted set, within `scores`, that are in none of the sets `without`."""
     ids: list[str] = []
     start = 0
     while len(ids) < most:
@@ -136,20 +150,20 @@ async def _scored(
     return ids[:most]
 
 
-def _info(job_id: str, queue: str, raw: _Raw) -> JobInfo | None:
+def _info(job_id: str, queue: str, raw: _Raw, now: int) -> JobInfo | None:
     if raw.score is not None:
-        return _live(job_id, queue, raw, raw.score)
+        return _live(job_id, queue, raw, raw.score, now)
     finished = _finished(job_id, queue, raw.result) if raw.result is not None else None
-    # A record that is no failure is of a later job, which had the letter's id again.
+    # A record that is not a failure belongs to a later job, which was given the letter's id again.
     if raw.letter and (finished is None or finished.state is State.DEAD):
         return _dead(job_id, queue, raw.letter)
     return finished
 
 
-def _live(job_id: str, queue: str, raw: _Raw, score: float) -> JobInfo:
+def _live(job_id: str, queue: str, raw: _Raw, score: float, now: int) -> JobInfo:
     task, enqueued_at, payload = _contents(raw.payload)
     active = raw.deadline is not None or bool(raw.held)
-    waits = score <= raw.now or raw.parked is not None
+    waits = score <= now or raw.parked is not None
     state = State.ACTIVE if active else State.WAITING if waits else State.DELAYED
     percent, message = _progress(raw.progress)
     started = raw.run.split() if raw.run and active else []
@@ -166,7 +180,7 @@ def _live(job_id: str, queue: str, raw: _Raw, score: float) -> JobInfo:
         started_at=_time(int(started[2])) if started else None,
         snoozes=int(raw.snoozes or 0),
         payload=payload,
-        # Without a counter it is a former job's of the same id.
+        # A checkpoint without a counter of attempts was saved by a former job of the same id.
         checkpoint=None if raw.attempts is None else read_checkpoint(raw.checkpoint),
     )
 
@@ -229,7 +243,7 @@ def _progress(raw: bytes | None) -> tuple[float | None, str]:
 
 
 def read_checkpoint(raw: bytes | None) -> Any:
-    """The state in a checkpoint as it lies in Redis; None where there is none, or none that can be read."""
+    """Return the state in a checkpoint as it lies in Redis, or None where there is none that can be read."""
     try:
         return Checkpoint.read(raw).value
     except ValueError:

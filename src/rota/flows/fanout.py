@@ -1,6 +1,6 @@
-"""The worker's side of flows: what a stage's job gets, and the two jobs of the engine's own that flows need.
+"""The worker's side of flows: the input of a stage's job, and the two jobs that rota itself brings along.
 
-One puts the items of a list; the other stops what is left of a flow that has ended early.
+One of them puts the items of a list, the other stops what is left of a flow that has ended early.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,46 +14,55 @@ from redis.exceptions import ResponseError
 from rota.errors import Cancel, InvalidPayload, Snooze
 from rota.flows.batches import read_batch
 from rota.flows.flows import Flows
-from rota.flows.items import Expansion, Step
-from rota.flows.plan import Member
+from rota.flows.items import Expansion, FanOutStage
+from rota.flows.plan import Place
 from rota.model.flows.batch import Batch
 from rota.model.job import Job, job
 from rota.model.run import Run
 from rota.server.faults import ServerError
 from rota.server.outage import FAULTS
 from rota.wire.envelopes import FAN_OUT, SWEEP
-from rota.wire.keys import flow_key
 
-#: Results that are read at once.
+#: The number of results that are read in one round trip.
 _PAGE = 1000
-#: After a fault of Redis it is tried again after this, seconds; the attempt is not spent.
+#: A job whose Redis call failed runs again after this many seconds; the attempt is not spent.
 _PAUSE = 1.0
 _FAULTS: tuple[type[BaseException], ...] = (*FAULTS, ServerError)
 
 
 @dataclass(frozen=True)
 class FlowJobs:
-    """Flows as the worker of one queue serves them; `jobs` are the queue's own, by name."""
+    """What the worker of one queue does for flows.
+
+    :param flows: returns the flows on the worker's connection, once there is one.
+    :param jobs: the jobs of the queue, by name.
+    """
 
     flows: Callable[[], Flows]
     jobs: Mapping[str, Job[Any, Any]]
 
     @property
     def builtin(self) -> tuple[Job[Any, Any], ...]:
-        """The engine's own jobs; a worker of any queue has them."""
+        """The jobs that the worker of every queue has beside its own."""
         return _named(self.fan_out, FAN_OUT), _named(self.sweep, SWEEP)
 
     async def input(self, job_id: str) -> bytes:
-        """The JSON of what a stage's job gets: what came out of the stage before. Raises Cancel if its flow is over."""
-        place = Member.of(job_id)
+        """Return the JSON that a stage's job gets: what the stage before returned.
+
+        Raises Cancel if the flow is over, Snooze after a fault of Redis.
+        """
+        place = Place.of(job_id)
         if place is None:
             raise Cancel("its id is not one of a flow's job, and so it has no input")
         with _unspent():
             return await self._input(place)
 
     async def batch(self, job_id: str) -> Batch:
-        """The batch that calls a job back. Raises Cancel where nobody remembers it."""
-        place = Member.of(job_id)
+        """Return the batch that calls a job back.
+
+        Raises Cancel if Redis no longer holds the batch, Snooze after a fault of Redis.
+        """
+        place = Place.of(job_id)
         with _unspent():
             found = None if place is None else await read_batch(self.flows(), place.flow)
         if found is None:
@@ -61,9 +70,10 @@ class FlowJobs:
         return found
 
     async def fan_out(self, run: Run) -> int:
-        """Put the items of a list; how many it has.
+        """Put the items of a list; return how many there are.
 
-        One that was killed when the last item was put finds its flow further on, or gone: it has nothing to do.
+        An attempt after one that was killed behind the last item may find the flow at a later stage, or gone, and then
+        has nothing to do.
         """
         with _unspent():
             try:
@@ -73,46 +83,47 @@ class FlowJobs:
 
     async def _fan_out(self, run: Run) -> int:
         flows, place = self.flows(), _place(run)
-        key = flow_key(flows.namespace, place.flow)
+        key = flows.key(place.flow)
         plan, path = await flows.redis.hmget(key, "plan", "path")
         if plan is None:
             raise _Over
-        step = await Step.read(flows.redis, plan, f"{path.decode()}{place.stage}")
-        items = _items(await self._input(place), step.task)
-        await Expansion(flows, self.jobs, run, place, step).put(items)
+        stage = await FanOutStage.read(flows.redis, plan, f"{path.decode()}{place.stage}")
+        items = _items(await self._input(place), stage.task)
+        await Expansion(flows, self.jobs, run, place, stage).put(items)
         return len(items)
 
     async def sweep(self, run: Run) -> None:
         """Stop what is left of a flow that has ended early."""
         flows = self.flows()
-        key, more = flow_key(flows.namespace, _place(run).flow), True
+        key, more = flows.key(_place(run).flow), True
         with _unspent():
             while more:
                 _, more = await flows.stop(key, cancel=False)
 
-    async def _input(self, place: Member) -> bytes:
+    async def _input(self, place: Place) -> bytes:
         flows = self.flows()
-        redis, key = flows.redis, flow_key(flows.namespace, place.flow)
-        before = place.stage - 1
-        state, stage, value, total = await redis.hmget(
-            key,
-            "state",
-            "stage",
-            "in" if before < 0 else f"{before}:result",
-            f"{before}:total",
-        )
+        key, before = flows.key(place.flow), place.stage - 1
+        field = "in" if before < 0 else f"{before}:result"
+        state, stage, value, total = await flows.redis.hmget(key, "state", "stage", field, f"{before}:total")
         if state != b"active" or int(stage) != place.stage:
             raise _Over
         if value is not None:
             raw: bytes = value
             return raw
-        results: list[bytes] = []
-        for start in range(0, int(total or 0), _PAGE):
-            items = range(start, min(start + _PAGE, int(total)))
-            results += await redis.hmget(f"{key}:{before}", [str(item) for item in items])
-        if None in results:
-            raise Cancel("its flow is over")
-        return b"[%b]" % b",".join(results)
+        return b"[%b]" % b",".join(await _results(flows.redis, f"{key}:{before}", int(total or 0)))
+
+
+async def _results(redis: Any, key: str, total: int) -> list[bytes]:
+    """Return the results of a stage's items, in the order of the items."""
+    results: list[bytes | None] = []
+    for start in range(0, total, _PAGE):
+        items = range(start, min(start + _PAGE, total))
+        results += await redis.hmget(key, [str(item) for item in items])
+    found = [result for result in results if result is not None]
+    if len(found) < total:
+        # The flow has ended in the meantime, and its results are gone.
+        raise _Over
+    return found
 
 
 class _Over(Cancel):
@@ -126,7 +137,7 @@ def _unspent() -> Iterator[None]:
         yield
     except _FAULTS as error:
         if type(error) is ResponseError:
-            raise  # a script of ours that is wrong stays so
+            raise  # a mistake in a script of rota's, which no retry makes good
         raise Snooze(_PAUSE) from error
 
 
@@ -140,13 +151,13 @@ def _items(raw: bytes, task: str) -> list[Any]:
     return value
 
 
-def _place(run: Run) -> Member:
-    place = Member.of(run.id)
+def _place(run: Run) -> Place:
+    place = Place.of(run.id)
     if place is None:
         raise Cancel("its id is not one of a flow's job")
     return place
 
 
 def _named(handler: Callable[..., Any], name: str) -> Job[Any, Any]:
-    # Not the queue's policy, which is made for other jobs.
+    # A timeout, attempts and retention of their own: the queue's are made for other jobs.
     return replace(job(timeout=300, max_attempts=10, keep_result=0)(handler), name=name)

@@ -1,7 +1,7 @@
-"""The items of a fan-out: each becomes a job, or a pipeline's run, and they are put in portions.
+"""The items of a fan-out: each becomes a job, or a run of a pipeline, and they are put in portions.
 
-A portion moves a cursor in the script that puts it. Whoever is killed between two goes on at the cursor, and
-what is sent twice is put once.
+The script that puts a portion moves a cursor. A worker that is killed between two portions leaves the cursor to the
+next one, which goes on there; a portion that is sent twice is put once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 
 from rota.errors import InvalidPayload
 from rota.flows.flows import Flows
-from rota.flows.plan import Member, Recipe, portion
+from rota.flows.plan import Place, Recipe, portion
 from rota.model.job import Job
 from rota.model.policies.terms import is_limited, terms_of
 from rota.model.run import Run
@@ -21,15 +21,23 @@ from rota.seams import Outgoing
 from rota.wire import envelopes
 from rota.wire.envelopes import FAN_OUT
 
-_FIELDS = ("kind", "task", "argument", "options", "terms")
-#: Of an item that is a pipeline, its first stage.
-_INNER = (".0:kind", ".0:task")
+_FIELDS = ("kind", "task", "argument", "terms")
+#: The same of the first stage of a pipeline that runs for each item.
+_INNER_FIELDS = (".0:kind", ".0:task")
 
 
-class Step(NamedTuple):
-    """A fan-out's stage, as the plan has it. `first` is the job that begins an item that is a pipeline."""
+class FanOutStage(NamedTuple):
+    """A stage that fans out, as the plan of its flow has it.
 
-    kind: str
+    :param nested: whether each item is a run of a pipeline; else each is a job.
+    :param task: the job's name, or the pipeline's.
+    :param argument: the argument of the job that takes the item.
+    :param options: the options that travel with each job, as JSON.
+    :param terms: what the scripts must know of each job.
+    :param first: the name of the job that each item begins with.
+    """
+
+    nested: bool
     task: str
     argument: str
     options: bytes
@@ -37,84 +45,94 @@ class Step(NamedTuple):
     first: str
 
     @classmethod
-    async def read(cls, redis: Any, plan: bytes, at: str) -> "Step":
-        """The stage whose fields begin with `at`."""
-        fields = (*(f"{at}:{field}" for field in _FIELDS), *(at + field for field in _INNER))
-        raw: list[bytes] = [value or b"" for value in await redis.hmget(plan, fields)]
-        kind, task, argument, _, terms, inner_kind, inner_task = (value.decode() for value in raw)
-        first = inner_task if inner_kind == "job" else FAN_OUT
-        return cls(kind, task, argument, raw[3] or b"{}", terms, first)
+    async def read(cls, redis: Any, plan: bytes, at: str) -> "FanOutStage":
+        """Read the stage whose fields in `plan` begin with `at`. Raises the faults of Redis as they are."""
+        names = (*(f"{at}:{name}" for name in _FIELDS), *(at + name for name in _INNER_FIELDS))
+        *values, options = await redis.hmget(plan, *names, f"{at}:options")
+        kind, task, argument, terms, inner_kind, inner_task = ((value or b"").decode() for value in values)
+        nested = kind == "nested"
+        first = task if not nested else inner_task if inner_kind == "job" else FAN_OUT
+        return cls(nested, task, argument, options or b"{}", terms, first)
 
 
 class _Item(NamedTuple):
+    """An item on its way to Redis: as a job, or, of a pipeline, as the JSON that is its first stage's input."""
+
     job: Outgoing
     terms: str
 
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """One fan-out at work: `run` is the attempt that puts its items, `jobs` are those of its queue, by name."""
+    """One fan-out at work.
+
+    :param jobs: the jobs of this worker's queue, by name.
+    :param run: the attempt that puts the items.
+    :param place: where in its flow that attempt is.
+    :param stage: the stage as the plan has it.
+    """
 
     flows: Flows
     jobs: Mapping[str, Job[Any, Any]]
     run: Run
-    place: Member
-    step: Step
+    place: Place
+    stage: FanOutStage
 
     async def put(self, items: Sequence[Any]) -> None:
-        """Put all of them that are not put yet. Raises InvalidPayload for one that is too large."""
-        flow, stage, _ = self.place
-        cursor, _ = await self.flows.put(flow, stage, -1, len(items))
+        """Put the items that are not put yet. Raises InvalidPayload for an item that is too large."""
+        cursor, _ = await self._send(-1, len(items))
         while cursor >= 0:
+            # Of an empty list a portion is put too: it tells the stage that there are no items.
             cursor = await self._put_portion(items, cursor)
-            if cursor >= len(items):
+            if not 0 <= cursor < len(items):
                 break
             self.run.progress(100 * cursor / len(items))
 
     async def _put_portion(self, items: Sequence[Any], start: int) -> int:
-        flow, stage, _ = self.place
-        nested = self.step.kind == "nested"
         chosen = self._portion(items, start)
-        # An item that is a pipeline is no job yet: its jobs have the headers of the whole.
-        with self.flows.senders.around([] if nested else [item.job for item in chosen]):
-            pairs = ((job.payload if nested else self._sealed(job), terms) for job, terms in chosen)
-            args = [value for pair in pairs for value in pair]
-            cursor, number = await self.flows.put(flow, stage, start, len(items), args)
-        self.flows.senders.created([self._first_job(job) for job, _ in chosen[:number]])
+        jobs = [item.job for item in chosen]
+        # The jobs of a pipeline get the headers of the flow from the scripts, so no sender is called for one.
+        with self.flows.senders.around([] if self.stage.nested else jobs):
+            args: list[Any] = []
+            for job, terms in chosen:
+                args += (job.payload if self.stage.nested else self._payload_with_headers(job), terms)
+            cursor, put = await self._send(start, len(items), args)
+        self.flows.senders.created([replace(job, task=self.stage.first) for job in jobs[:put]])
         return cursor
+
+    async def _send(self, cursor: int, total: int, args: Sequence[Any] = ()) -> tuple[int, int]:
+        return await self.flows.scripts.put(self.place.flow, self.place.stage, cursor, total, args)
 
     def _portion(self, items: Sequence[Any], start: int) -> list[_Item]:
         made = (self._item(to_json(items[number]), number) for number in range(start, len(items)))
         return portion(made, lambda item: len(item.job.payload))
 
-    def _first_job(self, item: Outgoing) -> Outgoing:
-        """Return the job that `item` was put as: of an item that is a pipeline, the job that begins it."""
-        return replace(item, task=self.step.first) if self.step.kind == "nested" else item
-
     def _item(self, value: bytes, number: int) -> _Item:
-        flow, stage, _ = self.place
-        job = Outgoing(self.run.queue, self.step.task, f"{flow}.{stage}.{number}", value, declared=False)
-        if self.step.kind == "nested":
+        job_id = f"{self.place.flow}.{self.place.stage}.{number}"
+        job = Outgoing(self.run.queue, self.stage.task, job_id, value, declared=False)
+        if self.stage.nested:
             return _Item(job, "")
-        recipe = Recipe(self.step.task, self.step.argument, from_json(self.step.options))
+        recipe = Recipe(self.stage.task, self.stage.argument, from_json(self.stage.options))
         job.payload = recipe.payload(value, now_ms=self.flows.clock.time_ms())
         return _Item(job, self._terms(job.payload))
 
     def _terms(self, payload: bytes) -> str:
-        planned, job = self.step.terms, self.jobs.get(self.step.task)
-        keyed = job is not None and (job.limit is not None or job.concurrency is not None)
-        if job is None or not keyed or is_limited(planned):
+        """Return the planned terms, and beside them the limits that the plan could not name without the item."""
+        planned, job = self.stage.terms, self.jobs.get(self.stage.task)
+        if job is None or (job.limit is None and job.concurrency is None) or is_limited(planned):
             return planned
         arguments = to_json(envelopes.decode_job(payload).kwargs)
-        bare, namespace = replace(job, unique=None), self.flows.namespace
-        own = terms_of(bare, self.run.queue, arguments, namespace=namespace, priority=0)
-        return f"{planned} {own}".strip()
+        namespace = self.flows.settings.namespace
+        limits = terms_of(
+            replace(job, unique=None), self.run.queue, arguments, namespace=namespace, priority=0
+        )
+        return f"{planned} {limits}".strip()
 
-    def _sealed(self, job: Outgoing) -> bytes:
-        """Its payload with the headers of the senders; what they do not say is as the fan-out came with it."""
+    def _payload_with_headers(self, job: Outgoing) -> bytes:
+        """Return the job's payload with the senders' headers, and those of the fan-out's own job beside them."""
         payload = envelopes.with_headers(job.payload, renewed(self.run.headers, job.headers))
-        most = self.flows.payload_limit
-        if len(payload) > most:
-            limit = f"has {len(payload)} bytes and the limit is {most}; pass on a reference instead"
-            raise InvalidPayload(job.task, {f"item {job.id.rpartition('.')[2]}": limit})
+        limit = self.flows.settings.payload_limit
+        if len(payload) > limit:
+            reason = f"has {len(payload)} bytes and the limit is {limit}; pass on a reference instead"
+            raise InvalidPayload(job.task, {f"item {job.id.rpartition('.')[2]}": reason})
         return payload

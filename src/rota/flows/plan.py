@@ -1,7 +1,7 @@
 """The plan of a flow: what the scripts must know to start each stage of a pipeline, written down before the first one.
 
-Scripts never read a payload. So all that a later stage's job needs stands here, but for its input: that lies with the
-flow, where the job fetches it when it starts.
+Scripts never read a payload, so the plan holds all that a later stage's job needs, except its input. The input is what
+the stage before returned; it lies with the flow, and the job fetches it when it starts.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,68 +16,72 @@ from rota.model.job import Job
 from rota.model.options import EnqueueOptions
 from rota.model.policies.terms import terms_of
 from rota.seams import Outgoing
+from rota.settings.settings import Settings
 from rota.wire import envelopes
 from rota.wire.envelopes import FAN_OUT, FROM_FLOW
 
 T = TypeVar("T")
 
-#: Jobs that one script puts at most, and bytes of them.
+#: The most jobs that one call of a script puts, and the most bytes of them: a call stays near 10 ms of Redis' time.
 PORTION, PORTION_BYTES = 250, 1_000_000
 
+#: The fields of a plan, behind the stage's number, from which a stage's first job is made.
+STAGE_FIELDS = ("kind", "queue", "task", "payload")
 
-class Member(NamedTuple):
-    """Where a job of a flow belongs, read from its id: `<flow>.<stage>.<item>`."""
+#: Names and values of a plan.
+Fields = Iterator[tuple[str, Any]]
+
+
+class Place(NamedTuple):
+    """Where in a flow a job belongs, which its id says: `<flow>.<stage>.<item>`."""
 
     flow: str
     stage: int
     item: str
 
     @classmethod
-    def of(cls, job_id: str) -> "Member | None":
-        """The place of a job, or None for an id that is not of a flow."""
+    def of(cls, job_id: str) -> "Place | None":
+        """Return the place that a job's id names, or None for the id of a job that is in no flow."""
         flow, _, rest = job_id.rpartition(".")
         flow, _, stage = flow.rpartition(".")
         return cls(flow, int(stage), rest) if flow and stage.isdigit() else None
 
 
 class Recipe(NamedTuple):
-    """How a fan-out makes its items' payloads."""
+    """From what a fan-out makes the payloads of its items."""
 
     task: str
     argument: str
     options: dict[str, Any]
 
     def payload(self, item: bytes, *, now_ms: int) -> bytes:
-        """The payload of the job for one item."""
+        """Return the payload of the job for one item, which is JSON."""
         arguments = b"{%b:%b}" % (to_json(self.argument), item)
         return envelopes.encode_job(self.task, arguments, enqueued_ms=now_ms, options=self.options)
 
 
-Fields = Iterator[tuple[str, Any]]
-
-
-def portion(members: Iterable[T], size_of: Callable[[T], int]) -> list[T]:
-    """The first of `members`, as many as one script puts: it keeps a script near 10 ms of Redis' time."""
+def portion(jobs: Iterable[T], size_of: Callable[[T], int]) -> list[T]:
+    """Return the first of `jobs`, as many as one call of a script puts: at least one, where there is one."""
     taken: list[T] = []
     size = 0
-    for member in islice(members, PORTION):
-        size += size_of(member)
+    for job in islice(jobs, PORTION):
+        size += size_of(job)
         if size > PORTION_BYTES and taken:
             break
-        taken.append(member)
+        taken.append(job)
     return taken
 
 
 class Planner:
-    """Writes plans, for jobs that name no queue with `default_queue`; `now_ms` is the enqueuer's clock."""
+    """Writes the plans of flows that are begun at `now_ms` by the enqueuer's clock."""
 
-    def __init__(self, default_queue: str, namespace: str, now_ms: int) -> None:
-        self._default_queue = default_queue
-        self._namespace = namespace
+    def __init__(self, settings: Settings, now_ms: int) -> None:
         self.now_ms = now_ms
+        self._default_queue = settings.default_queue
+        self._namespace = settings.namespace
 
     def plan(self, pipeline: Pipeline[Any, Any], arguments: bytes) -> dict[str, Any]:
-        """The fields of the plan of one run; `arguments` as `Pipeline.bind` made them."""
+        """Return the fields of the plan of one run; `arguments` are JSON, as `Pipeline.bind` returns them."""
         fields = dict(self._stages(pipeline, ""))
         first, options = pipeline.stages[0], pipeline.enqueue_options
         if isinstance(first, Job):
@@ -90,15 +94,15 @@ class Planner:
         return fields
 
     def payload(self, job: Job[Any, Any], arguments: bytes, **marks: bool) -> bytes:
-        """An envelope with the job's own options; `marks` go beside them."""
+        """Return the payload of a job; `marks` go beside the job's own options."""
         options = {**job.enqueue_options.wire(), **marks}
         return envelopes.encode_job(job.name, arguments, enqueued_ms=self.now_ms, options=options)
 
     def terms(self, job: Job[Any, Any], arguments: bytes | None) -> str:
-        """What the scripts must know of a job; `arguments` are None where they are not known yet."""
+        """Return what the scripts must know of a job; `arguments` is None while they are not known yet."""
         limits = [limit for limit in (job.limit, job.concurrency) if limit is not None]
         if arguments is None and any(limit.key is not None for limit in limits):
-            # The worker that claims it knows what the limit is counted by, and lets it wait in line.
+            # The worker that claims the job will know the limit's key, and makes the job wait in that key's line.
             job = replace(job, limit=None, concurrency=None)
         return terms_of(
             replace(job, unique=None),
@@ -109,7 +113,7 @@ class Planner:
         )
 
     def queue_of(self, job: Job[Any, Any]) -> str:
-        """The queue that `job` belongs to."""
+        """Return the queue that `job` belongs to."""
         return job.queue or self._default_queue
 
     def _stages(self, pipeline: Pipeline[Any, Any], path: str) -> Fields:
@@ -119,13 +123,9 @@ class Planner:
             if isinstance(stage, Job):
                 yield from self._job(stage, at)
             elif isinstance(stage.stage, Job):
-                yield from self._fan_out(stage.stage, stage, at)
+                yield from self._each_job(stage.stage, stage, at)
             else:
-                yield f"{at}:kind", "nested"
-                yield f"{at}:queue", self.queue_of(_first_job(stage.stage))
-                yield f"{at}:task", stage.stage.name
-                yield f"{at}:on_failure", stage.on_failure
-                yield from self._stages(stage.stage, f"{at}.")
+                yield from self._each_pipeline(stage.stage, stage, at)
 
     def _job(self, job: Job[Any, Any], at: str) -> Fields:
         yield f"{at}:kind", "job"
@@ -135,7 +135,7 @@ class Planner:
         yield f"{at}:terms", self.terms(job, None)
         yield from _when(job.enqueue_options, at, "wait")
 
-    def _fan_out(self, job: Job[Any, Any], stage: Each, at: str) -> Fields:
+    def _each_job(self, job: Job[Any, Any], stage: Each, at: str) -> Fields:
         yield f"{at}:kind", "each"
         yield f"{at}:queue", self.queue_of(job)
         yield f"{at}:task", job.name
@@ -145,23 +145,30 @@ class Planner:
         yield f"{at}:terms", self.terms(job, None)
         yield from _when(job.enqueue_options, at, "delay")
 
+    def _each_pipeline(self, inner: Pipeline[Any, Any], stage: Each, at: str) -> Fields:
+        yield f"{at}:kind", "nested"
+        yield f"{at}:queue", self.queue_of(_first_job(inner))
+        yield f"{at}:task", inner.name
+        yield f"{at}:on_failure", stage.on_failure
+        yield from self._stages(inner, f"{at}.")
+
 
 def headers_field(headers: Mapping[str, str]) -> dict[str, Any]:
-    """The field of a plan that gives `headers` to whatever the flow puts."""
+    """Return the field of a plan that gives `headers` to whatever the flow puts; nothing for no headers."""
     return {"headers": envelopes.encode_headers(headers)} if headers else {}
 
 
-def stage_job(flow_id: str, stage: int, step: Mapping[str, Any], *, declared: bool = True) -> Outgoing:
-    """The job that the scripts put to start a stage; `step` has its fields of the plan."""
-    if step["kind"] == "job":
-        task, job_id = step["task"], f"{flow_id}.{stage}.0"
+def stage_job(flow_id: str, stage: int, fields: Mapping[str, Any], *, declared: bool = True) -> Outgoing:
+    """Return the job that starts a stage, from the stage's STAGE_FIELDS: the stage's own, or the one that fans out."""
+    if fields["kind"] == "job":
+        task, job_id = fields["task"], f"{flow_id}.{stage}.0"
     else:
         task, job_id = FAN_OUT, f"{flow_id}.{stage}.each"
-    return Outgoing(step["queue"], task, job_id, step["payload"], declared=declared)
+    return Outgoing(fields["queue"], task, job_id, fields["payload"], declared=declared)
 
 
 def stages_of(pipeline: Pipeline[Any, Any]) -> list[tuple[str, bool]]:
-    """Each stage's name and whether it is a fan-out, to show."""
+    """Return each stage's name, and whether it is an `each`, to be shown."""
     return [
         (stage.name, False) if isinstance(stage, Job) else (stage.stage.name, True)
         for stage in pipeline.stages

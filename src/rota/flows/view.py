@@ -1,4 +1,4 @@
-"""What a run of a pipeline looks like from outside: how far each of its stages is, read from the fields of its hash."""
+"""How far a run of a pipeline is, read from the fields of its hash."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,38 +8,54 @@ from rota.model.flows.handle import FlowInfo, StageInfo
 from rota.model.state import State
 from rota.wire import envelopes
 
-#: What is read of the run as a whole.
+#: The fields that describe a run as a whole.
 FIELDS = ("id", "kind", "name", "state", "at", "ended", "error", "failed", "stages", "stage")
+#: The fields that count a stage's jobs, behind the stage's number.
 _COUNTS = ("total", "completed", "dead", "cancelled")
 
 
 def counts_of(stages: Sequence[Sequence[Any]]) -> list[str]:
-    """The fields of the hash that count what has become of each stage's jobs."""
+    """Return the names of the fields that count the jobs of each stage."""
     return [f"{number}:{count}" for number in range(len(stages)) for count in _COUNTS]
 
 
 def info_of(
-    fields: Mapping[str, bytes | None], stages: Sequence[Sequence[Any]], numbers: Sequence[bytes | None]
+    fields: Mapping[str, bytes | None], stages: Sequence[Sequence[Any]], counts: Sequence[bytes | None]
 ) -> FlowInfo:
-    """From FIELDS, the stages' names and kinds, and the values of `counts_of`."""
+    """Return what a look at a run shows.
+
+    :param fields: the values of FIELDS.
+    :param stages: each stage's name, and whether it is an `each`.
+    :param counts: the values of the fields that `counts_of` names.
+    """
 
     def text(name: str) -> str:
         return (fields[name] or b"").decode("utf-8", "replace")
 
-    width = len(_COUNTS)
-    found = []
-    for place, (name, is_each) in enumerate(stages):
-        total, *over = numbers[place * width : (place + 1) * width]
-        found.append(
-            StageInfo(name, is_each, None if total is None else int(total), *(int(n or 0) for n in over))
-        )
     state = State(text("state"))
-    error = envelopes.error_of(fields["error"] or b"") if state is State.DEAD else None
-    ended = _time(int(text("ended"))) if fields["ended"] else None
     return FlowInfo(
-        text("id"), text("name"), state, tuple(found), _time(int(text("at"))), ended, error, text("failed")
+        text("id"),
+        text("name"),
+        state,
+        tuple(_stage_infos(stages, counts)),
+        time_of(text("at")),
+        time_of(text("ended")) if fields["ended"] else None,
+        envelopes.error_of(fields["error"] or b"") if state is State.DEAD else None,
+        text("failed"),
     )
 
 
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
+def _stage_infos(stages: Sequence[Sequence[Any]], counts: Sequence[bytes | None]) -> list[StageInfo]:
+    width = len(_COUNTS)
+    infos = []
+    for place, (name, is_each) in enumerate(stages):
+        total, *ended = counts[place * width : (place + 1) * width]
+        infos.append(
+            StageInfo(name, is_each, None if total is None else int(total), *(int(one or 0) for one in ended))
+        )
+    return infos
+
+
+def time_of(ms: bytes | str) -> datetime:
+    """Return the moment of a timestamp in Redis, which is in milliseconds."""
+    return datetime.fromtimestamp(int(ms) / 1000, UTC)

@@ -329,7 +329,7 @@ def heavy(jobs: Sequence[Outgoing]) -> Iterator[None]:
 
 async def test_a_payload_counts_with_its_headers() -> None:
     with Bench(JOBS, deps=set(), settings={"payload_limit": 1000}) as small:
-        client = Client(small.client.redis, payload_limit=1000, senders=[heavy])
+        client = Client(small.client.redis, small.settings, senders=[heavy])
         with pytest.raises(PayloadTooLarge, match="default:split"):
             await client.enqueue(pipeline(split, total), 1)
         with pytest.raises(PayloadTooLarge, match="default:note"):
@@ -341,7 +341,7 @@ async def test_a_payload_counts_with_its_headers() -> None:
 
 async def test_an_item_counts_with_its_headers() -> None:
     with Bench(JOBS, deps=set(), settings={"payload_limit": 1000}) as small:
-        client = Client(small.client.redis, payload_limit=1000, senders=[heavy])
+        client = Client(small.client.redis, small.settings, senders=[heavy])
         handle = await client.enqueue(each(double), [1])
         await small.drain()
         with pytest.raises(JobFailed, match=r"item 0: has \d+ bytes and the limit is 1000") as failed:

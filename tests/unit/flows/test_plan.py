@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pydantic_core import from_json
 
 from rota import Run, at_most, each, job, per_second, pipeline, unique
-from rota.flows.plan import Member, Planner, Recipe, stages_of
+from rota.flows.plan import Place, Planner, Recipe, stages_of
+from rota.settings.settings import Settings
 
 
 @job
@@ -38,14 +39,14 @@ async def merge(run: Run, scenes: Sequence[str | None]) -> str:
     return ""
 
 
-PLANNER = Planner("default", "rota", 1_000)
+PLANNER = Planner(Settings(), 1_000)
 
 
 def test_a_job_s_id_says_which_flow_stage_and_item_it_is_of() -> None:
-    assert Member.of("abc.1.17") == Member("abc", 1, "17")
-    assert Member.of("abc.1.17.0.each") == Member("abc.1.17", 0, "each")
+    assert Place.of("abc.1.17") == Place("abc", 1, "17")
+    assert Place.of("abc.1.17.0.each") == Place("abc.1.17", 0, "each")
     for foreign in ("abc", "video:abc", "a.b", "a.b.c", ".1.2", ""):
-        assert Member.of(foreign) is None
+        assert Place.of(foreign) is None
 
 
 def test_a_plan_has_all_that_the_scripts_need_to_start_a_stage() -> None:

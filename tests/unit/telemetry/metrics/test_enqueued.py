@@ -105,7 +105,7 @@ async def test_whoever_goes_on_with_a_batch_counts_what_it_puts(
     calls = [double.call(number) for number in range(5)]
     monkeypatch.setattr("rota.flows.plan.PORTION", 2)
     with monkeypatch.context() as cut_off:
-        cut_off.setattr("rota.flows.batches._put_from", _ends)
+        cut_off.setattr("rota.flows.members.NewBatch._put_rest", _ends)
         with pytest.raises(KeyboardInterrupt):
             await bench.client.batch(calls, id="ours")
     assert count.more == {DOUBLE: 2}
