@@ -1,69 +1,105 @@
-"""The service's workers inside a test's own process and loop: real ones, on a real Redis, for a package's jobs."""
+"""Workers inside a test's own process and loop, on a real Redis: the service's, arq's and our bare ones."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rota import Client, QueueWorker
+from arq.worker import Worker
+from redis.exceptions import RedisError
+
+from rota import Client, Job, QueueWorker
 from rota.app.compose import ProcessParts, client_of, subscribers_of, worker_settings
 from rota.app.probes import Probes
 from rota.attempts.pools import Processes
-from rota.model.registry import discover
+from rota.model.registry import Registry, discover
 from rota.server import connections
 from rota.server.target import RedisTarget
-from rota.settings.load import load
+from rota.settings.load import Settings, load
+
+AnyJob = Job[Any, Any]
 
 
 @dataclass(frozen=True)
 class Works:
-    """Workers that are running: a client of theirs, what their lifespan yielded, the port of their endpoint."""
+    """The service while it runs: a client of it, its workers, what its lifespan yielded, the port of its endpoint."""
 
     client: Client
+    workers: list[QueueWorker]
     deps: Any
-    recycled: list[str]
     port: int
 
 
 @contextlib.asynccontextmanager
-async def at_work(
-    target: RedisTarget, package: str, variables: Mapping[str, str] | None = None
+async def serving(
+    url: str, *jobs: AnyJob, package: str | None = None, **variables: str
 ) -> AsyncIterator[Works]:
-    """A worker for each queue that the jobs of `package` name, under the environment `variables`."""
-    settings = load({"METRICS_PORT": "off", **(variables or {})})
-    registry = discover(package)
-    recycled: list[str] = []
+    """Run the service on the server at `url`, with a worker for each queue of `jobs`, or of the jobs of `package`.
+
+    `variables` are the service's environment.
+    """
+    settings = load({"REDIS_URL": url, "METRICS_PORT": "off", **variables})
+    registry = registry_of(jobs, settings.default_queue) if package is None else discover(package)
+    target = RedisTarget.from_url(url)
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(client_of(settings, connections.async_client(target)))
         deps = await stack.enter_async_context(registry.lifespan()) if registry.lifespan else None
-        processes = Processes()
-        stack.push_async_callback(processes.close)
         workers: list[QueueWorker] = []
         probes = Probes(settings, registry, workers)
-        parts = ProcessParts(
+        stack.callback(probes.stop)
+        recycled: list[str] = []
+        parts = parts_of(
             settings,
             registry,
-            None,
-            processes,
-            lambda: deps,
-            recycled.append,
-            subscribers_of(settings),
-            probes,
+            deps=lambda: deps,
+            recycle=recycled.append,
+            subscribers=subscribers_of(settings),
+            probes=probes,
         )
-        stack.callback(probes.stop)
+        stack.push_async_callback(parts.processes.close)
         for queue in settings.served_queues(registry.queues):
-            workers.append(await stack.enter_async_context(_running(parts, queue, target)))
-        yield Works(client, deps, recycled, probes.start())
+            redis = await stack.enter_async_context(connections.async_client(target))
+            workers.append(QueueWorker(**worker_settings(parts, queue), redis_pool=redis))
+        async with at_work(*workers):
+            yield Works(client, workers, deps, probes.start())
+        assert recycled == [], "the process was to be recycled"
+
+
+def registry_of(jobs: Sequence[AnyJob], default_queue: str = "default") -> Registry:
+    """Return a registry of jobs that are defined in a test."""
+    by_queue: dict[str, dict[str, AnyJob]] = {}
+    for job in jobs:
+        by_queue.setdefault(job.queue or default_queue, {})[job.name] = job
+    return Registry(tuple(jobs), default_queue, None, by_queue)
+
+
+def parts_of(
+    settings: Settings,
+    registry: Registry,
+    *,
+    deps: Callable[[], Any] = lambda: None,
+    recycle: Callable[[str], None] = lambda reason: None,
+    **parts: Any,
+) -> ProcessParts:
+    """Return what the workers of one process share; each worker has its own keeper of leases."""
+    return ProcessParts(settings, registry, None, Processes(), deps, recycle, **parts)
 
 
 @contextlib.asynccontextmanager
-async def _running(parts: ProcessParts, queue: str, target: RedisTarget) -> AsyncIterator[QueueWorker]:
-    worker = QueueWorker(**worker_settings(parts, queue), redis_pool=connections.async_client(target))
-    running = asyncio.create_task(worker.async_run())
+async def at_work(*workers: Worker) -> AsyncIterator[None]:
+    """Run workers of either kind while a block lasts. What a stock worker raises is dropped."""
+    mains = [asyncio.create_task(worker.async_run()) for worker in workers]
     try:
-        yield worker
+        await asyncio.sleep(0)  # so that each has begun
+        yield
     finally:
-        worker.stop()
-        await running
-        await worker.close()
+        for worker in workers:
+            # A stock worker closes the pool that it was given, and so breaks the calls of the others on that pool.
+            dropped = (RedisError,) if type(worker) is Worker else ()
+            with contextlib.suppress(asyncio.CancelledError, *dropped):
+                await worker.close()
+        ends = await asyncio.gather(*mains, return_exceptions=True)
+    for worker, end in zip(workers, ends, strict=True):
+        if isinstance(worker, QueueWorker) and isinstance(end, Exception):
+            raise end

@@ -1,20 +1,22 @@
 """The production compose file as one project of its own: brought up, looked at, hurt, and removed."""
 
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests import waiting
 from tests.container.engine import Engine
 
 PROBE = (Path(__file__).parent / "probe.py").read_text("utf-8")
 
-#: Nothing here takes longer on a machine that is not at its end, seconds.
+#: The longest that anything here takes on a machine that is not overloaded, in seconds.
 PATIENCE = 90.0
-PAUSE = 0.3
+
+wait_until = partial(waiting.wait_until, seconds=PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,6 @@ class Event:
     type: str
     id: str
     container: str
-
-
-def until(what: str, holds: Callable[[], bool], within: float = PATIENCE) -> None:
-    """Wait until `holds()`; fails after `within` seconds, naming `what` was waited for."""
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline, f"after {within:g} s still not: {what}"
-        time.sleep(PAUSE)
 
 
 def _event(entry: str, fields: Mapping[str, str]) -> Event:
@@ -113,4 +107,4 @@ class Stack:
 
     def finish(self, ids: set[str], within: float = PATIENCE) -> None:
         """Wait until each of these jobs is completed."""
-        until("all jobs completed", lambda: self.counted(ids, "completed").keys() == ids, within)
+        wait_until(lambda: self.counted(ids, "completed").keys() == ids, "all jobs completed", seconds=within)

@@ -23,7 +23,7 @@ import pytest
 
 from tests.container.checkout import copy_checkout
 from tests.container.engine import Engine
-from tests.container.stack import Stack, until
+from tests.container.stack import Stack, wait_until
 
 JOBS = int(os.environ.get("BURST_JOBS", "2000"))
 SECONDS, OBJECTIVE, SLOTS = 0.5, 20.0, 25
@@ -153,7 +153,7 @@ def test_a_burst_is_worked_off_in_time_and_the_fleet_goes_back_to_one(
     scaled: Scaled, tmp_path: Path, facts: list[str]
 ) -> None:
     stack, watched, log = scaled.stack, Watched(scaled), tmp_path / "autoscaler.log"
-    until("one worker runs", lambda: scaled.workers() == 1)
+    wait_until(lambda: scaled.workers() == 1, "one worker runs")
 
     def done() -> bool:
         watched.look()
@@ -161,8 +161,8 @@ def test_a_burst_is_worked_off_in_time_and_the_fleet_goes_back_to_one(
 
     with scaled.autoscaler(log):
         ids = stack.enqueue(JOBS, SECONDS)
-        until("all jobs are done", done, within=180)
-        until("one worker is left", lambda: len(stack.ids("worker")) == 1, within=180)
+        wait_until(done, "all jobs are done", seconds=180)
+        wait_until(lambda: len(stack.ids("worker")) == 1, "one worker is left", seconds=180)
     boot = watched.boot(log)
     events = stack.events(ids)
     came = {event.id: event.at for event in events if event.type == "enqueued"}

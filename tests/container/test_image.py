@@ -6,7 +6,7 @@ import pytest
 
 from tests.container.containers import CONFINED, REDIS, inside
 from tests.container.engine import Engine
-from tests.container.stack import until
+from tests.container.stack import wait_until
 
 TOOLS = """
 import importlib.util, shutil
@@ -106,7 +106,7 @@ def test_a_worker_that_still_looks_for_redis_stops_when_told(engine: Engine, ima
     patient = ("--env", "BOOT_TIMEOUT=300", *REDIS)
     container = engine.docker("run", "--detach", "--init", *CONFINED, *patient, image)
     try:
-        until("it waits for Redis", lambda: "redis.waiting" in engine.ran("logs", container).stderr)
+        wait_until(lambda: "redis.waiting" in engine.ran("logs", container).stderr, "it waits for Redis")
         engine.docker("stop", "--time", "60", container)
         # 137 would say that it had to be killed.
         status = engine.docker("inspect", "--format", "{{.State.ExitCode}}", container)

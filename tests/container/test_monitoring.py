@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.container.engine import Engine
-from tests.container.stack import Stack, until
+from tests.container.stack import Stack, wait_until
 from tests.monitoring import ALERTS, EXPORTED, PROMETHEUS, RECORDED, RULES, names_in, queries
 
 WORKERS = 5
@@ -106,7 +106,7 @@ def monitored(
     monitored = Monitored(stack, set() if served_by else EVENTFUL)
     try:
         monitored.up(WORKERS)
-        until("Prometheus is healthy", lambda: healthy(monitored.stack))
+        wait_until(lambda: healthy(monitored.stack), "Prometheus is healthy")
         yield monitored
     finally:
         monitored.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
@@ -124,8 +124,8 @@ def all_up(monitored: Monitored, workers: int) -> bool:
 
 
 def test_it_sees_all_five_workers_and_the_exporter(monitored: Monitored, facts: list[str]) -> None:
-    until("all five are scraped", lambda: all_up(monitored, WORKERS))
-    until("the exporter is scraped", lambda: list(monitored.targets("rota-exporter").values()) == ["up"])
+    wait_until(lambda: all_up(monitored, WORKERS), "all five are scraped")
+    wait_until(lambda: list(monitored.targets("rota-exporter").values()) == ["up"], "the exporter is scraped")
     facts.append(f"Prometheus scrapes {sorted(monitored.targets('rota-worker'))}")
     ((counted),) = monitored.query('count(count by (instance) (arq_worker_draining{job="rota-worker"}))')
     assert counted["value"][1] == str(WORKERS)
@@ -133,7 +133,7 @@ def test_it_sees_all_five_workers_and_the_exporter(monitored: Monitored, facts: 
 
 def test_the_fleet_is_exported_once(monitored: Monitored) -> None:
     expr = 'count by (job) (arq_queue_jobs{queue="default",state="waiting"})'
-    until("the fleet is there", lambda: bool(monitored.query(expr)))
+    wait_until(lambda: bool(monitored.query(expr)), "the fleet is there")
     ((only),) = monitored.query(expr)
     assert (only["metric"]["job"], only["value"][1]) == ("rota-exporter", "1")
 
@@ -142,7 +142,7 @@ def test_every_rule_is_evaluated_without_error(monitored: Monitored) -> None:
     def rules() -> list[dict[str, Any]]:
         return [rule for group in monitored.asked("rules")["groups"] for rule in group["rules"]]
 
-    until("all are evaluated", lambda: all(rule["health"] != "unknown" for rule in rules()))
+    wait_until(lambda: all(rule["health"] != "unknown" for rule in rules()), "all are evaluated")
     assert {rule["name"]: rule.get("lastError", "") for rule in rules() if rule["health"] != "ok"} == {}
     assert len(rules()) == len(RULES)
     assert {rule["name"] for rule in rules() if rule["type"] == "alerting"} == ALERTS.keys()
@@ -153,7 +153,7 @@ def test_every_series_reaches_prometheus(monitored: Monitored) -> None:
         return (EXPORTED | RECORDED.keys()) - set(monitored.asked("label/__name__/values"))
 
     monitored.some_jobs_run()
-    until("all of them are there", lambda: missing() <= monitored.missing)
+    wait_until(lambda: missing() <= monitored.missing, "all of them are there")
 
 
 def test_every_query_of_every_dashboard_shows_something(monitored: Monitored, facts: list[str]) -> None:
@@ -168,7 +168,7 @@ def test_every_query_of_every_dashboard_shows_something(monitored: Monitored, fa
 
     # Rates need two scrapes between which a job ran.
     monitored.some_jobs_run()
-    until("each shows something", lambda: silent() == [])
+    wait_until(lambda: silent() == [], "each shows something")
     facts.append(f"{len(queries())} queries of dashboards evaluated")
 
 
@@ -181,7 +181,7 @@ def filled(expr: str) -> str:
 def test_a_worker_that_comes_or_goes_is_noticed(monitored: Monitored) -> None:
     for workers in (WORKERS - 2, WORKERS):
         monitored.up(workers)
-        until(f"{workers} are scraped", lambda now=workers: all_up(monitored, now))  # type: ignore[misc]
+        wait_until(lambda now=workers: all_up(monitored, now), f"{workers} are scraped")
 
 
 def test_it_is_confined_like_the_others(monitored: Monitored) -> None:

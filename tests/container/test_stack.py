@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.container.stack import Event, Stack, until
+from tests.container.stack import Event, Stack, wait_until
 
 WORKERS = 5
 SLOTS = 4
@@ -19,7 +19,7 @@ LONG = 12.0
 def five(stack: Stack) -> Stack:
     """The stack with its five workers running, whatever a test before has done to it."""
     stack.up(WORKERS)
-    until("five workers run", lambda: len(stack.ids("worker")) == WORKERS)
+    wait_until(lambda: len(stack.ids("worker")) == WORKERS, "five workers run")
     return stack
 
 
@@ -36,7 +36,7 @@ def workload(events: list[Event]) -> Counter[str]:
 def running_jobs(stack: Stack, count: int) -> set[str]:
     """Enqueue so many long jobs and wait until each of them runs; their ids."""
     ids = stack.enqueue(count, LONG)
-    until("each of the jobs runs", lambda: stack.counted(ids, "started") == once(ids))
+    wait_until(lambda: stack.counted(ids, "started") == once(ids), "each of the jobs runs")
     return ids
 
 
@@ -54,7 +54,7 @@ def once(ids: set[str]) -> Counter[str]:
 
 def test_five_workers_come_up_and_are_all_healthy(five: Stack) -> None:
     containers = five.ids("worker")
-    until("all are healthy", lambda: {five.health(one) for one in containers} == {"healthy"})
+    wait_until(lambda: {five.health(one) for one in containers} == {"healthy"}, "all are healthy")
     (redis,) = five.ids("redis")
     assert five.health(redis) == "healthy"
 
@@ -82,7 +82,7 @@ def test_the_jobs_of_a_killed_worker_run_again_on_others(five: Stack, facts: lis
     victim, hit = busiest(five, ids)
     five.engine.docker("kill", "--signal", "KILL", victim)
     killed = time.monotonic()
-    until("its jobs run again", lambda: five.counted(ids, "started") == once(ids) + once(hit))
+    wait_until(lambda: five.counted(ids, "started") == once(ids) + once(hit), "its jobs run again")
     facts.append(f"killed worker: jobs ran again after {time.monotonic() - killed:.1f} s, lease {LEASE:g} s")
     five.finish(ids)
     assert five.counted(ids, "lost") == once(hit)
@@ -94,8 +94,8 @@ def test_the_jobs_of_a_killed_worker_run_again_on_others(five: Stack, facts: lis
 def test_a_worker_that_crashes_is_started_again(five: Stack) -> None:
     victim = five.ids("worker")[-1]
     five.crash(victim)
-    until("it was started again", lambda: five.inspect(victim)["RestartCount"] == 1)
-    until("it is healthy again", lambda: five.health(victim) == "healthy")
+    wait_until(lambda: five.inspect(victim)["RestartCount"] == 1, "it was started again")
+    wait_until(lambda: five.health(victim) == "healthy", "it is healthy again")
 
 
 def test_a_frozen_worker_becomes_unhealthy_while_others_do_its_jobs(five: Stack) -> None:
@@ -105,10 +105,10 @@ def test_a_frozen_worker_becomes_unhealthy_while_others_do_its_jobs(five: Stack)
     try:
         five.finish(ids)
         assert five.counted(ids, "lost") == once(hit)
-        until("it is unhealthy", lambda: five.health(frozen) == "unhealthy")
+        wait_until(lambda: five.health(frozen) == "unhealthy", "it is unhealthy")
     finally:
         five.probe("thaw", container=frozen)
-    until("it is healthy again", lambda: five.health(frozen) == "healthy")
+    wait_until(lambda: five.health(frozen) == "healthy", "it is healthy again")
     # What it held was done by others: what it brings now comes too late, and changes nothing.
     assert five.counted(ids, "completed") == once(ids)
 
@@ -116,7 +116,7 @@ def test_a_frozen_worker_becomes_unhealthy_while_others_do_its_jobs(five: Stack)
 def test_a_restart_of_redis_leaves_the_workers_running_and_loses_nothing(five: Stack) -> None:
     before = {one: five.state(one)["StartedAt"] for one in five.ids("worker")}
     ids = five.enqueue(60, 0.5)
-    until("some of them have run", lambda: five.counted(ids, "completed").total() > 0)
+    wait_until(lambda: five.counted(ids, "completed").total() > 0, "some of them have run")
     five.compose("restart", "redis")
     five.finish(ids)
     assert five.counted(ids, "completed") == once(ids)

@@ -165,7 +165,7 @@ class Fleet:
         """Start `count` workers with `settings` (lower-case names of variables), and wait until all are ready."""
         started = [self.spawn(**settings) for _ in range(count)]
         for worker in started:
-            await until(lambda worker=worker: worker.says("worker.ready"), f"ready: {worker.log}")  # type: ignore[misc]
+            await until(lambda worker=worker: worker.says("worker.ready"), f"ready: {worker.log}")
         return started
 
     def spawn(self, *arguments: str, **settings: object) -> Worker:

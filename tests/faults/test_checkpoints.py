@@ -189,8 +189,8 @@ async def test_a_job_that_dies_takes_it_into_its_letter_and_a_replay_goes_on_fro
     for number in range(2):
         (worker,) = await fleet.start(lease=1, max_lost=2)
         before = saved(fleet, handle.id)
-        await until(lambda n=number: len(begun(fleet, handle.id)) == n + 1, "it runs")  # type: ignore[misc]
-        await until(lambda before=before: saved(fleet, handle.id) > before + 100, "it is further")  # type: ignore[misc]
+        await until(lambda n=number: len(begun(fleet, handle.id)) == n + 1, "it runs")
+        await until(lambda before=before: saved(fleet, handle.id) > before + 100, "it is further")
         worker.kill()
     await fleet.start(lease=1, max_lost=2)
     info = await client.wait("default", handle.id, 30)

@@ -84,7 +84,7 @@ async def test_with_everything_on_and_workers_dying_nothing_is_lost_and_nothing_
         done = len(fleet.ledger.entries("end"))
         if len(fleet.ledger.times("end")) == count:
             break
-        await until(lambda done=done: len(fleet.ledger.entries("end")) > done, "somebody works")  # type: ignore[misc]
+        await until(lambda done=done: len(fleet.ledger.entries("end")) > done, "somebody works")
         await asyncio.sleep(chance.uniform(0, 0.3))
         chance.choice([worker for worker in fleet.workers if worker.alive]).kill()
         await fleet.start(lease=sized(5, 2), max_lost=1000)

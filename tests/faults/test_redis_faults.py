@@ -23,8 +23,10 @@ from rota.worker import shift, worker
 from rota.worker.worker import QueueWorker
 from tests.faults.proxy import Answer, Proxy, anything, containing
 from tests.integration.arq_holes.service import client_for, service
-from tests.integration.arq_holes.side_by_side import at_work, make, named, running, settings_of, until
+from tests.integration.arq_holes.side_by_side import make, named, running, settings_of
 from tests.servers import RedisServer
+from tests.waiting import until
+from tests.workers import at_work
 
 Ctx = dict[Any, Any]
 

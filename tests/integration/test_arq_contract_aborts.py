@@ -7,7 +7,8 @@ import pytest
 from arq.connections import ArqRedis
 from arq.jobs import Job, JobStatus
 
-from tests.integration.arq_holes.side_by_side import Kind, both, named, running, until
+from tests.integration.arq_holes.side_by_side import Kind, both, named, running
+from tests.waiting import until
 
 Ctx = dict[Any, Any]
 

@@ -9,7 +9,8 @@ from arq.connections import ArqRedis
 from arq.jobs import Job, JobStatus, ResultNotFound
 from arq.worker import Retry
 
-from tests.integration.arq_holes.side_by_side import Kind, both, burst, echo, named, running, until
+from tests.integration.arq_holes.side_by_side import Kind, both, burst, echo, named, running
+from tests.waiting import until
 
 Ctx = dict[Any, Any]
 

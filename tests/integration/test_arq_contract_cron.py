@@ -12,7 +12,9 @@ from arq.utils import to_unix_ms
 from arq.worker import JobExecutionFailed, Retry, Worker
 
 from rota.worker.worker import QueueWorker
-from tests.integration.arq_holes.side_by_side import Kind, at_work, both, burst, make, running, until
+from tests.integration.arq_holes.side_by_side import Kind, both, burst, make, running
+from tests.waiting import until
+from tests.workers import at_work
 
 Ctx = dict[Any, Any]
 EVERY_SECOND = set(range(60))

@@ -15,7 +15,6 @@ from redis.asyncio import ConnectionPool
 from rota.worker.worker import QueueWorker
 from tests.integration.arq_holes.side_by_side import (
     Kind,
-    at_work,
     both,
     burst,
     echo,
@@ -23,9 +22,10 @@ from tests.integration.arq_holes.side_by_side import (
     named,
     running,
     settings_of,
-    until,
 )
 from tests.servers import RedisServer
+from tests.waiting import until
+from tests.workers import at_work
 
 Ctx = dict[Any, Any]
 

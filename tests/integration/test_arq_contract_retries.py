@@ -10,7 +10,8 @@ from arq.connections import ArqRedis
 from arq.jobs import JobStatus
 from arq.worker import JobExecutionFailed, Retry, RetryJob
 
-from tests.integration.arq_holes.side_by_side import Kind, both, burst, named, running, until
+from tests.integration.arq_holes.side_by_side import Kind, both, burst, named, running
+from tests.waiting import until
 
 Ctx = dict[Any, Any]
 

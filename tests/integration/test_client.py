@@ -21,7 +21,6 @@ from rota import (
     JobCancelled,
     JobExists,
     JobFailed,
-    JobInfo,
     JobNotFound,
     ResultTimeout,
     Run,
@@ -31,9 +30,9 @@ from rota import (
 )
 from rota.model.job import Call
 from rota.settings.settings import Settings
-from tests.integration.service import serving
 from tests.servers import RedisServer
-from tests.waiting import until
+from tests.waiting import until, until_in, until_job
+from tests.workers import serving
 
 
 class Report(BaseModel):
@@ -94,16 +93,6 @@ async def reads(client: Client) -> int:
     """How many messages of clients the server has read."""
     info = await client.redis.info("stats")
     return int(info["total_reads_processed"])
-
-
-async def reached(handle: Handle[Any], state: State) -> JobInfo:
-    """The job, once it is in `state`."""
-
-    async def there() -> bool:
-        return (await handle.status()).state is state
-
-    await until(there, f"the job is {state}", 10)
-    return await handle.status()
 
 
 # Enqueue
@@ -270,12 +259,10 @@ async def test_a_completed_job_has_its_times_and_its_result(client: Client) -> N
 @pytest.mark.usefixtures("working")
 async def test_a_running_job_has_its_start_and_its_progress(client: Client) -> None:
     handle = await client.enqueue(rest)
-    info = await reached(handle, State.ACTIVE)
+    info = await until_in(handle, State.ACTIVE)
     assert (info.attempts, info.finished_at) == (1, None)
     assert info.started_at is not None
-    async with asyncio.timeout(10):
-        while (info := await handle.status()).percent is None:
-            await asyncio.sleep(0.05)
+    info = await until_job(handle, lambda info: info.percent is not None)
     assert (info.percent, info.message) == (25, "a quarter")
 
 
@@ -319,7 +306,7 @@ async def test_jobs_are_listed_by_state_in_pages(client: Client) -> None:
 @pytest.mark.usefixtures("working")
 async def test_counts_tell_the_states_apart(client: Client) -> None:
     running = await client.enqueue(rest)
-    await reached(running, State.ACTIVE)
+    await until_in(running, State.ACTIVE)
     await client.enqueue(add.options(delay=60), a=1)
     dead = await client.enqueue(fail)
     with pytest.raises(JobFailed):
@@ -387,7 +374,7 @@ async def test_a_waiting_or_delayed_job_is_cancelled_at_once(client: Client) -> 
 @pytest.mark.usefixtures("working")
 async def test_a_running_job_is_cancelled_within_a_moment(client: Client) -> None:
     handle = await client.enqueue(rest)
-    await reached(handle, State.ACTIVE)
+    await until_in(handle, State.ACTIVE)
     assert await handle.cancel() == "requested"
     with pytest.raises(JobCancelled):
         await handle.result(3)
@@ -400,7 +387,7 @@ async def test_running_jobs_are_cancelled_while_all_slots_are_busy(
     async with serving(server.url, rest, QUEUE_CONCURRENCY="2"):
         handles = [await client.enqueue(rest) for _ in range(2)]
         for handle in handles:
-            await reached(handle, State.ACTIVE)
+            await until_in(handle, State.ACTIVE)
         waiting = await client.enqueue(rest, seconds=0)
         for handle in handles:
             await handle.cancel()
@@ -425,7 +412,7 @@ async def test_all_of_a_queue_or_of_one_of_its_jobs_are_cancelled(
 ) -> None:
     async with serving(server.url, rest, QUEUE_CONCURRENCY="1"):
         running = await client.enqueue(rest)
-        await reached(running, State.ACTIVE)
+        await until_in(running, State.ACTIVE)
         for number in range(3):
             await client.enqueue(add.options(delay=60), a=number)
             await client.enqueue(fail.options(delay=60))
@@ -441,7 +428,7 @@ async def test_a_cancelled_job_says_why_and_how_often_it_was_tried(
 ) -> None:
     async with serving(server.url, *JOBS, MAX_ATTEMPTS="4", BACKOFF_BASE="60"):
         handle = await client.enqueue(fail.options(max_attempts=3))
-        await reached(handle, State.DELAYED)
+        await until_in(handle, State.DELAYED)
         assert await handle.cancel() == "cancelled"
         info = await handle.status()
         assert (info.state, info.reason, info.attempts) == (State.CANCELLED, "cancelled before it ran", 1)
@@ -477,7 +464,7 @@ async def dead(client: Client, server: RedisServer) -> list[Handle[Any]]:
             await client.enqueue_by_name("add", {"a": "x"}),
         ]
         for handle in handles:
-            await reached(handle, State.DEAD)
+            await until_in(handle, State.DEAD)
     return handles
 
 
@@ -528,7 +515,7 @@ async def test_many_dead_letters_are_brought_back_in_few_round_trips(
     async with serving(server.url, *JOBS, QUEUE_CONCURRENCY="100"):
         handles = await client.enqueue_many(fail.call(word=str(number)) for number in range(450))
         for handle in handles:
-            await reached(handle, State.DEAD)
+            await until_in(handle, State.DEAD)
     assert await client.retry_dead("default", task="fail") == 450
     assert (await client.counts("default"))[State.WAITING] == 450
 
@@ -537,11 +524,11 @@ async def test_the_newest_job_of_an_id_is_shown_though_the_letter_of_an_older_on
     client: Client, server: RedisServer
 ) -> None:
     async with serving(server.url, *JOBS):
-        await reached(await client.enqueue(fail.options(id="one")), State.DEAD)
+        await until_in(await client.enqueue(fail.options(id="one")), State.DEAD)
         handle = await client.enqueue(add.options(id="one"), a=1)
         assert await handle.result(10) == 2
         assert (await handle.status()).state is State.COMPLETED
-        await reached(await client.enqueue(refuse.options(id="one")), State.CANCELLED)
+        await until_in(await client.enqueue(refuse.options(id="one")), State.CANCELLED)
         assert [info.state for info in await client.jobs("default", State.DEAD)] == [State.DEAD]
 
 

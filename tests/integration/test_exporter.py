@@ -1,5 +1,6 @@
 """The exporter as a process: what it shows of a real queue, and what of a Redis that is away or slow."""
 
+import contextlib
 import json
 import subprocess
 import time
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rota.telemetry.metrics.series import SERIES
 from tests.integration.project import Project
 from tests.servers import RedisServer, free_port
+from tests.waiting import wait_until
 
 FLEET = {series.name for series in SERIES if series.scope == "fleet"}
 #: What is shown of a fleet, whatever Redis does.
@@ -61,15 +63,16 @@ class Address:
         return Seen(self.get("/metrics")[1])
 
     def until(self, holds: Callable[[Seen], bool]) -> Seen:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
+        """Scrape until a page is as it should be, and return it."""
+
+        def look() -> Seen | None:
+            with contextlib.suppress(OSError):
                 if holds(seen := self.scrape()):
                     return seen
-            except OSError:
-                pass
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+            return None
+
+        found: Seen = wait_until(look)
+        return found
 
 
 @pytest.fixture
@@ -172,7 +175,7 @@ def test_a_redis_that_stands_still_keeps_no_scrape_waiting(
             began = time.monotonic()
             exporter.scrape()
             assert time.monotonic() - began < 2
-            time.sleep(0.1)
+            time.sleep(0.1)  # the ten scrapes are spread over a second, in which readings begin and give up
         seen = exporter.until(lambda seen: not seen.up)
         assert seen.names & FLEET == ALWAYS
     exporter.until(lambda seen: seen.up)

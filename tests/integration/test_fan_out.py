@@ -8,8 +8,8 @@ import pytest
 
 from rota import Run, each, job, pipeline
 from rota.flows.plan import PORTION
-from rota.server.target import RedisTarget
-from tests.workers import at_work
+from tests.servers import RedisServer
+from tests.workers import serving
 
 #: The full size is 10,000; every change runs a sample.
 ITEMS = 10_000 if float(os.environ.get("FAULTS_SCALE", "0.1")) >= 1 else 1_700
@@ -31,8 +31,8 @@ async def is_in_order(run: Run, numbers: list[int]) -> tuple[int, bool]:
 
 
 @pytest.mark.timeout(300)
-async def test_all_items_come_out_in_their_order_and_nothing_of_them_stays(target: RedisTarget) -> None:
-    async with at_work(target, __name__, {"QUEUE_CONCURRENCY": "50"}) as works:
+async def test_all_items_come_out_in_their_order_and_nothing_of_them_stays(server: RedisServer) -> None:
+    async with serving(server.url, package=__name__, QUEUE_CONCURRENCY="50") as works:
         client = works.client
         handle = await client.enqueue(pipeline(split, each(double), is_in_order), ITEMS)
         assert await handle.result(timeout=240) == (ITEMS, True)
@@ -43,10 +43,10 @@ async def test_all_items_come_out_in_their_order_and_nothing_of_them_stays(targe
 
 
 async def test_the_memory_of_a_fan_out_grows_with_a_portion_and_not_with_its_items(
-    target: RedisTarget,
+    server: RedisServer,
 ) -> None:
     """Beside the list itself, which a stage returned as one value."""
-    async with at_work(target, __name__) as works:
+    async with serving(server.url, package=__name__) as works:
         sizes = []
         for count in (PORTION, 3 * PORTION):
             tracemalloc.start()

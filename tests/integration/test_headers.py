@@ -17,9 +17,10 @@ from rota.settings.load import load
 from rota.telemetry.tracing.sentry import sentry
 from rota.wire.envelopes import decode_job
 from tests.envelopes import DSN, Captured, forgotten
-from tests.integration.service import serving
 from tests.servers import RedisServer
 from tests.spans import collected
+from tests.waiting import until, until_in
+from tests.workers import serving
 
 CLIENTS: list[Client] = []
 
@@ -161,9 +162,7 @@ async def test_sentry_and_opentelemetry_say_for_whom_a_job_was(client: Client, s
         async with serving(server.url, *JOBS):
             with rota.headers(tenant="acme"):
                 handle = await client.enqueue(fail)
-            async with asyncio.timeout(20):
-                while (await handle.status()).state is not State.DEAD:
-                    await asyncio.sleep(0.01)
+            await until_in(handle, State.DEAD)
         transport = sentry_sdk.get_client().transport
         assert isinstance(transport, Captured)
         (error,) = transport.errors
@@ -180,8 +179,7 @@ async def test_a_lost_job_s_report_says_for_whom_it_was(client: Client, server: 
         await client.redis.hset("arq:queue:default:runs", handle.id, "- 1 0 3 0")
         transport = sentry_sdk.get_client().transport
         assert isinstance(transport, Captured)
-        async with serving(server.url, *JOBS), asyncio.timeout(20):
-            while not transport.errors:
-                await asyncio.sleep(0.01)
+        async with serving(server.url, *JOBS):
+            await until(lambda: transport.errors)
         (error,) = transport.errors
         assert (error["tags"]["reason"], error["tags"]["tenant"]) == ("lost", "acme")

@@ -21,8 +21,10 @@ from rota import Run, job, job_deserializer, job_serializer
 from rota.worker.worker import QueueWorker
 from tests.integration.arq_holes.ledger import Ledger, ended, process
 from tests.integration.arq_holes.service import client_for, service
-from tests.integration.arq_holes.side_by_side import at_work, make, named, until
+from tests.integration.arq_holes.side_by_side import make, named
 from tests.servers import RedisServer
+from tests.waiting import until
+from tests.workers import at_work
 
 Ctx = dict[Any, Any]
 QUEUE = "arq:queue:mixed"

@@ -24,10 +24,11 @@ from rota.settings.load import load
 from rota.telemetry.tracing import otel
 from rota.wire.envelopes import decode_job
 from tests.envelopes import DSN, Captured, forgotten
-from tests.integration.service import serving
 from tests.servers import RedisServer
 from tests.silence import silent_port
 from tests.spans import collected, unset
+from tests.waiting import until, until_in
+from tests.workers import serving
 
 SOON = fixed(0, jitter=0)
 CLIENTS: list[Client] = []
@@ -114,10 +115,13 @@ def request() -> Any:
 
 
 async def finished(spans: InMemorySpanExporter, name: str, count: int) -> list[ReadableSpan]:
-    async with asyncio.timeout(20):
-        while len(found := [one for one in spans.get_finished_spans() if one.name == name]) < count:
-            await asyncio.sleep(0.01)
-    return found
+    """Wait for `count` finished spans of this name, and return them."""
+
+    def found() -> list[ReadableSpan]:
+        return [one for one in spans.get_finished_spans() if one.name == name]
+
+    await until(lambda: len(found()) >= count)
+    return found()
 
 
 def ids(span: ReadableSpan) -> tuple[int, int]:
@@ -282,9 +286,7 @@ async def test_a_trace_passes_through_a_worker_without_a_tracer(client: Client, 
     with unset():
         async with serving(server.url, nest):
             handle: Handle[Any] = client.handle("default", "outer")
-            async with asyncio.timeout(20):
-                while (await handle.status()).state is not State.COMPLETED:
-                    await asyncio.sleep(0.01)
+            await until_in(handle, State.COMPLETED)
         keys = await client.redis.keys("arq:job:*")
         (inner,) = [decode_job(await client.redis.get(key)) for key in keys]
     assert (inner.name, inner.headers) == ("recover", {"traceparent": parent, "mine": "x"})

@@ -16,17 +16,10 @@ from redis.exceptions import RedisError
 from rota import job_deserializer, job_serializer
 from rota.worker.worker import QueueWorker
 from tests.integration.arq_holes.ledger import Ledger, ended, process
-from tests.integration.arq_holes.side_by_side import (
-    at_work,
-    burst,
-    echo,
-    make,
-    named,
-    running,
-    settings_of,
-    until,
-)
+from tests.integration.arq_holes.side_by_side import burst, echo, make, named, running, settings_of
 from tests.servers import RedisServer
+from tests.waiting import until
+from tests.workers import at_work
 
 Ctx = dict[Any, Any]
 

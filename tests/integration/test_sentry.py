@@ -22,8 +22,9 @@ from rota.server.target import RedisTarget
 from rota.settings.load import load
 from rota.telemetry.tracing.sentry import sentry
 from tests.envelopes import DSN, Captured, forgotten
-from tests.integration.service import serving
 from tests.servers import RedisServer
+from tests.waiting import until, until_in
+from tests.workers import serving
 
 SOON = fixed(0, jitter=0)
 
@@ -206,19 +207,15 @@ async def over(handle: Handle[Any]) -> State:
 
 
 async def dead(handle: Handle[Any], sent: Captured, errors: int = 1) -> list[dict[str, Any]]:
-    """The errors that are reported when a job is dead."""
+    """Wait until a job is dead and its errors are reported, and return them."""
     assert await over(handle) is State.DEAD
-    async with asyncio.timeout(5):
-        while len(sent.errors) < errors:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(sent.errors) >= errors)
     assert len(sent.errors) == errors
     return sent.errors
 
 
 async def transactions(sent: Captured, count: int) -> list[dict[str, Any]]:
-    async with asyncio.timeout(10):
-        while len(sent.transactions) < count:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(sent.transactions) >= count)
     return sent.transactions
 
 
@@ -490,9 +487,7 @@ async def test_what_a_worker_puts_back_when_it_ends_is_not_reported(
 ) -> None:
     async with serving(server.url, *JOBS):
         handle = await client.enqueue(linger)
-        async with asyncio.timeout(20):
-            while (await handle.status()).state is not State.ACTIVE:
-                await asyncio.sleep(0.01)
+        await until_in(handle, State.ACTIVE)
     (attempt,) = await transactions(sent, 1)
     assert attempt["contexts"]["trace"]["status"] == "aborted"
     assert (await handle.status()).state is State.WAITING

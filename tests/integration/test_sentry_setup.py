@@ -1,6 +1,5 @@
 """Sentry's beginning and end: what it needs, what it costs, and how long it may keep a process from ending."""
 
-import asyncio
 import subprocess
 import sys
 import time
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sentry_sdk
+from arq.connections import ArqRedis
 
 from rota import Run, job
 from rota.app.compose import client_of
@@ -16,9 +16,10 @@ from rota.server.target import RedisTarget
 from rota.settings.load import ConfigError, load
 from rota.telemetry.tracing.sentry import sentry
 from tests.envelopes import DSN, Captured, forgotten
-from tests.integration.service import serving
 from tests.servers import RedisServer, free_port
 from tests.silence import silent_port
+from tests.waiting import until
+from tests.workers import serving
 
 
 @job(max_attempts=1)
@@ -90,6 +91,10 @@ def test_a_sentry_that_cannot_be_reached_delays_the_end_by_two_seconds_at_most(
     assert took - without < 2 + 1
 
 
+async def all_dead(redis: ArqRedis, count: int) -> bool:
+    return bool(await redis.zcard("arq:queue:default:dead") >= count)
+
+
 async def test_jobs_that_fail_wait_for_no_sentry(server: RedisServer) -> None:
     """More of them than its queue holds, each with a report and a transaction that nobody takes."""
     with silent_port() as port, forgotten():
@@ -98,9 +103,7 @@ async def test_jobs_that_fail_wait_for_no_sentry(server: RedisServer) -> None:
         redis = connections.async_client(RedisTarget.from_url(server.url))
         async with client_of(load({}), redis) as client, serving(server.url, fail):
             await client.enqueue_many([fail.call() for _ in range(300)])
-            async with asyncio.timeout(30):
-                while await redis.zcard("arq:queue:default:dead") < 300:
-                    await asyncio.sleep(0.05)
+            await until(lambda: all_dead(redis, 300))
         begun = time.monotonic()
         sentry.close()
         assert time.monotonic() - begun < 2 + 1

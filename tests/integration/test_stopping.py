@@ -28,9 +28,9 @@ from rota import (
     job,
     job_deserializer,
 )
-from tests.integration.service import serving
 from tests.servers import RedisServer
 from tests.waiting import until
+from tests.workers import serving
 
 #: What the handlers did, by the name of their job.
 did: dict[str, list[str]] = {}
@@ -269,7 +269,8 @@ async def test_what_a_stopped_attempt_comes_to_is_decided_by_why_it_was_stopped(
     variables = {"QUEUE_CONCURRENCY": "20", "LEASE": "15", "DRAIN_TIMEOUT": "0", "BACKOFF_BASE": "3600"}
     timeout = 3.0 if "timeout" in cause else PLENTY
     attempts = 1 if cause == "last timeout" else 2
-    async with serving(server.url, *JOBS, **variables) as workers:
+    async with serving(server.url, *JOBS, **variables) as works:
+        workers = works.workers
         handles = [await client.enqueue(one.options(timeout=timeout, max_attempts=attempts)) for one in JOBS]
         if "timeout" not in cause:
             await until(lambda: in_the_midst(client, handles))

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from rota import Client, Job, Run, State, job
-from rota.server.target import RedisTarget
+from tests.servers import RedisServer
 from tests.waiting import until
-from tests.workers import at_work
+from tests.workers import serving
 
 
 @dataclass
@@ -51,9 +51,13 @@ async def light(run: Run, seconds: float = 0.0) -> None:
     await run.deps.pass_through(run, seconds)
 
 
-def works(target: RedisTarget, slots: int, weights: Sequence[float], **variables: str) -> Any:
+def works(server: RedisServer, slots: int, weights: Sequence[float], **variables: str) -> Any:
     own = {"WORKER_CONCURRENCY": str(slots), "QUEUES__HEAVY__WEIGHT": str(weights[0])}
-    return at_work(target, __name__, {**own, "QUEUES__LIGHT__WEIGHT": str(weights[1]), **variables})
+    return serving(
+        server.url,
+        package=__name__,
+        **{**own, "QUEUES__LIGHT__WEIGHT": str(weights[1]), **variables},
+    )
 
 
 async def fill(client: Client, counts: Mapping[Job[Any, Any], int], seconds: Iterator[float]) -> None:
@@ -81,9 +85,9 @@ def anything() -> Iterator[float]:
 @pytest.mark.parametrize("slots", [1, 4, 20])
 @pytest.mark.parametrize("seconds", [always(0.0), always(0.003), anything()], ids=["empty", "even", "uneven"])
 async def test_starts_are_in_the_proportion_of_the_weights(
-    target: RedisTarget, slots: int, seconds: Iterator[float]
+    server: RedisServer, slots: int, seconds: Iterator[float]
 ) -> None:
-    async with works(target, slots, (3, 1), QUEUE_CONCURRENCY="20") as at:
+    async with works(server, slots, (3, 1), QUEUE_CONCURRENCY="20") as at:
         await fill(at.client, {light: 250, heavy: 700}, seconds)
         order: Order = at.deps
         begun = len(order.starts)
@@ -94,29 +98,29 @@ async def test_starts_are_in_the_proportion_of_the_weights(
 
 
 @pytest.mark.parametrize("slots", [1, 4])
-async def test_the_lightest_has_its_turn_too(target: RedisTarget, slots: int) -> None:
-    async with works(target, slots, (100, 1)) as at:
+async def test_the_lightest_has_its_turn_too(server: RedisServer, slots: int) -> None:
+    async with works(server, slots, (100, 1)) as at:
         await fill(at.client, {heavy: 900, light: 20}, always(0.0))
         await until(lambda: at.deps.starts.count("light") >= 8)
         assert (await at.client.counts("heavy"))[State.WAITING] > 0
 
 
-async def test_an_idle_neighbour_s_slots_are_used_in_full(target: RedisTarget) -> None:
-    async with works(target, 4, (1, 100)) as at:
+async def test_an_idle_neighbour_s_slots_are_used_in_full(server: RedisServer) -> None:
+    async with works(server, 4, (1, 100)) as at:
         await fill(at.client, {heavy: 10}, always(-1))
         await until(lambda: at.deps.running["heavy"] == 4)
         at.deps.gate.set()
         await until(lambda: len(at.deps.starts) == 10)
 
 
-async def test_slots_that_a_queue_cannot_use_are_the_others(target: RedisTarget) -> None:
-    async with works(target, 6, (100, 1), QUEUES__HEAVY__CONCURRENCY="2") as at:
+async def test_slots_that_a_queue_cannot_use_are_the_others(server: RedisServer) -> None:
+    async with works(server, 6, (100, 1), QUEUES__HEAVY__CONCURRENCY="2") as at:
         await fill(at.client, {heavy: 10, light: 10}, always(-1))
         await until(lambda: at.deps.running == {"heavy": 2, "light": 4})
 
 
-async def test_a_queue_that_was_idle_has_no_credit(target: RedisTarget) -> None:
-    async with works(target, 2, (1, 1)) as at:
+async def test_a_queue_that_was_idle_has_no_credit(server: RedisServer) -> None:
+    async with works(server, 2, (1, 1)) as at:
         await fill(at.client, {heavy: 600}, always(0.002))
         await until(lambda: len(at.deps.starts) >= 300)
         await fill(at.client, {light: 200}, always(0.002))
@@ -125,8 +129,8 @@ async def test_a_queue_that_was_idle_has_no_credit(target: RedisTarget) -> None:
     assert stray(starts[starts.index("light") :], 0.5) <= 3
 
 
-async def test_a_queue_hears_of_work_while_another_has_all_slots(target: RedisTarget) -> None:
-    async with works(target, 1, (1, 1)) as at:
+async def test_a_queue_hears_of_work_while_another_has_all_slots(server: RedisServer) -> None:
+    async with works(server, 1, (1, 1)) as at:
         await fill(at.client, {heavy: 1000}, always(0.01))
         await until(lambda: len(at.deps.starts) >= 20)
         handle = await at.client.enqueue(light)
@@ -135,8 +139,8 @@ async def test_a_queue_hears_of_work_while_another_has_all_slots(target: RedisTa
         assert at.deps.starts.index("light") - before < 50
 
 
-async def test_what_one_process_has_no_slot_for_another_takes_at_once(target: RedisTarget) -> None:
-    async with works(target, 1, (1, 1)) as full, works(target, 1, (1, 1)) as idle:
+async def test_what_one_process_has_no_slot_for_another_takes_at_once(server: RedisServer) -> None:
+    async with works(server, 1, (1, 1)) as full, works(server, 1, (1, 1)) as idle:
         await fill(full.client, {heavy: 2}, always(-1))
         await until(lambda: full.deps.running["heavy"] == idle.deps.running["heavy"] == 1)
         idle.deps.gate.set()
@@ -149,8 +153,8 @@ async def test_what_one_process_has_no_slot_for_another_takes_at_once(target: Re
         full.deps.gate.set()
 
 
-async def test_a_full_process_does_not_keep_redis_busy(target: RedisTarget) -> None:
-    async with works(target, 1, (1, 1)) as at:
+async def test_a_full_process_does_not_keep_redis_busy(server: RedisServer) -> None:
+    async with works(server, 1, (1, 1)) as at:
         await fill(at.client, {heavy: 1}, always(-1))
         await until(lambda: at.deps.running["heavy"] == 1)
         await fill(at.client, {heavy: 3, light: 3}, always(-1))

@@ -20,11 +20,11 @@ from jobs.samples.data_processing import Report, data_processing, make_orders
 from jobs.samples.email import email
 from jobs.samples.failing import broken, flaky
 from jobs.samples.sleep import sleep
-from rota import Client, Handle, JobFailed, JobInfo, JobNotFound, State, none
-from rota.server.target import RedisTarget
+from rota import Client, JobFailed, JobInfo, JobNotFound, State, none
 from tests.samples.mail_servers import MailServer
-from tests.waiting import until
-from tests.workers import at_work
+from tests.servers import RedisServer
+from tests.waiting import until_job
+from tests.workers import serving
 
 HELLO = {"to": "ann@example.org", "subject": "Grüße 👋", "body": "How are you?\n.\nÄnne"}
 SMTP_VARIABLES = ["HOST", "PORT", "TLS", "FROM", "USERNAME", "PASSWORD", "PASSWORD_FILE"]
@@ -41,8 +41,8 @@ def no_mail_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 class Post:
     """Sends mail to one server, through a worker whose settings name that server."""
 
-    def __init__(self, target: RedisTarget, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._target = target
+    def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._url = url
         self._monkeypatch = monkeypatch
 
     @contextlib.asynccontextmanager
@@ -53,27 +53,19 @@ class Post:
             variables |= {"HOST": "localhost", "PORT": str(server.port)}
         for name, value in variables.items():
             self._monkeypatch.setenv(f"SMTP_{name}", value)
-        async with at_work(self._target, "jobs") as works:
+        async with serving(self._url, package="jobs") as works:
             yield works.client
 
 
 @pytest.fixture
-def post(target: RedisTarget, monkeypatch: pytest.MonkeyPatch) -> Post:
-    return Post(target, monkeypatch)
+def post(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Post:
+    return Post(server.url, monkeypatch)
 
 
 async def sent(client: Client, **mail: str) -> JobInfo:
     """Send one mail, without the waits between its attempts, and return its ended job."""
     handle = await client.enqueue(email.options(backoff=none()), **{**HELLO, **mail})
     return await client.wait(handle.queue, handle.id, timeout=30)
-
-
-async def failed_at_least(handle: Handle[Any], times: int) -> bool:
-    return (await handle.status()).attempts >= times
-
-
-async def progress_of(handle: Handle[Any]) -> float | None:
-    return (await handle.status()).percent
 
 
 async def test_a_mail_arrives_as_it_was_written(post: Post) -> None:
@@ -126,7 +118,7 @@ async def test_a_mail_waits_for_a_server_that_is_away(post: Post) -> None:
     server = MailServer()
     async with post.towards(server) as client:
         handle = await client.enqueue(email.options(backoff=none(), max_attempts=10_000), **HELLO)
-        await until(lambda: failed_at_least(handle, 3))
+        await until_job(handle, lambda info: info.attempts >= 3)
         async with server:
             await handle.result(timeout=30)
     assert len(server.mails) == 1
@@ -306,7 +298,7 @@ async def test_a_server_without_tls_gets_no_mail_unless_tls_is_set_to_none(post:
 # The other samples
 
 
-async def test_data_processing_reports_what_an_independent_computation_finds(target: RedisTarget) -> None:
+async def test_data_processing_reports_what_an_independent_computation_finds(server: RedisServer) -> None:
     file = io.StringIO(newline="")
     make_orders(file, 100_000, 42, lambda _: None)
     amounts: dict[str, list[float]] = defaultdict(list)
@@ -314,7 +306,7 @@ async def test_data_processing_reports_what_an_independent_computation_finds(tar
         _, region, amount = line.split(",")
         amounts[region].append(float(amount))
 
-    async with at_work(target, "jobs") as works:
+    async with serving(server.url, package="jobs") as works:
         report = await (await works.client.enqueue(data_processing, seed=42)).result(timeout=60)
 
     assert isinstance(report, Report)
@@ -329,32 +321,30 @@ async def test_data_processing_reports_what_an_independent_computation_finds(tar
         assert (group.smallest, group.largest) == (min(own), max(own))
 
 
-async def test_data_processing_is_seen_to_advance_and_can_be_stopped(target: RedisTarget) -> None:
-    async with at_work(target, "jobs") as works:
+async def test_data_processing_is_seen_to_advance_and_can_be_stopped(server: RedisServer) -> None:
+    async with serving(server.url, package="jobs") as works:
         handle = await works.client.enqueue(data_processing, rows=10_000_000)
-        await until(lambda: progress_of(handle))
-        assert "of 10,000,000 rows" in (await handle.status()).message
+        info = await until_job(handle, lambda info: info.percent)
+        assert "of 10,000,000 rows" in info.message
         assert await handle.cancel() == "requested"
         assert (await works.client.wait(handle.queue, handle.id, timeout=30)).state is State.CANCELLED
 
 
-async def test_sleep_is_seen_to_advance(target: RedisTarget) -> None:
-    async with at_work(target, "jobs") as works:
+async def test_sleep_is_seen_to_advance(server: RedisServer) -> None:
+    async with serving(server.url, package="jobs") as works:
         handle = await works.client.enqueue(sleep, 2)
         percents = set()
 
-        async def over() -> bool:
-            info = await handle.status()
+        def over(info: JobInfo) -> bool:
             percents.add(info.percent)
             return info.state is State.COMPLETED
 
-        await until(over)
-        assert await handle.result() == 2
+        assert (await until_job(handle, over)).result == 2
     assert len(percents) > 3
 
 
-async def test_flaky_recovers_and_broken_does_not(target: RedisTarget) -> None:
-    async with at_work(target, "jobs") as works:
+async def test_flaky_recovers_and_broken_does_not(server: RedisServer) -> None:
+    async with serving(server.url, package="jobs") as works:
         recovers = await works.client.enqueue(flaky.options(backoff=none()), failures=2)
         fails = await works.client.enqueue(broken.options(backoff=none()))
         assert await recovers.result(timeout=10) == 3

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rota import Client
-from rota.server.target import RedisTarget
-from tests.workers import Works, at_work
+from tests.servers import RedisServer
+from tests.workers import Works, serving
 
 
 @pytest.fixture
@@ -23,12 +23,11 @@ def variables() -> dict[str, str]:
 
 @pytest.fixture
 async def works(
-    request: pytest.FixtureRequest, target: RedisTarget, variables: dict[str, str]
+    request: pytest.FixtureRequest, server: RedisServer, variables: dict[str, str]
 ) -> AsyncIterator[Works]:
     """The worker of the test's file."""
-    async with at_work(target, request.module.__name__, variables) as works:
+    async with serving(server.url, package=request.module.__name__, **variables) as works:
         yield works
-    assert works.recycled == []
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from rota import Client, Run, State, job
+from tests.waiting import until_job
 
 
 @job
@@ -22,9 +23,7 @@ async def lifespan() -> AsyncIterator[asyncio.Event]:
 
 async def test_progress_is_seen_while_the_job_runs(client: Client, deps: asyncio.Event) -> None:
     handle = await client.enqueue(bake)
-    async with asyncio.timeout(10):
-        while (info := await handle.status()).percent is None:
-            await asyncio.sleep(0.01)
+    info = await until_job(handle, lambda info: info.percent is not None)
     assert (info.state, info.percent, info.message) == (State.ACTIVE, 50, "in the oven")
     deps.set()
     assert await handle.result(timeout=10) == "bread"

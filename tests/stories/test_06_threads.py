@@ -4,6 +4,7 @@ import threading
 import time
 
 from rota import Client, Run, State, job
+from tests.waiting import until_in
 
 
 @job
@@ -40,7 +41,6 @@ async def test_a_blocking_function_keeps_nobody_waiting(client: Client) -> None:
 
 async def test_a_thread_that_looks_at_cancelled_ends_when_its_job_is_cancelled(client: Client) -> None:
     handle = await client.enqueue(compress)
-    while (await handle.status()).state is not State.ACTIVE:
-        time.sleep(0.01)
+    await until_in(handle, State.ACTIVE)
     assert await handle.cancel() == "requested"
     assert (await client.wait(handle.queue, handle.id, timeout=10)).state is State.CANCELLED

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from rota import Client, JobCancelled, Run, State, job
+from tests.waiting import until_in
 
 
 @job
@@ -36,8 +37,7 @@ async def test_a_job_that_waits_is_cancelled_at_once(client: Client) -> None:
 
 async def test_a_job_that_runs_is_stopped_and_may_tidy_up(client: Client, deps: list[str]) -> None:
     handle = await client.enqueue(sweep)
-    while (await handle.status()).state is not State.ACTIVE:
-        await asyncio.sleep(0.01)
+    await until_in(handle, State.ACTIVE)
     assert await handle.cancel() == "requested"
     with pytest.raises(JobCancelled):
         await handle.result(timeout=10)

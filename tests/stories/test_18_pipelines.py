@@ -1,12 +1,14 @@
 """Pipelines: jobs in a row, in which each gets what the one before it returned, over lists and back again."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from rota import (
     Cancel,
     Client,
+    FlowHandle,
     InvalidPayload,
     JobCancelled,
     JobFailed,
@@ -17,6 +19,7 @@ from rota import (
     none,
     pipeline,
 )
+from tests.waiting import until
 
 
 @job
@@ -112,15 +115,21 @@ async def test_a_stage_may_call_it_off(client: Client) -> None:
         await handle.result(timeout=20)
 
 
+async def has_begun(handle: FlowHandle[Any], stage: int) -> bool:
+    return (await handle.status()).stages[stage].total is not None
+
+
+async def is_empty(client: Client) -> bool:
+    return not any((await client.counts("default")).values())
+
+
 async def test_it_is_cancelled_as_a_whole(client: Client) -> None:
     handle = await client.enqueue(pipeline(write_script, each(be_slow)), user_id="ann", scenes=30)
-    while (await handle.status()).stages[1].total is None:
-        await asyncio.sleep(0.01)
+    await until(lambda: has_begun(handle, stage=1))
     assert await handle.cancel() == "cancelled"
     with pytest.raises(JobCancelled):
         await handle.result(timeout=20)
-    while any((await client.counts("default")).values()):
-        await asyncio.sleep(0.01)
+    await until(lambda: is_empty(client))
     assert await handle.cancel() == "finished"
 
 

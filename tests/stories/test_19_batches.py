@@ -3,6 +3,7 @@
 import asyncio
 
 from rota import Client, Run, State, job
+from tests.waiting import until
 
 
 @job
@@ -32,8 +33,7 @@ _told: list[tuple[str, tuple[str, ...]]] = []
 
 
 async def until_told(word: str) -> tuple[str, ...]:
-    while word not in dict(_told):
-        await asyncio.sleep(0.01)
+    await until(lambda: word in dict(_told))
     return dict(_told)[word]
 
 

@@ -1,11 +1,12 @@
 """Rate limits: how many jobs start in a time, over all processes, and counted by what a payload says."""
 
-import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from rota import Client, Run, State, job, per_minute, per_second
+from tests.waiting import until_job
 
 
 @job(queue="mail")
@@ -57,8 +58,8 @@ async def test_a_limit_holds_for_a_job_that_was_enqueued_by_its_name_alone(clien
     first = await client.enqueue_by_name("api:report", {"tenant": "zoe"})
     assert await first.result(timeout=10) == "report for zoe"
     second = await client.enqueue_by_name("api:report", {"tenant": "zoe"})
-    while (await second.status()).due_at is None or not (await client.counts("api"))[State.WAITING]:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.2)
-    assert ((await second.status()).state, (await second.status()).attempts) == (State.WAITING, 0)
+    # A worker finds out that Zoe's turn is in a minute, and the job waits for it.
+    soon = datetime.now(UTC) + timedelta(seconds=30)
+    info = await until_job(second, lambda info: info.due_at and info.due_at > soon)
+    assert (info.state, info.attempts) == (State.WAITING, 0)
     await second.cancel()

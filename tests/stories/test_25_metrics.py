@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from rota import Client, Retry, Run, client_metrics, fixed, job
+from tests.waiting import until
 from tests.workers import Works
 
 Read = Callable[..., Awaitable[float]]
@@ -42,25 +43,26 @@ def read(works: Works) -> Read:
     return lambda name, **labels: asyncio.to_thread(scraped, name, labels)
 
 
-async def until(read: Read, value: float, name: str, **labels: str) -> None:
-    async with asyncio.timeout(10):
-        while await read(name, **labels) != value:
-            await asyncio.sleep(0.02)
+async def until_it_is(read: Read, value: float, name: str, **labels: str) -> None:
+    async def look() -> bool:
+        return await read(name, **labels) == value
+
+    await until(look, f"{name} is {value}")
 
 
 async def test_attempts_are_counted_by_what_they_came_to(client: Client, read: Read) -> None:
     await client.enqueue_many([send.call(to) for to in ("ann", "bob", "busy", "nobody")])
     finished = "arq_jobs_finished_total"
     # Ann's, Bob's, and the second attempt of the one that was busy; the first was retried, and so was nobody's.
-    await until(read, 3, finished, queue="email", task="send", outcome="completed")
-    await until(read, 2, finished, queue="email", task="send", outcome="retried")
-    await until(read, 1, finished, queue="email", task="send", outcome="dead")
+    await until_it_is(read, 3, finished, queue="email", task="send", outcome="completed")
+    await until_it_is(read, 2, finished, queue="email", task="send", outcome="retried")
+    await until_it_is(read, 1, finished, queue="email", task="send", outcome="dead")
     assert await read("arq_jobs_started_total", task="send") == 6
 
 
 async def test_how_long_they_ran_and_waited_is_a_histogram(client: Client, read: Read) -> None:
     assert await (await client.enqueue(send, "ann")).result(timeout=10) == "ann"
-    await until(read, 1, "arq_job_duration_seconds_count", task="send")
+    await until_it_is(read, 1, "arq_job_duration_seconds_count", task="send")
     assert await read("arq_job_duration_seconds_bucket", task="send", le="+Inf") == 1
     assert await read("arq_job_wait_seconds_count", task="send") == 1
 
@@ -74,7 +76,7 @@ async def test_a_job_that_no_code_knows_waits_and_makes_no_series_of_its_own(
     client: Client, read: Read
 ) -> None:
     await client.enqueue_by_name("email:made-up")
-    await until(read, 1, "arq_jobs_rejected_total", queue="email", reason="unknown")
+    await until_it_is(read, 1, "arq_jobs_rejected_total", queue="email", reason="unknown")
     assert await read("arq_jobs_started_total", task="made-up") == 0
 
 

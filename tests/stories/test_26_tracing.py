@@ -10,6 +10,7 @@ import sentry_sdk
 
 from rota import Client, Run, fixed, job
 from tests.envelopes import DSN, Captured, forgotten
+from tests.waiting import until
 
 
 @job
@@ -41,9 +42,7 @@ def sentry() -> Iterator[Captured]:
 
 
 async def one_error(sentry: Captured) -> dict[str, Any]:
-    async with asyncio.timeout(10):
-        while not sentry.errors:
-            await asyncio.sleep(0.02)
+    await until(lambda: sentry.errors)
     (error,) = sentry.errors
     return error
 

@@ -1,6 +1,5 @@
 """Logs: one line an event, found by the job, by the trace it belongs to and by the tenant that it is for."""
 
-import asyncio
 import io
 import json
 import logging
@@ -15,6 +14,7 @@ import rota
 from rota import Client, Run, job
 from rota.telemetry.logs import logs
 from tests.envelopes import DSN, Captured, forgotten
+from tests.waiting import until
 
 Lines = Callable[[str], Awaitable[list[dict[str, Any]]]]
 
@@ -45,15 +45,14 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
         patched.setattr(sys, "stderr", stderr)
         logs.setup("info", "json")
 
-    async def until(event: str) -> list[dict[str, Any]]:
-        async with asyncio.timeout(10):
-            while True:
-                written = [json.loads(line) for line in stderr.getvalue().splitlines()]
-                if any(line["event"] == event for line in written):
-                    return written
-                await asyncio.sleep(0.02)
+    def written() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in stderr.getvalue().splitlines()]
 
-    yield until
+    async def with_event(event: str) -> list[dict[str, Any]]:
+        await until(lambda: any(line["event"] == event for line in written()))
+        return written()
+
+    yield with_event
     root.handlers[:] = before
     root.setLevel(level)
 

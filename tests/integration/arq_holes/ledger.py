@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.integration.arq_holes.side_by_side import until
 from tests.servers import RedisServer
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 

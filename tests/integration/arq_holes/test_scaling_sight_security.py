@@ -16,17 +16,10 @@ from rota import job_deserializer, job_serializer
 from rota.errors import UnreadablePayload
 from rota.server.target import RedisTarget
 from rota.worker.worker import QueueWorker
-from tests.integration.arq_holes.side_by_side import (
-    at_work,
-    burst,
-    echo,
-    make,
-    named,
-    running,
-    settings_of,
-    until,
-)
+from tests.integration.arq_holes.side_by_side import burst, echo, make, named, running, settings_of
 from tests.servers import RedisServer
+from tests.waiting import until
+from tests.workers import at_work
 
 Ctx = dict[Any, Any]
 KINDS = pytest.mark.parametrize("kind", [Worker, QueueWorker], ids=["arq", "rota"])

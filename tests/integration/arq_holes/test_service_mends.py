@@ -14,7 +14,9 @@ from arq.worker import Retry as StockRetry
 from rota import JobError, Retry, Run, State, job, job_deserializer, job_serializer
 from rota.model.event import Event, EventType
 from tests.integration.arq_holes.service import client_for, service
-from tests.integration.arq_holes.side_by_side import at_work, burst, make, named, running, until
+from tests.integration.arq_holes.side_by_side import burst, make, named, running
+from tests.waiting import until
+from tests.workers import at_work
 
 Ctx = dict[Any, Any]
 QUEUE = "arq:queue:default"

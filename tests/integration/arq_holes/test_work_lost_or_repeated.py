@@ -19,8 +19,10 @@ from rota.engine.leases import Holding
 from rota.worker.worker import QueueWorker
 from tests.faults.proxy import Proxy
 from tests.integration.arq_holes.ledger import Ledger, ended, process
-from tests.integration.arq_holes.side_by_side import at_work, echo, make, named, running, until
+from tests.integration.arq_holes.side_by_side import echo, make, named, running
 from tests.servers import RedisServer
+from tests.waiting import until
+from tests.workers import at_work
 
 Ctx = dict[Any, Any]
 KINDS = pytest.mark.parametrize("kind", [Worker, QueueWorker], ids=["arq", "rota"])

@@ -17,17 +17,10 @@ from arq.worker import Worker
 from redis.exceptions import RedisError, ResponseError
 
 from rota.worker.worker import QueueWorker
-from tests.integration.arq_holes.side_by_side import (
-    at_work,
-    burst,
-    echo,
-    make,
-    named,
-    running,
-    settings_of,
-    until,
-)
+from tests.integration.arq_holes.side_by_side import burst, echo, make, named, running, settings_of
 from tests.servers import RedisServer
+from tests.waiting import until
+from tests.workers import at_work
 
 Ctx = dict[Any, Any]
 

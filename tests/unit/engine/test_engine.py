@@ -165,14 +165,14 @@ async def test_every_slot_is_filled_and_none_twice(slots: int, lanes: int) -> No
 async def test_jobs_start_in_the_order_of_the_queue() -> None:
     async with at_work(Queue(30), slots=1) as bench:
         for number in range(30):
-            await until(lambda number=number: list(bench.jobs.running) == [f"{number:03}"])  # type: ignore[misc]
+            await until(lambda number=number: list(bench.jobs.running) == [f"{number:03}"])
             bench.jobs.let_go()
 
 
 async def test_a_settlement_and_the_next_claim_share_a_step() -> None:
     async with at_work(Queue(3), slots=1) as bench:
         for number in range(3):
-            await until(lambda number=number: f"{number:03}" in bench.jobs.running)  # type: ignore[misc]
+            await until(lambda number=number: f"{number:03}" in bench.jobs.running)
             bench.jobs.let_go()
         await until(lambda: len(bench.queue.settled) == 3)
     assert bench.queue.steps[:4] == [([], 1), (["000"], 1), (["001"], 1), (["002"], 1)]
@@ -447,7 +447,7 @@ async def test_a_step_that_hangs_holds_the_others_up_for_a_moment_only() -> None
         for number in range(1, 9):
             await until(lambda: other.jobs.running)
             other.jobs.let_go()
-            await until(lambda number=number: len(other.queue.settled) >= number)  # type: ignore[misc]
+            await until(lambda number=number: len(other.queue.settled) >= number)
         assert not one.jobs.running
         stuck.gate.set()
         await until(lambda: one.jobs.running)
