@@ -4,8 +4,8 @@
 -- ARGV  for each report: id, token, number, what is kept (`number state`; the state is JSON, and never parsed)
 -- Returns how many reports counted.
 --
--- Keeps true: the token keeps out a report from a claim that was lost or settled; the number keeps out a report that was
--- sent before a newer one of the same claim, and arrives after it.
+-- Keeps true: the token keeps out a report from a claim that was lost or settled; the number keeps out a report that
+-- was sent before a newer one of the same claim, and arrives after it.
 
 local runs, checkpoint = KEYS[1], KEYS[2]
 

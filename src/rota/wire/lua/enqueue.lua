@@ -45,7 +45,7 @@ local function replace(id, payload, due, is_moved, terms, unique, period)
   if not is_moved then due = former and due_in_line(queue, id, former) or tonumber(score) end
   if former then
     redis.call('HDEL', queue .. ':terms', id)
-    unindex(queue, id, former)
+    unindex_priority(queue, id, former)
     leave_lines(queue, id, former)
     release_unique(id, former, 'f')
   end

@@ -4,8 +4,8 @@
 -- ARGV  1 events to keep  2 1 = cancel it, 0 = only stop what is left  3 error (JSON) of what is stopped
 -- Returns { state before, or '' for none such; 1 if there is more to stop }.
 --
--- Keeps true: a flow ends once. `swept` says how far its jobs are stopped, so that a call that is cut off is followed by
--- one that goes on there; a job that is stopped twice is stopped once.
+-- Keeps true: a flow ends once. `swept` says how far its jobs are stopped, so that a call that is cut off is followed
+-- by one that goes on there; a job that is stopped twice is stopped once.
 
 local key, events = KEYS[1], KEYS[2]
 local keep_events, is_cancelled, detail = ARGV[1], ARGV[2] == '1', ARGV[3]

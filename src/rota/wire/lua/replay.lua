@@ -6,8 +6,8 @@
 -- payload had expired before the job died: there is nothing to run), 'stopping' (other jobs of its flow are still being
 -- stopped) or 'over' (its input went with its flow).
 --
--- Keeps true: a job is a dead letter or a live one, never both. A letter of which a flow died revives the flow; one that
--- its flow has gone on without runs by itself.
+-- Keeps true: a job is a dead letter or a live one, never both. A letter of which a flow died revives the flow; one
+-- that its flow has gone on without runs by itself.
 
 local queue, dead, wake, events, checkpoint = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local queue_name, keep_events = ARGV[1], ARGV[2]

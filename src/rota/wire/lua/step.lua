@@ -1,4 +1,4 @@
--- step: settle what has finished, take back what was lost, claim what is due. One call, nothing in between.
+-- step: settle claims, take back lost ones, claim due jobs: one call, so that nothing comes between.
 --
 -- KEYS  1 queue  2 active  3 runs  4 seen  5 step (prefix)  6 dead  7 progress  8 events  9 solitude  10 checkpoint
 -- ARGV  of the worker:
@@ -9,8 +9,8 @@
 --         9 lane   10 sequence number of the step in its lane   11 resend: 1 after a lost reply
 --         12 want: how many jobs to claim (<= 100)   13 alone: 1 = nothing runs in the worker's process: claim one
 --         suspect, and nothing else   14 how many settlements
---       then, for each settlement, the 9 values that all of them have, and behind the last settlement those that only
---       some have, as place, name, value: lib/settle.lua says what they are
+--       then, for each settlement, the 9 values that every one has, and after all of them the values that only some
+--       have, as number of the settlement, name, value: lib/settle.lua says what they are
 --
 -- Returns { now ms, ms until the next job is due (-1 = none), 1 if due jobs were left behind,
 --           { for each settlement 1 = counted, 0 = stale, 2 = resent and already gone },
@@ -18,24 +18,25 @@
 --             its terms ('' = none), its checkpoint or false, how often it has snoozed or false } },
 --           1 if a suspect waits and this worker is the one that should make room for it }
 --
--- Invariants: a job in `runs` with a token is in `active`, and in the queue at the same score (its deadline).
--- A settlement counts only with the token that its claim made. The first write is one that a full Redis allows,
--- so that finished work is recorded, and memory freed, even then. Payloads are moved, never parsed; only the fixed
--- head of an envelope is looked at, for the job's name. The parts of a step are in lib/, in the order of what happens
--- below.
+-- Keeps true: a job with a token in `runs` is in `active`, and in the queue at the same score, its deadline. A
+-- settlement counts only with the token of its claim. The first write is one that a full Redis allows, so that finished
+-- work is recorded, and memory freed, even then. Payloads are moved, never parsed; only the fixed head of an envelope
+-- is looked at, for the job's name.
+--
+-- The parts of a step are in lib/, included in the order in which a step goes through them.
 
 --@include now
 
--- Each position of ARGV is named here; those of the settlements, in lib/settle.lua.
+local queue = KEYS[1]
 local worker, lease_px, service, keep_events, retention, queue_name, suspect, queue_rate = unpack(ARGV, 1, 8)
 local lane, seq, resend, want, alone, settlement_count = unpack(ARGV, 9, 14)
 local FIRST_SETTLEMENT = 15
 service, resend, alone = service == '1', resend == '1', alone == '1'
 
--- An idle fleet steps on empty queues: those steps end here, before the rest is even put together.
-local head
+-- An idle fleet steps on empty queues: those steps end here, before the rest of the script is even put together.
+local head -- the first job of the queue, and its score
 if settlement_count == '0' and not resend then
-  head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+  head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
   if #head == 0 then return { now, -1, 0, {}, {}, 0 } end
 end
 
@@ -44,24 +45,24 @@ end
 --@include limits
 
 ---------------------------------------------------------------------------------------------------- the call
--- What the parts below have of this call.
+-- What the parts of a step know of this call.
 
 local JOB, RESULT, RETRY, HELD, ABORT = 'arq:job:', 'arq:result:', 'arq:retry:', 'arq:in-progress:', 'arq:abort'
-local queue, active, runs, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local dead, progress, events, checkpoint = KEYS[6], KEYS[7], KEYS[8], KEYS[10]
--- The tokens of what this step claims begin so.
+local active, runs, seen, step_prefix, dead, progress, events, solitude, checkpoint = unpack(KEYS, 2, 10)
+local snoozes = queue .. ':snoozes'
+-- How the tokens of this step's claims begin.
 local token_prefix = worker .. ':' .. lane .. ':' .. seq .. ':'
 local lease = tonumber(lease_px)
 seq, want = tonumber(seq), tonumber(want)
-local snoozes = queue .. ':snoozes'
 local deadline_ms = ms(now + lease)
 
--- In this time every idle worker has looked at the queue, ms.
+-- Within this time every idle worker looks at the queue, ms.
 local TURN = 3500
 
--- What most queues have not, looked up when it is first asked for: those that have nothing of it pay for one question.
--- Whoever adds a part within the step sets it here.
-local unfound -- how many of them there are that nobody has asked for yet
+-- Tells which keys a queue has that most queues lack: `has.terms`, `.checkpoint`, `.snoozes`, `.paused`. They are
+-- looked up when one is first asked for, and a queue with none of them pays for one command. A part that makes such a
+-- key in this step sets its field.
+local unfound -- how many of the keys exist that have not been asked for yet
 local has = setmetatable({}, {
   __index = function(known, part)
     unfound = unfound or redis.call('EXISTS', queue .. ':terms', checkpoint, snoozes, queue .. ':paused')
@@ -75,8 +76,8 @@ local function emit(...)
   if service then redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', ...) end
 end
 
--- A job's end, as its flow hears of it. Few jobs are part of one, and the part that knows flows is the largest: it is
--- put together when the first of them ends.
+-- Tell a job's flow of its end. Few jobs are part of a flow, and the part that knows flows is the largest: it is put
+-- together only when the first such job ends.
 local tell_flow
 local function tell_end(job_terms, outcome, detail, id)
   if not term(job_terms, 'w') then return end
@@ -97,27 +98,28 @@ end
 
 ---------------------------------------------------------------------------------------------------- the step
 
--- The number of the lane's last step that claimed something, or was sent again.
-local step_key = KEYS[5] .. ':' .. worker .. ':' .. lane
+-- Holds the number of the lane's last step that claimed something, or was sent again.
+local step_key = step_prefix .. ':' .. worker .. ':' .. lane
 local function set_last_step() redis.call('SET', step_key, ms(seq), 'PX', ms(lease * 4)) end
 
--- The claims; whether due jobs are left behind; and, where it is the queue's rate that keeps them, for how long, ms.
+-- Claim due jobs. Return the claims; whether due jobs are left behind; and, where the queue's own rate keeps them back,
+-- for how long, ms.
 local function claim_due()
-  local free, rate = tokens()
-  local found, left = choose(free)
+  local most, rate = startable()
+  local found, left = choose(most)
   local claims = {}
   if #found > 0 then
     if rate then
-      for _ = 1, #found do take_token(rate) end
+      for _ = 1, #found do count_start(rate) end
     end
     claims = claim(found)
     set_last_step()
   end
-  if left and rate and opens(rate, 0) > now_us then return claims, false, pace(rate, #found == want) end
+  if left and rate and opens_at(rate, 0) > now_us then return claims, false, pace(rate, #found == want) end
   return claims, left, nil
 end
 
--- Until a job is due that is not now, ms.
+-- Return how long it is until a job becomes due that is not due yet, ms; -1 for never, or where none would be claimed.
 local function time_to_next(first_due, left)
   if first_due > now then return math.ceil(first_due - now) end
   if has.paused or left then return -1 end
@@ -125,10 +127,10 @@ local function time_to_next(first_due, left)
   return #next_job > 0 and math.ceil(tonumber(next_job[2]) - now) or -1
 end
 
--- One worker that makes room for a suspect is enough: the others go on.
+-- Tell whether this worker is the one that makes room for a suspect: one is enough, and the others go on.
 local function makes_room()
-  redis.call('SET', KEYS[9], worker, 'NX', 'PX', ms(lease))
-  return redis.call('GET', KEYS[9]) == worker
+  redis.call('SET', solitude, worker, 'NX', 'PX', ms(lease))
+  return redis.call('GET', solitude) == worker
 end
 
 local answers = settle()
@@ -145,7 +147,7 @@ if #head == 0 then
 end
 local first_due = tonumber(head[2])
 
-look_at_the_clock()
+check_clock()
 local claims, left, closed_for = {}, false, nil
 if resend and last and tonumber(last) == seq then
   claims = claimed_before()

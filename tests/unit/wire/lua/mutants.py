@@ -50,8 +50,8 @@ MUTANTS = [
     ),
     Mutant(
         "lost jobs go to the end of the line",
-        "redis.call('ZADD', queue, ms(due), id)\n  index(queue, id, due, terms)\n  redis.call('HSET', runs",
-        "redis.call('ZADD', queue, now_ms, id)\n  index(queue, id, due, terms)\n  redis.call('HSET', runs",
+        "redis.call('ZADD', queue, ms(due), id)\n  index_priority(queue, id, due, terms)\n  redis.call('HSET', runs",
+        "redis.call('ZADD', queue, now_ms, id)\n  index_priority(queue, id, due, terms)\n  redis.call('HSET', runs",
     ),
     Mutant("finished but still active", "chunked('ZREM', active, gone)", ""),
     Mutant(

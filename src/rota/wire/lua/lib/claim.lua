@@ -1,30 +1,35 @@
 ---------------------------------------------------------------------------------------------------- claim
--- Hands jobs to the worker, each under a token of its own; the same ones again where the reply was lost. Wants now,
--- find, terms, and what step.lua says of its call.
+-- Hands jobs to the worker, each under a token of its own, and hands the same ones over again where the reply was lost.
+-- Expects what step.lua says of its call.
+
+--@include find
 
 local function tell_start(job, task, attempt, ...)
   emit('type', 'started', 'queue', queue_name, 'id', job.id, 'task', task, 'attempt', attempt, 'worker', worker,
     'due', job.due, ...)
 end
 
--- Of a job of ours, where its head says its name; of a stock client's, wherever its serializer wrote it.
+-- Write the event of a start. The job's name is in the fixed head of our own payloads; in a stock client's it may be
+-- anywhere near the beginning.
 local function tell_started(job, payload, attempt)
   local task = payload and string.match(payload, '^{"v":1,"f":"([^"]*)"')
   if task or not payload then return tell_start(job, task or '', attempt) end
   task = string.match(string.sub(payload, 1, 200), '"f":"([^"]*)"') or ''
-  -- A stock client's payload expires; a job that we have seen must not. So this tells, too, whether we see it first.
+  -- A stock client's payload expires, and must not once we have seen the job. So PERSIST also tells whether this is the
+  -- first that we see of it, and the event needs the payload.
   local first = redis.call('PERSIST', JOB .. job.id) == 1 or attempt == 1 and job.rest == ' 0 0'
   if first then tell_start(job, task, attempt, 'payload', payload) else tell_start(job, task, attempt) end
 end
 
--- What is left of a job that others finished (a stock worker has no word for it) is not for the next one of its id:
--- that is told from a job that has run before by the missing counter.
+-- Return what a job saved in earlier attempts. A stock worker that finishes a job leaves its checkpoint behind, which
+-- the next job of that id must not get: that one has no counter of attempts yet.
 local function saved_by(id, count, saved)
   if not saved or count then return saved end
   redis.call('HDEL', checkpoint, id)
   return false
 end
 
+-- Claim these jobs: `token due started lost unknown-since` becomes the run entry of each.
 local function claim(found)
   local ids, deadlines, fence = {}, {}, {}
   for i, job in ipairs(found) do
@@ -56,7 +61,7 @@ local function claim(found)
   return claims
 end
 
--- A claim that is made already, as `claim` answered it.
+-- Return a claim that was made already, as `claim` returned it, with a whole lease.
 local function handed_over(id, entry)
   local attempt = tonumber(redis.call('GET', RETRY .. id)) or 1
   local payload = redis.call('MGET', JOB .. id)[1]
@@ -69,8 +74,7 @@ local function handed_over(id, entry)
   return { id, entry, payload, attempt, aborted, terms_of(queue, id) or '', saved or false, put_off or false }
 end
 
--- The reply to this step was lost: what it claimed is still ours, by the step's number in the tokens. It is handed over
--- only now, and so with a whole lease.
+-- Return the claims that this step made when it was sent first, where its reply was lost: their tokens have its number.
 local function claimed_before()
   local claims = {}
   local ids = redis.call('ZRANGE', active, 0, -1)
@@ -79,7 +83,8 @@ local function claimed_before()
     local entries = redis.call('HMGET', runs, unpack(page))
     for i, id in ipairs(page) do
       local entry = entries[i]
-      if entry and string.sub(entry, 1, #token_prefix) == token_prefix then claims[#claims + 1] = handed_over(id, entry) end
+      local is_ours = entry and string.sub(entry, 1, #token_prefix) == token_prefix
+      if is_ours then claims[#claims + 1] = handed_over(id, entry) end
     end
   end
   return claims

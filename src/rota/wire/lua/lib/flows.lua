@@ -16,8 +16,9 @@
 -- The results of a stage that is `each` of a list lie in the hash `<flow>:<stage>`, by item. The client wrote the plan,
 -- and in its field `headers` (JSON) what goes into the payloads of the jobs that the scripts put.
 --
--- The jobs of a flow have the ids `<id>.<stage>.<item>`, and say in their terms, `w=<flow>|<stage>|<item>`, which member
--- of the flow they are. An item that is a pipeline itself is a flow too, with its parent's plan and a longer path.
+-- The jobs of a flow have the ids `<id>.<stage>.<item>`, and say in their terms, `w=<flow>|<stage>|<item>`, which
+-- member of the flow they are. An item that is a pipeline itself is a flow too, with its parent's plan and a longer
+-- path.
 
 --@include now
 

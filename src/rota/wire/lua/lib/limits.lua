@@ -42,11 +42,11 @@ end
 
 -- Tell whether the rate lets a job start now; park the job otherwise.
 local function has_turn(queue, id, due, terms, slots, rate)
-  local opens_at = opens(rate, join(queue, rate.key, id, due))
-  if opens_at <= now_us then return true end
+  local turn = opens_at(rate, join(queue, rate.key, id, due))
+  if turn <= now_us then return true end
   -- A job that waits for its turn must not keep those behind it from a slot that is free.
   if slots then leave_slots(queue, id, slots) end
-  park(queue, id, math.ceil(opens_at / 1000), terms)
+  park(queue, id, math.ceil(turn / 1000), terms)
   return false
 end
 
@@ -61,7 +61,7 @@ end
 local function start(queue, id, terms)
   local slots, rate = limits_of(terms)
   if slots then take_slot(queue, id, slots) end
-  if rate then take_token(rate) end
+  if rate then count_start(rate) end
   leave_lines(queue, id, terms)
   release_unique(id, terms, 's')
 end
@@ -69,7 +69,7 @@ end
 -- Remove the terms of a job that has ended for good, and give back all that it held by them.
 local function forget_terms(queue, id, terms)
   redis.call('HDEL', queue .. ':terms', id)
-  unindex(queue, id, terms)
+  unindex_priority(queue, id, terms)
   free_slot(queue, id, terms)
   leave_lines(queue, id, terms)
   release_unique(id, terms, 'f')

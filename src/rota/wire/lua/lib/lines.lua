@@ -3,8 +3,8 @@
 --
 -- A job that may not start yet is parked: it becomes due again, in its queue and in `<queue>:parked`, at the time at
 -- which it probably may start, and it stands in the line of its key, `<queue>:line:<limit>:<key>`. Whatever uses a turn
--- or frees a slot makes the head of the line due, so that no job is looked at twice in vain. Each parked job becomes due
--- by itself in the end, so a line goes on even where its head was removed by another hand.
+-- or frees a slot makes the head of the line due, so that no job is looked at twice in vain. Each parked job becomes
+-- due by itself in the end, so a line goes on even where its head was removed by another hand.
 --
 -- `limit_key` is `<limit>:<key>`: the Redis key that holds what the limit counts for that key.
 

@@ -26,7 +26,7 @@ local function put_member(flow, stage, item, queue_name, task, payload, due, ter
   return true
 end
 
--- Put a job that works for the flow and is no member of it.
+-- Put a job that works for the flow without being one of its members.
 local function put_helper(flow, suffix, queue_name, task, payload, due, terms)
   local queue, id = 'arq:queue:' .. queue_name, flow.id .. '.' .. suffix
   if put(queue, id, payload, due, 0, terms) then announce(queue_name, id, task, payload, due) end

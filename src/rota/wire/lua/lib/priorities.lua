@@ -1,13 +1,13 @@
 ---------------------------------------------------------------------------------------------------- priorities
 -- For each priority in use an index of its jobs by due time, `<queue>:p<level>`, and all of these in `<queue>:levels`.
 --
--- The queue's own set stays the truth. An index may still name a job that has moved or is gone; it is corrected when the
--- job is looked at.
+-- The queue's own set stays the truth. An index may still name a job that has moved or is gone; it is corrected when
+-- the job is looked at.
 
 --@include now
 --@include terms
 
-local function index(queue, id, score, terms)
+local function index_priority(queue, id, score, terms)
   local level = terms and term(terms, 'p')
   if level then
     redis.call('ZADD', queue .. ':p' .. level, ms(score), id)
@@ -24,7 +24,7 @@ local function drop_level(queue, level)
   end
 end
 
-local function unindex(queue, id, terms)
+local function unindex_priority(queue, id, terms)
   local level = term(terms, 'p')
   if level and redis.call('ZREM', queue .. ':p' .. level, id) == 1 then drop_level(queue, level) end
 end
@@ -32,5 +32,5 @@ end
 -- Make a job due at `score`, in its queue and in the index of its priority.
 local function schedule(queue, id, score, terms)
   redis.call('ZADD', queue, ms(score), id)
-  index(queue, id, score, terms)
+  index_priority(queue, id, score, terms)
 end

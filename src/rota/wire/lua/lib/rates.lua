@@ -28,14 +28,13 @@ local function rate_of(rate_term)
   return rate
 end
 
--- Return when a job may start that has `rank` others before it.
-local function opens(rate, rank)
+-- Return when a job may start that has `rank` others before it in its line.
+local function opens_at(rate, rank)
   if rank == 0 then return math.max(now_us, rate.tat - rate.tolerance) end
   return math.max(now_us, math.max(rate.tat, now_us) + rank * rate.interval - rate.tolerance)
 end
 
--- Count one start.
-local function take_token(rate)
+local function count_start(rate)
   rate.tat = math.max(rate.tat, now_us) + rate.interval
   redis.call('SET', rate.key, ms(rate.tat), 'PX', ms(math.ceil((rate.tat - now_us) / 1000) + 1))
 end
@@ -46,11 +45,11 @@ local function bring_forward(queue, rate)
   for _ = 1, 100 do
     local head = redis.call('ZRANGE', line, 0, 0)[1]
     if not head then return end
-    local score, opens_at = redis.call('ZSCORE', queue, head), math.ceil(opens(rate, 0) / 1000)
+    local score, turn = redis.call('ZSCORE', queue, head), math.ceil(opens_at(rate, 0) / 1000)
     if score then
-      if tonumber(score) > opens_at then
-        schedule(queue, head, opens_at, terms_of(queue, head))
-        redis.call('ZADD', queue .. ':parked', 'XX', opens_at, head)
+      if tonumber(score) > turn then
+        schedule(queue, head, turn, terms_of(queue, head))
+        redis.call('ZADD', queue .. ':parked', 'XX', turn, head)
       end
       return
     end

@@ -1,9 +1,13 @@
 ---------------------------------------------------------------------------------------------------- reap
--- Claims whose lease is over go back into the line, unless it was the server that stood still. Wants now, entries,
--- terms, settle (forget_checkpoints), and what step.lua says of its call.
+-- Claims whose lease has ended go back into the line, unless it was the server that stood still. Expects what step.lua
+-- says of its call.
 
--- A Redis that stood still makes every lease look expired at once. Whoever wakes it first gives all of them one
--- more lease, in which their owners renew.
+--@include entries
+--@include limits
+--@include settle
+
+-- Give every claim that looks expired one more lease, in which its worker renews: when the server has stood still, all
+-- of them look expired at once.
 local function forgive()
   while true do
     local ids = redis.call('ZRANGEBYSCORE', active, '-inf', '(' .. now_ms, 'LIMIT', 0, 500)
@@ -19,12 +23,13 @@ local function forgive()
   end
 end
 
-local function look_at_the_clock()
+-- Remember when a script ran, and notice when none has for too long: then the server may have stood still.
+local function check_clock()
   local last_seen = tonumber(redis.call('SET', seen, now_ms, 'PX', ms(lease * 4), 'GET') or nil)
   if not last_seen or now - last_seen > lease / 2 then forgive() end
 end
 
--- A stock worker has taken the claim over, or finished the job: there is nothing to take back.
+-- Tell whether there is nothing to take back: a stock worker has taken the job over, or has finished it.
 local function is_gone(id, token)
   if not token or is_memory(token) then return true end
   local holder = redis.pcall('GET', HELD .. id)
@@ -38,16 +43,17 @@ local function forget_claim(id)
   if service and has.snoozes then redis.call('HDEL', snoozes, id) end
 end
 
--- To its old place.
+-- Put a job that was lost back to its old place, its attempt unspent.
 local function take_back(id, token, due, lost, unknown, terms)
   redis.call('DEL', HELD .. id)
   redis.call('ZADD', queue, ms(due), id)
-  index(queue, id, due, terms)
+  index_priority(queue, id, due, terms)
   redis.call('HSET', runs, id, format('-!', due, 0, lost + 1, unknown))
   if service then redis.pcall('DECR', RETRY .. id) end
   emit('type', 'lost', 'queue', queue_name, 'id', id, 'task', '', 'attempt', '0', 'detail', token)
 end
 
+-- Take back claims whose lease has ended, at most 100 in a step.
 local function reap()
   local ids = redis.call('ZRANGEBYSCORE', active, '-inf', '(' .. now_ms, 'LIMIT', 0, 100)
   if #ids == 0 then return end

@@ -1,15 +1,24 @@
 ---------------------------------------------------------------------------------------------------- settle
--- A step's settlements: what claims came to. Those that are over (F, D) leave Redis but for their record; those that go
--- again (A) are put back into the line. Wants now, chunks, entries, terms, and what step.lua says of its call.
+-- A step's settlements: how claims ended. Jobs that are over leave Redis but for their record and their dead letter;
+-- jobs that go again are put back into the line. Expects what step.lua says of its call.
+--
+-- In ARGV every settlement has these: id, token, kind ('finished', 'dead' or 'again'), event type, task, attempt,
+-- detail (result or error, JSON), record for arq:result ('' = none), its life in ms (0 = for ever). Some have more, by
+-- name:
+--   reason      why the job died or was cancelled
+--   mirror_ms   finished: how long the in-progress mirror stays, as arq wants after a cron job
+--   delay_ms    again: until the job is due; without it the job has its old place in the line
+--   unspent     again: the attempt is given back
+--   unknown     again: no worker here knows the job
+--   terms       again: those that the job was enqueued without
+--   checkpoint  dead, again: one that is not written yet
 
-local handed_back = false -- something that was settled is due again, soon
+--@include chunks
+--@include entries
+--@include limits
 
--- The settlements, as they stand in ARGV. Of every one: id, token, kind ('finished', 'dead' or 'again'), event type, task,
--- attempt, detail (result or error, JSON), record for arq:result ('' = none), its life in ms (0 = for ever).
--- Of some, by name: `reason` (of a death or a cancel), `mirror_ms` (finished: how long the in-progress mirror stays, as
--- arq wants after a cron job), `delay_ms` (again: until it is due; else it has its old place in the line), `unspent`
--- (again: the attempt is given back), `unknown` (again: no worker here knows it), `terms` (again: those that it was
--- enqueued without), `checkpoint` (dead, again: one that is not written yet).
+local handed_back = false -- a job that was settled is due again, soon
+
 local function read_settlements()
   local list, at = {}, FIRST_SETTLEMENT
   for i = 1, tonumber(settlement_count) do
@@ -21,7 +30,8 @@ local function read_settlements()
   return list
 end
 
--- The answer to each; those of them that count and are over, and those that count and go again.
+-- Return the answer to each settlement; and of those that count, the ones whose jobs are over, and the ones whose jobs
+-- go again.
 local function judge(settlements)
   local answers, finished, released, counted, ids = {}, {}, {}, {}, {}
   for i, job in ipairs(settlements) do ids[i] = job.id end
@@ -47,6 +57,7 @@ end
 
 ---------------------------------------------------------------------------------------------------- over
 
+-- Keep a dead job as a dead letter, and strike letters that have expired off the list.
 local function bury(job)
   local id, letter = job.id, dead .. ':' .. job.id
   local payload = redis.call('MGET', JOB .. id)[1] -- MGET: a key of another type reads as absent
@@ -78,7 +89,7 @@ local function tell_finished(job, ...)
     'detail', job.detail, ...)
 end
 
--- Its limits are free for others, and its flow hears of its end.
+-- Give back what a job held by its limits, and tell its flow of its end.
 local function let_go(job)
   local terms = terms_of(queue, job.id)
   if terms then
@@ -87,6 +98,7 @@ local function let_go(job)
   end
 end
 
+-- Take jobs that are over out of Redis.
 local function conclude(finished)
   if #finished == 0 then return end
   local gone, keys = {}, {}
@@ -118,15 +130,17 @@ end
 
 ---------------------------------------------------------------------------------------------------- again
 
+-- Return when a job is due again.
 local function due_again(job, old_due)
   local due = job.delay_ms and now + tonumber(job.delay_ms) or old_due
-  -- Its cancel was asked for, and it did not hear: whoever claims it now ends it, and nobody waits for that.
+  -- A cancel was asked for and came too late for this attempt: the next claim ends the job, and nothing waits for that.
   if service and due > now and redis.call('ZSCORE', ABORT, job.id) then due = now end
   if due - now < TURN then handed_back = true end
   return due
 end
 
--- What the next claim must know: its losses, and since when, and by whom, it was not known.
+-- Leave in the run entry what the next claim must know: how often the job was lost, and since when, and by which
+-- worker, it was not known.
 local function remember(job, due, lost, unknown_since)
   local since = 0
   if job.unknown then since = unknown_since > 0 and unknown_since or now end
@@ -138,11 +152,12 @@ local function remember(job, due, lost, unknown_since)
   end
 end
 
+-- Set the counters of attempts and snoozes as the next claim should find them.
 local function count_attempts(job)
   if job.unspent then
     redis.call('DECR', RETRY .. job.id)
   elseif job.attempt ~= '0' then
-    redis.call('SET', RETRY .. job.id, job.attempt) -- a client may have asked to start at a later try
+    redis.call('SET', RETRY .. job.id, job.attempt) -- a stock client may have asked to start at a later try
   end
   if job.event == 'snoozed' then
     redis.call('HINCRBY', snoozes, job.id, 1)
@@ -152,7 +167,7 @@ end
 
 local function put_back(job, due, lost, unknown_since, terms)
   remember(job, due, lost, unknown_since)
-  if terms then index(queue, job.id, due, terms) end
+  if terms then index_priority(queue, job.id, due, terms) end
   if job.checkpoint then
     redis.call('HSET', checkpoint, job.id, job.checkpoint)
     has.checkpoint = true
@@ -160,8 +175,8 @@ local function put_back(job, due, lost, unknown_since, terms)
   count_attempts(job)
 end
 
--- It has left the queue while it ran: a stock worker finished it, or somebody took it away.
-local function forget_whole(id, terms)
+-- Forget a job that left the queue while it ran: a stock worker finished it, or it was removed by hand.
+local function forget_job(id, terms)
   redis.call('HDEL', runs, id)
   if terms then forget_terms(queue, id, terms) end
   forget_checkpoints({ id })
@@ -170,6 +185,7 @@ local function forget_whole(id, terms)
   if has.snoozes then redis.call('HDEL', snoozes, id) end
 end
 
+-- Put a job back into the line.
 local function release(job)
   local id = job.id
   local _, old_due, _, lost, unknown_since = parse(job.entry)
@@ -184,7 +200,7 @@ local function release(job)
   if service then redis.call('HDEL', progress, id) end
   local terms = has.terms and terms_of(queue, id)
   if terms then free_slot(queue, id, terms) end
-  if still_there then put_back(job, due, lost, unknown_since, terms) else forget_whole(id, terms) end
+  if still_there then put_back(job, due, lost, unknown_since, terms) else forget_job(id, terms) end
   if job.event ~= '' then
     emit('type', job.event, 'queue', queue_name, 'id', id, 'task', job.task, 'attempt', job.attempt,
       'detail', job.detail, 'due', ms(due))
@@ -193,8 +209,8 @@ end
 
 ---------------------------------------------------------------------------------------------------- both
 
--- For the arithmetic of scaling: executions that ended, and how long they kept their slots. One that no worker here
--- knows kept none.
+-- Return how many executions ended, and for how long they kept their slots, ms: scaling is worked out from that. A job
+-- that no worker here knows was not executed.
 local function tally(jobs)
   local ended, busy = 0, 0
   for _, job in ipairs(jobs) do
@@ -210,7 +226,7 @@ local function add_to_stats(finished, released)
   local ended, busy = tally(finished)
   local others, time_of_others = tally(released)
   if not service or ended + others == 0 then return end
-  -- The key is of use to nobody else, and may be of any type.
+  -- Nothing else depends on this key: where it is of another type, the settlements count all the same.
   redis.pcall('HINCRBY', queue .. ':stats', 'ended', ended + others)
   redis.pcall('HINCRBY', queue .. ':stats', 'busy', ms(busy + time_of_others))
 end

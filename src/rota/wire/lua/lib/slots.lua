@@ -1,9 +1,9 @@
 ---------------------------------------------------------------------------------------------------- slots
 -- Concurrency limits: for each key of one the set of the jobs that run, `<queue> <id>`, of which there may be `most`.
 --
--- A slot belongs to its job from the claim to the settlement or the reaping, in the same scripts as the lease. The slots
--- of one key are { key, most, taken }. Jobs of several queues may share them: `<limit>:<key>:lines` names the queues
--- with a line for them.
+-- A slot belongs to its job from the claim to the settlement or the reaping, in the same scripts as the lease. The
+-- slots of one key are { key, most, taken }. Jobs of several queues may share them: `<limit>:<key>:lines` names the
+-- queues with a line for them.
 
 --@include lines
 --@include wake

@@ -1,5 +1,6 @@
 ---------------------------------------------------------------------------------------------------- withdraw
--- Take a job that waits off its queue for good, with all that is kept about it; ask the worker of one that runs to stop.
+-- Take a job that waits off its queue for good, with all that is kept about it; ask the worker of one that runs to
+-- stop.
 
 --@include limits
 
