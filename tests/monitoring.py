@@ -31,7 +31,7 @@ OWN = {"up", "ALERTS"}
 TARGET = {"namespace", "job", "instance"}
 _SUFFIXES = {"histogram": ("_bucket", "_sum", "_count")}
 
-EXPORTED = {series.name + end for series in SERIES for end in _SUFFIXES.get(series.kind, ("",))} | PROCESS
+EXPORTED = {series.name + end for series in SERIES for end in _SUFFIXES.get(series.type, ("",))} | PROCESS
 NAME = re.compile(
     r"(?<![\w:\"])(?:[a-z_]+:)?(?:arq|aqr|rota|process)_[a-z0-9_]+(?::[a-z0-9_]+)?|\b(?:up|ALERTS)\b"
 )

@@ -4,7 +4,7 @@ Each of these takes the labels to sum or choose by, and conditions on labels as 
 for one with a variable or an alternative in it.
 """
 
-from rota.telemetry.metrics.series import BY_NAME, Kind, Scope
+from rota.telemetry.metrics.series import BY_NAME, MetricType, Scope
 
 #: Set by every scrape, beside the labels of the series.
 TARGET = ("namespace", "job", "instance")
@@ -68,7 +68,7 @@ def _by(labels: tuple[str, ...]) -> str:
 
 def _selected(
     name: str,
-    kinds: tuple[Kind, ...],
+    types: tuple[MetricType, ...],
     scope: Scope,
     *,
     by: tuple[str, ...],
@@ -78,9 +78,9 @@ def _selected(
     series = BY_NAME.get(name)
     if series is None:
         raise ValueError(f"no process exports {name}")
-    if series.kind not in kinds or series.scope != scope:
+    if series.type not in types or series.scope != scope:
         raise ValueError(
-            f"{name} is a {series.kind} of the {series.scope}, not a {' or '.join(kinds)} of the {scope}"
+            f"{name} is a {series.type} of the {series.scope}, not a {' or '.join(types)} of the {scope}"
         )
     if unknown := {*by, *where} - {*series.labels, *TARGET}:
         raise ValueError(

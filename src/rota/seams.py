@@ -77,8 +77,7 @@ class Counting(Protocol):
     name, and the seconds that the job waited (STARTED) or ran (every other type).
     """
 
-    @property
-    def counters(self) -> Mapping[EventType, Count]: ...
+    counters: Mapping[EventType, Count]
 
 
 @runtime_checkable

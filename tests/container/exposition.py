@@ -35,14 +35,14 @@ def samples(series: Series) -> Iterator[str]:
     counted = 1 + int(time.time() - STARTED)
     for values in product(*(LABELS[label] for label in series.labels)):
         labels = [f'{label}="{value}"' for label, value in zip(series.labels, values, strict=True)]
-        if series.kind == "histogram":
+        if series.type == "histogram":
             for at, bound in enumerate((*map(str, series.buckets), "+Inf"), 1):
                 bounded = ",".join([*labels, f'le="{bound}"'])
                 yield f"{series.name}_bucket{{{bounded}}} {counted * at}"
             yield f"{series.name}_sum{{{','.join(labels)}}} {counted}"
             yield f"{series.name}_count{{{','.join(labels)}}} {counted * (len(series.buckets) + 1)}"
             continue
-        value = counted if series.kind == "counter" else 1
+        value = counted if series.type == "counter" else 1
         if series.name.endswith("_timestamp_seconds"):
             value = int(time.time())
         yield f"{series.name}{{{','.join(labels)}}} {value}"

@@ -98,7 +98,7 @@ async def test_a_scrape_has_every_series_of_a_process_with_its_kind_and_labels_a
     assert {"process_resident_memory_bytes", "process_cpu_seconds"} <= set(families)
     for name, series in expected.items():
         family = families[name]
-        assert family.type == {"info": "gauge"}.get(series.kind, series.kind)
+        assert family.type == {"info": "gauge"}.get(series.type, series.type)
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == set(series.labels), sample
     # Whatever is counted by the client or by chance aside, each has a value from the first scrape on.

@@ -1,26 +1,26 @@
-"""Text that cannot pretend to be something else where it is shown: a line of the log, a command to the terminal.
+"""Escapes text so that it cannot pass for a line of the log or for a command to the terminal.
 
-Whatever comes from a payload, a handler or an exception is a stranger's. Newlines would begin a line of its own, escape
-sequences would move the cursor, and bidirectional marks turn around what stands beside them.
+Text from a payload, a handler or an exception is not ours. A newline in it would begin a line that looks like the log's
+own, an escape sequence would move the cursor, and a bidirectional mark would reverse the text beside it.
 """
 
 import json
 
-#: Python refuses to write numbers of thousands of digits.
+#: Above this a number is shown by its error: Python refuses to write numbers of thousands of digits.
 _MOST_DIGITS = 10**100
-#: Below it are the numbers that all readers of JSON take; infinity, and what is no number, are not.
+#: Below this are the numbers that every reader of JSON takes; infinity and NaN are not.
 _EXACT = 2**53
 
 
 def escaped(text: str) -> str:
-    """`text`, with each character that does not show (control, format, separator, surrogate) as its escape."""
+    """Return `text` with each invisible character (control, format, separator, surrogate) as its escape."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
 def portable(value: object, most: int) -> object:
-    """What JSON can carry, of at most about `most` characters; all else as text."""
+    """Return `value` as JSON carries it, in about `most` characters; a value that JSON cannot carry, as text."""
     if isinstance(value, str):
         return cut(str.__str__(value), most)
     if value is None or (type(value) in (bool, int, float) and abs(value) < _EXACT):  # type: ignore[arg-type]
@@ -29,12 +29,12 @@ def portable(value: object, most: int) -> object:
         if len(raw := json.dumps(value, default=plain, allow_nan=False)) <= most:
             return json.loads(raw)
     except (TypeError, ValueError, RecursionError):
-        pass  # a key that is no text, a circle, a depth or a number that JSON has not
+        pass  # a key that is not text, a circular value, one too deep, or a number that JSON does not have
     return cut(str(plain(value)), most)
 
 
 def cut(text: str, most: int) -> str:
-    """`text`, of which at most about so many characters are shown: its beginning and its end."""
+    """Return `text`, or its beginning and its end if it has more than `most` characters."""
     if len(text) <= most:
         return text
     end = most // 4
@@ -42,14 +42,14 @@ def cut(text: str, most: int) -> str:
 
 
 def indented(text: str) -> str:
-    """Lines such as those of a traceback: each escaped, and set in, so that none looks like a line of the log."""
+    """Escape and indent each line of a block such as a traceback, so that none looks like a line of the log."""
     return "\n".join(f"    {escaped(line)}" for line in text.rstrip("\n").split("\n"))
 
 
 def plain(value: object) -> object:
-    """A field's value for people: texts escaped, all else by its `repr`, which escapes by itself."""
+    """Return a field's value for people: text is escaped, and any other value shown by its `repr`, escaped too."""
     if isinstance(value, str):
-        # A subclass may say anything of itself.
+        # A subclass of str may return anything from its own methods.
         return escaped(str.__str__(value))
     if value is None or type(value) in (bool, float) or (type(value) is int and abs(value) < _MOST_DIGITS):
         return value

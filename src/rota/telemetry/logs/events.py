@@ -1,8 +1,8 @@
-"""One log line an event: who reads the worker's output sees each job start, report, and end, with its duration.
+"""Writes one log line for each event: the worker's output shows each job start, report progress and end.
 
-At high rates only a sample of what goes well is written. Whether a job is in it is settled when it starts, by its id:
-an attempt has all of its lines or none; the rarer the sample, the more jobs each line stands for. What goes wrong is
-always told.
+At high rates only a sample of the jobs that succeed is written. A job's id decides, when the job starts, whether it is
+in the sample, so that an attempt has all of its lines or none; each line says how many jobs it stands for. Failures are
+always written.
 """
 
 import logging
@@ -13,11 +13,12 @@ from zlib import crc32
 from rota.model.event import Event, EventType
 from rota.model.trace import log_fields
 from rota.names import full_name, printable
+from rota.seams import Selective
 from rota.wire.envelopes import error_of
 
 logger = logging.getLogger("rota.jobs")
 
-#: Jobs a second that are logged one by one, unless settings say otherwise.
+#: Jobs a second that are logged one by one, unless LOG_SUCCESS_RATE says otherwise.
 RATE = 100
 
 _LEVELS = {
@@ -27,14 +28,14 @@ _LEVELS = {
     EventType.DEAD: logging.ERROR,
 }
 _SAMPLED = frozenset({EventType.STARTED, EventType.PROGRESS, EventType.COMPLETED})
-#: Attempts that are remembered while they run; one that is taken away is not heard of again.
+#: Attempts that are remembered while they run; the oldest go first, since a lost attempt never reports its end.
 _MOST = 10_000
 
 
-class Sample:
-    """Decides which jobs are told of: all, or one of 2, 4, 8, …, by how many completed in the second before.
+class Sampler:
+    """Decides which jobs are logged: all, or one of 2, 4, 8, …, by how many completed in the second before.
 
-    :param rate: completions a second from which on there is a sample.
+    :param rate: completions a second above which only a sample is logged.
     """
 
     def __init__(self, rate: int) -> None:
@@ -44,17 +45,17 @@ class Sample:
         self._completed = 0
 
     def takes(self, job_id: str) -> bool:
-        """Whether this job is in the sample. One that is in a rarer sample is in a fuller one too."""
+        """Tell whether the job is in the sample. A job in a sparser sample is in every denser one too."""
         return self.one_of == 1 or not crc32(job_id.encode("utf-8", "surrogateescape")) % self.one_of
 
     def count(self, now: float) -> None:
-        """One more job completed, at `now` (seconds)."""
+        """Count one completed job, at `now` (seconds of a clock that goes forward)."""
         passed = now - self._begun
         if passed >= 1.0:
             self._adapt(self._completed / passed)
             self._begun, self._completed = now, 0
         elif self._completed >= 2 * self._rate * self.one_of:
-            # A burst does not wait for its second to be over.
+            # A burst is thinned out before its second is over.
             self.one_of *= 2
         self._completed += 1
 
@@ -64,20 +65,20 @@ class Sample:
             self.one_of *= 2
 
 
-class Log:
-    """The subscriber. `rate`: jobs completed a second beyond which only a sample of them is told of."""
+class Log(Selective):
+    """The subscriber that logs. `rate`: completed jobs a second above which only a sample is logged."""
 
     def __init__(self, rate: int = RATE) -> None:
-        self._sample = Sample(rate)
-        #: Of the attempts that run: how many jobs each stands for, 0 if it is not told of.
+        self._sampler = Sampler(rate)
+        #: By running attempt: how many jobs its lines stand for, 0 if it is not logged.
         self._running: dict[tuple[str, str], int] = {}
 
     def wants(self, event_type: EventType) -> bool:
-        """What the logger's level lets through."""
+        """Tell whether the logger's level lets such an event through."""
         return logger.isEnabledFor(_LEVELS.get(event_type, logging.INFO))
 
     def __call__(self, event: Event) -> None:
-        """Log `event` as `job.<type>`, fields beside it; what handlers were given or returned is never logged."""
+        """Log `event` as `job.<type>` with its fields; arguments and results are never logged."""
         level = _LEVELS.get(event.type, logging.INFO)
         if not logger.isEnabledFor(level):
             return
@@ -93,10 +94,10 @@ class Log:
     def _stands_for(self, event: Event) -> int:
         key = (event.queue, event.id)
         if event.type is EventType.COMPLETED:
-            self._sample.count(monotonic())
+            self._sampler.count(monotonic())
         known = self._running.get(key) if event.type is EventType.PROGRESS else self._running.pop(key, None)
         if known is None or event.type is EventType.STARTED:
-            known = self._sample.one_of if self._sample.takes(event.id) else 0
+            known = self._sampler.one_of if self._sampler.takes(event.id) else 0
         if event.type is EventType.STARTED:
             self._running[key] = known
             if len(self._running) > _MOST:
@@ -104,7 +105,7 @@ class Log:
         return known
 
 
-#: With the rate that holds where nobody set one.
+#: The logging subscriber with the default rate.
 log = Log()
 
 

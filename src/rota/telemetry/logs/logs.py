@@ -1,8 +1,8 @@
-"""How logs look: for people on a terminal, as JSON lines in production. What is logged is an event's name and fields.
+"""How logs look: for people on a terminal, as JSON lines in production. A line is an event's name and its fields.
 
-structlog renders; without it (the base install) the standard library does, plainly. Whatever a stranger wrote into an
-id, a message or an exception stays within its field: one record is one line, but for a traceback on a terminal, which
-is set in. What is very long is cut, and what cannot be written costs neither the line nor its job.
+structlog renders the lines; without it (the base install) the standard library does, plainly. Text that others wrote,
+such as an id, a message or an exception, stays within its field: a record is one line, but for a traceback on a
+terminal, which is indented. Long values are cut, and a value that cannot be written fails neither the line nor the job.
 """
 
 import json
@@ -17,9 +17,9 @@ from typing import Any, Literal
 from rota.telemetry.logs.escaping import cut, escaped, indented, plain, portable
 from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, adopt_structlog, fields_of
 
-#: Names of ours; a field of such a name stands beside them.
+#: Keys that the renderer uses; a field of such a name gets a `_` behind it.
 _RESERVED = frozenset({"event", "level", "logger", "timestamp", "exception", "_record", "_from_structlog"})
-#: Fields of several lines, which a terminal shows below the event.
+#: Fields of several lines, which the console shows below the event.
 _BLOCKS = ("exception", "stack")
 _WORD = re.compile(r"[\w.-]+")
 
@@ -39,7 +39,7 @@ def setup(level: str, style: Literal["console", "json"]) -> None:
 
 
 class Formatter(logging.Formatter):
-    """Lines as `inner` makes them, or one that says that it could not: a call that is wrong costs no more."""
+    """Writes lines as `inner` does, or a line `log.unwritable` where `inner` raises."""
 
     def __init__(self, inner: logging.Formatter, *, is_json: bool) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Formatter(logging.Formatter):
         self._json = is_json
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record."""
+        """Return the line that shows one record."""
         try:
             return self._inner.format(record)
         except Exception as error:
@@ -68,32 +68,32 @@ def _formatter(style: str) -> logging.Formatter:
         return Formatter(_Plain(), is_json=False)
     import structlog  # noqa: PLC0415 - an extra
 
-    is_json = style == "json"
-    shared: list[Any] = [
-        *([structlog.stdlib.add_logger_name] if is_json else []),
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso" if is_json else "%H:%M:%S", utc=is_json),
-        _add_fields,
-    ]
-    # JSON escapes by itself: everything but ASCII.
-    last: list[Any] = (
-        [_for_machines, structlog.processors.JSONRenderer()]
-        if is_json
-        else [
-            _for_people,
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                pad_event_to=18,
-                exception_formatter=structlog.dev.plain_traceback,
-            ),
-        ]
-    )
     adopt_structlog()
+    is_json = style == "json"
+    timestamp = structlog.processors.TimeStamper(fmt="iso" if is_json else "%H:%M:%S", utc=is_json)
+    names = [structlog.stdlib.add_logger_name] if is_json else []
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[_add_exception, remove, *last]
+        foreign_pre_chain=[*names, structlog.stdlib.add_log_level, timestamp, _add_fields],
+        processors=[_add_exception, remove, *(_to_json() if is_json else _to_console())],
     )
     return Formatter(formatter, is_json=is_json)
+
+
+def _to_json() -> list[Any]:
+    from structlog.processors import JSONRenderer  # noqa: PLC0415 - an extra
+
+    # JSON escapes by itself: everything but ASCII.
+    return [_for_machines, JSONRenderer()]
+
+
+def _to_console() -> list[Any]:
+    from structlog.dev import ConsoleRenderer, plain_traceback  # noqa: PLC0415 - an extra
+
+    renderer = ConsoleRenderer(
+        colors=sys.stderr.isatty(), pad_event_to=18, exception_formatter=plain_traceback
+    )
+    return [_for_people, renderer]
 
 
 def _add_fields(_: Any, __: str, event: Fields) -> Fields:
@@ -111,7 +111,7 @@ def _add_exception(_: Any, __: str, event: Fields) -> Fields:
     elif isinstance(raised, BaseException):
         raised = (type(raised), raised, raised.__traceback__)
     if isinstance(raised, tuple) and raised[0] is not None:
-        # Without the values of variables: there are secrets among them.
+        # Without the values of local variables: there may be secrets among them.
         event["exception"] = "".join(traceback.format_exception(*raised)).rstrip("\n")
     elif record is not None and record.exc_text:
         event["exception"] = record.exc_text
@@ -133,7 +133,7 @@ def _for_people(_: Any, __: str, event: Fields) -> Fields:
 
 
 def _name(name: object) -> str:
-    """A field's name; one that would look like several fields is quoted."""
+    """Return a field's name, quoted if it would look like several fields."""
     text = escaped(str.__str__(name) if isinstance(name, str) else repr(name))
     return cut(text if _WORD.fullmatch(text) else repr(text), MOST)
 
@@ -147,7 +147,7 @@ def _shown(name: str, value: Any) -> Any:
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """One line: time, level, event, fields."""
+        """Return one line: time, level, event and fields."""
         level, event = escaped(record.levelname.lower()), cut(escaped(record.getMessage()), MOST)
         line = f"{self.formatTime(record)} {level} {event}"
         for name, value in fields_of(record).items():

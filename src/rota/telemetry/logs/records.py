@@ -1,4 +1,4 @@
-"""Records of the log on their way: their fields, from structlog's loggers, and from a child process to its parent."""
+"""Log records on their way: the fields beside the event, records from structlog, records from a child process."""
 
 import contextlib
 import logging
@@ -8,32 +8,32 @@ from typing import Any
 
 from rota.telemetry.logs.escaping import cut, portable
 
-#: What every record has; the rest are the fields that a call gave in `extra`.
+#: The attributes of every record; all others are fields that a call gave in `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-#: Of a field, and of a traceback, so many characters are shown.
+#: The most characters that are shown of a field, and of a traceback.
 MOST, MOST_OF_BLOCK = 10_000, 40_000
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields that were logged beside the event's name."""
+    """Return the fields that were logged beside the event's name."""
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
 class Teller(logging.Handler):
-    """In a child process: sends every record to the parent, by `send`."""
+    """The handler of a child process: hands every record to `send`, for the parent."""
 
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
         super().__init__()
         self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send it; what cannot be sent is nobody's fault in the job."""
+        """Send the record. A record that cannot be sent must not fail the job."""
         with contextlib.suppress(Exception):
             self._send({"log": _told(record)})
 
 
 def retell(told: dict[str, Any]) -> None:
-    """In the parent: log what a child has told, as if it had happened here."""
+    """Log, in the parent, a record that a child process sent."""
     logger = logging.getLogger(told["name"])
     if logger.isEnabledFor(told["levelno"]):
         fields = told.pop("fields")
@@ -61,9 +61,9 @@ def _told(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def adopt_structlog() -> None:
-    """What is logged by structlog itself goes the way of all records, unless the program configured it.
+    """Route what is logged through structlog into the standard library's logging, unless the program configured it.
 
-    By itself it would print the values of variables, and text as it is.
+    By default structlog would print the values of local variables, and text without escaping it.
     """
     import structlog  # noqa: PLC0415 - an extra
 
@@ -80,7 +80,7 @@ def adopt_structlog() -> None:
 
 
 def _as_record(_: Any, __: str, event: MutableMapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    ways = {name: event.pop(name) for name in ("exc_info", "stack_info") if name in event}
+    own = {name: event.pop(name) for name in ("exc_info", "stack_info") if name in event}
     call = (event.pop("event", ""), *event.pop("positional_args", ()))
     fields = {f"{name}_" if name in _STANDARD else name: value for name, value in event.items()}
-    return call, {**ways, "extra": fields}
+    return call, {**own, "extra": fields}

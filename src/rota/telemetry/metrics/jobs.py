@@ -1,20 +1,21 @@
-"""Counts every attempt by job and outcome, how long it ran and how long it waited, for a scrape to read.
+"""Counts every attempt by job and outcome, and how long it ran and waited, for a scrape to read.
 
-Names come from the registry of jobs. Whatever else a payload says it is counts as `other`, so that strangers cannot
-make the series grow.
+The labels are the names in the registry of jobs. Any other name in a payload counts as `other`, so that payloads of
+unknown jobs cannot make the series grow.
 """
 
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from rota.model.event import Event, EventType
+from rota.seams import Counting, Selective
 from rota.telemetry.metrics.series import SECONDS
 from rota.telemetry.metrics.tally import OTHER, Buckets, Labels, Spread, Tally
 
 if TYPE_CHECKING:
     from rota.telemetry.metrics.page import Metrics
 
-#: What attempts end in, but for the usual.
+#: The ends of attempts, but for COMPLETED.
 _OUTCOMES = (
     EventType.RETRIED,
     EventType.DEAD,
@@ -24,16 +25,16 @@ _OUTCOMES = (
     EventType.LOST,
 )
 _WANTED = frozenset({EventType.STARTED, EventType.COMPLETED, *_OUTCOMES})
-#: Why a job died that was claimed in vain.
+#: Reasons of jobs that died because the worker could not read, find or validate them.
 _REJECTED = frozenset({"unreadable", "unknown", "invalid"})
-#: Why a job died whose handler never ran.
+#: Reasons of jobs that died before their handler ran.
 _NEVER_RAN = _REJECTED | {"expired", "lost"}
 
 
-class JobMetrics:
-    """A subscriber. `jobs` are those that have series of their own: (queue, task) each; they begin at 0.
+class JobMetrics(Selective, Counting):
+    """A subscriber. `jobs`, (queue, task) each, have series of their own, which begin at 0.
 
-    Those of `builtin`, the engine's own by their names, have them once they run.
+    The engine's own jobs, by their names in `builtin`, have series once they run.
     """
 
     def __init__(self, jobs: Iterable[Labels], builtin: Collection[str] = ()) -> None:
@@ -44,11 +45,10 @@ class JobMetrics:
         self.counters = {EventType.STARTED: self.started, EventType.COMPLETED: self.completed}
 
     def wants(self, event_type: EventType) -> bool:
-        """Starts and ends."""
         return event_type in _WANTED
 
     def __call__(self, event: Event) -> None:
-        """One more."""
+        """Count the start or the end of an attempt."""
         if event.type is EventType.STARTED:
             self.started(event.queue, event.task, event.waited or 0.0)
         elif event.type is EventType.COMPLETED:
@@ -57,27 +57,27 @@ class JobMetrics:
             self._ended(event)
 
     def started(self, queue: str, task: str, waited: float) -> None:
-        """One more attempt, after so many seconds."""
+        """Count the start of an attempt that waited for `waited` seconds."""
         self._of(queue, task).waits.add(waited)
 
     def completed(self, queue: str, task: str, duration: float) -> None:
-        """One of them went well, in so many seconds."""
+        """Count an attempt that succeeded in `duration` seconds."""
         counts = self._of(queue, task)
         counts.completed += 1
         counts.durations.add(duration)
 
     def lost(self, queue: str, task: str) -> None:
-        """An attempt ended that was this worker's no longer; what it came to counts for nothing."""
+        """Count an attempt that ended after the worker had lost its claim, whatever its outcome was."""
         self._of(queue, task).ended[EventType.LOST] += 1
 
     def tidy(self) -> None:
-        """Make room for more; to be called now and then, in the thread of the events."""
+        """Sort the collected values into buckets; to be called now and then, in the thread of the events."""
         for counts in self._jobs.values():
             counts.durations.tidy()
             counts.waits.tidy()
 
     def expose(self, metrics: "Metrics") -> None:
-        """Give these counts to every scrape."""
+        """Provide these counts to `metrics`, which reads them at every scrape."""
         metrics.provide("arq_jobs_started_total", self._started)
         metrics.provide("arq_jobs_finished_total", self._finished)
         metrics.provide("arq_jobs_rejected_total", self.rejected.read)
@@ -119,7 +119,7 @@ class JobMetrics:
 
 
 class _Counts:
-    """What is counted of one job; its starts are its waits."""
+    """The counts of one job; the number of its waits is the number of its starts."""
 
     __slots__ = ("completed", "durations", "ended", "waits")
 

@@ -1,7 +1,7 @@
-"""Turns what was counted into what a scrape returns: one collector that goes through the series of `series`.
+"""Turns counts into the answer to a scrape: one collector that goes through the list `SERIES`.
 
-A series has a source: something that is read when a scrape comes, in the thread that serves it. What has no source is
-left out. Names, kinds, labels and help are those of the list, so that they cannot differ from it.
+Each series has a source, a function that is called at every scrape, in the thread that serves it. A series without a
+source is left out. Names, types, labels and help come from the list, so that they cannot differ from it.
 """
 
 import platform
@@ -45,15 +45,15 @@ class Metrics(Collector):
         self._values[BY_NAME[name].name] = read
 
     def provide_histogram(self, name: str, read: Spreading) -> None:
-        """Take the spreads of the histogram `name` from `read`; their buckets are those of the series."""
+        """Take the spreads of the histogram `name` from `read` at each scrape; the buckets are those of the series."""
         self._spreads[BY_NAME[name].name] = read
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: the registry would read every source to find out."""
+        """Return nothing, so that the registry does not read every source when this collector is registered."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Every series that has a source, in the order of the list."""
+        """Yield every series that has a source, in the order of the list."""
         for series in SERIES:
             if series.name in self._values:
                 yield _family(series, self._values[series.name]())
@@ -61,19 +61,19 @@ class Metrics(Collector):
                 yield _histogram(series, self._spreads[series.name]())
 
     def page(self, _: str = "") -> Reply:
-        """The answer to a scrape: a route of the endpoint."""
+        """Return the answer to a scrape; this is a route of the endpoint."""
         return Reply(200, CONTENT_TYPE, generate_latest(self._registry))
 
 
 def client_metrics() -> Metrics:
-    """What a process counts that only enqueues, to register with the registry that it has: `registry.register(…)`."""
+    """Return the metrics of a process that only enqueues, for `registry.register(…)` of its own Prometheus registry."""
     metrics = Metrics(process=False)
     metrics.provide("arq_jobs_enqueued_total", ENQUEUED.read)
     return metrics
 
 
 def build() -> Labels:
-    """What runs here: the versions of rota, Python and arq."""
+    """Return the versions of rota, Python and arq."""
     return _version("rota"), platform.python_version(), _version("arq")
 
 
@@ -85,15 +85,15 @@ def _version(package: str) -> str:
 
 
 def _family(series: Series, values: Iterable[tuple[Labels, float]]) -> Metric:
-    # The client's own families put the ending of a counter, and that of an info, back where they belong.
-    family = Metric(_stem(series), series.help, series.kind)
+    # prometheus_client takes a counter's and an info's name without their ending, and writes it with it.
+    family = Metric(_stem(series), series.help, series.type)
     for labels, value in values:
         family.add_sample(series.name, dict(zip(series.labels, labels, strict=True)), value)
     return family
 
 
 def _histogram(series: Series, spreads: Iterable[Spread]) -> Metric:
-    family = Metric(series.name, series.help, series.kind)
+    family = Metric(series.name, series.help, series.type)
     bounds = [*map(str, series.buckets), "+Inf"]
     for spread in spreads:
         labels = dict(zip(series.labels, spread.labels, strict=True))
@@ -106,5 +106,5 @@ def _histogram(series: Series, spreads: Iterable[Spread]) -> Metric:
 
 
 def _stem(series: Series) -> str:
-    ending = {"counter": "_total", "info": "_info"}.get(series.kind, "")
+    ending = {"counter": "_total", "info": "_info"}.get(series.type, "")
     return series.name.removesuffix(ending)

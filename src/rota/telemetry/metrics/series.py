@@ -1,14 +1,14 @@
 """Every series that rota exports, as data: what a scrape returns, what dashboards show and what alerts watch.
 
-Names are a contract with those who built on them: base units, a counter ends in `_total`, and a job's name is the label
-`task`, since Prometheus has a `job` of its own. What describes the fleet is exported once, by the exporter; what
-describes a process by that process.
+Dashboards and alerts rely on the names: base units, a counter ends in `_total`, and a job's name is the label `task`,
+since Prometheus has its own `job`. Series about the fleet are exported once, by the exporter; series about a process by
+that process.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["counter", "gauge", "histogram", "info"]
+MetricType = Literal["counter", "gauge", "histogram", "info"]
 Scope = Literal["fleet", "process"]
 
 #: Upper bounds of histogram buckets, in the series' unit.
@@ -36,10 +36,10 @@ BYTES = (256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0)
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One metric: its name as Prometheus sees it, what it says, and by which labels."""
+    """One metric: its name in Prometheus, its type, its help, and the names of its labels."""
 
     name: str
-    kind: Kind
+    type: MetricType
     scope: Scope
     help: str
     labels: tuple[str, ...] = ()

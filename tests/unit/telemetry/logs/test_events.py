@@ -9,7 +9,7 @@ import pytest
 from rota.model.event import Event, EventType
 from rota.names import new_id
 from rota.telemetry.logs import events as module
-from rota.telemetry.logs.events import Log, Sample
+from rota.telemetry.logs.events import Log, Sampler
 
 GOOD = [EventType.STARTED, EventType.PROGRESS, EventType.COMPLETED]
 
@@ -171,7 +171,7 @@ def test_what_does_not_go_well_is_always_told(
 
 
 def test_a_rarer_sample_is_part_of_a_fuller_one() -> None:
-    fuller, rarer = Sample(1), Sample(1)
+    fuller, rarer = Sampler(1), Sampler(1)
     fuller.one_of, rarer.one_of = 2, 8
     ids = [new_id() for _ in range(2000)]
     assert {one for one in ids if rarer.takes(one)} < {one for one in ids if fuller.takes(one)}

@@ -26,13 +26,13 @@ def value_of(series: Series) -> list[tuple[tuple[str, ...], float]]:
 @pytest.mark.parametrize("series", SERIES, ids=lambda series: series.name)
 def test_every_series_has_its_name_kind_help_and_labels(series: Series) -> None:
     metrics = Metrics(process=False)
-    if series.kind == "histogram":
+    if series.type == "histogram":
         metrics.provide_histogram(series.name, lambda: [Buckets(series.buckets).spread(series.labels)])
     else:
         metrics.provide(series.name, lambda: value_of(series))
     (family,) = scraped(metrics).values()
     assert family.documentation == series.help
-    assert family.type == {"info": "gauge"}.get(series.kind, series.kind)
+    assert family.type == {"info": "gauge"}.get(series.type, series.type)
     for sample in family.samples:
         assert sample.name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum") == series.name
         assert set(sample.labels) - {"le"} == set(series.labels)

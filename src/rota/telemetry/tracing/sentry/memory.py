@@ -1,19 +1,19 @@
-"""What attempts left behind in this process: for the report of a job's death, for its next attempt's breadcrumbs."""
+"""Remembers failed attempts: for the report of a job's death, and as breadcrumbs of the job's next attempt."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-#: Jobs that are remembered; the oldest are forgotten first.
+#: The most jobs that are remembered; the oldest are forgotten first.
 MOST = 1000
 _MOST_CRUMBS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """How an attempt ended that failed: its exception, and the scopes that were around it.
+    """A failed attempt: its exception, and the Sentry scopes that were around it.
 
-    One that was told to stop may have returned instead of raising.
+    `error` is None where the handler was told to stop and returned.
     """
 
     error: BaseException | None
@@ -23,7 +23,7 @@ class Left:
 
 
 class Memory:
-    """Bounded: a job that ends elsewhere is never heard of again here."""
+    """The failed attempts, by queue and id. Their number is bounded: a job may end in another process."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
@@ -31,26 +31,26 @@ class Memory:
         self._crumbs: OrderedDict[tuple[str, str], list[dict[str, Any]]] = OrderedDict()
 
     def keep(self, queue: str, job_id: str, left: Left) -> None:
-        """An attempt of a job has failed; what that comes to is not known yet."""
+        """Keep a failed attempt until it is known whether the job goes on."""
         self._left[queue, job_id] = left
         self._bound()
 
     def take(self, queue: str, job_id: str) -> Left | None:
-        """What the last attempt left, once."""
+        """Return the last failed attempt of a job, if there is one, and forget it."""
         return self._left.pop((queue, job_id), None)
 
     def remember(self, queue: str, job_id: str, crumb: dict[str, Any]) -> None:
-        """The job is to be tried again, after this."""
+        """Add a breadcrumb for the job's next attempt."""
         crumbs = self._crumbs.setdefault((queue, job_id), [])
         self._crumbs[queue, job_id] = [*crumbs, crumb][-_MOST_CRUMBS:]
         self._bound()
 
     def recall(self, queue: str, job_id: str) -> list[dict[str, Any]]:
-        """The breadcrumbs of earlier attempts in this process."""
+        """Return the breadcrumbs of a job's earlier attempts in this process."""
         return list(self._crumbs.get((queue, job_id), ()))
 
     def forget(self, queue: str, job_id: str) -> None:
-        """The job is over."""
+        """Forget all attempts of a job that is over."""
         self._left.pop((queue, job_id), None)
         self._crumbs.pop((queue, job_id), None)
 

@@ -1,4 +1,4 @@
-"""The error of a job in a child process, from the text that came over the pipe: its type, its words, its frames."""
+"""Builds the Sentry event of an error in a child process from its text: its type, its message and its frames."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ _FRAME = re.compile(r'^ +File "(.+)", line (\d+), in (.+)(?:\n {4,}(.+))?', re.M
 
 
 def event_of(error: RemoteError, mechanism: dict[str, Any]) -> dict[str, Any]:
-    """A Sentry event. Sentry groups by the frames; our own, of the parent, would be the same for every error."""
+    """Return a Sentry event with the child's frames. Sentry groups by frames, and the parent's are always the same."""
     module, _, kind = error.type.rpartition(".")
     value: dict[str, Any] = {"type": kind, "value": error.message, "mechanism": mechanism}
     if module:
@@ -21,7 +21,7 @@ def event_of(error: RemoteError, mechanism: dict[str, Any]) -> dict[str, Any]:
 
 
 def frames_of(text: str) -> list[dict[str, Any]]:
-    """The frames of the last exception that a traceback tells of."""
+    """Return the frames of the last exception in the text of a traceback."""
     return [_frame(*found.groups()) for found in _FRAME.finditer(text.rpartition(_TRACEBACK)[2])]
 
 

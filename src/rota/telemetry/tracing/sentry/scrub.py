@@ -1,8 +1,8 @@
-"""What must not leave the process, taken out of everything that is sent: secrets, and what jobs were given.
+"""Takes secrets and the arguments of jobs out of everything that is sent to Sentry.
 
-A job's arguments are never sent as such. Where an error repeats one (`no customer ann@example.com`), it is taken out
-of its words; so are the secrets that this process was given, passwords in URLs and what follows the `?` in them, and
-whatever is named like a secret.
+A job's arguments are never sent as such. Where an error's message repeats an argument (`no customer ann@example.com`),
+the argument is taken out of the message. So are the secrets that this process was given, passwords and query strings in
+URLs, and every field that is named like a secret.
 """
 
 import re
@@ -13,10 +13,10 @@ from typing import Any
 from pydantic_core import from_json
 
 FILTERED = "[Filtered]"
-#: The payload of the job that this code works for.
+#: The payload of the job that runs in this context.
 PAYLOAD: ContextVar[bytes] = ContextVar("payload", default=b"")
 
-#: Shorter values and secrets than these are words that may stand anywhere.
+#: Arguments and secrets that are shorter than this stay: they are common words.
 _SHORTEST, _SHORTEST_SECRET = 8, 6
 _MOST_VALUES = 1000
 _NAMES = (
@@ -38,7 +38,7 @@ _PATTERNS = (
     # pydantic's errors repeat what they were given, shortened.
     (re.compile(r"input_value=.*?(?=, input_type=)", re.DOTALL), f"input_value={FILTERED}"),
 )
-#: Below these an argument's value may stand by right: names, places in the code, ids, and what a handler told Sentry.
+#: Under these keys a value stays even if it is an argument's: names, places in the code, ids, a handler's own tags.
 _NAMED = {
     "type",
     "level",
@@ -57,15 +57,15 @@ _STRUCTURE = _NAMED | _CODE | _IDS | _SPANS | {"transaction_info", "job", "tags"
 
 
 class Scrubber:
-    """Goes through Sentry's events before they are sent; `secrets` are taken out wherever they stand."""
+    """Scrubs Sentry's events before they are sent; `secrets` are taken out wherever they stand."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = _any_of(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
 
     def event(self, event: Any, hint: Any = None) -> Any:
-        """A Sentry event, scrubbed: what `before_send` is."""
+        """Return a Sentry event without secrets and arguments; this is Sentry's `before_send`."""
         scrubbed = self._walk(event, _any_of(values_of(PAYLOAD.get())))
-        # Nothing tells what a parameter is; the formatted message, which has them too, is judged as a whole.
+        # A parameter of a log line says nothing of what it is; the formatted message, which has it too, is scrubbed.
         scrubbed.get("logentry", {}).pop("params", None)
         return scrubbed
 
@@ -93,7 +93,7 @@ class Scrubber:
 
 
 def values_of(payload: bytes) -> Iterator[str]:
-    """The arguments in a payload that are long enough to be told from other words, as an error may show them."""
+    """Yield the arguments in a payload, as an error may show them, if they are long enough not to be common words."""
     try:
         data = from_json(payload)
     except ValueError:
