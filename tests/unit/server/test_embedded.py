@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 
 def servers(root: Path) -> list[int]:
-    """The process ids of the servers that live on this checkout's data, which is their working directory."""
+    """Return the process ids of the servers on this checkout's data, which is their working directory."""
     data = str(root / ".rota" / "data")
     found = psutil.process_iter(["name", "cwd", "status"])
     return [
@@ -43,12 +43,12 @@ def guardians(root: Path) -> list[int]:
 
 
 def connect(server: EmbeddedServer) -> Any:
-    """A client; redis-py's types leave open whether it is a synchronous one."""
+    """Return a client, as Any: redis-py's types leave open whether its methods are synchronous."""
     return redis.Redis.from_url(server.url, decode_responses=True)
 
 
 def client_process(root: Path, body: str, **options: Any) -> subprocess.Popen[bytes]:
-    """Another process of the checkout: `body` runs with `root`, and `join` at hand."""
+    """Start another process of the checkout, which runs `body` with `root` and `join`."""
     lines = [
         "import os, random, redis, signal, sys, time",
         "from pathlib import Path",
@@ -124,7 +124,7 @@ def test_data_survives_the_server(root: Path) -> None:
         assert connect(server).get("kept") == "yes"
 
 
-def test_a_client_that_is_killed_counts_no_more(root: Path) -> None:
+def test_a_killed_client_does_not_keep_the_server(root: Path) -> None:
     process = client_process(root, "server = join(root); print('in', flush=True); time.sleep(60)", stdout=-1)
     assert process.stdout is not None
     assert process.stdout.readline() == b"in\n"
@@ -234,7 +234,7 @@ def test_a_folder_that_others_may_read_is_refused(root: Path) -> None:
     folder.rmdir()
 
 
-def test_a_name_with_spaces_and_marks_is_no_trouble(root: Path) -> None:
+def test_a_name_with_spaces_and_marks_does_no_harm(root: Path) -> None:
     odd = root / 'a "b" ü%20'
     odd.mkdir()
     with join(odd) as server:

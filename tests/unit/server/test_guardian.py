@@ -1,4 +1,4 @@
-"""The guardian's own life: what happens when it, or the server it keeps, is killed."""
+"""The guardian's own life, also when the guardian or its server is killed."""
 
 import fcntl
 import os
@@ -38,7 +38,7 @@ class Checkout:
         return pids[0]
 
     def is_unguarded(self) -> bool:
-        """A killed process may be listed as a zombie before all of its locks are free."""
+        """Tell whether no guardian holds the lock: a killed one may be listed as a zombie before its locks are free."""
         held = guardian.open_lock(self.root / ".rota" / "guardian.lock")
         try:
             return guardian.try_lock(held, fcntl.LOCK_EX)
@@ -80,7 +80,7 @@ def test_an_orphaned_server_is_adopted_by_the_next_client_and_ends_with_it(check
     assert not checkout.socket_path.exists()
 
 
-def test_an_orphan_that_nobody_uses_is_found_again(checkout: Checkout) -> None:
+def test_an_orphan_without_clients_is_found_again(checkout: Checkout) -> None:
     with join(checkout.root):
         orphan, killed = checkout.server(), checkout.guardian()
         os.kill(killed, signal.SIGKILL)
@@ -156,5 +156,5 @@ def _answer_once(listener: socket.socket, reply: bytes) -> None:
         connection.sendall(reply)
 
 
-def test_nobody_at_the_socket_is_no_server(tmp_path: Path) -> None:
+def test_a_socket_without_a_server_has_no_process_id(tmp_path: Path) -> None:
     assert guardian.server_pid(tmp_path / "nothing", timeout=0.05) is None

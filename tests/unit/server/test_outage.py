@@ -1,4 +1,4 @@
-"""An outage: pauses that grow up to a ceiling, one line for each thing that is new, and one when it is over."""
+"""An outage: pauses that grow up to a ceiling, one line for each new error, and one line when the outage is over."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ REFUSED = faults.ConnectionError("Connection refused")
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were made, none of which took any time."""
+    """Make pauses take no time, and return the list of them, in seconds."""
     made: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -30,10 +30,10 @@ async def test_pauses_grow_up_to_a_ceiling_and_vary(pauses: list[float]) -> None
         await outage.pause(REFUSED)
     assert pauses[0] <= 0.1
     assert all(CEILING / 2 <= pause <= CEILING for pause in pauses[10:])
-    assert len(set(pauses[10:])) > 30, "those who wait for one server do not return as a herd"
+    assert len(set(pauses[10:])) > 30, "processes that wait for one server must not come back all at once"
 
 
-async def test_they_begin_anew_after_it_was_over(pauses: list[float]) -> None:
+async def test_pauses_are_short_again_after_an_outage(pauses: list[float]) -> None:
     outage = Outage("email")
     for _ in range(10):
         await outage.pause(REFUSED)

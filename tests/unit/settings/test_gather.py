@@ -30,7 +30,7 @@ def written(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def test_only_what_is_known_is_gathered() -> None:
+def test_only_known_variables_are_gathered() -> None:
     env = {"MAX_ATTEMPTS": "3", "PATH": "/bin", "QUEUES__EMAIL__CONCURRENCY": "2"}
     assert values(env) == {"MAX_ATTEMPTS": "3", "QUEUES__EMAIL__CONCURRENCY": "2"}
 
@@ -40,11 +40,11 @@ def test_a_value_may_come_from_a_file_and_loses_the_end_of_its_line(tmp_path: Pa
     assert values({"REDIS_PASSWORD_FILE": str(path)}) == {"REDIS_PASSWORD": " s p a c e "}
 
 
-def test_a_name_that_ends_in_file_by_itself_is_no_pointer() -> None:
+def test_a_variable_whose_own_name_ends_in_file_is_not_a_pointer() -> None:
     assert values({"HEALTH_FILE": "/tmp/healthy"}) == {"HEALTH_FILE": "/tmp/healthy"}
 
 
-def test_a_value_and_a_pointer_to_one_are_too_many(tmp_path: Path) -> None:
+def test_a_value_and_a_pointer_to_a_value_clash(tmp_path: Path) -> None:
     env = {"REDIS_PASSWORD": "x", "REDIS_PASSWORD_FILE": str(written(tmp_path, "pw", "y"))}
     assert problems(env) == ["REDIS_PASSWORD and REDIS_PASSWORD_FILE are both set; keep one of them"]
 

@@ -1,4 +1,4 @@
-"""Settings are read once, checked as a whole, and say in one line each what is wrong."""
+"""Settings are read once and checked as a whole, and each problem is one line."""
 
 import pickle
 from pathlib import Path
@@ -146,10 +146,10 @@ def test_logs_are_json_in_production_unless_set() -> None:
     assert load({**production, "LOG_FORMAT": "console"}).log_format == "console"
 
 
-# What is wrong
+# Problems
 
 
-def test_the_variables_of_everybody_else_are_left_alone() -> None:
+def test_the_variables_of_other_programs_are_left_alone() -> None:
     assert len(FOREIGN) > 100
     assert load(FOREIGN) == load({})
 

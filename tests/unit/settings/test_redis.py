@@ -1,4 +1,4 @@
-"""Where Redis is: a URL or its parts, and never a password in what is shown."""
+"""Redis is named by a URL or its parts, and no message shows a password."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the settings come to: for a queue, for the queues of a process, and what of them will surprise."""
+"""The settings of a queue, the queues that a process serves, and the advice about settings that surprise."""
 
 import pytest
 
@@ -68,7 +68,7 @@ def test_two_queues_with_one_name_in_variables_stop_the_boot() -> None:
     )
 
 
-def test_the_defaults_surprise_nobody() -> None:
+def test_the_defaults_need_no_advice() -> None:
     assert load({}).warnings({"quick": 30.0}) == []
 
 
@@ -98,7 +98,7 @@ def test_settings_that_surprise_are_warned_of(env: dict[str, str], start: str) -
     assert warning.startswith(start)
 
 
-def test_a_cap_that_holds_surprises_nobody() -> None:
+def test_a_cap_that_has_an_effect_needs_no_advice() -> None:
     assert load({"WORKER_CONCURRENCY": "19"}).warnings({}, ["email", "default"]) == []
 
 

@@ -1,4 +1,4 @@
-"""Escaping: what strangers write is shown, and does nothing."""
+"""Escaping: text that others write is shown, and has no effect on a terminal."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The log of jobs: one line an event, and at high rates a sample of those that go well."""
+"""The log of jobs: one line for each event, and at high rates a sample of the jobs that succeed."""
 
 import logging
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ GOOD = [EventType.STARTED, EventType.PROGRESS, EventType.COMPLETED]
 
 
 class Lines(logging.Handler):
-    """What is logged, as records."""
+    """The records that were logged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]]
 
 
 class Clock:
-    """The seconds that the log sees pass."""
+    """The clock of the log, in seconds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
@@ -52,7 +52,7 @@ def event(kind: EventType, job_id: str = "1", **more: Any) -> Event:
 
 
 def second(log: Log, clock: Clock, rate: int) -> None:
-    """A second in which so many jobs start and complete."""
+    """Log a second in which `rate` jobs start and complete."""
     for _ in range(rate):
         clock.now += 1 / rate
         job_id = new_id()
@@ -117,7 +117,7 @@ def test_an_attempt_that_began_in_quiet_and_ends_in_a_burst_has_all_of_its_lines
     assert all("stands_for" not in one for one in told)
 
 
-def test_and_one_that_began_in_a_burst_and_ends_in_quiet_has_none_or_stands_for_as_many(
+def test_a_job_that_began_in_a_burst_keeps_its_place_in_the_sample_until_it_ends(
     lines: list[logging.LogRecord], clock: Clock
 ) -> None:
     log = Log(10)
@@ -177,7 +177,7 @@ def test_a_rarer_sample_is_part_of_a_fuller_one() -> None:
     assert {one for one in ids if rarer.takes(one)} < {one for one in ids if fuller.takes(one)}
 
 
-def test_an_id_that_is_no_text_is_told_of_as_well(lines: list[logging.LogRecord], clock: Clock) -> None:
+def test_an_id_that_is_not_text_is_logged_too(lines: list[logging.LogRecord], clock: Clock) -> None:
     log = Log(rate=1)
     second(log, clock, 100)
     log(event(EventType.DEAD, "\udcff"))

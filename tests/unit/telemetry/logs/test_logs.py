@@ -20,7 +20,7 @@ from rota.telemetry.logs.records import fields_of
 
 @pytest.fixture(autouse=True)
 def root() -> Iterator[logging.Logger]:
-    """The root logger, as it was afterwards."""
+    """Restore the root logger, and structlog's defaults, after each test."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     structlog.reset_defaults()
@@ -42,7 +42,7 @@ def without_structlog(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write(capsys: pytest.CaptureFixture[str]) -> str:
-    """What is printed for one event with fields, one of them a trap."""
+    """Log one event with fields, one of them with escape sequences, and return what was printed."""
     logging.getLogger("rota.jobs").info(
         "job.%s", "completed", extra={"job": "email:send", "seconds": 0.25, "text": "a\nb \x1b[2J"}
     )
@@ -112,7 +112,7 @@ def test_the_fields_are_what_the_call_gave_and_nothing_of_the_record() -> None:
     assert fields_of(record) == {"job_id": "1"}
 
 
-# What strangers write
+# Text that others write
 
 #: Each would be a line of its own, move the cursor, or turn text around.
 TRICKS = {
@@ -198,11 +198,11 @@ def test_a_value_that_cannot_be_shown_does_not_cost_the_line(
     assert "Shy, whose repr raised RuntimeError" in line
 
 
-# What a handler's own lines may do
+# Odd values in a handler's own lines
 
 
 class Liar(str):
-    """A text that says it is another."""
+    """A text whose own methods claim that it is another text."""
 
     def __repr__(self) -> str:
         return "a\njob.dead"
@@ -214,14 +214,14 @@ class Liar(str):
 
 
 class Number(int):
-    """A number that says it is a text."""
+    """A number whose repr is a text of two lines."""
 
     def __repr__(self) -> str:
         return "1\njob.dead"
 
 
 class Thing:
-    """Anything else."""
+    """An object whose repr has an escape sequence and two lines."""
 
     def __repr__(self) -> str:
         return "\x1b[2J\njob.dead"
@@ -245,10 +245,10 @@ ODD = {
     "a number of its own kind": Number(1),
     "a thing": Thing(),
     "a thing within": {"a": [Thing()]},
-    "keys that are no texts": {(1, 2): 3},
+    "keys that are not texts": {(1, 2): 3},
     "a circle": circle(),
     "a depth": nested(5000),
-    "no number": float("nan"),
+    "not a number": float("nan"),
     "infinity": [float("-inf")],
     "a number without end": 10**5000,
     "bytes": b"\n\x1b",
@@ -258,7 +258,7 @@ ODD = {
 
 
 def strict(line: str) -> dict[str, Any]:
-    """What other programs read of a line: Python alone takes NaN."""
+    """Parse a line as other programs do, which refuse NaN; Python takes it."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)
@@ -269,7 +269,6 @@ def strict(line: str) -> dict[str, Any]:
 
 @pytest.fixture(params=["console", "json", "plain"])
 def style(request: pytest.FixtureRequest) -> str:
-    """Logs are set up in each shape."""
     if request.param == "plain":
         request.getfixturevalue("without_structlog")
     return str(request.param)
@@ -280,7 +279,7 @@ Lines = Callable[[], list[str]]
 
 @pytest.fixture
 def lines(style: str, monkeypatch: pytest.MonkeyPatch) -> Lines:
-    """What was printed, checked."""
+    """Set logs up, and return a function that checks what was printed and returns its lines."""
     stderr = io.StringIO()
 
     def read() -> list[str]:

@@ -1,4 +1,4 @@
-"""Records on their way from a child process: told in plain JSON, and logged by the parent as if it were its own."""
+"""Records of a child process travel as plain JSON, and the parent logs them as its own."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ def told() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def child(told: list[dict[str, Any]]) -> logging.Logger:
-    """A logger whose records go through JSON, as through the pipe."""
+    """Return a logger whose records go through JSON, as they do between processes."""
     logger = logging.Logger("jobs.mail")
     logger.addHandler(Teller(lambda head: told.append(json.loads(json.dumps(head))["log"])))
     return logger

@@ -1,4 +1,4 @@
-"""What the events of a worker come to in its series."""
+"""The events of a worker, as its series count them."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def event(kind: str, task: str = "send", **more: Any) -> Event:
 
 
 class Scraped:
-    """A subscriber, and what a scrape of it returns."""
+    """A subscriber that can be scraped."""
 
     def __init__(self) -> None:
         self.metrics = JobMetrics([("email", "send"), ("email", "check")])
@@ -29,7 +29,7 @@ class Scraped:
             self.metrics(one)
 
     def samples(self) -> dict[tuple[str, ...], float]:
-        """By name and the values of labels; without those of buckets."""
+        """Return the values of all samples but the buckets, by name and labels."""
         return {
             (sample.name, *sample.labels.values()): sample.value
             for family in self._exposed.collect()

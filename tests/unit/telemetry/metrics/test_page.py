@@ -1,4 +1,4 @@
-"""Metrics: what a scrape returns of the series that have a source."""
+"""A scrape returns the series that have a source."""
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -62,7 +62,7 @@ def test_what_has_no_source_is_left_out_and_sources_are_read_at_each_scrape() ->
     assert values == [1, 2, 3]
 
 
-def test_a_name_that_is_no_series_is_an_error() -> None:
+def test_a_name_that_is_not_in_the_list_is_an_error() -> None:
     with pytest.raises(KeyError, match="arq_made_up"):
         Metrics(process=False).provide("arq_made_up", list)
 
