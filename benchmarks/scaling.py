@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rota.fleet.demand import Demand, Sample
+from rota.fleet.history import History, Sample
 from rota.fleet.scaling import Course, Load, Pace, by_threshold, steer, workers_needed
 
 SLO, BOOT, SLOTS = 60.0, 20.0, 10
@@ -107,14 +107,14 @@ Rule = Callable[[Fleet, float], int]
 
 def formula() -> tuple[Rule, Pace]:
     """The formula, on counters as the exporter reads them."""
-    demand = Demand()
+    history = History()
 
     def rule(fleet: Fleet, now: float) -> int:
         busy = fleet.ended * fleet.job_seconds
-        demand.add(Sample(now, fleet.ended, busy, len(fleet.line), len(fleet.ends)))
-        seconds = demand.job_seconds(otherwise=1.0)
+        history.add(Sample(now, fleet.ended, busy, len(fleet.line), len(fleet.ends)))
+        seconds = history.job_seconds(otherwise=1.0)
         load = Load(
-            arrivals=demand.arrivals(seconds),
+            arrivals=history.arrivals(seconds),
             job_seconds=seconds,
             ready=len(fleet.line),
             active=len(fleet.ends),

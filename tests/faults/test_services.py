@@ -27,6 +27,9 @@ async def test_a_service_that_fails_is_restarted_and_one_that_goes_on_failing_en
         drain_timeout=drain_timeout,
     )
     await until(lambda: worker.says("service.failed"), f"it fails: {worker.log}")
+    # Memory is looked at only once a job has ended.
+    first = await client.enqueue_by_name("work", {"seconds": 0})
+    await first.result(20)
     handle = await client.enqueue_by_name("work", {"seconds": 60})
     await until(lambda: fleet.ledger.running(worker.pid), "a job runs nevertheless")
     assert len(worker.events("service.failed")) == 1, "it works after its first failure"
@@ -51,6 +54,27 @@ async def test_a_service_that_fails_is_restarted_and_one_that_goes_on_failing_en
     assert (info.state, info.attempts) == (State.WAITING, 0)
     assert await records(client, "interrupted") == {handle.id: 1}
     assert not await records(client, "lost")
+
+
+@pytest.mark.parametrize(("process", "service"), [("exporter", "watch"), ("autoscaler", "autoscaler")])
+async def test_so_it_is_in_the_processes_that_run_no_jobs(
+    fleet: Fleet, tmp_path: Path, process: str, service: str
+) -> None:
+    stays = tmp_path / "stays"
+    ended = fleet.spawn(
+        process,
+        jobs_package="tests.faults.jobs_with_bugs",
+        bug_in=service,
+        bug_stays=stays,
+        autoscaler_dry_run="true",
+        autoscaler_interval="0.5s",
+    )
+    await until(lambda: ended.says("service.failed"), f"it fails: {ended.log}")
+    stays.touch()
+    assert await ended.ended() == EXIT_FAILED
+    (given_up,) = ended.events("service.given_up")
+    assert (given_up["service"], given_up["error"]) == (service, "TypeError: a bug of ours")
+    assert len(ended.events("service.failed")) == FAILURES - 1
 
 
 async def test_a_service_that_ignores_its_cancellation_does_not_hold_up_the_end(

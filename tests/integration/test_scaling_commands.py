@@ -91,7 +91,7 @@ def test_settings_that_cannot_work_are_refused(project: Project, variable: str, 
 
 
 def test_the_unit_runs_what_there_is_with_a_command_that_can_be_meant() -> None:
-    from rota.fleet.autoscaler import command_of
+    from rota.fleet.command import command_of
     from rota.settings.load import load
 
     unit = (ROOT / "deploy/systemd/rota-autoscaler.service").read_text("utf-8")

@@ -52,12 +52,10 @@ def autoscaler(
 def run_autoscaler(settings: Settings) -> NoReturn:
     """Run the autoscaler until a signal, and exit the process."""
     from rota.fleet.autoscaler import serve  # noqa: PLC0415
-    from rota.process.signals import until_signalled  # noqa: PLC0415
 
     logs.setup(settings.log_level, settings.log_format)
     registry = discover(settings.jobs_package, settings.default_queue)
-    asyncio.run(until_signalled(serve(settings, registry)))
-    sys.exit(0)
+    sys.exit(asyncio.run(serve(settings, registry)))
 
 
 def desired(

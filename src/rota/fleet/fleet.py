@@ -1,24 +1,33 @@
-"""What the fleet should be: readings over time become the load of each queue, and the workers that it needs."""
+"""What each queue of a fleet needs: its load, from readings over time, and the workers that keep its objective."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from rota.errors import UnknownQueue
-from rota.fleet.demand import WINDOW, Demand, Sample
+from rota.fleet.history import WINDOW, History, Sample
 from rota.fleet.reading import QueueReading, Reading
 from rota.fleet.scaling import HASTE, Load, workers_needed
 from rota.model.state import State
 from rota.settings.load import Settings
 from rota.settings.queues import QueueSettings
 
-#: How long a job takes, while none has ever ended, seconds.
+#: How long a job is taken to last while none has ever ended, in seconds.
 GUESS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class QueueNeed:
-    """What one queue has to do, who does it now, and how many workers it needs."""
+    """The workers that one queue needs, beside those that it has.
+
+    :param queue: the queue's short name.
+    :param load: what the queue has to do.
+    :param workers: processes that serve the queue now, those that drain excepted.
+    :param draining: processes that drain.
+    :param latency: the age of the oldest job that waits for a slot, in seconds.
+    :param paused: whether workers claim nothing from the queue.
+    :param cap: the slots of one process over all of its queues; 0: uncapped.
+    """
 
     queue: str
     load: Load
@@ -34,7 +43,7 @@ class QueueNeed:
         return workers_needed([self.load], self.cap or None)
 
     def to_json(self) -> dict[str, Any]:
-        """For who decides elsewhere."""
+        """Return what `/scaling` shows of the queue; an endless rate is left out, as JSON has no infinity."""
         load = {name: value for name, value in asdict(self.load).items() if value != float("inf")}
         return {
             "queue": self.queue,
@@ -49,7 +58,7 @@ class QueueNeed:
 
     @classmethod
     def of_json(cls, said: Mapping[str, Any]) -> Self:
-        """Back from JSON. Raises KeyError, TypeError or ValueError for what is none."""
+        """Return the need that `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
         return cls(
             str(said["queue"]),
             Load(**said["load"]),
@@ -63,7 +72,7 @@ class QueueNeed:
 
 @dataclass(frozen=True, slots=True)
 class FleetNeed:
-    """The same of workers that serve all of these queues. `workers` and `draining` count processes."""
+    """The workers that a fleet needs, each serving all of these queues. `workers` and `draining` count processes."""
 
     queues: tuple[QueueNeed, ...]
     workers: int
@@ -82,11 +91,11 @@ class FleetNeed:
 
     @property
     def latency(self) -> float:
-        """Age of the oldest of them, seconds."""
+        """The age of the oldest job that waits for a slot, in seconds."""
         return max((one.latency for one in self.queues), default=0.0)
 
     def to_json(self) -> dict[str, Any]:
-        """For who decides elsewhere."""
+        """Return what `/scaling` shows of the fleet."""
         return {
             "desired": self.desired,
             "workers": self.workers,
@@ -96,66 +105,71 @@ class FleetNeed:
 
     @classmethod
     def of_json(cls, said: Mapping[str, Any]) -> Self:
-        """Back from JSON. Raises KeyError, TypeError or ValueError for what is none."""
+        """Return the need that `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
         queues = tuple(QueueNeed.of_json(one) for one in said["queues"])
         return cls(queues, int(said["workers"]), int(said["draining"]))
 
 
 class Fleet:
-    """The queues of one fleet, as they were read again and again; means are taken over `window` seconds."""
+    """The queues of one fleet, with a history of each over `window` seconds."""
 
     def __init__(self, settings: Settings, queues: Sequence[str], *, window: float = WINDOW) -> None:
         self._cap = settings.worker_concurrency or 0
         self._settings = {queue: settings.queue(queue) for queue in queues}
-        self._demand = {queue: Demand(window) for queue in queues}
+        self._histories = {queue: History(window) for queue in queues}
 
     def appraise(self, reading: Reading) -> FleetNeed:
-        """What the fleet needs now, as this reading and those before it have it."""
+        """Return what the fleet needs now, by this reading and the ones before it."""
         needs = tuple(self._need(queue, one, reading.at) for queue, one in reading.queues.items())
         beats = [beat for one in reading.queues.values() for beat in one.beats]
         draining = {beat.process for beat in beats if beat.status == "draining"}
         return FleetNeed(needs, len({beat.process for beat in beats} - draining), len(draining))
 
     def _need(self, queue: str, reading: QueueReading, at: float) -> QueueNeed:
-        own = self._settings[queue]
-        running = [beat for beat in reading.beats if beat.status == "running"]
-        demand = self._demand[queue]
-        active = reading.states[State.ACTIVE]
-        demand.add(Sample(at, reading.ended, reading.busy, reading.ready, active))
-        seconds = demand.job_seconds(otherwise=max(GUESS, reading.mean_active))
-        arrivals = demand.arrivals(seconds)
-        if reading.paused:
-            # Nothing starts, however many workers there are; what runs is to end.
-            arrivals = active / seconds if seconds else 0.0
-        load = Load(
-            arrivals=arrivals,
-            job_seconds=seconds,
-            ready=0 if reading.paused else reading.ready,
-            slo=own.slo,
-            slots=round(sum(beat.slots for beat in running) / len(running)) if running else own.concurrency,
-            rate=_rate(own),
-            active=active,
-        )
-        cap = max((beat.cap for beat in running), default=self._cap)
         return QueueNeed(
             queue,
-            load,
+            self._load(queue, reading, at),
             reading.workers("running"),
             reading.workers("draining"),
             reading.latency,
             reading.paused,
-            cap,
+            max((beat.cap for beat in reading.beats if beat.status == "running"), default=self._cap),
+        )
+
+    def _load(self, queue: str, reading: QueueReading, at: float) -> Load:
+        own, history = self._settings[queue], self._histories[queue]
+        active = reading.states[State.ACTIVE]
+        history.add(Sample(at, reading.ended, reading.busy, reading.ready, active))
+        seconds = history.job_seconds(otherwise=max(GUESS, reading.mean_active))
+        arrivals = history.arrivals(seconds)
+        if reading.paused:
+            # Nothing starts, however many workers there are; the jobs that run need their slots to the end.
+            arrivals = active / seconds if seconds else 0.0
+        return Load(
+            arrivals=arrivals,
+            job_seconds=seconds,
+            ready=0 if reading.paused else reading.ready,
+            slo=own.slo,
+            slots=_slots_of_a_worker(reading) or own.concurrency,
+            rate=_rate(own),
+            active=active,
         )
 
 
+def _slots_of_a_worker(reading: QueueReading) -> int:
+    """Return the mean slots of the workers that claim; 0 if there are none."""
+    slots = [beat.slots for beat in reading.beats if beat.status == "running"]
+    return round(sum(slots) / len(slots)) if slots else 0
+
+
 def _rate(queue: QueueSettings) -> float:
-    """Starts a second that a queue's rate limit allows, its burst spread over the time to work it off."""
+    """Return the starts a second that a queue's rate limit allows, its burst spread over the time to work it off."""
     limit = queue.rate_limit
     return float("inf") if limit is None else limit.most / limit.per + limit.burst / (queue.slo * HASTE)
 
 
 def choose(need: FleetNeed, queues: Collection[str] | None) -> FleetNeed:
-    """The part of a fleet that serves these queues (None: all). Raises UnknownQueue for one it lacks."""
+    """Return the part of a fleet that serves `queues` (None: all of it). Raises UnknownQueue for one it lacks."""
     if queues is None:
         return need
     known = {one.queue: one for one in need.queues}
@@ -163,7 +177,7 @@ def choose(need: FleetNeed, queues: Collection[str] | None) -> FleetNeed:
         if queue not in known:
             raise UnknownQueue(queue, known)
     chosen = tuple(known[queue] for queue in queues)
-    # Workers of other queues are none of this fleet's; its own serve all of these.
+    # A fleet's own workers serve all of its queues, so the queue with the most workers has counted every one of them.
     workers = max((one.workers for one in chosen), default=0)
     draining = max((one.draining for one in chosen), default=0)
     return FleetNeed(chosen, workers, draining)

@@ -1,4 +1,4 @@
-"""A job, and a bug in one of the services of the worker process that imports it.
+"""A job, and a bug in one of the services of the process that imports it.
 
 BUG_IN names the service. It fails once, works, and fails for good as soon as there is a file at BUG_STAYS. With
 BUG_IN=deaf, the heartbeat ignores every cancellation.
@@ -14,7 +14,8 @@ from rota.app import recycling
 from rota.app.probes import Probes
 from rota.app.supervisor import Supervisor
 from rota.engine.leases import Leases
-from rota.fleet import heartbeat
+from rota.fleet import heartbeat, watch
+from rota.fleet.autoscaler import Autoscaler
 from rota.model.policies.backoff import fixed
 from rota.process import loop_watch, services
 from tests.faults.jobs_for_faults.on_loop import work
@@ -29,6 +30,8 @@ CALLS: dict[str, tuple[Any, str]] = {
     "recycling": (recycling, "resident"),
     "tidy": (Probes, "tidy"),
     "parent": (Supervisor, "_look_for_parent"),
+    "watch": (watch.Watch, "look"),
+    "autoscaler": (Autoscaler, "turn"),
 }
 
 
@@ -50,7 +53,7 @@ async def _deaf(_: object) -> None:
 
 
 services.PAUSES = fixed(0.05)
-heartbeat.EVERY = recycling.LOOK_EVERY = 0.05
+heartbeat.EVERY = watch.EVERY = recycling.LOOK_EVERY = 0.05
 if os.environ["BUG_IN"] == "deaf":
     services.ENDING = (0.1, 0.1)
     heartbeat.Heartbeat.run = _deaf  # type: ignore[method-assign, assignment]

@@ -1,39 +1,20 @@
 """The autoscaler: when it runs its command, with which number, and what it says; on a clock of the test's."""
 
 import asyncio
-import json
 import logging
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as NotConnected
 
-from rota.fleet.autoscaler import (
-    INSIST,
-    Autoscaler,
-    Processor,
-    Unseen,
-    command_of,
-    exporters_answer,
-    run_command,
-    serve,
-)
-from rota.fleet.fleet import FleetNeed, QueueNeed
-from rota.fleet.scaling import Load
+from rota.fleet.autoscaler import INSIST, Autoscaler, serve
+from rota.fleet.fleet import FleetNeed
+from rota.fleet.sight import Unseen
 from rota.model.registry import Registry
-from rota.process.http import Endpoint, Reply
+from rota.process.clock import Clock
 from rota.settings.load import ConfigError, load
-from tests.waiting import until
-
-
-def need(desired: int, workers: int, *, ready: int = 0, latency: float = 0.0, draining: int = 0) -> FleetNeed:
-    """A fleet that needs so many workers of ten slots."""
-    of_queue = Load(arrivals=desired * 10, job_seconds=1.0, ready=ready, slo=1e15, slots=10)
-    one = QueueNeed("email", of_queue, workers, draining, latency, False)
-    return FleetNeed((one,), workers, draining)
+from tests.unit.fleet.needs import need
 
 
 class Scene:
@@ -45,7 +26,9 @@ class Scene:
         self.file = tmp_path / "made"
         script = f"import sys; open({str(self.file)!r}, 'a').write(sys.argv[1] + ' ')"
         defaults = {"AUTOSCALER_COMMAND": f'{sys.executable} -c "{script}" {{n}}'}
-        self.scaler = Autoscaler(load(defaults | variables), self.ask, clock=lambda: self.now)
+        self.scaler = Autoscaler(
+            load(defaults | variables), self.ask, clock=Clock(monotonic=lambda: self.now)
+        )
 
     async def ask(self) -> FleetNeed:
         if isinstance(self.sight, BaseException):
@@ -125,14 +108,12 @@ async def test_what_it_cannot_see_it_does_not_scale(tmp_path: Path, caplog: pyte
     assert events == ["autoscaler.blind"]
 
 
-async def test_an_answer_that_never_comes_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rota.fleet.autoscaler.DEADLINE", 0.05)
-
+async def test_an_answer_that_never_comes_is_none() -> None:
     async def never() -> FleetNeed:
         await asyncio.sleep(3600)
         raise AssertionError
 
-    scaler = Autoscaler(load({"AUTOSCALER_DRY_RUN": "true"}), never)
+    scaler = Autoscaler(load({"AUTOSCALER_DRY_RUN": "true"}), never, deadline=0.05)
     assert await scaler.turn() is None
 
 
@@ -168,130 +149,11 @@ async def test_a_fleet_that_is_down_is_brought_up(tmp_path: Path) -> None:
     assert scene.made == [1]
 
 
-# The command
-
-
-@pytest.mark.parametrize(
-    ("variables", "words"),
-    [
-        ({}, "AUTOSCALER_COMMAND is not set"),
-        ({"AUTOSCALER_COMMAND": "scale up"}, "has no {n}"),
-        ({"AUTOSCALER_COMMAND": "scale '{n}"}, "cannot be taken apart"),
-    ],
-)
-def test_a_command_that_cannot_be_meant_is_refused(variables: dict[str, str], words: str) -> None:
-    with pytest.raises(ConfigError, match=words.replace("{", r"\{")):
-        command_of(load(variables))
-
-
-def test_a_dry_run_needs_no_command() -> None:
-    assert command_of(load({"AUTOSCALER_DRY_RUN": "true"})) == []
-
-
 def test_limits_that_cross_are_refused() -> None:
     with pytest.raises(ConfigError, match="AUTOSCALER_MIN is 5, above AUTOSCALER_MAX, 3"):
         load({"AUTOSCALER_MIN": "5", "AUTOSCALER_MAX": "3"})
 
 
-async def test_no_shell_sees_the_command(tmp_path: Path) -> None:
-    target = tmp_path / "x"
-    status, said = await run_command(["echo", f"$HOME; touch {target} > {target} `date`"], 10)
-    assert (status, target.exists()) == (0, False)
-    assert said.startswith("$HOME; touch")
-
-
-async def test_a_command_that_is_not_there_is_said_so() -> None:
-    status, said = await run_command(["/no/such/command"], 10)
-    assert status == "not started"
-    assert "/no/such/command" in said
-
-
-async def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
-    script = (
-        "import os, subprocess, sys, time; "
-        f"child = subprocess.Popen(['sleep', '600']); open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid)); "
-        "print('begun', flush=True); time.sleep(600)"
-    )
-    began = time.monotonic()
-    status, said = await run_command([sys.executable, "-c", script], 1.5)
-    assert (status, said) == ("not in time", "begun")
-    assert time.monotonic() - began < 30
-    child = int((tmp_path / "pid").read_text())
-    await until(lambda: _ended(child))
-
-
-def _ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1].startswith("Z")
-    except OSError:
-        return True
-
-
-async def test_what_a_command_leaves_in_the_background_keeps_nobody_waiting(tmp_path: Path) -> None:
-    script = "import subprocess; child = subprocess.Popen(['sleep', '3']); print(child.pid)"
-    began = time.monotonic()
-    status, said = await run_command([sys.executable, "-c", script], 60)
-    assert status == 0
-    assert said.isdecimal()
-    assert time.monotonic() - began < 3
-
-
-# Sight
-
-
-def answering(status: int, body: Any) -> Endpoint:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    endpoint = Endpoint(
-        {"/scaling": lambda _: Reply(status, "application/json", content)}, host="127.0.0.1", port=0
-    )
-    endpoint.start()
-    return endpoint
-
-
-async def test_it_asks_an_exporter() -> None:
-    endpoint = answering(200, need(4, 2, ready=3).to_json())
-    try:
-        found = await exporters_answer(f"http://127.0.0.1:{endpoint.port}/", None)()
-    finally:
-        endpoint.stop()
-    assert (found.desired, found.workers, found.ready) == (4, 2, 3)
-
-
-@pytest.mark.parametrize(("status", "body"), [(503, {}), (200, {}), (200, b"no json"), (200, [1])])
-async def test_what_is_no_answer_is_not_seen(status: int, body: Any) -> None:
-    endpoint = answering(status, body)
-    try:
-        with pytest.raises(Unseen, match=str(endpoint.port)):
-            await exporters_answer(f"http://127.0.0.1:{endpoint.port}", None)()
-    finally:
-        endpoint.stop()
-
-
-async def test_a_queue_that_the_exporter_does_not_know_is_not_seen_rather_than_idle() -> None:
-    endpoint = answering(200, need(4, 2).to_json())
-    try:
-        assert (await exporters_answer(f"http://127.0.0.1:{endpoint.port}", ("email",))()).desired == 4
-        with pytest.raises(Unseen, match="emial"):
-            await exporters_answer(f"http://127.0.0.1:{endpoint.port}", ("email", "emial"))()
-    finally:
-        endpoint.stop()
-
-
-def test_an_address_of_another_kind_is_refused() -> None:
-    with pytest.raises(ConfigError, match="AUTOSCALER_URL"):
-        exporters_answer("file:///etc/passwd", None)
-
-
 async def test_a_missing_command_is_said_before_anything_is_asked() -> None:
     with pytest.raises(ConfigError, match="AUTOSCALER_COMMAND"):
         await serve(load({"AUTOSCALER_URL": "http://127.0.0.1:1"}), Registry((), "default", None, {}))
-
-
-def test_the_processor_is_between_idle_and_busy() -> None:
-    processor = Processor()
-    assert processor.percent() is None
-    until_busy = time.monotonic() + 0.3
-    while time.monotonic() < until_busy:
-        pass
-    percent = processor.percent()
-    assert percent is None or 0 < percent <= 100

@@ -1,0 +1,72 @@
+"""The watch of an exporter: reads the fleet every second beside the thread that answers, so that no scrape waits."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rota.fleet.fleet import Fleet, FleetNeed
+from rota.fleet.reading import Reading, read
+from rota.process.clock import SYSTEM_CLOCK, Clock
+from rota.server.outage import FAULTS, Outage
+from rota.settings.load import Settings
+
+#: From one reading to the next; how long one may take; the age up to which one is shown. In seconds.
+EVERY, DEADLINE, FRESH = 1.0, 3.0, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A reading, what the fleet needs by it, and when it was made, in seconds of the monotonic clock."""
+
+    reading: Reading
+    need: FleetNeed
+    at: float
+
+
+class Watch:
+    """The service that keeps the latest snapshot of a fleet: written by the event loop, read by any thread."""
+
+    name = "watch"
+    may_end = False
+
+    def __init__(
+        self, settings: Settings, queues: Sequence[str], redis: Any, *, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self.queues = tuple(queues)
+        self.last_success = 0.0
+        self._redis = redis
+        self._clock = clock
+        self._fleet = Fleet(settings, queues)
+        self._latest: Snapshot | None = None
+        self._outage = Outage("exporter")
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """The latest snapshot; None if it is too old or the last reading failed, as old numbers look like good ones."""
+        latest = self._latest
+        return latest if latest and self._clock.monotonic() - latest.at <= FRESH else None
+
+    async def run(self) -> None:
+        """Read again and again, until cancelled."""
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self.look()
+            except FAULTS as error:
+                await self._outage.pause(error)
+                continue
+            self._outage.over()
+            await asyncio.sleep(max(0.0, EVERY - (self._clock.monotonic() - began)))
+
+    async def look(self) -> None:
+        """Read once. Raises what redis-py raises, and TimeoutError; then there is nothing to show."""
+        try:
+            async with asyncio.timeout(DEADLINE):
+                reading = await read(self._redis, self.queues)
+            need = self._fleet.appraise(reading)
+        except BaseException:
+            self._latest = None
+            raise
+        self._latest = Snapshot(reading, need, self._clock.monotonic())
+        self.last_success = self._clock.time()
