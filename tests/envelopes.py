@@ -9,7 +9,7 @@ import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from rota.telemetry.tracing.sentry.failure import warn_of_retries
+from rota.telemetry.tracing.sentry.failure import FailureReporter
 
 DSN = "https://0123456789abcdef@sentry.invalid/1"
 
@@ -51,7 +51,7 @@ def forgotten() -> Iterator[None]:
     try:
         yield
     finally:
-        warn_of_retries(False)
+        FailureReporter.reports_retries = False
         sentry_sdk.get_client().close(timeout=0)
         sentry_sdk.get_global_scope().set_client(None)
         sentry_sdk.get_isolation_scope().clear()

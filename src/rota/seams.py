@@ -42,9 +42,9 @@ class Outgoing:
 
 
 #: The rest of the stack, down to the handler: takes the run and returns the handler's result.
-Call = Callable[[Run], Awaitable[Any]]
+CallNext = Callable[[Run], Awaitable[Any]]
 #: Called with the run and the rest of the stack; returns the result of the attempt.
-Middleware = Callable[[Run, Call], Awaitable[Any]]
+Middleware = Callable[[Run, CallNext], Awaitable[Any]]
 #: Called with every event.
 Subscriber = Callable[[Event], None]
 #: Called with the jobs of one round trip, all of one queue; the round trip happens inside the context manager.
@@ -121,7 +121,7 @@ def switched_on(stack: Iterable[T]) -> tuple[T, ...]:
     return tuple(one for one in stack if not isinstance(one, Switched) or one.is_on())
 
 
-def compose(stack: Sequence[Middleware], innermost: Call) -> Call:
+def compose(stack: Sequence[Middleware], innermost: CallNext) -> CallNext:
     """Return a call that goes through `stack` from the outside in, and then to `innermost`."""
     call = innermost
     for middleware in reversed(stack):
@@ -129,7 +129,7 @@ def compose(stack: Sequence[Middleware], innermost: Call) -> Call:
     return call
 
 
-def _through(middleware: Middleware, call: Call, run: Run) -> Awaitable[Any]:
+def _through(middleware: Middleware, call: CallNext, run: Run) -> Awaitable[Any]:
     return middleware(run, call)
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from rota.model.event import Event, EventType
 from rota.model.run import Run
-from rota.seams import Audience, Call, Middleware, Outgoing, Senders, compose, count, switched_on, tell
+from rota.seams import Audience, CallNext, Middleware, Outgoing, Senders, compose, count, switched_on, tell
 
 RUN = Run(id="1", job="greet", queue="default")
 EVENT = Event(EventType.COMPLETED, "default", "1", "greet", 1)
 
 
 def noting(name: str, log: list[str]) -> Middleware:
-    async def middleware(run: Run, call_next: Call) -> Any:
+    async def middleware(run: Run, call_next: CallNext) -> Any:
         log.append(f"{name} in")
         try:
             return f"{name}({await call_next(run)})"
@@ -50,7 +50,7 @@ async def test_what_the_handler_raises_goes_through_all_of_it() -> None:
 
 
 async def test_middleware_may_answer_without_the_handler() -> None:
-    async def answers(run: Run, call_next: Call) -> str:
+    async def answers(run: Run, call_next: CallNext) -> str:
         return "from the cache"
 
     async def handler(run: Run) -> str:
@@ -171,7 +171,7 @@ class Switch:
 
 
 def test_middleware_that_is_switched_off_is_left_out() -> None:
-    async def plain(run: Run, call_next: Call) -> Any:
+    async def plain(run: Run, call_next: CallNext) -> Any:
         return await call_next(run)
 
     off, on = Switch(on=False), Switch(on=True)

@@ -34,7 +34,7 @@ from rota.model.policies.terms import is_limited, terms_of
 from rota.model.run import Run
 from rota.model.state import OutcomeKind
 from rota.names import full_name, printable
-from rota.seams import Audience, Call, Middleware, Subscriber, compose, count, switched_on, tell
+from rota.seams import Audience, CallNext, Middleware, Subscriber, compose, count, switched_on, tell
 from rota.wire import envelopes
 from rota.wire.claims import Claim, Settlement, hand_back
 from rota.wire.envelopes import FROM_FLOW
@@ -240,7 +240,7 @@ class Runner:
                 timer.cancel()
         return decide(rules, attempt.number, error, execution.cause), result
 
-    def _encoding(self, job: Job[Any, Any], handler: Call) -> Callable[[Run], Awaitable[bytes]]:
+    def _encoding(self, job: Job[Any, Any], handler: CallNext) -> Callable[[Run], Awaitable[bytes]]:
         """Through the middleware to the handler, and what the outermost returned as JSON.
 
         Raises what they raise, InvalidResult, ResultTooLarge.
@@ -311,7 +311,7 @@ class Runner:
         attempt.envelope = envelope = attempt.envelope or envelopes.decode_job(attempt.claim.payload or b"")
         return job.payload.parse(envelope.args, envelope.kwargs), envelope
 
-    def _call(self, job: Job[Any, Any], arguments: dict[str, Any], execution: Execution) -> Call:
+    def _call(self, job: Job[Any, Any], arguments: dict[str, Any], execution: Execution) -> CallNext:
         if job.kind == "async":
             return lambda run: job.handler(run, **arguments)
         if job.kind == "thread":

@@ -1,1 +1,1 @@
-"""The Redis server: where it is, how it is reached, whether it is fit for use, and what is wrong with it."""
+"""The Redis server: its address, the connections to it, the check that rota can use it, and its faults."""

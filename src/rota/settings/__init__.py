@@ -1,1 +1,1 @@
-"""Every variable that can be set: read once, checked as a whole, with a complaint that says what to change."""
+"""Every variable that can be set: read once, checked as a whole, with an error that says what to change."""

@@ -1,1 +1,1 @@
-"""What is seen from outside: logs, metrics and traces."""
+"""Logs, metrics and traces: how a process is seen from outside."""

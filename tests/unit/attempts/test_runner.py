@@ -17,7 +17,7 @@ from rota.model.job import Job, job
 from rota.model.outcome import Cause, Rules
 from rota.model.policies.backoff import fixed, linear
 from rota.model.run import Run
-from rota.seams import Call, Middleware
+from rota.seams import CallNext, Middleware
 from rota.wire import envelopes
 from rota.wire.claims import Checkpoint, Claim, Settlement
 
@@ -197,7 +197,7 @@ async def test_a_handler_gets_its_run(bench: Bench) -> None:
 async def test_a_middleware_sees_the_payload_the_wait_and_why_an_attempt_was_stopped() -> None:
     seen: list[Any] = []
 
-    async def watch(run: Run, call_next: Call) -> Any:
+    async def watch(run: Run, call_next: CallNext) -> Any:
         seen.extend([run.payload, run.waited, run.stopped_by])
         try:
             return await call_next(run)
@@ -278,7 +278,7 @@ async def test_a_result_over_the_limit_is_a_dead_letter_that_says_what_to_do_and
 
 
 async def test_a_long_reason_of_a_cancel_is_cut() -> None:
-    async def chatty(run: Run, call_next: Call) -> Any:
+    async def chatty(run: Run, call_next: CallNext) -> Any:
         raise Cancel("x" * 10_000)
 
     settlement = await Bench(chatty).run("greet", '{"name": "ann"}')
@@ -496,7 +496,7 @@ def test_the_options_of_an_enqueue_beat_the_rules_and_the_others_stay() -> None:
 async def test_middleware_may_change_the_outcome_by_raising_a_signal(
     name: str, signal: Exception, came: tuple[str, int | None, str]
 ) -> None:
-    async def busy(run: Run, call_next: Call) -> Any:
+    async def busy(run: Run, call_next: CallNext) -> Any:
         await call_next(run)
         raise signal
 
@@ -505,7 +505,7 @@ async def test_middleware_may_change_the_outcome_by_raising_a_signal(
 
 
 async def test_middleware_that_raises_is_judged_like_the_handler() -> None:
-    async def broken(run: Run, call_next: Call) -> Any:
+    async def broken(run: Run, call_next: CallNext) -> Any:
         await call_next(run)
         raise ConnectionError("after the handler")
 
@@ -515,7 +515,7 @@ async def test_middleware_that_raises_is_judged_like_the_handler() -> None:
 
 @pytest.mark.parametrize("name", ["greet", "threaded", "processed"])
 async def test_what_a_middleware_returns_is_the_result_and_is_checked_like_a_handler_s(name: str) -> None:
-    async def instead(run: Run, call_next: Call) -> Any:
+    async def instead(run: Run, call_next: CallNext) -> Any:
         await call_next(run)
         return replacement
 
@@ -530,7 +530,7 @@ async def test_what_a_middleware_returns_is_the_result_and_is_checked_like_a_han
 async def test_tracers_see_the_encoded_result_or_what_was_wrong_with_it(how: str) -> None:
     seen: list[Any] = []
 
-    async def tracer(run: Run, call_next: Call) -> Any:
+    async def tracer(run: Run, call_next: CallNext) -> Any:
         try:
             seen.append(await call_next(run))
         except RotaError as error:
@@ -538,7 +538,7 @@ async def test_tracers_see_the_encoded_result_or_what_was_wrong_with_it(how: str
             raise
         return seen[-1]
 
-    async def outside(run: Run, call_next: Call) -> Any:
+    async def outside(run: Run, call_next: CallNext) -> Any:
         value = await call_next(run)
         return {"greet": value, "misfit": object(), "large": "x" * 40}[how]
 

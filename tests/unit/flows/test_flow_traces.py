@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 from rota import Client, Job, JobFailed, JobNotFound, PayloadTooLarge, Run, each, job, pipeline
 from rota.app import compose
 from rota.model.trace import trace_id
-from rota.seams import Call, Outgoing
+from rota.seams import CallNext, Outgoing
 from rota.testing import Bench
 from tests.envelopes import DSN, Captured, forgotten
 from tests.spans import collected, unset
@@ -58,7 +58,7 @@ def deadly() -> set[int]:
 
 @pytest.fixture
 def bench(seen: Seen, deadly: set[int]) -> Iterator[Bench]:
-    def look(run: Run, call_next: Call) -> Any:
+    def look(run: Run, call_next: CallNext) -> Any:
         seen.append((run.job, run.headers))
         return call_next(run)
 

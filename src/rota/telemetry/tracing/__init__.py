@@ -1,1 +1,1 @@
-"""Traces: how they travel with jobs, and how OpenTelemetry and Sentry are told of them."""
+"""Traces: how they travel with jobs, and how they reach OpenTelemetry and Sentry."""

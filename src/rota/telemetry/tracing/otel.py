@@ -17,7 +17,7 @@ from rota.errors import RemoteError, Signal
 from rota.model.run import Run
 from rota.model.trace import tenant
 from rota.names import printable
-from rota.seams import Call, Outgoing, Switched
+from rota.seams import CallNext, Outgoing, Switched
 from rota.settings.settings import Settings
 
 logger = logging.getLogger("rota.worker")
@@ -99,7 +99,7 @@ class AttemptTracer(Switched):
     def is_on(self) -> bool:
         return is_on()
 
-    async def __call__(self, run: Run, call_next: Call) -> Any:
+    async def __call__(self, run: Run, call_next: CallNext) -> Any:
         from opentelemetry import context, propagate, trace  # noqa: PLC0415 - an extra
 
         enqueued_in = propagate.extract(run.headers, context=context.Context())
@@ -115,7 +115,7 @@ class AttemptTracer(Switched):
             context.detach(token)
 
 
-async def _judged(span: Any, run: Run, call_next: Call) -> Any:
+async def _judged(span: Any, run: Run, call_next: CallNext) -> Any:
     """Go on with the attempt, and write into `span` how it ended."""
     error: BaseException | None = None
     try:

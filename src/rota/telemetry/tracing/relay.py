@@ -7,15 +7,15 @@ from typing import Any
 from rota.model.headers import current_headers, inherited
 from rota.model.run import Run
 from rota.model.trace import TRACE_HEADERS
-from rota.seams import Call, Outgoing, Switched
+from rota.seams import CallNext, Outgoing, Switched
 
 
-def receive(run: Run, call_next: Call) -> Awaitable[Any]:
+def receive(run: Run, call_next: CallNext) -> Awaitable[Any]:
     """Carry the headers of the job through its attempt, in place of the headers around the start of the worker."""
     return _carried(run, call_next) if run.headers or current_headers() else call_next(run)
 
 
-async def _carried(run: Run, call_next: Call) -> Any:
+async def _carried(run: Run, call_next: CallNext) -> Any:
     with inherited(run.headers):
         return await call_next(run)
 

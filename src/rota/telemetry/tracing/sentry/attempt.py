@@ -6,7 +6,7 @@ from rota.errors import Cancel, Signal
 from rota.model.run import Run
 from rota.model.trace import sentry_headers, tenant
 from rota.names import full_name, printable
-from rota.seams import Call, Switched
+from rota.seams import CallNext, Switched
 from rota.telemetry.tracing.sentry.memory import MEMORY, Left
 from rota.telemetry.tracing.sentry.scrub import PAYLOAD
 from rota.telemetry.tracing.sentry.sdk import ORIGIN, is_on, quieten, sdk
@@ -27,7 +27,7 @@ class AttemptTracer(Switched):
             quieten()
         return is_on()
 
-    async def __call__(self, run: Run, call_next: Call) -> Any:
+    async def __call__(self, run: Run, call_next: CallNext) -> Any:
         sentry = sdk()
         if sentry is None:
             return await call_next(run)
@@ -73,7 +73,9 @@ def _introduce(isolation: Any, run: Run) -> None:
         isolation.add_breadcrumb(crumb)
 
 
-async def _traced(sentry: Any, isolation: Any, run: Run, call_next: Call) -> tuple[Any, BaseException | None]:
+async def _traced(
+    sentry: Any, isolation: Any, run: Run, call_next: CallNext
+) -> tuple[Any, BaseException | None]:
     """Return the attempt's result and its error. An error raised through Sentry's spans would set their status."""
     name = full_name(run.queue, run.job)
     begun = sentry.continue_trace(

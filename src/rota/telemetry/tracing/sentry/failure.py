@@ -7,7 +7,7 @@ the error is.
 
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from rota.errors import JobTimeout, RemoteError, Signal
 from rota.model.event import Event, EventType
@@ -22,15 +22,6 @@ from rota.telemetry.tracing.sentry.sdk import is_on, sdk
 
 _HEARD = frozenset(EventType) - {EventType.ENQUEUED, EventType.STARTED, EventType.PROGRESS}
 _MECHANISM = {"type": "rota", "handled": False}
-
-
-class _Retries:
-    warned_of = False
-
-
-def warn_of_retries(wanted: bool) -> None:
-    """Set whether attempts that will be repeated are reported too, as warnings."""
-    _Retries.warned_of = wanted
 
 
 def is_first(event: Any, hint: Any) -> bool:
@@ -48,6 +39,9 @@ def is_first(event: Any, hint: Any) -> bool:
 
 class FailureReporter(Selective):
     """A subscriber, which hears of every end of an attempt."""
+
+    #: Whether attempts that will be repeated are reported too, as warnings; set with Sentry, for the whole process.
+    reports_retries: ClassVar[bool] = False
 
     def wants(self, event_type: EventType) -> bool:
         return event_type in _HEARD and is_on()
@@ -78,7 +72,7 @@ def _culprit(error: BaseException | None) -> BaseException | None:
 
 
 def _again(event: Event, error: BaseException, left: Left | None) -> None:
-    if _Retries.warned_of:
+    if FailureReporter.reports_retries:
         _send(event, error, left, "warning")
     crumb = {
         "type": "error",

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from rota.settings.settings import ConfigError, Settings
-from rota.telemetry.tracing.sentry import failure
+from rota.telemetry.tracing.sentry.failure import FailureReporter, is_first
 from rota.telemetry.tracing.sentry.scrub import Scrubber
 from rota.telemetry.tracing.sentry.sdk import sdk
 
@@ -42,7 +42,7 @@ def start(settings: Settings, **options: Any) -> bool:
         )
     except BadDsn:
         raise ConfigError(["SENTRY_DSN is not a DSN; write https://<key>@<host>/<project>"]) from None
-    failure.warn_of_retries(settings.sentry_report_retries)
+    FailureReporter.reports_retries = settings.sentry_report_retries
     return True
 
 
@@ -71,7 +71,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     scrub = Scrubber(secrets_of(settings)).event
 
     def before_send(event: Any, hint: Any) -> Any:
-        return scrub(event) if failure.is_first(event, hint) else None
+        return scrub(event) if is_first(event, hint) else None
 
     return {
         "environment": settings.sentry_environment,
