@@ -45,14 +45,14 @@ class Draft:
 
     @property
     def outgoing(self) -> Outgoing:
-        """What the senders see of it, under the id that it will have."""
+        """The job as senders see it, under the id that it will have."""
         own = self.options.id
         job_id = new_id() if own is None else wire_id(self.queue, own)
         return Outgoing(self.queue, self.task, job_id, self.payload, declared=self.job is not None)
 
     @property
     def on_taken(self) -> str:
-        """What is to happen where the id, or the unique key, is taken."""
+        """The rule for an id, or a unique key, that is taken: refuse, existing, replace or debounce."""
         unique = self.job.unique if self.job else None
         return self.options.on_taken or (unique.on_taken if unique else "refuse")
 
@@ -72,7 +72,7 @@ class Draft:
 
 
 class Enqueued(NamedTuple):
-    """What became of a draft. `created` is False where a live job has the id or the unique key; `id` is that job's."""
+    """The outcome of a draft. `created` is False where a live job has the id or the unique key; `id` is that job's."""
 
     queue: str
     id: str

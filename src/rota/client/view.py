@@ -18,7 +18,7 @@ _PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    """What Redis holds of one job, in the order in which `_ask` asks for it.
+    """The values that Redis holds of one job, in the order in which `_ask` asks for it.
 
     :param score: in the queue's set: when the job is due, or its lease's deadline.
     :param deadline: in the set of claimed jobs.

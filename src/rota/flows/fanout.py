@@ -32,7 +32,7 @@ _FAULTS: tuple[type[BaseException], ...] = (*FAULTS, ServerError)
 
 @dataclass(frozen=True)
 class FlowJobs:
-    """What the worker of one queue does for flows.
+    """The work for flows that the worker of one queue does.
 
     :param flows: returns the flows on the worker's connection, once there is one.
     :param jobs: the jobs of the queue, by name.

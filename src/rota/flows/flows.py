@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 
 class Flows:
-    """What a client, and a worker, do with flows.
+    """The flows of one namespace, as a client and a worker use them.
 
     :param redis: an asyncio client.
     :param settings: namespace, default queue, limits, and how long things are kept.

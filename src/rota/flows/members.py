@@ -53,7 +53,7 @@ class Member(NamedTuple):
         return cls(payload, terms, planner.queue_of(call.job), call.job.name)
 
     def outgoing(self, job_id: str) -> Outgoing:
-        """Return what the senders see of it."""
+        """Return the job as senders see it, under `job_id`."""
         return Outgoing(self.queue, self.task, job_id, self.payload)
 
 

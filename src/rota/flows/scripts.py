@@ -81,9 +81,9 @@ class FlowScripts:
         return cursor, put
 
     async def stop(self, key: str, *, cancel: bool) -> tuple[str, bool]:
-        """Stop one portion of the jobs that are left of the flow at `key`, and cancel the flow before if `cancel`.
+        """Stop one portion of the jobs that the flow at `key` has left; with `cancel`, cancel the flow first.
 
-        Returns the flow's state before (empty: there is no such flow), and whether more is left to stop.
+        Returns the flow's state before, which is empty for a flow that is unknown, and whether more is left to stop.
         """
         error = envelopes.encode_error(asyncio.CancelledError("the whole of it was cancelled"))
         before, more = await FLOW_STOP(

@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 class JobClient(Protocol):
-    """What a handle needs of its client."""
+    """The client behind a handle: the methods that a handle calls."""
 
     async def status(self, queue: str, job_id: str) -> JobInfo:
         """Return a job as it is now. Raises JobNotFound."""

@@ -1,4 +1,4 @@
-"""What Redis holds of jobs, as it is shown: also what is odd, and what stock workers hold."""
+"""Jobs as the client shows them, odd ones and those that stock workers hold among them."""
 
 import json
 
@@ -125,7 +125,7 @@ async def test_a_job_whose_payload_is_gone_is_shown_too(redis: ArqRedis) -> None
     ]
 
 
-async def test_a_member_that_is_no_text_is_shown_and_found_again(redis: ArqRedis) -> None:
+async def test_a_member_that_is_not_text_is_shown_and_found_again(redis: ArqRedis) -> None:
     await redis.zadd(KEYS.queue, {b"\xff\xfe": 1})
     (info,) = await view.page(redis, "email", KEYS, State.WAITING, offset=0, limit=9)
     again = await shown(redis, info.id)
@@ -133,7 +133,7 @@ async def test_a_member_that_is_no_text_is_shown_and_found_again(redis: ArqRedis
     assert again.id == info.id
 
 
-async def test_a_record_that_cannot_be_read_is_no_job(redis: ArqRedis) -> None:
+async def test_a_record_that_cannot_be_read_is_not_shown(redis: ArqRedis) -> None:
     await redis.set("arq:result:odd", b"\x80\x04pickle")
     assert await shown(redis, "odd") is None
 
@@ -155,7 +155,7 @@ async def test_a_record_of_a_stock_worker_is_read(redis: ArqRedis) -> None:
     ],
     ids=repr,
 )
-async def test_progress_is_a_number_and_whatever_was_said(
+async def test_progress_is_shown_as_a_number_and_the_message(
     client: Client, redis: ArqRedis, raw: bytes, percent: float, message: str
 ) -> None:
     (job_id,) = await enqueue(client, 1)
@@ -183,7 +183,9 @@ async def test_what_a_job_has_saved_is_shown_while_it_lives_and_when_it_is_dead(
     assert (info.state, info.checkpoint) == (State.DEAD, checkpoint)
 
 
-async def test_what_a_former_job_of_the_same_id_has_saved_is_not(client: Client, redis: ArqRedis) -> None:
+async def test_what_a_former_job_of_the_same_id_has_saved_is_not_shown(
+    client: Client, redis: ArqRedis
+) -> None:
     (job_id,) = await enqueue(client, 1)
     await redis.hset(KEYS.checkpoint, mapping={job_id.encode(): b"3 7"})  # type: ignore[misc]
     info = await shown(redis, job_id)

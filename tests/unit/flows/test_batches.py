@@ -29,7 +29,7 @@ def bench() -> Iterator[Bench]:
         yield bench
 
 
-async def test_it_takes_calls_of_jobs_without_ids_of_their_own(bench: Bench) -> None:
+async def test_a_batch_takes_calls_of_jobs_without_ids_of_their_own(bench: Bench) -> None:
     anything: Any = bench.client.batch
     with pytest.raises(TypeError, match=r"cannot be in a batch; it takes what `job.call\(...\)` makes"):
         await anything([pipeline(work).call(1)])

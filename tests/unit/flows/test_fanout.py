@@ -78,7 +78,7 @@ JOBS: list[Job[Any, Any]] = [numbers, mapping, text, total, of_dates, slow, alon
 
 @pytest.fixture
 def deadly() -> set[int]:
-    """The numbers that die."""
+    """Return the numbers that a job dies of; a test changes them."""
     return set()
 
 

@@ -1,4 +1,4 @@
-"""Traces of pipelines and batches: a request, and every job that it sets going however late, are one trace."""
+"""Traces of pipelines and batches: a request, and every job that comes of it, however late, are one trace."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +52,7 @@ def seen() -> Seen:
 
 @pytest.fixture
 def deadly() -> set[int]:
-    """The numbers that `double` dies of."""
+    """Return the numbers that `double` dies of; a test changes them."""
     return {-1}
 
 
@@ -75,14 +75,14 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 @contextlib.contextmanager
 def otel() -> Iterator[str]:
-    """A request where OpenTelemetry is at work: its trace's id."""
+    """Make a request that OpenTelemetry traces; yield the trace's id."""
     with collected(), request() as span:
         yield f"{span.get_span_context().trace_id:032x}"
 
 
 @contextlib.contextmanager
 def sentry() -> Iterator[str]:
-    """The same of Sentry."""
+    """Make a request that Sentry traces; yield the trace's id."""
     with forgotten():
         sentry_sdk.init(DSN, transport=Captured, traces_sample_rate=1)
         with sentry_sdk.start_transaction(name="request") as transaction:
@@ -141,7 +141,7 @@ async def test_without_a_tracer_all_that_a_job_starts_has_the_headers_that_it_ca
     assert [headers for _, headers in inner if headers != outer] == []
 
 
-async def test_without_any_of_it_nothing_is_added_to_a_payload(bench: Bench, seen: Seen) -> None:
+async def test_without_a_tracer_and_headers_nothing_is_added_to_a_payload(bench: Bench, seen: Seen) -> None:
     with unset():
         await begin_both(bench.client)
         redis: Any = bench.client.redis
@@ -154,7 +154,7 @@ async def test_without_any_of_it_nothing_is_added_to_a_payload(bench: Bench, see
 
 @contextlib.contextmanager
 def of_tenant(jobs: Sequence[Outgoing]) -> Iterator[None]:
-    """A sender of an application's own."""
+    """Give each job a header of the application's: a sender."""
     for one in jobs:
         one.headers["tenant"] = "acme"
     yield
@@ -164,7 +164,7 @@ def of_tenant(jobs: Sequence[Outgoing]) -> Iterator[None]:
 async def test_a_header_of_the_application_s_own_reaches_the_last_job(
     bench: Bench, seen: Seen, tracer: Any
 ) -> None:
-    """Also the items, whose payloads a worker makes that knows nothing of it."""
+    """Items have the header too, although the worker that makes their payloads has no such sender."""
     client = Client(bench.client.redis, senders=(of_tenant, *compose.SENDERS))
     with tracer():
         await begin_both(client)
@@ -267,7 +267,7 @@ async def dead(bench: Bench) -> Any:
 
 
 @pytest.mark.parametrize("value", ["the items", "a job"])
-async def test_what_is_retried_goes_on_in_the_trace_of_who_retries_it(
+async def test_what_is_retried_goes_on_in_the_trace_of_the_retry(
     bench: Bench, seen: Seen, deadly: set[int], spans: InMemorySpanExporter, value: str
 ) -> None:
     deadly.add(1)
@@ -282,7 +282,9 @@ async def test_what_is_retried_goes_on_in_the_trace_of_who_retries_it(
         assert await bench.client.flow(handle.id).retry() == "retried"
         await bench.drain()
     assert {trace_id(headers) for _, headers in seen} == {f"{again.get_span_context().trace_id:032x}"}
-    assert {headers["tenant"] for _, headers in seen} == {"acme"}, "what nobody says anew stays"
+    assert {headers["tenant"] for _, headers in seen} == {"acme"}, (
+        "a header that the retry does not change stays"
+    )
     retried = next(
         span
         for span in sent(spans)
@@ -293,7 +295,7 @@ async def test_what_is_retried_goes_on_in_the_trace_of_who_retries_it(
     assert await handle.result(timeout=0) == (6 if value == "the items" else 4)
 
 
-async def test_what_is_retried_where_there_is_no_trace_goes_on_in_its_own(
+async def test_what_is_retried_outside_of_any_trace_goes_on_in_its_own(
     bench: Bench, seen: Seen, deadly: set[int]
 ) -> None:
     deadly.add(1)
@@ -321,7 +323,7 @@ async def test_a_batch_is_not_retried_as_a_whole(bench: Bench, spans: InMemorySp
 
 @contextlib.contextmanager
 def heavy(jobs: Sequence[Outgoing]) -> Iterator[None]:
-    """Baggage of 950 bytes."""
+    """Give each job 950 bytes of baggage: a sender."""
     for one in jobs:
         one.headers["baggage"] = "b" * 950
     yield

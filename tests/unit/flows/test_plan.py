@@ -65,7 +65,7 @@ def test_limits_that_are_counted_by_an_argument_wait_until_it_is_known() -> None
     assert plan["2:terms"] == "p=3"
 
 
-def test_no_job_of_a_flow_is_unique_by_a_key_it_is_by_its_id() -> None:
+def test_a_job_of_a_flow_is_unique_by_its_id_and_not_by_its_key() -> None:
     plan = PLANNER.plan(pipeline(title, paint), b"{}")
     assert "u=" not in plan["1:terms"]
 

@@ -12,8 +12,7 @@ START = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @job
-async def send(run: Run) -> None:
-    """Do nothing."""
+async def send(run: Run) -> None: ...
 
 
 @job

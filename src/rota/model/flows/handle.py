@@ -63,7 +63,7 @@ class FlowInfo:
 
 
 class FlowClient(Protocol):
-    """What the handle of a run needs of its client."""
+    """The client behind the handle of a run: the methods that the handle calls."""
 
     async def status(self, flow_id: str) -> FlowInfo:
         """Return a run as it is now. Raises JobNotFound."""
@@ -72,14 +72,14 @@ class FlowClient(Protocol):
         """Wait for the JSON of a run's result. Raises JobFailed, JobCancelled, ResultTimeout, JobNotFound."""
 
     async def cancel(self, flow_id: str) -> Literal["cancelled", "finished"]:
-        """Cancel a run and all its jobs."""
+        """Cancel a run, with all its jobs that are not over."""
 
     async def retry(self, flow_id: str) -> RetryAnswer:
         """Let a dead run go on. Raises JobNotFound."""
 
 
 class FlowSource(Protocol):
-    """What `Pipeline.handle` takes: a client."""
+    """A client, as `Pipeline.handle` takes it."""
 
     @property
     def flows(self) -> FlowClient:

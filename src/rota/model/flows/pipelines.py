@@ -28,7 +28,7 @@ _NAME_LIMIT = 100
 
 
 class Items(Protocol[T_co]):
-    """What `each` takes: a list, a tuple, any sequence but a text."""
+    """A sequence that `each` takes: a list, a tuple, any but a text."""
 
     def __iter__(self) -> Iterator[T_co]: ...
     def __len__(self) -> int: ...
@@ -38,13 +38,13 @@ class Items(Protocol[T_co]):
 
 
 class First(Protocol[P, R_co]):
-    """What may begin a pipeline: a job or a pipeline, whose arguments are those of the enqueue."""
+    """A job or a pipeline that may begin a pipeline: its arguments are those of the enqueue."""
 
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Promise[R_co]: ...
 
 
 class Stage(Protocol[T_contra, R_co]):
-    """What may follow in a pipeline: a job or a pipeline that takes one argument, what the stage before returned."""
+    """A job or a pipeline that may follow in a pipeline: it takes one argument, what the stage before returned."""
 
     def call(self, value: T_contra, /) -> Promise[R_co]: ...
 

@@ -1,10 +1,10 @@
-"""Pipelines as values: what they are made of, what they refuse, and what they take."""
+"""Making pipelines: their names, their stages, and what they refuse."""
 
 from typing import Any
 
 import pytest
 
-from rota import InvalidPayload, Run, each, job, pipeline
+from rota import Run, each, job, pipeline
 from rota.model.flows.stages import Each
 
 #: To write what a type checker refuses.
@@ -39,7 +39,7 @@ async def both(run: Run, scene: str, style: str) -> None: ...
 async def nothing(run: Run) -> None: ...
 
 
-def test_a_pipeline_is_named_by_its_stages_or_as_one_says() -> None:
+def test_a_pipeline_has_the_names_of_its_stages_or_the_given_one() -> None:
     assert pipeline(write, each(paint), merge).name == "write-paint-merge"
     assert pipeline(write, each(paint), name="video").name == "video"
     with pytest.raises(ValueError, match="pipeline name 'My video' is not allowed"):
@@ -86,27 +86,3 @@ def test_values_that_cannot_be_are_refused() -> None:
         over(paint, on_failure="go on")
     with pytest.raises(ValueError, match="for a pipeline choose one of: refuse, existing"):
         join(write).options(on_taken="replace")
-
-
-def test_a_pipeline_takes_what_its_first_stage_takes() -> None:
-    assert pipeline(write, each(paint)).bind((), {"user_id": "u1"}) == b'{"user_id":"u1"}'
-    with pytest.raises(InvalidPayload, match="user_id: Input should be a valid string"):
-        pipeline(write, each(paint)).bind((), {"user_id": 1})
-
-
-def test_one_that_begins_with_each_takes_a_list_and_checks_each_item() -> None:
-    assert each(paint).bind((["a", "ä"],), {}) == '["a","ä"]'.encode()
-    assert each(each(paint)).bind(([["a"], []],), {}) == b'[["a"],[]]'
-    with pytest.raises(InvalidPayload, match="scene: Input should be a valid string"):
-        each(paint).bind((["a", 1],), {})
-    with pytest.raises(InvalidPayload, match="each needs a list, and str came"):
-        each(paint).bind(("abc",), {})
-    with pytest.raises(InvalidPayload, match="takes one list"):
-        each(paint).bind((), {"scene": ["a"]})
-
-
-def test_the_result_is_the_last_stage_s_with_gaps_where_there_are_some() -> None:
-    assert pipeline(write, each(paint), merge).parse("x") == "x"
-    assert pipeline(write, each(paint)).parse([1, 2.5]) == [1.0, 2.5]
-    assert pipeline(write, each(paint, on_failure="continue")).parse([1, None]) == [1.0, None]
-    assert each(each(paint)).parse([[1], []]) == [[1.0], []]

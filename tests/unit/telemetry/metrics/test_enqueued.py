@@ -25,7 +25,7 @@ OTHER, EACH, OTHER_EACH = ("other", "other"), ("default", "_each"), ("other", "_
 
 
 class Count:
-    """What was counted since it was last asked."""
+    """The jobs that were counted since the last look."""
 
     def __init__(self) -> None:
         self._before = dict(ENQUEUED.read())
@@ -99,7 +99,7 @@ async def test_what_is_there_already_is_not_counted_again(bench: Bench, count: C
     assert count.more == {SPLIT: 1, DOUBLE: 1}
 
 
-async def test_whoever_goes_on_with_a_batch_counts_what_it_puts(
+async def test_a_caller_that_goes_on_with_a_batch_counts_what_it_puts(
     bench: Bench, count: Count, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = [double.call(number) for number in range(5)]
@@ -157,7 +157,7 @@ async def test_a_job_that_is_enqueued_by_its_name_counts_under_it_where_the_name
     assert count.more == {NOTE: 1, ("default", UNKNOWN): 1, (UNKNOWN, UNKNOWN): 1}
 
 
-async def test_of_many_jobs_those_count_that_were_created(bench: Bench, count: Count) -> None:
+async def test_of_many_jobs_only_those_that_were_created_are_counted(bench: Bench, count: Count) -> None:
     taken = total.options(id="one", on_taken="existing")
     await bench.client.enqueue(taken, [1])
     assert count.more == {TOTAL: 1}
