@@ -51,7 +51,7 @@ class Flows:
     # Begin
 
     def planner(self) -> Planner:
-        """Return what writes the plan of one flow, as of now."""
+        """Return a planner for one flow, which begins now."""
         return Planner(self.settings, self.clock.time_ms())
 
     async def start(self, pipeline: Pipeline[Any, R], arguments: bytes) -> FlowHandle[R]:

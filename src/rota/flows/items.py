@@ -29,18 +29,14 @@ _INNER_FIELDS = (".0:kind", ".0:task")
 class FanOutStage(NamedTuple):
     """A stage that fans out, as the plan of its flow has it.
 
-    :param nested: whether each item is a run of a pipeline; else each is a job.
-    :param task: the job's name, or the pipeline's.
-    :param argument: the argument of the job that takes the item.
-    :param options: the options that travel with each job, as JSON.
+    :param task: the name of the job, or of the pipeline, that runs for each item.
+    :param recipe: how the job's payloads are made; None where each item is a run of a pipeline.
     :param terms: what the scripts must know of each job.
     :param first: the name of the job that each item begins with.
     """
 
-    nested: bool
     task: str
-    argument: str
-    options: bytes
+    recipe: Recipe | None
     terms: str
     first: str
 
@@ -50,9 +46,9 @@ class FanOutStage(NamedTuple):
         names = (*(f"{at}:{name}" for name in _FIELDS), *(at + name for name in _INNER_FIELDS))
         *values, options = await redis.hmget(plan, *names, f"{at}:options")
         kind, task, argument, terms, inner_kind, inner_task = ((value or b"").decode() for value in values)
-        nested = kind == "nested"
-        first = task if not nested else inner_task if inner_kind == "job" else FAN_OUT
-        return cls(nested, task, argument, options or b"{}", terms, first)
+        if kind == "nested":
+            return cls(task, None, terms, inner_task if inner_kind == "job" else FAN_OUT)
+        return cls(task, Recipe(task, argument, from_json(options or b"{}")), terms, task)
 
 
 class _Item(NamedTuple):
@@ -90,14 +86,18 @@ class Expansion:
 
     async def _put_portion(self, items: Sequence[Any], start: int) -> int:
         chosen = self._portion(items, start)
-        jobs = [item.job for item in chosen]
+        jobs, nested = [item.job for item in chosen], self.stage.recipe is None
         # The jobs of a pipeline get the headers of the flow from the scripts, so no sender is called for one.
-        with self.flows.senders.around([] if self.stage.nested else jobs):
+        with self.flows.senders.around([] if nested else jobs):
             args: list[Any] = []
             for job, terms in chosen:
-                args += (job.payload if self.stage.nested else self._payload_with_headers(job), terms)
+                args += (job.payload if nested else self._payload_with_headers(job), terms)
             cursor, put = await self._send(start, len(items), args)
-        self.flows.senders.created([replace(job, task=self.stage.first) for job in jobs[:put]])
+        # When a dead flow goes on, the script leaves out items that have a result, and says only how many it put.
+        created = jobs[:put]
+        self.flows.senders.created(
+            [replace(job, task=self.stage.first) for job in created] if nested else created
+        )
         return cursor
 
     async def _send(self, cursor: int, total: int, args: Sequence[Any] = ()) -> tuple[int, int]:
@@ -110,10 +110,9 @@ class Expansion:
     def _item(self, value: bytes, number: int) -> _Item:
         job_id = f"{self.place.flow}.{self.place.stage}.{number}"
         job = Outgoing(self.run.queue, self.stage.task, job_id, value, declared=False)
-        if self.stage.nested:
+        if self.stage.recipe is None:
             return _Item(job, "")
-        recipe = Recipe(self.stage.task, self.stage.argument, from_json(self.stage.options))
-        job.payload = recipe.payload(value, now_ms=self.flows.clock.time_ms())
+        job.payload = self.stage.recipe.payload(value, now_ms=self.flows.clock.time_ms())
         return _Item(job, self._terms(job.payload))
 
     def _terms(self, payload: bytes) -> str:

@@ -9,7 +9,7 @@ from rota.model.state import State
 from rota.wire import envelopes
 
 #: The fields that describe a run as a whole.
-FIELDS = ("id", "kind", "name", "state", "at", "ended", "error", "failed", "stages", "stage")
+FIELDS = ("id", "name", "state", "at", "ended", "error", "failed", "stages")
 #: The fields that count a stage's jobs, behind the stage's number.
 _COUNTS = ("total", "completed", "dead", "cancelled")
 
