@@ -91,9 +91,9 @@ class Settings(Variables):
         if self.worker_queues is None:
             return tuple(names)
         choices = ", ".join(names) or "none"
-        strangers = [name for name in self.worker_queues if name not in names]
-        if strangers:
-            problem = f"WORKER_QUEUES: there is no queue {', '.join(strangers)}; choose from: {choices}"
+        unknown = [name for name in self.worker_queues if name not in names]
+        if unknown:
+            problem = f"WORKER_QUEUES: there is no queue {', '.join(unknown)}; choose from: {choices}"
             raise ConfigError([problem])
         return tuple(name for name in names if name in self.worker_queues)
 
