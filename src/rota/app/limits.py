@@ -1,6 +1,6 @@
-"""The figures of the jobs' limits, written where the scripts look for them, so that a changed limit holds at once.
+"""The limits that jobs declare, written where the scripts look for them, so that a changed limit holds at once.
 
-What was enqueued before a deploy carries the figures of its time; those in Redis win over them.
+A job that was enqueued before a deploy carries its limits as they were then; those in Redis win over them.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from rota.model.registry import Registry
 
 
 def figures_of(registry: Registry, namespace: str) -> dict[str, str]:
-    """The figures by their keys. Raises LimitClash for one name with two figures."""
+    """Return the limits as text, by their keys in Redis. Raises LimitClash for one name with two limits."""
     figures: dict[str, str] = {}
     sources: dict[str, str] = {}
     for job in registry.jobs:
@@ -28,6 +28,6 @@ def figures_of(registry: Registry, namespace: str) -> dict[str, str]:
 
 
 async def publish(redis: Any, figures: Mapping[str, str]) -> None:
-    """Write them."""
+    """Write the limits in one round trip. Raises what redis-py raises."""
     if figures:
         await redis.mset(figures)

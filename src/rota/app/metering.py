@@ -1,54 +1,54 @@
-"""Meters one queue of a process: what was claimed and came to nothing, what had been lost, how busy its slots are.
+"""Meters one queue of a process: rejected claims, recovered jobs, the sizes of payloads, busy slots.
 
 A meter stands around the contract, between it and the engine, so that neither knows that anything is counted.
 """
 
 from collections.abc import Callable
-from time import monotonic
 
 from rota.engine.contract import Contract
 from rota.engine.execution import Execution
+from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.telemetry.metrics.series import BYTES
 from rota.telemetry.metrics.tally import Buckets, Tally
 from rota.wire.claims import Settlement
 
 
 class Slots:
-    """How many slots are busy, and the time that they have been: what runs counts up to now."""
+    """The busy slots of a queue, and the sum of the times for which slots have been busy, up to now."""
 
-    def __init__(self) -> None:
-        # In one value, so that another thread reads both of the same moment: slots busy now, and what to add to
-        # that many times the present to get the sum of all busy times.
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._monotonic = clock.monotonic
+        # In one value, so that another thread reads both of the same moment: the busy slots, and an offset. The sum
+        # of all busy times is the offset, plus the present time for each busy slot.
         self._now = (0, 0.0)
         self._told = 0.0
 
     def enter(self) -> None:
-        """A job takes a slot."""
         busy, offset = self._now
-        self._now = (busy + 1, offset - monotonic())
+        self._now = (busy + 1, offset - self._monotonic())
 
     def leave(self) -> None:
-        """It leaves it."""
         busy, offset = self._now
-        self._now = (busy - 1, offset + monotonic())
+        self._now = (busy - 1, offset + self._monotonic())
 
     @property
     def busy(self) -> int:
-        """Slots in which something runs."""
+        """The number of slots in which a job runs."""
         return self._now[0]
 
     def seconds(self) -> float:
-        """The time that slots have been busy; never less than it was."""
+        """Return the time for which slots have been busy, in seconds. It never goes back."""
         busy, offset = self._now
-        self._told = max(self._told, offset + busy * monotonic())
+        self._told = max(self._told, offset + busy * self._monotonic())
         return self._told
 
 
 class Meter:
     """The meter of one queue.
 
-    `rejected` counts claims that came to nothing, by (queue, reason); `on_lost(queue, task)` hears of attempts that
-    ended when they were ours no longer.
+    :param queue: the queue's short name.
+    :param rejected: counts, by (queue, reason), the claims whose settlement was refused, or whose job is unknown here.
+    :param on_lost: called with (queue, task) for an attempt that ended after its lease was lost.
     """
 
     def __init__(self, queue: str, rejected: Tally, on_lost: Callable[[str, str], None]) -> None:
@@ -60,11 +60,11 @@ class Meter:
         self._on_lost = on_lost
 
     def around(self, contract: Contract) -> Contract:
-        """`contract`, metered."""
+        """Return `contract` with this meter around it."""
         return _Metered(contract, self)
 
     def settled(self, settlement: Settlement, counted: bool) -> None:
-        """A settlement was acknowledged, or refused."""
+        """Count a settlement that was refused, or that put back a job unknown to this worker."""
         if not counted:
             self._rejected.add((self.queue, "stale"))
             if settlement.event:
@@ -74,7 +74,7 @@ class Meter:
 
 
 class _Metered:
-    """A contract like the one within."""
+    """A contract with a meter around it."""
 
     def __init__(self, inner: Contract, meter: Meter) -> None:
         self._execute = inner.execute

@@ -1,6 +1,6 @@
-"""The probes of a worker process: what its `/metrics`, `/healthz` and `/readyz` say.
+"""The probes of a worker process: its `/metrics`, `/healthz` and `/readyz`.
 
-All of it is read from what the process knows of itself, in the endpoint's thread: no request asks Redis anything, or
+They are answered in the endpoint's thread, from what the process knows of itself: no request asks Redis anything, or
 waits for the event loop.
 """
 
@@ -28,7 +28,7 @@ logger = logging.getLogger("rota.endpoint")
 
 
 class Probes:
-    """What one worker process tells of itself. `workers` are its queues' workers, as soon as there are any."""
+    """The probes of one worker process. `workers` are its queues' workers: a list that is filled later."""
 
     def __init__(self, settings: Settings, registry: Registry, workers: Sequence[QueueWorker]) -> None:
         jobs = [(registry.queue_of(job), job.name) for job in registry.jobs]
@@ -47,7 +47,7 @@ class Probes:
     # Life
 
     def start(self) -> int:
-        """Answer from now on, unless METRICS_PORT is off; the port, 0 if there is none. Raises EndpointError."""
+        """Begin to answer and return the port, 0 where METRICS_PORT is off. Raises EndpointError."""
         port = self._settings.metrics_port
         if port == "off":
             return 0
@@ -55,12 +55,12 @@ class Probes:
         return self._endpoint.start()
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Stop answering, and give the port back."""
         if self._endpoint is not None:
             self._endpoint.stop()
 
     def meter(self, queue: str, contract: Contract) -> Contract:
-        """`contract`, which is that of `queue`, metered."""
+        """Return the contract of `queue` with a meter around it."""
         for reason in ("stale", "unknown", "unreadable", "invalid"):
             self.subscriber.rejected.add((queue, reason), 0)
         meter = Meter(queue, self.subscriber.rejected, self.subscriber.lost)
@@ -68,7 +68,7 @@ class Probes:
         return meter.around(contract)
 
     def tidy(self) -> None:
-        """Make room for more numbers; to be called now and then by the event loop."""
+        """Sort recent values into their buckets. The event loop calls this now and then."""
         self.subscriber.tidy()
         for meter in self._meters.values():
             meter.sizes.tidy()
@@ -93,7 +93,7 @@ class Probes:
     # Health
 
     def healthz(self, _: str = "") -> Reply:
-        """Whether the process is well: its loop is heard of, and its leases are kept. If not, start it anew."""
+        """Tell whether the process is well: its loop beats and its leases are renewed. If not, it needs a restart."""
         keeper = self.keeper
         if keeper is None:
             # A lifespan may take its time to open and to close resources.
@@ -109,7 +109,7 @@ class Probes:
         )
 
     def readyz(self, _: str = "") -> Reply:
-        """Whether the process takes jobs: Redis answers, and claims are made. A paused queue is ready."""
+        """Tell whether the process takes jobs: Redis answers, and its queues are claimed from, paused ones included."""
         why = self._why_not_ready()
         return _answer(503 if why else 200, status=why or "consuming")
 

@@ -1,7 +1,7 @@
-"""Recycling: a process that has run many jobs, or holds much memory, asks to be started anew.
+"""Recycling: a process that has run many jobs, or holds much memory, asks to be replaced by a fresh one.
 
-It is for leaks that nobody has found yet. What was set is the most; each process draws a limit up to a tenth lower, so
-that those which start together do not end together.
+This is for leaks that nobody has found yet. The settings are the most that is allowed; each process draws limits up
+to a tenth lower, so that processes which start together do not end together.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from rota.units import format_size
 
 logger = logging.getLogger("rota.worker")
 
-#: Exit status of a process that asks to be started anew (EX_TEMPFAIL).
+#: Exit status of a process that asks to be replaced by a fresh one (EX_TEMPFAIL).
 EXIT_RECYCLE = 75
-#: The memory is looked at this often, seconds, give or take a fifth.
+#: From one look at the memory to the next, give or take a fifth, in seconds.
 LOOK_EVERY = 5.0
-#: The part by which chance lowers a limit.
+#: The part by which chance may lower a limit.
 SPREAD = 0.1
 
 _ENDED = frozenset(
@@ -31,13 +31,13 @@ _STATM = Path("/proc/self/statm")
 
 
 class Recycling:
-    """A subscriber, which counts what ends in this process, and a service, which looks at its memory.
+    """A subscriber that counts the executions which end in this process, and a service that looks at its memory.
 
     :param ask: called once, with `jobs` or `memory`.
-    :param after_jobs: executions after which to ask; None: never.
-    :param after_memory: bytes resident from which to ask; None: never.
-    :param chance: a number from 0 up to 1, for the spread.
-    :param measure: the bytes resident now.
+    :param after_jobs: how many executions it takes to ask; None: no number does.
+    :param after_memory: how many resident bytes it takes to ask; None: no number does.
+    :param chance: returns a number from 0 up to 1, for the spread.
+    :param measure: returns the bytes that are resident now.
     """
 
     name = "recycling"
@@ -61,11 +61,9 @@ class Recycling:
         self._asked = False
 
     def wants(self, event_type: EventType) -> bool:
-        """Ends of executions."""
         return event_type in _ENDED
 
     def __call__(self, event: Event) -> None:
-        """One more."""
         if event.type not in _ENDED:
             return
         self._ended += 1
@@ -73,7 +71,7 @@ class Recycling:
             self._recycle("jobs")
 
     async def run(self) -> None:
-        """Until cancelled, or the memory is full. Returns at once where memory does not matter."""
+        """Look at the memory until it is full, or until cancelled. Return at once where memory does not matter."""
         if self._memory is None:
             return
         if (first := self._measure()) >= self._memory:
@@ -84,7 +82,7 @@ class Recycling:
             logger.warning("settings.advice", extra={"advice": advice})
         while not self._asked:
             await asyncio.sleep(LOOK_EVERY * (0.8 + 0.4 * self._chance()))
-            # Without a job since it began, to begin again would help nobody.
+            # A fresh process would hold as much memory as one that has run no job yet.
             if self._ended and self._measure() >= self._memory:
                 self._recycle("memory")
 
@@ -97,7 +95,7 @@ class Recycling:
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory; where that is not told (macOS), the most that ever were."""
+    """Return the bytes of this process that are in memory; on macOS, which does not tell, the most that ever were."""
     try:
         pages = int(_STATM.read_bytes().split()[1])
     except OSError:

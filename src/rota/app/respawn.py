@@ -1,8 +1,8 @@
-"""`rota worker --respawn`: a small parent that starts the worker again when it asks for it, or crashes.
+"""`rota worker --respawn`: a small parent that starts the worker again when it is to be recycled, or crashed.
 
-A worker that exits with status 75 wants to be started anew, and is, at once; one that crashed, after a pause that
-grows. Any other end of the worker is the parent's too, with the same status. SIGTERM and SIGINT are passed on. The
-parent may be killed: the worker sees that it is gone, and stops as if it had been told to.
+A worker that exits with status 75 is replaced at once; one that crashed, after a pause that grows. Any other end of the
+worker ends the parent too, with the same status. SIGTERM and SIGINT are passed on. The parent may be killed: the worker
+notices, and stops as if it had been told to.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from typing import Any
 
 from rota.app.recycling import EXIT_RECYCLE
 from rota.model.policies.backoff import exponential
-from rota.process.signals import forget, listen
+from rota.process.signals import hearing
 
 logger = logging.getLogger("rota.respawn")
 
-#: Exit status of a command that was given settings, names or a server it cannot work with.
+#: Exit status of a command whose settings, names or server it cannot work with.
 EXIT_WRONG = 2
-#: The pauses after crashes in a row, seconds. A worker that ran longer than STEADY begins a new row.
+#: The pauses after crashes in a row, in seconds. A worker that ran for longer than STEADY begins a new row.
 PAUSES = exponential(1.0, 2.0, ceiling=30.0)
 STEADY = 60.0
 
@@ -37,29 +37,24 @@ class Respawn:
         self._crashes = 0
 
     async def run(self) -> int:
-        """Until the worker has ended for good; its exit status, 128 and the signal if one killed it."""
+        """Run until the worker has ended for good; return its exit status, or 128 plus the signal that killed it."""
         loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            listen(loop, signum, self._pass_on)
-        try:
+        with hearing(self._pass_on):
             while True:
                 began = loop.time()
-                status = await self._once()
+                status = await self._run_once()
                 if self._is_final(status):
                     return _exit_status(status)
                 await self._pause(status, loop.time() - began)
                 if self._told is not None:
                     return 0
-        finally:
-            for signum in (signal.SIGTERM, signal.SIGINT):
-                forget(loop, signum, self._pass_on)
 
-    async def _once(self) -> int:
+    async def _run_once(self) -> int:
         self._child = await asyncio.create_subprocess_exec(*self._command)
         self._starts += 1
         logger.info("worker.spawned", extra={"pid": self._child.pid, "start": self._starts})
         if self._told is not None:
-            # It came while the worker was being started.
+            # The signal came while the worker was being started.
             self._send(self._told)
         try:
             return await self._child.wait()
@@ -67,7 +62,7 @@ class Respawn:
             self._child = None
 
     def _is_final(self, status: int) -> bool:
-        # Settings that were right at the first start are right still: then it is the server that is away.
+        # Settings that were right at the first start are still right: later, this status means that the server is away.
         return self._told is not None or status == 0 or (status == EXIT_WRONG and self._starts == 1)
 
     async def _pause(self, status: int, lived: float) -> None:
@@ -96,5 +91,5 @@ class Respawn:
 def _exit_status(status: int) -> int:
     if status < 0:
         return 128 - status
-    # It asked to be started anew, and was told to stop before that.
+    # The worker was told to stop before it could be replaced.
     return 0 if status == EXIT_RECYCLE else status

@@ -62,7 +62,6 @@ class Autoscaler:
         )
 
     async def run(self) -> None:
-        """Scale until cancelled."""
         while True:
             await self.turn()
             await asyncio.sleep(self._settings.autoscaler_interval)

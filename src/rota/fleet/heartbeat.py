@@ -1,6 +1,6 @@
-"""Heartbeats: each worker process says every few seconds, for each of its queues, how many slots it has and uses.
+"""Heartbeats: each worker process writes every few seconds, for each of its queues, how many slots it has and uses.
 
-A heartbeat is a key that expires, so a process that died is missed soon; the names of the processes are a set.
+A heartbeat is a key that expires, so the death of a process shows soon. A set has the names of a queue's processes.
 """
 
 import asyncio
@@ -12,16 +12,16 @@ from typing import Any, Literal, Protocol
 from rota.server.outage import FAULTS
 from rota.wire.keys import QueueKeys
 
-#: A heartbeat is written this often, and holds for so long, seconds.
+#: From one heartbeat to the next, and how long each of them holds, in seconds.
 EVERY, LIFE = 5.0, 16.0
-#: A server that does not answer a heartbeat within this gets the next one, seconds.
+#: A heartbeat that is not answered within this time is given up for the next one, in seconds.
 _PATIENCE = 3.0
 
 Status = Literal["running", "draining"]
 
 
 class Served(Protocol):
-    """What a heartbeat tells of: one queue's worker in this process."""
+    """One queue's worker in this process, as a heartbeat sees it."""
 
     queue_name: str
     max_jobs: int
@@ -32,7 +32,14 @@ class Served(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a process last said of itself for one queue. `cap` is its slots over all of its queues (0: uncapped)."""
+    """The last heartbeat of a process for one queue.
+
+    :param process: the name of the process.
+    :param status: whether it claims jobs, or drains.
+    :param slots: its slots for this queue.
+    :param busy: the slots in which a job runs.
+    :param cap: its slots over all of its queues; 0: uncapped.
+    """
 
     process: str
     status: Status
@@ -41,12 +48,12 @@ class Beat:
     cap: int
 
     def wire(self) -> str:
-        """As it lies in Redis."""
+        """Return the text that is written to Redis."""
         return f"{self.status} {self.slots} {self.busy} {self.cap}"
 
     @classmethod
     def read(cls, process: str, raw: bytes) -> "Beat | None":
-        """What lies in Redis; None for what is no heartbeat."""
+        """Return the heartbeat that `wire` wrote; None for anything else."""
         try:
             status, slots, busy, cap = raw.decode().split(" ")
             drains: Status = "draining" if status == "draining" else "running"
@@ -56,7 +63,14 @@ class Beat:
 
 
 class Heartbeat:
-    """Tells of the workers of one process, on a connection of its own. `cap` is None where its slots are not capped."""
+    """The service that writes the heartbeats of one process.
+
+    :param redis: a client of its own, so that no other call delays a heartbeat.
+    :param process: the name of the process, unlike any other.
+    :param workers: the workers of its queues, as far as there are any yet.
+    :param cap: the slots of the process over all of its queues; None: uncapped.
+    :param draining: tells whether the process drains.
+    """
 
     name = "heartbeat"
     may_end = False
@@ -79,7 +93,7 @@ class Heartbeat:
         self._listed = False
 
     def look(self) -> None:
-        """Something changed: tell it now."""
+        """Write the next heartbeat at once, because the status has changed."""
         self._changed.set()
 
     async def run(self) -> None:
@@ -97,13 +111,13 @@ class Heartbeat:
             raise
 
     async def beat(self) -> None:
-        """Tell now: a command a queue, in one round trip. Raises what redis-py raises."""
+        """Write one heartbeat: a command a queue, in one round trip. Raises what redis-py raises."""
         status: Status = "draining" if self._draining() else "running"
         pipe = self._redis.pipeline(transaction=False)
         for worker in self._workers:
             beat = Beat(self._process, status, worker.max_jobs, worker.running, self._cap)
             pipe.set(self._key(worker), beat.wire(), px=round(LIFE * 1000), get=True)
-        # Who was silent for long, as at the start, may be in the set no more.
+        # A process whose key had expired, as at the start, may have been removed from the set.
         listed, self._listed = self._listed, False
         for worker, former in zip(self._workers, await pipe.execute(), strict=True):
             if former is None or not listed:
@@ -131,12 +145,12 @@ class Heartbeat:
                 await self._redis.srem(keys.workers, *gone)
 
     async def _try(self, call: Awaitable[None]) -> None:
-        # The workers themselves say that Redis is away.
+        # The workers log that Redis is away.
         with contextlib.suppress(*FAULTS):
             async with asyncio.timeout(_PATIENCE):
                 await call
 
 
 def beat_keys(keys: QueueKeys, processes: Iterable[bytes]) -> list[bytes]:
-    """Where the heartbeats of these processes lie."""
+    """Return the keys of the heartbeats of `processes`."""
     return [f"{keys.worker}:".encode() + process for process in processes]

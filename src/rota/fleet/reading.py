@@ -1,4 +1,4 @@
-"""Reads what the fleet's gauges show: two round trips for all queues, and no command that grows with what waits."""
+"""Reads the queues of a fleet: three round trips for all of them, and no command that grows with the waiting jobs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,19 +9,25 @@ from rota.model.state import State
 from rota.server.check import Facts
 from rota.wire.keys import IN_PROGRESS, QueueKeys, queue_key
 
-#: The oldest of so many due jobs is told; a stock worker's running jobs stand among them, and are passed over.
+#: How many of the oldest due jobs are read. Jobs that stock workers run are among them, and are passed over.
 _HEADS = 50
-#: Run entries asked for at once.
+#: How many run entries are asked for in one command.
 _CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class QueueReading:
-    """One queue at a moment; times in seconds.
+    """One queue at one moment; times are in seconds.
 
-    `ready` jobs wait for a slot and for nothing else; waiting ones are these and those that a limit keeps back.
-    `latency` is the age of the oldest ready one, `oldest_active` of the execution that runs longest. `ended` and `busy`
-    count since ever: executions, and their slot-seconds.
+    :param states: the jobs in each state; waiting are the ready jobs and those that a limit keeps back.
+    :param ready: jobs that wait for a slot and for nothing else.
+    :param latency: the age of the oldest ready job.
+    :param oldest_active: for how long the oldest running job has been running.
+    :param mean_active: for how long running jobs have been running, on average.
+    :param paused: whether workers claim nothing from the queue.
+    :param ended: executions that ended since ever.
+    :param busy: the slot-seconds of these executions.
+    :param beats: the heartbeats of the processes that serve the queue.
     """
 
     states: dict[State, int]
@@ -35,23 +41,23 @@ class QueueReading:
     beats: tuple[Beat, ...] = ()
 
     def workers(self, status: str) -> int:
-        """Processes of this status that serve the queue."""
+        """Return how many processes of this status serve the queue."""
         return sum(beat.status == status for beat in self.beats)
 
     @property
     def slots(self) -> int:
-        """Of workers that claim."""
+        """The slots of the workers that claim jobs."""
         return sum(beat.slots for beat in self.beats if beat.status == "running")
 
     @property
     def slots_busy(self) -> int:
-        """Of all workers, those that drain too."""
+        """The busy slots of all workers, draining ones included."""
         return sum(beat.busy for beat in self.beats)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The fleet at a moment of the server's clock, seconds."""
+    """The fleet at one moment: `at`, in seconds of the server's clock."""
 
     at: float
     queues: dict[str, QueueReading]
@@ -60,6 +66,8 @@ class Reading:
 
 @dataclass(slots=True)
 class _Raw:
+    """The answers to what `_ask` asks of one queue, in the same order."""
+
     alive: int
     due: int
     active: int
@@ -75,7 +83,7 @@ class _Raw:
 
 
 async def read(redis: Any, queues: Sequence[str]) -> Reading:
-    """The reading of `queues` and of the server itself. Raises what redis-py raises; its caller sets a deadline."""
+    """Read `queues`, and the server itself. Raises what redis-py raises; the caller sets a deadline."""
     keys = [QueueKeys.of(queue_key(queue)) for queue in queues]
     seconds, micros = await redis.time()
     now = seconds * 1000 + micros // 1000
@@ -102,12 +110,12 @@ def _ask(pipe: Any, keys: QueueKeys, now: int) -> None:
     pipe.exists(keys.paused)
     pipe.hmget(keys.stats, "ended", "busy")
     pipe.smembers(keys.workers)
-    # As many as the fleet has slots, whatever waits.
+    # At most as many jobs as the fleet has slots.
     pipe.zrange(keys.active, 0, -1)
 
 
 async def _details(redis: Any, keys: Sequence[QueueKeys], raws: Sequence[_Raw]) -> list[list[bytes | None]]:
-    """For each queue: its heartbeats, who holds its oldest due jobs, and the entries of what runs."""
+    """Return three lists a queue: heartbeats, in-progress keys of its oldest due jobs, entries of its running jobs."""
     pipe = redis.pipeline(transaction=False)
     shapes: list[list[int]] = []
     for one, raw in zip(keys, raws, strict=True):
@@ -126,19 +134,12 @@ async def _details(redis: Any, keys: Sequence[QueueKeys], raws: Sequence[_Raw]) 
 
 def _reading(raw: _Raw, now: int, details: Iterator[list[bytes | None]]) -> QueueReading:
     beats, held, entries = next(details), next(details), next(details)
-    # A claim whose lease has ended stands among the due ones, and is taken back with the next step.
+    # A claim whose lease has ended is among the due jobs, until the next step takes it back.
     ready = max(0, raw.due - raw.expired)
-    active = raw.active
-    delayed = max(0, raw.alive - raw.due - (active - raw.expired) - raw.parked)
     ages = [(now - started) / 1000 for started in map(_started, entries) if started is not None]
     ended, busy = (int(value or 0) for value in raw.stats)
     return QueueReading(
-        states={
-            State.WAITING: ready + raw.parked,
-            State.DELAYED: delayed,
-            State.ACTIVE: active,
-            State.DEAD: raw.dead,
-        },
+        states=_states(raw, ready),
         ready=ready,
         latency=_latency(raw, held, now) if ready else 0.0,
         oldest_active=max([0.0, *ages]),
@@ -146,12 +147,23 @@ def _reading(raw: _Raw, now: int, details: Iterator[list[bytes | None]]) -> Queu
         paused=bool(raw.paused),
         ended=ended,
         busy=busy / 1000,
-        beats=tuple(
-            beat
-            for name, value in zip(raw.names, beats, strict=True)
-            if value is not None and (beat := Beat.read(name.decode("utf-8", "replace"), value))
-        ),
+        beats=tuple(_beats(raw, beats)),
     )
+
+
+def _states(raw: _Raw, ready: int) -> dict[State, int]:
+    return {
+        State.WAITING: ready + raw.parked,
+        State.DELAYED: max(0, raw.alive - raw.due - (raw.active - raw.expired) - raw.parked),
+        State.ACTIVE: raw.active,
+        State.DEAD: raw.dead,
+    }
+
+
+def _beats(raw: _Raw, values: Sequence[bytes | None]) -> Iterator[Beat]:
+    for name, value in zip(raw.names, values, strict=True):
+        if value is not None and (beat := Beat.read(name.decode("utf-8", "replace"), value)):
+            yield beat
 
 
 def _latency(raw: _Raw, held: Sequence[bytes | None], now: int) -> float:
@@ -160,7 +172,7 @@ def _latency(raw: _Raw, held: Sequence[bytes | None], now: int) -> float:
 
 
 def _started(entry: bytes | None) -> int | None:
-    """When a claim was made, ms; None for what is no claim any more."""
+    """Return when a claim was made, in milliseconds; None where the entry is not, or no longer, a claim's."""
     if entry is None or entry.startswith(b"-"):
         return None
     return int(entry.split(b" ")[2])

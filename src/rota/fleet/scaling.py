@@ -1,8 +1,8 @@
-"""How many workers a load needs: the formula, the threshold rule beside it, and the pace at which a fleet follows them.
+"""How many workers a load needs: by the formula or by the threshold rule, and the pace at which a fleet follows.
 
-In words: the slots that keep up with what arrives, and those that work off what waits within half of the objective,
-over the slots of a worker; never more slots than there are jobs to fill them. All of it is arithmetic on values: clocks
-and counters are read elsewhere.
+The formula adds the slots that keep up with arrivals to the slots that work off the waiting jobs within half of the
+objective, and divides by the slots of a worker; it never counts more slots than there are jobs to fill them. All of
+this is arithmetic on values: clocks and counters are read elsewhere.
 """
 
 import math
@@ -10,27 +10,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-#: What waits is worked off within this part of the objective: the other part is for workers to boot.
+#: Waiting jobs are worked off within this part of the objective; in the other part, workers boot.
 HASTE = 0.5
-#: The threshold rule: one worker more above any of these; jobs, seconds, percent.
+#: The threshold rule adds a worker above any of these: waiting jobs, seconds of latency, percent of the processors.
 READY, WAIT, CPU = 100, 60.0, 80.0
-#: One worker fewer by the threshold rule needs a processor that is this idle, percent.
+#: The threshold rule removes a worker only below this, in percent of the processors.
 CALM = 40.0
 _ROUNDING = 1e-9
-
-Policy = Literal["formula", "threshold"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What one queue has to do, and the slots that a worker has for it.
+    """The work of one queue, and the slots that a worker has for it.
 
-    :param arrivals: jobs that come to be due, a second; a mean over minutes.
-    :param job_seconds: how long a job keeps its slot, seconds.
-    :param ready: jobs that may start and wait for a slot; what a limit or a pause keeps back is none of them.
-    :param slo: the longest acceptable wait, seconds.
+    :param arrivals: jobs that come to be due, per second; a mean over minutes.
+    :param job_seconds: how long a job keeps its slot, in seconds.
+    :param ready: jobs that wait for a slot and for nothing else, such as a limit or the end of a pause.
+    :param slo: the longest acceptable wait, in seconds.
     :param slots: jobs of this queue that one worker runs at once.
-    :param rate: starts a second that the queue's own rate limit allows.
+    :param rate: starts per second that the queue's own rate limit allows.
     :param active: jobs that run now.
     """
 
@@ -50,17 +48,17 @@ class Load:
 
 
 def slots_needed(load: Load) -> float:
-    """Slots that keep the objective: for what arrives, and for what waits."""
+    """Return the slots that keep the objective, for arrivals and for waiting jobs."""
     starts = load.arrivals + load.ready / (load.slo * HASTE)
-    # What a rate limit keeps from starting, no worker will start.
+    # No worker starts a job that a rate limit keeps back.
     slots = min(starts, load.rate) * load.job_seconds
-    # A slot is of use to a job that is there, or will be by the time that a new worker is. Of jobs that take much
-    # longer than the objective, each one would otherwise count for many.
+    # A slot is useful only to a job that is there, or will be there once a new worker is. Without this bound, a job
+    # that takes much longer than the objective would count for many slots.
     return min(slots, load.active + load.ready + load.arrivals * load.slo * HASTE)
 
 
 def workers_needed(loads: Iterable[Load], cap: int | None = None) -> int:
-    """Workers that keep every queue's objective, where each worker serves all of these queues.
+    """Return the workers that keep every queue's objective, where each worker serves all of these queues.
 
     `cap` is the most that one process runs over all of its queues (None: each queue has its slots to itself).
     """
@@ -72,14 +70,14 @@ def workers_needed(loads: Iterable[Load], cap: int | None = None) -> int:
 
 
 def _ceil(value: float) -> int:
-    # 0.1 · 30 is a little more than 3 to a computer, and a worker more to `ceil`.
+    # As floats, 0.1 · 30 is a little more than 3, which `ceil` would make a worker more.
     return math.ceil(value - _ROUNDING)
 
 
 def by_threshold(workers: int, *, ready: int, wait: float, cpu: float | None = None) -> int:
-    """The rule of thumb: one worker more while much waits, long, or the processor is busy; one fewer when all is calm.
+    """Return one worker more under pressure (jobs that wait, latency, busy processors), one fewer when all is calm.
 
-    `wait` in seconds, `cpu` in percent (None: not known).
+    `wait` is in seconds, `cpu` in percent (None: unknown).
     """
     if ready > READY or wait > WAIT or (cpu is not None and cpu > CPU):
         return workers + 1
@@ -89,13 +87,14 @@ def by_threshold(workers: int, *, ready: int, wait: float, cpu: float | None = N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How a fleet may change; times in seconds.
+    """How fast a fleet may change; times are in seconds.
 
-    :param least: workers that it never goes below.
-    :param most: workers that it never goes above.
-    :param scale_in_after: for so long, nothing more may have been wanted, before a worker goes.
-    :param cooldown: between a change and the next scale-in.
-    :param steady: whether a scale-out waits for the cool-down too, as a rule that knows no figure must.
+    :param least: the fewest workers.
+    :param most: the most workers.
+    :param scale_in_after: a fleet shrinks only to the most workers that were wanted within this time.
+    :param cooldown: the time between a change and the next scale-in.
+    :param steady: whether a scale-out waits for the cool-down too. The threshold rule needs that: it does not know how
+        many workers are missing, and would add one each turn until the first of them has booted.
     """
 
     least: int = 1
@@ -105,13 +104,19 @@ class Pace:
     steady: bool = False
 
     def clamp(self, workers: int) -> int:
-        """`workers` within the limits."""
+        """Return the number within the limits that is nearest to `workers`."""
         return max(self.least, min(self.most, workers))
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Where a fleet stands: its workers, when that changed, and what was wanted lately, as (time, workers)."""
+    """The recent past of a fleet; times are in seconds.
+
+    :param workers: the workers that it was given last.
+    :param since: when the course began.
+    :param changed_at: when `workers` changed.
+    :param wanted: how many workers were wanted lately, as (time, workers).
+    """
 
     workers: int
     since: float
@@ -121,20 +126,21 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How many workers there shall be, and why: `out`, `in`, `same`, or what it waits for."""
+    """How many workers the fleet is given, and why: `out`, `in`, `same`, or what a change waits for."""
 
     workers: int
     why: Literal["out", "in", "same", "cooling down", "until it lasts"]
 
 
 def steer(course: Course, desired: int, now: float, pace: Pace) -> tuple[Course, Decision]:
-    """Where the fleet goes when `desired` workers are wanted at `now`, seconds of any clock that only goes forward.
+    """Return the course of a fleet for which `desired` workers are wanted at `now`, and the decision for this turn.
 
-    Out at once; in only to the most that was wanted within `scale_in_after`, and `cooldown` after the last change.
+    `now` is in seconds of a clock that only goes forward. A fleet grows at once. It shrinks only to the most that was
+    wanted within `scale_in_after`, and `cooldown` after the last change.
     """
     desired = pace.clamp(desired)
     horizon = now - pace.scale_in_after
-    # What was wanted last before the horizon was wanted still at it.
+    # The last number that was wanted before the horizon was still wanted at the horizon.
     history = (*course.wanted, (now, desired))
     before = [one for one in history if one[0] <= horizon][-1:]
     course = replace(course, wanted=(*before, *(one for one in history if one[0] > horizon)))
@@ -153,7 +159,7 @@ def _decide(course: Course, desired: int, now: float, pace: Pace) -> Decision:
     if desired == stay:
         return Decision(stay, "same")
     target = _most(course.wanted) if now - course.since >= pace.scale_in_after else stay
-    # Above the limit is no place to linger.
+    # A fleet above its limit does not wait for `scale_in_after`.
     target = min(target, pace.most)
     if target >= stay:
         return Decision(stay, "until it lasts")

@@ -1,19 +1,19 @@
 """Tells whether a worker process is well, by the age of the file that its lease thread touches.
 
-`python -m rota.process.health FILE` imports nothing of the engine and asks nobody, so that an orchestrator may run it
-every few seconds.
+`python -m rota.process.health FILE` imports nothing of the engine and connects to nothing, so that an orchestrator may
+run it every few seconds.
 """
 
 import os
 import sys
 import time
 
-#: A file older than this is that of a process that hangs, or is gone; seconds.
+#: A file older than this belongs to a process that hangs or is gone, in seconds.
 LIMIT = 30.0
 
 
 def check(path: str, limit: float = LIMIT) -> str | None:
-    """What is wrong with the worker that touches `path`; None if nothing is."""
+    """Return what is wrong with the worker that touches `path`, None if nothing is."""
     try:
         age = time.time() - os.stat(path).st_mtime
     except OSError as error:
@@ -22,7 +22,7 @@ def check(path: str, limit: float = LIMIT) -> str | None:
 
 
 def main(args: list[str]) -> int:
-    """The exit status for `args`: a path (or HEALTH_FILE's value), and optionally a limit in seconds."""
+    """Check the file named in `args`, with a limit in seconds behind it if given; return the exit status."""
     if not args:
         sys.stderr.write("usage: python -m rota.process.health FILE [SECONDS]\n")
         return 2

@@ -7,59 +7,71 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
+
+from rota.process.clock import SYSTEM_CLOCK, Clock
 
 logger = logging.getLogger("rota.loop")
 
-#: The loop is to be heard of this often, seconds.
+#: From one beat of the loop to the next, in seconds.
 BEAT = 0.5
-#: The lag is the worst of so many beats: one that was bad between two scrapes must show.
+#: The lag is the worst of the last beats, this many of them: a bad one between two scrapes must show.
 REMEMBERED = 30
 #: Exit status of a process whose loop was blocked past the limit (EX_SOFTWARE).
 EXIT_BLOCKED = 70
-#: The innermost frames that are shown of what blocks.
+#: How many of the innermost frames are shown of what blocks the loop.
 _FRAMES = 12
 
 
 class LoopWatch:
-    """`beat` is called by the loop, `look` by the thread that watches it.
+    """The watch on one loop: `beat` is called by the loop, `look` by the thread that watches it.
 
-    A loop silent for `report_after` seconds is reported with the stack that blocks it, and once more when it is free,
-    with how long it took. One silent for longer than `limit` seconds ends the process by `die(EXIT_BLOCKED)`.
+    :param report_after: a loop that is silent for this long is reported, with the stack that blocks it; when it is free
+        again, so is the length of the block. In seconds.
+    :param limit: a loop that is silent for longer than this ends the process. In seconds.
+    :param die: ends the process with an exit status.
+    :param clock: tells the time.
     """
 
-    def __init__(self, *, report_after: float, limit: float, die: Callable[[int], object]) -> None:
+    def __init__(
+        self,
+        *,
+        report_after: float,
+        limit: float,
+        die: Callable[[int], object],
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._report_after = report_after
         self._limit = limit
         self._die = die
+        self._monotonic = clock.monotonic
         self._reported = False
         self._longest = 0.0
         self._lateness: deque[float] = deque(maxlen=REMEMBERED)
         self.begin()
 
     def begin(self) -> None:
-        """The loop runs in the calling thread, from now on."""
+        """Watch the loop that runs in the calling thread, from now on."""
         self._loop_thread = threading.get_ident()
-        self._heard = monotonic()
+        self._heard = self._monotonic()
 
     def beat(self, late: float | None = None) -> None:
-        """The loop is alive; at least every BEAT seconds. `late` is how late it woke for this, if that was measured."""
-        now = monotonic()
+        """Note that the loop is alive. `late` is how late it woke for this, in seconds, if that was measured."""
+        now = self._monotonic()
         self._longest = max(self._longest, now - self._heard)
         self._heard = now
         if late is not None:
             self._lateness.append(late)
 
     def silence(self) -> float:
-        """Seconds since the loop was last heard of."""
-        return monotonic() - self._heard
+        """Return the seconds since the last beat."""
+        return self._monotonic() - self._heard
 
     def lag(self) -> float:
-        """How late the loop was at its worst in the last quarter of a minute, or is now; seconds."""
+        """Return how late the loop was at worst in the last quarter of a minute, or is now, in seconds."""
         return max(0.0, self.silence() - BEAT, *self._lateness)
 
     def look(self) -> bool:
-        """Report what there is to report; False if the process was to end."""
+        """Report a block, or its end; return False if the process was to end."""
         silence = self.silence()
         if silence > self._report_after:
             if not self._reported:
@@ -84,20 +96,21 @@ class LoopWatch:
 
 
 class LoopBeat:
-    """The service by which an event loop is heard of: it tells a watch, twice a second, and how late it woke."""
+    """The service that beats for its event loop, and measures how late the loop wakes."""
 
     name = "loop-beat"
     may_end = False
 
-    def __init__(self, watch: LoopWatch) -> None:
+    def __init__(self, watch: LoopWatch, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._watch = watch
+        self._clock = clock
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Beat every BEAT seconds, until cancelled."""
         while True:
             await self._beat()
 
     async def _beat(self) -> None:
-        due = monotonic() + BEAT
+        woken = self._clock.monotonic() + BEAT
         await asyncio.sleep(BEAT)
-        self._watch.beat(max(0.0, monotonic() - due))
+        self._watch.beat(max(0.0, self._clock.monotonic() - woken))

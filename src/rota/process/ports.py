@@ -1,6 +1,6 @@
-"""Finds a port to listen on: the one that was asked for, or the next that is free.
+"""Finds a port to listen on: the wanted one, or the next that is free.
 
-Several workers on one machine are started with the same settings; none of them may fail for the sake of its metrics.
+Several workers on one machine are started with the same settings, and none of them may fail over its metrics.
 """
 
 import errno
@@ -8,7 +8,7 @@ import socket
 
 from rota.errors import RotaError
 
-#: So many ports are tried from the one that was asked for; then any free one is taken.
+#: The ports that are tried, from the wanted one on; if all are taken, any free port will do.
 PORTS = 100
 
 
@@ -17,7 +17,7 @@ class EndpointError(RotaError):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on `port`, or on the next one that is free; 0 is any free one. Raises EndpointError."""
+    """Return a socket that listens on `port`, or on the next free one; 0 is any free port. Raises EndpointError."""
     for candidate in (*range(port, min(port + PORTS, 65_536)), 0) if port else (0,):
         try:
             return _bound(host, candidate)
@@ -33,7 +33,7 @@ def _bound(host: str, port: int) -> socket.socket:
     )[0]
     listener = socket.socket(family, kind, protocol)
     try:
-        # A restarted process gets its port back at once; one that is listened on is refused all the same.
+        # A restarted process gets its port back at once; a port that another process listens on is still refused.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen()

@@ -149,7 +149,6 @@ class Periodic:
     may_end: bool = False
 
     async def run(self) -> None:
-        """Call until cancelled."""
         while True:
             self.call()
             await asyncio.sleep(self.seconds)

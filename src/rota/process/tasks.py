@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-#: A cancellation that had no effect is repeated after this, seconds.
+#: A cancellation that had no effect is repeated after this, in seconds.
 _AGAIN = 0.1
 
 
@@ -21,5 +21,5 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_AGAIN)
     for task in ending:
-        # What it failed with was told where it happened; asyncio would tell it again as never retrieved.
+        # Retrieved, or asyncio would log the error as never retrieved.
         task.cancelled() or task.exception()

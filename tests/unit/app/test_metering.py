@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from rota.app import metering
 from rota.app.metering import Meter, Slots
 from rota.engine.execution import Execution
+from rota.process.clock import Clock
 from rota.telemetry.metrics.tally import Tally
 from rota.wire.claims import Claim, Settlement, hand_back
 
@@ -68,10 +68,9 @@ async def test_slots_are_busy_while_jobs_run_however_they_end(bench: Bench) -> N
     assert bench.meter.slots.busy == 0
 
 
-def test_the_time_of_slots_counts_what_still_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_slots_counts_what_still_runs() -> None:
     now = 100.0
-    monkeypatch.setattr(metering, "monotonic", lambda: now)
-    slots = Slots()
+    slots = Slots(Clock(monotonic=lambda: now))
     assert slots.seconds() == 0
     slots.enter()
     now = 102.0

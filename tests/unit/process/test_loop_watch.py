@@ -1,27 +1,31 @@
 """The watch on the event loop: what it says of a loop that is late, blocked, or hangs."""
 
+import asyncio
 import logging
 from typing import Any
 
 import pytest
 
 from rota.process import loop_watch
-from rota.process.loop_watch import EXIT_BLOCKED, LoopWatch
+from rota.process.clock import Clock
+from rota.process.loop_watch import BEAT, EXIT_BLOCKED, LoopBeat, LoopWatch
+from rota.process.tasks import end
+from tests.waiting import until
 
 
 class Watched:
-    """A watch whose time we make."""
+    """A watch on a clock of the test's."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.now = 1000.0
         self.deaths: list[int] = []
-        monkeypatch.setattr(loop_watch, "monotonic", lambda: self.now)
-        self.watch = LoopWatch(report_after=5.0, limit=60.0, die=self.deaths.append)
+        self.clock = Clock(monotonic=lambda: self.now)
+        self.watch = LoopWatch(report_after=5.0, limit=60.0, die=self.deaths.append, clock=self.clock)
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    return Watched(monkeypatch)
+def watched() -> Watched:
+    return Watched()
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, Any]]]:
@@ -95,3 +99,15 @@ def test_a_loop_that_hangs_ends_the_process(watched: Watched, caplog: pytest.Log
         assert not watched.watch.look()
     assert watched.deaths == [EXIT_BLOCKED]
     assert said(caplog)[-1][0] == "loop.hung"
+
+
+async def test_the_beat_of_a_loop_that_wakes_late_says_so(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_watch, "BEAT", 0.01)
+    beating = asyncio.create_task(LoopBeat(watched.watch, clock=watched.clock).run())
+    await asyncio.sleep(0)
+    watched.now += BEAT + 2
+    await until(lambda: watched.watch.silence() == 0)
+    await end({beating})
+    assert watched.watch.lag() == pytest.approx(BEAT + 2 - 0.01)
