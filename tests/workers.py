@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from rota import Client, Job, QueueWorker
 from rota.app.compose import ProcessParts, client_of, subscribers_of, worker_settings
 from rota.app.probes import Probes
-from rota.attempts.pools import Processes
+from rota.attempts.children import Processes
 from rota.model.registry import Registry, discover
 from rota.server import connections
 from rota.server.target import RedisTarget

@@ -6,7 +6,7 @@ import pytest
 from arq.connections import ArqRedis
 
 from rota import Client
-from rota.wire.claims import Claim, Settlement
+from rota.wire.claims import Claim, Settlement, Told
 from rota.wire.keys import QueueKeys, queue_key
 from rota.wire.queue import QueueScripts, ServiceRules
 from tests.faults.fleet import Fleet, records, sized
@@ -78,7 +78,7 @@ async def test_a_step_that_claims_nothing_and_comes_first_does_not_hide_the_sile
     redis: ArqRedis, server: RedisServer, silence: tuple[Held, Held, QueueScripts], settled: bool
 ) -> None:
     (early, first), late, idle = silence
-    settlements = [Settlement.finished(first, event="completed")] if settled else []
+    settlements = [Settlement.finished(first, Told("completed"))] if settled else []
     reply = await early.step(redis, lane=0, seq=2, want=0, settlements=settlements)
     assert reply.answers == [True] * len(settlements)
     await nothing_is_taken(redis, server, late, idle)

@@ -13,7 +13,7 @@ import pytest
 from rota import Client, Run, each, job, pipeline
 from rota.server import connections
 from rota.server.target import RedisTarget
-from rota.wire.claims import Claim, Settlement
+from rota.wire.claims import Claim, Settlement, Told
 from rota.wire.envelopes import encode_error
 from rota.wire.keys import QueueKeys, queue_key
 from rota.wire.queue import QueueScripts, ServiceRules
@@ -221,7 +221,7 @@ NASTY = "[red]no[/red] [/x] \x1b[2J"
 
 def letter(claim: Claim, reason: str) -> Settlement:
     error = encode_error(ValueError(NASTY))
-    return Settlement.dead(claim, reason, event="dead", task="send", attempt=1, detail=error)
+    return Settlement.dead(claim, reason, Told("dead", "send", 1, error))
 
 
 def test_dead_letters_are_shown_with_their_error_as_it_is(project: Project, dead: list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from arq.worker import Function
 
-from rota.attempts.runner import Handler
+from rota.attempts.attempt import Handler
 from rota.model.run import Run
 
 

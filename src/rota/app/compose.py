@@ -12,9 +12,11 @@ from typing import Any
 from rota.app.arq_functions import functions_of
 from rota.app.handlers import handlers_of, jobs_of
 from rota.app.probes import Probes
-from rota.attempts.attempt import QueuePolicy
-from rota.attempts.pools import Processes, Threads
+from rota.attempts.children import Processes
+from rota.attempts.off_loop import OffLoop
+from rota.attempts.parts import QueuePolicy, Resources, Stacks
 from rota.attempts.runner import Runner
+from rota.attempts.threads import Threads
 from rota.client.client import Client
 from rota.engine.contract import Contract
 from rota.engine.keeper import LeaseKeeper
@@ -146,17 +148,17 @@ class QueueParts:
 
         settings, probes = process.settings, process.probes
         flows = flow_jobs(settings, process.registry, queue, lambda: worker.pool)
+        threads = Threads(queue.concurrency, lambda: process.recycle("thread"))
+        off_loop = OffLoop(threads, process.processes, settings.result_limit)
         runner = Runner(
             policy_of(settings, queue),
             handlers_of(process.registry, queue, flows),
-            inputs=flows,
-            deps=process.deps,
-            report=report,
-            in_thread=Threads(queue.concurrency, lambda: process.recycle("thread")).call,
-            in_process=functools.partial(process.processes.call, result_limit=settings.result_limit),
-            tracers=TRACERS,
-            middleware=MIDDLEWARE,
-            subscribers=(*process.subscribers, probes.subscriber) if probes else process.subscribers,
+            Resources(deps=process.deps, report=report, off_loop=off_loop.call, inputs=flows),
+            Stacks(
+                tracers=TRACERS,
+                middleware=MIDDLEWARE,
+                subscribers=(*process.subscribers, probes.subscriber) if probes else process.subscribers,
+            ),
         )
         return probes.meter(queue.name, runner) if probes else runner
 
@@ -186,13 +188,13 @@ def worker_settings(parts: ProcessParts, queue: str) -> dict[str, Any]:
 def policy_of(settings: Settings, queue: QueueSettings) -> QueuePolicy:
     """Return what the settings allow the jobs of one queue."""
     return QueuePolicy(
-        queue.name,
-        queue_key(queue.name),
+        queue=queue.name,
+        queue_key=queue_key(queue.name),
+        namespace=settings.namespace,
         max_lost=settings.max_lost,
         unknown_grace=settings.unknown_grace,
         unknown_delay=settings.unknown_delay,
         keep_result=queue.keep_result,
-        namespace=settings.namespace,
         payload_limit=settings.payload_limit,
         result_limit=settings.result_limit,
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rota.attempts.runner import Handler
+from rota.attempts.attempt import Handler
 from rota.flows.fanout import FlowJobs
 from rota.model.job import Job
 from rota.model.outcome import Rules

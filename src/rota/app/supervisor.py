@@ -21,7 +21,7 @@ from rota.app.handlers import rules_of
 from rota.app.limits import figures_of, publish
 from rota.app.probes import Probes
 from rota.app.recycling import EXIT_RECYCLE, Recycling
-from rota.attempts.pools import Processes
+from rota.attempts.children import Processes
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.leases import Leases
 from rota.fleet.heartbeat import Heartbeat

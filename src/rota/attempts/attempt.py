@@ -1,66 +1,85 @@
-"""An attempt on its way through the runner: what was claimed, what was read of it, and what its queue allows."""
+"""One attempt as a value: a claim on its way through the runner, with what each step has found out."""
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from rota.engine.execution import Execution
 from rota.model.flows.batch import Batch
-from rota.wire import envelopes
+from rota.model.job import Job
+from rota.model.options import EnqueueOptions
+from rota.model.outcome import Cause, Rules
 from rota.wire.claims import Claim
-from rota.wire.envelopes import FETCHED
+from rota.wire.envelopes import FETCHED, Envelope
 
 
 @dataclass(frozen=True, slots=True)
-class QueuePolicy:
-    """What one queue allows of jobs that never run, and the queue's names.
+class Handler:
+    """A job as this process runs it: the job, and the rules by which its attempts are judged."""
 
-    `unknown_grace`: seconds a job waits for a worker that knows it; `unknown_delay`: seconds between two tries.
-    `payload_limit`: bytes that a job may save as its checkpoint; `result_limit`: bytes of its result.
-    """
-
-    queue: str
-    queue_key: str
-    max_lost: int = 3
-    unknown_grace: float = 86400.0
-    unknown_delay: float = 5.0
-    keep_result: float = 3600.0
-    namespace: str = "rota"
-    payload_limit: int = 262_144
-    result_limit: int = 1_048_576
+    job: Job[Any, Any]
+    rules: Rules
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One claim, and what is known of it so far: `given` is what its flow gives it, `batch` what calls it back."""
+    """One claim on its way through the runner.
 
+    A *claim* is what the queue handed over. The *execution* is the engine's hold on it, by which it can be stopped. The
+    *attempt* is both, and what the runner's steps add. The *run* is the part that the handler sees.
+
+    `started` is by a monotonic clock, in seconds. `number` counts attempts from 1. `keep_result` is how long the record
+    is kept, in seconds.
+    """
+
+    execution: Execution
     claim: Claim
-    envelope: envelopes.Envelope | None = None
-    started: float = 0.0
-    number: int = 1
+    started: float
+    number: int
+    keep_result: float
+
+    # Added by the steps: open, look up, fetch, call.
+    envelope: Envelope | None = None
+    job: Job[Any, Any] = field(init=False)
+    rules: Rules = field(init=False)
     given: bytes | None = None
     batch: Batch | None = None
+    result: bytes = b""
+    error: BaseException | None = None
 
     @property
     def task(self) -> str:
-        """Its job's name; "" while nothing is read."""
+        """The job's name; empty while the envelope is not open."""
         return self.envelope.name if self.envelope else ""
 
     @property
-    def is_told(self) -> bool:
-        """Whether it gets something from the flow that it is part of."""
-        return self.envelope is not None and not FETCHED.isdisjoint(self.envelope.options)
-
-    @property
     def headers(self) -> Mapping[str, str]:
-        """What travelled with it."""
+        """The headers that came with the job."""
         return self.envelope.headers if self.envelope else {}
 
     @property
-    def waited(self) -> float:
-        """From due to started, seconds."""
-        return max(0.0, (self.claim.started_ms - self.claim.due_ms) / 1000)
+    def is_cancelled(self) -> bool:
+        """Whether the job was cancelled before this moment."""
+        return self.execution.cause is Cause.CANCEL
 
     @property
-    def duration(self) -> float:
-        """How long it has been at work, seconds."""
-        return time.monotonic() - self.started
+    def needs_input(self) -> bool:
+        """Whether the job gets something from the flow that it is part of."""
+        return self.envelope is not None and not FETCHED.isdisjoint(self.envelope.options)
+
+    @property
+    def waited(self) -> float:
+        """How long the job was due before it was claimed, in seconds."""
+        return max(0.0, (self.claim.started_ms - self.claim.due_ms) / 1000)
+
+
+def override(rules: Rules, wire: Mapping[str, Any]) -> Rules:
+    """Return `rules` with what an enqueue asked for instead (the options in its envelope). Raises UnreadablePayload."""
+    own = EnqueueOptions.from_wire(wire)
+    return replace(
+        rules,
+        max_attempts=rules.max_attempts if own.max_attempts is None else own.max_attempts,
+        backoff=own.backoff or rules.backoff,
+        timeout=own.timeout or rules.timeout,
+        keep_result=rules.keep_result if own.keep_result is None else own.keep_result,
+    )

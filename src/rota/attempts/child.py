@@ -1,9 +1,8 @@
 """A child process that runs handlers which would keep the event loop busy.
 
-It reads one job at a time from a socket, runs it in its main thread, and writes back progress, checkpoints, what it
-logs, and what it came to. It ignores SIGINT (a terminal sends that to everybody; the parent decides), and leaves the
-moment its socket closes, whatever it is doing: a parent that was killed leaves no orphans. Payloads and results are
-JSON; nothing is pickled.
+It reads one job at a time from a socket, runs it in its main thread, and writes back progress, checkpoints, log records
+and the result, as `frames` says. It ignores SIGINT: a terminal sends that to every process, and the parent decides. It
+leaves the moment its socket closes, whatever it is doing, so a parent that was killed leaves no orphans.
 """
 
 import importlib
@@ -18,26 +17,26 @@ import sys
 import threading
 from typing import Any
 
-from rota.errors import Cancel, InvalidPayload, InvalidResult, ResultTooLarge, Retry, Snooze
+from rota.attempts.frames import LENGTHS, describe, frame
+from rota.errors import ResultTooLarge
 from rota.model.headers import inherited
 from rota.model.job import Job
-from rota.model.run import Run
+from rota.model.run import Run, RunFacts
 from rota.names import full_name
 from rota.telemetry.logs.records import Teller, adopt_structlog
 from rota.wire.envelopes import encode_error
 
-#: Every frame begins with the lengths of its JSON head and of the bytes behind it.
-LENGTHS = struct.Struct("!II")
 
-
-def frame(head: dict[str, Any], body: bytes = b"") -> bytes:
-    """One message: a small JSON head, and raw bytes (a payload, a result) that neither side re-encodes."""
-    raw = json.dumps(head).encode()
-    return LENGTHS.pack(len(raw), len(body)) + raw + body
+def main(fd: int) -> None:
+    """Serve the parent that passed the socket `fd`, until it goes away."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sock = socket.socket(fileno=fd)
+    sock.set_inheritable(False)
+    Child(sock).serve()
 
 
 class Child:
-    """One child at the end of its socket."""
+    """The child's end of the socket, and the jobs that arrive there."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -68,54 +67,32 @@ class Child:
             pass  # cut off in the middle of a frame: the same as its end
         os._exit(0)
 
-    def _send(self, head: dict[str, Any], body: bytes = b"") -> None:
-        with self._write:
-            self._sock.sendall(frame(head, body))
-
-    def _run(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    def _run(self, head: dict[str, Any], arguments: bytes) -> tuple[dict[str, Any], bytes]:
+        """Run one job; return the head and the body of the frame that ends it."""
         job: Job[Any, Any] | None = None
         try:
             logging.getLogger().setLevel(head["log_level"])
             job = find(head["module"], head["qualname"])
             if "structlog" in sys.modules:
                 adopt_structlog()
-            run = self._make_run(head)
-            with inherited(run.headers):
-                result = job.handler(run, **job.payload.parse([], json.loads(body)))
-            raw = job.result.dump(result)
-            limit = head["result_limit"]
-            if limit is not None and len(raw) > limit:
-                raise ResultTooLarge(full_name(run.queue, job.name), len(raw), limit)
-            return {"result": True}, raw
+            run = Run(RunFacts(**head["run"]), report=self._report, keep=self._keep)
+            return {"result": True}, call(job, run, arguments, head["result_limit"])
         except BaseException as error:
             return describe(error, job), encode_error(error)
 
-    def _make_run(self, head: dict[str, Any]) -> Run:
-        def report(percent: float, message: str) -> None:
-            self._send({"percent": percent, "message": message})
+    def _report(self, percent: float, message: str) -> None:
+        self._send({"percent": percent, "message": message})
 
-        def keep(state: bytes) -> None:
-            self._send({"checkpoint": True}, state)
+    def _keep(self, state: bytes) -> None:
+        self._send({"checkpoint": True}, state)
 
-        return Run(
-            id=head["id"],
-            job=head["job"],
-            queue=head["queue"],
-            attempt=head["attempt"],
-            max_attempts=head["max_attempts"],
-            enqueued_ms=head["enqueued_ms"],
-            headers=head["headers"],
-            waited=head["waited"],
-            snoozes=head["snoozes"],
-            report=report,
-            last_checkpoint=head["last_checkpoint"],
-            checkpoint_limit=head["checkpoint_limit"],
-            keep=keep,
-        )
+    def _send(self, head: dict[str, Any], body: bytes = b"") -> None:
+        with self._write:
+            self._sock.sendall(frame(head, body))
 
 
 def find(module: str, qualname: str) -> Job[Any, Any]:
-    """The job that `module` holds under `qualname`; imports the module."""
+    """Import `module` and return its job `qualname`. Raises TypeError for something else."""
     found: Any = importlib.import_module(module)
     for part in qualname.split("."):
         found = getattr(found, part)
@@ -124,27 +101,11 @@ def find(module: str, qualname: str) -> Job[Any, Any]:
     return found
 
 
-def describe(error: BaseException, job: Job[Any, Any] | None) -> dict[str, Any]:
-    """What the parent must know of `error` to judge it; its classes do not cross the pipe."""
-    match error:
-        case Retry():
-            return {"signal": "retry", "delay": error.delay, "reason": error.reason}
-        case Snooze():
-            return {"signal": "snooze", "delay": error.delay}
-        case Cancel():
-            return {"signal": "cancel", "reason": error.reason}
-        case InvalidPayload() | InvalidResult():
-            return {"error": type(error).__name__, "job": error.job, "problems": error.problems}
-        case ResultTooLarge():
-            return {"error": "ResultTooLarge", "job": error.job, "size": error.size, "limit": error.limit}
-    hopeless = job is not None and isinstance(error, job.give_up_on)
-    wanted = job is None or job.retry_on is None or isinstance(error, job.retry_on)
-    return {"error": "", "may_retry": wanted and not hopeless}
-
-
-def main(fd: int) -> None:
-    """Entry: `fd` is the socket that the parent passed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sock = socket.socket(fileno=fd)
-    sock.set_inheritable(False)
-    Child(sock).serve()
+def call(job: Job[Any, Any], run: Run, arguments: bytes, result_limit: int | None) -> bytes:
+    """Call the handler; return its result as JSON. Raises what it raises, InvalidResult, ResultTooLarge."""
+    with inherited(run.headers):
+        result = job.handler(run, **job.payload.parse([], json.loads(arguments)))
+    raw = job.result.dump(result)
+    if result_limit is not None and len(raw) > result_limit:
+        raise ResultTooLarge(full_name(run.queue, job.name), len(raw), result_limit)
+    return raw

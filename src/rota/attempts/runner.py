@@ -1,18 +1,19 @@
-"""Our job semantics: one attempt, from the bytes that were claimed to the settlement that is sent.
+"""The runner: takes one attempt from the claim to its settlement.
 
-Read, resolve, run, decide, settle. Everything that can go wrong before the handler starts is an outcome too. The
-outcome is computed by `outcome.decide`, apart from any I/O.
+`Runner.execute` is the whole of it: open the payload, look up the job, fetch its input, check its limits, call the
+handler, encode the result, decide the outcome, settle. The steps stand below it in the same order.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import random
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from rota.attempts.attempt import Attempt, QueuePolicy
+from rota.attempts.announcer import Announcer
+from rota.attempts.attempt import Attempt, Handler, override
+from rota.attempts.parts import QueuePolicy, Resources, Stacks
 from rota.attempts.settling import Settling
 from rota.engine.execution import Execution
 from rota.errors import (
@@ -25,324 +26,258 @@ from rota.errors import (
     UnknownJob,
     UnreadablePayload,
 )
-from rota.model.event import Event, EventType
-from rota.model.flows.batch import Batch
-from rota.model.job import Job
-from rota.model.options import EnqueueOptions
-from rota.model.outcome import Cause, Outcome, Rules, decide
+from rota.model.outcome import Cause, Outcome, decide, decide_unstarted
 from rota.model.policies.terms import is_limited, terms_of
-from rota.model.run import Run
-from rota.model.state import OutcomeKind
+from rota.model.run import Run, RunFacts
 from rota.names import full_name, printable
-from rota.seams import Audience, CallNext, Middleware, Subscriber, compose, count, switched_on, tell
+from rota.process.clock import SYSTEM_CLOCK, Clock
+from rota.seams import Audience, CallNext, compose, switched_on
 from rota.wire import envelopes
-from rota.wire.claims import Claim, Settlement, hand_back
+from rota.wire.claims import Claim, Settlement, Told, hand_back
 from rota.wire.envelopes import FROM_FLOW
 
 logger = logging.getLogger("rota.worker")
 
-#: How a plain function is run off the loop: (execution, run, handler, arguments) → what it returned.
-InThread = Callable[[Execution, Run, Callable[..., Any], Mapping[str, Any]], Awaitable[Any]]
 
+class _HandedBack(Exception):
+    """Raised by a step that sends the job back to wait, unspent; `settlement` says for what."""
 
-class Inputs(Protocol):
-    """What jobs get that are part of a pipeline, or that a batch calls back. Raises signals."""
-
-    async def input(self, job_id: str) -> bytes:
-        """The JSON of what a stage's job gets."""
-
-    async def batch(self, job_id: str) -> Batch:
-        """The batch that calls a job back."""
-
-
-#: The same in a child process, JSON in and out: (execution, run, job, arguments) → result.
-InProcess = Callable[[Execution, Run, Job[Any, Any], bytes], Awaitable[bytes]]
-
-_CANCELLED = Outcome(OutcomeKind.CANCELLED, reason="cancelled")
-
-
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """A job as this process runs it: its value, its rules, and the way through the middleware to its function."""
-
-    job: Job[Any, Any]
-    rules: Rules
+    def __init__(self, settlement: Settlement) -> None:
+        self.settlement = settlement
 
 
 class Runner:
-    """Runs the jobs of one queue: the service's `Contract`.
+    """Runs the jobs of one queue: the service's `Contract` with the engine.
 
-    `report` takes a running job's progress: (claim, job's name, percent, message). `middleware` is around the handler;
-    `tracers` are around all that can go wrong once it starts, the encoding of its result too.
+    :param policy: the queue's names, and what it allows of its jobs.
+    :param handlers: the queue's jobs with their rules, by short name.
+    :param resources: what the worker gives to its jobs.
+    :param stacks: tracers, middleware and subscribers.
+    :param clock: measures how long attempts take.
+    :param rand: draws the jitter of back-offs, from 0 to 1.
     """
 
     def __init__(
         self,
-        limits: QueuePolicy,
+        policy: QueuePolicy,
         handlers: Mapping[str, Handler],
+        resources: Resources,
+        stacks: Stacks,
         *,
-        deps: Callable[[], Any],
-        report: Callable[[Claim, str, float, str], None],
-        in_thread: InThread,
-        in_process: InProcess,
-        inputs: Inputs | None = None,
-        tracers: Sequence[Middleware] = (),
-        middleware: Sequence[Middleware] = (),
-        subscribers: Sequence[Subscriber] = (),
+        clock: Clock = SYSTEM_CLOCK,
+        rand: Callable[[], float] = random.random,
     ) -> None:
-        self._limits = limits
+        self._policy = policy
         self._handlers = handlers
-        self._deps = deps
-        self._report = report
-        self._in_thread = in_thread
-        self._in_process = in_process
-        self._inputs = inputs
-        self._tracers = switched_on(tracers)
-        self._middleware = switched_on(middleware)
-        self._audience = Audience(subscribers)
-        self._settling = Settling(limits, self._audience)
-
-    # The contract with the engine
+        self._resources = resources
+        self._tracers = switched_on(stacks.tracers)
+        self._middleware = switched_on(stacks.middleware)
+        self._announcer = Announcer(policy.queue, Audience(stacks.subscribers), clock)
+        self._settling = Settling(policy.queue_key, self._announcer, clock)
+        self._now = clock.monotonic
+        self._rand = rand
 
     async def execute(self, execution: Execution) -> Settlement:
-        """Run one claim to its end, whatever that is."""
+        """Run one claim to its end. Whatever goes wrong on the way is an outcome too."""
         claim = execution.claim
         if execution.cause in (Cause.SHUTDOWN, Cause.LEASE_LOST):
             return hand_back(claim)
-        attempt = Attempt(claim, started=time.monotonic(), number=claim.attempt)
-        cancelled = claim.aborted or execution.cause is Cause.CANCEL
+        if claim.aborted:
+            execution.stop(Cause.CANCEL)
+        attempt = Attempt(execution, claim, self._now(), claim.attempt, self._policy.keep_result)
         try:
-            handler = self._read(attempt)
-        except (UnreadablePayload, JobExpired, JobLost) as error:
-            return self._settling.settle(attempt, _CANCELLED if cancelled else self._hopeless(error), None)
-        if handler is None:
-            return self._unknown(attempt, cancelled=cancelled)
-        rules = handler.rules
-        if not cancelled and attempt.is_told:
-            try:
+            self._open(attempt)
+            self._look_up(attempt)
+            if attempt.needs_input:
                 await self._fetch(attempt)
-            except Signal as signal:
-                return self._settling.settle(
-                    attempt, decide(rules, attempt.number, signal, execution.cause), rules
-                )
-        if not cancelled and (terms := self._missing_terms(attempt, handler.job)):
-            return Settlement.again(claim, None, unspent=True, terms=terms)
-        outcome, result = await self._attempt(attempt, handler.job, rules, execution)
-        return self._settling.settle(attempt, outcome, rules, result)
+            self._check_limits(attempt)
+            await self._call(attempt)
+        except _HandedBack as back:
+            return back.settlement
+        except (JobExpired, JobLost, UnknownJob, UnreadablePayload) as error:
+            return self._settling.settle(attempt, decide_unstarted(error, execution.cause))
+        except Signal as signal:  # what the fetch raised
+            attempt.error = signal
+        return self._settling.settle(attempt, self._decide(attempt))
+
+    # The rest of the contract
 
     def settled(self, settlement: Settlement, counted: bool) -> None:
-        """Tell the subscribers, now that it is true."""
+        """Tell the subscribers of an attempt's end, if its settlement counted."""
         if counted:
-            self._settling.settled(settlement)
-
-    async def finished(self) -> None:
-        """Subscribers leave nothing behind."""
+            self._announcer.settled(settlement)
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
-        """A running job's progress was written."""
-        listeners, _ = self._audience.of(EventType.PROGRESS, time.monotonic())
-        if listeners:
-            event = Event(
-                EventType.PROGRESS,
-                self._limits.queue,
-                claim.id,
-                task,
-                claim.attempt,
-                percent=percent,
-                message=message,
-            )
-            tell(listeners, event)
+        """Tell the subscribers that a running job's progress was written."""
+        self._announcer.progressed(claim, task, percent, message)
 
-    # Before the handler
+    async def finished(self) -> None:
+        """Return at once: subscribers leave no work behind."""
 
-    def _read(self, attempt: Attempt) -> Handler | None:
+    # Open
+
+    def _open(self, attempt: Attempt) -> None:
+        """Read the envelope. Raises JobExpired, UnreadablePayload, JobLost."""
         claim = attempt.claim
         if claim.payload is None:
             raise JobExpired
         attempt.envelope = envelope = envelopes.open_job(claim.payload)
         attempt.number = max(claim.attempt, envelope.tries or 0)
-        if claim.lost and claim.lost >= self._limits.max_lost:
+        if claim.lost and claim.lost >= self._policy.max_lost:
             raise JobLost(claim.lost)
-        handler = self._handlers.get(envelope.name)
-        if handler is not None and envelope.options:
-            return replace(handler, rules=override(handler.rules, envelope.options))
-        return handler
+
+    # Look up
+
+    def _look_up(self, attempt: Attempt) -> None:
+        """Find the job and its rules. Raises UnknownJob after the grace, UnreadablePayload for impossible options."""
+        handler = self._handlers.get(attempt.task)
+        if handler is None:
+            self._leave_to_others(attempt)
+            raise UnknownJob(attempt.task, self._handlers)
+        attempt.job, attempt.rules = handler.job, handler.rules
+        if attempt.envelope and attempt.envelope.options:
+            attempt.rules = override(handler.rules, attempt.envelope.options)
+        attempt.keep_result = attempt.rules.keep_result
+
+    def _leave_to_others(self, attempt: Attempt) -> None:
+        """Hand back a job that a newer worker may know, while its grace lasts."""
+        claim, policy = attempt.claim, self._policy
+        unknown_ms = claim.started_ms - (claim.unknown_since_ms or claim.started_ms)
+        if attempt.is_cancelled or unknown_ms > policy.unknown_grace * 1000:
+            return
+        logger.warning(
+            "job.unknown", extra={"job_id": printable(claim.id), "job": attempt.task, "queue": policy.queue}
+        )
+        told = Told(task=attempt.task)
+        raise _HandedBack(Settlement.again(claim, policy.unknown_delay, told, unspent=True, unknown=True))
+
+    # Fetch
 
     async def _fetch(self, attempt: Attempt) -> None:
-        if self._inputs is None or attempt.envelope is None:
+        """Get what the job's flow gives to it. Raises signals: they end the attempt as the handler's own do."""
+        if attempt.is_cancelled:
+            return
+        inputs, job_id = self._resources.inputs, attempt.claim.id
+        if inputs is None or attempt.envelope is None:
             raise Cancel("it is part of a pipeline or a batch, and this worker serves none")
         if FROM_FLOW in attempt.envelope.options:
-            attempt.given = await self._inputs.input(attempt.claim.id)
+            attempt.given = await inputs.input(job_id)
         else:
-            attempt.batch = await self._inputs.batch(attempt.claim.id)
+            attempt.batch = await inputs.batch(job_id)
 
-    def _hopeless(self, error: Exception) -> Outcome:
-        match error:
-            case JobExpired():
-                return Outcome(OutcomeKind.DEAD, error=error, reason="expired")
-            case JobLost():
-                return Outcome(OutcomeKind.DEAD, error=error, reason="lost")
-        return Outcome(OutcomeKind.DEAD, error=error, reason="unreadable")
+    # Check the limits
 
-    def _unknown(self, attempt: Attempt, *, cancelled: bool) -> Settlement:
-        """No function of this name here: a newer worker may have it, so the job waits, unspent."""
-        claim, limits = attempt.claim, self._limits
-        if cancelled:
-            return self._settling.settle(attempt, _CANCELLED, None)
-        since = claim.unknown_since_ms or claim.started_ms
-        if claim.started_ms - since > limits.unknown_grace * 1000:
-            error = UnknownJob(attempt.task, self._handlers)
-            return self._settling.settle(
-                attempt, Outcome(OutcomeKind.DEAD, error=error, reason="unknown"), None
-            )
-        logger.warning(
-            "job.unknown", extra={"job_id": printable(claim.id), "job": attempt.task, "queue": limits.queue}
-        )
-        return Settlement.again(claim, limits.unknown_delay, unspent=True, unknown=True, task=attempt.task)
+    def _check_limits(self, attempt: Attempt) -> None:
+        """Hand back a limited job that was enqueued without its terms, by a stock client or by name alone.
 
-    def _missing_terms(self, attempt: Attempt, job: Job[Any, Any]) -> str:
-        """What a limited job was enqueued without, by a stock client or by name: it goes back to wait in line."""
-        if (job.limit is None and job.concurrency is None) or is_limited(attempt.claim.terms):
-            return ""
-        if attempt.claim.aborted:
-            return ""
+        It goes back to wait in the line of its limit, with the terms.
+        """
+        job, known = attempt.job, attempt.claim.terms
+        if (job.limit is None and job.concurrency is None) or is_limited(known) or attempt.is_cancelled:
+            return
         try:
-            arguments, _ = self._arguments(attempt, job)
-            raw = job.payload.bind(kwargs=arguments)
-            terms = terms_of(job, self._limits.queue, raw, namespace=self._limits.namespace, priority=0)
+            raw = job.payload.bind(kwargs=self._arguments(attempt))
+            terms = terms_of(job, self._policy.queue, raw, namespace=self._policy.namespace, priority=0)
         except (InvalidPayload, UnreadablePayload):
-            return ""  # it dies of that, with its own words
-        return f"{attempt.claim.terms} {terms}".strip()
+            return  # The call fails of the same, and the job dies with that error.
+        if terms:
+            terms = f"{known} {terms}".strip()
+            raise _HandedBack(Settlement.again(attempt.claim, None, unspent=True, terms=terms))
 
-    # The handler
+    # Call
 
-    async def _attempt(
-        self, attempt: Attempt, job: Job[Any, Any], rules: Rules, execution: Execution
-    ) -> tuple[Outcome, bytes]:
-        claim, result = attempt.claim, b""
-        error: BaseException | None = None
+    async def _call(self, attempt: Attempt) -> None:
+        """Run the handler within the middleware and the tracers. Leaves its result or its error on the attempt."""
+        execution, timeout = attempt.execution, attempt.rules.timeout
         timer: asyncio.TimerHandle | None = None
         try:
-            if claim.aborted:
-                execution.stop(Cause.CANCEL)
-            run, arguments = self._prepare(attempt, job, rules, execution)
-            call = compose(self._tracers, self._encoding(job, self._call(job, arguments, execution)))
+            run, call = self._prepare(attempt)
             execution.enter()
-            self._tell_start(attempt, run.waited)
-            if rules.timeout:
-                timer = asyncio.get_running_loop().call_later(rules.timeout, execution.stop, Cause.TIMEOUT)
-            result = await call(run)
-        except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt) as raised:
-            error = raised
+            self._announcer.started(attempt, run.waited)
+            if timeout:
+                timer = asyncio.get_running_loop().call_later(timeout, execution.stop, Cause.TIMEOUT)
+            attempt.result = await call(run)
+        except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:
+            attempt.error = error
         finally:
             execution.leave()
             if timer is not None:
                 timer.cancel()
-        return decide(rules, attempt.number, error, execution.cause), result
 
-    def _encoding(self, job: Job[Any, Any], handler: CallNext) -> Callable[[Run], Awaitable[bytes]]:
-        """Through the middleware to the handler, and what the outermost returned as JSON.
+    def _prepare(self, attempt: Attempt) -> tuple[Run, CallNext]:
+        """Return what the handler gets, and the call that goes through all that stands around it."""
+        handler = self._handler(attempt, self._arguments(attempt))
+        encoded = partial(self._encode, attempt, compose(self._middleware, handler))
+        return self._run(attempt), compose(self._tracers, encoded)
 
-        Raises what they raise, InvalidResult, ResultTooLarge.
-        """
-        call, limits = compose(self._middleware, handler), self._limits
+    def _arguments(self, attempt: Attempt) -> dict[str, Any]:
+        """Return the handler's arguments. Raises InvalidPayload, UnreadablePayload."""
+        payload, envelope = attempt.job.payload, attempt.envelope
+        if attempt.given is not None:
+            return payload.parse_given(attempt.given)
+        if envelope is not None and envelope.raw_kwargs is not None:
+            try:
+                return payload.parse_raw(envelope.raw_kwargs)
+            except InvalidPayload:
+                # Are the arguments wrong, or is this not JSON at all? Then the record must not repeat it.
+                attempt.envelope = None
+        attempt.envelope = envelope = attempt.envelope or envelopes.decode_job(attempt.claim.payload or b"")
+        return payload.parse(envelope.args, envelope.kwargs)
 
-        async def encoded(run: Run) -> bytes:
-            value = await call(run)
-            # A child process has encoded it already; a middleware may have put something else in its place.
-            done = job.kind == "process" and isinstance(value, bytes)
-            result: bytes = value if done else job.result.dump(value)
-            if len(result) > limits.result_limit:
-                raise ResultTooLarge(full_name(limits.queue, job.name), len(result), limits.result_limit)
-            return result
-
-        return encoded
-
-    def _prepare(
-        self, attempt: Attempt, job: Job[Any, Any], rules: Rules, execution: Execution
-    ) -> tuple[Run, dict[str, Any]]:
-        claim = attempt.claim
-        arguments, envelope = self._arguments(attempt, job)
-        run = Run(
+    def _run(self, attempt: Attempt) -> Run:
+        claim, policy, execution = attempt.claim, self._policy, attempt.execution
+        facts = RunFacts(
             id=claim.id,
-            job=job.name,
-            queue=self._limits.queue,
+            job=attempt.job.name,
+            queue=policy.queue,
             attempt=attempt.number,
-            max_attempts=rules.max_attempts,
-            deps=self._deps(),
-            enqueued_ms=envelope.enqueued_ms,
-            headers=envelope.headers,
+            max_attempts=attempt.rules.max_attempts,
+            enqueued_ms=attempt.envelope.enqueued_ms if attempt.envelope else 0,
+            headers=attempt.headers,
             snoozes=claim.snoozes,
-            report=partial(self._report, claim, job.name),
-            last_checkpoint=self._saved(execution),
-            checkpoint_limit=self._limits.payload_limit,
-            keep=execution.keep,
+            waited=attempt.waited,
+            last_checkpoint=None if claim.checkpoint is None else self._last_checkpoint(execution),
+            checkpoint_limit=policy.payload_limit,
+        )
+        return Run(
+            facts,
+            deps=self._resources.deps(),
             batch=attempt.batch,
             payload=claim.payload or b"",
-            waited=attempt.waited,
+            report=partial(self._resources.report, claim, attempt.job.name),
+            keep=execution.keep,
             stopped_by=lambda: execution.cause,
         )
-        return run, arguments
 
-    def _saved(self, execution: Execution) -> Any:
-        if execution.claim.checkpoint is None:
-            return None
+    def _last_checkpoint(self, execution: Execution) -> Any:
         try:
             return execution.checkpoint.value
         except ValueError as error:
-            fields = {
-                "job_id": printable(execution.claim.id),
-                "queue": self._limits.queue,
-                "error": str(error),
-            }
+            job_id = printable(execution.claim.id)
+            fields = {"job_id": job_id, "queue": self._policy.queue, "error": str(error)}
             logger.warning("checkpoint.unreadable", extra=fields)
             return None
 
-    def _arguments(self, attempt: Attempt, job: Job[Any, Any]) -> tuple[dict[str, Any], envelopes.Envelope]:
-        envelope = attempt.envelope
-        if envelope is not None and attempt.given is not None:
-            return job.payload.parse_given(attempt.given), envelope
-        if envelope is not None and envelope.raw_kwargs is not None:
-            try:
-                return job.payload.parse_raw(envelope.raw_kwargs), envelope
-            except InvalidPayload:
-                # Is it the arguments, or was it never JSON? The record must not repeat what nobody can read.
-                attempt.envelope = None
-        attempt.envelope = envelope = attempt.envelope or envelopes.decode_job(attempt.claim.payload or b"")
-        return job.payload.parse(envelope.args, envelope.kwargs), envelope
-
-    def _call(self, job: Job[Any, Any], arguments: dict[str, Any], execution: Execution) -> CallNext:
+    def _handler(self, attempt: Attempt, arguments: dict[str, Any]) -> CallNext:
+        job = attempt.job
         if job.kind == "async":
             return lambda run: job.handler(run, **arguments)
-        if job.kind == "thread":
-            return lambda run: self._in_thread(execution, run, job.handler, arguments)
-        return lambda run: self._in_process(execution, run, job, job.payload.bind(kwargs=arguments))
+        return lambda run: self._resources.off_loop(attempt.execution, run, job, arguments)
 
-    def _tell_start(self, attempt: Attempt, waited: float) -> None:
-        listeners, counts = self._audience.of(EventType.STARTED, attempt.started)
-        queue, task = self._limits.queue, attempt.task
-        if counts:
-            count(counts, queue, task, waited)
-        if listeners:
-            started = Event(
-                EventType.STARTED,
-                queue,
-                attempt.claim.id,
-                task,
-                attempt.number,
-                waited=waited,
-                headers=attempt.headers,
-            )
-            tell(listeners, started)
+    # Encode
 
+    async def _encode(self, attempt: Attempt, call: CallNext, run: Run) -> bytes:
+        """Return the result of `call` as JSON. Raises what the handler raises, InvalidResult, ResultTooLarge."""
+        job, limit = attempt.job, self._policy.result_limit
+        value = await call(run)
+        # A child process has encoded its result already, unless a middleware has put another one in its place.
+        encoded = job.kind == "process" and isinstance(value, bytes)
+        result: bytes = value if encoded else job.result.dump(value)
+        if len(result) > limit:
+            raise ResultTooLarge(full_name(self._policy.queue, job.name), len(result), limit)
+        return result
 
-def override(rules: Rules, wire: Mapping[str, Any]) -> Rules:
-    """`rules`, but for what an enqueue asked for (the options in its envelope). Raises UnreadablePayload."""
-    own = EnqueueOptions.from_wire(wire)
-    return replace(
-        rules,
-        max_attempts=rules.max_attempts if own.max_attempts is None else own.max_attempts,
-        backoff=own.backoff or rules.backoff,
-        timeout=own.timeout or rules.timeout,
-        keep_result=rules.keep_result if own.keep_result is None else own.keep_result,
-    )
+    # Decide
+
+    def _decide(self, attempt: Attempt) -> Outcome:
+        return decide(attempt.rules, attempt.number, attempt.error, attempt.execution.cause, rand=self._rand)

@@ -9,7 +9,7 @@ from rota.engine.execution import Execution
 from rota.model.outcome import Cause
 from rota.names import printable
 from rota.wire import envelopes
-from rota.wire.claims import Claim, Settlement, hand_back
+from rota.wire.claims import Claim, Settlement, Told, hand_back
 
 logger = logging.getLogger("rota.worker")
 
@@ -80,5 +80,7 @@ class Executions(dict[str, Execution]):
             return hand_back(claim, STUMBLE)._replace(unspent=False)
         detail = envelopes.encode_error(error)
         if not self._service:
-            return Settlement.finished(claim, "stumbled", attempt=claim.attempt, detail=detail)
-        return Settlement.dead(claim, "stumbled", event="dead", attempt=claim.attempt, detail=detail)
+            told = Told(attempt=claim.attempt, detail=detail)
+            return Settlement.finished(claim, told, reason="stumbled")
+        told = Told("dead", attempt=claim.attempt, detail=detail)
+        return Settlement.dead(claim, "stumbled", told)

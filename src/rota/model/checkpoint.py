@@ -1,4 +1,4 @@
-"""How far a job has come, in its handler's own words: a JSON value with a number, so that the older never wins."""
+"""What a handler saves of how far its job is: any JSON value."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from rota.model.payload.payload import check_depth
 
 
 def encode(state: Any, limit: int) -> bytes:
-    """The JSON of what a handler saves, at most `limit` bytes.
+    """Return `state` as JSON of at most `limit` bytes.
 
     Raises TypeError for what JSON cannot carry, CheckpointTooLarge.
     """

@@ -1,8 +1,9 @@
-"""What became of one attempt: a value, decided by a pure function.
+"""The outcome of one attempt: a value, decided by a pure function.
 
-`decide` is the whole of the retry semantics. It does no I/O and reads no clock; the worker settles what it says,
-once. Why a run was interrupted is told by its `Cause`, never guessed from the type of an exception: a handler's own
-`TimeoutError` is an ordinary error, and a `CancelledError` without a cause is one too.
+`decide` is the whole of the retry semantics, and `decide_unstarted` is for jobs whose handler could not start. Neither
+does I/O or reads a clock; the worker settles the outcome once. The `Cause` says why an attempt was stopped. It is never
+guessed from the type of an exception: a handler's own `TimeoutError` is an ordinary error, and so is a `CancelledError`
+without a cause.
 """
 
 import random
@@ -14,11 +15,14 @@ from rota.errors import (
     Cancel,
     InvalidPayload,
     InvalidResult,
+    JobExpired,
+    JobLost,
     JobTimeout,
     RemoteError,
     ResultTooLarge,
     Retry,
     Snooze,
+    UnknownJob,
     UnreadablePayload,
 )
 from rota.model.policies.backoff import Backoff
@@ -36,7 +40,10 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How a job's attempts are judged; resolved from enqueue over job over queue over global settings."""
+    """How a job's attempts are judged. The enqueue's own rules win over the job's, the queue's and the general ones.
+
+    `timeout` and `keep_result` are in seconds.
+    """
 
     max_attempts: int
     backoff: Backoff
@@ -48,10 +55,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one attempt came to.
+    """How one attempt ended.
 
-    `delay` is in seconds until the next attempt (None: the job keeps its old place in the line); `error` is what
-    ended the attempt; `reason` says why a job died, or was cancelled.
+    `delay` is in seconds until the next attempt; None keeps the job's old place in the queue. `error` is what ended the
+    attempt. `reason` says why a job died, or was cancelled.
     """
 
     kind: OutcomeKind
@@ -60,13 +67,21 @@ class Outcome:
     reason: str = ""
 
 
-#: Errors that no further attempt can mend, with the reason they leave on the dead letter.
+#: Errors that every further attempt would end with too, and the reason that the dead letter gives.
 _HOPELESS: tuple[tuple[type[BaseException], str], ...] = (
     (InvalidPayload, "invalid"),
     (InvalidResult, "invalid_result"),
     (ResultTooLarge, "result_too_large"),
     (UnreadablePayload, "unreadable"),
 )
+
+#: Errors that keep a handler from starting, and the reason that the dead letter gives.
+_UNSTARTED: dict[type[BaseException], str] = {
+    JobExpired: "expired",
+    JobLost: "lost",
+    UnknownJob: "unknown",
+    UnreadablePayload: "unreadable",
+}
 
 COMPLETED = Outcome(OutcomeKind.COMPLETED)
 
@@ -81,8 +96,8 @@ def decide(
 ) -> Outcome:
     """Judge attempt number `attempt` (from 1), which raised `error`, or returned (None).
 
-    One that was told to stop is judged by why, even if its handler returned then: who returns early, as a thread does
-    that looks at `run.cancelled`, has not done the work.
+    An attempt that was told to stop is judged by its cause even if its handler then returned: a thread that looks at
+    `run.cancelled` and returns early has not done the work.
     """
     match cause:
         case Cause.SHUTDOWN:
@@ -96,6 +111,15 @@ def decide(
     if error is None:
         return COMPLETED
     return _judge(rules, attempt, error, rand)
+
+
+def decide_unstarted(
+    error: JobExpired | JobLost | UnknownJob | UnreadablePayload, cause: Cause | None
+) -> Outcome:
+    """Judge an attempt whose handler could not start, because of `error`: the job is dead, unless it was cancelled."""
+    if cause is Cause.CANCEL:
+        return Outcome(OutcomeKind.CANCELLED, reason="cancelled")
+    return Outcome(OutcomeKind.DEAD, error=error, reason=_UNSTARTED[type(error)])
 
 
 def _judge(rules: Rules, attempt: int, error: BaseException, rand: Callable[[], float]) -> Outcome:

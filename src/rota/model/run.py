@@ -1,11 +1,11 @@
-"""What a handler holds while it runs: who it is, what it may use, and how to say how far it is."""
+"""What a handler holds while it runs: which job it is, what it may use, and how it says how far it is."""
 
 import logging
 import math
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from rota.model.checkpoint import encode
 from rota.model.flows.batch import Batch
@@ -17,83 +17,102 @@ _MESSAGE_LIMIT = 500
 _CHECKPOINT_LIMIT = 262_144
 
 
+class RunFacts(NamedTuple):
+    """What is known of an attempt when it starts; `Run` says what each fact means.
+
+    Every fact is a JSON value, so that a child process gets the same facts as its worker has.
+    """
+
+    id: str
+    job: str
+    queue: str
+    attempt: int = 1
+    max_attempts: int = 1
+    enqueued_ms: int = 0
+    headers: Mapping[str, str] = _NO_HEADERS
+    snoozes: int = 0
+    waited: float = 0.0
+    last_checkpoint: Any = None
+    checkpoint_limit: int = _CHECKPOINT_LIMIT
+
+    def wire(self) -> dict[str, Any]:
+        """Return the facts as a JSON object, from which `RunFacts(**fields)` makes them again."""
+        return {**self._asdict(), "headers": dict(self.headers)}
+
+
 class Run:
     """One attempt of a job, as its handler sees it.
 
-    `id` is the job's id; `job` the job's short name; `attempt` counts from 1 to `max_attempts`; `snoozes` is how often
-    this job has put itself off; `deps` is what the jobs package's lifespan yielded. `last_checkpoint` is what an
-    attempt before this one saved last, None if there is nothing; `checkpoint_limit` how many bytes of JSON may be
-    saved. `batch` is the batch that called this job back, if one did. `headers` came with the job; `payload` is the
-    job as it lay in Redis (empty in a child process); `waited` is how long it was due before this attempt began,
-    seconds. `cancelled` turns true when the attempt is to end early: a plain function in a thread should look at it
-    now and then, since a thread cannot be stopped from outside.
+    The facts: `id` is the job's id; `job` the job's short name; `queue` its queue; `attempt` counts from 1 to
+    `max_attempts`; `snoozes` is how often this job has put itself off. `headers` came with the job. `waited` is how
+    long the job was due before this attempt began, in seconds. `last_checkpoint` is what an earlier attempt saved last,
+    None if there is nothing; `checkpoint_limit` is how many bytes of JSON may be saved.
+
+    Beside them, `deps` is what the jobs package's lifespan yielded, None in a child process. `batch` is the batch that
+    called this job back, if one did. `payload` is the job as it lay in Redis, empty in a child process. `cancelled`
+    turns true when the attempt is to end early: a plain function in a thread should look at it now and then, since a
+    thread cannot be stopped from outside.
     """
 
     __slots__ = (
-        "_enqueued_ms",
+        *RunFacts._fields,
         "_keep",
         "_report",
         "_stopped_by",
-        "attempt",
         "batch",
         "cancelled",
-        "checkpoint_limit",
         "deps",
-        "headers",
-        "id",
-        "job",
-        "last_checkpoint",
-        "max_attempts",
         "payload",
-        "queue",
-        "snoozes",
-        "waited",
     )
 
     def __init__(
         self,
+        facts: RunFacts | None = None,
         *,
-        id: str,  # noqa: A002 (the field's word)
-        job: str,
-        queue: str,
-        attempt: int = 1,
-        max_attempts: int = 1,
-        enqueued_ms: int = 0,
         deps: Any = None,
-        headers: Mapping[str, str] = _NO_HEADERS,
-        snoozes: int = 0,
-        report: Callable[[float, str], None] | None = None,
-        last_checkpoint: Any = None,
-        checkpoint_limit: int = _CHECKPOINT_LIMIT,
-        keep: Callable[[bytes], None] | None = None,
         batch: Batch | None = None,
         payload: bytes = b"",
-        waited: float = 0.0,
+        report: Callable[[float, str], None] | None = None,
+        keep: Callable[[bytes], None] | None = None,
         stopped_by: Callable[[], str | None] | None = None,
+        **named: Any,
     ) -> None:
-        self.id = id
-        self.job = job
-        self.queue = queue
-        self.attempt = attempt
-        self.max_attempts = max_attempts
+        """Make a run of its facts, or of `id`, `job`, `queue` and others by name, as a handler's own test does.
+
+        :param report: takes the handler's progress: percent and message.
+        :param keep: takes a checkpoint that the handler saves, as JSON.
+        :param stopped_by: says why the attempt was told to end; None while it was not.
+        """
+        (
+            self.id,
+            self.job,
+            self.queue,
+            self.attempt,
+            self.max_attempts,
+            self.enqueued_ms,
+            self.headers,
+            self.snoozes,
+            self.waited,
+            self.last_checkpoint,
+            self.checkpoint_limit,
+        ) = facts or RunFacts(**named)
         self.deps = deps
-        self.headers = headers
         self.batch = batch
-        self.snoozes = snoozes
-        self.cancelled = False
-        self._enqueued_ms = enqueued_ms
-        self._report = report
-        self.last_checkpoint = last_checkpoint
-        self.checkpoint_limit = checkpoint_limit
-        self._keep = keep
         self.payload = payload
-        self.waited = waited
+        self.cancelled = False
+        self._report = report
+        self._keep = keep
         self._stopped_by = stopped_by
+
+    @property
+    def facts(self) -> RunFacts:
+        """The facts of this run, as a child process gets them."""
+        return RunFacts(*(getattr(self, name) for name in RunFacts._fields))
 
     @property
     def enqueued_at(self) -> datetime:
         """When the job was enqueued, in UTC, by the enqueuer's clock."""
-        return datetime.fromtimestamp(self._enqueued_ms / 1000, UTC)
+        return datetime.fromtimestamp(self.enqueued_ms / 1000, UTC)
 
     @property
     def stopped_by(self) -> str:
@@ -113,9 +132,9 @@ class Run:
         return _JobLog(_LOGGER, fields)
 
     def progress(self, percent: float, message: str = "") -> None:
-        """Say how far the job is, from 0 to 100 (what is beyond counts as the end), and a word on it.
+        """Report how far the job is, from 0 to 100 (a number outside counts as 0 or 100), with a short message.
 
-        Cheap, and the same in a coroutine, a thread and a process: reports are gathered and sent in turn.
+        Cheap, and the same in a coroutine, a thread and a process: reports are gathered and written together.
         Raises ValueError for a percentage that is not a number, TypeError for a message that is not text.
         """
         if isinstance(percent, bool) or not isinstance(percent, int | float) or math.isnan(percent):
@@ -129,9 +148,9 @@ class Run:
         """Save how far the job is: if this attempt does not complete it, the next has `state` as `last_checkpoint`.
 
         `state` is any JSON value, a dataclass or a pydantic model, and comes back as the JSON value that it was at this
-        call. The latest wins; None begins anew. Cheap, and the same in a coroutine, a thread and a process: the state
-        is written every half second, and when the attempt ends. Only a process that dies without a word, as by
-        kill -9, loses what it saved since the last write.
+        call. The latest wins; after None the next attempt starts from the beginning. Cheap, and the same in a
+        coroutine, a thread and a process: the state is written every half second, and when the attempt ends. Only a
+        process that dies at once, as by kill -9, loses what it saved since the last write.
 
         Raises TypeError for what JSON cannot carry, CheckpointTooLarge.
         """
@@ -144,10 +163,10 @@ class Run:
 
 
 class _JobLog(logging.LoggerAdapter[logging.Logger]):
-    """Adds the job's fields to those that the call itself passes in `extra`."""
+    """A logger that adds the job's fields to those that the call itself passes in `extra`."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """The record's arguments, with the job's fields: what a call names like one of them stands beside it."""
+        """Add the job's fields. A field of the call with the same name is kept beside it, as `<name>_`."""
         own, given = self.extra or {}, kwargs.get("extra") or {}
         kwargs["extra"] = {f"{name}_" if name in own else name: value for name, value in given.items()} | {
             **own

@@ -11,18 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import partial
 from types import ModuleType
 from typing import Any
 
-from rota.attempts import attempt, runner
-from rota.model.outcome import decide
 from rota.process import clock as process
 
 #: The clock that runs for the code at hand: set inside an attempt, and nowhere else.
 INSIDE: ContextVar["Clock | None"] = ContextVar("rota-clock", default=None)
 
-_ENGINE = (attempt, runner)
 _open: list["Clock"] = []
 
 
@@ -96,14 +92,11 @@ _Replaced = list[tuple[ModuleType, str, object]]
 
 def _replace() -> _Replaced:
     fakes = [module for name, module in list(sys.modules.items()) if name.startswith("fakeredis.")]
-    readers = [module for module in (*fakes, *_ENGINE) if getattr(module, "time", None) is time]
+    readers = [module for module in fakes if getattr(module, "time", None) is time]
     replaced: _Replaced = [(module, "time", time) for module in readers]
     stand_in = _Time()
     for module in readers:
         setattr(module, "time", stand_in)  # noqa: B010 - the module's type does not say that it imports time
-    # Jitter spreads a herd; in a test it would only change the order from one run to the next.
-    replaced.append((runner, "decide", decide))
-    setattr(runner, "decide", partial(decide, rand=lambda: 0.5))  # noqa: B010
     return replaced
 
 

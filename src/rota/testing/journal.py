@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rota.model.event import Event, EventType
+from rota.model.run import RunFacts
 from rota.wire.claims import decode_id
 
 
@@ -35,10 +36,13 @@ class Journal:
         """A subscriber: it is told more than the stream keeps (durations), of the events that have one."""
         self._told.append(event)
 
-    def add(self, event: Event) -> None:
-        """An event that no script wrote, in its place."""
+    def report(self, facts: RunFacts, percent: float, message: str) -> None:
+        """Note the progress of a handler that runs alone, of which no script writes an event."""
         self.read()
-        self._events.append(event)
+        kind = EventType.PROGRESS
+        self._events.append(
+            Event(kind, facts.queue, facts.id, facts.job, facts.attempt, percent=percent, message=message)
+        )
 
     @property
     def events(self) -> list[Event]:

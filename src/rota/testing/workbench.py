@@ -1,33 +1,38 @@
 """The bench: the service in a test, without a server, a worker process or waiting."""
 
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from itertools import count
 from typing import Any, ParamSpec, Self, TypeVar
 
+from pydantic_core import from_json
+
 from rota.app import compose, handlers
-from rota.attempts.pools import Processes
-from rota.attempts.runner import Runner, override
+from rota.attempts.attempt import override
+from rota.attempts.children import Processes
+from rota.attempts.parts import Resources, Stacks
+from rota.attempts.runner import Runner
+from rota.errors import ResultTooLarge
 from rota.model.checkpoint import encode
-from rota.model.event import Event, EventType
 from rota.model.headers import current_headers
 from rota.model.job import Job
-from rota.model.run import Run
-from rota.names import new_id
+from rota.model.run import Run, RunFacts
+from rota.names import full_name, new_id
 from rota.seams import Middleware, Subscriber
 from rota.settings.settings import Settings
-from rota.testing.attempt import Noted, run_alone
+from rota.testing.attempt import RecordedExecution, run_alone
 from rota.testing.clock import Clock, seconds_of
+from rota.testing.draining import drain
 from rota.testing.evidence import Evidence
 from rota.testing.jobs import registry_of
 from rota.testing.journal import Journal
-from rota.testing.line import Line
 from rota.testing.pools import Pools
 from rota.testing.server import clients
 from rota.testing.virtual_time import PATIENCE, VirtualTime
+from rota.testing.worker import Worker
 from rota.wire.claims import Checkpoint, Claim, Report
 from rota.wire.keys import QueueKeys, events_key, queue_key
 
@@ -105,55 +110,60 @@ class Bench(Evidence):
     async def run(self, job: Job[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run one handler alone, with checked arguments and result and `deps`: no queue, no retry, no middleware.
 
-        Its headers are those that are given around this call (`rota.headers`).
+        The headers of its run are those that are set around this call (`rota.headers`).
         Raises what the handler raises, signals (Retry, Snooze, Cancel) too; JobTimeout after the job's timeout;
         InvalidPayload, InvalidResult, ResultTooLarge.
         """
         return await self._run_alone(job, None, args, kwargs)
 
     async def resume(self, job: Job[P, R], checkpoint: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The same for an attempt that finds `checkpoint`, as it comes back from Redis, as its `run.last_checkpoint`.
+        """Run one handler alone, as `run` does, with `checkpoint` as its `run.last_checkpoint`.
 
-        Raises TypeError for a checkpoint that JSON cannot carry, CheckpointTooLarge.
+        The handler gets the checkpoint as it comes back from Redis. Raises TypeError for one that JSON cannot carry,
+        CheckpointTooLarge, and what `run` raises.
         """
         return await self._run_alone(job, checkpoint, args, kwargs)
 
     async def _run_alone(
         self, job: Job[..., R], checkpoint: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> R:
-        queue = self.registry.queue_of(job)
-        limit = self.settings.payload_limit
-        saved = Checkpoint(1, encode(checkpoint, limit))
-        execution = Noted(Claim(new_id(), "", None, 1, 0, 0, checkpoint=saved.wire()))
-        rules = override(handlers.rules_of(job, self.settings.queue(queue)), job.enqueue_options.wire())
+        saved = Checkpoint(1, encode(checkpoint, self.settings.payload_limit))
+        execution = RecordedExecution(Claim(new_id(), "", None, 1, 0, 0, checkpoint=saved.wire()))
+        arguments = job.payload.parse(kwargs=from_json(job.payload.bind(args, kwargs)))
+        facts, timeout = self._facts(job, execution)
         async with self._resources() as (deps, pools):
-            run = Run(
-                id=execution.claim.id,
-                job=job.name,
-                queue=queue,
-                max_attempts=rules.max_attempts,
-                enqueued_ms=round(self._clock.now * 1000),
-                deps=None if job.kind == "process" else deps,
-                headers=dict(current_headers()),
-                report=lambda percent, message: self._journal.add(
-                    Event(EventType.PROGRESS, queue, run.id, job.name, 1, percent=percent, message=message)
-                ),
-                last_checkpoint=saved.value,
-                checkpoint_limit=limit,
-                keep=execution.keep,
-            )
-            most = self.settings.result_limit
-            alone = run_alone(
-                job, run, execution, args, kwargs, timeout=rules.timeout, result_limit=most, pools=pools
-            )
+            report = partial(self._journal.report, facts)
+            own = None if job.kind == "process" else deps
+            run = Run(facts, deps=own, report=report, keep=execution.keep)
+            call = run_alone(job, run, arguments, execution, timeout=timeout, off_loop=pools.call)
             try:
-                result: R = await self._time.task(alone)
+                raw = await self._time.task(call)
             finally:
-                self._journal.save(queue, job.name, execution.states)
-            return result
+                self._journal.save(facts.queue, job.name, execution.states)
+        if len(raw) > self.settings.result_limit:
+            name = full_name(facts.queue, job.name)
+            raise ResultTooLarge(name, len(raw), self.settings.result_limit)
+        result: R = job.result.parse(from_json(raw))
+        return result
+
+    def _facts(self, job: Job[..., Any], execution: RecordedExecution) -> tuple[RunFacts, float]:
+        """Return the facts of an attempt that runs alone, and its timeout in seconds."""
+        queue = self.registry.queue_of(job)
+        rules = override(handlers.rules_of(job, self.settings.queue(queue)), job.enqueue_options.wire())
+        facts = RunFacts(
+            id=execution.claim.id,
+            job=job.name,
+            queue=queue,
+            max_attempts=rules.max_attempts,
+            enqueued_ms=self._clock.passed.time_ms(),
+            headers=dict(current_headers()),
+            last_checkpoint=execution.checkpoint.value,
+            checkpoint_limit=self.settings.payload_limit,
+        )
+        return facts, rules.timeout
 
     async def drain(self, *, until: datetime | None = None, max_jobs: int = 10_000) -> int:
-        """Run everything that is due, move the clock to what is due next, and so on; how many attempts that were.
+        """Run everything that is due, move the clock to what is due next, and so on; return the number of attempts.
 
         Ends when nothing is left, or nothing that is due by `until`; the clock then says `until`. Jobs that this bench
         does not know stay where they are. Raises AssertionError when `max_jobs` attempts were not enough.
@@ -164,25 +174,13 @@ class Bench(Evidence):
         self._draining = True
         try:
             async with self._resources() as (deps, pools):
-                attempts = await self._drain(self._lines(deps, pools), end, max_jobs)
+                workers = self._workers(deps, pools)
+                attempts = await drain(workers, self._clock, self._journal, end=end, max_jobs=max_jobs)
         finally:
             self._draining = False
         if until is not None:
             self._clock.move_to(end)
         return attempts
-
-    async def _drain(self, lines: Sequence[Line], end: float, max_jobs: int) -> int:
-        attempts = 0
-        while True:
-            due = [(at, index) for index, line in enumerate(lines) if (at := line.due()) is not None]
-            if not due or min(due)[0] > end:
-                return attempts
-            if attempts >= max_jobs:
-                raise AssertionError(_endless(lines, max_jobs))
-            at, index = min(due)
-            self._clock.move_to(at)
-            attempts += await lines[index].work()
-            self._journal.settle_up()
 
     # What it is made of
 
@@ -200,37 +198,20 @@ class Bench(Evidence):
             stack.enter_context(self._time.running())
             yield deps, pools
 
-    def _lines(self, deps: Any, pools: Pools) -> list[Line]:
-        worker = f"bench-{next(self._drains)}"
+    def _workers(self, deps: Any, pools: Pools) -> list[Worker]:
+        name = f"bench-{next(self._drains)}"
         parts = compose.ProcessParts(
             self.settings, self.registry, None, Processes(), lambda: deps, lambda reason: None
         )
-        return [
-            self._line(compose.QueueParts(parts, self.settings.queue(queue)), worker, pools)
-            for queue in self.queues
-        ]
+        own = [compose.QueueParts(parts, self.settings.queue(queue)) for queue in self.queues]
+        return [self._worker(one, name, pools) for one in own]
 
-    def _line(self, service: compose.QueueParts, worker: str, pools: Pools) -> Line:
-        queue = service.queue
+    def _worker(self, parts: compose.QueueParts, name: str, pools: Pools) -> Worker:
+        queue = parts.queue
         reports: list[Report] = []
-        flows = compose.flow_jobs(
-            self.settings, self.registry, queue, lambda: self.redis, clock=self._clock.passed
-        )
-        runner = Runner(
-            compose.policy_of(self.settings, queue),
-            handlers.handlers_of(self.registry, queue, flows),
-            inputs=flows,
-            deps=service.process.deps,
-            report=lambda *report: reports.append(report),
-            in_thread=pools.in_thread,
-            in_process=pools.in_process,
-            tracers=compose.TRACERS,
-            middleware=self._middleware,
-            subscribers=self._subscribers,
-        )
-        protocol = service.scripts(QueueKeys.of(queue_key(queue.name)), worker, self.settings.lease)
-        return Line(
-            protocol,
+        runner = self._runner(parts, pools, lambda *report: reports.append(report))
+        return Worker(
+            parts.scripts(QueueKeys.of(queue_key(queue.name)), name, self.settings.lease),
             runner,
             redis=self.redis,
             looking=self._looking,
@@ -239,16 +220,17 @@ class Bench(Evidence):
             time=self._time,
         )
 
-
-def _endless(lines: Sequence[Line], max_jobs: int) -> str:
-    ran: dict[str, int] = {}
-    for line in lines:
-        for task, times in line.ran.items():
-            ran[task] = ran.get(task, 0) + times
-    most = ", ".join(
-        f"{task} {times} times" for task, times in sorted(ran.items(), key=lambda item: -item[1])[:5]
-    )
-    return (
-        f"drain() ran {max_jobs} attempts and jobs are left ({most}); a job that enqueues or snoozes itself for ever "
-        "needs drain(until=...), a long test a higher max_jobs"
-    )
+    def _runner(
+        self, parts: compose.QueueParts, pools: Pools, report: Callable[[Claim, str, float, str], None]
+    ) -> Runner:
+        settings, queue, clock = self.settings, parts.queue, self._clock.passed
+        flows = compose.flow_jobs(settings, self.registry, queue, lambda: self.redis, clock=clock)
+        return Runner(
+            compose.policy_of(settings, queue),
+            handlers.handlers_of(self.registry, queue, flows),
+            Resources(deps=parts.process.deps, report=report, off_loop=pools.call, inputs=flows),
+            Stacks(tracers=compose.TRACERS, middleware=self._middleware, subscribers=self._subscribers),
+            clock=clock,
+            # Jitter spreads a herd; in a test it would only change the order from one run to the next.
+            rand=lambda: 0.5,
+        )

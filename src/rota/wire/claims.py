@@ -3,9 +3,9 @@
 Times are milliseconds here, as they are on the wire.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
@@ -122,34 +122,39 @@ class SettlementKind(StrEnum):
     AGAIN = "again"
 
 
-class Told(TypedDict, total=False):
-    """The fields that a settlement of any kind may have: what its event says, and its record."""
+class Told(NamedTuple):
+    """What is told of a settlement of any kind: the fields of its event, and arq's final record.
 
-    event: str
-    task: str
-    attempt: int
-    detail: bytes
-    record: bytes
-    record_ms: int
-    context: Any
+    `event` is the event's type, empty for none; `task` the job's name; `attempt` its number; `detail` the result or the
+    error, as JSON. `record` is empty for none; `record_ms` is how long it is kept, 0 for ever. `context` is not sent:
+    the contract gets it back with the answer.
+    """
+
+    event: str = ""
+    task: str = ""
+    attempt: int = 0
+    detail: bytes = b""
+    record: bytes = b""
+    record_ms: int = 0
+    context: Any = None
+
+
+_NOTHING_TOLD = Told()
 
 
 class Settlement(NamedTuple):
-    """The end of one claim, as the step script is told. Made by `finished`, `dead`, `again` or `hand_back`.
+    """The end of one claim, as the step script gets it. `finished`, `dead`, `again` and `hand_back` make one.
 
-    What its event says: `event` (its type, "" for none), `task` (the job's name), `attempt` (its number) and `detail`
-    (the result or the error, as JSON). `record` is arq's final record, empty for none; `record_ms` is how long it is
-    kept, 0 for ever.
+    `event` to `context` are those of `Told`.
 
     FINISHED and DEAD: `reason` says why the job died or was cancelled. `mirror_ms` is how long arq's in-progress key
     stays after a cron job.
 
     AGAIN: `delay_ms` is the time until the job is due, None for its old place in the queue. `unspent` gives the attempt
     back. `unknown` says that this worker has no such job, so that other workers go first. `terms` are those that a
-    limited job was enqueued without. `checkpoint` is what the attempt saved last, if that is not written yet; a dead
-    letter keeps it too.
+    limited job was enqueued without.
 
-    `context` is not sent: the contract gets it back with the answer.
+    AGAIN and DEAD: `checkpoint` is what the attempt saved last, if that is not written yet.
     """
 
     id: str
@@ -161,6 +166,7 @@ class Settlement(NamedTuple):
     detail: bytes = b""
     record: bytes = b""
     record_ms: int = 0
+    context: Any = None
     reason: str = ""
     mirror_ms: int = 0
     delay_ms: int | None = None
@@ -168,42 +174,35 @@ class Settlement(NamedTuple):
     unknown: bool = False
     terms: str = ""
     checkpoint: bytes = b""
-    context: Any = None
 
     @classmethod
     def finished(
-        cls, claim: Claim, reason: str = "", *, mirror_ms: int = 0, **told: Unpack[Told]
+        cls, claim: Claim, told: Told = _NOTHING_TOLD, *, reason: str = "", mirror_ms: int = 0
     ) -> "Settlement":
         """End the job: it was completed, or cancelled for `reason`."""
-        kind = SettlementKind.FINISHED
-        return cls(claim.id, claim.token, kind, reason=reason, mirror_ms=mirror_ms, **told)
+        return cls(claim.id, claim.token, SettlementKind.FINISHED, *told, reason, mirror_ms)
 
     @classmethod
-    def dead(cls, claim: Claim, reason: str, **told: Unpack[Told]) -> "Settlement":
+    def dead(cls, claim: Claim, reason: str, told: Told = _NOTHING_TOLD) -> "Settlement":
         """End the job as a dead letter."""
-        return cls(claim.id, claim.token, SettlementKind.DEAD, reason=reason, **told)
+        return cls(claim.id, claim.token, SettlementKind.DEAD, *told, reason)
 
     @classmethod
     def again(
         cls,
         claim: Claim,
         delay: float | None,
+        told: Told = _NOTHING_TOLD,
         *,
         unspent: bool = False,
         unknown: bool = False,
         terms: str = "",
-        **told: Unpack[Told],
     ) -> "Settlement":
         """Put the job back: due in `delay` seconds, or at its old place in the queue (None)."""
+        delay_ms = None if delay is None else round(delay * 1000)
+        kind, no_reason, no_mirror = SettlementKind.AGAIN, "", 0
         return cls(
-            claim.id,
-            claim.token,
-            SettlementKind.AGAIN,
-            delay_ms=None if delay is None else round(delay * 1000),
-            unspent=unspent,
-            unknown=unknown,
-            terms=terms,
-            **told,
+            claim.id, claim.token, kind, *told, no_reason, no_mirror, delay_ms, unspent, unknown, terms
         )
 
     def values(self) -> tuple[Any, ...]:
@@ -221,22 +220,24 @@ class Settlement(NamedTuple):
             record_ms,
         )
 
-    def extras(self) -> Iterator[tuple[str, Any]]:
-        """Yield what only some settlements have, by the names under which step.lua knows it."""
-        if self.reason:
-            yield "reason", sendable(self.reason)
-        if self.mirror_ms:
-            yield "mirror_ms", self.mirror_ms
-        if self.delay_ms is not None:
-            yield "delay_ms", self.delay_ms
-        if self.unspent:
-            yield "unspent", 1
-        if self.unknown:
-            yield "unknown", 1
-        if self.terms:
-            yield "terms", sendable(self.terms)
-        if self.checkpoint:
-            yield "checkpoint", self.checkpoint
+    def extras(self) -> Sequence[tuple[str, Any]]:
+        """Return what only some settlements have, by the names that step.lua has for it."""
+        if self[_FIRST_EXTRA:] == _NO_EXTRAS:
+            return ()
+        extras = (
+            ("reason", sendable(self.reason)),
+            ("mirror_ms", self.mirror_ms),
+            ("unspent", int(self.unspent)),
+            ("unknown", int(self.unknown)),
+            ("terms", sendable(self.terms)),
+            ("checkpoint", self.checkpoint),
+        )
+        given = [(name, value) for name, value in extras if value]
+        return given if self.delay_ms is None else [*given, ("delay_ms", self.delay_ms)]
+
+
+_FIRST_EXTRA = Settlement._fields.index("reason")
+_NO_EXTRAS = tuple(Settlement._field_defaults.values())[-len(Settlement._fields) + _FIRST_EXTRA :]
 
 
 def hand_back(claim: Claim, delay: float | None = None) -> Settlement:

@@ -18,7 +18,7 @@ from arq.worker import Function, JobExecutionFailed, Retry, RetryJob
 from rota.engine.execution import Execution
 from rota.model.outcome import Cause
 from rota.names import printable
-from rota.wire.claims import Claim, Settlement, hand_back
+from rota.wire.claims import Claim, Settlement, Told, hand_back
 from rota.worker.arq_job import ArqJob
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class ArqContract:
         )
 
     def _again(self, job: ArqJob, delay: float | None) -> Settlement:
-        return Settlement.again(job.claim, delay, attempt=job.attempt)
+        return Settlement.again(job.claim, delay, Told(attempt=job.attempt))
 
     def _finish(
         self, job: ArqJob, function: Function | CronJob | None, success: bool, result: Any
@@ -196,7 +196,6 @@ class ArqContract:
         mirror = keep_cronjob_progress * 1000 if isinstance(function, CronJob) else 0
         return Settlement.finished(
             job.claim,
+            Told(record=record or b"", record_ms=0 if for_ever else round(seconds * 1000)),
             mirror_ms=mirror,
-            record=record or b"",
-            record_ms=0 if for_ever else round(seconds * 1000),
         )

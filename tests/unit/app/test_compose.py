@@ -11,8 +11,8 @@ from arq.worker import Worker
 from rota.app import compose
 from rota.app.arq_functions import as_function
 from rota.app.handlers import handlers_of, rules_of
-from rota.attempts.pools import Processes
-from rota.attempts.runner import Handler
+from rota.attempts.attempt import Handler
+from rota.attempts.children import Processes
 from rota.model.job import Job, job
 from rota.model.outcome import Rules
 from rota.model.policies.backoff import fixed, linear

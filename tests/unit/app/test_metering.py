@@ -9,7 +9,7 @@ from rota.app.metering import Meter, Slots
 from rota.engine.execution import Execution
 from rota.process.clock import Clock
 from rota.telemetry.metrics.tally import Tally
-from rota.wire.claims import Claim, Settlement, hand_back
+from rota.wire.claims import Claim, Settlement, Told, hand_back
 
 
 def claim(job_id: str = "1", **more: Any) -> Claim:
@@ -103,7 +103,7 @@ async def test_what_comes_straight_from_a_loss_is_recovered_and_what_was_lost_ea
 
 
 def test_a_refused_settlement_is_stale_and_its_attempt_lost(bench: Bench) -> None:
-    done = Settlement.finished(claim(), event="completed", task="send")
+    done = Settlement.finished(claim(), Told("completed", "send"))
     bench.contract.settled(done, True)
     assert bench.rejected.read() == []
     bench.contract.settled(done, False)
@@ -114,9 +114,11 @@ def test_a_refused_settlement_is_stale_and_its_attempt_lost(bench: Bench) -> Non
 
 
 def test_a_job_that_nobody_here_knows_is_rejected_and_one_that_is_limited_is_not(bench: Bench) -> None:
-    bench.contract.settled(Settlement.again(claim(), 5.0, unspent=True, unknown=True, task="made-up"), True)
+    bench.contract.settled(
+        Settlement.again(claim(), 5.0, Told(task="made-up"), unspent=True, unknown=True), True
+    )
     bench.contract.settled(Settlement.again(claim(), None, unspent=True, terms="p=5 c=k"), True)
-    bench.contract.settled(Settlement.dead(claim(), "failed", event="dead"), True)
+    bench.contract.settled(Settlement.dead(claim(), "failed", Told("dead")), True)
     assert bench.rejected.read() == [(("email", "unknown"), 1)]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from rota.attempts.attempt import QueuePolicy
-from rota.attempts.runner import Handler, Runner, override
+from rota.attempts.attempt import Handler, override
+from rota.attempts.parts import QueuePolicy, Resources, Stacks
+from rota.attempts.runner import Runner
 from rota.engine.execution import Execution
 from rota.errors import Cancel, Retry, RotaError, Snooze, UnreadablePayload
 from rota.model.event import Event, EventType
@@ -22,8 +23,16 @@ from rota.wire import envelopes
 from rota.wire.claims import Checkpoint, Claim, Settlement
 
 RULES = Rules(max_attempts=3, backoff=fixed(7, jitter=0), timeout=5.0, keep_result=60.0)
-LIMITS = QueuePolicy(
-    "email", "arq:queue:email", max_lost=3, unknown_grace=100.0, unknown_delay=5.0, keep_result=30.0
+POLICY = QueuePolicy(
+    queue="email",
+    queue_key="arq:queue:email",
+    namespace="rota",
+    max_lost=3,
+    unknown_grace=100.0,
+    unknown_delay=5.0,
+    keep_result=30.0,
+    payload_limit=262_144,
+    result_limit=1_048_576,
 )
 
 
@@ -104,30 +113,26 @@ class Bench:
         *middleware: Middleware,
         tracers: Sequence[Middleware] = (),
         rules: Rules = RULES,
-        limits: QueuePolicy = LIMITS,
+        policy: QueuePolicy = POLICY,
     ) -> None:
         self.events: list[Event] = []
         self.progress: list[tuple[Any, ...]] = []
         self.runner = Runner(
-            limits,
+            policy,
             {job.name: Handler(job, rules) for job in JOBS},
-            deps=lambda: "the deps",
-            report=lambda *report: self.progress.append(report),
-            in_thread=self.in_thread,
-            in_process=self.in_process,
-            tracers=tracers,
-            middleware=middleware,
-            subscribers=(self.events.append,),
+            Resources(
+                deps=lambda: "the deps",
+                report=lambda *report: self.progress.append(report),
+                off_loop=self.off_loop,
+            ),
+            Stacks(tracers=tuple(tracers), middleware=middleware, subscribers=(self.events.append,)),
         )
 
-    async def in_thread(
-        self, execution: Execution, run: Run, handler: Any, arguments: Mapping[str, Any]
+    async def off_loop(
+        self, execution: Execution, run: Run, job: Job[Any, Any], arguments: Mapping[str, Any]
     ) -> Any:
-        return handler(run, **arguments)
-
-    async def in_process(self, execution: Execution, run: Run, job: Job[Any, Any], arguments: bytes) -> bytes:
-        result: bytes = job.result.dump(job.handler(run, **json.loads(arguments)))
-        return result
+        result = job.handler(run, **arguments)
+        return job.result.dump(result) if job.kind == "process" else result
 
     async def settle(self, claim: Claim, cause: Cause | None = None) -> Settlement:
         """What comes of a claim; `cause` stops it, once its handler waits."""
@@ -270,7 +275,7 @@ async def test_a_result_that_does_not_fit_is_a_dead_letter_and_not_tried_again(b
 
 
 async def test_a_result_over_the_limit_is_a_dead_letter_that_says_what_to_do_and_is_not_tried_again() -> None:
-    bench = Bench(limits=replace(LIMITS, result_limit=10))
+    bench = Bench(policy=replace(POLICY, result_limit=10))
     assert (await bench.run("greet", '{"name": "a"}')).detail == b'"hello a"'
     settlement = await bench.run("greet", '{"name": "annabel"}')
     assert (settlement.kind, settlement.reason) == ("dead", "result_too_large")
@@ -542,7 +547,7 @@ async def test_tracers_see_the_encoded_result_or_what_was_wrong_with_it(how: str
         value = await call_next(run)
         return {"greet": value, "misfit": object(), "large": "x" * 40}[how]
 
-    bench = Bench(outside, tracers=[tracer], limits=replace(LIMITS, result_limit=20))
+    bench = Bench(outside, tracers=[tracer], policy=replace(POLICY, result_limit=20))
     await bench.run("greet", '{"name": "ann"}')
     assert seen == [{"greet": b'"hello ann"', "misfit": "InvalidResult", "large": "ResultTooLarge"}[how]]
 

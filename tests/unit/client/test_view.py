@@ -8,7 +8,7 @@ from arq.connections import ArqRedis
 from rota import Client, State
 from rota.client import view
 from rota.model.info import JobInfo
-from rota.wire.claims import Claim, Settlement
+from rota.wire.claims import Claim, Settlement, Told
 from rota.wire.envelopes import encode_error
 from rota.wire.keys import QueueKeys, queue_key
 from rota.wire.queue import QueueScripts, ServiceRules
@@ -36,14 +36,7 @@ async def claims(worker: QueueScripts, redis: ArqRedis, want: int, seq: int = 1)
 
 
 def letter(claim: Claim) -> Settlement:
-    return Settlement.dead(
-        claim,
-        "failed",
-        event="dead",
-        task="send",
-        attempt=1,
-        detail=encode_error(ValueError()),
-    )
+    return Settlement.dead(claim, "failed", Told("dead", "send", 1, encode_error(ValueError())))
 
 
 async def shown(redis: ArqRedis, job_id: str) -> JobInfo | None:

@@ -9,7 +9,7 @@ import pytest
 
 from rota import Client, State
 from rota.fleet.reading import QueueReading, read
-from rota.wire.claims import Claim, Settlement
+from rota.wire.claims import Claim, Settlement, Told
 from rota.wire.keys import IN_PROGRESS, QueueKeys, queue_key
 from rota.wire.queue import QueueScripts, ServiceRules
 
@@ -45,7 +45,7 @@ async def test_jobs_are_counted_by_state(client: Client, redis: Any) -> None:
     for _ in range(3):
         await client.enqueue_by_name("email:send", {}, delay=60)
     one, *_ = await claim(redis, 2)
-    letter = Settlement.dead(one, "failed", event="dead", task="send", attempt=1, detail=b"{}")
+    letter = Settlement.dead(one, "failed", Told("dead", "send", 1, b"{}"))
     await protocol().step(redis, lane=0, seq=2, want=0, settlements=[letter])
     found = await reading(redis)
     assert found.states == {State.WAITING: 5, State.DELAYED: 3, State.ACTIVE: 1, State.DEAD: 1}
@@ -126,7 +126,7 @@ async def test_under_concurrency_no_job_is_missed_or_counted_twice(client: Clien
         own, seq, held = protocol(name), 0, list[Claim]()
         while over < 300:
             seq += 1
-            done = [Settlement.finished(one, event="completed", task="send") for one in held]
+            done = [Settlement.finished(one, Told("completed", "send")) for one in held]
             reply = await own.step(redis, lane=0, seq=seq, want=random.randrange(1, 6), settlements=done)
             over += len(done)
             held = list(reply.claims)

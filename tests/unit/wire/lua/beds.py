@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from rota.model.policies.limits import RateLimit
 from rota.testing.clock import Clock
 from rota.wire import envelopes
-from rota.wire.claims import Claim, Settlement, SettlementKind, encode_id
+from rota.wire.claims import Claim, Settlement, SettlementKind, Told, encode_id
 from rota.wire.keys import ABORT, IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
 from rota.wire.queue import QueueScripts, ServiceRules, StepReply
 from rota.wire.scripts import CANCEL, ENQUEUE, REPLAY
@@ -311,16 +311,8 @@ def payload(*, stock: bool = False) -> bytes:
 
 def finish(claim: Claim, **fields: Any) -> Settlement:
     """Return the settlement of a job that has completed; its record is kept for an hour."""
-    settlement = Settlement.finished(
-        claim,
-        record=b'{"r":1}',
-        record_ms=3_600_000,
-        event="completed",
-        task="work",
-        attempt=claim.attempt,
-        detail=b"1",
-    )
-    return settlement._replace(**fields)
+    told = Told("completed", "work", claim.attempt, b"1", record=b'{"r":1}', record_ms=3_600_000)
+    return Settlement.finished(claim, told)._replace(**fields)
 
 
 def bury(claim: Claim, **fields: Any) -> Settlement:
@@ -332,8 +324,7 @@ def bury(claim: Claim, **fields: Any) -> Settlement:
 
 def again(claim: Claim, delay: float, **fields: Any) -> Settlement:
     """Return the settlement of a job that is tried again in `delay` seconds."""
-    settlement = Settlement.again(claim, delay, event="retried", task="work", attempt=claim.attempt)
-    return settlement._replace(**fields)
+    return Settlement.again(claim, delay, Told("retried", "work", claim.attempt))._replace(**fields)
 
 
 def interrupted(claim: Claim) -> Settlement:

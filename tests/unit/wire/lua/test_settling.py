@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rota.wire.claims import Claim, Settlement, hand_back
+from rota.wire.claims import Claim, Settlement, Told, hand_back
 from rota.wire.keys import ABORT, IN_PROGRESS, JOB, RESULT
 from tests.unit.wire.lua.beds import (
     KEYS,
@@ -295,16 +295,8 @@ class TestDeadLetters:
 
 async def test_settlements_are_values_that_travel_whole(bed: Bed) -> None:
     worker, (claim,) = await bed.claimed("a")
-    odd = Settlement.dead(
-        claim,
-        reason="a reason with spaces\nand lines",
-        record=b"\x00\xff",
-        record_ms=1000,
-        event="dead",
-        task="täsk",
-        attempt=1,
-        detail=b"\x00\xfe",
-    )
+    told = Told("dead", "täsk", 1, b"\x00\xfe", record=b"\x00\xff", record_ms=1000)
+    odd = Settlement.dead(claim, "a reason with spaces\nand lines", told)
     assert await worker.settle(odd) == [True]
     letter = bed.looking.hgetall(f"{KEYS.dead}:a")
     assert (letter[b"reason"], letter[b"error"]) == (b"a reason with spaces\nand lines", b"\x00\xfe")

@@ -1,11 +1,16 @@
 """Suspects: a job that was lost often runs alone, so that no neighbours are lost with it."""
 
+from typing import Any
+
 from rota import Run, job, none
-from rota.attempts.attempt import QueuePolicy
-from rota.attempts.runner import Handler, Runner
+from rota.app.compose import policy_of
+from rota.attempts.attempt import Handler
+from rota.attempts.parts import Resources, Stacks
+from rota.attempts.runner import Runner
 from rota.engine.execution import Execution
 from rota.model.outcome import Rules
-from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, finish
+from rota.settings.settings import Settings
+from tests.unit.wire.lua.beds import LEASE, Bed, finish
 
 RULES = Rules(max_attempts=4, backoff=none(), timeout=300.0, keep_result=3600.0)
 
@@ -13,6 +18,10 @@ RULES = Rules(max_attempts=4, backoff=none(), timeout=300.0, keep_result=3600.0)
 @job
 async def work(run: Run) -> None:
     pass
+
+
+async def nowhere(*call: Any) -> None:
+    raise AssertionError("nothing here runs off the loop")
 
 
 async def lose(bed: Bed, job_id: str, times: int) -> None:
@@ -86,13 +95,12 @@ async def test_many_suspects_do_not_hide_what_is_due_behind_them(clocked: Bed) -
 
 async def test_a_job_that_was_lost_too_often_is_given_up_by_whoever_claims_it_then(clocked: Bed) -> None:
     clocked.put("killer")
+    settings = Settings(max_lost=3)
     runner = Runner(
-        QueuePolicy("q", KEYS.queue, max_lost=3),
+        policy_of(settings, settings.queue("q")),
         {"work": Handler(work, RULES)},
-        deps=lambda: None,
-        report=lambda *report: None,
-        in_thread=None,  # type: ignore[arg-type] # it runs nothing in a thread
-        in_process=None,  # type: ignore[arg-type]
+        Resources(deps=lambda: None, report=lambda *report: None, off_loop=nowhere),
+        Stacks(),
     )
     for number in range(3):
         worker = clocked.worker(f"w{number}")

@@ -1,13 +1,11 @@
-"""Where handlers run off the loop: threads that are told to stop, children that are killed."""
+"""Handlers in child processes: killed when they are stopped, and no neighbour notices."""
 
 import asyncio
-import contextvars
 import itertools
 import json
 import logging
 import os
 import signal
-import threading
 import time
 import warnings
 from collections.abc import AsyncIterator
@@ -19,7 +17,7 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from rota.attempts.pools import Processes, Threads
+from rota.attempts.children import Processes
 from rota.engine.execution import Execution
 from rota.errors import (
     Cancel,
@@ -35,129 +33,9 @@ from rota.model.job import Job, job
 from rota.model.outcome import Cause
 from rota.model.run import Run
 from rota.telemetry.logs.records import fields_of
-from rota.wire.claims import Checkpoint, Claim
 from tests.faults.fleet import gone
+from tests.unit.attempts.running import execution, run
 from tests.waiting import until
-
-
-def execution() -> Execution:
-    claim = Claim(id="1", token="t", payload=b"{}", attempt=1, due_ms=0, started_ms=0)
-    running = Execution(claim)
-    running.enter()
-    return running
-
-
-def run(**fields: Any) -> Run:
-    return Run(id="1", job="greet", queue="default", **fields)
-
-
-# Threads
-
-
-@pytest.fixture
-def stuck() -> list[bool]:
-    """How often a thread was left behind."""
-    return []
-
-
-@pytest.fixture
-async def threads(stuck: list[bool]) -> AsyncIterator[Threads]:
-    threads = Threads(20, lambda: stuck.append(True), patience=0.2)
-    yield threads
-    threads.close()
-
-
-async def test_a_handler_runs_in_a_thread_of_ours_and_its_result_comes_back(threads: Threads) -> None:
-    def handler(run: Run, word: str) -> str:
-        return f"{run.id} {word} {threading.current_thread().name.rsplit('_', 1)[0]}"
-
-    assert await threads.call(execution(), run(), handler, {"word": "hello"}) == "1 hello rota-job"
-
-
-async def test_what_a_thread_raises_is_raised(threads: Threads) -> None:
-    def handler(run: Run) -> None:
-        raise LookupError("gone")
-
-    with pytest.raises(LookupError, match="gone"):
-        await threads.call(execution(), run(), handler, {})
-
-
-async def test_a_thread_sees_the_context_of_its_attempt(threads: Threads) -> None:
-    variable = contextvars.ContextVar("variable", default="none")
-    variable.set("of this attempt")
-    assert await threads.call(execution(), run(), lambda run: variable.get(), {}) == "of this attempt"
-
-
-async def test_as_many_run_at_once_as_there_are_slots(threads: Threads) -> None:
-    together = threading.Barrier(20, timeout=10)
-    calls = [threads.call(execution(), run(), lambda run: together.wait(), {}) for _ in range(20)]
-    assert sorted(await asyncio.gather(*calls)) == list(range(20))
-
-
-async def test_one_that_was_told_to_stop_sees_it_and_ends_by_itself(
-    threads: Threads, stuck: list[bool]
-) -> None:
-    def handler(run: Run) -> str:
-        deadline = time.monotonic() + 10
-        while not run.cancelled and time.monotonic() < deadline:
-            time.sleep(0.005)
-        return "stopped"
-
-    running = execution()
-    call = asyncio.create_task(threads.call(running, run(), handler, {}))
-    await asyncio.sleep(0.02)
-    running.stop(Cause.TIMEOUT)
-    assert await call == "stopped"
-    assert not stuck
-
-
-async def test_one_that_does_not_end_in_time_is_left_behind_and_said(
-    threads: Threads, stuck: list[bool], caplog: pytest.LogCaptureFixture
-) -> None:
-    let_go = threading.Event()
-    running = execution()
-    call = asyncio.create_task(threads.call(running, run(), lambda run: let_go.wait(10), {}))
-    await asyncio.sleep(0.02)
-    running.stop(Cause.TIMEOUT)
-    try:
-        with pytest.raises(asyncio.CancelledError):
-            await call
-    finally:
-        let_go.set()
-    assert stuck == [True]
-    assert [record.getMessage() for record in caplog.records] == ["thread.stuck"]
-
-
-async def test_its_slot_is_held_while_it_still_runs_and_time_is_left(threads: Threads) -> None:
-    let_go = threading.Event()
-    running = execution()
-    call = asyncio.create_task(threads.call(running, run(), lambda run: let_go.wait(10), {}))
-    await asyncio.sleep(0.02)
-    running.stop(Cause.CANCEL)
-    await asyncio.sleep(0.05)
-    assert not call.done()
-    let_go.set()
-    assert await call is True
-
-
-async def test_what_comes_after_the_thread_is_stopped_like_any_coroutine(threads: Threads) -> None:
-    running = execution()
-
-    ended = asyncio.Event()
-
-    async def attempt() -> None:
-        await threads.call(running, run(), lambda run: None, {})
-        ended.set()
-        await asyncio.sleep(60)
-
-    running.task = asyncio.create_task(attempt())
-    await asyncio.wait_for(ended.wait(), 10)
-    running.stop(Cause.TIMEOUT)
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(running.task, 10)
-
-
-# Processes
 
 
 @job(process=True)
@@ -492,14 +370,3 @@ async def test_a_process_that_the_killed_one_left_behind_does_not_hold_us_up(pro
         assert not gone(left)
     finally:
         os.kill(left, signal.SIGKILL)
-
-
-async def test_a_thread_saves_what_it_has_come_to(threads: Threads) -> None:
-    running = execution()
-
-    def handler(run: Run) -> None:
-        for number in range(100):
-            run.checkpoint(number)
-
-    await threads.call(running, run(keep=running.keep), handler, {})
-    assert running.checkpoint == Checkpoint(100, b"99")

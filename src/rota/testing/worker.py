@@ -1,7 +1,8 @@
-"""One queue of a bench, worked off one attempt at a time: claimed, run and settled by the real scripts and runner."""
+"""A worker of a bench: it works off one queue, one attempt at a time, with the real scripts and the real runner."""
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
@@ -10,14 +11,14 @@ from typing import Any
 from rota.attempts.runner import Runner
 from rota.engine.execution import Execution
 from rota.model.outcome import Cause
-from rota.testing.attempt import Noted
+from rota.testing.attempt import RecordedExecution
 from rota.testing.virtual_time import VirtualTime
 from rota.wire.claims import Claim, Report, Settlement, encode_id
 from rota.wire.keys import ABORT
 from rota.wire.queue import QueueScripts, StepReply
 
 
-class Line:
+class Worker:
     """A worker with one slot.
 
     `redis` is an asyncio client and `looking` a blocking one on the same server; `reports` is where the runner's
@@ -35,7 +36,7 @@ class Line:
         saved: Callable[[str, list[Any]], None],
         time: VirtualTime,
     ) -> None:
-        self.ran: dict[str, int] = {}
+        self.ran: Counter[str] = Counter()
         self._protocol = protocol
         self._runner = runner
         self._redis = redis
@@ -72,11 +73,11 @@ class Line:
             # No job of this name here. A worker would wait for a newer one; nobody comes to a bench.
             self._passed.add(encode_id(claim.id))
             return 0
-        self.ran[settlement.task] = self.ran.get(settlement.task, 0) + 1
+        self.ran[settlement.task] += 1
         return 1
 
     async def _run(self, claim: Claim) -> Settlement:
-        execution = Noted(claim)
+        execution = RecordedExecution(claim)
         execution.task = task = self._time.task(self._runner.execute(execution))
         try:
             with self._time.listening(partial(self._hear_cancels, execution)):

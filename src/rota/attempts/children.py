@@ -1,0 +1,224 @@
+"""Child processes for the handlers that would keep the event loop busy: the worker's side; `child` is the other one.
+
+A child is killed when its job is stopped, and its neighbours do not notice.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rota.attempts.frames import LENGTHS, frame, revive
+from rota.engine.execution import Execution
+from rota.errors import ChildDied
+from rota.model.job import Job
+from rota.model.run import Run
+from rota.telemetry.logs.records import retell
+
+#: Takes a checkpoint that a handler has saved, as JSON.
+Keep = Callable[[bytes], None]
+
+#: How long a worker reads what a killed child had written, in seconds.
+LAST_WORDS = 1.0
+
+#: A child imports from the same places as its worker.
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+    "from rota.attempts.child import main; main(int(sys.argv[1]))"
+)
+
+
+class Processes:
+    """The child processes of a worker process. They are started when first needed, and kept; at most one a slot."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Child] = []
+        self._all: set[_Child] = set()
+
+    async def call(
+        self,
+        execution: Execution,
+        run: Run,
+        job: Job[Any, Any],
+        arguments: bytes,
+        *,
+        result_limit: int | None = None,
+    ) -> bytes:
+        """Run `job` in a child with `arguments` (JSON); return its result as JSON.
+
+        Raises what the handler raises, as far as that can be sent, and ChildDied. The child is killed when the
+        execution is stopped. A result of more than `result_limit` bytes stays in the child.
+        """
+        child = await self._take_idle() or await self._start()
+        try:
+            with _interrupting(execution, child):
+                result = await child.run(job, run, arguments, execution.keep, result_limit)
+        except (ChildDied, asyncio.CancelledError):
+            await self._bury(child, execution.keep)
+            raise
+        except Exception:
+            self._idle.append(child)
+            raise
+        self._idle.append(child)
+        return result
+
+    async def _take_idle(self) -> "_Child | None":
+        while self._idle:
+            child = self._idle.pop()
+            if child.alive:
+                return child
+            # It died while it had nothing to do, so no job has failed.
+            self._all.discard(child)
+            await child.reap()
+        return None
+
+    async def _start(self) -> "_Child":
+        child = await _Child.start()
+        self._all.add(child)
+        return child
+
+    async def _bury(self, child: "_Child", keep: Keep) -> None:
+        child.kill()
+        self._all.discard(child)
+        await child.last_words(keep)
+        await child.reap()
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the children."""
+        return [child.pid for child in self._all]
+
+    async def close(self) -> None:
+        """Kill every child, and wait until all have ended."""
+        for child in self._all:
+            child.kill()
+        for child in self._all:
+            await child.reap()
+        self._all.clear()
+        self._idle.clear()
+
+
+@contextlib.contextmanager
+def _interrupting(execution: Execution, child: "_Child") -> Iterator[None]:
+    """Let the execution be interrupted by killing `child`. Raises CancelledError if it was stopped before."""
+
+    def interrupt() -> None:
+        child.kill()
+        execution.cancel_task()
+
+    execution.interrupt = interrupt
+    try:
+        if execution.cause is not None:
+            raise asyncio.CancelledError
+        yield
+    finally:
+        # From here on the child may be another job's.
+        execution.interrupt = execution.cancel_task
+
+
+class _Child:
+    """One child process, and the socket to it."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._lengths: tuple[int, int] | None = None
+
+    @classmethod
+    async def start(cls) -> "_Child":
+        """Start a child and wait until it is ready. Raises ChildDied."""
+        # Started from this thread, never forked from a pool's: no lock of ours is copied in the middle of its use.
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(  # noqa: ASYNC220, S603 - it returns at once, and runs our own program
+                [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
+                pass_fds=(theirs.fileno(),),
+            )
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
+            child = cls(process, reader, writer)
+            await child._receive()
+        except BaseException:
+            # Stopped while it booted: it is not in the list of children yet.
+            process.kill()
+            process.wait()
+            ours.close()
+            raise
+        return child
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None and not self._reader.at_eof()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def run(
+        self, job: Job[Any, Any], run: Run, arguments: bytes, keep: Keep, result_limit: int | None
+    ) -> bytes:
+        """Run one job; return its result as JSON. Raises what the handler raises, ChildDied."""
+        head = {
+            "module": job.handler.__module__,
+            "qualname": job.handler.__qualname__,
+            "run": run.facts.wire(),
+            "result_limit": result_limit,
+            "log_level": logging.getLogger().level,
+        }
+        self._writer.write(frame(head, arguments))
+        while True:
+            answer, body = await self._receive()
+            if "percent" in answer:
+                run.progress(answer["percent"], answer["message"])
+            elif "checkpoint" in answer:
+                keep(body)
+            elif "log" in answer:
+                retell(answer["log"])
+            elif "result" in answer:
+                return body
+            else:
+                raise revive(answer, body)
+
+    async def last_words(self, keep: Keep) -> None:
+        """Read what a killed child had written before: checkpoints and logs. How its job ended counts no more."""
+        with contextlib.suppress(ChildDied, TimeoutError):
+            # A process that the handler started may hold the other end open.
+            async with asyncio.timeout(LAST_WORDS):
+                while True:
+                    answer, body = await self._receive()
+                    if "checkpoint" in answer:
+                        keep(body)
+                    elif "log" in answer:
+                        retell(answer["log"])
+
+    async def _receive(self) -> tuple[dict[str, Any], bytes]:
+        """Read the next frame. If a call is cancelled in the middle of a frame, the next call reads the rest of it."""
+        try:
+            if self._lengths is None:
+                self._lengths = LENGTHS.unpack(await self._reader.readexactly(LENGTHS.size))
+            head, body = self._lengths
+            raw = await self._reader.readexactly(head + body)
+        except (asyncio.IncompleteReadError, OSError):
+            raise ChildDied(await self.reap()) from None
+        self._lengths = None
+        return json.loads(raw[:head]), raw[head:]
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+
+    async def reap(self) -> int:
+        """Wait until the process has ended; return its status."""
+        self._writer.close()
+        while (status := self._process.poll()) is None:  # noqa: ASYNC110 - a process sets no event
+            await asyncio.sleep(0.01)
+        return status

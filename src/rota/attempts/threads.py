@@ -1,0 +1,69 @@
+"""Threads for the handlers that are plain functions.
+
+A thread cannot be killed. Told to stop, it keeps its slot until it ends, or for five seconds. After that the attempt is
+settled without it, and the process asks to be recycled.
+"""
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from rota.engine.execution import PATIENCE, Execution
+from rota.model.run import Run
+from rota.names import printable
+
+logger = logging.getLogger("rota.pools")
+
+
+class Threads:
+    """A thread for each slot of a queue. asyncio's own executor would stall the jobs beyond its few threads.
+
+    :param size: how many handlers run at once.
+    :param on_stuck: called when a thread did not end in time; it goes on running, so the process should be recycled.
+    :param patience: how long a thread that was told to stop may take, in seconds.
+    """
+
+    def __init__(self, size: int, on_stuck: Callable[[], object], patience: float = PATIENCE) -> None:
+        self._executor = ThreadPoolExecutor(size, thread_name_prefix="rota-job")
+        self._on_stuck = on_stuck
+        self._patience = patience
+
+    async def call(
+        self, execution: Execution, run: Run, handler: Callable[..., Any], arguments: Mapping[str, Any]
+    ) -> Any:
+        """Run `handler` in a thread, with the context of the calling task; return its result.
+
+        Raises what it raises, and CancelledError if it was told to stop and did not end in time.
+        """
+        loop = asyncio.get_running_loop()
+        abandoned: asyncio.Future[None] = loop.create_future()
+
+        def interrupt() -> None:
+            run.cancelled = True
+            loop.call_later(self._patience, abandoned.cancel)
+
+        execution.interrupt = interrupt
+        if execution.cause is not None:
+            interrupt()
+        context = contextvars.copy_context()
+        work = loop.run_in_executor(self._executor, partial(context.run, handler, run, **arguments))
+        try:
+            await asyncio.wait({work, abandoned}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # What middleware does after the thread is stopped as any coroutine is.
+            execution.interrupt = execution.cancel_task
+        return work.result() if work.done() else self._leave_behind(work, execution, run)
+
+    def _leave_behind(self, work: asyncio.Future[Any], execution: Execution, run: Run) -> None:
+        work.add_done_callback(lambda future: future.cancelled() or future.exception())
+        logger.error("thread.stuck", extra={"job_id": printable(execution.claim.id), "job": run.job})
+        self._on_stuck()
+        raise asyncio.CancelledError
+
+    def close(self) -> None:
+        """Take no more work; threads that still run are left behind."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
