@@ -1,8 +1,13 @@
 """A small HTTP server in a thread of its own: it answers while the event loop is blocked, however slow its clients are.
 
-The thread waits for no socket: a client that sends nothing, or takes nothing, costs a place in a short list until its
-time is up, or until the list is full and it is the oldest in it. One request a connection; what is answered is a matter
-of the routes, which are called in this thread and must neither wait for the event loop nor touch what belongs to it.
+The thread waits for no single socket: a client that sends nothing, or reads nothing, costs one place in a short list
+until its time is up, or until the list is full and it is the oldest client in it. Each connection takes one request.
+Routes make the answers. They are called in this thread, and must neither wait for the event loop nor touch what belongs
+to it.
+
+`http.server` does not serve here: its timeout is for each read, so a client that sends a byte now and then keeps its
+thread for ever, and nothing bounds its connections. With both bounds written by hand only its accept loop would be
+left, and every slow client would cost the worker process a thread.
 """
 
 import contextlib
@@ -19,31 +24,31 @@ from rota.process.ports import listen
 
 logger = logging.getLogger("rota.endpoint")
 
-#: Connections open at once; a new one takes the place of the oldest.
+#: The most connections that are open at once; a further one takes the place of the oldest.
 CONNECTIONS = 128
-#: A client has this long to send its request, and again to take the reply, seconds.
+#: How long a client may take to send its request, and again to read the reply, in seconds.
 PATIENCE = 5.0
-#: The longest head of a request, bytes.
+#: The longest head of a request, in bytes.
 HEAD_LIMIT = 8192
-#: Bytes read at once.
+#: How many bytes are read at once.
 _CHUNK = 4096
 
 
 class Reply(NamedTuple):
-    """What a route answers."""
+    """The answer of a route."""
 
     status: int
     content_type: str
     body: bytes
 
 
-#: What answers a path. A route whose path ends in `/` answers each name right below it, which it is given; any other
-#: is given "". The query is no part of it.
+#: Answers a path. A route whose path ends in `/` is given the name right below it, any other is given "". The query
+#: of a request is ignored.
 Route = Callable[[str], Reply]
 
 
 class Endpoint:
-    """The thread and its socket. `port` 0 is any free one; one that is taken moves to the next that is free."""
+    """The thread and its socket. `port` 0 is any free port; instead of a taken port, the next free one is used."""
 
     def __init__(self, routes: Mapping[str, Route], *, host: str, port: int) -> None:
         self._routes = dict(routes)
@@ -57,7 +62,7 @@ class Endpoint:
         self.port = 0
 
     def start(self) -> int:
-        """Listen, and answer from now on; the port that it became. Raises EndpointError."""
+        """Begin to listen and to answer; return the port. Raises EndpointError."""
         self._listener = listener = listen(self._host, self._asked)
         self.port = listener.getsockname()[1]
         if self._asked not in (0, self.port):
@@ -70,7 +75,7 @@ class Endpoint:
         return self.port
 
     def stop(self) -> None:
-        """Answer no more; waits at most two seconds."""
+        """Stop answering, and give the port back. This waits for at most two seconds."""
         self._tell.close()
         if self._thread is None:
             self._told.close()
@@ -95,7 +100,7 @@ class Endpoint:
                 return False
             if key.fileobj is self._listener:
                 self._accept(self._listener)
-            # A connection may have had to make room for one that was accepted in this turn.
+            # In this turn, a connection may have been dropped for one that was accepted.
             elif connection := self._open.get(key.fileobj):  # type: ignore[call-overload]
                 self._serve(connection)
         now = time.monotonic()
@@ -111,7 +116,7 @@ class Endpoint:
         except BlockingIOError:
             return
         except OSError as error:
-            # No descriptors left, most likely: whoever waits longest makes room, and the loop must not spin.
+            # Most likely there are no descriptors left: drop the oldest client, and do not spin.
             logger.warning("endpoint.not_accepted", extra={"error": str(error)})
             self._drop_oldest()
             time.sleep(0.1)
@@ -166,7 +171,7 @@ class Endpoint:
 
 
 class _Connection:
-    """One client: what it has sent, and what it has yet to take."""
+    """One client: the bytes that it has sent, and those that it has not read yet."""
 
     __slots__ = ("deadline", "received", "reply", "sock")
 
@@ -177,7 +182,7 @@ class _Connection:
         self.deadline = time.monotonic() + PATIENCE
 
     def read(self) -> bool:
-        """Whether the head of the request is complete, or too long. Raises OSError for a client that left."""
+        """Read, and tell whether the head is complete, or too long. Raises OSError for a client that left."""
         chunk = self.sock.recv(_CHUNK)
         if not chunk:
             raise ConnectionAbortedError
@@ -189,7 +194,7 @@ class _Connection:
         self.deadline = time.monotonic() + PATIENCE
 
     def write(self) -> bool:
-        """Whether the client has taken all."""
+        """Write, and tell whether that was all of the reply."""
         self.reply = self.reply[self.sock.send(self.reply) :]
         return not self.reply
 

@@ -1,6 +1,5 @@
 """The composition root: what a process is made of, from its settings down."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from rota.settings.load import load
 from rota.settings.settings import Settings
 from rota.worker.worker import QueueWorker
 from tests.servers import RedisServer
+from tests.waiting import until
 
 
 @job(queue="email")
@@ -161,9 +161,7 @@ async def test_without_one_the_server_of_the_checkout_is_joined_and_left(
         handle = await client.enqueue(send, to="ann")
         assert (await handle.status()).task == "send"
         socket = next((tmp_path / ".rota").rglob("*.sock"))
-    async with asyncio.timeout(15):
-        while socket.exists():
-            await asyncio.sleep(0.05)
+    await until(lambda: not socket.exists(), "the server ends")
 
 
 async def test_a_client_has_what_the_settings_say(server: RedisServer) -> None:

@@ -1,4 +1,4 @@
-"""Recycling: when a process asks to be started anew, and when not."""
+"""Recycling: when a process asks to be replaced by a fresh one, and when not."""
 
 import asyncio
 import contextlib
@@ -18,15 +18,18 @@ MB = 2**20
 
 
 class Asked:
-    """A process, and what was asked of it."""
+    """A process, the reasons for which recycling was asked of it, and how often its memory was measured."""
 
     def __init__(self, chance: float = 0.0, **limits: int | None) -> None:
         self.reasons: list[str] = []
         self.memory = 50 * MB
+        self.measured = 0
         limits = {"after_jobs": None, "after_memory": None, **limits}
-        self.recycling = Recycling(
-            self.reasons.append, chance=lambda: chance, measure=lambda: self.memory, **limits
-        )
+        self.recycling = Recycling(self.reasons.append, chance=lambda: chance, measure=self.measure, **limits)
+
+    def measure(self) -> int:
+        self.measured += 1
+        return self.memory
 
     def ends(self, count: int = 1, kind: EventType = EventType.COMPLETED) -> None:
         for _ in range(count):
@@ -111,7 +114,7 @@ async def test_little_memory_asks_nothing() -> None:
     asked = Asked(after_memory=100 * MB)
     async with watching(asked):
         asked.ends(10)
-        await asyncio.sleep(0.05)
+        await until(lambda: asked.measured > 3)
     assert asked.reasons == []
 
 

@@ -21,14 +21,14 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def lives(tmp_path: Path) -> Path:
-    """Each life of the worker adds a line here."""
+    """Return the file to which each life of the worker adds a line."""
     file = tmp_path / "lives"
     file.touch()
     return file
 
 
 def worker(lives: Path, *statuses: int, then: str = "sys.exit(0)") -> Respawn:
-    """One that ends with each of `statuses` in turn (a negative one: killed by that signal), and after that `then`."""
+    """Return a parent whose workers end with `statuses` in turn (-9: by signal 9), and whose last one runs `then`."""
     program = f"""
 import os, signal, sys, time
 with open({str(lives)!r}, "a+") as lives:

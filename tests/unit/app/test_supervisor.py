@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @pytest.fixture(autouse=True)
 def spared() -> Iterator[None]:
-    """Whatever goes wrong, a signal does not end the tests."""
+    """Keep signals from ending the tests, whatever goes wrong."""
     before = {signum: signal.signal(signum, lambda *_: None) for signum in (signal.SIGTERM, signal.SIGINT)}
     yield
     for signum, handler in before.items():

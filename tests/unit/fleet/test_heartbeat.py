@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 from rota.fleet.heartbeat import EVERY, LIFE, Beat, Heartbeat
 from rota.fleet.reading import read
 from rota.wire.keys import QueueKeys, queue_key
+from tests.waiting import until
 
 EMAIL, VIDEO = QueueKeys.of(queue_key("email")), QueueKeys.of(queue_key("video"))
 
@@ -39,10 +40,11 @@ async def beats(redis: Any, queue: str) -> tuple[Beat, ...]:
     return (await read(redis, [queue])).queues[queue].beats
 
 
-async def until(redis: Any, *expected: Beat, queue: str = "email") -> None:
-    async with asyncio.timeout(10):
-        while await beats(redis, queue) != expected:
-            await asyncio.sleep(0.01)
+async def shows(redis: Any, *expected: Beat, queue: str = "email") -> None:
+    async def shown() -> bool:
+        return await beats(redis, queue) == expected
+
+    await until(shown, f"the heartbeats are {expected}")
 
 
 async def test_it_tells_of_each_queue_of_the_process(redis: Any) -> None:
@@ -66,17 +68,17 @@ async def test_a_change_is_told_at_once(redis: Any) -> None:
     drains = False
     heartbeat = Heartbeat(redis, "p", [Worker(EMAIL.queue)], draining=lambda: drains)
     async with beating(heartbeat):
-        await until(redis, Beat("p", "running", 10, 0, 0))
+        await shows(redis, Beat("p", "running", 10, 0, 0))
         drains = True
         began = asyncio.get_running_loop().time()
         heartbeat.look()
-        await until(redis, Beat("p", "draining", 10, 0, 0))
+        await shows(redis, Beat("p", "draining", 10, 0, 0))
         assert asyncio.get_running_loop().time() - began < EVERY * 0.9
 
 
 async def test_who_leaves_takes_everything_back(redis: Any) -> None:
     async with beating(Heartbeat(redis, "p", [Worker(EMAIL.queue)])):
-        await until(redis, Beat("p", "running", 10, 0, 0))
+        await shows(redis, Beat("p", "running", 10, 0, 0))
     assert await redis.keys("*") == []
 
 
@@ -87,7 +89,7 @@ async def test_who_died_is_missed_and_then_forgotten_by_the_next_that_comes(redi
     await redis.delete(f"{EMAIL.worker}:dead")
     assert await beats(redis, "email") == ()
     async with beating(Heartbeat(redis, "p", [Worker(EMAIL.queue)])):
-        await until(redis, Beat("p", "running", 10, 0, 0))
+        await shows(redis, Beat("p", "running", 10, 0, 0))
         assert await redis.smembers(EMAIL.workers) == {b"p"}
 
 
@@ -104,9 +106,7 @@ async def test_who_could_not_be_listed_is_listed_with_the_next_word(redis: Any) 
 async def test_a_redis_that_is_away_ends_nothing(redis: Any) -> None:
     await redis.set(EMAIL.workers, "odd")
     async with beating(Heartbeat(redis, "p", [Worker(EMAIL.queue)])):
-        async with asyncio.timeout(10):
-            while not await redis.exists(f"{EMAIL.worker}:p"):
-                await asyncio.sleep(0.01)
+        await until(lambda: redis.exists(f"{EMAIL.worker}:p"))
 
 
 async def test_who_was_taken_for_dead_is_back_with_its_next_word(redis: Any) -> None:

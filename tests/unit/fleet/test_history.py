@@ -8,7 +8,7 @@ from rota.fleet.history import History, Sample
 
 
 def steady(rate: float, seconds: float, *, until: float, window: float = 60.0) -> History:
-    """A queue whose workers keep up: nothing waits."""
+    """Return the history of a queue whose workers keep up: nothing waits."""
     history = History(window)
     for now in range(0, int(until) + 1, 2):
         ended = int(rate * now)

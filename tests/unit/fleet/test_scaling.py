@@ -132,7 +132,7 @@ PACE = Pace(least=1, most=10, scale_in_after=60, cooldown=20)
 
 
 def drive(pace: Pace, *wanted: tuple[float, int], workers: int = 1) -> list[Decision]:
-    """What becomes of a fleet that is asked for so many workers at these times."""
+    """Return how a fleet goes that is asked for these numbers of workers at these times."""
     course, said = Course(workers, since=0.0), []
     for now, desired in wanted:
         course, decision = steer(course, desired, now, pace)

@@ -42,7 +42,7 @@ def ask(served: Endpoint, path: str, method: str = "GET") -> tuple[int, bytes]:
 
 
 def opened(served: Endpoint, said: bytes = b"") -> socket.socket:
-    """A client that says so much and no more."""
+    """Return a client that has sent `said`, and sends no more by itself."""
     client = socket.create_connection(("127.0.0.1", served.port), timeout=10)
     client.sendall(said)
     return client

@@ -7,13 +7,14 @@ import signal
 import pytest
 
 from rota.process.signals import forget, listen
+from tests.waiting import until
 
 SIGNAL = signal.SIGUSR1
 
 
 @pytest.fixture(autouse=True)
 def harmless() -> object:
-    """Whatever goes wrong, the signal does not end the tests."""
+    """Keep the signal from ending the tests, whatever goes wrong."""
     before = signal.signal(SIGNAL, lambda *_: None)
     yield
     signal.signal(SIGNAL, before)
@@ -21,10 +22,7 @@ def harmless() -> object:
 
 async def heard(*logs: list[signal.Signals]) -> None:
     os.kill(os.getpid(), SIGNAL)
-    for _ in range(200):
-        if any(logs):
-            return
-        await asyncio.sleep(0.005)
+    await until(lambda: any(logs), "the signal is heard")
 
 
 async def test_everybody_who_listens_hears() -> None:
