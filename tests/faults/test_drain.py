@@ -62,7 +62,7 @@ async def test_a_second_signal_does_not_wait(fleet: Fleet, client: Client) -> No
     await running(fleet, worker, 1)
     worker.send(signal.SIGTERM)
     await until(lambda: worker.says("worker.draining"), "it drains")
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # a worker that did not wait would have ended by now
     assert worker.alive
     worker.send(signal.SIGTERM)
     assert await worker.ended(10) == 0

@@ -8,7 +8,7 @@ from collections import Counter
 from rota import Client, State
 from tests.faults.fleet import SEED, Entry, Fleet, scaled, sized
 from tests.faults.jobs_for_faults.limited import everything, hold, tick
-from tests.waiting import until
+from tests.waiting import until, until_empty
 
 PER_SECOND = 50
 
@@ -85,11 +85,11 @@ async def test_with_everything_on_and_workers_dying_nothing_is_lost_and_nothing_
         if len(fleet.ledger.times("end")) == count:
             break
         await until(lambda done=done: len(fleet.ledger.entries("end")) > done, "somebody works")
-        await asyncio.sleep(chance.uniform(0, 0.3))
+        await asyncio.sleep(chance.uniform(0, 0.3))  # the kill comes at any moment
         chance.choice([worker for worker in fleet.workers if worker.alive]).kill()
         await fleet.start(lease=sized(5, 2), max_lost=1000)
     await fleet.all_ended(handle.id for handle in handles)
-    await until(lambda: empty(client), "everything is settled", 20)
+    await until_empty(client, "mixed")
     left = await client.redis.keys("*")
     kinds = (b":line:", b":parked", b":terms", b"rota:slots:everything:", b"rota:unique:", b":levels", b":p1")
     assert [key for key in left if any(kind in key for kind in kinds)] == []
@@ -99,7 +99,3 @@ async def test_with_everything_on_and_workers_dying_nothing_is_lost_and_nothing_
         if fields[b"type"] == b"completed"
     )
     assert finished == dict.fromkeys((handle.id for handle in handles), 1)
-
-
-async def empty(client: Client) -> bool:
-    return not any((await client.counts("mixed")).values())

@@ -28,9 +28,9 @@ async def test_nothing_is_taken_from_anybody_when_redis_wakes_after_more_than_a_
     handles = await own_client.enqueue_many(work.call(seconds=frozen + 2) for _ in range(8))
     ids = {handle.id for handle in handles}
     await until(lambda: len(fleet.ledger.entries("start")) == len(ids), "all run")
-    await asyncio.sleep(lease / 2)
+    await asyncio.sleep(lease / 2)  # the leases have been renewed
     with own_server.frozen():
-        await asyncio.sleep(frozen)
+        await asyncio.sleep(frozen)  # longer than a lease
 
     async def works() -> bool:
         return (await records(own_client, "completed")).keys() >= ids
@@ -53,7 +53,7 @@ async def silence(client: Client, redis: ArqRedis) -> tuple[Held, Held, QueueScr
     await client.enqueue_many(work.call(seconds=0) for _ in range(2))
     (first,) = (await early.step(redis, lane=0, seq=1, want=1)).claims
     (second,) = (await late.step(redis, lane=0, seq=1, want=1)).claims
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(1.2)  # longer than the lease of a second
     return (early, first), (late, second), idle
 
 

@@ -8,7 +8,7 @@ import time
 from rota import Client, State
 from tests.faults.fleet import SEED, Fleet, Worker, records, scaled, sized
 from tests.faults.jobs_for_faults.on_loop import kill, work
-from tests.waiting import until
+from tests.waiting import until, until_empty
 
 SLOTS = 20
 #: A handler may have ended whose settlement the kill cut off: such a job runs again, as at-least-once says.
@@ -50,7 +50,7 @@ async def test_jobs_of_a_killed_worker_resume_at_their_place_within_lease_and_fi
     assert max(entry.at for entry in resumed) - killed_at <= lease + 5
     assert fleet.ledger.twice("start") <= running | unsettled
     assert fleet.ledger.twice("end") <= unsettled
-    await until_settled(client)
+    await until_empty(client)
     assert await records(client, "completed") == dict.fromkeys(order, 1)
     await nothing_stays(client)
 
@@ -62,13 +62,6 @@ async def test_jobs_of_a_killed_worker_resume_at_their_place_within_lease_and_fi
     assert len(after) - last > SLOTS, "the test wants a backlog behind them"
 
 
-async def until_settled(client: Client) -> None:
-    deadline = time.monotonic() + 10
-    while any((await client.counts("default")).values()):
-        assert time.monotonic() < deadline, await client.counts("default")
-        await asyncio.sleep(0.05)
-
-
 async def nothing_stays(client: Client) -> None:
     """What is left expires by itself (results, what the dead worker remembered), but for one key of a kind a queue."""
     for key in await client.redis.keys("arq:*"):
@@ -78,13 +71,11 @@ async def nothing_stays(client: Client) -> None:
 
 @contextlib.asynccontextmanager
 async def kept_running(fleet: Fleet, **settings: object):  # type: ignore[no-untyped-def]
-    """One worker at a time: a new one as soon as the last was killed, as an orchestrator does."""
+    """Run one worker at a time, and start a new one as soon as the last has ended, as an orchestrator does."""
 
     async def keep() -> None:
         while True:
-            worker = fleet.spawn(**settings)
-            while worker.alive:
-                await asyncio.sleep(0.02)
+            await fleet.spawn(**settings).ended(seconds=100)
 
     task = asyncio.create_task(keep())
     try:

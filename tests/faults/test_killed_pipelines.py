@@ -23,7 +23,7 @@ LENGTH = 0.35
 async def killed_amid(client: Client, fleet: Fleet, workers: list[Worker], moment: float) -> str:
     """One run, with one of the workers killed at `moment` seconds; its id."""
     handle = await client.enqueue(squares, count=ITEMS)
-    await asyncio.sleep(moment)
+    await asyncio.sleep(moment)  # the kill comes at any moment of the run
     victim = workers.pop(0)
     victim.kill()
     workers += [fleet.spawn(lease=1, queue_concurrency=5)]

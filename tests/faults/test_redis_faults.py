@@ -237,7 +237,7 @@ async def test_connections_that_are_cut_again_and_again_lose_nothing(
             await until(lambda: sum(runs.values()) > 10)
             for _ in range(15):
                 proxy.cut()
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # new connections are opened between two cuts
             await until(lambda: sum(worker.jobs_complete for worker in workers) == 200)
     assert set(runs.values()) == {1}
     assert await redis.zcard("arq:queue") == 0
@@ -282,7 +282,7 @@ async def test_a_lease_outlives_renewals_that_fail(redis: ArqRedis, server: Redi
             await until(lambda: runs == [1])
             async with running(QueueWorker, redis, [named("slow", slow)], lease=1.5):
                 while not first.jobs_complete:
-                    await asyncio.sleep(0.5)
+                    await asyncio.sleep(0.5)  # about each renewal is cut
                     if fault == "cut":
                         proxy.cut()
     assert runs == [1]
@@ -299,13 +299,15 @@ async def test_a_server_that_forgot_the_scripts_is_told_them_again(redis: ArqRed
             await until(lambda done=done: worker.jobs_complete == done)
 
 
-async def test_a_key_of_the_wrong_type_is_waited_out(redis: ArqRedis) -> None:
+async def test_a_key_of_the_wrong_type_is_waited_out(
+    redis: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
     async def work(ctx: Ctx) -> None:
         """Done at once."""
 
     await redis.set("arq:queue", "no zset")
     async with running(QueueWorker, redis, [named("work", work)], lease=1) as worker:
-        await asyncio.sleep(0.5)
+        await until(lambda: "redis.unavailable" in caplog.messages)
         await redis.delete("arq:queue")
         await put(redis, "work")
         await until(lambda: worker.jobs_complete == 1)
@@ -348,7 +350,7 @@ async def test_a_way_that_is_silent_for_longer_than_the_lease_runs_nothing_twice
         async with running(QueueWorker, None, [named("work", work)], **options) as worker:
             await until(lambda: len(runs) == 10)
             with proxy.frozen():
-                await asyncio.sleep(2)
+                await asyncio.sleep(2)  # twice the lease
             await until(lambda: worker.jobs_complete == 10)
             await until(lambda: _is_empty(redis, "arq:queue"))
     assert set(runs.values()) == {1}
@@ -358,7 +360,7 @@ async def test_claims_that_are_handed_over_again_have_a_full_lease(redis: ArqRed
     protocol = QueueScripts(QueueKeys.of("arq:queue"), "mine", 2.0)
     await put(redis, "work", _job_id="one")
     first = await protocol.step(redis, lane=0, seq=1, want=1)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # a quarter of the first lease is over
     again = await protocol.step(redis, lane=0, seq=1, want=1, resend=True)
     assert [claim.token for claim in again.claims] == [claim.token for claim in first.claims]
     deadlines = [await redis.zscore(queue, "one") for queue in ("arq:queue", "arq:queue:active")]
@@ -450,7 +452,7 @@ async def test_a_restart_amid_load_loses_nothing_and_repeats_nothing(
     async with at_work(*workers):
         await until(lambda: len(ends) > 40)
         await asyncio.to_thread(own_server.stop, signum)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # the length of the outage
         await asyncio.to_thread(own_server.start)
         back = time.monotonic()
         finished = len(ends)
@@ -481,8 +483,8 @@ async def test_a_server_that_stood_still_makes_no_lease_look_lost(
     async with at_work(*workers):
         await until(lambda: len(starts) == 10)
         with own_server.frozen():
-            await asyncio.sleep(2.5)
-        await asyncio.sleep(1.5)
+            await asyncio.sleep(2.5)  # longer than two leases
+        await asyncio.sleep(1.5)  # a lease in which jobs that look lost would be claimed
         assert set(starts.values()) == {1}
         gate.set()
         await until(lambda: sum(worker.jobs_complete for worker in workers) == 10)
@@ -523,14 +525,14 @@ async def test_a_proxy_that_answers_every_command_with_an_error_is_an_outage_and
     async with Proxy(server.port) as proxy:
         options: Any = {"redis_settings": proxy.settings, "lease": 1}
         async with running(QueueWorker, None, [named("work", work)], **options) as worker:
-            await until(lambda: worker.pool is not None)
-            await asyncio.sleep(0.2)
+            await put(redis, "work")
+            await until(lambda: worker.jobs_complete == 1)
             proxy.answers = [Answer(anything, ERRORS["LOADING"], times=10**6)]
             await put(redis, "work")
-            await asyncio.sleep(1.5)
-            assert worker.jobs_complete == 0
+            await asyncio.sleep(1.5)  # the length of the outage
+            assert worker.jobs_complete == 1
             proxy.answers = []
-            await until(lambda: worker.jobs_complete == 1)
+            await until(lambda: worker.jobs_complete == 2)
     told = [record for record in caplog.records if record.msg == "redis.unavailable"]
     assert 1 <= len(told) <= 5
 

@@ -36,7 +36,7 @@ async def test_workers_outlive_a_restart_of_redis_and_every_job_runs_once(
     own_server.stop(signum)
     ended_before = len(fleet.ledger.entries("end"))
     assert ended_before < count
-    await asyncio.sleep(sized(3, 1.5))
+    await asyncio.sleep(sized(3, 1.5))  # the length of the outage
     own_server.start()
     back_at = time.monotonic()
     await fleet.all_ended(handle.id for handle in handles)

@@ -258,7 +258,7 @@ async def test_a_worker_is_not_ready_while_its_redis_is_away_also_when_long_jobs
 async def test_a_paused_queue_is_ready_and_a_draining_worker_is_not(fleet: Fleet, client: Client) -> None:
     worker, answers = await answers_of(fleet)
     await client.pause("default")
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # a worker that took the pause for a fault would say so by now
     assert await answers.status("/readyz") == 200
     await client.resume("default")
     await client.enqueue(work, seconds=2)

@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 from arq.jobs import Job, JobStatus, ResultNotFound
 from arq.worker import Retry
 
-from tests.integration.arq_holes.side_by_side import Kind, both, burst, echo, named, running
+from tests.integration.arq_holes.side_by_side import Kind, both, burst, echo, is_gone, named, running
 from tests.waiting import until
 
 Ctx = dict[Any, Any]
@@ -87,7 +87,7 @@ async def test_a_deferred_job_waits_for_its_time(kind: Kind, redis: ArqRedis, de
 @both
 async def test_a_job_that_waited_too_long_has_expired(kind: Kind, redis: ArqRedis) -> None:
     job = await put(redis, "echo", 1, _expires=0.02)
-    await asyncio.sleep(0.05)
+    await until(lambda: is_gone(redis, f"arq:job:{job.job_id}"))
     worker = await burst(kind, redis, [named("echo", echo)])
     info = await job.result_info()
     assert info is not None

@@ -135,7 +135,7 @@ async def test_handlers_may_block_on_the_pool_that_the_worker_made(
 async def test_a_pool_may_speak_resp3(kind: Kind, redis: ArqRedis, server: RedisServer) -> None:
     pool = ArqRedis(ConnectionPool.from_url(server.url, protocol=3))
     async with running(kind, pool, [named("echo", echo)]):
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # it is idle, and the first job wakes it
         for value in range(3):
             job = await redis.enqueue_job("echo", value)
             assert job is not None

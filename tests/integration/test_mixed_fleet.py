@@ -216,7 +216,7 @@ async def test_a_stock_worker_heals_what_a_killed_one_of_ours_left(
     with process("rota", server, QUEUE, ledger, lease=2) as victim:
         await ledger.reaches("start", 1)
         async with at_work(stock_worker(stock, named("work", work))):
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # fifty polls
             assert ran == []  # it is held
             victim.send_signal(signal.SIGKILL)
             await ended(victim)

@@ -93,11 +93,11 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
 
     done = asyncio.Event()
     async with running(QueueWorker, redis, [named("block", block)], lease=1) as worker:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # this worker is idle, and the one that the job wakes
         other_loop = asyncio.get_running_loop().run_in_executor(None, lambda: asyncio.run(elsewhere()))
         await redis.enqueue_job("block")
         await until(lambda: worker.jobs_complete == 1)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # the other worker looks at the queue once more
         done.set()
         await other_loop
     assert runs == [1]
@@ -216,9 +216,9 @@ async def test_a_stock_clients_job_is_picked_up_at_once(redis: ArqRedis) -> None
 
 async def test_an_idle_worker_hardly_talks(redis: ArqRedis, server: RedisServer) -> None:
     async with running(QueueWorker, redis, [echo]):
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.7)  # its start is over
         before = (await redis.info("stats"))["total_commands_processed"]
-        await asyncio.sleep(2)
+        await asyncio.sleep(2)  # the time that is measured
         after = (await redis.info("stats"))["total_commands_processed"]
     assert after - before <= 5
 
@@ -274,7 +274,7 @@ async def test_a_worker_stops_whatever_it_was_just_doing(redis: ArqRedis, steps:
     worker = mine(redis, [echo])
     main = asyncio.create_task(worker.async_run())
     for _ in range(steps):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one step of the loop
     worker.stop()
     async with asyncio.timeout(10):
         await worker.close()
@@ -295,7 +295,7 @@ async def test_draining_lets_what_runs_finish_and_claims_no_more(redis: ArqRedis
     async with at_work(worker):
         await until(lambda: worker.running == 2)
         draining = asyncio.create_task(worker.drain(10))
-        await asyncio.sleep(0.05)
+        await until(lambda: not worker.allow_pick_jobs)
         gate.set()
         await draining
         await until(lambda: worker.main_task is not None and worker.main_task.done())
@@ -325,7 +325,7 @@ async def test_a_claim_that_arrives_after_the_stop_is_handed_back_unspent(redis:
         worker = mine(redis, [named("echo", echo)])
         main = asyncio.create_task(worker.async_run())
         while worker.engine is None:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # each step of the loop counts: the stop comes as early as can be
         worker.stop()
         await worker.close()
         await main
@@ -390,7 +390,7 @@ async def test_a_second_signal_does_not_wait(
     with process("rota", server, "arq:queue", ledger, job_completion_wait=25) as child:
         await ledger.reaches("start", 1)
         child.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # a process that did not wait would have ended by now
         assert child.poll() is None
         child.send_signal(signal.SIGTERM)
         assert await ended(child) == 0

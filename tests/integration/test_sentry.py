@@ -198,11 +198,9 @@ async def at_work(server: RedisServer, sent: Captured) -> AsyncIterator[None]:
 
 
 async def over(handle: Handle[Any]) -> State:
-    """The state in which a job ended, once its worker has told everybody of it."""
-    async with asyncio.timeout(20):
-        while (info := await handle.status()).state not in (State.DEAD, State.COMPLETED, State.CANCELLED):
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+    """Wait until a job has ended and its worker's subscribers have been told, and return its state."""
+    info = await until_in(handle, State.DEAD, State.COMPLETED, State.CANCELLED)
+    await asyncio.sleep(0.05)  # subscribers are told right after Redis has answered
     return info.state
 
 

@@ -425,7 +425,7 @@ async def test_a_cancel_at_any_moment_ends_its_job_and_never_the_next_of_its_id(
             how = rng.choice(["work", "work", "fail"])
             chosen = act.options(id="one", delay=rng.choice([0, 0, 0.02]))
             first = await client.enqueue(chosen, how=how, seconds=rng.choice([0, 0.01, 0.6]))
-            await asyncio.sleep(rng.choice([0, 0, 0.002, 0.01, 0.03, 0.3]))
+            await asyncio.sleep(rng.choice([0, 0, 0.002, 0.01, 0.03, 0.3]))  # the cancel comes at any moment
             answers = {await first.cancel() for _ in range(rng.choice([1, 1, 2]))}
             again = await enqueue_when_free(client, act.options(id="one", on_taken="refuse"))
             assert await again.result(10) == "next"
@@ -435,13 +435,13 @@ async def test_a_cancel_at_any_moment_ends_its_job_and_never_the_next_of_its_id(
 
 
 async def enqueue_when_free(client: Client, chosen: Job[Any, str]) -> Handle[str]:
-    """As soon as the job that has the id is over."""
+    """Enqueue as soon as the job that has the id is over."""
     async with asyncio.timeout(10):
         while True:
             try:
                 return await client.enqueue(chosen, how="next")
             except JobExists:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # no pause: the id is taken as soon as it is free
 
 
 async def is_in(handle: Handle[Any], state: State) -> bool:

@@ -27,6 +27,7 @@ from rota.server.embedded import join
 from rota.server.target import RedisTarget
 from rota.settings.load import load
 from tests.servers import RedisServer
+from tests.waiting import wait_until
 
 SRC = Path(__file__).resolve().parents[2] / "src"
 COMMAND = re.compile(r"^\$ make redis-cli ARGS='(.*)'$", re.MULTILINE)
@@ -63,10 +64,7 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def until_nothing_runs(folder: Path) -> None:
-    deadline = time.monotonic() + 20
-    while left := processes_of(folder):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
+    wait_until(lambda: processes_of(folder) == [], f"nothing runs in {folder}")
 
 
 def keys(server: RedisServer, db: int = 0) -> dict[bytes, bytes]:

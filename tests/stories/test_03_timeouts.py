@@ -25,6 +25,6 @@ async def test_a_job_that_is_always_too_slow_dies_of_it(client: Client) -> None:
 
 async def test_one_enqueue_may_have_more_time(client: Client) -> None:
     handle = await client.enqueue(fetch.options(timeout=120), slow_attempts=1)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # longer than the job's own timeout
     assert (await handle.status()).state is State.ACTIVE
     assert await handle.cancel() == "requested"

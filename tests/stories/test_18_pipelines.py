@@ -19,7 +19,7 @@ from rota import (
     none,
     pipeline,
 )
-from tests.waiting import until
+from tests.waiting import until, until_empty
 
 
 @job
@@ -119,17 +119,13 @@ async def has_begun(handle: FlowHandle[Any], stage: int) -> bool:
     return (await handle.status()).stages[stage].total is not None
 
 
-async def is_empty(client: Client) -> bool:
-    return not any((await client.counts("default")).values())
-
-
 async def test_it_is_cancelled_as_a_whole(client: Client) -> None:
     handle = await client.enqueue(pipeline(write_script, each(be_slow)), user_id="ann", scenes=30)
     await until(lambda: has_begun(handle, stage=1))
     assert await handle.cancel() == "cancelled"
     with pytest.raises(JobCancelled):
         await handle.result(timeout=20)
-    await until(lambda: is_empty(client))
+    await until_empty(client)
     assert await handle.cancel() == "finished"
 
 

@@ -59,6 +59,11 @@ def settings_of(server: RedisServer) -> RedisSettings:
     return RedisSettings(host="127.0.0.1", port=server.port, conn_retry_delay=0)
 
 
+async def is_gone(redis: ArqRedis, key: str) -> bool:
+    """Tell whether a key is not there, or no longer."""
+    return not await redis.exists(key)
+
+
 async def echo(ctx: dict[Any, Any], value: Any) -> Any:
     """Return the value; at the top of a module, so that its path names it."""
     return value

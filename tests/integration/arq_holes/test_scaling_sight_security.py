@@ -56,7 +56,7 @@ async def test_stock_twenty_workers_of_ten_slots_run_one_hundred_jobs(redis: Arq
     workers = [make(Worker, redis, [crowd.function()], poll_delay=0.1) for _ in range(20)]
     async with at_work(*workers):
         await until(lambda: crowd.now == 100)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # five polls of each worker
         assert crowd.now == 100
         crowd.open.set()
         await until(lambda: sum(worker.jobs_complete for worker in workers) == 200)
@@ -138,11 +138,15 @@ async def test_a_shared_ctx_leads_children_astray_in_arq_alone(
         for queue in ("one", "two")
     ]
     async with at_work(*workers):
-        await asyncio.sleep(0.2)
+        await until(lambda: both_started(redis))
         for queue in ("one", "two"):
             await put(redis, "parent", _queue_name=queue)
             await until(lambda queue=queue: len(found) == ("one", "two").index(queue) + 1)
     assert len(set(found)) == queues
+
+
+async def both_started(redis: ArqRedis) -> bool:
+    return int(await redis.exists("one:health-check", "two:health-check")) == 2
 
 
 @pytest.mark.parametrize(("kind", "ticked"), [(Worker, 1), (QueueWorker, 2)], ids=["arq", "rota"])

@@ -14,8 +14,8 @@ from arq.worker import Retry as StockRetry
 from rota import JobError, Retry, Run, State, job, job_deserializer, job_serializer
 from rota.model.event import Event, EventType
 from tests.integration.arq_holes.service import client_for, service
-from tests.integration.arq_holes.side_by_side import burst, make, named, running
-from tests.waiting import until
+from tests.integration.arq_holes.side_by_side import burst, is_gone, make, named, running
+from tests.waiting import until, until_in
 from tests.workers import at_work
 
 Ctx = dict[Any, Any]
@@ -136,7 +136,7 @@ async def old(run: Run) -> None:
 async def test_an_unknown_job_waits_unspent_for_the_worker_that_knows_it(stock: ArqRedis) -> None:
     found = await put(stock, "newcomer", 1)
     async with at_work(service(stock, old)):
-        await asyncio.sleep(0.5)
+        await until_in(client_for(stock).handle("default", found.job_id), State.DELAYED)
         assert await stock.exists(f"arq:job:{found.job_id}") == 1
         assert await found.result_info() is None
         async with at_work(service(stock, newcomer)):
@@ -180,8 +180,8 @@ async def test_an_odd_queue_member_becomes_a_dead_letter(stock: ArqRedis, member
 
 
 async def test_an_expired_payload_becomes_a_dead_letter(stock: ArqRedis) -> None:
-    await put(stock, "old", _expires=0.02)
-    await asyncio.sleep(0.05)
+    found = await put(stock, "old", _expires=0.02)
+    await until(lambda: is_gone(stock, f"arq:job:{found.job_id}"))
     async with at_work(service(stock, old)):
         await until(lambda: _dead(stock, 1))
     (letter,) = await client_for(stock).jobs("default", State.DEAD)

@@ -19,7 +19,7 @@ from rota.engine.leases import Holding
 from rota.worker.worker import QueueWorker
 from tests.faults.proxy import Proxy
 from tests.integration.arq_holes.ledger import Ledger, ended, process
-from tests.integration.arq_holes.side_by_side import echo, make, named, running
+from tests.integration.arq_holes.side_by_side import echo, is_gone, make, named, running
 from tests.servers import RedisServer
 from tests.waiting import until
 from tests.workers import at_work
@@ -135,7 +135,7 @@ async def test_stock_a_job_that_outlives_its_lock_runs_twice_and_unlocks_the_oth
             assert await redis.exists(lock) == 1
             first.open.set()
             await until(lambda: first.events == ["start", "end"])
-            await until(lambda: _gone(redis, lock))
+            await until(lambda: is_gone(redis, lock))
             assert second.events == ["start"]
             second.open.set()
 
@@ -147,7 +147,7 @@ async def test_a_lock_of_arqs_is_no_fence_of_ours(redis: ArqRedis) -> None:
         await until(lambda: first.events == ["start"])
         await redis.delete(f"arq:in-progress:{job.job_id}")
         async with running(QueueWorker, redis, [second.function()], lease=1):
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1.5)  # longer than the lease
             assert second.events == []
             first.open.set()
             await until(lambda: worker.jobs_complete == 1)
@@ -168,7 +168,7 @@ async def test_a_worker_that_lost_its_lease_neither_ends_nor_frees_the_new_owner
             first.open.set()
             await until(lambda: first.events == ["start", "end"])
             await until(lambda: getattr(stale, "running", None) == 0)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # a settlement of the first run would be there by now
             assert await job.result_info() is None
             assert await redis.zscore("arq:queue", job.job_id) is not None
             second.open.set()
@@ -268,7 +268,7 @@ async def test_retry_in_a_cron_job_waits_a_minute_in_arq_alone(redis: ArqRedis, 
     async with running(kind, redis, [], cron_jobs=jobs) as worker:
         await until(lambda: worker.jobs_retried == 1)
         if kind is Worker:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # ten polls
             assert 50_000 < await redis.pttl("arq:in-progress:mine") <= 60_000
             assert tries == [1]
         else:
@@ -287,11 +287,7 @@ async def test_a_worker_whose_clock_is_late_starts_late_in_arq_alone(
     await put(redis, "echo", 1)
     async with running(kind, redis, [named("echo", echo)]) as worker:
         if kind is Worker:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # fifteen polls
             assert worker.jobs_complete == 0
         else:
             await until(lambda: worker.jobs_complete == 1)
-
-
-async def _gone(redis: ArqRedis, key: str) -> bool:
-    return not await redis.exists(key)

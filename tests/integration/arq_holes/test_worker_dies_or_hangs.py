@@ -101,7 +101,7 @@ async def test_a_restart_of_redis_is_waited_for_and_the_result_recorded(own_serv
         await until(lambda: gate.entered == 1)
         own_server.stop()
         gate.open.set()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # the length of the outage
         own_server.start()
         assert await job.result(timeout=10, poll_delay=0.05) == "through"
         assert (gate.entered, worker.jobs_complete) == (1, 1)
@@ -144,7 +144,7 @@ async def test_a_redis_that_takes_no_writes_is_told_of_by_ours_alone(
             return {record.msg for record in records if record.levelno >= logging.WARNING}
 
         if kind is Worker:
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(0.8)  # many polls, most of them when the job is due
             assert told() == set()
         else:
             await until(lambda: "redis.unavailable" in told())
@@ -380,15 +380,19 @@ async def test_workers_of_one_loop_all_hear_a_signal_if_they_are_ours(
 
     workers = [make(kind, redis, [named("nothing", nothing)], handle_signals=True) for _ in range(3)]
     mains = [asyncio.create_task(worker.async_run()) for worker in workers]
-    await asyncio.sleep(0.1)
+    await until(lambda: all(has_started(worker) for worker in workers))
     os.kill(os.getpid(), signal.SIGTERM)
     await until(lambda: sum(main.done() for main in mains) == hear)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # the others would have ended by now
     assert sum(main.done() for main in mains) == hear
     for worker, main in zip(workers, mains, strict=True):
         main.cancel()
         await asyncio.gather(main, return_exceptions=True)
         await worker.close()
+
+
+def has_started(worker: Worker) -> bool:
+    return (worker.engine if isinstance(worker, QueueWorker) else worker.main_task) is not None
 
 
 async def _exists(redis: ArqRedis, key: str) -> bool:
