@@ -26,7 +26,6 @@ EXIT_MISSED, EXIT_FAILED, EXIT_STOPPED = 1, 2, 130
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
-    """What the command line says."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Stock arq and rota side by side."
     )

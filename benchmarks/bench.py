@@ -37,7 +37,7 @@ class Bench:
     enqueued: int = 0
 
     def numbers(self, count: int) -> range:
-        """`count` numbers that no job had before."""
+        """Return `count` numbers that no job has had before."""
         self.enqueued += count
         return range(self.enqueued - count, self.enqueued)
 
@@ -59,7 +59,7 @@ class Bench:
             await asyncio.sleep(LOOK)
 
     async def results(self, ids: Sequence[str]) -> list[Any]:
-        """What the jobs returned. Raises LedgerMismatch for one without a good result in Redis."""
+        """Return the results of the jobs. Raises LedgerMismatch for a job without a good result in Redis."""
         values = []
         for start in range(0, len(ids), _PAGE):
             page = ids[start : start + _PAGE]
@@ -75,7 +75,7 @@ class Bench:
 
 @asynccontextmanager
 async def set_up(system: System, command: Sequence[str] = ()) -> AsyncIterator[Bench]:
-    """A server, a worker process of `system` (or `command`), warmed up, and the producers; all gone afterwards."""
+    """Run a server, a warmed-up worker process of `system` (or `command`) and the producers while a block lasts."""
     with TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         async with PrivateServer(folder) as server:
@@ -93,7 +93,7 @@ async def set_up(system: System, command: Sequence[str] = ()) -> AsyncIterator[B
 
 
 async def warm_up(bench: Bench) -> None:
-    """Some jobs by each client: connections, scripts and caches are there afterwards."""
+    """Run some jobs of each client, so that connections, scripts and caches are warm."""
     for producer in (bench.producer, bench.stock):
         ids = await producer.many("noop", bench.numbers(WARM_UP))
         await bench.drain()

@@ -6,7 +6,7 @@ class BenchFailed(Exception):
 
 
 class WrongSize(BenchFailed):
-    """Raised for a BENCH_ variable that is no whole number of 1 or more."""
+    """Raised for a BENCH_ variable that is not a whole number of 1 or more."""
 
 
 class NotOurServer(BenchFailed):

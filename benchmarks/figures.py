@@ -16,7 +16,7 @@ FEW_LOOKS = 3
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What a server had done at one moment.
+    """The counters of a server at one moment.
 
     `commands` counts every execution, also those inside scripts and transactions (INFO commandstats). `reads` counts
     the times that the server read from any connection (INFO stats, total_reads_processed): a request is one read, and
@@ -29,7 +29,7 @@ class Counters:
     cpu: float
 
     def since(self, earlier: Self, *, own: int) -> "Counters":
-        """What happened after `earlier`, without the harness's `own` requests."""
+        """Subtract `earlier`, and the harness's `own` requests."""
         return Counters(
             self.commands - earlier.commands - own, self.reads - earlier.reads - own, self.cpu - earlier.cpu
         )
@@ -48,7 +48,7 @@ def completion_rate(samples: Sequence[tuple[float, int]], total: int) -> float:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile: the smallest value that `share` (0 to 1) of all do not exceed."""
+    """Return the nearest-rank percentile: the smallest value that `share` (0 to 1) of all values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, ceil(share * len(ordered)) - 1)]
 
@@ -71,5 +71,5 @@ def caused(events: int, calm_rate: float, seconds: float, causes: int) -> float:
 
 
 def medians(measured: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Each figure's median over its rounds."""
+    """Return each figure's median over its rounds."""
     return {name: median(values) for name, values in measured.items()}

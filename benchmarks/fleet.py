@@ -23,7 +23,6 @@ from rota.telemetry.logs import logs
 
 
 async def main(count: int) -> None:
-    """Run until the process is ended."""
     settings = load()
     logs.setup(settings.log_level, settings.log_format)
     target = RedisTarget.from_url(os.environ["REDIS_URL"])

@@ -10,20 +10,20 @@ Context = dict[Any, Any]
 
 
 async def noop(ctx: Context, number: int) -> int:
-    """Nothing but being run."""
+    """Do nothing, so that only the worker is measured."""
     ledger.note(number)
     return number
 
 
 async def nap(ctx: Context, number: int) -> int:
-    """A wait of 5 ms, as on a fast database."""
+    """Wait for 5 ms, as on a fast database."""
     ledger.note(number)
     await asyncio.sleep(0.005)
     return number
 
 
 async def stamp(ctx: Context, number: int) -> int:
-    """The monotonic clock, in nanoseconds, when the body began; it is one clock for all processes of a machine."""
+    """Return the monotonic clock when the body began, in nanoseconds; all processes of a machine share the clock."""
     now = time.monotonic_ns()
     ledger.note(number)
     return now

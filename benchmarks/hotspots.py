@@ -80,7 +80,6 @@ def _since(
 
 
 def main() -> None:
-    """Print both sides."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.hotspots", description=__doc__.splitlines()[0]
     )

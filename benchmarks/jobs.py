@@ -11,14 +11,14 @@ QUEUE = "bench"
 
 @job(queue=QUEUE)
 async def noop(run: Run, number: int) -> int:
-    """Nothing but being run."""
+    """Do nothing, so that only the worker is measured."""
     ledger.note(number)
     return number
 
 
 @job(queue=QUEUE)
 async def nap(run: Run, number: int) -> int:
-    """A wait of 5 ms, as on a fast database."""
+    """Wait for 5 ms, as on a fast database."""
     ledger.note(number)
     await asyncio.sleep(0.005)
     return number
@@ -29,42 +29,41 @@ async def nap(run: Run, number: int) -> int:
 
 @job(queue=QUEUE, priority=5)
 async def urgent(run: Run, number: int) -> int:
-    """With a priority."""
+    """Do nothing, as a job with a priority."""
     ledger.note(number)
     return number
 
 
 @job(queue=QUEUE, limit=per_second(1_000_000))
 async def rated(run: Run, number: int) -> int:
-    """With one rate limit for all."""
+    """Do nothing, under one rate limit for all jobs."""
     ledger.note(number)
     return number
 
 
 @job(queue=QUEUE, limit=per_second(1_000_000, key="number"))
 async def rated_by_key(run: Run, number: int) -> int:
-    """With a rate limit for each key, and each job of a key of its own."""
+    """Do nothing, under a rate limit for each key, where each job has its own key."""
     ledger.note(number)
     return number
 
 
 @job(queue=QUEUE, concurrency=at_most(1_000_000))
 async def slotted(run: Run, number: int) -> int:
-    """With a slot of a fleet's."""
+    """Do nothing, under a concurrency limit of the fleet."""
     ledger.note(number)
     return number
 
 
 @job(queue=QUEUE, unique=unique(key="number"))
 async def alone(run: Run, number: int) -> int:
-    """Unique by its number."""
     ledger.note(number)
     return number
 
 
 @job(queue=QUEUE)
 async def saving(run: Run, number: int) -> int:
-    """With a checkpoint."""
+    """Save a checkpoint, and nothing else."""
     ledger.note(number)
     run.checkpoint(number)
     return number
@@ -72,13 +71,13 @@ async def saving(run: Run, number: int) -> int:
 
 @job(queue=QUEUE)
 async def numbers(run: Run, first: int, last: int) -> list[int]:
-    """The items of a pipeline."""
+    """Return the items of a pipeline, as its first stage."""
     return list(range(first, last))
 
 
 @job(queue=QUEUE)
 async def total(run: Run, numbers: list[int]) -> int:
-    """What a pipeline comes to."""
+    """Return the number of a pipeline's items."""
     return sum(numbers)
 
 
@@ -88,7 +87,7 @@ of_many = pipeline(numbers, each(noop), total)
 
 @job(queue=QUEUE)
 async def stamp(run: Run, number: int) -> int:
-    """The monotonic clock, in nanoseconds, when the body began; it is one clock for all processes of a machine."""
+    """Return the monotonic clock when the body began, in nanoseconds; all processes of a machine share the clock."""
     now = time.monotonic_ns()
     ledger.note(number)
     return now

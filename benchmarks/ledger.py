@@ -21,7 +21,7 @@ note = _runs.append
 
 
 def read(path: Path) -> list[int]:
-    """The numbers that ran, in the order in which they did."""
+    """Return the numbers that ran, in the order in which they ran."""
     runs = array("q")
     runs.frombytes(path.read_bytes())
     return runs.tolist()

@@ -20,14 +20,14 @@ class Seen:
 
     @classmethod
     def parse(cls, line: str) -> Self:
-        """From a line such as `+1700000000.123456 [0 127.0.0.1:4711] "GET" "key"`; scripts show as `[0 lua]`."""
+        """Parse a line such as `+1700000000.123456 [0 127.0.0.1:4711] "GET" "key"`; scripts show as `[0 lua]`."""
         at, _, rest = line.removeprefix("+").partition(" ")
         source, _, command = rest.partition("] ")
         return cls(float(at), command.split('"')[1].upper(), source.endswith(" lua"))
 
 
 class Monitor:
-    """What one server executes, gathered in `seen` while the asynchronous context lasts."""
+    """Gathers in `seen` what one server executes while the asynchronous context lasts."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -53,9 +53,9 @@ class Monitor:
             self.seen.append(Seen.parse(line.decode("utf-8", "replace").rstrip()))
 
     def network(self) -> list[float]:
-        """When clients sent commands."""
+        """Return the times at which clients sent commands."""
         return [one.at for one in self.seen if not one.inner]
 
     def all(self) -> list[float]:
-        """When commands were executed, those inside scripts included."""
+        """Return the times at which commands were executed, also inside scripts."""
         return [one.at for one in self.seen]

@@ -28,7 +28,7 @@ Enqueue = Callable[[Client, range], Awaitable[object]]
 
 
 def each_of(job: Job[[int], int]) -> Enqueue:
-    """One `job` a number, in bulk."""
+    """Enqueue one `job` for each number, in bulk."""
     return lambda client, numbers: client.enqueue_many(job.call(number) for number in numbers)
 
 
@@ -49,7 +49,7 @@ Figures = dict[str, float]
 
 
 async def measure(count: int, rounds: int) -> dict[str, Figures]:
-    """The medians of all rounds, by policy; before them a round that is not counted."""
+    """Return the medians of all rounds, by policy; the first round is not counted."""
     system = next(one for one in SYSTEMS if one.key == OURS)
     found: dict[str, list[Figures]] = {name: [] for name in POLICIES}
     async with set_up(system) as bench:

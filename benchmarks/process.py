@@ -73,7 +73,6 @@ class WorkerProcess:
         self._popen.send_signal(signum)
 
     def thaw(self) -> None:
-        """Let it go on."""
         self._popen.send_signal(signal.SIGCONT)
 
     def cpu(self) -> float:
@@ -87,7 +86,7 @@ class WorkerProcess:
             raise self.failed(f"it ended with status {self._popen.returncode}")
 
     def failed(self, why: str) -> WorkerFailed:
-        """The error to raise, with the end of the log."""
+        """Return the error to raise, with the end of the log."""
         tail = self._log.read_text("utf-8", "replace")[-2_000:]
         return WorkerFailed(f"the worker {' '.join(self._command[1:])}: {why}\n{tail}")
 

@@ -11,7 +11,7 @@ import rota
 from benchmarks.jobs import nap, noop, stamp
 from rota.settings.load import load
 
-#: The stock client has no bulk call: so many enqueues at once, on as many connections, stand in for it.
+#: The stock client has no bulk call; this number of enqueues at once, each on its own connection, takes its place.
 TOGETHER = 100
 #: Jobs in one pipeline where the backlog is made.
 _PIPELINE = 500
@@ -23,16 +23,16 @@ class Producer(Protocol):
     """Enqueues jobs by name and number; gives the ids."""
 
     async def one(self, task: str, number: int) -> str:
-        """A single job."""
+        """Enqueue a single job, and wait for the server."""
 
     async def many(self, task: str, numbers: Sequence[int]) -> list[str]:
-        """Many jobs, in the client's fastest public way."""
+        """Enqueue many jobs in the client's fastest public way."""
 
     async def fill(self, task: str, numbers: Sequence[int]) -> list[str]:
-        """A backlog, as fast as can be; the same keys and bytes as the other two leave."""
+        """Write a backlog as fast as possible, with the same keys and bytes as the other two methods leave."""
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections of the producer."""
 
 
 class StockProducer:
@@ -46,19 +46,18 @@ class StockProducer:
     async def connect(
         cls, url: str, queue: str, dumps: Serializer | None = None, loads: Deserializer | None = None
     ) -> "StockProducer":
-        """A producer for `queue` on the server at `url`."""
+        """Return a producer for `queue` on the server at `url`."""
         settings = RedisSettings.from_dsn(url)
         return cls(await create_pool(settings, job_serializer=dumps, job_deserializer=loads), queue)
 
     async def one(self, task: str, number: int) -> str:
-        """arq's `enqueue_job`."""
         job = await self._redis.enqueue_job(task, number, _queue_name=self._queue)
         if job is None:
             raise RuntimeError(f"arq's client did not enqueue {task} {number}")
         return job.job_id
 
     async def many(self, task: str, numbers: Sequence[int]) -> list[str]:
-        """`enqueue_job`, a hundred at a time."""
+        """Enqueue by `enqueue_job`, a hundred at a time."""
         ids: list[str] = []
         for start in range(0, len(numbers), TOGETHER):
             ids += await asyncio.gather(
@@ -67,7 +66,7 @@ class StockProducer:
         return ids
 
     async def fill(self, task: str, numbers: Sequence[int]) -> list[str]:
-        """What `enqueue_job` writes, in pipelines."""
+        """Write in pipelines what `enqueue_job` writes."""
         seconds, microseconds = await self._redis.time()
         now = seconds * 1000 + microseconds // 1000
         ids = [f"{task}-{number:024x}" for number in numbers]
@@ -83,7 +82,6 @@ class StockProducer:
         return ids
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._redis.aclose(close_connection_pool=True)
 
 
@@ -95,24 +93,23 @@ class OwnProducer:
 
     @classmethod
     async def connect(cls, url: str) -> "OwnProducer":
-        """A producer on the server at `url`."""
+        """Return a producer on the server at `url`."""
         return cls(await rota.connect(load({"REDIS_URL": url})))
 
     async def one(self, task: str, number: int) -> str:
-        """`client.enqueue`."""
+        """Enqueue by `client.enqueue`, one round trip."""
         return (await self.client.enqueue(_OWN[task], number)).id
 
     async def many(self, task: str, numbers: Sequence[int]) -> list[str]:
-        """`client.enqueue_many`."""
+        """Enqueue by `client.enqueue_many`, in portions."""
         job = _OWN[task]
         return [
             handle.id for handle in await self.client.enqueue_many(job.call(number) for number in numbers)
         ]
 
     async def fill(self, task: str, numbers: Sequence[int]) -> list[str]:
-        """The bulk call is the fastest there is."""
+        """Enqueue in bulk, which is the fastest way there is."""
         return await self.many(task, numbers)
 
     async def close(self) -> None:
-        """Close the connections."""
         await self.client.close()

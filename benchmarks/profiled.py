@@ -24,7 +24,7 @@ class Spent:
 
 
 def spent(profile: cProfile.Profile) -> list[Spent]:
-    """Every function that was called, the costliest first."""
+    """Return every function that was called, the most expensive first."""
     entries = sorted(profile.getstats(), key=lambda entry: -entry.inlinetime)
     return [Spent(*_named(entry.code), entry.callcount, entry.inlinetime) for entry in entries]
 

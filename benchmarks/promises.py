@@ -21,12 +21,12 @@ class Promise:
     relative: bool = False
 
     def value(self, systems: Mapping[str, Figures]) -> float:
-        """What the run showed."""
+        """Return the promised figure of a run."""
         ours = systems[OURS][self.figure]
         return ours / systems[THEIRS][self.figure] if self.relative else ours
 
     def kept(self, systems: Mapping[str, Figures]) -> bool:
-        """Whether the run kept it."""
+        """Tell whether a run kept the promise."""
         value = self.value(systems)
         return value >= self.limit if self.bound == "at least" else value <= self.limit
 
@@ -41,7 +41,7 @@ PROMISES = (
 
 
 def misses(systems: Mapping[str, Figures]) -> list[str]:
-    """One line for each promise that was not kept, given every system's figures by its key."""
+    """Return a line for each promise that was not kept, from every system's figures by its key."""
     return [
         f"{promise.words}: {promise.value(systems):.3g}, promised {promise.bound} {promise.limit:g}"
         for promise in PROMISES

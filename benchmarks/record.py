@@ -21,7 +21,7 @@ Load = tuple[float, float, float]
 
 
 def machine() -> dict[str, Any]:
-    """What a reader must know of where it ran."""
+    """Describe the machine and the versions, for a reader of the figures."""
     return {
         "cpus": os.cpu_count(),
         "architecture": platform.machine(),
@@ -34,7 +34,7 @@ def machine() -> dict[str, Any]:
 def document(
     measured: Measured, medians: Mapping[str, Figures], sizes: Sizes, load: tuple[Load, Load], server: str
 ) -> dict[str, Any]:
-    """The record: figures with all their rounds, promises, sizes, machine, load before and after."""
+    """Make the record: figures with all their rounds, promises, sizes, machine, load before and after."""
     return {
         "taken": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {**machine(), "server": server, "load_before": load[0], "load_after": load[1]},

@@ -18,7 +18,7 @@ SETTLE = 0.3
 
 
 async def measure(system: System, sizes: Sizes) -> dict[str, float]:
-    """Every figure of one round. Raises LedgerMismatch if a job was lost or ran twice."""
+    """Measure every figure of one round. Raises LedgerMismatch if a job was lost or ran twice."""
     async with set_up(system) as bench:
         figures = await _no_ops(bench, sizes)
         figures |= await _naps(bench, sizes)

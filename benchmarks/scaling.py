@@ -36,7 +36,7 @@ class Scenario:
     rate: float
 
     def arrivals(self, chance: random.Random) -> Iterator[float]:
-        """The times at which jobs come, seconds."""
+        """Return the times at which jobs arrive, in seconds."""
         now = 0.0
         while now < HOURS * 3600:
             burst = BURST_AT <= now < BURST_AT + BURST_LASTS
@@ -90,13 +90,12 @@ class Fleet:
             self.start(following)
 
     def start(self, now: float) -> None:
-        """Fill free slots from the line."""
         while self.line and len(self.ends) < self.slots:
             self.late += now - self.line.popleft() > SLO
             heapq.heappush(self.ends, now + self.job_seconds)
 
     def pay(self, seconds: float) -> None:
-        """For every worker, and for those that drain."""
+        """Account the cost of every worker, draining ones included."""
         draining = math.ceil(max(0, len(self.ends) - self.slots) / SLOTS)
         self.paid += (self.workers + draining) * seconds
 
@@ -106,7 +105,7 @@ Rule = Callable[[Fleet, float], int]
 
 
 def formula() -> tuple[Rule, Pace]:
-    """The formula, on counters as the exporter reads them."""
+    """Apply the formula to counters, as the exporter reads them."""
     history = History()
 
     def rule(fleet: Fleet, now: float) -> int:
@@ -127,7 +126,7 @@ def formula() -> tuple[Rule, Pace]:
 
 
 def threshold() -> tuple[Rule, Pace]:
-    """The rule of thumb, a worker at a time."""
+    """Apply the rule of thumb, one worker at a time."""
 
     def rule(fleet: Fleet, now: float) -> int:
         wait = now - fleet.line[0] if fleet.line else 0.0
@@ -137,7 +136,7 @@ def threshold() -> tuple[Rule, Pace]:
 
 
 def by_length(most: int) -> tuple[Rule, Pace]:
-    """At most so many waiting jobs a worker, as scalers on a queue's length have it."""
+    """Allow a number of waiting jobs for each worker, as scalers by queue length do."""
 
     def rule(fleet: Fleet, now: float) -> int:
         return math.ceil((len(fleet.line) + len(fleet.ends)) / most)
@@ -146,7 +145,7 @@ def by_length(most: int) -> tuple[Rule, Pace]:
 
 
 def by_age() -> tuple[Rule, Pace]:
-    """A worker more while the oldest job has waited for half of the objective, one fewer while none waits long."""
+    """Add a worker while the oldest job has waited for half of the objective; remove one while no job waits long."""
 
     def rule(fleet: Fleet, now: float) -> int:
         age = now - fleet.line[0] if fleet.line else 0.0
@@ -158,7 +157,7 @@ def by_age() -> tuple[Rule, Pace]:
 
 
 def by_busy_slots(share: float) -> tuple[Rule, Pace]:
-    """So many workers that this share of their slots is busy, as scalers on a processor's load have it."""
+    """Keep a share of the slots busy, as scalers by processor load do."""
 
     def rule(fleet: Fleet, now: float) -> int:
         return math.ceil(len(fleet.ends) / (SLOTS * share))
@@ -177,7 +176,7 @@ RULES: Sequence[tuple[str, Callable[[], tuple[Rule, Pace]]]] = (
 
 
 def simulate(scenario: Scenario, rule: Rule, pace: Pace, seed: int = 1) -> tuple[float, float]:
-    """The share of late jobs, and the hours of workers."""
+    """Return the share of late jobs, and the worker-hours."""
     fleet, course = Fleet(scenario.job_seconds), Course(1, 0.0)
     tick = 0.0
     for arrival in scenario.arrivals(random.Random(seed)):
@@ -196,12 +195,12 @@ def simulate(scenario: Scenario, rule: Rule, pace: Pace, seed: int = 1) -> tuple
 
 
 def document() -> str:
-    """What the module says of itself, and the table."""
+    """Write the page: the module's docstring and the table."""
     return f"# Rules for scaling\n\n{__doc__}\n{table()}\n"
 
 
 def table() -> str:
-    """The rules, by scenario: late jobs, and worker-hours."""
+    """Make the table of the rules by scenario: late jobs and worker-hours."""
     head = [
         f"S {one.job_seconds:g} s, {one.rate:g} a second, in the burst {one.rate * BURST:g}"
         for one in SCENARIOS

@@ -60,7 +60,7 @@ class PrivateServer:
         await self._end()
 
     async def counters(self) -> Counters:
-        """What it had done before this request: from one call to the next there is one of the harness's own."""
+        """Read the counters; between two readings there is one request of the harness itself."""
         info = await self.redis.info("everything")
         commands = sum(value["calls"] for name, value in info.items() if name.startswith("cmdstat_"))
         cpu = info["used_cpu_user"] + info["used_cpu_sys"]
@@ -68,7 +68,7 @@ class PrivateServer:
         return Counters(commands, info["total_reads_processed"] - 1, cpu)
 
     async def command_times(self) -> dict[str, tuple[int, float]]:
-        """How often each command was executed so far, and the seconds that took; a script's hold its commands'."""
+        """Return how often each command was executed and its seconds; a script's time includes its commands'."""
         info = await self.redis.info("commandstats")
         return {
             name.removeprefix("cmdstat_"): (value["calls"], value["usec"] / 1e6)
@@ -76,7 +76,7 @@ class PrivateServer:
         }
 
     async def version(self) -> str:
-        """Its kind and version, such as `Valkey 9.0.1`."""
+        """Return the server's kind and version, such as `Valkey 9.0.1`."""
         info = await self.redis.info("server")
         valkey = info.get("valkey_version")
         return f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"

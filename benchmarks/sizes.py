@@ -9,12 +9,16 @@ from benchmarks.failures import WrongSize
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """One run's sizes; `BENCH_JOBS` and so on set them.
+    """The sizes of one run, set by BENCH_JOBS and the other BENCH_ variables.
 
-    `jobs`: no-op jobs a round of the fastest systems (slower ones get their share, so that a round takes seconds for
-    each). `floor`: the fewest jobs of any measure. `rounds`: every figure is the median of so many. `enqueues`: of
-    each way to enqueue. `singles`: jobs put on an idle queue, for the pick-up. `quiet`: seconds that idle workers are
-    listened to. `fleet`: idle workers that share a queue. `nudges`: single enqueues that the fleet gets.
+    jobs: no-op jobs in a round of the fastest systems; slower ones get a share, so that a round takes seconds for each.
+    floor: the fewest jobs of any measure.
+    rounds: every figure is the median of this number of rounds.
+    enqueues: of each way to enqueue.
+    singles: jobs put on an idle queue, for the pick-up.
+    quiet: how long idle workers are listened to, in seconds.
+    fleet: idle workers that share a queue.
+    nudges: single enqueues that the fleet gets.
     """
 
     jobs: int = 20_000
@@ -28,7 +32,7 @@ class Sizes:
 
     @classmethod
     def read(cls, env: Mapping[str, str], *, quick: bool = False) -> Self:
-        """The sizes that `env` says, and the usual ones for the rest. Raises WrongSize."""
+        """Read the sizes from `env`, with the defaults for the rest. Raises WrongSize."""
         chosen = dict(_QUICK) if quick else {}
         for field in fields(cls):
             value = env.get(f"BENCH_{field.name.upper()}")

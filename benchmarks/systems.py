@@ -46,17 +46,16 @@ class System:
     env: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, count: int = 1) -> list[str]:
-        """The command of one process with `count` workers on the same queue."""
+        """Return the command of one process with `count` workers on the same queue."""
         if self.own is None:
             return [sys.executable, "-m", "benchmarks.worker", self.key, str(count)]
         return [sys.executable, "-m", *(["rota"] if count == 1 else ["benchmarks.fleet", str(count)])]
 
     def jobs(self, sizes: Sizes) -> int:
-        """No-op jobs a round."""
+        """Return the number of no-op jobs in a round."""
         return max(sizes.floor, round(sizes.jobs * self.share))
 
     def naps(self, sizes: Sizes) -> int:
-        """Jobs of 5 ms a round."""
         return max(sizes.floor, round(sizes.jobs * self.nap_share))
 
 

@@ -50,7 +50,7 @@ single ones go at once. Every job is counted by its process and by its result in
 
 
 def ratio(row: Row, systems: Mapping[str, Figures]) -> float | None:
-    """How many times better ours is than theirs; None where one of them has no such figure."""
+    """Return how many times better ours is than theirs; None if either lacks the figure."""
     ours, theirs = (systems.get(key, {}).get(row.figure) for key in (OURS, THEIRS))
     if not ours or not theirs:
         return None
@@ -58,7 +58,7 @@ def ratio(row: Row, systems: Mapping[str, Figures]) -> float | None:
 
 
 def render(systems: Sequence[System], figures: Mapping[str, Figures], fleet: int) -> str:
-    """The table as text, one column a system, given every system's figures by its key."""
+    """Format the table as text, one column for each system, from every system's figures by its key."""
     lines = [["", *(system.title for system in systems), "times better"]]
     for row in ROWS:
         times = ratio(row, figures)

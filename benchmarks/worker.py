@@ -51,7 +51,6 @@ async def _fleet(kind: str, count: int) -> None:
 
 
 def main(kind: str, count: int) -> None:
-    """Run until a signal."""
     logging.basicConfig(level=logging.WARNING)
     if count > 1:
         asyncio.run(_fleet(kind, count))

@@ -30,7 +30,7 @@ def say(sentence: str) -> None:
 
 
 def works(*arguments: str) -> bool:
-    """Whether the environment's Python runs this without an error."""
+    """Tell whether the environment's Python runs this without an error."""
     try:
         return subprocess.run([PYTHON, *arguments], capture_output=True, check=False).returncode == 0
     except OSError:
@@ -38,7 +38,7 @@ def works(*arguments: str) -> bool:
 
 
 def make_environment() -> None:
-    """A virtual environment with pip; one that works already is kept."""
+    """Make a virtual environment with pip, unless there is one that works."""
     if not works("-c", "import sys; sys.exit(sys.version_info < (3, 11))"):
         for module in ("venv", "ensurepip"):
             if importlib.util.find_spec(module) is None:

@@ -54,12 +54,12 @@ class Item:
         return self.call.job.enqueue_options.id or ""
 
     def as_expected(self, info: JobInfo) -> bool:
-        """Whether it did."""
+        """Tell whether the job ended as expected."""
         return (info.state, info.attempts) == (self.state, self.attempts)
 
 
 def the_load() -> list[Item]:
-    """What is enqueued: three queues, three kinds of handler, every kind of ending."""
+    """Return what is enqueued: three queues, three kinds of handler, every kind of end."""
     return [
         *(Item(_named(flaky, n).call(), attempts=2) for n in range(1, 4)),
         *(Item(_named(sleep, n).call(round(0.3 + 0.2 * n, 1))) for n in range(1, 11)),
@@ -82,7 +82,7 @@ def _email(number: int, to: str, **ends: Any) -> Item:
 
 
 async def play(place: stage.Place, load: Sequence[Item]) -> bool:
-    """Enqueue the load, let a worker process do it, show what became of it; whether all is as expected."""
+    """Enqueue the load, run it in a worker process and show the outcomes. Return True if all jobs ended as expected."""
     async with place.client() as client, stage.mail_server() as mails:
         screen.opening(place, len(load))
         handles = await client.enqueue_many(item.call for item in load)
@@ -106,7 +106,7 @@ def _of(infos: Sequence[JobInfo], job: Job[..., Any], state: State) -> JobInfo:
 
 
 async def _finished(client: Client, handles: Sequence[Handle[Any]], worker: stage.Worker) -> list[JobInfo]:
-    """Every job as it ended, shown on the way. Raises RotaError when the worker ends before they do."""
+    """Show the jobs until all have ended, and return them. Raises RotaError when the worker ends before they do."""
     waits = [asyncio.create_task(client.wait(handle.queue, handle.id)) for handle in handles]
     by_queue: dict[str, list[asyncio.Task[JobInfo]]] = {}
     for handle, wait in zip(handles, waits, strict=True):
@@ -135,7 +135,7 @@ async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
 
 
 async def main() -> int:
-    """The exit status: 0 if every job ended as expected."""
+    """Run the demo, and return its exit status: 0 if every job ended as expected."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - asyncio.run made one
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

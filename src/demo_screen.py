@@ -1,6 +1,6 @@
-"""What the demo shows: bars while jobs run, what became of each, and what Redis holds, by the commands that ask it.
+"""The demo's output: bars while jobs run, the outcome of each, and what Redis holds, with the commands that show it.
 
-Where the output is no terminal, it is plain lines.
+If the output is not a terminal, it is plain lines.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _COLORS = {State.COMPLETED: "green", State.DEAD: "red"}
 
 
 def opening(place: Place, jobs: int) -> None:
-    """What is going to happen, and where."""
+    """Show what is going to happen, and where."""
     out.print(f"[bold]{jobs} jobs on {len(QUEUES)} queues; some fail once, some always.[/bold]")
     out.print(f"Redis: {place.target.safe_url}", soft_wrap=True, markup=False)
     if not place.usual:
@@ -42,7 +42,7 @@ def opening(place: Place, jobs: int) -> None:
 
 
 def waiting(place: Place, job_id: str) -> None:
-    """What Redis holds before there is a worker."""
+    """Show what Redis holds before there is a worker."""
     _title("1. Enqueued: they wait in Redis, as JSON")
     with _Prompt(place) as ask:
         for queue in QUEUES:
@@ -51,7 +51,7 @@ def waiting(place: Place, job_id: str) -> None:
 
 
 def worker_started(worker: Worker) -> None:
-    """Who does the work."""
+    """Show which process does the work, and how."""
     _title("2. A worker process takes them")
     limits = ", ".join(f"{limit} at once from {queue}" for queue, limit in QUEUES.items())
     out.print(f"python -m rota (process {worker.pid}) runs {limits}.")
@@ -108,7 +108,7 @@ def _jobs(running: Iterable[JobInfo]) -> Table:
 
 
 def outcomes(rows: Sequence[tuple[JobInfo, bool]]) -> None:
-    """What became of each job, and whether that is what was expected."""
+    """Show the outcome of each job, and whether it was expected."""
     _title("3. What became of each")
     table = Table("job", "tries", "after", "outcome", "result, or last error", box=None, padding=(0, 2, 0, 0))
     for info, expected in rows:
@@ -142,14 +142,14 @@ def _what(info: JobInfo) -> str:
 
 
 def mails(server: MailServer) -> None:
-    """What the mail server saw."""
+    """Show what the mail server has counted."""
     out.print(
         f"The demo's mail server took {server.taken} mails, refused {server.refused}, put off {server.put_off}."
     )
 
 
 async def dead_letters(client: Client) -> None:
-    """The dead letters of all queues, with what they died of."""
+    """Show the dead letters of all queues, with their errors."""
     _title("4. Dead letters keep their payload and their last error, and can be brought back")
     for queue in QUEUES:
         for letter in await client.jobs(queue, State.DEAD):
@@ -160,7 +160,7 @@ async def dead_letters(client: Client) -> None:
 
 
 def in_redis(place: Place, dead: JobInfo, done: JobInfo) -> None:
-    """What Redis holds now, of a job that died and of one that completed among others."""
+    """Show what Redis holds now, with a dead and a completed job as examples."""
     _title("5. What Redis holds now")
     keys = QueueKeys.of(queue_key(dead.queue))
     with _Prompt(place) as ask:
@@ -173,7 +173,7 @@ def in_redis(place: Place, dead: JobInfo, done: JobInfo) -> None:
 
 
 def closing(place: Place) -> None:
-    """What is left, and what to try."""
+    """Show what is left in Redis, and what to try next."""
     _title("It is over: the worker has ended")
     if not place.usual:
         out.print(f"What is in database {place.target.db} goes within an hour. Nothing else was touched.")

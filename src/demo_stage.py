@@ -1,4 +1,4 @@
-"""What the demo is played on: a database without other jobs, a mail server, a worker process; gone when it is over."""
+"""The environment of the demo: a database without other jobs, a mail server and a worker process, gone at the end."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ _FAREWELL = 15.0
 
 
 class Place:
-    """One database, for the jobs that are named `(queue, name)`."""
+    """The demo's database, for the jobs that are named `(queue, name)`."""
 
     def __init__(self, target: RedisTarget, jobs: Sequence[tuple[str, str]], *, usual: bool) -> None:
         self.target = target
@@ -50,18 +50,18 @@ class Place:
         self._kept = False
 
     def client(self) -> Client:
-        """A client of the queues there."""
+        """Return a client of the demo's queues."""
         return Client(connections.async_client(self.target), Settings(namespace=NAMESPACE))
 
     async def keep(self) -> None:
-        """Leave the finished jobs where they are, to be looked at; otherwise all goes at once."""
+        """Keep the finished jobs for an hour, to be looked at; otherwise `release` removes them."""
         self._kept = True
         ours = [events_key(NAMESPACE)] if self.usual else await self._redis.keys("*")
         for key in ours:
             await self._redis.expire(key, _KEPT)
 
     async def claim(self) -> bool:
-        """Take the database if it is empty, but for what an earlier demo left, which is removed."""
+        """Take the database if it is empty, after removing what an earlier demo left. Return False if it is not."""
         try:
             if await self._redis.dbsize() > _MANY_KEYS or await self._redis.exists(_RUNNING):
                 return False
@@ -73,14 +73,12 @@ class Place:
             return False  # no such database, or not for us
 
     async def release(self) -> None:
-        """Give the database back."""
         if not self._kept:
             await self._forget()
             await self._redis.delete(*(QueueKeys.of(queue_key(queue)).wake for queue in QUEUES))
         await self._redis.delete(_RUNNING)
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._redis.aclose(close_connection_pool=True)
 
     async def _forget(self) -> None:
@@ -101,7 +99,7 @@ class Place:
 
 @contextlib.asynccontextmanager
 async def place(jobs: Sequence[tuple[str, str]]) -> AsyncIterator[Place]:
-    """A database of the Redis that the settings name, or of the checkout's embedded one. Raises RotaError."""
+    """Yield a database of the Redis in the settings, or of the checkout's embedded server. Raises RotaError."""
     settings = load()
     server = await asyncio.to_thread(locate, settings.redis)
     try:
@@ -127,14 +125,14 @@ async def _find(target: RedisTarget, settings: Settings, jobs: Sequence[tuple[st
 
 
 class MailServer:
-    """A mail server that takes mail for everybody, but for two recipients."""
+    """A mail server that accepts every recipient but two."""
 
     def __init__(self) -> None:
         self.port = 0
         self.taken = self.refused = self.put_off = 0
 
     async def handle_RCPT(self, _: SMTP, __: Session, envelope: Envelope, to: str, ___: list[str]) -> str:
-        """What it says to a recipient."""
+        """Answer a recipient: refuse one, and put another off once."""
         if to == UNKNOWN_HERE:
             self.refused += 1
             return "550 5.1.1 there is nobody of this name here"
@@ -145,14 +143,14 @@ class MailServer:
         return "250 OK"
 
     async def handle_DATA(self, _: SMTP, __: Session, ___: Envelope) -> str:
-        """What it says to a mail."""
+        """Accept a mail, and count it as taken."""
         self.taken += 1
         return "250 OK"
 
 
 @contextlib.asynccontextmanager
 async def mail_server() -> AsyncIterator[MailServer]:
-    """A mail server on a free port of this machine."""
+    """Run a mail server on a free port of this machine."""
     mails = MailServer()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: SMTP(mails, loop=loop, hostname="demo"), "127.0.0.1", 0)
@@ -164,7 +162,7 @@ async def mail_server() -> AsyncIterator[MailServer]:
 
 
 class Worker:
-    """The worker: a process as in production, `python -m rota`."""
+    """The worker process, `python -m rota` as in production."""
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self.pid = process.pid
@@ -172,11 +170,11 @@ class Worker:
         self._process = process
 
     async def ended(self) -> int:
-        """Its exit status, when it has ended."""
+        """Wait until the worker has ended, and return its exit status."""
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """SIGTERM, and wait. Raises RotaError when it did not end as it should."""
+        """Stop the worker with SIGTERM, and wait. Raises RotaError unless it ends in order."""
         try:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
@@ -190,14 +188,14 @@ class Worker:
             raise RotaError(f"the worker ended with status {status}; {self.last_words()}")
 
     def last_words(self) -> str:
-        """Where to read on."""
+        """Say where the log is, with its last line."""
         lines = self.log.read_text("utf-8", "replace").splitlines()
         return f"see {self.log}" + (f", which ends: {lines[-1]}" if lines else "")
 
 
 @contextlib.asynccontextmanager
 async def worker(place: Place, mail_port: int) -> AsyncIterator[Worker]:
-    """A worker on the demo's queues, with the demo's settings and no others."""
+    """Run a worker on the demo's queues, with the demo's settings and no others."""
     log = checkout() / ".rota" / "demo-worker.log"
     log.parent.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rota-demo-") as folder, log.open("wb") as output:
@@ -218,7 +216,7 @@ async def worker(place: Place, mail_port: int) -> AsyncIterator[Worker]:
 
 
 def worker_variables(target: RedisTarget, mail_port: int, folder: str) -> dict[str, str]:
-    """The environment of this process, with the demo's settings in place of the service's and of the mailer's."""
+    """Return this process's environment, with the demo's settings in place of those of the service and the mailer."""
     ours = {name.upper() for name in Settings.model_fields}
     others = {
         name: value

@@ -15,7 +15,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts `make test &` deaf to Ctrl-C, and the programs that tests send one would be deaf with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A busy machine is no counterexample.
+# On a busy machine an example may take long.
 settings.register_profile("rota", deadline=None)
 settings.load_profile("rota")
 
@@ -30,7 +30,7 @@ def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSe
 
 @pytest.fixture
 def server(session_server: RedisServer) -> RedisServer:
-    """The session's server, emptied."""
+    """Return the session's server, emptied."""
     with session_server.client() as client:
         client.flushall()
         client.script_flush()
@@ -45,7 +45,7 @@ def target(server: RedisServer) -> RedisTarget:
 
 @pytest.fixture
 async def redis(target: RedisTarget) -> AsyncIterator[ArqRedis]:
-    """A client of the kind that the service uses."""
+    """Yield a client of the kind that the service uses."""
     client = connections.async_client(target)
     yield client
     await client.aclose(close_connection_pool=True)
@@ -53,7 +53,7 @@ async def redis(target: RedisTarget) -> AsyncIterator[ArqRedis]:
 
 @pytest.fixture
 def own_server(tmp_path: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server that a test may stop, freeze and start again."""
+    """Yield a server that a test may stop, freeze and restart."""
     server = RedisServer(tmp_path_factory.mktemp("own"), "--appendonly", "yes")
     server.start()
     yield server

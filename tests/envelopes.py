@@ -22,7 +22,6 @@ class Captured(Transport):
         self.envelopes: list[Envelope] = []
 
     def capture_envelope(self, envelope: Envelope) -> None:
-        """Keep it."""
         self.envelopes.append(envelope)
 
     @property

@@ -48,17 +48,17 @@ class Query:
 
 
 def boards() -> dict[str, dict[str, Any]]:
-    """The committed dashboards by name."""
+    """Return the committed dashboards by name."""
     return {file.stem: json.loads(file.read_text("utf-8")) for file in sorted(BOARDS.glob("*.json"))}
 
 
 def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
-    """The panels of a dashboard, without its headings."""
+    """Return the panels of a dashboard, without its headings."""
     return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 
 def queries() -> list[Query]:
-    """Every query of every panel."""
+    """Return every query of every panel."""
     return [
         Query(name, panel["title"], target["expr"])
         for name, board in boards().items()
@@ -68,12 +68,12 @@ def queries() -> list[Query]:
 
 
 def names_in(expr: str) -> set[str]:
-    """The metrics that a query reads."""
+    """Find the names of the metrics that a query reads."""
     return set(NAME.findall(re.sub(r'"[^"]*"', '""', expr)))
 
 
 def wrong_labels(expr: str) -> list[str]:
-    """Conditions of a query on labels that the metric has not."""
+    """Find the conditions of a query on labels that the metric does not have."""
     wrong = []
     for name, conditions in SELECTOR.findall(expr):
         series = BY_NAME.get(name) or BY_NAME.get(re.sub(r"_(bucket|sum|count)$", "", name))

@@ -49,7 +49,6 @@ class RedisServer:
         self.wait()
 
     def wait(self, seconds: float = 20.0) -> None:
-        """Wait until it answers."""
         wait_until(self._answers, f"the server in {self.folder} answers", seconds)
 
     def _answers(self) -> bool:

@@ -12,7 +12,7 @@ from opentelemetry.util._once import Once
 
 @contextlib.contextmanager
 def collected() -> Iterator[InMemorySpanExporter]:
-    """Where the spans of a block go, whose provider is the process's own."""
+    """Collect the spans of a block from the process's own provider."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -23,7 +23,7 @@ def collected() -> Iterator[InMemorySpanExporter]:
 
 @contextlib.contextmanager
 def unset() -> Iterator[None]:
-    """No provider at first, and none afterwards: the package itself lets one be set once only."""
+    """Begin a block without a provider, and remove its provider at the end: a process may set one only once."""
     trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
     try:
         yield

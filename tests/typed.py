@@ -30,7 +30,7 @@ class Snippets:
 
 
 def said(folder: Path, sets: Mapping[str, Snippets]) -> dict[tuple[str, str], str]:
-    """All that mypy said of each snippet, by its set and itself; one run over all of them."""
+    """Return mypy's messages for each snippet, by set and snippet; mypy runs once for all of them."""
     for name, one in sets.items():
         (folder / f"of_{name}.py").write_text(one.head + "".join(f"    {line}\n" for _, line in one.lines))
     with pytest.MonkeyPatch.context() as patch:

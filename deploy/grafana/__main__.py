@@ -15,7 +15,7 @@ DASHBOARDS = {"fleet": fleet, "queue": queue, "job": job, "redis": redis}
 
 
 def written(name: str) -> str:
-    """The text of a dashboard's file."""
+    """Return the text of a dashboard's file."""
     built = DASHBOARDS[name]().build()
     for number, panel in enumerate(built.panels or [], 1):
         panel.id_val = number

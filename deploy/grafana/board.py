@@ -11,7 +11,7 @@ FLEET, TASKS = "arq_queue_jobs", "arq_jobs_started_total"
 
 
 def board(uid: str, title: str, description: str, *narrowed_by: str) -> dashboard.Dashboard:
-    """An empty dashboard. `narrowed_by`: the labels, of queue and task, that one can choose values of."""
+    """Make an empty dashboard. `narrowed_by`: the labels, of queue and task, whose values can be chosen."""
     made = (
         dashboard.Dashboard(f"rota / {title}")
         .uid(uid)
@@ -52,7 +52,7 @@ def _choice(label: str, query: str) -> dashboard.QueryVariable:
         .sort(models.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        # Also what has no such label: on Compose there is no namespace.
+        # Series without the label match too: on Compose they have no namespace.
         .all_value(".*")
         .current(models.VariableOption(text="All", value="$__all", selected=True))
     )

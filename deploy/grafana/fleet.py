@@ -12,7 +12,7 @@ UP = f'sum by (job) (up{{job=~"rota-.*|.*/rota-.*",namespace=~"{NAMESPACE}"}})'
 
 
 def fleet() -> dashboard.Dashboard:
-    """The dashboard `rota-fleet`."""
+    """Make the dashboard `rota-fleet`, with all its panels."""
     made = board(
         "rota-fleet", "Fleet", "All queues and workers. Red is where to look; the other pages say why."
     )

@@ -12,7 +12,7 @@ RUNS = f"sum by (task) (rate(arq_job_duration_seconds_sum{CHOSEN}[{WINDOW}]))"
 
 
 def job() -> dashboard.Dashboard:
-    """The dashboard `rota-job`."""
+    """Make the dashboard `rota-job`, with all its panels."""
     made = board("rota-job", "Job", "What a job's code does: rates, outcomes, durations.", "queue", "task")
     add_rows(made, ("Now", _now()), ("How it ends", _ends()), ("How long it takes", _takes()))
     return made

@@ -57,7 +57,7 @@ def number(
     fine: float = 0,
     said: Mapping[str, str] | None = None,
 ) -> stat.Panel:
-    """One figure as it is now. From `fine` on it is green, from `orange` and `red` on it has that colour.
+    """Make a panel of one figure now, which is green from `fine` on, orange from `orange` and red from `red`.
 
     `said` puts words in place of values.
     """
@@ -85,7 +85,7 @@ def number(
 def rows(
     title: str, description: str, columns: Sequence[tuple[str, str, str]], by: Sequence[str]
 ) -> table.Panel:
-    """A table with a line for each value of the labels `by`; a column is its heading, unit and query."""
+    """Make a table with a line for each value of the labels `by`; a column is its heading, unit and query."""
     panel = (
         table.Panel()
         .title(title)
@@ -107,7 +107,7 @@ def rows(
 
 
 def spread(title: str, unit: str, description: str, expr: str) -> heatmap.Panel:
-    """How a histogram's observations are spread, over time: all of them, where a quantile shows one."""
+    """Make a heatmap of a histogram, which shows all its observations over time, where a quantile shows one."""
     return (
         heatmap.Panel()
         .title(title)
@@ -132,7 +132,7 @@ def spread(title: str, unit: str, description: str, expr: str) -> heatmap.Panel:
 
 
 def row(title: str) -> dashboard.Row:
-    """A heading above the panels that follow."""
+    """Make a heading above the panels that follow."""
     return dashboard.Row(title)
 
 

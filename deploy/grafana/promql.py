@@ -15,50 +15,50 @@ WINDOW = "$__rate_interval"
 
 
 def most(name: str, *by: str, **where: str) -> str:
-    """A gauge of the fleet: the same wherever it is read, so that two exporters count once."""
+    """Query a gauge of the fleet, which every exporter shows alike, so that two exporters count once."""
     return f"max{_by(by)} ({_selected(name, ('gauge', 'counter'), 'fleet', by=by, where=where)})"
 
 
 def least(name: str, *by: str, **where: str) -> str:
-    """The same, where one bad reading is enough."""
+    """Query a gauge of the fleet, where one bad reading is enough."""
     return f"min{_by(by)} ({_selected(name, ('gauge',), 'fleet', by=by, where=where)})"
 
 
 def count(name: str, *by: str, **where: str) -> str:
-    """A gauge of the fleet that counts something in each queue, summed over queues."""
+    """Query a gauge of the fleet that counts something in each queue, summed over queues."""
     return f"sum{_by(by)} ({most(name, *dict.fromkeys(('namespace', 'queue', *by)), **where)})"
 
 
 def total(name: str, *by: str, **where: str) -> str:
-    """A gauge of processes, summed over them."""
+    """Query a gauge of processes, summed over processes."""
     return f"sum{_by(by)} ({_selected(name, ('gauge', 'info'), 'process', by=by, where=where)})"
 
 
 def worst(name: str, *by: str, **where: str) -> str:
-    """A gauge of processes: the highest of them."""
+    """Query a gauge of processes, the highest of all."""
     return f"max{_by(by)} ({_selected(name, ('gauge',), 'process', by=by, where=where)})"
 
 
 def rate(name: str, *by: str, **where: str) -> str:
-    """How fast a counter of processes counts, a second, summed over them."""
+    """Query the rate of a counter a second, summed over processes."""
     return f"sum{_by(by)} (rate({_selected(name, ('counter',), 'process', by=by, where=where)}[{WINDOW}]))"
 
 
 def increase(name: str, *by: str, **where: str) -> str:
-    """By how much a counter of processes has risen since the last point of the graph, summed over them."""
+    """Query the increase of a counter since the graph's last point, summed over processes."""
     return (
         f"sum{_by(by)} (increase({_selected(name, ('counter',), 'process', by=by, where=where)}[{WINDOW}]))"
     )
 
 
 def buckets(name: str, *by: str, **where: str) -> str:
-    """The buckets of a histogram, a second."""
+    """Query the rates of a histogram's buckets a second."""
     selected = _selected(name, ("histogram",), "process", by=by, where=where, suffix="_bucket")
     return f"sum{_by((*by, 'le'))} (rate({selected}[{WINDOW}]))"
 
 
 def quantile(part: float, name: str, *by: str, **where: str) -> str:
-    """The value below which this part of a histogram's observations lies."""
+    """Query a quantile of a histogram of processes."""
     return f"histogram_quantile({part:g}, {buckets(name, *by, **where)})"
 
 

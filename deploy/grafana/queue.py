@@ -13,7 +13,7 @@ IN_SLOTS = (
 
 
 def queue() -> dashboard.Dashboard:
-    """The dashboard `rota-queue`."""
+    """Make the dashboard `rota-queue`, with all its panels."""
     made = board(
         "rota-queue", "Queue", "A queue from arrival to outcome, and whether its workers keep up.", "queue"
     )

@@ -11,7 +11,7 @@ EVICTED = f'max (increase(arq_redis_evicted_keys_total{{namespace=~"{NAMESPACE}"
 
 
 def redis() -> dashboard.Dashboard:
-    """The dashboard `rota-redis`."""
+    """Make the dashboard `rota-redis`, with all its panels."""
     made = board("rota-redis", "Redis", "Whether jobs are safe where they are kept.")
     add_rows(made, ("Now", _now()), ("Over time", _graphs()))
     return made

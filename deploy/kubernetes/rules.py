@@ -19,7 +19,7 @@ spec:
 
 
 def written() -> str:
-    """The text of the file."""
+    """Return the text of the rules' file."""
     groups = yaml.safe_load(RULES.read_text("utf-8"))
     body = yaml.safe_dump(groups, sort_keys=False, width=100, allow_unicode=True)
     return HEAD + "".join(f"  {line}\n" for line in body.splitlines())

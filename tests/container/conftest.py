@@ -42,7 +42,7 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def facts(request: pytest.FixtureRequest) -> list[str]:
-    """Lines that are printed when all tests are done."""
+    """Return the list of lines that are printed when all tests are done."""
     return request.config.stash.setdefault(FACTS, [])
 
 
@@ -96,13 +96,13 @@ def images(engine: Engine) -> Iterator[Images]:
 
 @pytest.fixture(scope="session")
 def image(images: Images, checkout: Path) -> str:
-    """The worker's image, built from a clean copy."""
+    """Build the worker's image from a clean copy."""
     return images.build(checkout)
 
 
 @pytest.fixture(scope="session")
 def stack(engine: Engine, checkout: Path, image: str) -> Iterator[Stack]:
-    """The production stack, not up yet. Few slots and a short lease, from an `.env` as an operator writes it."""
+    """Yield the production stack, not up yet; an `.env` as an operator writes it sets few slots and a short lease."""
     (checkout / ".env").write_text("QUEUE_CONCURRENCY=4\nLEASE=5\n")
     stack = Stack(engine, checkout, f"rota-test-{secrets.token_hex(4)}")
     try:

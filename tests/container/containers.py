@@ -8,5 +8,5 @@ REDIS = ("--env", "REDIS_URL=redis://redis:6379/0")
 
 
 def inside(engine: Engine, image: str, code: str, *options: str) -> str:
-    """What Python code prints in a container of the image."""
+    """Run Python code in a container of the image, and return what it prints."""
     return engine.docker("run", "--rm", "--interactive", *options, image, "python", "-", stdin=code)

@@ -15,11 +15,11 @@ SETUP_WITHIN = 1500.0
 
 
 class NoEngine(Exception):
-    """There is no engine here; says why."""
+    """Raised when this machine has no engine; says why."""
 
 
 class CommandFailed(AssertionError):
-    """A command of Docker's that had to work did not; says what it said."""
+    """Raised when a command of Docker's fails; holds its output."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Engine:
     def ran(
         self, *command: str, cwd: Path | None = None, stdin: str = "", timeout: float = 300.0
     ) -> subprocess.CompletedProcess[str]:
-        """Run `docker` with these arguments, whatever comes of it; `timeout` in seconds."""
+        """Run `docker` with these arguments, and return its status and output; `timeout` is in seconds."""
         return subprocess.run(
             ["docker", *command],
             env=self.environment,
@@ -45,7 +45,7 @@ class Engine:
         )
 
     def docker(self, *command: str, cwd: Path | None = None, stdin: str = "", timeout: float = 300.0) -> str:
-        """The output of `docker` with these arguments. Raises CommandFailed."""
+        """Run `docker` with these arguments, and return its output. Raises CommandFailed."""
         ran = self.ran(*command, cwd=cwd, stdin=stdin, timeout=timeout)
         if ran.returncode:
             said = (ran.stdout + ran.stderr)[-4000:]
@@ -54,7 +54,7 @@ class Engine:
 
 
 def find_engine(environment: Mapping[str, str]) -> Engine:
-    """The engine of this machine. Raises NoEngine; CommandFailed when the script that was named fails."""
+    """Find the engine of this machine. Raises NoEngine; CommandFailed when the script in ENGINE_SETUP fails."""
     environment = {name: value for name, value in environment.items() if not name.startswith("COMPOSE_")}
     engine = _reached(environment)
     if engine is None:
@@ -100,5 +100,5 @@ def _set_up(script: str, environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def here() -> Engine:
-    """The engine of this machine, in this process's environment. Raises as `find_engine` does."""
+    """Find the engine of this machine with this process's environment. Raises as `find_engine` does."""
     return find_engine(os.environ)

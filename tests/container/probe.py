@@ -23,7 +23,7 @@ async def enqueue(count: int, seconds: float) -> None:
 
 
 def workers() -> list[int]:
-    """The worker, not the init above it, whose command line holds the same words."""
+    """Find the worker's process, not the init process, whose command line holds the same words."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         words = (process / "cmdline").read_bytes().split(b"\0")

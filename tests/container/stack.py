@@ -44,38 +44,37 @@ class Stack:
     file: str = "docker-compose.prod.worker.yml"
 
     def compose(self, *command: str, stdin: str = "", timeout: float = 300.0) -> str:
-        """The output of `docker compose` with these arguments. Raises CommandFailed."""
+        """Run `docker compose` with these arguments, and return its output. Raises CommandFailed."""
         project = ("compose", "--project-name", self.name, "--file", self.file)
         return self.engine.docker(*project, *command, cwd=self.folder, stdin=stdin, timeout=timeout)
 
     def up(self, workers: int) -> None:
-        """Bring up Redis and so many workers."""
+        """Bring up Redis and this number of workers."""
         self.compose("up", "--detach", "--scale", f"worker={workers}")
 
     def remove(self) -> None:
-        """Remove all there is of it: containers, networks, volumes, the image that it built."""
+        """Remove the project's containers, networks and volumes, and the image that it built."""
         self.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
 
     def ids(self, service: str, *, stopped: bool = False) -> list[str]:
-        """The containers of a service that run; with `stopped`, the others too."""
+        """List the running containers of a service; with `stopped`, the others too."""
         every = ("--all",) if stopped else ()
         return self.compose("ps", "--quiet", "--no-trunc", *every, service).split()
 
     def inspect(self, container: str) -> Mapping[str, Any]:
-        """What the engine knows of a container."""
+        """Return what the engine knows of a container."""
         (found,) = json.loads(self.engine.docker("inspect", container))
         return dict(found)
 
     def state(self, container: str) -> Mapping[str, Any]:
-        """Whether it runs, since when, how healthy it is, how it ended."""
+        """Return a container's state: whether it runs, since when, how healthy it is, how it ended."""
         return dict(self.inspect(container)["State"])
 
     def health(self, container: str) -> str:
-        """starting, healthy or unhealthy."""
         return str(self.state(container)["Health"]["Status"])
 
     def probe(self, *args: str, container: str | None = None) -> str:
-        """Run the probe in a container, in any worker's unless it is named."""
+        """Run the probe in a container, or in the first worker's if none is named."""
         chosen = container or self.ids("worker")[0]
         return self.engine.docker("exec", "--interactive", chosen, "python", "-", *args, stdin=PROBE)
 
@@ -84,25 +83,25 @@ class Stack:
         self.engine.ran("exec", "--interactive", container, "python", "-", "crash", stdin=PROBE)
 
     def redis_cli(self, *command: str, user: str = "rota") -> str:
-        """What Redis answers to a command of this user's."""
+        """Run a command on Redis as this user, and return the answer."""
         login = 'REDISCLI_AUTH=$(cat /run/redis/password) exec redis-cli --no-auth-warning --user "$0" "$@"'
         return self.compose("exec", "-T", "redis", "sh", "-c", login, user, *command)
 
     def enqueue(self, count: int, seconds: float) -> set[str]:
-        """Enqueue so many jobs that sleep so many seconds; their ids."""
+        """Enqueue `count` jobs that sleep for `seconds`, and return their ids."""
         ids = set(self.probe("enqueue", str(count), str(seconds)).split())
         assert len(ids) == count
         return ids
 
     def events(self, ids: Iterable[str]) -> list[Event]:
-        """What has happened to these jobs, in order."""
+        """Return the events of these jobs, in order."""
         wanted = set(ids)
         entries = json.loads(self.redis_cli("--json", "xrange", "rota:events", "-", "+"))
         found = (_event(entry, dict(zip(flat[::2], flat[1::2], strict=True))) for entry, flat in entries)
         return [event for event in found if event.id in wanted]
 
     def counted(self, ids: Iterable[str], kind: str) -> Counter[str]:
-        """How often each of these jobs was started, completed, lost, …"""
+        """Count the events of one kind (started, completed, lost, …) of each of these jobs."""
         return Counter(event.id for event in self.events(ids) if event.type == kind)
 
     def finish(self, ids: set[str], within: float = PATIENCE) -> None:

@@ -42,7 +42,7 @@ def size(engine: Engine, image: str) -> int:
 
 @pytest.fixture(scope="session")
 def base(engine: Engine, image: str) -> str:
-    """The image that ours begins with."""
+    """Return the name of the base image."""
     label = '{{index .Config.Labels "org.opencontainers.image.base.name"}}'
     return engine.docker("inspect", "--format", label, image)
 

@@ -58,7 +58,7 @@ class Scaled:
     address: str
 
     def need(self) -> Any:
-        """What `/scaling` says; None while it says nothing."""
+        """Return the answer of `/scaling`; None when there is none."""
         try:
             with urllib.request.urlopen(f"{self.address}/scaling", timeout=5) as answer:
                 return json.load(answer)
@@ -66,17 +66,16 @@ class Scaled:
             return None
 
     def workers(self) -> int:
-        """Workers whose heartbeat is there."""
         need = self.need()
         return -1 if need is None else int(need["workers"])
 
     def compose(self, *words: str) -> list[str]:
-        """A command on the project."""
+        """Run a command of Compose on the project."""
         return ["docker", "compose", "--project-name", self.stack.name, *FILES, *words]
 
     @contextlib.contextmanager
     def autoscaler(self, log: Path) -> Iterator[None]:
-        """`rota autoscaler`, on this host, with Compose as its command."""
+        """Run `rota autoscaler` on this host, with Compose as its command, while a block lasts."""
         up = " ".join(
             self.compose("up", "--detach", "--no-recreate", "--no-deps", "--scale", "worker={n}", "worker")
         )
@@ -122,14 +121,13 @@ def scaled(engine: Engine, tmp_path: Path, image: str) -> Iterator[Scaled]:
 
 
 class Watched:
-    """When so many workers were first seen, by their heartbeats; the clock is the autoscaler's, seconds."""
+    """Record when each number of workers was first seen by their heartbeats, in seconds of the autoscaler's clock."""
 
     def __init__(self, scaled: Scaled) -> None:
         self._scaled = scaled
         self._seen: dict[int, float] = {}
 
     def look(self) -> None:
-        """Once more."""
         for number in range(1, self._scaled.workers() + 1):
             self._seen.setdefault(number, time.time())
 
@@ -139,7 +137,7 @@ class Watched:
         return max(self._seen, default=0)
 
     def boot(self, log: Path) -> float:
-        """The longest time from the autoscaler's word to the heartbeats of as many workers, seconds."""
+        """Return the longest time from a decision to the heartbeats of that number of workers, in seconds."""
         said = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
         wanted = {
             line["to"]: datetime.fromisoformat(line["timestamp"]).timestamp()

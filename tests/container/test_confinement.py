@@ -10,7 +10,7 @@ from tests.container.stack import Stack
 
 @pytest.fixture
 def running(stack: Stack) -> Stack:
-    """The stack with at least a worker."""
+    """Return the stack with at least one worker."""
     if not stack.ids("worker"):
         stack.up(1)
     return stack

@@ -64,7 +64,7 @@ def test_no_cache_and_no_source_of_the_engine_is_left(engine: Engine, image: str
 
 
 def test_all_of_it_is_compiled(engine: Engine, image: str) -> None:
-    """The worker cannot write: what is not compiled is compiled anew at each start."""
+    """Look for modules that are not compiled: the worker cannot write, and would compile them at each start."""
     code = """
 import pathlib
 for top in ("/app/engine/rota", "/app/src/jobs", "/venv/lib"):

@@ -15,7 +15,7 @@ from tests.container.stack import Stack, wait_until
 from tests.monitoring import ALERTS, EXPORTED, PROMETHEUS, RECORDED, RULES, names_in, queries
 
 WORKERS = 5
-#: What the images of Prometheus are named where there is no registry.
+#: The name of Prometheus' image on a machine without a registry.
 STAND_IN = "prom/prometheus:local"
 #: Runs in place of what serves the series, with a sample of each; else they serve their own.
 SERVED_BY: dict[str, dict[str, Any]] = {
@@ -48,7 +48,7 @@ CHOSEN = {"$__rate_interval": "1m", "$namespace": ".*", "$queue": ".*", "$task":
 
 @pytest.fixture(scope="module")
 def prometheus_image(engine: Engine, checkout: Path, facts: list[str]) -> str:
-    """The image of the compose file, if it is here or no stand-in is."""
+    """Choose the image of the compose file if it is here, or without a substitute."""
     compose = yaml.safe_load((checkout / "docker-compose.prod.worker.yml").read_text("utf-8"))
     wanted = str(compose["services"]["prometheus"]["image"])
     here = [name for name in (wanted, STAND_IN) if not engine.ran("image", "inspect", name).returncode]
@@ -73,23 +73,23 @@ class Monitored:
         self.compose("up", "--detach", "--build", "--scale", f"worker={workers}", *services)
 
     def some_jobs_run(self) -> None:
-        """What workers count, if these are workers."""
+        """Return the series of workers, or an empty set for the exporter."""
         if self.missing:
             self.stack.finish(self.stack.enqueue(200, 1.5))
 
     def asked(self, path: str) -> Any:
-        """What Prometheus' API answers."""
+        """Ask Prometheus' API, and return its answer."""
         wget = ("exec", "-T", "prometheus", "wget", "-q", "-O", "-", f"localhost:9090/api/v1/{path}")
         said = json.loads(self.compose(*wget))
         assert said["status"] == "success", said
         return said["data"]
 
     def query(self, expr: str) -> list[dict[str, Any]]:
-        """The samples that a query comes to now."""
+        """Return the samples of a query now."""
         return list(self.asked(f"query?query={quote(expr, safe='')}")["result"])
 
     def targets(self, job: str) -> dict[str, str]:
-        """The addresses of a job that are scraped, and how each of them is."""
+        """Return the scraped addresses of a job, with the health of each."""
         active = self.asked("targets?state=active")["activeTargets"]
         return {one["labels"]["instance"]: one["health"] for one in active if one["labels"]["job"] == job}
 

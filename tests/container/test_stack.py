@@ -17,7 +17,7 @@ LONG = 12.0
 
 @pytest.fixture
 def five(stack: Stack) -> Stack:
-    """The stack with its five workers running, whatever a test before has done to it."""
+    """Return the stack with its five workers running, whatever an earlier test has done to it."""
     stack.up(WORKERS)
     wait_until(lambda: len(stack.ids("worker")) == WORKERS, "five workers run")
     return stack
@@ -29,19 +29,19 @@ def short(containers: list[str]) -> set[str]:
 
 
 def workload(events: list[Event]) -> Counter[str]:
-    """How many jobs each container started."""
+    """Count the jobs that each container started."""
     return Counter(event.container for event in events if event.type == "started")
 
 
 def running_jobs(stack: Stack, count: int) -> set[str]:
-    """Enqueue so many long jobs and wait until each of them runs; their ids."""
+    """Enqueue long jobs, wait until each of them runs, and return their ids."""
     ids = stack.enqueue(count, LONG)
     wait_until(lambda: stack.counted(ids, "started") == once(ids), "each of the jobs runs")
     return ids
 
 
 def busiest(stack: Stack, ids: set[str]) -> tuple[str, set[str]]:
-    """The container that runs the most of these jobs, and which they are."""
+    """Find the container that runs the most of these jobs, and the jobs that it runs."""
     events = stack.events(ids)
     ((name, _),) = workload(events).most_common(1)
     (container,) = (one for one in stack.ids("worker") if one.startswith(name))

@@ -14,7 +14,6 @@ from tests.servers import RedisServer
 
 @pytest.fixture
 def fleet(tmp_path: Path, server: RedisServer) -> Iterator[Fleet]:
-    """Workers on the session's server."""
     fleet = Fleet(tmp_path, server.url)
     yield fleet
     fleet.close()
@@ -28,7 +27,7 @@ async def client(server: RedisServer) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def own_fleet(tmp_path: Path, own_server: RedisServer) -> Iterator[Fleet]:
-    """Workers on a server that the test may stop or freeze."""
+    """Yield a fleet on a server that the test may stop or freeze."""
     fleet = Fleet(tmp_path, own_server.url)
     yield fleet
     fleet.close()

@@ -13,7 +13,7 @@ Match = Callable[[bytes], bool]
 
 
 def anything(command: bytes) -> bool:
-    """Every command."""
+    """Match every command, whatever it is."""
     return True
 
 
@@ -25,7 +25,7 @@ def containing(*words: bytes | str) -> Match:
 
 @dataclass
 class Answer:
-    """What the proxy says in the server's place, to the commands from number `first` on, `times` of them."""
+    """An answer that the proxy gives in place of the server's, to `times` commands from number `first` on."""
 
     match: Match
     reply: bytes
@@ -34,7 +34,7 @@ class Answer:
     seen: int = 0
 
     def takes(self, command: bytes) -> bool:
-        """Whether this command is answered here; counts it."""
+        """Count this command, and tell whether it is answered here."""
         if not self.match(command):
             return False
         self.seen += 1
@@ -81,7 +81,6 @@ class Proxy:
         return RedisSettings(host="127.0.0.1", port=self.port, conn_retry_delay=0)
 
     def arm(self) -> None:
-        """Count from here."""
         self._armed, self.chunks = True, 0
 
     def cut(self) -> None:
@@ -90,12 +89,12 @@ class Proxy:
             writer.transport.abort()
 
     def strand(self) -> None:
-        """Nothing passes on the connections of now any more, and nobody is told; new ones are well."""
+        """Let nothing pass on the present connections, without closing them; new connections work."""
         self._stranded |= self._writers
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Nothing passes, and nobody is told, for the time of a block; connections can still be made."""
+        """Let nothing pass while a block lasts, without closing anything; new connections are accepted."""
         self._open.clear()
         try:
             yield
@@ -164,7 +163,7 @@ class Proxy:
 
 
 async def read_command(reader: asyncio.StreamReader) -> bytes:
-    """One whole command as it came. Raises IncompleteReadError at the end."""
+    """Read one whole command, unparsed. Raises IncompleteReadError at the end."""
     head = await reader.readuntil(b"\r\n")
     parts = [head]
     for _ in range(int(head[1:])):

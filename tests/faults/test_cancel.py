@@ -1,4 +1,4 @@
-"""A cancel that its worker never hears: the request lies in Redis, and whoever has the job next ends it."""
+"""A cancel that its worker never hears: the request stays in Redis, and the next worker of the job ends it."""
 
 import signal
 

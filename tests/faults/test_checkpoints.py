@@ -28,7 +28,7 @@ LATE = 2.0
 
 
 def saved(fleet: Fleet, job_id: str, before: float = float("inf")) -> int:
-    """The last step that a job had saved, by then."""
+    """Return the last step that a job had saved by that time."""
     return max(
         (
             int(entry.event.removeprefix("saved-"))
@@ -40,7 +40,7 @@ def saved(fleet: Fleet, job_id: str, before: float = float("inf")) -> int:
 
 
 def begun(fleet: Fleet, job_id: str) -> list[int]:
-    """Where each of its attempts began."""
+    """Return the steps at which the attempts of a job began."""
     return [
         int(entry.event.removeprefix("from-"))
         for entry in fleet.ledger.entries()
@@ -49,7 +49,7 @@ def begun(fleet: Fleet, job_id: str) -> list[int]:
 
 
 async def stored(client: Client, job_id: str) -> int:
-    """The step that Redis has of it."""
+    """Return the step that Redis holds for a job."""
     raw = await client.redis.hget(KEYS.checkpoint, job_id)
     return int(raw.split(b":")[1].rstrip(b"}")) if raw else 0
 
@@ -103,7 +103,7 @@ async def test_after_sigterm_it_goes_on_from_the_very_last(
 
 
 def last_started(fleet: Fleet) -> int:
-    """The process in which an attempt began last (a child's, for a job in a process)."""
+    """Return the process in which the latest attempt began (the child's, for a job in a process)."""
     return next(
         (entry.pid for entry in reversed(fleet.ledger.entries()) if entry.event.startswith("from-")), 0
     )
@@ -111,7 +111,7 @@ def last_started(fleet: Fleet) -> int:
 
 @contextlib.asynccontextmanager
 async def killed_at_random(fleet: Fleet, times: int, **settings: object) -> AsyncIterator[list[float]]:
-    """Two workers at a time; the moments at which one of them was killed, and a new one came."""
+    """Run two workers, kill one of them at random and replace it, `times` times; yield the times of the kills."""
     chance, killed = random.Random(SEED), []
     workers = await fleet.start(2, **settings)
 
@@ -137,7 +137,7 @@ async def killed_at_random(fleet: Fleet, times: int, **settings: object) -> Asyn
 async def test_however_often_workers_are_killed_no_job_goes_back_behind_a_place_it_went_on_from(
     fleet: Fleet, client: Client
 ) -> None:
-    """And the work that is done twice is what was saved since the last write, and no more."""
+    """As a consequence, only the work saved since the last write is done twice."""
     kills = scaled(30, at_least=2)
     steps = 350 * kills  # they outlast the killing
     async with killed_at_random(fleet, kills, lease=1, max_lost=100) as killed:
@@ -160,7 +160,7 @@ async def test_however_often_workers_are_killed_no_job_goes_back_behind_a_place_
 
 
 async def test_a_worker_that_stood_still_cannot_take_a_job_back(fleet: Fleet, client: Client) -> None:
-    """What it saved and had not written yet when it was stopped arrives when another is further, and is refused."""
+    """A checkpoint not written before the stop arrives when another worker is further, and is refused."""
     (frozen,) = await fleet.start(lease=1)
     handle = await client.enqueue(walk, steps=100_000)
     await until(lambda: saved(fleet, handle.id) >= 30, "it is under way")
@@ -184,7 +184,7 @@ async def test_a_worker_that_stood_still_cannot_take_a_job_back(fleet: Fleet, cl
 async def test_a_job_that_dies_takes_it_into_its_letter_and_a_replay_goes_on_from_it(
     fleet: Fleet, client: Client
 ) -> None:
-    """It is lost with its worker, until it is given up; each time it is further."""
+    """The job is lost with its worker until it is dead; each time it has got further."""
     handle = await client.enqueue(walk, steps=100_000)
     for number in range(2):
         (worker,) = await fleet.start(lease=1, max_lost=2)

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from rota import Client, JobCancelled, JobFailed, State
-from tests.faults.fleet import Fleet, gone, records
+from tests.faults.fleet import Fleet, records
 from tests.faults.jobs_for_faults.in_processes import (
     compute,
     deaf_to_interrupts,
@@ -18,6 +18,7 @@ from tests.faults.jobs_for_faults.in_processes import (
 )
 from tests.faults.jobs_for_faults.in_threads import listen, nap, report_from_thread
 from tests.faults.jobs_for_faults.on_loop import work
+from tests.processes import gone
 from tests.waiting import until
 
 SLOTS = 20

@@ -6,10 +6,11 @@ import time
 from typing import Any
 
 from rota import Client, Handle, State
-from tests.faults.fleet import Fleet, Worker, gone, records, sized
+from tests.faults.fleet import Fleet, records, sized
 from tests.faults.jobs_for_faults.in_processes import compute
 from tests.faults.jobs_for_faults.in_threads import listen, nap
 from tests.faults.jobs_for_faults.on_loop import work
+from tests.processes import Worker, gone
 from tests.waiting import until
 
 SLOTS = 20

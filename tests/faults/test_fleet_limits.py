@@ -14,7 +14,7 @@ PER_SECOND = 50
 
 
 async def granted(client: Client) -> list[int]:
-    """When the script let each job start, by the server's clock, ms."""
+    """Return when the script let each job start, in milliseconds of the server's clock."""
     entries = await client.redis.xrange("rota:events")
     return sorted(int(at.split(b"-")[0]) for at, fields in entries if fields[b"type"] == b"started")
 
@@ -60,7 +60,7 @@ async def started_again(fleet: Fleet) -> bool:
 
 
 def most_at_once(entries: list[Entry]) -> int:
-    """How many ran at the same time, by the ledger; one without an end ran until it was cancelled."""
+    """Return the most jobs that ran at once, by the ledger; a job without an end ran until it was cancelled."""
     ended = {(entry.id, entry.pid) for entry in entries if entry.event == "end"}
     steps = [1 if entry.event == "start" else -1 for entry in entries if (entry.id, entry.pid) in ended]
     return max(itertools.accumulate(steps), default=0)

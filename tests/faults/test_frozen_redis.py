@@ -1,4 +1,4 @@
-"""A Redis that stands still makes all leases look expired at once; it is no reason to start anything twice."""
+"""A Redis that stands still makes all leases look expired at once, but no job may start twice."""
 
 import asyncio
 

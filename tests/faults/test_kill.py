@@ -6,8 +6,9 @@ import random
 import time
 
 from rota import Client, State
-from tests.faults.fleet import SEED, Fleet, Worker, records, scaled, sized
+from tests.faults.fleet import SEED, Fleet, records, scaled, sized
 from tests.faults.jobs_for_faults.on_loop import kill, work
+from tests.processes import Worker
 from tests.waiting import until, until_empty
 
 SLOTS = 20
@@ -16,7 +17,7 @@ UNSETTLED = 0.25
 
 
 def in_flight(fleet: Fleet, victim: Worker, killed_at: float) -> tuple[set[str], set[str]]:
-    """What ran in `victim` when it was killed, and what had ended there but may not have been settled."""
+    """Return the jobs that ran in `victim` when it was killed, and those ended there that may not be settled."""
     own = [entry for entry in fleet.ledger.entries("end") if entry.pid == victim.pid]
     return fleet.ledger.running(victim.pid), {entry.id for entry in own if entry.at > killed_at - UNSETTLED}
 
@@ -63,7 +64,7 @@ async def test_jobs_of_a_killed_worker_resume_at_their_place_within_lease_and_fi
 
 
 async def nothing_stays(client: Client) -> None:
-    """What is left expires by itself (results, what the dead worker remembered), but for one key of a kind a queue."""
+    """Assert that all keys left expire (results, the dead worker's memory), but for a few of each queue."""
     for key in await client.redis.keys("arq:*"):
         lasts = key.rpartition(b":")[2] in {b"wake", b"stats", b"workers"}
         assert lasts or await client.redis.pttl(key) > 0, key
@@ -88,7 +89,7 @@ async def kept_running(fleet: Fleet, **settings: object):  # type: ignore[no-unt
 async def test_a_job_that_kills_its_process_each_time_is_dead_lettered_and_its_neighbours_finish(
     fleet: Fleet, client: Client
 ) -> None:
-    """A suspect runs alone, so that the innocent are not lost as often as the killer is."""
+    """A suspect runs alone, so that its neighbours are not lost as often as the killer."""
     killer = await client.enqueue(kill, after=0.2)
     neighbours = await client.enqueue_many(work.call(seconds=0.6) for _ in range(5))
     async with kept_running(fleet, lease=1, max_lost=3):

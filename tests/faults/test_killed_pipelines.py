@@ -8,8 +8,9 @@ import time
 import pytest
 
 from rota import Client, State
-from tests.faults.fleet import FULL, SCALE, SEED, Fleet, Worker, records
+from tests.faults.fleet import FULL, SCALE, SEED, Fleet, records
 from tests.faults.jobs_for_faults.in_pipelines import squares
+from tests.processes import Worker
 from tests.waiting import until
 
 #: Runs of the pipeline, by themselves one after another, each with a kill in it.
@@ -21,7 +22,7 @@ LENGTH = 0.35
 
 
 async def killed_amid(client: Client, fleet: Fleet, workers: list[Worker], moment: float) -> str:
-    """One run, with one of the workers killed at `moment` seconds; its id."""
+    """Run the pipeline once, kill one of the workers after `moment` seconds, and return the run's id."""
     handle = await client.enqueue(squares, count=ITEMS)
     await asyncio.sleep(moment)  # the kill comes at any moment of the run
     victim = workers.pop(0)

@@ -5,8 +5,9 @@ import signal
 
 from rota import Client, State
 from rota.app.recycling import EXIT_RECYCLE
-from tests.faults.fleet import Fleet, Worker, gone, records, scaled
+from tests.faults.fleet import Fleet, records, scaled
 from tests.faults.jobs_for_faults.on_loop import work
+from tests.processes import Worker, gone
 from tests.waiting import until
 
 RESPAWN = ("worker", "--respawn")
@@ -14,7 +15,7 @@ JOBS = scaled(200, at_least=100)
 
 
 def lives(parent: Worker) -> list[int]:
-    """The processes that the parent has started, oldest first."""
+    """Return the processes that the parent has started, oldest first."""
     return [event["pid"] for event in parent.events("worker.spawned")]
 
 

@@ -107,7 +107,7 @@ class Story:
         return worker
 
     async def is_as_ever(self, redis: ArqRedis, jobs: Sequence[Job], worker: Worker) -> None:
-        """Every job ran as often as without a fault, and ended once."""
+        """Assert that every job ran as often as without a fault, and ended once."""
         assert self.died is None, self.queue
         assert self.runs == {"ok": 1, "fail": 1, "retry": 2}, self.queue
         counts = (worker.jobs_complete, worker.jobs_failed, worker.jobs_retried)
@@ -118,7 +118,6 @@ class Story:
 
 
 async def in_turns(plays: Sequence[Callable[[], Awaitable[None]]], together: int = 8) -> None:
-    """Play so many at a time."""
     for start in range(0, len(plays), together):
         await asyncio.gather(*(play() for play in plays[start : start + together]))
 
@@ -127,7 +126,7 @@ async def in_turns(plays: Sequence[Callable[[], Awaitable[None]]], together: int
 
 
 async def count_chunks(redis: ArqRedis, server: RedisServer) -> int:
-    """How many chunks a story has when nothing fails."""
+    """Count the chunks of a story in which nothing fails."""
     async with Proxy(server.port) as proxy:
         story = Story("arq:queue:clean")
         jobs = await story.enqueue(redis)
@@ -290,7 +289,7 @@ async def test_a_lease_outlives_renewals_that_fail(redis: ArqRedis, server: Redi
 
 async def test_a_server_that_forgot_the_scripts_is_told_them_again(redis: ArqRedis) -> None:
     async def work(ctx: Ctx) -> None:
-        """Done at once."""
+        """Return at once, with nothing done."""
 
     async with running(QueueWorker, redis, [named("work", work)]) as worker:
         for done in (1, 2):
@@ -303,7 +302,7 @@ async def test_a_key_of_the_wrong_type_is_waited_out(
     redis: ArqRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work(ctx: Ctx) -> None:
-        """Done at once."""
+        """Return at once, with nothing done."""
 
     await redis.set("arq:queue", "no zset")
     async with running(QueueWorker, redis, [named("work", work)], lease=1) as worker:
@@ -318,7 +317,7 @@ async def test_a_jobs_key_of_the_wrong_type_harms_that_job_at_most(
     redis: ArqRedis, server: RedisServer, key: str
 ) -> None:
     async def work(ctx: Ctx) -> None:
-        """Done at once."""
+        """Return at once, with nothing done."""
 
     await put(redis, "work", _job_id="mine")
     await redis.delete(key)
@@ -520,7 +519,7 @@ async def test_a_proxy_that_answers_every_command_with_an_error_is_an_outage_and
     redis: ArqRedis, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work(ctx: Ctx) -> None:
-        """Done at once."""
+        """Return at once, with nothing done."""
 
     async with Proxy(server.port) as proxy:
         options: Any = {"redis_settings": proxy.settings, "lease": 1}

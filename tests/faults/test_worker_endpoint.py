@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from rota import Client
 from rota.telemetry.metrics.series import SERIES
-from tests.faults.fleet import Fleet, Worker, sized
+from tests.faults.fleet import Fleet, sized
 from tests.faults.jobs_for_faults.on_loop import block, work
+from tests.processes import Worker
 from tests.servers import RedisServer
 from tests.waiting import until
 
@@ -55,7 +56,7 @@ class Answers:
         return {family.name: family for family in parsed(page)}
 
     async def value(self, name: str, **labels: str) -> float:
-        """The sum of a series' samples with these labels."""
+        """Return the sum of a series' samples with these labels."""
         return sum(
             sample.value
             for family in (await self.families()).values()

@@ -1,4 +1,4 @@
-"""A project of somebody's: a folder with a jobs package, and the `rota` command in it."""
+"""A user's project: a folder with a jobs package, and the `rota` command run in it."""
 
 import contextlib
 import importlib
@@ -13,10 +13,9 @@ from types import ModuleType
 
 import pytest
 
-import rota
 from rota.cli import main
+from tests.processes import environment, start
 
-ENGINE = Path(rota.__file__).parents[1]
 JOBS = '''
 """The jobs of a test."""
 
@@ -37,14 +36,14 @@ async def send(run: Run, to: str = "ann") -> None:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command came to."""
+    """The exit status and the output of a command."""
 
     status: int
     out: str
     err: str
 
     def refused(self, *said: str) -> None:
-        """It ended with status 2, and on stderr stands one sentence with all that is `said`, and no more."""
+        """Assert that it ended with status 2, and with one sentence on stderr that has all that is `said`."""
         assert "Traceback" not in self.err
         lines = [line for line in self.err.splitlines() if line.startswith("rota: ")]
         sentences = [line for line in lines if not line.startswith("rota: warning: ")]
@@ -55,7 +54,7 @@ class Ran:
 
 
 class Project:
-    """The folder. Commands run in this process, as fast as a call, or in one of their own."""
+    """A project in a folder. Its commands run in the test's process, which is fast, or in processes of their own."""
 
     def __init__(self, folder: Path, captured: pytest.CaptureFixture[str], redis_url: str = "") -> None:
         self.folder = folder
@@ -64,7 +63,6 @@ class Project:
         self.write("jobs/__init__.py", JOBS)
 
     def write(self, path: str, text: str) -> None:
-        """Write a file of the project."""
         file = self.folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, "utf-8")
@@ -82,25 +80,26 @@ class Project:
         return Ran(status, captured.out, captured.err)
 
     def process(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """The same as a process of its own: `python -m rota`."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "rota", *arguments],
+        """Start `rota` in a process of its own."""
+        return start(
+            *arguments,
             cwd=self.folder,
-            env=self.environment(**variables),
+            environment=self.environment(**variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
     def environment(self, **variables: str) -> dict[str, str]:
-        """The variables that a command of the project sees."""
-        base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ENGINE), "BOOT_TIMEOUT": "0.3", "COLUMNS": "80"}
-        return base | ({"REDIS_URL": self._redis_url} if self._redis_url else {}) | variables
+        """Return the environment of the project's commands."""
+        base = {"BOOT_TIMEOUT": "0.3", "COLUMNS": "80"}
+        server = {"REDIS_URL": self._redis_url} if self._redis_url else {}
+        return environment(**(base | server | variables))
 
 
 @contextlib.contextmanager
 def _as_in_a_new_process(folder: Path, argv: list[str], environment: dict[str, str]) -> Iterator[None]:
-    """What a process of its own would have for itself, and what it would take with it at its end."""
+    """Give a block what a new process has for itself (arguments, environment, modules, logs), and restore it."""
     root = logging.getLogger()
     handlers, level, path = list(root.handlers), root.level, list(sys.path)
     others = _jobs_modules()
@@ -121,6 +120,6 @@ def _as_in_a_new_process(folder: Path, argv: list[str], environment: dict[str, s
 
 
 def _jobs_modules() -> dict[str, ModuleType]:
-    """Forget every module of a package `jobs`; what was forgotten."""
+    """Remove every module of a package `jobs` from sys.modules, and return the removed ones."""
     names = [name for name in sys.modules if name.partition(".")[0] == "jobs"]
     return {name: sys.modules.pop(name) for name in names}

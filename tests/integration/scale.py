@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def alive(pid: int) -> bool:
-    """Whether a process is there, and no zombie."""
+    """Tell whether a process runs and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(") ")[2][0] != "Z"
     except OSError:
@@ -21,7 +21,6 @@ def alive(pid: int) -> bool:
 
 
 def scale(folder: Path, workers: int) -> None:
-    """Make it so many."""
     running = sorted(
         int(file.name) for file in folder.iterdir() if file.name.isdecimal() and alive(int(file.name))
     )

@@ -21,7 +21,6 @@ def polite(**answers: bytes | None) -> Answer:
 
 
 def info(**facts: object) -> bytes:
-    """INFO's answer with these facts."""
     text = "".join(f"{name}:{value}\r\n" for name, value in facts.items())
     return f"${len(text)}\r\n{text}\r\n".encode()
 

@@ -24,7 +24,7 @@ TICK = NOON.replace(second=1, microsecond=0)
 
 
 async def tick(ctx: Ctx) -> None:
-    """Does nothing."""
+    """Return at once, with nothing done."""
 
 
 def every_second(**options: Any) -> Any:
@@ -32,7 +32,7 @@ def every_second(**options: Any) -> Any:
 
 
 async def schedule(worker: Worker, now: datetime = NOON) -> None:
-    """What two heartbeats at `now` do."""
+    """Run two heartbeats at `now`, and return what they enqueued."""
     for _ in range(2):
         await worker.run_cron(now, 0.5)
 

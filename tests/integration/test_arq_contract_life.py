@@ -63,7 +63,7 @@ async def test_a_settings_class_runs_as_it_is(kind: Kind, redis: ArqRedis, serve
 
 @both
 async def test_a_worker_lives_in_a_foreign_loop(kind: Kind, redis: ArqRedis, server: RedisServer) -> None:
-    """As a web framework has one: started as a task, closed from another."""
+    """As in a web framework: started as a task, closed from another."""
     shutdowns = []
 
     async def shutdown(ctx: Ctx) -> None:
@@ -104,7 +104,7 @@ async def test_a_worker_lives_on_uvloop(kind: Kind, redis: ArqRedis, server: Red
 
 @both
 async def test_handlers_get_the_pool_that_the_user_passed(kind: Kind, redis: ArqRedis) -> None:
-    """Its time-outs and retries are what their code was written for: a handler may block on it."""
+    """The pool keeps its own timeouts and retries, for which handlers were written: a handler may block on it."""
     seen = []
 
     async def look(ctx: Ctx) -> None:

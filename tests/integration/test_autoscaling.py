@@ -70,18 +70,18 @@ class Burst:
 
     @property
     def running(self) -> int:
-        """Processes whose heartbeat is there, of which it is remembered when they were first seen."""
+        """The number of processes with a heartbeat; the time of each one's first heartbeat is remembered."""
         names = [name.decode() for name in self.redis.smembers("arq:queue:default:workers")]  # type: ignore[union-attr]
         for name in names:
             self.ready_at.setdefault(int(name.rsplit("-", 2)[1]), time.time())
         return len(names)
 
     def boots(self) -> list[float]:
-        """How long each process took from its start to its first heartbeat, seconds."""
+        """Return how long each process took from its start to its first heartbeat, in seconds."""
         return [at - float((self.folder / str(pid)).read_text()) for pid, at in self.ready_at.items()]
 
     def events(self, kind: str) -> dict[str, list[float]]:
-        """When each job had an event of this kind, seconds."""
+        """Return the times at which each job had an event of this kind, in seconds."""
         found: dict[str, list[float]] = {}
         entries: Any = self.redis.xrange("rota:events")
         for entry, fields in entries:

@@ -26,7 +26,7 @@ def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Project:
 
 @pytest.fixture
 def connected(tmp_path: Path, capsys: pytest.CaptureFixture[str], server: RedisServer) -> Project:
-    """A project on the session's server."""
+    """Return a project on the session's server."""
     return Project(tmp_path, capsys, server.url)
 
 
@@ -150,7 +150,7 @@ class Polite(http.server.BaseHTTPRequestHandler):
     """Answers everything as a web server does."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's word
-        """Say nothing."""
+        """Log nothing, so that the output of the test stays readable."""
 
 
 def test_a_server_that_is_no_redis_is_refused_at_the_boot(project: Project) -> None:
@@ -228,7 +228,6 @@ def test_a_state_that_is_no_list_is_refused_with_those_that_are(connected: Proje
 
 @job
 async def add(run: Run, a: int, b: int = 1) -> int:
-    """A sum."""
     return a + b
 
 
@@ -261,7 +260,7 @@ async def test_a_payload_that_is_no_json_is_refused(client: Client) -> None:
 
 @job
 async def keep(run: Run, text: str) -> None:
-    """Nothing."""
+    """Return at once, with nothing done."""
 
 
 async def test_a_payload_that_is_too_large_is_refused_with_both_sizes(client: Client) -> None:

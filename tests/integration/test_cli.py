@@ -75,7 +75,7 @@ async def second(run: Run, item: str) -> None: ...
 
 
 def rows(out: str) -> list[list[str]]:
-    """The cells of a table as a pipe gets it, without its head."""
+    """Return the cells of a table as a pipe gets it, without its head."""
     return [line.split("\t") for line in out.splitlines()[1:]]
 
 

@@ -36,7 +36,7 @@ from tests.workers import serving
 
 
 class Report(BaseModel):
-    """What a typed job returns."""
+    """The result of a typed job."""
 
     day: date
     total: int
@@ -44,31 +44,27 @@ class Report(BaseModel):
 
 @job
 async def add(run: Run, a: int, b: int = 1) -> int:
-    """A sum."""
     return a + b
 
 
 @job(queue="reports")
 async def report(run: Run, day: date) -> Report:
-    """A value with types of its own."""
+    """Return a model, whose fields have types of their own."""
     return Report(day=day, total=3)
 
 
 @job(max_attempts=1)
 async def fail(run: Run, word: str = "no") -> None:
-    """Fail."""
     raise ValueError(word)
 
 
 @job
 async def refuse(run: Run) -> None:
-    """Be cancelled by the handler."""
     raise Cancel("not wanted")
 
 
 @job
 async def rest(run: Run, seconds: float = 60) -> str:
-    """Take time, and say how far it is."""
     run.progress(25, "a quarter")
     await asyncio.sleep(seconds)
     return "rested"
@@ -84,13 +80,12 @@ def client(redis: ArqRedis) -> Client:
 
 @pytest.fixture
 async def working(server: RedisServer) -> AsyncIterator[None]:
-    """A worker of all the jobs."""
     async with serving(server.url, *JOBS, BACKOFF_BASE="0.01"):
         yield
 
 
 async def reads(client: Client) -> int:
-    """How many messages of clients the server has read."""
+    """Return how many messages of clients the server has read."""
     info = await client.redis.info("stats")
     return int(info["total_reads_processed"])
 

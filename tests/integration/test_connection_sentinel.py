@@ -1,4 +1,4 @@
-"""Sentinel: clients ask who the master is, ask again when they connect anew, and say what is wrong there."""
+"""Sentinel: clients ask for the master, ask again at each new connection, and say what is wrong there."""
 
 import asyncio
 import contextlib

@@ -58,7 +58,7 @@ def openssl(arguments: str) -> None:
 async def tls_before(
     server: RedisServer, certificates: Certificates, *, ask: bool = False
 ) -> AsyncIterator[int]:
-    """A port that speaks TLS and hands on what it hears to `server`, which need not have been built with it."""
+    """Yield a port that speaks TLS in front of `server`, which may have been built without TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.server)
     if ask:

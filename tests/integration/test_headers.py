@@ -27,7 +27,6 @@ CLIENTS: list[Client] = []
 
 @job
 async def tell(run: Run) -> dict[str, str]:
-    """Return what the job came with."""
     run.log.warning("tell.told")
     return dict(run.headers)
 
@@ -41,7 +40,6 @@ async def pass_on(run: Run) -> str:
 
 @job
 def from_thread(run: Run) -> str:
-    """Enqueue another from a thread."""
     return asyncio.run_coroutine_threadsafe(CLIENTS[0].enqueue(tell), LOOPS[0]).result(10).id
 
 
@@ -58,7 +56,6 @@ def from_process(run: Run, url: str) -> str:
 
 @job(max_attempts=2, backoff=fixed(0, jitter=0))
 async def fail(run: Run) -> None:
-    """Fail twice."""
     raise ValueError(run.headers["tenant"])
 
 
@@ -76,7 +73,7 @@ async def client(server: RedisServer) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def at_work(client: Client, server: RedisServer) -> AsyncIterator[None]:
-    # Whoever starts a worker inside of such a block gives its jobs nothing.
+    # A worker that is started inside of such a block does not give these headers to its jobs.
     with rota.headers(around="the worker"):
         worker = serving(server.url, *JOBS)
         await worker.__aenter__()
@@ -85,7 +82,7 @@ async def at_work(client: Client, server: RedisServer) -> AsyncIterator[None]:
 
 
 async def came_with(client: Client, handle: Handle[str]) -> dict[str, Any]:
-    """The headers of the job that another enqueued."""
+    """Return the headers of the job that another job enqueued."""
     inner: Handle[Any] = client.handle("default", await handle.result(20))
     told: dict[str, Any] = await inner.result(20)
     return told

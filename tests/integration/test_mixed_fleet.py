@@ -1,4 +1,4 @@
-"""arq's workers and ours on one queue, arq's client and ours in front of it: every job once, whoever takes it.
+"""arq's workers and ours on one queue, arq's client and ours in front of it: every job runs once, on either worker.
 
 `MIXED_FLEET_JOBS` says how many jobs the large test runs; a sample by default.
 """
@@ -34,14 +34,14 @@ JOBS = int(os.environ.get("MIXED_FLEET_JOBS", "1000"))
 
 @pytest.fixture
 def stock(redis: ArqRedis) -> ArqRedis:
-    """A stock client with our serializers."""
+    """Yield a stock client with our serializers."""
     redis.job_serializer, redis.job_deserializer = job_serializer, job_deserializer
     redis.default_queue_name = QUEUE
     return redis
 
 
 class Book:
-    """What ran, kept outside Redis: how often each number started and ended, and who ran it."""
+    """A record outside Redis: how often each number started and ended, and which kind of worker ran it."""
 
     def __init__(self) -> None:
         self.starts: Counter[int] = Counter()
@@ -77,7 +77,7 @@ def batches(numbers: range, size: int) -> Iterator[range]:
 
 
 async def enqueue_from_both(stock: ArqRedis, numbers: range) -> None:
-    """Every second batch through a stock client, the others through ours."""
+    """Enqueue every second batch through our client, the others through a stock client."""
 
     @job(queue="mixed")
     async def count(run: Run, number: int) -> int:
@@ -120,7 +120,7 @@ async def test_two_and_two_workers_run_every_job_exactly_once(stock: ArqRedis, o
 
 
 async def test_a_retry_of_arqs_beside_ours_lands_when_it_was_asked_to(stock: ArqRedis) -> None:
-    """Whoever looked at the queue meanwhile left the job where its holder had it."""
+    """Workers that look at the queue meanwhile leave the job where its holder has put it."""
     times: list[float] = []
 
     async def fickle(ctx: Ctx) -> str:
@@ -227,7 +227,7 @@ async def test_a_stock_worker_heals_what_a_killed_one_of_ours_left(
 async def test_ours_forgets_what_a_stock_worker_healed(
     stock: ArqRedis, server: RedisServer, tmp_path: Path
 ) -> None:
-    """Nothing of the dead worker's claim is left to trip over, and the id can be used again."""
+    """The dead worker's claim leaves nothing behind, and the id can be used again."""
     ledger = Ledger(tmp_path / "ledger")
     await stock.enqueue_job("work", 30, _job_id="mine")
     ran = []

@@ -44,44 +44,37 @@ async def recover(run: Run) -> str:
 
 @job
 async def nest(run: Run) -> None:
-    """Enqueue another job."""
     await CLIENTS[0].enqueue(recover)
 
 
 @job(max_attempts=1, timeout=0.05)
 async def dawdle(run: Run) -> None:
-    """Take too long."""
     await asyncio.sleep(60)
 
 
 @job(max_attempts=2)
 async def ask_again(run: Run) -> None:
-    """Ask for another attempt, once."""
     if run.attempt == 1:
         raise Retry(0)
 
 
 @job(max_attempts=1, process=True)
 def fail_in_process(run: Run) -> None:
-    """Fail in a child."""
     raise BufferError("in a process")
 
 
 @job
 async def misfit(run: Run) -> int:
-    """Return what does not fit."""
     return "no number"  # type: ignore[return-value]
 
 
 @job
 async def boast(run: Run) -> str:
-    """Return too much."""
     return "x" * 2000
 
 
 @job(max_attempts=1, timeout=0.05)
 def stop_early(run: Run) -> None:
-    """Notice the timeout, and return."""
     while not run.cancelled:
         time.sleep(0.01)
 
@@ -105,7 +98,7 @@ async def client(server: RedisServer) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def at_work(server: RedisServer, spans: InMemorySpanExporter) -> AsyncIterator[None]:
-    """A worker, in this process, where a provider is set."""
+    """Run a worker in this process, where a provider is set."""
     async with serving(server.url, *JOBS, RESULT_LIMIT="1000"):
         yield
 

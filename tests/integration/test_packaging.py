@@ -10,11 +10,13 @@ import zipfile
 from collections.abc import Iterator
 from email.parser import Parser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.processes import start
 from tests.servers import RedisServer
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +65,7 @@ asyncio.run(main())
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, as `pip wheel` would have hatchling build it."""
+    """Build the wheel, as `pip wheel` would have hatchling build it."""
     folder = tmp_path_factory.mktemp("wheel")
     run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], cwd=ROOT)
     (built,) = folder.glob("*.whl")
@@ -72,7 +74,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, installed into a folder of its own."""
+    """Install the wheel into a folder of its own."""
     folder = tmp_path_factory.mktemp("installed")
     pip = [
         sys.executable,
@@ -91,7 +93,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def template(tmp_path: Path, installed: Path, server: RedisServer) -> "Template":
-    """A copy of the template without the engine's source, beside the installed engine."""
+    """Copy the template without the engine's source, beside the installed engine."""
     shutil.copytree(
         ROOT / "src" / "jobs", tmp_path / "src" / "jobs", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -113,7 +115,7 @@ class Template:
         }
 
     def rota(self, *arguments: str) -> str:
-        """What the installed command `rota` prints."""
+        """Run the installed command `rota`, and return what it prints."""
         return run([str(self._engine / "bin" / "rota"), *arguments], cwd=self.folder, env=self.variables)
 
     def python(self, *arguments: str) -> str:
@@ -123,7 +125,7 @@ class Template:
         shutil.rmtree(self.folder / "src" / "jobs" / "samples", ignore_errors=True)
 
     def refuse_extras(self) -> None:
-        """From now on no module can be imported that the base install would not have brought."""
+        """From now on, refuse the import of modules that the base install would not have brought."""
         (self.folder / "sitecustomize.py").write_text(BARE, "utf-8")
         self.variables["PYTHONPATH"] += f"{os.pathsep}{self.folder}{os.pathsep}{self.folder / 'src'}"
         self.variables[REFUSED] = ",".join(extras(self._engine))
@@ -136,7 +138,7 @@ def run(command: list[str], *, cwd: Path | None = None, env: dict[str, str] | No
 
 
 def extras(engine: Path) -> set[str]:
-    """The top-level modules of this environment that the wheel's base does not need, however indirectly."""
+    """Return the top-level modules of this environment that the wheel's base does not need, even indirectly."""
     (metadata,) = engine.glob("rota-*.dist-info/METADATA")
     asked = Parser().parsestr(metadata.read_text("utf-8")).get_all("Requires-Dist") or []
     needed = {"rota"}
@@ -227,15 +229,9 @@ def test_without_samples_and_extras_jobs_are_enqueued_and_even_worked_on(templat
 
 @contextlib.contextmanager
 def working(template: Template) -> Iterator[None]:
-    """A worker of the template, while a block lasts; it ends in order."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rota", "worker"],
-        cwd=template.folder,
-        env=template.variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """Run a worker of the template while a block lasts, and assert that it ends in order."""
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = start("worker", cwd=template.folder, environment=template.variables, **pipes)
     try:
         yield
     finally:

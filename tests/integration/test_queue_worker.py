@@ -31,7 +31,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 @pytest.fixture
 def stock_client(redis: ArqRedis) -> ArqRedis:
-    """A stock client with our serializer pair."""
+    """Yield a stock client with our serializer pair."""
     redis.job_serializer, redis.job_deserializer = job_serializer, job_deserializer
     return redis
 
@@ -76,7 +76,7 @@ async def test_a_running_job_keeps_its_lease(redis: ArqRedis) -> None:
 async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
     redis: ArqRedis, server: RedisServer, ledger: Ledger
 ) -> None:
-    """The other worker has a loop of its own: it would take the job as soon as the lease ended."""
+    """The other worker has its own loop and would claim the job as soon as the lease ended."""
     runs = []
 
     async def block(ctx: Ctx) -> None:
@@ -238,7 +238,7 @@ async def test_a_deferred_job_starts_on_time(redis: ArqRedis) -> None:
 
 
 async def test_a_claimed_job_that_was_scored_anew_gets_its_deadline_back(redis: ArqRedis) -> None:
-    """`Job.abort()` of a stock client scores what it takes for deferred as due since 1970."""
+    """A stock client's `Job.abort()` sets the score of a job that it takes for deferred to 1970."""
     gate = asyncio.Event()
 
     async def hold(ctx: Ctx) -> None:
@@ -270,7 +270,7 @@ async def test_an_idle_queue_has_the_keys_that_arq_would_leave(redis: ArqRedis) 
 
 @pytest.mark.parametrize("steps", range(2, 60, 2))
 async def test_a_worker_stops_whatever_it_was_just_doing(redis: ArqRedis, steps: int) -> None:
-    """On Python 3.11 a cancelled task may go on, if it was just sending to Redis."""
+    """On Python 3.11 a cancelled task may go on if it was just sending to Redis."""
     worker = mine(redis, [echo])
     main = asyncio.create_task(worker.async_run())
     for _ in range(steps):
@@ -336,7 +336,7 @@ async def test_a_claim_that_arrives_after_the_stop_is_handed_back_unspent(redis:
 
 
 async def test_a_cancelled_main_task_hands_its_jobs_back(redis: ArqRedis) -> None:
-    """As a framework does that ends its background tasks."""
+    """As when a framework ends its background tasks."""
 
     async def hold(ctx: Ctx) -> None:
         await asyncio.sleep(30)

@@ -17,7 +17,7 @@ BLOCKS = re.findall(
 
 
 def program(block: str) -> str:
-    """A block that awaits at its top level, as a program."""
+    """Make a program of a block that awaits at its top level."""
     imports = [line for line in block.splitlines() if line.startswith(("from ", "import "))]
     body = "\n".join(line for line in block.splitlines() if line not in imports)
     return (

@@ -31,7 +31,6 @@ SOON = fixed(0, jitter=0)
 
 @job(max_attempts=1)
 async def fail(run: Run, word: str = "no") -> None:
-    """Fail at once."""
     raise ValueError(word)
 
 
@@ -43,7 +42,6 @@ async def fail_thrice(run: Run) -> None:
 
 @job(max_attempts=2, backoff=SOON)
 async def recover(run: Run) -> str:
-    """Fail, and then do not."""
     if run.attempt == 1:
         raise OSError("a passing cloud")
     return "fine"
@@ -51,14 +49,12 @@ async def recover(run: Run) -> str:
 
 @job(max_attempts=1)
 async def nest(run: Run) -> None:
-    """Enqueue another job."""
     client: Client = NESTING[0]
     await client.enqueue(fail, "nested")
 
 
 @job(max_attempts=2, backoff=SOON)
 async def signal(run: Run, which: str) -> None:
-    """Raise a signal, once."""
     if run.attempt == 1 and not run.snoozes:
         raise {"retry": Retry(0), "snooze": Snooze(0), "cancel": Cancel("unwanted")}[which]
 
@@ -74,13 +70,11 @@ async def retry_until_dead(run: Run) -> None:
 
 @job(max_attempts=1, timeout=0.05)
 async def dawdle(run: Run) -> None:
-    """Take too long."""
     await asyncio.sleep(60)
 
 
 @job(max_attempts=1, timeout=0.05)
 def stop_early(run: Run) -> None:
-    """Notice the timeout, and return."""
     sentry_sdk.set_tag("noticed", "yes")
     while not run.cancelled:
         time.sleep(0.01)
@@ -88,25 +82,21 @@ def stop_early(run: Run) -> None:
 
 @job
 async def linger(run: Run) -> None:
-    """Run until the worker ends."""
     await asyncio.sleep(60)
 
 
 @job(max_attempts=1, timeout=0.5, process=True)
 def dawdle_in_process(run: Run) -> None:
-    """Take too long in a child."""
     time.sleep(60)
 
 
 @job(max_attempts=1, process=True)
 def crash(run: Run) -> None:
-    """Take the child along."""
     os.kill(os.getpid(), signals.SIGKILL)
 
 
 @job(max_attempts=1)
 async def cancel_itself(run: Run) -> None:
-    """Raise what nobody asked for."""
     raise asyncio.CancelledError("from within")
 
 
@@ -119,27 +109,23 @@ async def misfit(run: Run, secret: str) -> int:
 
 @job
 async def boast(run: Run) -> str:
-    """Return too much."""
     sentry_sdk.add_breadcrumb(message="the last thing that it did")
     return "x" * 2000
 
 
 @job(max_attempts=1)
 def fail_in_thread(run: Run) -> None:
-    """Fail off the loop."""
     sentry_sdk.set_tag("thread", threading.current_thread().name.partition("_")[0])
     raise ArithmeticError("in a thread")
 
 
 @job(max_attempts=1, process=True)
 def fail_in_process(run: Run) -> None:
-    """Fail in a child."""
     raise BufferError("in a process")
 
 
 @job(max_attempts=1)
 async def log_and_fail(run: Run) -> None:
-    """Log an error before raising it."""
     try:
         raise ValueError("once is enough")
     except ValueError:
@@ -192,7 +178,7 @@ async def client(server: RedisServer) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def at_work(server: RedisServer, sent: Captured) -> AsyncIterator[None]:
-    """A worker, in this process, where Sentry is set up."""
+    """Run a worker in this process, where Sentry is set up."""
     async with serving(server.url, *JOBS):
         yield
 
@@ -564,19 +550,17 @@ async def leak(run: Run, card: str, order: dict[str, Any]) -> str:
 
 @job
 async def give(run: Run) -> str:
-    """Return a secret."""
     return CANARY
 
 
 @job(max_attempts=1, process=True)
 def leak_in_process(run: Run, card: str) -> None:
-    """The same from a child."""
+    """Raise the same error in a child process."""
     raise ValueError(f"cannot charge {card}, token={CANARY}")
 
 
 @job(max_attempts=1)
 async def count_to(run: Run, number: int) -> None:
-    """Refuse, in pydantic's words."""
     TypeAdapter(int).validate_python(f"no number {CANARY}")
 
 

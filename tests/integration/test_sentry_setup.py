@@ -24,7 +24,6 @@ from tests.workers import serving
 
 @job(max_attempts=1)
 async def fail(run: Run) -> None:
-    """Fail at once."""
     raise ValueError("for Sentry")
 
 
@@ -61,7 +60,7 @@ print(status, "sentry_sdk" in sys.modules, watch.stopped)
 
 
 def worker(server: RedisServer, **variables: str) -> tuple[str, float]:
-    """What a worker prints that fails a job and is told to stop; the seconds from its last job to its end."""
+    """Run a worker that fails a job and is stopped; return its output, and the seconds from job to end."""
     env = {"REDIS_URL": server.url, "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin", **variables}
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, timeout=60, check=False
@@ -96,7 +95,7 @@ async def all_dead(redis: ArqRedis, count: int) -> bool:
 
 
 async def test_jobs_that_fail_wait_for_no_sentry(server: RedisServer) -> None:
-    """More of them than its queue holds, each with a report and a transaction that nobody takes."""
+    """More jobs fail than Sentry's queue holds, each with a report and a transaction that no server takes."""
     with silent_port() as port, forgotten():
         variables = {"SENTRY_DSN": f"http://key@127.0.0.1:{port}/1", "SENTRY_TRACES_SAMPLE_RATE": "1"}
         assert sentry.start(load(variables))

@@ -19,7 +19,7 @@ SHIM = 'echo "no such version is installed" >&2; exit 127'
 
 
 def fake(folder: Path, name: str, script: str) -> Path:
-    """A program of this name in a folder that can be a PATH."""
+    """Write a program of this name into a folder that can be a PATH."""
     folder.mkdir(exist_ok=True)
     program = folder / name
     program.write_text(f"#!/bin/sh\n{script}\n")
@@ -72,7 +72,7 @@ def test_the_python_that_was_named_is_the_only_one_tried(tmp_path: Path) -> None
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The files that setting up needs, in a directory of their own."""
+    """Copy the files that the set-up needs into a directory of their own."""
     root = tmp_path / "a checkout"
     for folder in ("scripts", "requirements", ".ci"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))

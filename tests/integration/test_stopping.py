@@ -187,7 +187,7 @@ PLENTY = 300.0
 
 
 class Came(NamedTuple):
-    """What an attempt came to: the events after its start, the job's state now, the attempts that are spent."""
+    """The outcome of an attempt: the events after its start, the job's state now, the attempts that are spent."""
 
     events: list[str]
     state: str
@@ -207,23 +207,23 @@ Stop = Callable[[Client, list[Handle[Any]], list[QueueWorker]], Awaitable[None]]
 
 
 async def cancel(client: Client, handles: list[Handle[Any]], workers: list[QueueWorker]) -> None:
-    """As a person does."""
+    """Cancel the jobs, as a person does."""
     assert [await handle.cancel() for handle in handles] == ["requested"] * len(handles)
 
 
 async def time_out(client: Client, handles: list[Handle[Any]], workers: list[QueueWorker]) -> None:
-    """Their time is up by itself."""
+    """Wait until the attempts have timed out."""
     await until(lambda: none_runs(workers))
 
 
 async def shut_down(client: Client, handles: list[Handle[Any]], workers: list[QueueWorker]) -> None:
-    """A deploy."""
+    """Stop the workers, as a deploy does."""
     for worker in workers:
         await worker.close()
 
 
 async def take_the_leases(client: Client, handles: list[Handle[Any]], workers: list[QueueWorker]) -> None:
-    """Another worker has taken them over."""
+    """Take the leases away, as if another worker had claimed the jobs."""
     for handle in handles:
         entry = await client.redis.hget("arq:queue:default:runs", handle.id)
         _, rest = entry.split(b" ", 1)
@@ -245,13 +245,13 @@ def client(redis: ArqRedis) -> Client:
 
 
 async def in_the_midst(client: Client, handles: list[Handle[Any]]) -> bool:
-    """Whether every handler has begun: by its note, or where that is in another process by its progress."""
+    """Tell whether every handler has begun: by its note or, if it runs in another process, by its progress."""
     infos = [await handle.status() for handle in handles]
     return all(info.task in did or info.percent == 1 for info in infos)
 
 
 async def story(client: Client, job_id: str) -> list[str]:
-    """The events of a job after its first start, but for its progress."""
+    """Return the events of a job after its first start, without its progress."""
     entries = [fields for _, fields in await client.redis.xrange("rota:events")]
     types = [fields[b"type"].decode() for fields in entries if fields[b"id"] == job_id.encode()]
     return [kind for kind in types if kind not in ("enqueued", "started", "progress")]
@@ -391,7 +391,7 @@ async def test_a_dead_letter_stays_one(client: Client, server: RedisServer) -> N
 async def test_one_that_fails_before_it_hears_of_it_does_not_wait_for_its_back_off(
     client: Client, server: RedisServer
 ) -> None:
-    """The request lies in Redis while the attempt is settled as a retry in an hour."""
+    """The request is in Redis when the attempt is settled as a retry in an hour."""
     async with serving(server.url, fails_on_its_cancel, BACKOFF_BASE="3600"):
         handle = await client.enqueue(fails_on_its_cancel)
         await until(lambda: in_the_midst(client, [handle]))

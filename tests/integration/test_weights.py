@@ -66,7 +66,7 @@ async def fill(client: Client, counts: Mapping[Job[Any, Any], int], seconds: Ite
 
 
 def stray(starts: Sequence[str], part: float) -> float:
-    """How far the starts of `heavy` are from their `part`, in jobs, over the worst of all stretches."""
+    """Return how far the starts of `heavy` are from their `part`, in jobs, over the worst stretch."""
     drift = list(accumulate((1 if queue == "heavy" else 0) - part for queue in starts))
     return max(drift) - min(drift)
 

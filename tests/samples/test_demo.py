@@ -34,7 +34,7 @@ COMMAND = re.compile(r"^\$ make redis-cli ARGS='(.*)'$", re.MULTILINE)
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This one, as a newcomer has it."""
+    """Return this process's environment without settings, as a newcomer has it."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "SMTP_"))
     }
@@ -54,7 +54,7 @@ def run_demo(cwd: Path, src: Path = SRC, **variables: str) -> subprocess.Complet
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Processes that work in a folder, or whose command names it."""
+    """List the processes that work in a folder, or whose command names it."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -68,7 +68,6 @@ def until_nothing_runs(folder: Path) -> None:
 
 
 def keys(server: RedisServer, db: int = 0) -> dict[bytes, bytes]:
-    """Everything in a database."""
     with redis_py.Redis(port=server.port, db=db) as client:
         return {key: client.dump(key) or b"" for key in client.scan_iter()}
 
@@ -151,7 +150,6 @@ class OnATerminal:
         self.shown = ""
 
     def until(self, text: str, seconds: float = 60) -> None:
-        """Read until it shows `text`."""
         deadline = time.monotonic() + seconds
         while text not in self.shown:
             assert time.monotonic() < deadline, self.shown
@@ -162,7 +160,7 @@ class OnATerminal:
         os.killpg(self._process.pid, signal.SIGINT)
 
     def status(self) -> int:
-        """Its exit status."""
+        """Wait until the demo has ended, and return its exit status."""
         deadline = time.monotonic() + 60
         while self._process.poll() is None:
             assert time.monotonic() < deadline, self.shown
@@ -207,7 +205,7 @@ def test_ctrl_c_leaves_no_process_and_no_job(
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A copy of the sources, to change."""
+    """Copy the sources, for a test to change."""
     copy = tmp_path / "copied" / "src"
     copy.mkdir(parents=True)
     for name in ("jobs", "rota"):

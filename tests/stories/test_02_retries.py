@@ -9,7 +9,7 @@ from rota import Cancel, Client, JobCancelled, JobFailed, Retry, Run, Snooze, St
 
 
 class WrongCard(Exception):
-    """What no further attempt can mend."""
+    """An error that no further attempt can cure."""
 
 
 @job(max_attempts=4, backoff=exponential(0.05))

@@ -1,4 +1,4 @@
-"""Progress: `run.progress(50, "half of it")` is seen by whoever asks, while the job runs."""
+"""Progress: `run.progress(50, "half of it")` is seen from outside while the job runs."""
 
 import asyncio
 from collections.abc import AsyncIterator

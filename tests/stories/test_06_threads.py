@@ -1,4 +1,4 @@
-"""Plain functions: `def` instead of `async def`, and the job runs in a thread; blocking there keeps nobody waiting."""
+"""Plain functions: `def` instead of `async def`, which runs in a thread, where blocking delays no other job."""
 
 import threading
 import time

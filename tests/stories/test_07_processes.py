@@ -9,7 +9,7 @@ from rota import Client, Run, State, fixed, job
 
 @dataclass
 class Primes:
-    """A result of one's own: a dataclass or a pydantic model travels as JSON and comes back as itself."""
+    """A typed result: a dataclass or a pydantic model travels as JSON and comes back as itself."""
 
     count: int
     process: int

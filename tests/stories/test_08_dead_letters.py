@@ -13,7 +13,7 @@ class PrinterBroken(Exception):
 
 
 class Printer:
-    """Does not work until somebody has mended it."""
+    """A printer that works once it has been repaired."""
 
     works = False
 

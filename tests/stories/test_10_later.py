@@ -1,4 +1,4 @@
-"""Later: a job may wait for a time, or for a while."""
+"""Later: a job may wait until a time, or for a delay."""
 
 from datetime import UTC, datetime, timedelta
 

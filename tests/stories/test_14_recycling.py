@@ -2,20 +2,16 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-import rota
 from rota import Client, Run, connect, job
 from rota.settings.load import load
+from tests.processes import ROOT, Worker, environment
 from tests.servers import RedisServer
-
-ROOT = Path(__file__).parents[2]
 
 
 @job(max_attempts=1)
@@ -30,36 +26,29 @@ async def client(server: RedisServer) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def service(server: RedisServer, tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """`rota worker --respawn`, as you would start it in a terminal."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(
-            map(str, (Path(rota.__file__).parents[1], ROOT, Path(__file__).parent))
-        ),
-        "REDIS_URL": server.url,
-        "JOBS_PACKAGE": __name__,
-        "QUEUE_CONCURRENCY": "2",
-        "RECYCLE_AFTER_JOBS": "10",
-    }
-    command = [sys.executable, "-m", "rota", "worker", "--respawn"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment)
-    yield process
-    process.kill()
-    process.wait(10)
+def service(server: RedisServer, tmp_path: Path) -> Iterator[Worker]:
+    """Start `rota worker --respawn`, as you would in a terminal."""
+    variables = environment(
+        *(ROOT, Path(__file__).parent),
+        REDIS_URL=server.url,
+        JOBS_PACKAGE=__name__,
+        QUEUE_CONCURRENCY="2",
+        RECYCLE_AFTER_JOBS="10",
+    )
+    service = Worker(tmp_path / "log", variables, "worker", "--respawn")
+    yield service
+    service.close()
 
 
-async def test_no_process_runs_many_more_jobs_than_it_should(
-    client: Client, service: "subprocess.Popen[bytes]"
-) -> None:
+async def test_no_process_runs_many_more_jobs_than_it_should(client: Client, service: Worker) -> None:
     handles = await client.enqueue_many(who_runs_me.call() for _ in range(25))
     pids = Counter([await handle.result(timeout=60) for handle in handles])
 
-    # Ten (or nine: processes that start together are not to end together), and what ran beside the last of them.
+    # Ten (or nine: processes that start together should not end together), and the jobs that ran beside the last one.
     assert len(pids) >= 2
     assert max(pids.values()) <= 10 + 2 * 2
 
-    # What starts the workers is none of them, and ends with the last one when it is told to.
+    # The process that starts the workers runs no job, and ends with the last worker when it is told to.
     assert service.pid not in pids
-    service.send_signal(signal.SIGTERM)
-    assert service.wait(30) == 0
+    service.send(signal.SIGTERM)
+    assert await service.ended() == 0

@@ -1,4 +1,4 @@
-"""Signals: a handler says what shall become of its job by raising it, from wherever it runs."""
+"""Signals: a handler chooses the outcome of its attempt by raising one, on the loop, in a thread or in a process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +10,12 @@ from rota import Cancel, Client, EventType, JobCancelled, JobFailed, Retry, Run,
 
 
 class NotYet(Exception):
-    """What passes by itself."""
+    """An error that passes by itself."""
 
 
 @job
 def fetch_report(run: Run) -> str:
-    """A plain function, so it runs in a thread."""
+    """Raise signals in a plain function, which runs in a thread."""
     if run.deps.ready_after > run.snoozes:
         if run.snoozes == 3:
             raise Cancel("there is no report today")
@@ -25,7 +25,7 @@ def fetch_report(run: Run) -> str:
 
 @job(process=True, max_attempts=3, backoff=fixed(3600))
 def render(run: Run) -> int:
-    """In a process of its own. Its back-off is an hour, and it knows better."""
+    """Retry from a process of its own, with a delay that wins over the backoff of an hour."""
     if run.attempt < 3:
         raise Retry(0.02, "the licence is in use")
     return run.attempt
@@ -38,7 +38,7 @@ def resize(run: Run, image: str) -> None:
 
 @job(max_attempts=3, backoff=fixed(0.02), retry_on=(NotYet,))
 async def poll(run: Run, broken: bool) -> int:
-    """Only what passes by itself is tried again."""
+    """Retry only errors that pass by themselves."""
     if broken:
         raise ValueError("no such feed")
     if run.attempt < 3:
@@ -48,7 +48,7 @@ async def poll(run: Run, broken: bool) -> int:
 
 @job(process=True, max_attempts=3, backoff=fixed(0.02), give_up_on=(LookupError,))
 def convert(run: Run) -> None:
-    """The rule holds in the child process too, and for the kinds of an error."""
+    """Give up in a child process too, and for subclasses of the error."""
     raise KeyError("no such format")
 
 
@@ -58,7 +58,7 @@ async def miscount(run: Run) -> None:
 
 
 class Reports:
-    """When there is one: after so many visits."""
+    """A source of reports, which has one after `ready_after` visits."""
 
     ready_after = 2
 

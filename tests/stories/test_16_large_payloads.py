@@ -39,7 +39,6 @@ async def export_to_storage(run: Run, rows: int) -> str:
 
 @asynccontextmanager
 async def lifespan() -> AsyncIterator[dict[str, str]]:
-    """Stands for an object storage."""
     yield {}
 
 

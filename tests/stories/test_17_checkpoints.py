@@ -14,7 +14,7 @@ from rota import Client, Run, Snooze, State, fixed, job
 
 @dataclass
 class Shop:
-    """What the jobs fill. `outages`: the customers at whom its database goes away, once each."""
+    """A shop that the jobs fill. `outages`: the customers whose import fails once, because the database is away."""
 
     customers: list[str] = field(default_factory=list)
     outages: set[str] = field(default_factory=set)
@@ -33,7 +33,7 @@ async def lifespan() -> AsyncIterator[Shop]:
 
 @job(max_attempts=3, backoff=fixed(0.05))
 async def import_csv(run: Run, path: str) -> int:
-    """Each line is imported once, however often the job is broken off."""
+    """Import each line once, however often the job is interrupted."""
     done: int = run.last_checkpoint or 0
     with open(path, newline="") as file:
         for line, (name,) in enumerate(csv.reader(file), 1):
@@ -44,7 +44,7 @@ async def import_csv(run: Run, path: str) -> int:
 
 
 class Sums(BaseModel):
-    """What is saved may be a model or a dataclass; what comes back is its JSON, to be made a model again."""
+    """A checkpoint may be a model or a dataclass; it comes back as JSON, of which the job makes a model again."""
 
     upto: int = 0
     total: int = 0
@@ -52,7 +52,7 @@ class Sums(BaseModel):
 
 @job(process=True, max_attempts=2, backoff=fixed(0.05))
 def add_up(run: Run, upto: int) -> int:
-    """In a process it is the same, even if that falls over."""
+    """Save checkpoints in a child process, even one that crashes."""
     sums = Sums.model_validate(run.last_checkpoint or {})
     while sums.upto < upto:
         sums = Sums(upto=sums.upto + 1, total=sums.total + sums.upto + 1)
@@ -64,7 +64,7 @@ def add_up(run: Run, upto: int) -> int:
 
 @job
 def visit(run: Run, rounds: int) -> list[int]:
-    """What was saved outlives a snooze: here it is the job's own memory of what it did."""
+    """Remember earlier attempts in a checkpoint, which outlives a snooze."""
     visited = [*(run.last_checkpoint or []), run.attempt]
     run.checkpoint(visited)
     if len(visited) < rounds:

@@ -26,7 +26,7 @@ async def report(run: Run, tenant: str) -> str:
 
 @pytest.fixture
 def variables() -> dict[str, str]:
-    """`mail` may start five in a second, whatever its jobs are."""
+    """Limit the queue `mail` to five starts a second, whatever its jobs are."""
     return {"QUEUES__MAIL__RATE_LIMIT": "5/1s"}
 
 

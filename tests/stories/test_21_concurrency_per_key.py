@@ -1,4 +1,4 @@
-"""Concurrency per key: of one customer's jobs only so many run at once, wherever they run."""
+"""Concurrency per key: only a number of each customer's jobs run at once, over all processes."""
 
 import asyncio
 from collections import Counter

@@ -20,7 +20,7 @@ async def alarm(run: Run) -> None:
 
 @pytest.fixture
 def variables() -> dict[str, str]:
-    """One at a time, so that there is an order to see."""
+    """Run one job at a time, so that there is an order to see."""
     return {"QUEUE_CONCURRENCY": "1"}
 
 

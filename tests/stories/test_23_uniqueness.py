@@ -1,4 +1,4 @@
-"""Uniqueness: one job of a key at a time, one in a time, or the last of many."""
+"""Uniqueness: one job of a key at a time, one in a period, or the last of many."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Metrics: every worker counts what it does, and whoever asks it for `/metrics` reads the counts."""
+"""Metrics: every worker counts what it does, and shows the counts at `/metrics`."""
 
 import asyncio
 import urllib.request
@@ -32,7 +32,7 @@ def variables() -> dict[str, str]:
 
 @pytest.fixture
 def read(works: Works) -> Read:
-    """The value of one series, as a scrape of the worker has it now; the sum over labels that are not named."""
+    """Return a function that scrapes the worker for one series, summed over the labels that are not named."""
 
     def scraped(name: str, labels: dict[str, str]) -> float:
         with urllib.request.urlopen(f"http://127.0.0.1:{works.port}/metrics", timeout=5) as answer:

@@ -33,7 +33,7 @@ async def lifespan() -> AsyncIterator[asyncio.Queue[Any]]:
 
 @pytest.fixture(autouse=True)
 def sentry() -> Iterator[Captured]:
-    """A Sentry that keeps what it gets; a real worker sets it up by SENTRY_DSN."""
+    """Set up a Sentry that keeps what it gets; a real worker sets it up by SENTRY_DSN."""
     with forgotten():
         sentry_sdk.init(DSN, transport=Captured, traces_sample_rate=1)
         transport = sentry_sdk.get_client().transport

@@ -38,7 +38,7 @@ def variables() -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
-    """Those that were written until one of an event appears; as LOG_FORMAT=json has them."""
+    """Return a function that waits for a line of an event, and returns all lines; they are as of LOG_FORMAT=json."""
     root, stderr = logging.getLogger(), io.StringIO()
     before, level = list(root.handlers), root.level
     with monkeypatch.context() as patched:

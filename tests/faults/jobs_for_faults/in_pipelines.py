@@ -8,7 +8,7 @@ from tests.faults.jobs_for_faults.ledger import note
 
 @job
 async def split(run: Run, *, count: int) -> list[int]:
-    """The items."""
+    """Return the items of the next stage."""
     note(run, "start")
     await asyncio.sleep(0.01)
     return list(range(count))
@@ -16,7 +16,7 @@ async def split(run: Run, *, count: int) -> list[int]:
 
 @job
 async def square(run: Run, number: int) -> int:
-    """Some work on one."""
+    """Square one item, which takes a moment."""
     note(run, "start")
     await asyncio.sleep(0.01)
     return number * number
@@ -24,7 +24,7 @@ async def square(run: Run, number: int) -> int:
 
 @job
 async def gather(run: Run, squares: list[int]) -> int:
-    """All of them; the ledger has a line for a list that is complete and in order, and for one that is not."""
+    """Add up all items, and note in the ledger how many came and whether they were in order."""
     complete = squares == [number * number for number in range(len(squares))]
     note(run, f"merge-{len(squares)}" if complete else "merge-wrong")
     await asyncio.sleep(0.01)

@@ -41,7 +41,7 @@ def die(run: Run, how: Ending) -> int:
 
 @job(process=True)
 def deaf_to_interrupts(run: Run) -> bool:
-    """Whether this process ignores what a terminal sends to everybody."""
+    """Tell whether this process ignores the signal that a terminal sends to the whole group."""
     return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 

@@ -11,13 +11,13 @@ VARIABLE = "FAULTS_LEDGER"
 
 
 def note(run: Run, event: str) -> None:
-    """Append one line: id, attempt, process, event, monotonic seconds. Whole lines, whoever else writes."""
+    """Append one line: id, attempt, process, event, monotonic seconds. Lines of several processes do not mix."""
     line = f"{run.id} {run.attempt} {os.getpid()} {event} {time.monotonic():.6f}\n"
     os.write(_file(), line.encode())
 
 
 def times(run: Run, event: str) -> int:
-    """How often this job has noted `event` so far, in whatever process."""
+    """Count how often this job has noted `event` so far, in all processes."""
     with open(os.environ[VARIABLE], encoding="utf-8") as lines:
         return sum(line.startswith(f"{run.id} ") and line.split()[3] == event for line in lines)
 

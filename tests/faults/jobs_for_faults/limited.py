@@ -8,14 +8,12 @@ from tests.faults.jobs_for_faults.ledger import note
 
 @job(queue="rated", limit=per_second(50))
 async def tick(run: Run, number: int) -> int:
-    """Fifty a second, of all workers."""
     note(run, "start")
     return number
 
 
 @job(queue="slotted", concurrency=at_most(2, key="key"))
 async def hold(run: Run, key: str, seconds: float) -> None:
-    """Two of a key at a time."""
     note(run, "start")
     await asyncio.sleep(seconds)
     note(run, "end")
@@ -28,7 +26,7 @@ async def hold(run: Run, key: str, seconds: float) -> None:
     unique=unique(),
 )
 async def everything(run: Run, key: str, number: int, seconds: float) -> None:
-    """With all that a job can have."""
+    """Use every kind of limit that a job can have."""
     note(run, "start")
     await asyncio.sleep(seconds)
     note(run, "end")

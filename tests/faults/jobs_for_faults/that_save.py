@@ -23,7 +23,7 @@ def save(run: Run, place: int) -> None:
 
 @job(max_attempts=1)
 async def walk(run: Run, steps: int, pace: float = 0.01) -> None:
-    """On the loop; told to stop, it takes a last step."""
+    """Climb on the loop; when told to stop, take a last step."""
     place = begin(run)
     try:
         while place < steps:
@@ -38,7 +38,7 @@ async def walk(run: Run, steps: int, pace: float = 0.01) -> None:
 
 @job(max_attempts=1)
 def walk_in_a_thread(run: Run, steps: int, pace: float = 0.01) -> None:
-    """Until it is told to stop."""
+    """Climb in a thread until told to stop."""
     place = begin(run)
     while place < steps and not run.cancelled:
         place += 1
@@ -50,7 +50,7 @@ def walk_in_a_thread(run: Run, steps: int, pace: float = 0.01) -> None:
 
 @job(process=True, max_attempts=1)
 def walk_in_a_process(run: Run, steps: int, pace: float = 0.01) -> None:
-    """Until it is killed."""
+    """Climb in a child process until killed."""
     place = begin(run)
     while place < steps:
         place += 1

@@ -24,18 +24,18 @@ class Ledger:
     path: Path
 
     def lines(self, word: str) -> list[list[str]]:
-        """The lines that begin with `word`, split."""
+        """Return the lines that begin with `word`, split."""
         if not self.path.exists():
             return []
         rows = [line.split() for line in self.path.read_text().splitlines()]
         return [row for row in rows if row[0] == word]
 
     def count(self, word: str) -> Counter[str]:
-        """How often each job wrote `word`."""
+        """Count how often each job wrote `word`."""
         return Counter(row[1] for row in self.lines(word))
 
     async def reaches(self, word: str, number: int) -> None:
-        """Wait until there are so many lines."""
+        """Wait until `number` lines begin with `word`."""
         await until(lambda: len(self.lines(word)) >= number)
 
 
@@ -43,7 +43,7 @@ class Ledger:
 def process(
     kind: str, server: RedisServer, queue: str, ledger: Ledger, **options: float
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker process of `kind` for the time of a block; killed at its end if it still runs."""
+    """Run a worker process of `kind` while a block lasts, and kill it at the end if it still runs."""
     module = "tests.integration.arq_holes.worker_process"
     words = [f"{name}={value}" for name, value in options.items()]
     child = subprocess.Popen(
@@ -60,6 +60,6 @@ def process(
 
 
 async def ended(child: subprocess.Popen[Any]) -> int:
-    """Wait until the process has ended; its exit status."""
+    """Wait until the process has ended, and return its exit status."""
     await until(lambda: child.poll() is not None)
     return int(child.wait())

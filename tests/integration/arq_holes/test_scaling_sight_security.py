@@ -50,7 +50,7 @@ class Crowd:
 
 
 async def test_stock_twenty_workers_of_ten_slots_run_one_hundred_jobs(redis: ArqRedis) -> None:
-    """Each looks at the first hundred of the queue, and those are the jobs that run."""
+    """Each stock worker looks at the first hundred of the queue, which are the jobs that run."""
     crowd = Crowd()
     await asyncio.gather(*(redis.enqueue_job("crowd") for _ in range(200)))
     workers = [make(Worker, redis, [crowd.function()], poll_delay=0.1) for _ in range(20)]
@@ -156,7 +156,7 @@ async def test_shared_cron_jobs_split_their_ticks_in_arq_alone(
     from tests.integration.arq_holes.test_work_lost_or_repeated import NOON
 
     async def tick(ctx: Ctx) -> None:
-        """Does nothing."""
+        """Return at once, with nothing done."""
 
     shared = cron(tick, name="tick", second=set(range(60)), microsecond=0, unique=False)
     queues = ("one", "two")
@@ -176,13 +176,13 @@ TAKEN_OVER: list[str] = []
 
 
 def take_over() -> dict[str, Any]:
-    """Any function that can be imported will do."""
+    """Stand for any function that can be imported."""
     TAKEN_OVER.append("taken over")
     return {}
 
 
 class Exploit:
-    """What whoever can write to Redis puts there."""
+    """A payload of an attacker who can write to Redis."""
 
     def __reduce__(self) -> Any:
         return take_over, ()

@@ -1,4 +1,4 @@
-"""The holes of arq's worker that are its contract, and so are mended in the service alone."""
+"""Defects of arq's worker that are part of its contract, and so are avoided only in the service."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ PAIR: Any = {"job_serializer": job_serializer, "job_deserializer": job_deseriali
 
 @pytest.fixture
 def stock(redis: ArqRedis) -> ArqRedis:
-    """A stock client that writes for the service."""
+    """Yield a stock client that writes for the service."""
     redis.job_serializer, redis.job_deserializer = job_serializer, job_deserializer
     redis.default_queue_name = QUEUE
     return redis
@@ -116,7 +116,7 @@ async def test_a_dead_letter_keeps_the_last_cause_and_is_told_of(stock: ArqRedis
 
 async def test_stock_a_producer_deployed_before_its_workers_destroys_jobs(redis: ArqRedis) -> None:
     async def nothing(ctx: Ctx) -> None:
-        """An older version's function."""
+        """Be the only function of an older version."""
 
     found = await put(redis, "newcomer", 1)
     await burst(Worker, redis, [named("nothing", nothing)])
@@ -130,7 +130,7 @@ async def newcomer(run: Run, value: int) -> int:
 
 @job
 async def old(run: Run) -> None:
-    """An older version's only job."""
+    """Be the only job of an older version."""
 
 
 async def test_an_unknown_job_waits_unspent_for_the_worker_that_knows_it(stock: ArqRedis) -> None:
@@ -253,7 +253,7 @@ async def test_a_deploy_spends_no_attempt(stock: ArqRedis) -> None:
 
 async def test_stock_an_id_is_taken_on_every_queue_and_as_long_as_its_result(redis: ArqRedis) -> None:
     async def report(ctx: Ctx) -> None:
-        """Done at once."""
+        """Return at once, with nothing done."""
 
     await put(redis, "report", _job_id="daily", _queue_name="one")
     assert await redis.enqueue_job("report", _job_id="daily", _queue_name="two") is None
@@ -323,7 +323,7 @@ async def test_subscribers_see_function_outcome_and_error(stock: ArqRedis) -> No
 
 
 async def test_the_services_settings_run_on_arqs_worker_too(stock: ArqRedis) -> None:
-    """A way back: the same functions, queue and serializers, without what is ours."""
+    """A way back: arq's worker with the same functions, queue and serializers, without our settings."""
     ours = service(stock, newcomer)
     settings = {"queue_name": ours.queue_name, "functions": list(ours.functions.values())}
     found = await put(stock, "newcomer", 1)
@@ -347,7 +347,7 @@ async def test_a_dead_letter_is_gone_for_a_stock_client_once_it_is_replayed(stoc
 
 
 async def field(redis: ArqRedis, member: bytes, name: str) -> Any:
-    """What a dead letter says there."""
+    """Return one field of a dead letter."""
     plain: Any = redis
     return await plain.execute_command("HGET", f"{QUEUE}:dead:".encode() + member, name)
 

@@ -197,7 +197,7 @@ async def test_a_worker_that_takes_its_own_job_again_ends_the_former_run(
 
 
 def renew_no_more(monkeypatch: pytest.MonkeyPatch, worker_id: str) -> None:
-    """One worker's leases are renewed no more, as those of a process that stands still are not."""
+    """Stop renewing one worker's leases, as if its process stood still."""
     renew = Holding.renew
 
     def renew_others(self: Holding, redis: Any) -> int:
@@ -213,7 +213,7 @@ NOON = datetime(2099, 6, 1, 12, 0, 0, 200_000, tzinfo=UTC)
 
 def every_second(**options: Any) -> Any:
     async def tick(ctx: Ctx) -> None:
-        """Does nothing."""
+        """Return at once, with nothing done."""
 
     return cron(tick, name="tick", second=set(range(60)), microsecond=0, **options)
 

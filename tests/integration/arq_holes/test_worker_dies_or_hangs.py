@@ -35,14 +35,14 @@ async def put(redis: ArqRedis, *args: Any, **options: Any) -> Job:
 
 
 async def locked(redis: ArqRedis, job: Job) -> bool:
-    """Whether a dead stock worker left the job where nobody takes it for five minutes."""
+    """Tell whether a dead stock worker left the job where no worker takes it for five minutes."""
     left: int = await redis.pttl(f"arq:in-progress:{job.job_id}")
     return STOCK_LOCK - 30_000 < left <= STOCK_LOCK
 
 
 @contextlib.contextmanager
 def configured(server: RedisServer, **settings: Any) -> Iterator[None]:
-    """The server with other settings for the time of a block."""
+    """Give the server other settings while a block lasts."""
     with server.client() as client:
         before = {name: client.config_get(name.replace("_", "-")) for name in settings}
         for name, value in settings.items():

@@ -26,7 +26,6 @@ def write(ctx: dict[Any, Any], word: str) -> None:
 
 
 async def work(ctx: dict[Any, Any], seconds: float) -> float:
-    """Take so long."""
     write(ctx, "start")
     await asyncio.sleep(seconds)
     write(ctx, "end")
@@ -40,7 +39,6 @@ async def leave(ctx: dict[Any, Any]) -> None:
 
 
 async def startup(ctx: dict[Any, Any]) -> None:
-    """Say that the worker is there."""
     write({**ctx, "job_id": "-"}, "ready")
 
 
@@ -50,7 +48,6 @@ async def shutdown(ctx: dict[Any, Any]) -> None:
 
 
 def main() -> None:
-    """Run until told to stop."""
     kind, port, queue, ledger, *options = sys.argv[1:]
     settings: dict[str, Any] = {name: float(value) for name, value in (one.split("=") for one in options)}
     if "max_jobs" in settings:

@@ -33,7 +33,7 @@ from rota.model.job import Job, job
 from rota.model.outcome import Cause
 from rota.model.run import Run
 from rota.telemetry.logs.records import fields_of
-from tests.faults.fleet import gone
+from tests.processes import gone
 from tests.unit.attempts.running import execution, run
 from tests.waiting import until
 

@@ -153,7 +153,7 @@ def test_a_server_that_is_not_there_is_one_sentence(capsysbinary: pytest.Capture
 def converse(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[bytes], *lines: str
 ) -> list[str]:
-    """What the prompt prints when these lines are its input."""
+    """Return what the prompt prints when these lines are its input."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
     assert redis_prompt.run(client, ["--no-raw"]) == 0
     return printed(capture).splitlines()

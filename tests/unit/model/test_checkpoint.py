@@ -18,7 +18,7 @@ LIMIT = 1_000
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
-    # Half of a surrogate pair is no text that can travel.
+    # Half of a surrogate pair cannot travel as text.
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc {}", max_size=5), inner, max_size=4),
     max_leaves=12,

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
-    """Each instruction of a Dockerfile with what follows it, in one line."""
+    """Yield each instruction of a Dockerfile with its arguments, in one line."""
     lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     joined = re.sub(r"\\\n\s*", "", lines)
     pairs = (line.split(None, 1) for line in joined.splitlines() if line.strip())

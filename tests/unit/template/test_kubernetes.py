@@ -33,7 +33,7 @@ Resource = dict[str, Any]
 
 
 def resources(folder: Path) -> list[Resource]:
-    """What a kustomization deploys: its own files and those of the folders it names."""
+    """Return what a kustomization deploys: its own files and the files of the folders it names."""
     stated = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
     allowed = {"apiVersion", "kind", "resources", "components", "configMapGenerator", "labels", "images"}
     assert stated.keys() <= allowed, f"{folder.name}: this test does not know how to build all of it"

@@ -29,7 +29,7 @@ def bench_jobs(request):
 
 
 def sections() -> dict[str, str]:
-    """The Python of each section, by its page and title."""
+    """Return the Python of each section, by its page and title."""
     found = {}
     for page in PAGES:
         _, *parts = re.split(r"(?m)^## ", (DOCS / page).read_text("utf-8"))
@@ -40,7 +40,7 @@ def sections() -> dict[str, str]:
 
 
 def runs() -> dict[str, list[str]]:
-    """The sections that share a run of pytest: those of a page, for each start costs more than the examples."""
+    """Group the sections of a page into one run of pytest: a start costs more than the examples."""
     found: dict[str, list[str]] = {}
     for title in sections():
         # Tracers are set up for a whole process.

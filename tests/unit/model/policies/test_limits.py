@@ -69,7 +69,7 @@ def test_a_limit_that_cannot_be_is_refused_by_name(make: object, named: str) -> 
     "limit", [per_second(1), per_second(50), per_second(3), per_minute(7), per_second(1_000_000)]
 )
 def test_no_window_holds_more_than_the_limit_and_the_pace_is_near_it(limit: RateLimit) -> None:
-    """The earliest that GCRA lets the start come that is one too many: `most` intervals on, but for the tolerance."""
+    """Return when GCRA allows one start more than `most`: after `most` intervals, minus the tolerance."""
     window = limit.most * limit.interval_us - limit.tolerance_us
     assert window >= limit.per * 1_000_000 - 1
     assert limit.most * limit.interval_us <= limit.per * 1_000_000 * 1.02 + limit.most
