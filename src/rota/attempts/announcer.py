@@ -24,7 +24,7 @@ EVENTS = {
 
 
 class Announcement(NamedTuple):
-    """What is told of a settlement once Redis has it. The event is None if no subscriber wants more than figures."""
+    """The event of a settlement, told once Redis has it; None if no subscriber wants more than `counts` give."""
 
     event: Event | None
     listeners: Sequence[Subscriber]
@@ -41,7 +41,7 @@ class Announcer:
         self._clock = clock
 
     def started(self, attempt: Attempt, waited: float) -> None:
-        """Tell that a handler starts."""
+        """Tell the subscribers that a handler starts; `waited` is in seconds."""
         listeners, counts = self._audience.of(EventType.STARTED, attempt.started)
         if counts:
             count(counts, self._queue, attempt.task, waited)
@@ -53,7 +53,7 @@ class Announcer:
             tell(listeners, event)
 
     def progressed(self, claim: Claim, task: str, percent: float, message: str) -> None:
-        """Tell that a running job's progress was written."""
+        """Tell the subscribers that a running job's progress was written."""
         listeners, _ = self._audience.of(EventType.PROGRESS, self._clock.monotonic())
         if listeners:
             kind, number = EventType.PROGRESS, claim.attempt

@@ -33,7 +33,7 @@ LENGTHS = struct.Struct("!II")
 
 
 def frame(head: dict[str, Any], body: bytes = b"") -> bytes:
-    """Return one frame as bytes."""
+    """Return one frame: the lengths, the head as JSON, the body."""
     raw = json.dumps(head).encode()
     return LENGTHS.pack(len(raw), len(body)) + raw + body
 

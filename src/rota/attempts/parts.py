@@ -43,7 +43,7 @@ class QueuePolicy:
 
 
 class Inputs(Protocol):
-    """What jobs get that are part of a pipeline, or that a batch calls back. Its methods may raise signals."""
+    """The source of what flows give to their jobs. Its methods may raise signals."""
 
     async def input(self, job_id: str) -> bytes:
         """Return the input of a stage's job, as JSON."""
@@ -54,7 +54,7 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a worker gives to the jobs that it runs.
+    """The things that a worker gives to the jobs that it runs.
 
     :param deps: returns what handlers get as `run.deps`.
     :param report: takes the progress of a running job: claim, job's name, percent, message.
@@ -70,7 +70,7 @@ class Resources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stacks:
-    """What stands around the handlers of a worker.
+    """The middleware and the subscribers of a worker.
 
     :param tracers: around the middleware and the encoding of the result, outermost first.
     :param middleware: around every handler, outermost first.

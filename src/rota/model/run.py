@@ -18,7 +18,7 @@ _CHECKPOINT_LIMIT = 262_144
 
 
 class RunFacts(NamedTuple):
-    """What is known of an attempt when it starts; `Run` says what each fact means.
+    """The facts of an attempt, known when it starts; `Run` says what each of them means.
 
     Every fact is a JSON value, so that a child process gets the same facts as its worker has.
     """

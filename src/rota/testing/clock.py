@@ -23,7 +23,10 @@ _open: list["Clock"] = []
 
 
 class Clock:
-    """Seconds since 1970, from `start` on (None: the time of day). Raises ValueError for one without a time zone."""
+    """A clock in seconds since 1970 that starts at `start`, None for the time of day.
+
+    Raises ValueError for a start without a time zone.
+    """
 
     def __init__(self, start: datetime | None = None) -> None:
         self.now = round(time.time() if start is None else seconds_of(start), 3)
@@ -32,17 +35,17 @@ class Clock:
 
     @property
     def today(self) -> datetime:
-        """The same as a datetime in UTC."""
+        """The time as a datetime in UTC."""
         return datetime.fromtimestamp(self.now, UTC)
 
     def advance(self, seconds: float) -> None:
-        """Move it forward. Raises ValueError for a number below 0: no server's clock is turned back."""
+        """Move the clock forward. Raises ValueError for a number below 0: a server's clock is not turned back."""
         if seconds < 0:
             raise ValueError(f"the clock goes forward only; it cannot advance by {seconds:g} s")
         self.now = round(self.now + seconds, 6)
 
     def move_to(self, now: float) -> None:
-        """Move it forward to `now`; stays where it is when that is past."""
+        """Move the clock forward to `now`, or leave it where it is if that is past."""
         self.now = max(self.now, round(now, 6))
 
     @property
@@ -52,7 +55,7 @@ class Clock:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """While the block runs, this is the time of every fake server, and of the client and the runner."""
+        """Let every fake server read this clock while the block runs."""
         replaced = _replace() if not _open else None
         _open.append(self)
         try:
@@ -64,7 +67,7 @@ class Clock:
 
 
 def seconds_of(moment: datetime) -> float:
-    """Seconds from 1970 to `moment`. Raises ValueError for one without a time zone."""
+    """Return the seconds from 1970 to `moment`. Raises ValueError for one without a time zone."""
     if moment.utcoffset() is None:
         raise ValueError(f"{moment} has no time zone; use bench.now, or datetime(..., tzinfo=UTC)")
     return moment.timestamp()
@@ -76,7 +79,7 @@ def _monotonic() -> float:
 
 
 class _Time:
-    """Stands where a module looks for the `time` module."""
+    """A stand-in for the `time` module, where fakeredis looks for it."""
 
     monotonic = staticmethod(_monotonic)
 

@@ -1,4 +1,4 @@
-"""What was enqueued on a bench: each job with its arguments, and whether it is the one that a test asks for."""
+"""The jobs that were enqueued on a bench, with their arguments, and how a test asks for one of them."""
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +24,9 @@ _SHOWN = 20
 class Enqueued:
     """A job as it was enqueued.
 
-    `task` is its short name and `id` the one on the wire. `arguments` are those that were given, by name, as the
-    handler gets them. `due` is when it was to run, `at` when it was enqueued. `options` are those that travel with it,
-    and so do `headers`.
+    `task` is the job's short name and `id` its id on the wire. `arguments` are those that were given, by name, as the
+    handler gets them. `due` is when the job was to run, `at` when it was enqueued. `options` and `headers` are those of
+    its payload.
     """
 
     queue: str
@@ -42,7 +42,7 @@ class Enqueued:
     def read(
         cls, queue: str, job_id: str, payload: bytes, due_ms: float, jobs: Iterable[AnyJob]
     ) -> "Enqueued":
-        """What `payload` says, typed if `jobs` holds the job."""
+        """Read `payload`; the arguments are typed if `jobs` holds the job."""
         try:
             envelope = envelopes.decode_job(payload)
         except UnreadablePayload:
@@ -60,7 +60,7 @@ class Enqueued:
         )
 
     def is_like(self, job: AnyJob, queue: str, arguments: Mapping[str, Any]) -> bool:
-        """Whether it is `job` of `queue`, with its options, and has `arguments` among its own."""
+        """Tell whether this is `job` of `queue`, with its options, and has `arguments` among its own."""
         if (self.queue, self.task) != (queue, job.name):
             return False
         own = {**_defaults(job), **self.arguments}
@@ -94,7 +94,7 @@ def check_arguments(job: AnyJob, arguments: Mapping[str, Any]) -> None:
 
 
 def complaint(job: AnyJob, queue: str, arguments: Mapping[str, Any], enqueued: Sequence[Enqueued]) -> str:
-    """What to say when `job` is not among `enqueued`."""
+    """Return the complaint of an assertion: `job` is not among `enqueued`."""
     given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     options = job.enqueue_options
     asked = {name: value for name, value in _shown(options).items() if value is not None}

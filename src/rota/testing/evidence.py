@@ -1,4 +1,4 @@
-"""What a test looks at afterwards, without awaiting: results, errors, dead letters, events, what was enqueued."""
+"""The records that a test looks at afterwards, without awaiting: results, errors, dead letters, events, enqueues."""
 
 from typing import Any, TypeVar
 
@@ -32,11 +32,11 @@ class Evidence:
 
     @property
     def events(self) -> list[Event]:
-        """Everything that happened, in order; of handlers that `run` ran alone, their progress."""
+        """Every event so far, in order, and the progress of handlers that `run` ran alone."""
         return self._journal.events
 
     def results(self, job: Job[..., R]) -> list[R]:
-        """What the completed runs of `job` returned, in order, typed as its annotation says."""
+        """Return the results of the completed attempts of `job`, in order, typed as its annotation says."""
         return [
             job.result.parse(from_json(event.detail))
             for event in self._of(job)
@@ -44,24 +44,24 @@ class Evidence:
         ]
 
     def errors(self, job: Job[..., Any]) -> list[JobError]:
-        """What failed attempts of `job` ended with, in order, those that were tried again included.
+        """Return the errors of the failed attempts of `job`, in order, also of those that were tried again.
 
         An error is as a reader of Redis sees it: `type` is the name of its class, `message` its text.
         """
         return [envelopes.error_of(event.detail) for event in self._of(job) if event.type in _FAILURES]
 
     def checkpoints(self, job: Job[..., Any]) -> list[Any]:
-        """Every state that runs of `job` saved with `run.checkpoint`, in order, as the JSON value that it became."""
+        """Return every state that `job` saved with `run.checkpoint`, in order, as the JSON value that it became."""
         return self._journal.saved(self.registry.queue_of(job), job.name)
 
     @property
     def dead(self) -> list[JobInfo]:
-        """The dead letters that are there now, oldest first."""
+        """The dead letters that exist now, oldest first."""
         keys = {queue: QueueKeys.of(queue_key(queue)).dead for queue in self._seen_queues()}
         return dead_letters(self._looking, keys)
 
     def enqueued(self, job: Job[..., Any] | None = None) -> list[Enqueued]:
-        """Every job that was enqueued, run or not, in order; or every one of `job`."""
+        """Return every job that was enqueued, run or not, in order; with `job`, only its own."""
         found = [self._read(put, job) for put in (*self._journal.puts, *self._unannounced())]
         if job is None:
             return found
@@ -69,10 +69,10 @@ class Evidence:
         return [one for one in found if (one.queue, one.task) == (queue, job.name)]
 
     def assert_enqueued(self, job: Job[..., Any], /, **arguments: Any) -> Enqueued:
-        """That `job` was enqueued with `arguments` among its own (and its options, if it has some); the first such one.
+        """Return the first enqueued `job` with `arguments` among its own, and with the options of `job` if it has some.
 
-        `bench.assert_enqueued(remind.options(delay=60), user_id="u1")`. Raises AssertionError, which says what was
-        enqueued instead, and TypeError for an argument that the job does not take.
+        `bench.assert_enqueued(remind.options(delay=60), user_id="u1")`. Raises AssertionError if there is none, with
+        what was enqueued instead, and TypeError for an argument that the job does not take.
         """
         check_arguments(job, arguments)
         queue = self.registry.queue_of(job)
@@ -93,7 +93,7 @@ class Evidence:
         return Enqueued.read(put.queue, put.id, put.payload, put.due_ms, [*named, *([job] if job else [])])
 
     def _unannounced(self) -> list[Put]:
-        """What stock clients have put on our queues: of these no event tells before they start."""
+        """Return what stock clients have enqueued and no worker has started: no event tells of these jobs yet."""
         announced = {put.id for put in self._journal.puts}
         found = []
         for queue in self.queues:

@@ -1,4 +1,4 @@
-"""The jobs of a bench: those of a package, as at a worker's boot, or just the ones that a test names."""
+"""The jobs of a bench: those of a package, as at a worker's boot, or only those that a test names."""
 
 from collections.abc import Iterable
 from types import MappingProxyType
@@ -14,9 +14,9 @@ AnyJob = Job[Any, Any]
 
 
 def registry_of(jobs: str | Iterable[AnyJob] | None, settings: Settings) -> Registry:
-    """The registry of a package by its name (None: the one that `settings` name), or of these jobs alone.
+    """Return the registry of a package by its name (None: the package that `settings` name), or of these jobs alone.
 
-    Raises DiscoveryFailed, JobClash; TypeError for something that is no job.
+    Raises DiscoveryFailed, JobClash; TypeError for something that is not a job.
     """
     if jobs is None or isinstance(jobs, str):
         return discover(jobs or settings.jobs_package, settings.default_queue)

@@ -1,4 +1,4 @@
-"""What happened on a bench, in order: read from the stream that the scripts write, and from what subscribers heard."""
+"""The events of a bench, in order, from the stream that the scripts write and from what a subscriber is told."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ class Journal:
         self._saved: dict[tuple[str, str], list[Any]] = {}
 
     def hear(self, event: Event) -> None:
-        """A subscriber: it is told more than the stream keeps (durations), of the events that have one."""
+        """Note an event, as a subscriber: subscribers are told some fields, as durations, that the stream has not."""
         self._told.append(event)
 
     def report(self, facts: RunFacts, percent: float, message: str) -> None:
@@ -46,26 +46,26 @@ class Journal:
 
     @property
     def events(self) -> list[Event]:
-        """Everything so far."""
+        """Every event so far, in order."""
         self.read()
         return list(self._events)
 
     @property
     def puts(self) -> list[Put]:
-        """Every job that was enqueued so far; a replay is none. A stock client's counts from its start on."""
+        """Every job that was enqueued so far, without replays. A stock client's job is here once it has started."""
         self.read()
         return list(self._puts)
 
     def save(self, queue: str, task: str, states: Sequence[Any]) -> None:
-        """What an attempt of a job saved."""
+        """Note the states that an attempt of a job saved."""
         self._saved.setdefault((queue, task), []).extend(states)
 
     def saved(self, queue: str, task: str) -> list[Any]:
-        """What all attempts of a job saved, in order."""
+        """Return the states that all attempts of a job saved, in order."""
         return list(self._saved.get((queue, task), ()))
 
     def read(self) -> None:
-        """Take in what is new in the stream."""
+        """Read the new entries of the stream."""
         for number, raw in self._redis.xrange(self._stream, min=self._next):
             self._next = b"(" + number
             fields = {name.decode(): value for name, value in raw.items()}
@@ -75,7 +75,10 @@ class Journal:
                 self._puts.append(Put(event.queue, event.id, fields["payload"], float(fields["due"])))
 
     def settle_up(self) -> None:
-        """After an attempt: what was told of it is in the stream, or never will be."""
+        """Read the stream after an attempt, and forget what subscribers were told of it.
+
+        Whatever they were told is in the stream by now, or never will be.
+        """
         self.read()
         self._told.clear()
 

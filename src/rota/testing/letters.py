@@ -13,7 +13,7 @@ from rota.wire.claims import decode_id
 
 
 def dead_letters(redis: Any, dead: Mapping[str, str]) -> list[JobInfo]:
-    """The dead letters of the queues in `dead` (name → key of its dead letters), oldest first."""
+    """Return the dead letters of the queues in `dead` (name → key of its dead letters), oldest first."""
     found = []
     for queue, key in dead.items():
         for member, at in redis.zrange(key, 0, -1, withscores=True):

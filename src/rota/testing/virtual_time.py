@@ -1,8 +1,8 @@
-"""Time inside an attempt: sleeping and timing out take no time, everything else takes the time it takes.
+"""Time inside an attempt: sleeping and timing out take no time, and everything else takes its real time.
 
 The timers that a handler sets (`asyncio.sleep`, `asyncio.timeout`, its own job's timeout) are kept apart from the
 loop's. When the loop has nothing else to do, the clock jumps to the first of them. While something outside the loop
-is under way — a thread, a child process, a socket — the clock runs with the machine's instead. Timers that are set
+is under way (a thread, a child process, a socket) the clock runs with the machine's instead. Timers that are set
 outside the attempt, a test's own among them, are left alone.
 
 This needs asyncio's own event loop. On another one (uvloop) an attempt takes real time, and all else stays true.
@@ -22,11 +22,11 @@ from rota.testing.clock import INSIDE, Clock
 
 T = TypeVar("T")
 
-#: Open sockets that stay silent this long are taken for idle ones, seconds.
+#: How long open sockets may stay silent before they count as idle, in seconds.
 PATIENCE = 2.0
-#: While time runs with the machine's, listeners look this often, seconds.
+#: How often listeners are called while time runs with the machine's, in seconds.
 _LOOK_EVERY = 0.5
-#: Times this near are the same, seconds: sums of floats that are this large are not exact.
+#: Two times that are this near are the same, in seconds: the sums of such large floats are not exact.
 _RESOLUTION = 1e-5
 
 
@@ -47,7 +47,7 @@ class VirtualTime:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """While the block runs, attempts may be started on the running loop."""
+        """Let attempts be started on the running loop while the block runs."""
         loop = asyncio.get_running_loop()
         if hasattr(loop, "_selector"):
             self._users += 1
@@ -62,7 +62,7 @@ class VirtualTime:
                     self._give_back()
 
     def task(self, attempt: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """A task for an attempt."""
+        """Return a task that runs an attempt in virtual time."""
         context = copy_context()
         if self._users:
             context.run(INSIDE.set, self._clock)
@@ -70,7 +70,7 @@ class VirtualTime:
 
     @contextmanager
     def listening(self, look: Callable[[], bool]) -> Iterator[None]:
-        """While the block runs, `look` is called before time passes; true means that it has changed something."""
+        """Call `look` before time passes, while the block runs; it returns True if it has changed something."""
         self._listeners.append(look)
         try:
             yield
@@ -79,7 +79,7 @@ class VirtualTime:
 
     @contextmanager
     def outside(self) -> Iterator[None]:
-        """While the block runs, something that the loop cannot see is under way: do not jump."""
+        """Keep time from jumping while the block runs: it waits for something that the loop cannot see."""
         errand = object()
         self._errands.add(errand)
         try:
@@ -88,7 +88,7 @@ class VirtualTime:
             self._errands.discard(errand)
 
     def forget(self) -> None:
-        """An attempt has ended: threads that it left behind are waited for no longer."""
+        """Stop waiting for the threads that an attempt left behind."""
         self._errands.clear()
 
     # The loop's own methods, while attempts run on it
@@ -186,7 +186,7 @@ def _fire(timer: asyncio.TimerHandle) -> None:
 
 
 def _replaced(owner: Any, name: str, method: Callable[..., Any]) -> Callable[[], None]:
-    """Put `method` in the place of `owner`'s own; what undoes that."""
+    """Put `method` in the place of `owner`'s own; return a function that undoes that."""
     before = vars(owner).get(name)
     setattr(owner, name, method)
     return partial(delattr, owner, name) if before is None else partial(setattr, owner, name, before)

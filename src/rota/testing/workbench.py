@@ -98,7 +98,7 @@ class Bench(Evidence):
 
     @property
     def now(self) -> datetime:
-        """What the server's clock says, in UTC."""
+        """The time of the server's clock, in UTC."""
         return self._clock.today
 
     def advance(self, seconds: float) -> None:

@@ -19,15 +19,20 @@ from rota.wire.queue import QueueScripts, StepReply
 
 
 class Worker:
-    """A worker with one slot.
+    """A worker with one slot, on one queue. `ran` counts its attempts by the job's name.
 
-    `redis` is an asyncio client and `looking` a blocking one on the same server; `reports` is where the runner's
-    progress arrives, `saved` is told what each attempt saved: the job's name, and the states.
+    :param scripts: the scripts of its queue.
+    :param runner: runs its jobs.
+    :param redis: an asyncio client on the fake server.
+    :param looking: a blocking client on the same server.
+    :param reports: where the runner puts the progress of jobs.
+    :param saved: takes the job's name and the states that an attempt saved.
+    :param time: the virtual time of its attempts.
     """
 
     def __init__(
         self,
-        protocol: QueueScripts,
+        scripts: QueueScripts,
         runner: Runner,
         *,
         redis: Any,
@@ -37,7 +42,7 @@ class Worker:
         time: VirtualTime,
     ) -> None:
         self.ran: Counter[str] = Counter()
-        self._protocol = protocol
+        self._scripts = scripts
         self._runner = runner
         self._redis = redis
         self._looking = looking
@@ -48,15 +53,15 @@ class Worker:
         self._passed: set[bytes] = set()
 
     def due(self) -> float | None:
-        """When the next job is due, in seconds since 1970; None when none is left that can be run here."""
-        queue = self._protocol.keys.queue
+        """Return when the next job is due, in seconds since 1970; None if none is left that can be run here."""
+        queue = self._scripts.keys.queue
         for member, score in self._looking.zrange(queue, 0, len(self._passed), withscores=True):
             if member not in self._passed:
                 return math.ceil(float(score)) / 1000
         return None
 
     async def work(self) -> int:
-        """Run the job that is due, if it can be run; how many attempts that were."""
+        """Run the job that is due, if it can be run; return the number of attempts, 0 or 1."""
         claims = (await self._step(want=1)).claims
         if not claims:
             self._pass_by()
@@ -64,13 +69,13 @@ class Worker:
         claim = claims[0]
         settlement = await self._run(claim)
         if self._reports:
-            await self._protocol.report(self._redis, self._reports)
+            await self._scripts.report(self._redis, self._reports)
             for reported in self._reports:
                 self._runner.reported(*reported)
             self._reports.clear()
         await self._settle(settlement)
         if settlement.unknown:
-            # No job of this name here. A worker would wait for a newer one; nobody comes to a bench.
+            # This bench has no job of that name. A worker would leave it to newer workers, and here are none.
             self._passed.add(encode_id(claim.id))
             return 0
         self.ran[settlement.task] += 1
@@ -106,13 +111,14 @@ class Worker:
         self._runner.settled(settlement, counted)
 
     async def _step(self, want: int, settlements: Sequence[Settlement] = ()) -> StepReply:
-        return await self._protocol.step(
+        return await self._scripts.step(
             self._redis, lane=0, seq=next(self._numbers), want=want, settlements=settlements
         )
 
     def _pass_by(self) -> None:
-        # Due, and not ours to take: somebody else holds it, or its queue is paused. What a limit keeps back has moved.
-        queue = self._protocol.keys.queue
+        # The first job is due and was not claimed: a stock worker holds it, or its queue is paused. (A limit would have
+        # moved it to a later time.) Look past it from now on.
+        queue = self._scripts.keys.queue
         seconds, micros = self._looking.time()
         for member, score in self._looking.zrange(queue, 0, len(self._passed), withscores=True):
             if member not in self._passed:

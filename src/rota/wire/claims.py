@@ -1,6 +1,6 @@
-"""What goes between the engine and whoever runs its jobs: a claim in, a settlement out. Both are values.
+"""The two values between the engine and the runner of its jobs: a claim goes in, and a settlement comes out.
 
-Times are milliseconds here, as they are on the wire.
+Times are milliseconds of the server's clock, as they are on the wire.
 """
 
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ from pydantic_core import from_json
 
 
 def decode_id(raw: bytes) -> str:
-    """A queue member as text; bytes that are no UTF-8 survive the way there and back."""
+    """Return a queue's member as text. `encode_id` restores the same bytes, even those that are not UTF-8."""
     return raw.decode("utf-8", "surrogateescape")
 
 
 def encode_id(job_id: str) -> bytes:
-    """The member that `decode_id` read."""
+    """Return the member that `decode_id` read."""
     return job_id.encode("utf-8", "surrogateescape")
 
 
 def sendable(text: str) -> str | bytes:
-    """Text that may hold what UTF-8 has no bytes for (half a surrogate pair), as something that can be sent."""
+    """Return `text` as something that can be sent: half a surrogate pair has no bytes in UTF-8, and is escaped."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace")
 
 
 def _time(text: str) -> int:
-    """A score as a time; somebody else may have written one that is none (an infinity)."""
+    """Return a score as a time; 0 for one that is not a time, as an infinity that another program wrote."""
     try:
         return int(float(text))
     except (ValueError, OverflowError):
@@ -34,26 +34,26 @@ def _time(text: str) -> int:
 
 
 class Checkpoint(NamedTuple):
-    """What a run has saved last. `number` counts the saves of a job, over all its attempts; `state` is JSON."""
+    """The latest state that a handler has saved, as JSON. `number` counts the saves of a job, over all its attempts."""
 
     number: int = 0
     state: bytes = b"null"
 
     @classmethod
     def read(cls, raw: bytes | None) -> "Checkpoint":
-        """A checkpoint as it lies in Redis, `number state`; one with the number 0 where there is none."""
+        """Read a checkpoint as it lies in Redis, `number state`. Without one the number is 0."""
         if raw is None:
-            return _NOTHING  # of most jobs: made once
+            return _NOTHING  # Most jobs save nothing.
         number, _, state = raw.partition(b" ")
         return cls(int(number) if number.isdigit() else 0, state)
 
     def wire(self) -> bytes:
-        """What `read` reads."""
+        """Return the bytes that `read` reads."""
         return b"%d %b" % self
 
     @property
     def value(self) -> Any:
-        """The state; raises ValueError for one that is no JSON."""
+        """The state as a value. Raises ValueError if it is not JSON."""
         return from_json(self.state, allow_inf_nan=False)
 
 
@@ -63,11 +63,12 @@ _NOTHING = Checkpoint()
 class Claim(NamedTuple):
     """One job handed to this worker, under a token that no other claim has.
 
-    `payload` is None where it has expired. `attempt` counts from 1. Times are server milliseconds; `unknown_since_ms`
-    is 0 unless workers before could not run it. `lost` counts executions that ended with no word from their worker,
-    `snoozes` those that the handler put off. `terms` are those that it was enqueued with, as the scripts know them.
-    `checkpoint` is what an attempt before this one saved, as it lies in Redis. `recovered` says that the claim before
-    this one was lost: of all claims after a loss, one says so.
+    `payload` is None if it has expired. `attempt` counts from 1. `due_ms` is the job's place in the queue, and
+    `started_ms` the time of this claim. `lost` counts earlier claims whose leases ended with no word from their worker.
+    `unknown_since_ms` is when a worker first had no such job, 0 if that has not happened. `aborted` says that the job's
+    cancel was asked for. `terms` are what the scripts know of the job beside its payload. `checkpoint` is what an
+    earlier attempt saved, as it lies in Redis. `snoozes` counts how often the handler put the job off. `recovered` says
+    that the claim before this one was lost: of all claims after a loss, the first one says so.
     """
 
     id: str
@@ -86,7 +87,7 @@ class Claim(NamedTuple):
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> "Claim":
-        """A claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms, checkpoint, snoozes."""
+        """Read a claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms, checkpoint, snoozes."""
         raw_id, entry, payload, attempt, aborted, terms, checkpoint, snoozes = row
         token, due, started, lost, unknown = entry.decode().split(" ")
         return cls(
@@ -111,9 +112,9 @@ Report = tuple[Claim, str, float, str]
 
 
 class SettlementKind(StrEnum):
-    """What becomes of a job whose claim is settled; the values are those that step.lua reads.
+    """The three ways in which a settlement ends a claim; the values are those that step.lua reads.
 
-    FINISHED: the job leaves Redis, but for its record. DEAD: the same, and a dead letter keeps it. AGAIN: the job
+    FINISHED: the job leaves Redis, except for its record. DEAD: the same, and a dead letter keeps it. AGAIN: the job
     goes back to wait for its next claim.
     """
 
@@ -123,7 +124,7 @@ class SettlementKind(StrEnum):
 
 
 class Told(NamedTuple):
-    """What is told of a settlement of any kind: the fields of its event, and arq's final record.
+    """The part of a settlement that is the same for every kind: the fields of its event, and arq's final record.
 
     `event` is the event's type, empty for none; `task` the job's name; `attempt` its number; `detail` the result or the
     error, as JSON. `record` is empty for none; `record_ms` is how long it is kept, 0 for ever. `context` is not sent:
@@ -184,7 +185,7 @@ class Settlement(NamedTuple):
 
     @classmethod
     def dead(cls, claim: Claim, reason: str, told: Told = _NOTHING_TOLD) -> "Settlement":
-        """End the job as a dead letter."""
+        """End the job, and keep it as a dead letter."""
         return cls(claim.id, claim.token, SettlementKind.DEAD, *told, reason)
 
     @classmethod

@@ -1,7 +1,19 @@
-"""The wire: jobs and results as JSON that stock arq readers, `redis-cli` and Lua all understand.
+"""Jobs and results as they lie in Redis: JSON that stock arq programs, `redis-cli` and Lua all understand.
 
-A stock arq client or worker takes the pair `job_serializer` and `job_deserializer`. Our own side writes the
-same keys by concatenation behind a fixed head, so that a script knows our jobs and names without parsing.
+A job of ours, at `arq:job:<id>`; the letters are arq's own:
+
+    {"v":1,"f":"send","t":null,"a":[],"k":{"to":"ann"},"et":1700000000000,"o":{"timeout":9},"h":{"tenant":"acme"}}
+
+    v   the format; stock jobs have none     a, k  positional and named arguments
+    f   the job's name                       et    when it was enqueued, ms by the enqueuer's clock
+    t   the try to start at, or null         o, h  options and headers of this enqueue, if it has some
+
+A final record, at `arq:result:<id>`, has `f`, `a`, `k` and `et` too. `t` is the attempt, `s` says whether the job was
+completed, `r` is its result or its error (see `rota.wire.marks`), `st` and `ft` are when the attempt started and ended,
+`q` is the key of the queue and `id` the job's id.
+
+A stock arq client or worker takes the pair `job_serializer` and `job_deserializer`. Our own side writes the same fields
+by concatenation behind a fixed head, so that a script knows our jobs, and their names, without parsing JSON.
 """
 
 from asyncio import CancelledError
@@ -15,18 +27,20 @@ from rota.errors import JobError, UnreadablePayload
 from rota.names import check_name, printable
 from rota.wire import marks
 
-#: How every job that we write begins; its name follows, up to the next quotation mark.
+#: Every job that we write begins with this. The job's name follows, up to the next quotation mark.
 HEAD = b'{"v":1,"f":"'
 
-#: In an envelope's options: the job's input lies in the flow that its id names.
+#: An option in an envelope: the job's input lies in the flow that its id names.
 FROM_FLOW = "flow"
-#: In an envelope's options: a batch calls this job back, which is told of the batch.
+#: An option in an envelope: a batch calls this job back, and the job gets the batch.
 OF_BATCH = "batch"
+#: The options of jobs that get something from their flow.
 FETCHED = frozenset({FROM_FLOW, OF_BATCH})
-#: The names of rota's own two jobs, which expand lists and stop what is left of flows; no user's name begins so.
+#: The names of rota's own two jobs, which expand lists and stop what is left of flows. No user's job has a name with
+#: an underscore in front.
 FAN_OUT, SWEEP = "_each", "_sweep"
 
-# What stands between the name and the arguments of a job of ours, and how long its time may be.
+# The text between the name and the arguments of a plain job of ours, and the most characters of its time.
 _PLAIN = b'","t":null,"a":[],"k":'
 _MOST_DIGITS = 15
 
@@ -37,10 +51,11 @@ _MOST_TRIES = 2**31 - 1
 
 
 class Envelope(NamedTuple):
-    """A job as it lies in Redis; `ours` when our client wrote it, else a stock one.
+    """A job as it lies in Redis. `ours` says that our client wrote it, and not a stock one.
 
-    `options` and `headers` are empty for a stock job. `enqueued_ms` is the enqueuer's clock, in milliseconds.
-    `raw_kwargs` are the arguments as they lie, unread, in place of `args` and `kwargs`: what `open_job` gives.
+    `enqueued_ms` is by the enqueuer's clock, in milliseconds. `tries` is the try that a stock client asked to start at.
+    `options` and `headers` are empty for a stock job. `raw_kwargs` is set by `open_job` alone: the named arguments as
+    JSON that was not read yet, in place of `args` and `kwargs`.
     """
 
     name: str
@@ -56,10 +71,10 @@ class Envelope(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ResultRecord:
-    """A job's final record. `result` is its JSON value; `error` is set for a dead job, else `cancelled`,
-    and then `reason` says why.
+    """A job's final record; times are in milliseconds.
 
-    Times are in milliseconds.
+    `result` is the JSON value that a completed job returned. Another job has either an `error`, if it died, or
+    `cancelled` and the `reason` for that.
     """
 
     attempt: int
@@ -79,19 +94,19 @@ class ResultRecord:
 
 
 def job_serializer(data: dict[str, Any]) -> bytes:
-    """JSON of arq's dictionary of a job or a result: pass it as arq's `job_serializer`.
+    """Return arq's dictionary of a job or a result as JSON: pass this function as arq's `job_serializer`.
 
-    Raises TypeError for what JSON cannot carry; arq then writes its own note.
+    Raises TypeError for what JSON cannot carry; arq then writes a note of its own in place of the result.
     """
     result = data.get("r")
     if isinstance(result, BaseException):
-        # Not left to the writer: an exception may be a dataclass or a string besides.
+        # Not left to the JSON writer: an exception may also be a dataclass or a string, and would be written as one.
         data = {**data, "r": marks.mark_of(result)}
     return marks.dumps(data)
 
 
 def job_deserializer(raw: bytes) -> dict[str, Any]:
-    """arq's dictionary of a job or a result from JSON: pass it as arq's `job_deserializer`.
+    """Read arq's dictionary of a job or a result: pass this function as arq's `job_deserializer`.
 
     Errors come as `JobError`, cancellations as CancelledError. Raises UnreadablePayload.
     """
@@ -108,7 +123,7 @@ def encode_job(
     options: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> bytes:
-    """A job of ours; `arguments` is the JSON object that `PayloadType.bind` made.
+    """Return a job of ours as bytes; `arguments` is the JSON object that `PayloadType.bind` made.
 
     Raises ValueError for a name that jobs cannot have.
     """
@@ -123,22 +138,22 @@ def encode_job(
 
 
 def with_headers(raw: bytes, headers: Mapping[str, str]) -> bytes:
-    """A job that `encode_job` wrote without headers, with these."""
+    """Return a job that `encode_job` wrote without headers, with `headers` added."""
     return b'%b,"h":%b}' % (raw[:-1], encode_headers(headers)) if headers else raw
 
 
 def encode_headers(headers: Mapping[str, str]) -> bytes:
-    """Headers as they stand in a job's envelope."""
+    """Return headers as they stand in a job's envelope."""
     return marks.dumps(dict(headers))
 
 
 def decode_headers(raw: bytes) -> dict[str, str]:
-    """What `encode_headers` wrote. Raises UnreadablePayload for all else."""
+    """Read what `encode_headers` wrote. Raises UnreadablePayload for anything else."""
     return _headers(marks.unescape(marks.loads(raw), revive=False))
 
 
 def decode_job(raw: bytes) -> Envelope:
-    """A job of ours, or of a stock client with our serializer pair; raises UnreadablePayload for all else."""
+    """Read a job of ours, or of a stock client with our serializer pair. Raises UnreadablePayload for anything else."""
     data = _loads_object(raw)
     if marks.has_marks(raw):
         data = marks.unescape(data, revive=False)
@@ -156,9 +171,10 @@ def decode_job(raw: bytes) -> Envelope:
 
 
 def open_job(raw: bytes) -> Envelope:
-    """As `decode_job`, but the arguments of a plain job of ours are left unread, for the handler's own form to read.
+    """Read a job as `decode_job` does, but leave the arguments of a plain job of ours as JSON, in `raw_kwargs`.
 
-    Reading them twice, and writing them once more into the record, was a tenth of a busy worker's time.
+    The job's own form reads them later. Reading them twice, and writing them again into the record, was a tenth of a
+    busy worker's time.
     """
     name, head, rest = raw[len(HEAD) :].partition(_PLAIN)
     kwargs, et, tail = rest.rpartition(b',"et":')
@@ -181,10 +197,10 @@ def encode_result(
     queue: str,
     id: str,  # noqa: A002 (the wire's word)
 ) -> bytes:
-    """A job's final record, as arq keeps it.
+    """Return a job's final record, as arq keeps it.
 
-    `result` is JSON: the handler's value, or what `encode_error` made. `arguments` is the job's envelope, or
-    the JSON object of its named arguments. `queue` is the queue's key in full.
+    `result` is JSON: the handler's value, or what `encode_error` made. `arguments` is the job's envelope, or the JSON
+    object of its named arguments. `queue` is the full key of the queue.
     """
     args, kwargs = _argument_bytes(arguments)
     return b'{"t":%d,"f":%b,"a":%b,"k":%b,"et":%d,"s":%b,"r":%b,"st":%d,"ft":%d,"q":%b,"id":%b}' % (
@@ -203,7 +219,7 @@ def encode_result(
 
 
 def decode_result(raw: bytes) -> ResultRecord:
-    """A final record of ours or of a stock worker with our serializer pair. Raises UnreadablePayload."""
+    """Read a final record of ours, or of a stock worker with our serializer pair. Raises UnreadablePayload."""
     data = _loads_object(raw)
     success = _field(data, "s", bool)
     if "r" not in data:
@@ -230,15 +246,16 @@ def decode_result(raw: bytes) -> ResultRecord:
 
 
 def encode_error(error: BaseException, *, failure: bool = False) -> bytes:
-    """The JSON of `error` for a final record: its type, its message (capped) and its last 20 frames.
+    """Return `error` as JSON for a final record: its type, its message (capped) and its last 20 frames.
 
-    A cancellation, by asyncio or by `Cancel`, is written as such, unless it is a `failure`: nobody had asked for it.
+    A cancellation, by asyncio or by `Cancel`, is written as such. With `failure` it is written as an error, because the
+    job was not asked to stop.
     """
     return marks.dumps(marks.mark_of(error, failure=failure))
 
 
 def error_of(raw: bytes) -> JobError:
-    """The error that `encode_error` wrote; one that says so where it is something else."""
+    """Read the error that `encode_error` wrote. Anything else becomes an error of the type `unknown`."""
     try:
         error = marks.exception_of(marks.loads(raw))
     except UnreadablePayload:
@@ -249,7 +266,7 @@ def error_of(raw: bytes) -> JobError:
 
 
 def preview(raw: bytes, limit: int = 64) -> str:
-    """The first `limit` bytes in hexadecimal, for a page or a log that shows an unreadable payload."""
+    """Return the first `limit` bytes in hexadecimal, to show an unreadable payload."""
     return raw[:limit].hex() + ("…" if len(raw) > limit else "")
 
 
@@ -271,14 +288,14 @@ def _loads_object(raw: bytes) -> dict[str, Any]:
 def _is_ours(raw: bytes, data: Mapping[str, Any], name: str) -> bool:
     if "v" not in data:
         return False
-    # The whole head, so that a script that peeks at the name sees the name we run.
+    # The whole head is compared, so that the name that scripts read there is the name that we run.
     if raw.startswith(b'%b%b","t":' % (HEAD, name.encode())):
         return True
     raise UnreadablePayload("a job of a format that this version does not know; it reads format 1")
 
 
 def _failure(value: Any) -> JobError | CancelledError:
-    # A stock worker leaves a sentence where its serializer failed.
+    # A stock worker writes a sentence in place of a result that its serializer refused.
     note = value if isinstance(value, str) else "the worker wrote no error that can be read"
     return marks.exception_of(value) or JobError("SerializationError", note)
 

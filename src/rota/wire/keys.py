@@ -1,6 +1,18 @@
-"""Every Redis key the project touches, spelled in one place.
+"""Every Redis key of the project, spelt in one place.
 
-arq's own keys keep arq's spelling, so that stock clients and workers read them; ours hang on the queue's name.
+arq's own keys keep arq's spelling, so that stock clients and workers read them:
+
+    arq:queue:email      zset    every live job of the queue `email`, by the time it is due; while a worker has claimed
+                                 the job, by the end of the worker's lease
+    arq:job:<id>         string  the job's payload, as `rota.wire.envelopes` writes it
+    arq:retry:<id>       string  how many attempts of the job were counted
+    arq:in-progress:<id> string  the token of the claim; stock workers skip a job that has one
+    arq:result:<id>      string  the final record of a job that is over; expires
+    arq:abort            zset    the ids of running jobs that are to be cancelled, by the time of the request
+
+A queue's other keys hang on the queue's own, as `arq:queue:email:active`: `QueueKeys` lists them. A key that belongs to
+no single queue begins with the namespace, as `rota:events`: the stream of events, flows, limits, unique keys. Times in
+Redis are milliseconds of the server's clock.
 """
 
 from dataclasses import dataclass
@@ -14,66 +26,62 @@ RETRY = "arq:retry:"
 IN_PROGRESS = "arq:in-progress:"
 ABORT = "arq:abort"
 
-#: What follows `arq:queue:<name>:`. A bare worker on arq's default queue `arq:queue` keeps its claims in
-#: `arq:queue:active`, so no queue may bear one of these names.
-RESERVED = frozenset(
-    {
-        "active",
-        "runs",
-        "dead",
-        "wake",
-        "seen",
-        "step",
-        "watcher",
-        "progress",
-        "checkpoint",
-        "snoozes",
-        "paused",
-        "stats",
-        "workers",
-        "worker",
-        "limit",
-        "health-check",
-        "solitude",
-        "cron",
-        "terms",
-        "parked",
-        "line",
-        "levels",
-        "pacer",
-        *(f"p{level}" for level in range(1, 10)),
-    }
-)
-
-
-def check_queue(name: str) -> str:
-    """Return `name` when it may name a queue. Raises ValueError otherwise."""
-    if check_name("queue", name) in RESERVED:
-        raise ValueError(f"queue name {name!r} is reserved; so are: {', '.join(sorted(RESERVED))}")
-    return name
-
-
 _PARTS = (
     *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "snoozes", "watcher"),
     "solitude",
     *("terms", "parked", "paused", "stats", "workers", "worker"),
 )
 
+#: No queue may have one of these names. A bare worker on arq's default queue `arq:queue` keeps its claims in
+#: `arq:queue:active`, which would be the queue `active` at the same time.
+RESERVED = frozenset(
+    {
+        *_PARTS,
+        # Keys that only scripts use: of limits and priorities, and of arq's cron jobs.
+        *("limit", "line", "levels", "pacer", *(f"p{level}" for level in range(1, 10))),
+        "cron",
+        # arq's own.
+        "health-check",
+    }
+)
+
+
+def check_queue(name: str) -> str:
+    """Return `name` if a queue may have it. Raises ValueError otherwise."""
+    if check_name("queue", name) in RESERVED:
+        raise ValueError(f"queue name {name!r} is reserved; so are: {', '.join(sorted(RESERVED))}")
+    return name
+
 
 @dataclass(frozen=True, slots=True)
 class QueueKeys:
-    """The keys of one queue, derived from the name of its sorted set.
+    """The keys of one queue, which hang on the key of its sorted set. A job is a member or a field by its id.
 
-    `queue` holds every live job by due time, or by its lease's deadline while it is claimed; `active` the claimed
-    ones by deadline; `runs` the fence and the memory of each job's place; `dead` the dead letters by time, each
-    with a hash `dead:<id>`; `wake` at most one token; `seen` the last server time a script ran at; `progress` what
-    running jobs last reported; `checkpoint` what jobs that are not over have saved; `snoozes` how often live ones
-    put themselves off; `watcher` who turns foreign
-    changes into tokens; `solitude` who makes room for a job that may be what kills its workers; `terms` what the
-    scripts must know of a job beside its payload; `parked` the jobs that are due and wait for a limit, by the time
-    they were due; `paused` whether nothing is to be claimed; `stats` how many executions have ended, and the
-    milliseconds that they kept their slots; `workers` the processes that serve the queue, each with a heartbeat
-    `worker:<process>` that expires.
+    Its jobs:
+
+    :param queue: zset: every live job by the time it is due, or by the end of its lease while it is claimed.
+    :param active: zset: the claimed jobs by the end of their leases.
+    :param runs: hash: the run entry `token due started lost unknown-since` of each claimed job. The token is the fence:
+        only the claim that has it may settle the job. The entry of a waiting job that was lost or unknown before begins
+        with `-`.
+    :param progress: hash: what running jobs last reported, `percent message`.
+    :param checkpoint: hash: what jobs that are not over have saved, `number state`.
+    :param snoozes: hash: how often live jobs have put themselves off.
+    :param terms: hash: what the scripts must know of a job beside its payload: priority, limits, unique key, flow.
+    :param parked: zset: the jobs that are due and kept back by a limit, by the time they may try again.
+    :param dead: zset: the dead letters by the time of death. Each has a hash `dead:<id>`.
+
+    Its workers:
+
+    :param wake: list: at most one wake token. Idle workers wait for it, and one of them takes it.
+    :param watcher: string: the worker that turns the enqueues of stock clients into wake tokens; expires.
+    :param seen: string: when a script last ran while there were jobs. A long gap means that the server stood still.
+    :param step: string, one for each `step:<worker>:<lane>`: the number of the lane's last step that claimed; expires.
+    :param solitude: string: the worker that makes room for a job that may be killing its workers; expires.
+    :param paused: string: since when nothing is claimed.
+    :param stats: hash: `ended`, the number of executions that have ended, and `busy`, the milliseconds that they took.
+    :param workers: set: the processes that serve the queue.
+    :param worker: string, one for each `worker:<process>`: the process's last heartbeat; expires.
     """
 
     queue: str
@@ -97,25 +105,25 @@ class QueueKeys:
 
     @classmethod
     def of(cls, queue: str) -> "QueueKeys":
-        """The keys around the sorted set `queue` (a full key: `arq:queue:email`, or arq's own `arq:queue`)."""
+        """Return the keys around the sorted set `queue`: a full key, `arq:queue:email` or arq's own `arq:queue`."""
         return cls(queue, *(f"{queue}:{part}" for part in _PARTS))
 
 
 def queue_key(name: str) -> str:
-    """The sorted set of the queue `name`."""
+    """Return the key of the sorted set of the queue `name`."""
     return QUEUE + name
 
 
 def events_key(namespace: str) -> str:
-    """The one stream of events."""
+    """Return the key of the stream that has the events of all queues."""
     return f"{namespace}:events"
 
 
 def flow_key(namespace: str, flow_id: str) -> str:
-    """The hash of one run of a pipeline, or of a batch."""
+    """Return the key of the hash of a flow: one run of a pipeline, or a batch."""
     return f"{namespace}:flow:{flow_id}"
 
 
 def flow_alias_key(namespace: str, user_id: str) -> str:
-    """Where the flow is named that a user gave an id of their own."""
+    """Return the key that holds the flow's id where a user gave the flow an id of their own."""
     return f"{namespace}:flow-id:{user_id}"

@@ -1,7 +1,7 @@
-"""How values that JSON has no word for travel in it: exceptions, and dictionaries that look like one of ours.
+"""Marks: how exceptions are written as JSON, and kept apart from users' dictionaries of the same shape.
 
-An exception becomes `{"__error__": {"type", "message", "traceback"}}`, a cancellation
-`{"__cancelled__": reason}`. A user's dictionary of such a shape travels wrapped as `{"__escaped__": …}`.
+An exception becomes `{"__error__": {"type", "message", "traceback"}}`, a cancellation `{"__cancelled__": reason}`. A
+user's dictionary that looks like one of these marks is wrapped: `{"__escaped__": …}`.
 """
 
 import secrets
@@ -19,10 +19,10 @@ ESCAPED = "__escaped__"
 
 _MARKS = frozenset({ERROR, CANCELLED, ESCAPED})
 
-# In every text that holds a mark and in next to no other: this test keeps the walk off the hot path.
+# Every text with a mark contains this, and almost no other text does: only such a text is walked through.
 _HINT = b'"__'
 
-# While a value is written, our marks bear a name that no user's dictionary can know.
+# While a value is written, our marks have a random name, which no user's dictionary can have.
 _SECRET = secrets.token_hex(12)
 _SECRET_ERROR = f"error-{_SECRET}"
 _SECRET_CANCELLED = f"cancelled-{_SECRET}"
@@ -34,7 +34,7 @@ _FRAMES = 20
 
 
 def dumps(value: Any) -> bytes:
-    """`value` as JSON, its exceptions as marks; raises TypeError for what JSON cannot carry.
+    """Return `value` as JSON, its exceptions as marks. Raises TypeError for what JSON cannot carry.
 
     Tuples and sets become lists; dates, UUIDs and decimals text; bytes base64; NaN and infinity their names.
     """
@@ -52,7 +52,7 @@ def _revealed(raw: bytes) -> bytes:
 
 
 def loads(raw: bytes) -> Any:
-    """The JSON value of `raw`, marks and all; raises UnreadablePayload for anything else."""
+    """Return the JSON value of `raw`, with its marks as they are. Raises UnreadablePayload for anything else."""
     try:
         return from_json(raw, allow_inf_nan=False)
     except (ValueError, TypeError) as error:
@@ -63,12 +63,12 @@ def loads(raw: bytes) -> Any:
 
 
 def has_marks(raw: bytes) -> bool:
-    """Whether `raw` may hold a mark; false means that it holds none."""
+    """Tell whether `raw` may hold a mark. False is certain."""
     return _HINT in raw
 
 
 def escaped(raw: bytes) -> bytes:
-    """JSON of user values, so that none of them reads as a mark; the same bytes when none did."""
+    """Wrap what looks like a mark in the JSON of a user's value; return the same bytes if nothing does."""
     return to_json(_escape(from_json(raw))) if _HINT in raw else raw
 
 
@@ -82,7 +82,7 @@ def _escape(value: Any) -> Any:
 
 
 def unescape(value: Any, *, revive: bool) -> Any:
-    """What was written: user dictionaries unwrapped and, with `revive`, marks turned into exceptions."""
+    """Unwrap users' dictionaries and, with `revive`, turn marks into exceptions."""
     if isinstance(value, list):
         return [unescape(item, revive=revive) for item in value]
     if not isinstance(value, dict):
@@ -100,7 +100,7 @@ def _is_marked(value: dict[str, Any]) -> bool:
 
 
 def exception_of(value: Any) -> JobError | CancelledError | None:
-    """The exception that a mark stands for; None for any other value."""
+    """Return the exception that a mark stands for, None for any other value."""
     if not isinstance(value, dict) or len(value) != 1:
         return None
     if isinstance(reason := value.get(CANCELLED), str):
@@ -113,7 +113,7 @@ def exception_of(value: Any) -> JobError | CancelledError | None:
 
 
 def mark_of(error: BaseException, *, failure: bool = False) -> dict[str, Any]:
-    """The value that `dumps` writes as the mark of `error`; with `failure` a cancellation is an error as any other."""
+    """Return the value that `dumps` writes as the mark of `error`. With `failure` a cancellation is an error too."""
     if isinstance(error, CancelledError | Cancel) and not failure:
         return {_SECRET_CANCELLED: _text(error)}
     if isinstance(error, JobError):
@@ -147,7 +147,7 @@ def _trace(error: BaseException) -> str | None:
         return None
     try:
         parts = TracebackException(type(error), error, error.__traceback__, limit=-_FRAMES).format()
-        # Each part is capped by itself: a message of a megabyte must not push the frames out.
+        # Each part is capped by itself, so that a message of a megabyte leaves room for the frames.
         text = "".join(_capped(part, _MESSAGE_LIMIT, "\n") for part in parts)
     except Exception:
         return None

@@ -18,7 +18,7 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class ServiceRules:
-    """What the scripts do for the service beside arq's contract: events, dead letters, limits, unspent losses.
+    """The rules by which the scripts add to arq's contract: events, dead letters, limits, losses that cost no attempt.
 
     :param queue: the queue's short name, as events tell it.
     :param events: the key of the stream of events.

@@ -93,7 +93,7 @@ def count(run: Run, most: int) -> int:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def processes() -> AsyncIterator[Processes]:
-    """One pool for all tests below: a child takes a while to start, and each test leaves the pool fit for use."""
+    """Yield one pool for all tests below: a child takes a while to start, and each test leaves the pool usable."""
     processes = Processes()
     yield processes
     pids = processes.pids
@@ -111,7 +111,7 @@ def call(
 
 
 async def busy(processes: Processes) -> int:
-    """The one child that works now, once it does."""
+    """Wait until one child works; return its process id."""
     await until(lambda: len(set(processes.pids) - idle(processes)) == 1)
     await asyncio.sleep(0.05)
     (pid,) = set(processes.pids) - idle(processes)
@@ -278,7 +278,7 @@ async def test_one_that_is_stopped_while_its_child_starts_leaves_no_child_behind
 
 
 def children() -> set[int]:
-    """The processes that this one has started and that live."""
+    """Return the living processes that this one has started."""
     return {child.pid for child in psutil.Process().children()}
 
 

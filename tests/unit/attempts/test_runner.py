@@ -1,4 +1,4 @@
-"""The runner: from the bytes of a claim to the settlement that is sent, whatever happens on the way."""
+"""The runner: every claim becomes a settlement, whatever happens on the way."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from rota.attempts.attempt import Handler, override
 from rota.attempts.parts import QueuePolicy, Resources, Stacks
 from rota.attempts.runner import Runner
 from rota.engine.execution import Execution
-from rota.errors import Cancel, Retry, RotaError, Snooze, UnreadablePayload
+from rota.errors import Cancel, Retry, RotaError, Snooze, UnknownJob, UnreadablePayload
 from rota.model.event import Event, EventType
 from rota.model.job import Job, job
 from rota.model.outcome import Cause, Rules
@@ -87,6 +87,7 @@ async def act(run: Run, how: str) -> Any:
                 "retry": Retry(2),
                 "snooze": Snooze(9),
                 "cancel": Cancel("not wanted"),
+                "unknown": UnknownJob("other", ()),
                 "cancellation": asyncio.CancelledError("from elsewhere"),
             }[how]
     return None
@@ -106,7 +107,7 @@ JOBS: tuple[Job[Any, Any], ...] = (greet, tell, save, act, threaded, processed)
 
 
 class Bench:
-    """A runner without threads or processes, and what it told."""
+    """A runner without threads or processes, with the events and the progress that it told."""
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class Bench:
         return job.result.dump(result) if job.kind == "process" else result
 
     async def settle(self, claim: Claim, cause: Cause | None = None) -> Settlement:
-        """What comes of a claim; `cause` stops it, once its handler waits."""
+        """Run a claim, stopped by `cause` once its handler waits; return the settlement."""
         execution = Execution(claim)
         task = asyncio.create_task(self.runner.execute(execution))
         execution.task = task
@@ -430,6 +431,13 @@ async def test_after_the_grace_an_unknown_job_is_a_dead_letter(bench: Bench) -> 
     assert "there is no job 'grete'; did you mean greet?" in error(settlement)
 
 
+async def test_the_error_of_an_unknown_job_is_the_handler_s_own_where_a_handler_raises_it(
+    bench: Bench,
+) -> None:
+    settlement = await bench.run("act", '{"how": "unknown"}')
+    assert (settlement.kind, settlement.event) == ("again", "retried")
+
+
 async def test_an_unknown_job_can_be_cancelled(bench: Bench) -> None:
     settlement = await bench.run("nosuch", aborted=True)
     assert (settlement.kind, settlement.event) == ("finished", "cancelled")
@@ -579,7 +587,7 @@ async def test_progress_is_told_when_it_was_written(bench: Bench) -> None:
 
 
 async def saved(bench: Bench, checkpoint: bytes | None) -> tuple[bytes, Checkpoint]:
-    """What a handler got that found `checkpoint`, and what it left."""
+    """Run a handler that finds `checkpoint`; return its result and the checkpoint that it left."""
     execution = Execution(claim("save", checkpoint=checkpoint))
     execution.task = asyncio.current_task()
     return (await bench.runner.execute(execution)).detail, execution.checkpoint
@@ -591,7 +599,7 @@ async def test_a_handler_gets_what_was_saved_before_and_leaves_what_it_saves(ben
 
 
 @pytest.mark.parametrize("raw", [b"4 {", b"junk", b""])
-async def test_one_that_cannot_be_read_is_logged_and_the_job_begins_anew(
+async def test_one_that_cannot_be_read_is_logged_and_the_job_starts_from_the_beginning(
     bench: Bench, caplog: pytest.LogCaptureFixture, raw: bytes
 ) -> None:
     detail, left = await saved(bench, raw)

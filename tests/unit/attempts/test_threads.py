@@ -17,7 +17,7 @@ from tests.unit.attempts.running import execution, run
 
 @pytest.fixture
 def stuck() -> list[bool]:
-    """How often a thread was left behind."""
+    """Return a list that grows whenever a thread is left behind."""
     return []
 
 

@@ -1,4 +1,7 @@
-"""The whole table of `decide`: what ended an attempt, why it was told to stop, and which attempt it was."""
+"""The whole table of `decide`: what ended an attempt, why it was told to stop, and which attempt it was.
+
+And that of `decide_unstarted`: why its handler could not start.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -9,13 +12,16 @@ from rota.errors import (
     Cancel,
     InvalidPayload,
     InvalidResult,
+    JobExpired,
+    JobLost,
     JobTimeout,
     RemoteError,
     Retry,
     Snooze,
+    UnknownJob,
     UnreadablePayload,
 )
-from rota.model.outcome import Cause, Outcome, Rules, decide
+from rota.model.outcome import Cause, Outcome, Rules, decide, decide_unstarted
 from rota.model.policies.backoff import fixed, linear
 from rota.model.state import OutcomeKind
 
@@ -143,3 +149,20 @@ def test_one_attempt_means_no_retry() -> None:
     assert decide(rules, 1, ValueError(), None).kind is DEAD
     assert decide(rules, 1, Retry(1), None).kind is DEAD
     assert decide(rules, 1, Snooze(1), None).kind is SNOOZED
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (JobExpired(), "expired"),
+        (JobLost(3), "lost"),
+        (UnknownJob("greet", ()), "unknown"),
+        (UnreadablePayload("x"), "unreadable"),
+    ],
+    ids=["expired", "lost", "unknown", "unreadable"],
+)
+def test_a_job_whose_handler_could_not_start_is_dead_unless_it_was_cancelled(
+    error: JobExpired | JobLost | UnknownJob | UnreadablePayload, reason: str
+) -> None:
+    assert decide_unstarted(error, None) == Outcome(DEAD, error=error, reason=reason)
+    assert decide_unstarted(error, Cause.CANCEL) == Outcome(CANCELLED, reason="cancelled")

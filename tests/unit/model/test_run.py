@@ -1,3 +1,4 @@
+import json
 import logging
 from datetime import UTC, datetime
 from typing import Any
@@ -5,7 +6,7 @@ from typing import Any
 import pytest
 
 from rota.errors import CheckpointTooLarge
-from rota.model.run import Run
+from rota.model.run import Run, RunFacts
 
 
 def run_with(**fields: Any) -> Run:
@@ -92,3 +93,19 @@ def test_the_log_carries_the_trace_and_the_tenant_that_the_job_belongs_to(
         run_with(headers=headers).log.info("scene.painted")
     fields = vars(caplog.records[0])
     assert (fields["trace_id"], fields["tenant"]) == (trace, "acme")
+
+
+def test_its_facts_are_json_and_make_the_same_run_in_another_process() -> None:
+    run = run_with(
+        attempt=2, max_attempts=4, enqueued_ms=5, headers={"trace": "x"}, last_checkpoint=[1], deps=object()
+    )
+    facts = RunFacts(**json.loads(json.dumps(run.facts.wire())))
+    assert facts == run.facts
+    other = Run(facts)
+    assert (other.id, other.attempt, other.headers, other.last_checkpoint) == ("7", 2, {"trace": "x"}, [1])
+    assert other.deps is None
+
+
+def test_a_run_of_an_unknown_fact_is_refused() -> None:
+    with pytest.raises(TypeError, match="colour"):
+        run_with(colour="red")

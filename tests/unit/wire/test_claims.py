@@ -1,0 +1,54 @@
+"""Claims and settlements: what a worker reads of the step script, and what it tells it."""
+
+import pytest
+
+from rota.wire.claims import Claim, Settlement, SettlementKind, Told, decode_id, encode_id, hand_back
+
+CLAIM = Claim("a", "w:0:1:1", b"{}", 1, 1000, 1500)
+TOLD = Told("completed", "send", 1, b"1", record=b"{}", record_ms=5)
+
+
+def test_a_completed_job_says_nothing_beside_what_every_settlement_says() -> None:
+    settlement = Settlement.finished(CLAIM, TOLD)
+    assert settlement.values() == (b"a", "w:0:1:1", "finished", "completed", "send", 1, b"1", b"{}", 5)
+    assert list(settlement.extras()) == []
+
+
+@pytest.mark.parametrize(
+    ("settlement", "kind", "extras"),
+    [
+        (Settlement.finished(CLAIM, reason="gone"), SettlementKind.FINISHED, {"reason": "gone"}),
+        (Settlement.finished(CLAIM, mirror_ms=9), SettlementKind.FINISHED, {"mirror_ms": 9}),
+        (Settlement.dead(CLAIM, "failed"), SettlementKind.DEAD, {"reason": "failed"}),
+        (Settlement.again(CLAIM, None), SettlementKind.AGAIN, {}),
+        (Settlement.again(CLAIM, 0), SettlementKind.AGAIN, {"delay_ms": 0}),
+        (hand_back(CLAIM), SettlementKind.AGAIN, {"unspent": 1}),
+        (hand_back(CLAIM, 2.5), SettlementKind.AGAIN, {"unspent": 1, "delay_ms": 2500}),
+        (
+            Settlement.again(CLAIM, 5, unspent=True, unknown=True),
+            SettlementKind.AGAIN,
+            {"unspent": 1, "unknown": 1, "delay_ms": 5000},
+        ),
+        (Settlement.again(CLAIM, None, terms="p=5"), SettlementKind.AGAIN, {"terms": "p=5"}),
+        (
+            hand_back(CLAIM)._replace(checkpoint=b"1 2"),
+            SettlementKind.AGAIN,
+            {"unspent": 1, "checkpoint": b"1 2"},
+        ),
+    ],
+)
+def test_what_only_some_settlements_say_is_sent_by_its_name(
+    settlement: Settlement, kind: SettlementKind, extras: dict[str, object]
+) -> None:
+    assert settlement.kind is kind
+    assert dict(settlement.extras()) == extras
+
+
+def test_what_utf_8_cannot_carry_is_escaped() -> None:
+    settlement = Settlement.dead(CLAIM, "\ud800", Told(task="\ud800"))
+    assert dict(settlement.extras()) == {"reason": b"\\ud800"}
+    assert b"\\ud800" in settlement.values()
+
+
+def test_an_id_that_is_not_utf_8_survives() -> None:
+    assert encode_id(decode_id(b"\xff a")) == b"\xff a"
