@@ -132,7 +132,6 @@ class Engine:
 
     async def run(self) -> None:
         """Fill the slots until cancelled. Raises what a part of the engine failed with, which is a bug."""
-        self._work.set()
         self._isolation.enter(self)
         self._share.enter(self)
         try:

@@ -82,6 +82,7 @@ class Leases:
         self._connect = connect
         self._now = clock.monotonic
         self._due = self._now()
+        # Replaced, not changed: the keeper's thread may be going through it.
         self._holdings: tuple[Holding, ...] = ()
         self._redis: Any = None
 
@@ -90,6 +91,10 @@ class Leases:
         holding = Holding(scripts, on_lost)
         self._holdings = (*self._holdings, holding)
         return holding
+
+    def release(self, holding: Holding) -> None:
+        """Renew the leases of `holding` no longer."""
+        self._holdings = tuple(other for other in self._holdings if other is not holding)
 
     def keep(self) -> None:
         """Renew all leases if that is due; a fault is logged, and the renewal is tried again soon."""

@@ -55,6 +55,7 @@ class Shift:
     ) -> None:
         self._link = link
         self._contract = contract
+        self._leases = leases
         self.watcher = Watcher(link)
         self.engine = Engine(
             link,
@@ -101,3 +102,4 @@ class Shift:
             fields = {"queue": self._link.scripts.keys.queue, "running": running, "error": repr(error)}
             logger.warning("worker.not_settled", extra=fields)
         await end(tasks)
+        self._leases.release(self.engine.holding)

@@ -98,7 +98,8 @@ class Kept:
         self.now = 1000.0
         self.connections: list[Connection] = []
         self.leases = Leases(self.connect, interval=interval, clock=Clock(monotonic=lambda: self.now))
-        self.leases.hold(cast(QueueScripts, renewals), lambda ids: None).add([claim("1")])
+        self.holding = self.leases.hold(cast(QueueScripts, renewals), lambda ids: None)
+        self.holding.add([claim("1")])
 
     def connect(self) -> Connection:
         self.connections.append(Connection())
@@ -152,3 +153,11 @@ async def test_all_queues_are_renewed_together(renewals: Renewals) -> None:
     assert (renewals.asked, other.asked) == ([{"1": "t"}], [{"2": "t"}])
     kept.leases.close()
     assert kept.connections[0].closed
+
+
+async def test_what_was_released_is_not_renewed_though_it_was_never_dropped(renewals: Renewals) -> None:
+    kept = Kept(renewals)
+    kept.leases.release(kept.holding)
+    kept.keep(0)
+    assert kept.holding.snapshot() == {"1": "t"}
+    assert renewals.asked == []
