@@ -55,7 +55,7 @@ class Scripts:
         return []
 
     async def execute_command(self, *_: object) -> object:
-        """Block, as on an empty wake list."""
+        """Block for ever, as a call on an empty wake list may."""
         return await asyncio.Event().wait()
 
 
@@ -77,10 +77,10 @@ class Jobs:
         raise AssertionError("it waits for ever")
 
     def settled(self, settlement: Settlement, counted: bool) -> None:
-        """Keep no account: the scripts do."""
+        """Do nothing: the scripts note what was settled."""
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
-        """Keep no account: no job reports anything."""
+        """Do nothing: no job reports progress here."""
 
     async def finished(self) -> None:
         """Return at once: nothing is left behind."""
