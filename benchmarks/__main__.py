@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 async def _measure(systems: Sequence[System], sizes: Sizes) -> tuple[Measured, str]:
     this = asyncio.current_task()
     assert this is not None
-    # However the run is ended, its servers and workers end with it.
+    # Signals become exceptions, so that the run's servers and workers end with it.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     with TemporaryDirectory() as folder:
         async with PrivateServer(Path(folder)) as server:

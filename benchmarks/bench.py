@@ -18,9 +18,9 @@ from benchmarks.producers import Producer
 from benchmarks.server import PrivateServer
 from benchmarks.systems import System
 
-#: How often the driver looks how many jobs are left, seconds.
+#: How often the driver looks how many jobs are left, in seconds.
 LOOK = 0.005
-#: A system that finishes nothing for this long has failed, seconds.
+#: A system that finishes nothing for this long has failed, in seconds.
 STANDSTILL = 60.0
 _PAGE = 500
 

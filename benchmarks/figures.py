@@ -8,9 +8,9 @@ from typing import Self
 
 Figures = Mapping[str, float]
 
-#: Commands of an idle worker that are closer than this, in seconds, belong to one look at the queue.
+#: Commands of an idle worker that are closer than this, in seconds, belong to one poll of the queue.
 ONE_LOOK = 0.05
-#: From fewer looks than this no interval between looks can be told.
+#: With fewer polls than this, no interval between polls can be computed.
 FEW_LOOKS = 3
 
 

@@ -21,7 +21,7 @@ from benchmarks.systems import SYSTEMS
 
 TOP = 40
 ROTA = next(system for system in SYSTEMS if system.key == OURS)
-#: Commands whose time holds that of the commands inside.
+#: Commands whose time includes the time of the commands inside.
 SCRIPTS = ("evalsha", "eval")
 
 
@@ -75,7 +75,7 @@ def _since(
 ) -> dict[str, tuple[int, float]]:
     gone = {name: before.get(name, (0, 0.0)) for name in after}
     past = {name: (after[name][0] - gone[name][0], after[name][1] - gone[name][1]) for name in after}
-    # The driver's own looks.
+    # The driver's own commands.
     return {name: value for name, value in past.items() if value[0] and name not in ("zcard", "info")}
 
 

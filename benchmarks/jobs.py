@@ -24,7 +24,7 @@ async def nap(run: Run, number: int) -> int:
     return number
 
 
-# `noop` with one policy each. The limits are so wide that nothing waits: what is measured is the price of asking.
+# `noop` with one policy each. The limits are so wide that no job waits: the cost of the check is measured.
 
 
 @job(queue=QUEUE, priority=5)
@@ -81,7 +81,7 @@ async def total(run: Run, numbers: list[int]) -> int:
     return sum(numbers)
 
 
-#: `noop` for each of many numbers.
+#: A pipeline that runs `noop` for each of many numbers.
 of_many = pipeline(numbers, each(noop), total)
 
 

@@ -70,7 +70,7 @@ async def _one(bench: Bench, enqueue: Enqueue, count: int) -> Figures:
     await enqueue(bench.producer.client, bench.numbers(count))
     enqueued = count / (time.perf_counter() - began)
     began = time.perf_counter()
-    # Its own rate does not fit a pipeline, which begins with one job, from which the others come.
+    # Not by the rate that work_off returns: a pipeline begins with one job, from which the others come.
     _, _, did = await work_off(bench, count)
     return {
         "jobs_per_s": count / (time.perf_counter() - began),
@@ -93,7 +93,7 @@ def main() -> int:
             f"{one['jobs_per_s'] / plain['jobs_per_s']:.0%}",
             f"{one['redis_us']:.0f}",
             *(
-                ("", "")  # it is one enqueue
+                ("", "")  # a pipeline is one enqueue
                 if name == PIPELINE
                 else (
                     f"{one['enqueued_per_s']:.0f}",

@@ -16,7 +16,7 @@ from benchmarks.failures import WorkerFailed
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_WITHIN = 20.0
-#: What a worker inherits. Anything else, such as a developer's own settings, would make two runs differ.
+#: The variables that a worker inherits. Others, such as a developer's own settings, would make two runs differ.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
@@ -39,7 +39,7 @@ class WorkerProcess:
 
     async def __aenter__(self) -> Self:
         with self._log.open("ab") as log:
-            # In the folder, where no `.env` lies, and in a session of its own: Ctrl-C is for the harness.
+            # In the folder, which has no `.env`, and in its own session, so that Ctrl-C reaches the harness only.
             self._popen = subprocess.Popen(
                 self._command, cwd=self._folder, env=self._env, stdout=log, stderr=log, start_new_session=True
             )

@@ -13,7 +13,7 @@ from rota.settings.load import load
 
 #: The stock client has no bulk call; this number of enqueues at once, each on its own connection, takes its place.
 TOGETHER = 100
-#: Jobs in one pipeline where the backlog is made.
+#: The number of jobs in one Redis pipeline while the backlog is written.
 _PIPELINE = 500
 _DAY_MS = 86_400_000
 _OWN = {job.name: job for job in (noop, nap, stamp)}

@@ -12,11 +12,11 @@ from benchmarks.sizes import Sizes
 from benchmarks.systems import System
 from benchmarks.worker import SPREAD
 
-#: From the warm-up to silence, seconds.
+#: The time from the warm-up until workers are idle, in seconds.
 CALM = 1.5
-#: Between two single enqueues, seconds: all that one causes happens within it.
+#: The time between two single enqueues, in seconds: everything that one causes happens within it.
 GAP = 0.15
-#: The part of the listening time in which a fleet gets no job.
+#: The fraction of the listening time in which a fleet gets no job.
 CALM_SHARE = 0.4
 
 

@@ -11,9 +11,9 @@ from benchmarks.producers import Producer
 from benchmarks.sizes import Sizes
 from benchmarks.systems import System
 
-#: Between two jobs on an idle queue, seconds.
+#: The time between two jobs on an idle queue, in seconds.
 GAPS = (0.01, 0.05)
-#: A frozen worker of rota thinks that its loop was blocked: let its watch see the loop alive again, seconds.
+#: A frozen worker of rota takes its loop for blocked: the time for its watch to see the loop alive again, in seconds.
 SETTLE = 0.3
 
 
@@ -64,7 +64,7 @@ async def work_off(bench: Bench, total: int) -> tuple[float, float, Counters]:
     looks = await bench.drain()
     cpu = bench.worker.cpu() - cpu
     after = await bench.server.counters()
-    # The driver's own: one request for each look, and the one that asked `before`.
+    # The driver's own requests: one for each look, and the one that read `before`.
     return completion_rate([thawed, *looks], total), cpu, after.since(before, own=len(looks) + 1)
 
 

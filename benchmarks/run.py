@@ -8,7 +8,7 @@ from benchmarks import quiet, rounds
 from benchmarks.sizes import Sizes
 from benchmarks.systems import System
 
-#: For each system's key, each figure's values, one a round.
+#: The values of each figure, one a round, by the system's key.
 Measured = dict[str, dict[str, list[float]]]
 
 
@@ -18,7 +18,7 @@ async def run(systems: Sequence[System], sizes: Sizes, say: Callable[[str], obje
     say(f"idle workers, for {sizes.quiet} s")
     await _quiet(systems, sizes, measured)
     for number in range(sizes.rounds):
-        # Every other round backwards: what changes on the machine meanwhile should not favour one system.
+        # Every other round runs backwards, so that changes of the machine's load do not favour one system.
         for system in systems if number % 2 == 0 else reversed(systems):
             say(f"round {number + 1} of {sizes.rounds}: {system.title}")
             gc.collect()
@@ -27,7 +27,7 @@ async def run(systems: Sequence[System], sizes: Sizes, say: Callable[[str], obje
 
 
 async def _quiet(systems: Sequence[System], sizes: Sizes, measured: Measured) -> None:
-    # Counts of commands do not change when the machine is busy, so that these can share it.
+    # Counts of commands do not depend on the machine's load, so these run at the same time.
     work: list[tuple[System, Coroutine[None, None, dict[str, float]]]] = []
     work += [(system, quiet.idle(system, sizes)) for system in systems]
     work += [(system, quiet.fleet(system, sizes)) for system in systems if system.fleet]

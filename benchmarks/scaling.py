@@ -20,10 +20,10 @@ from rota.fleet.scaling import Course, Load, Pace, by_threshold, steer, workers_
 SLO, BOOT, SLOTS = 60.0, 20.0, 10
 HOURS, BURST_AT, BURST_LASTS, BURST = 4.0, 3600.0, 600.0, 20
 EVERY = 5.0
-#: As the autoscaler has them, but for the most.
+#: The autoscaler's defaults, with a higher maximum.
 MOST = 40
 SCALE_IN_AFTER, COOLDOWN = 300.0, 30.0
-#: Between one worker more and the next, by a rule that knows no figure.
+#: The wait between two additions of a worker, for rules that only say "more" or "fewer".
 ONE_MORE = 60.0
 OUTPUT = Path(__file__).with_suffix(".md")
 
@@ -100,7 +100,7 @@ class Fleet:
         self.paid += (self.workers + draining) * seconds
 
 
-#: Given a fleet and the time, how many workers are wanted.
+#: Returns how many workers are wanted, from a fleet and the time.
 Rule = Callable[[Fleet, float], int]
 
 

@@ -44,7 +44,7 @@ class PrivateServer:
         for name, value in options.items():
             command += [f"--{name}", str(value)]
         with (self._folder / "server.log").open("ab") as log:
-            # A session of its own: Ctrl-C is for the harness, which then ends its processes in order.
+            # In its own session, so that Ctrl-C reaches the harness only, which then ends its processes in order.
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self.redis = Redis.from_url(self.url)
         try:
@@ -64,7 +64,7 @@ class PrivateServer:
         info = await self.redis.info("everything")
         commands = sum(value["calls"] for name, value in info.items() if name.startswith("cmdstat_"))
         cpu = info["used_cpu_user"] + info["used_cpu_sys"]
-        # The request that asks has been read already, but is counted as a command only when it has been answered.
+        # The request for the counters has been read already, but counts as a command only when it has been answered.
         return Counters(commands, info["total_reads_processed"] - 1, cpu)
 
     async def command_times(self) -> dict[str, tuple[int, float]]:

@@ -16,7 +16,7 @@ from arq.worker import Worker
 
 from benchmarks.functions import FUNCTIONS
 
-#: The workers of a fleet start over this time, seconds: together they would go on polling together, in waves.
+#: The time over which the workers of a fleet start, in seconds: started together, they would poll in waves.
 SPREAD = 3.0
 TUNED = {"poll_delay": 0.01, "max_jobs": 100}
 
@@ -46,7 +46,7 @@ async def _started(worker: Worker, delay: float) -> None:
 
 
 async def _fleet(kind: str, count: int) -> None:
-    # Made here, in the loop that they then run in.
+    # Made here, inside the loop that the workers run in.
     await run_all(workers_of(kind, count))
 
 

@@ -58,7 +58,7 @@ def install(*arguments: str) -> None:
 
 
 def main() -> None:
-    # Two targets that are made at once wait for each other, until the file is closed at the end.
+    # Two targets that are made at the same time wait for each other, until this process ends and closes the file.
     fcntl.flock(os.open(__file__, os.O_RDONLY), fcntl.LOCK_EX)
     say("setting up .venv (about a minute, once) …")
     STAMP.unlink(missing_ok=True)

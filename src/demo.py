@@ -30,7 +30,7 @@ except ModuleNotFoundError as missing:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: All of it takes a few seconds; a machine that is busy with other things gets this many.
+#: The longest that all jobs may take, in seconds; they take a few on an idle machine.
 PATIENCE = 120.0
 EXIT_OTHERWISE, EXIT_WRONG, EXIT_STOPPED = 1, 2, 130
 
@@ -76,7 +76,7 @@ def _named(job: Job[P, R], number: int) -> Job[P, R]:
 
 
 def _email(number: int, to: str, **ends: Any) -> Item:
-    # The sample's own back-off gives a mail server minutes; here is nobody who would wait that long.
+    # The sample's own backoff gives a mail server minutes, too long for a demo.
     quick = _named(email, number).options(backoff=fixed(0.5))
     return Item(quick.call(to, f"Order {number}", "Thank you for your order."), **ends)
 
@@ -126,7 +126,7 @@ async def _finished(client: Client, handles: Sequence[Handle[Any]], worker: stag
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    # Again and again: on Python 3.11 a task in the middle of a Redis command may miss one.
+    # Repeated, because on Python 3.11 a task in the middle of a Redis command may miss a cancellation.
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
@@ -146,7 +146,7 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    # What this process logs while it tries to reach Redis, an exception says in the end.
+    # The exception at the end says what this process logs while it tries to reach Redis.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         sys.exit(asyncio.run(main()))

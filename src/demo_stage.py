@@ -24,17 +24,17 @@ from rota.wire.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys, events_ke
 
 #: The demo's queues, and how many jobs of each its worker runs at once.
 QUEUES = {"default": 4, "email": 3, "reports": 2}
-#: Where the events go: not among those of other jobs.
+#: The namespace of the demo's events, which do not mix with the events of other jobs.
 NAMESPACE = "demo"
-#: Two recipients that the demo's mail server has its own ideas about.
+#: Two recipients that the demo's mail server does not simply accept.
 BUSY_AT_FIRST, UNKNOWN_HERE = "busy@example.org", "nobody@example.org"
 
 _RUNNING = "demo:running"
 _DATABASES = range(15, 0, -1)
-#: What idle queues leave behind.
+#: The keys that idle queues leave behind.
 _TRACES = ("seen", "step", "wake", "stats")
 _MANY_KEYS = 1_000
-#: How long results stay, seconds.
+#: How long results are kept, in seconds.
 _KEPT = 3600
 _FAREWELL = 15.0
 
@@ -70,7 +70,7 @@ class Place:
                 return False
             return bool(await self._redis.set(_RUNNING, os.getpid(), nx=True, ex=300))
         except redis.ResponseError:
-            return False  # no such database, or not for us
+            return False  # no such database, or no permission
 
     async def release(self) -> None:
         if not self._kept:

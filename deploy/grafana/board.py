@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from deploy.grafana.panels import SOURCE, Panels, row
 
 TAG = "rota"
-#: What a variable reads its values from: a series with the label that is always there.
+#: The series from which a variable reads its values, because it always has the label.
 FLEET, TASKS = "arq_queue_jobs", "arq_jobs_started_total"
 
 

@@ -9,14 +9,14 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import heatmap as heatmap_models
 from grafana_foundation_sdk.models import prometheus as prometheus_models
 
-#: Prometheus, by the variable with which each dashboard begins.
+#: Prometheus, as chosen by the first variable of each dashboard.
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="$datasource")
 PER_SECOND = "suffix: /s"
 GREEN, ORANGE, RED = "green", "orange", "red"
-#: Of the grid's 24 columns.
+#: The widths of panels, in columns of the grid, which has 24.
 NARROW, HALF, WIDE = 4, 12, 24
 
-#: A query, and how its lines are called.
+#: A query, and the names of its lines.
 Line = tuple[str, str]
 Panels = list[Builder[models.Panel]]
 
@@ -98,7 +98,7 @@ def rows(
     for at, (heading, unit, expr) in enumerate(columns):
         panel.with_target(_query(at, expr).instant().format(prometheus_models.PromQueryFormat.TABLE))
         named = [models.DynamicConfigValue("displayName", heading), models.DynamicConfigValue("unit", unit)]
-        # The name that Grafana gives the column of a query, if there are several.
+        # The name that Grafana gives the column of a query when there are several.
         panel.override_by_name(f"Value #{_letter(at)}" if len(columns) > 1 else "Value", named)
     if len(columns) > 1:
         panel.with_transformation(_transformed("joinByField", {"byField": by[0], "mode": "outer"}))
@@ -159,7 +159,7 @@ def _legend() -> common.VizLegendOptions:
 
 
 def _thresholds(fine: float, orange: float | None, red: float | None) -> dashboard.ThresholdsConfig:
-    # Below what is fine (nothing is, by default) it is red as well.
+    # Below `fine` (which is nothing by default) the figure is red as well.
     steps = [models.Threshold(value=None, color=RED if fine else GREEN)]
     for value, color in ((fine or None, GREEN), (orange, ORANGE), (red, RED)):
         if value is not None:

@@ -6,11 +6,11 @@ for one with a variable or an alternative in it.
 
 from rota.telemetry.metrics.series import BY_NAME, MetricType, Scope
 
-#: Set by every scrape, beside the labels of the series.
+#: The labels that every scrape sets, beside the labels of the series.
 TARGET = ("namespace", "job", "instance")
-#: What one line of a dashboard's controls narrows.
+#: The labels by which the controls of a dashboard narrow its queries.
 NAMESPACE, QUEUE, TASK = "$namespace", "$queue", "$task"
-#: A window that always holds some scrapes, however far one zooms out.
+#: A window that always holds some scrapes, at every zoom.
 WINDOW = "$__rate_interval"
 
 

@@ -50,12 +50,7 @@ def _now() -> Panels:
             most("arq_redis_evicted_keys_total"),
             red=1,
         ),
-        number(
-            "Jobs kept",
-            "short",
-            "In all queues and states.",
-            count("arq_queue_jobs"),
-        ),
+        number("Jobs kept", "short", "In all queues and states.", count("arq_queue_jobs")),
         number(
             "Figures are from",
             "s",

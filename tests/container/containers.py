@@ -2,7 +2,7 @@
 
 from tests.container.engine import Engine
 
-#: As orchestrators run it that trust nobody.
+#: The options of orchestrators that confine containers.
 CONFINED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 REDIS = ("--env", "REDIS_URL=redis://redis:6379/0")
 

@@ -277,7 +277,7 @@ async def test_what_a_stopped_attempt_comes_to_is_decided_by_why_it_was_stopped(
         await STOPS[cause](client, handles, workers)
         await until(lambda: none_runs(workers))
         table = {one.name: await came(client, handle) for one, handle in zip(JOBS, handles, strict=True)}
-        # For a lease that was lost, what the attempt came to is nobody's business any more.
+        # The outcome of an attempt whose lease was lost is dropped as stale.
         assert sum(worker.engine.stale for worker in workers if worker.engine) == (
             len(JOBS) if cause == "lease lost" else 0
         )

@@ -90,7 +90,7 @@ def test_on_a_machine_with_nothing_every_job_ends_as_expected_and_what_is_shown_
     assert re.search(r"MailRefused: 127.0.0.1:\d+ refuses this mail: 550 5.1.1", ran.stdout)
     until_nothing_runs(tmp_path)
 
-    # A reader who types in what the last part shows gets what it shows.
+    # The commands that the last part shows give the output that it shows.
     last_part = ran.stdout.partition("5. What Redis holds now")[2]
     commands = COMMAND.findall(last_part)
     assert len(commands) == 6
@@ -175,7 +175,7 @@ class OnATerminal:
 
     def _read(self) -> None:
         if select.select([self._terminal], [], [], 0.1)[0]:
-            with suppress(OSError):  # nobody is left at the other end
+            with suppress(OSError):  # the demo has ended
                 self.shown += os.read(self._terminal, 65536).decode("utf-8", "replace")
 
 

@@ -53,7 +53,7 @@ async def until_it_is(read: Read, value: float, name: str, **labels: str) -> Non
 async def test_attempts_are_counted_by_what_they_came_to(client: Client, read: Read) -> None:
     await client.enqueue_many([send.call(to) for to in ("ann", "bob", "busy", "nobody")])
     finished = "arq_jobs_finished_total"
-    # Ann's, Bob's, and the second attempt of the one that was busy; the first was retried, and so was nobody's.
+    # Completed: Ann's, Bob's, and the second attempt of "busy". Retried: the first attempts of "busy" and "nobody".
     await until_it_is(read, 3, finished, queue="email", task="send", outcome="completed")
     await until_it_is(read, 2, finished, queue="email", task="send", outcome="retried")
     await until_it_is(read, 1, finished, queue="email", task="send", outcome="dead")

@@ -32,7 +32,7 @@ INTERRUPTED, LOST = OutcomeKind.INTERRUPTED, OutcomeKind.LOST
 
 Came = tuple[OutcomeKind, float | None, str]
 
-#: What ended an attempt that nobody told to stop: what comes of it on an early attempt, and on the last one.
+#: By the error that ended an attempt which was not told to stop: the outcome on an early attempt, and on the last.
 BY_ERROR: dict[str, tuple[BaseException | None, Came, Came]] = {
     "returned": (None, (COMPLETED, None, ""), (COMPLETED, None, "")),
     "any error": (ValueError("x"), (RETRIED, 7, ""), (DEAD, None, "failed")),
