@@ -206,7 +206,7 @@ def test_anything_else_is_unreadable(raw: bytes) -> None:
 
 
 def readable_or_unreadable(raw: bytes) -> None:
-    """Any other exception than UnreadablePayload fails the test."""
+    """Fail the test for any exception other than UnreadablePayload."""
     for decode in (decode_job, decode_result, job_deserializer):
         try:
             decode(raw)
