@@ -1,8 +1,8 @@
-"""The clock of a bench: it stands still until it is moved, and the fake server and the engine read it.
+"""The clock of a bench: it stands still until it is moved.
 
-The client and the engine are given a `rota.process.clock.Clock` that reads it. fakeredis takes no clock, so while a
-bench is open, fakeredis finds a stand-in where it looks for the `time` module. Nothing else sees this clock:
-`time.time()` and `datetime.now()` of the code under test are the machine's own.
+The client and the engine read it through a `rota.process.clock.Clock`, which they are given. fakeredis takes no clock:
+while a bench is open, a stand-in takes the place of the `time` module in fakeredis' own modules. Nothing else sees the
+bench's clock, so `time.time()` and `datetime.now()` of the code under test are the machine's.
 """
 
 import sys
@@ -14,60 +14,61 @@ from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
-from rota.process import clock as process
+from rota.process.clock import Clock
 
-#: The clock that runs for the code at hand: set inside an attempt, and nowhere else.
-INSIDE: ContextVar["Clock | None"] = ContextVar("rota-clock", default=None)
+#: The clock by which the code at hand measures spans: set inside an attempt, and nowhere else.
+INSIDE: ContextVar["BenchClock | None"] = ContextVar("rota-clock", default=None)
 
-_open: list["Clock"] = []
+#: The clocks of the benches that are open, the innermost last.
+_open: list["BenchClock"] = []
 
 
-class Clock:
-    """A clock in seconds since 1970 that starts at `start`, None for the time of day.
+class BenchClock:
+    """A clock that a test moves. `now` is in seconds since 1970.
 
-    Raises ValueError for a start without a time zone.
+    :param start: what it says first; None is the time of day. Raises ValueError for a datetime without a time zone.
     """
 
     def __init__(self, start: datetime | None = None) -> None:
         self.now = round(time.time() if start is None else seconds_of(start), 3)
-        #: The same clock for the parts of the engine, to which a clock is passed.
-        self.passed = process.Clock(time=lambda: self.now, monotonic=_monotonic)
+        #: This clock for the parts that take one. Spans are the machine's, except inside an attempt of a bench.
+        self.passed = Clock(time=lambda: self.now, monotonic=_monotonic)
 
     @property
     def today(self) -> datetime:
-        """The time as a datetime in UTC."""
+        """What the clock says, as a datetime in UTC."""
         return datetime.fromtimestamp(self.now, UTC)
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward. Raises ValueError for a number below 0: a server's clock is not turned back."""
+        """Move the clock forward. Raises ValueError for a negative number: a server's clock does not go back."""
         if seconds < 0:
             raise ValueError(f"the clock goes forward only; it cannot advance by {seconds:g} s")
         self.now = round(self.now + seconds, 6)
 
     def move_to(self, now: float) -> None:
-        """Move the clock forward to `now`, or leave it where it is if that is past."""
+        """Move the clock forward to `now`, in seconds since 1970; leave it where it is if it is past that."""
         self.now = max(self.now, round(now, 6))
 
     @property
     def is_open(self) -> bool:
-        """Whether fake servers read it."""
+        """Whether fake servers read the clock."""
         return self in _open
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Let every fake server read this clock while the block runs."""
-        replaced = _replace() if not _open else None
+        """Let every fake server read this clock while the block runs; of nested blocks, the clock of the innermost."""
+        readers = [] if _open else _readers_of_time()
+        _set_time(readers, _TimeOfBenches())
         _open.append(self)
         try:
             yield
         finally:
             _open.remove(self)
-            if replaced is not None:
-                _restore(replaced)
+            _set_time(readers, time)
 
 
 def seconds_of(moment: datetime) -> float:
-    """Return the seconds from 1970 to `moment`. Raises ValueError for one without a time zone."""
+    """Return the seconds from 1970 to `moment`. Raises ValueError for a datetime without a time zone."""
     if moment.utcoffset() is None:
         raise ValueError(f"{moment} has no time zone; use bench.now, or datetime(..., tzinfo=UTC)")
     return moment.timestamp()
@@ -78,8 +79,8 @@ def _monotonic() -> float:
     return time.monotonic() if clock is None else clock.now
 
 
-class _Time:
-    """A stand-in for the `time` module, where fakeredis looks for it."""
+class _TimeOfBenches:
+    """The stand-in for the `time` module."""
 
     monotonic = staticmethod(_monotonic)
 
@@ -90,19 +91,11 @@ class _Time:
         return getattr(time, name)
 
 
-_Replaced = list[tuple[ModuleType, str, object]]
-
-
-def _replace() -> _Replaced:
+def _readers_of_time() -> list[ModuleType]:
     fakes = [module for name, module in list(sys.modules.items()) if name.startswith("fakeredis.")]
-    readers = [module for module in fakes if getattr(module, "time", None) is time]
-    replaced: _Replaced = [(module, "time", time) for module in readers]
-    stand_in = _Time()
-    for module in readers:
-        setattr(module, "time", stand_in)  # noqa: B010 - the module's type does not say that it imports time
-    return replaced
+    return [module for module in fakes if getattr(module, "time", None) is time]
 
 
-def _restore(replaced: _Replaced) -> None:
-    for module, name, original in replaced:
-        setattr(module, name, original)
+def _set_time(modules: list[ModuleType], value: object) -> None:
+    for module in modules:
+        setattr(module, "time", value)  # noqa: B010 - the module's type does not say that it imports time

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from rota.testing.clock import Clock
+from rota.testing.clock import BenchClock
 from rota.testing.journal import Journal
 from rota.testing.worker import Worker
 
@@ -12,7 +12,7 @@ _NAMED = 5
 
 
 async def drain(
-    workers: Sequence[Worker], clock: Clock, journal: Journal, *, end: float, max_jobs: int
+    workers: Sequence[Worker], clock: BenchClock, journal: Journal, *, end: float, max_jobs: int
 ) -> int:
     """Run what is due until `end` (seconds since 1970); return how many attempts that were.
 

@@ -18,7 +18,7 @@ from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
-from rota.testing.clock import INSIDE, Clock
+from rota.testing.clock import INSIDE, BenchClock
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ _RESOLUTION = 1e-5
 class VirtualTime:
     """The timers of what runs inside attempts, on the loop that runs them."""
 
-    def __init__(self, clock: Clock, patience: float = PATIENCE) -> None:
+    def __init__(self, clock: BenchClock, patience: float = PATIENCE) -> None:
         self._clock = clock
         self._patience = patience
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []

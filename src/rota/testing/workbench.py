@@ -24,7 +24,7 @@ from rota.names import full_name, new_id
 from rota.seams import Middleware, Subscriber
 from rota.settings.settings import Settings
 from rota.testing.attempt import RecordedExecution, run_alone
-from rota.testing.clock import Clock, seconds_of
+from rota.testing.clock import BenchClock, seconds_of
 from rota.testing.draining import drain
 from rota.testing.evidence import Evidence
 from rota.testing.jobs import registry_of
@@ -74,7 +74,7 @@ class Bench(Evidence):
         self.settings = settings if isinstance(settings, Settings) else Settings(**(settings or {}))
         registry = registry_of(jobs, self.settings)
         self.redis, looking = clients()
-        self._clock = Clock(start)
+        self._clock = BenchClock(start)
         self.client = compose.client_of(self.settings, self.redis, clock=self._clock.passed)
         journal = Journal(looking, events_key(self.settings.namespace))
         super().__init__(registry, self.settings.served_queues(registry.queues), looking, journal)

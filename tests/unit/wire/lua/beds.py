@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from rota.model.policies.limits import RateLimit
-from rota.testing.clock import Clock
+from rota.testing.clock import BenchClock
 from rota.wire import envelopes
 from rota.wire.claims import Claim, Settlement, SettlementKind, Told, encode_id
 from rota.wire.keys import ABORT, IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
@@ -31,7 +31,7 @@ class Bed:
     :param clock: the clock of a fake server; None on a real one.
     """
 
-    def __init__(self, redis: Any, looking: Any, clock: Clock | None) -> None:
+    def __init__(self, redis: Any, looking: Any, clock: BenchClock | None) -> None:
         self.redis = redis
         self.looking = looking
         self.clock = clock

@@ -7,7 +7,7 @@ import pytest
 from fakeredis._helpers import SimpleError
 from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
 
-from rota.testing.clock import Clock
+from rota.testing.clock import BenchClock
 from rota.testing.server import clients
 from tests.servers import RedisServer
 from tests.unit.wire.lua.beds import Bed, real_bed
@@ -39,7 +39,7 @@ def scripts_end(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def clocked() -> Iterator[Bed]:
     """Return a bed on a fake server, whose clock the test moves."""
-    clock = Clock()
+    clock = BenchClock()
     redis, looking = clients()
     with clock.opened():
         yield Bed(redis, looking, clock)

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rota.testing.clock import Clock
+from rota.testing.clock import BenchClock
 from rota.testing.server import clients
 from rota.wire.claims import Checkpoint, Claim, Settlement
 from rota.wire.keys import ABORT, IN_PROGRESS, RETRY
@@ -94,7 +94,7 @@ class ScriptsMachine(RuleBasedStateMachine):
         super().__init__()
         self._loop = asyncio.new_event_loop()
         self._stack = ExitStack()
-        self._clock = Clock()
+        self._clock = BenchClock()
         self._stack.enter_context(self._clock.opened())
         redis, looking = clients()
         self.bed = Bed(redis, looking, self._clock)
