@@ -19,7 +19,7 @@ from rota.process.clock import Clock
 #: The clock by which the code at hand measures spans: set inside an attempt, and nowhere else.
 INSIDE: ContextVar["BenchClock | None"] = ContextVar("rota-clock", default=None)
 
-#: The clocks of the benches that are open, the innermost last.
+#: The clocks of the benches that are open, in the order of their opening.
 _open: list["BenchClock"] = []
 
 
@@ -56,15 +56,17 @@ class BenchClock:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Let every fake server read this clock while the block runs; of nested blocks, the clock of the innermost."""
-        readers = [] if _open else _readers_of_time()
-        _set_time(readers, _TimeOfBenches())
+        """Let every fake server read this clock while the block runs; of several clocks, the last opened one."""
+        if not _open:
+            _stand_in.install()
         _open.append(self)
         try:
             yield
         finally:
             _open.remove(self)
-            _set_time(readers, time)
+            # Benches need not be closed in the reverse order of their opening.
+            if not _open:
+                _stand_in.remove()
 
 
 def seconds_of(moment: datetime) -> float:
@@ -84,6 +86,23 @@ class _TimeOfBenches:
 
     monotonic = staticmethod(_monotonic)
 
+    def __init__(self) -> None:
+        self._modules: list[ModuleType] = []
+
+    def install(self) -> None:
+        """Take the place of `time` in every module of fakeredis that imports it."""
+        fakes = [module for name, module in list(sys.modules.items()) if name.startswith("fakeredis.")]
+        self._modules = [module for module in fakes if getattr(module, "time", None) is time]
+        self._set(self)
+
+    def remove(self) -> None:
+        """Put the `time` module back into its places."""
+        self._set(time)
+
+    def _set(self, value: object) -> None:
+        for module in self._modules:
+            setattr(module, "time", value)  # noqa: B010 - the module's type does not say that it imports time
+
     def time(self) -> float:
         return _open[-1].now if _open else time.time()
 
@@ -91,11 +110,4 @@ class _TimeOfBenches:
         return getattr(time, name)
 
 
-def _readers_of_time() -> list[ModuleType]:
-    fakes = [module for name, module in list(sys.modules.items()) if name.startswith("fakeredis.")]
-    return [module for module in fakes if getattr(module, "time", None) is time]
-
-
-def _set_time(modules: list[ModuleType], value: object) -> None:
-    for module in modules:
-        setattr(module, "time", value)  # noqa: B010 - the module's type does not say that it imports time
+_stand_in = _TimeOfBenches()

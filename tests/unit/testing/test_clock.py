@@ -55,3 +55,12 @@ async def test_a_job_that_is_cancelled_while_it_waits_is_over_at_the_bench_s_tim
 async def test_a_queue_is_paused_at_the_bench_s_time(bench: Bench) -> None:
     await bench.client.pause("default")
     assert await bench.client.paused_since("default") == START + timedelta(minutes=1)
+
+
+async def test_a_bench_keeps_its_time_when_one_that_was_opened_before_it_is_closed() -> None:
+    first, second = Bench([send]), Bench([send], start=START)
+    first.__enter__()
+    with second:
+        first.__exit__()
+        handle = await second.client.enqueue(send.options(delay=60))
+        assert (await handle.status()).due_at == START + timedelta(minutes=1)
