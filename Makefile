@@ -35,7 +35,7 @@ check: setup ## lint, format, types and architecture
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy --strict
-	@$(PY) -m pytest -q tests/test_architecture.py tests/test_conventions.py
+	@$(PY) -m pytest -q tests/test_architecture.py tests/test_conventions.py tests/test_words.py
 
 dev: setup ## everything there is in one process, started again when a file changes
 	@$(PY) -m rota dev

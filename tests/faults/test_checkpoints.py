@@ -75,7 +75,7 @@ async def test_after_kill_9_a_job_goes_on_from_the_last_write(
 
 
 async def fleet_ends(client: Client, handle: Handle[None]) -> None:
-    """Cancelled, the job leaves nothing of what it saved."""
+    """Cancel the job, which then leaves nothing of what it saved."""
     await handle.cancel()
     info = await client.wait(handle.queue, handle.id, 30)
     assert info.state is State.CANCELLED

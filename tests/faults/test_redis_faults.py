@@ -52,7 +52,7 @@ async def put(redis: ArqRedis, *args: Any, **options: Any) -> Job:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replies are waited for half a second, and so is the end, so that a test need not wait for many."""
+    """Wait half a second for replies and for the end, so that a test need not wait for longer."""
     monkeypatch.setattr(clones, "REPLY_TIMEOUT", 0.5)
     for function in (clones.rebuild, clones.clone):
         monkeypatch.setattr(function, "__kwdefaults__", {"socket_timeout": 0.5})

@@ -11,7 +11,7 @@ Answer = Callable[[list[bytes]], bytes | None]
 
 
 def mute(command: list[bytes]) -> bytes | None:
-    """Takes everything and never says a word."""
+    """Take every command, and never answer."""
     return b""
 
 

@@ -88,7 +88,7 @@ def test_a_process_of_its_own_ends_with_status_2_and_the_sentence_on_stderr(proj
 
 @pytest.fixture
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Starts servers with options of their own."""
+    """Start servers with options of their own."""
     servers: list[RedisServer] = []
 
     def start(*options: str) -> RedisServer:

@@ -125,7 +125,7 @@ class Template:
         shutil.rmtree(self.folder / "src" / "jobs" / "samples", ignore_errors=True)
 
     def refuse_extras(self) -> None:
-        """From now on, refuse the import of modules that the base install would not have brought."""
+        """Refuse, from now on, the import of modules that the base install would not have brought."""
         (self.folder / "sitecustomize.py").write_text(BARE, "utf-8")
         self.variables["PYTHONPATH"] += f"{os.pathsep}{self.folder}{os.pathsep}{self.folder / 'src'}"
         self.variables[REFUSED] = ",".join(extras(self._engine))

@@ -150,7 +150,7 @@ Start = Callable[..., Captured]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Sets Sentry up as a worker does, with a transport that keeps what it is given."""
+    """Set Sentry up as a worker does, with a transport that keeps what it is given."""
 
     def started(**variables: str) -> Captured:
         given = {"SENTRY_DSN": DSN, "SENTRY_TRACES_SAMPLE_RATE": "1", **variables}

@@ -150,7 +150,7 @@ async def test_a_server_that_the_harness_did_not_start_is_not_used(
 
 @pytest.fixture
 def fake_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, Figures]], None]:
-    """Puts these figures in the place of a measurement."""
+    """Put these figures in the place of a measurement."""
 
     def put(systems: Mapping[str, Figures]) -> None:
         async def run(*_: object) -> dict[str, dict[str, list[float]]]:

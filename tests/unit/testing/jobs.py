@@ -12,7 +12,7 @@ from rota import Cancel, Run, Snooze, fixed, job
 
 @dataclass
 class Deps:
-    """What the handlers below are given."""
+    """The dependencies of the handlers below."""
 
     sent: list[str]
 
