@@ -115,7 +115,8 @@ class Fleet:
             "LOG_FORMAT": "json",
             "METRICS_PORT": "0",
         }
-        return environment(ROOT, **own, **{name.upper(): str(value) for name, value in settings.items()})
+        given = {name.upper(): str(value) for name, value in settings.items()}
+        return environment(ROOT, **{**own, **given})
 
     async def all_ended(self, ids: Iterable[str], seconds: float = 60.0) -> None:
         """Wait until each of these jobs has ended at least once."""
