@@ -9,11 +9,9 @@ exit status asks for a fresh process.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
 from typing import Any
 
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
@@ -21,19 +19,16 @@ from rota.app.handlers import rules_of
 from rota.app.limits import figures_of, publish
 from rota.app.probes import Probes
 from rota.app.recycling import EXIT_RECYCLE, Recycling
-from rota.attempts.children import Processes
+from rota.app.resources import child_processes, lease_keeper, lifespan, own_client
 from rota.engine.keeper import LeaseKeeper
-from rota.engine.leases import Leases
 from rota.fleet.heartbeat import Heartbeat
 from rota.model.registry import Registry
-from rota.process.health_file import HealthFile
 from rota.process.identity import unique_name
-from rota.process.loop_watch import BEAT, LoopBeat, LoopWatch
+from rota.process.loop_watch import BEAT, LoopBeat
 from rota.process.services import EXIT_FAILED, Failure, Periodic, Services, exit_now
 from rota.process.signals import hearing
 from rota.seams import Service
 from rota.server import connections
-from rota.server.outage import FAULTS
 from rota.server.place import Server, locate
 from rota.settings.load import ConfigError, Settings
 from rota.telemetry.tracing import otel
@@ -143,10 +138,10 @@ class Supervisor:
     # Serve
 
     async def _serve(self, server: Server) -> None:
-        async with _child_processes() as processes, _lifespan(self._registry) as deps:
+        async with child_processes() as processes, lifespan(self._registry) as deps:
             if self._draining is not None:
                 return
-            keeper, recycling = self._keeper(server), self._recycling()
+            keeper, recycling = lease_keeper(self._settings, server), self._recycling()
             subscribers = subscribers_of(self._settings)
             if self._settings.recycles:
                 subscribers = (*subscribers, recycling)
@@ -160,7 +155,7 @@ class Supervisor:
                 subscribers,
                 self._probes,
             )
-            async with _client(server) as redis:
+            async with own_client(server) as redis:
                 self._heartbeat = self._beating(redis)
                 self._services = Services(self._beside(keeper, recycling, self._heartbeat), self._given_up)
                 async with self._services:
@@ -176,19 +171,6 @@ class Supervisor:
             recycling,
             Periodic("tidy", BEAT, self._probes.tidy),
             Periodic("parent", BEAT, self._look_for_parent),
-        )
-
-    def _keeper(self, server: Server) -> LeaseKeeper:
-        settings = self._settings
-        connect = connections.clone(connections.async_client(server.target))
-        watch = LoopWatch(
-            report_after=settings.loop_block_report, limit=settings.loop_block_limit, die=os._exit
-        )
-        file = settings.health_file
-        return LeaseKeeper(
-            Leases(connect, interval=settings.lease / 3),
-            watch=watch,
-            health_file=HealthFile(file, watch.silence) if file else None,
         )
 
     def _recycling(self) -> Recycling:
@@ -283,34 +265,6 @@ class Supervisor:
     def _hand_back(self) -> None:
         for worker in self._workers:
             worker.stop()
-
-
-@contextlib.asynccontextmanager
-async def _child_processes() -> AsyncIterator[Processes]:
-    processes = Processes()
-    try:
-        yield processes
-    finally:
-        await processes.close()
-
-
-@contextlib.asynccontextmanager
-async def _lifespan(registry: Registry) -> AsyncIterator[Any]:
-    if registry.lifespan is None:
-        yield None
-        return
-    async with registry.lifespan() as deps:
-        yield deps
-
-
-@contextlib.asynccontextmanager
-async def _client(server: Server) -> AsyncIterator[Any]:
-    redis = connections.async_client(server.target)
-    try:
-        yield redis
-    finally:
-        with contextlib.suppress(*FAULTS):
-            await redis.aclose(close_connection_pool=True)
 
 
 def _loop_factory() -> Any:

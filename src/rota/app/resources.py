@@ -1,0 +1,60 @@
+"""What a worker process opens before its work and closes after it."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+from rota.attempts.children import Processes
+from rota.engine.keeper import LeaseKeeper
+from rota.engine.leases import Leases
+from rota.model.registry import Registry
+from rota.process.health_file import HealthFile
+from rota.process.loop_watch import LoopWatch
+from rota.server import connections
+from rota.server.outage import FAULTS
+from rota.server.place import Server
+from rota.settings.load import Settings
+
+
+@contextlib.asynccontextmanager
+async def child_processes() -> AsyncIterator[Processes]:
+    """Hold child processes, which start when a handler first needs one, until the block ends."""
+    processes = Processes()
+    try:
+        yield processes
+    finally:
+        await processes.close()
+
+
+@contextlib.asynccontextmanager
+async def lifespan(registry: Registry) -> AsyncIterator[Any]:
+    """Yield what handlers get as `run.deps`: what the lifespan of the jobs yields, None without one."""
+    if registry.lifespan is None:
+        yield None
+        return
+    async with registry.lifespan() as deps:
+        yield deps
+
+
+@contextlib.asynccontextmanager
+async def own_client(server: Server) -> AsyncIterator[Any]:
+    """Open a client that nothing else uses, until the block ends."""
+    redis = connections.async_client(server.target)
+    try:
+        yield redis
+    finally:
+        with contextlib.suppress(*FAULTS):
+            await redis.aclose(close_connection_pool=True)
+
+
+def lease_keeper(settings: Settings, server: Server) -> LeaseKeeper:
+    """Return the lease keeper of a process, with the watch on its event loop. It is a service, to be started."""
+    connect = connections.clone(connections.async_client(server.target))
+    watch = LoopWatch(report_after=settings.loop_block_report, limit=settings.loop_block_limit, die=os._exit)
+    file = settings.health_file
+    return LeaseKeeper(
+        Leases(connect, interval=settings.lease / 3),
+        watch=watch,
+        health_file=HealthFile(file, watch.silence) if file else None,
+    )
