@@ -102,12 +102,12 @@ def test_every_module_opens_with_a_sentence() -> None:
         assert docstring.splitlines()[0].endswith((".", "`", ":", "?")), path
 
 
-def test_every_script_says_its_keys_arguments_and_return() -> None:
+def test_every_script_says_its_keys_arguments_return_and_what_it_keeps_true() -> None:
     scripts = list(LUA.glob("*.lua"))
     assert scripts
     for path in scripts:
         text = path.read_text("utf-8")
-        for word in ("-- KEYS", "-- ARGV", "Returns"):
+        for word in ("-- KEYS", "-- ARGV", "-- Returns", "-- Keeps true"):
             assert word in text, f"{path.name} does not say its {word}"
 
 
