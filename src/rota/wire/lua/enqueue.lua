@@ -14,8 +14,21 @@
 local queue, wake, events = KEYS[1], KEYS[2], KEYS[3]
 local queue_name, keep_events, may_reuse = ARGV[1], ARGV[2], ARGV[3] == '1'
 
+--@include now
 --@include chunks
+
+-- Return what knows terms and limits. That is most of this script, and most jobs have no terms: it is put together when
+-- the first job needs it.
+local limits
+local function with_limits()
+  limits = limits or (function()
 --@include put
+    return { arrange = arrange, schedule = schedule, terms_of = terms_of, due_in_line = due_in_line,
+      leave_lines = leave_lines, unindex_priority = unindex_priority, release_unique = release_unique,
+      wake_others = wake_others }
+  end)()
+  return limits
+end
 
 local function tell(id, task, due, payload, ...)
   if events == '' then return end
@@ -41,20 +54,21 @@ local function replace(id, payload, due, is_moved, terms, unique, period)
   local score = redis.call('ZSCORE', queue, id)
   local held = redis.call('ZSCORE', queue .. ':active', id) or redis.call('EXISTS', 'arq:in-progress:' .. id) == 1
   if not score or held or redis.call('EXISTS', 'arq:job:' .. id) == 0 then return false end
-  local former = terms_of(queue, id)
-  if not is_moved then due = former and due_in_line(queue, id, former) or tonumber(score) end
+  local parts = with_limits()
+  local former = parts.terms_of(queue, id)
+  if not is_moved then due = former and parts.due_in_line(queue, id, former) or tonumber(score) end
   if former then
     redis.call('HDEL', queue .. ':terms', id)
-    unindex_priority(queue, id, former)
-    leave_lines(queue, id, former)
-    release_unique(id, former, 'f')
+    parts.unindex_priority(queue, id, former)
+    parts.leave_lines(queue, id, former)
+    parts.release_unique(id, former, 'f')
   end
   redis.call('HDEL', queue .. ':runs', id)
   redis.call('HDEL', queue .. ':snoozes', id)
   redis.call('ZREM', 'arq:abort', id)
   redis.call('SET', 'arq:job:' .. id, payload)
   redis.call('DEL', 'arq:retry:' .. id)
-  if terms == '' then schedule(queue, id, due) else arrange(queue, id, due, terms) end
+  if terms == '' then parts.schedule(queue, id, due) else parts.arrange(queue, id, due, terms) end
   if unique then hold(unique, id, period) end
   return due
 end
@@ -70,7 +84,7 @@ local function put_new(id, payload, due, life, task, terms, unique, period)
     scores[#scores + 1] = ms(due)
     scores[#scores + 1] = id
   else
-    arrange(queue, id, due, terms)
+    with_limits().arrange(queue, id, due, terms)
   end
   results[#results + 1] = 'arq:result:' .. id
   put_ids[#put_ids + 1] = id
@@ -107,5 +121,5 @@ chunked('ZADD', queue, scores)
 chunked('ZREM', 'arq:abort', put_ids)
 delete(results)
 if #results > 0 and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
-wake_others(queue)
+if limits then limits.wake_others(queue) end
 return answers

@@ -40,10 +40,6 @@ if settlement_count == '0' and not resend then
   if #head == 0 then return { now, -1, 0, {}, {}, 0 } end
 end
 
---@include chunks
---@include entries
---@include limits
-
 ---------------------------------------------------------------------------------------------------- the call
 -- What the parts of a step know of this call.
 
@@ -72,23 +68,31 @@ local has = setmetatable({}, {
   end,
 })
 
-local function emit(...)
-  if service then redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', ...) end
-end
+---------------------------------------------------------------------------------------------------- the step
+-- All functions are made inside one, because making a hundred of them is a good part of a step's time. For each local
+-- that a function captures, Lua searches all locals captured so far in the function around it; those from further out
+-- it finds at once. Side by side with the values above, the functions took twice as long to make.
 
--- Tell a job's flow of its end. Few jobs are part of a flow, and the part that knows flows is the largest: it is put
--- together only when the first such job ends.
-local tell_flow
-local function tell_end(job_terms, outcome, detail, id)
-  if not term(job_terms, 'w') then return end
-  if not tell_flow then
-    tell_flow = (function()
---@include ends
-      return tell_end
-    end)()
+local function step()
+--@include limits
+
+  local function emit(...)
+    if service then redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', ...) end
   end
-  tell_flow(job_terms, outcome, detail, id)
-end
+
+  -- Tell a job's flow of its end. Few jobs are part of a flow, and the part that knows flows is the largest: it is put
+  -- together only when the first such job ends.
+  local tell_flow
+  local function tell_end(job_terms, outcome, detail, id)
+    if not term(job_terms, 'w') then return end
+    if not tell_flow then
+      tell_flow = (function()
+--@include ends
+        return tell_end
+      end)()
+    end
+    tell_flow(job_terms, outcome, detail, id)
+  end
 
 --@include settle
 --@include reap
@@ -96,74 +100,75 @@ end
 --@include find
 --@include claim
 
----------------------------------------------------------------------------------------------------- the step
+  -- Holds the number of the lane's last step that claimed something, or was sent again.
+  local step_key = step_prefix .. ':' .. worker .. ':' .. lane
+  local function set_last_step() redis.call('SET', step_key, ms(seq), 'PX', ms(lease * 4)) end
 
--- Holds the number of the lane's last step that claimed something, or was sent again.
-local step_key = step_prefix .. ':' .. worker .. ':' .. lane
-local function set_last_step() redis.call('SET', step_key, ms(seq), 'PX', ms(lease * 4)) end
-
--- Claim due jobs. Return the claims; whether due jobs are left behind; and, where the queue's own rate keeps them back,
--- for how long, ms.
-local function claim_due()
-  local most, rate = startable()
-  local found, left = choose(most)
-  local claims = {}
-  if #found > 0 then
-    if rate then
-      for _ = 1, #found do count_start(rate) end
+  -- Claim due jobs. Return the claims; whether due jobs are left behind; and, where the queue's own rate keeps them
+  -- back, for how long, ms.
+  local function claim_due()
+    local most, rate = startable()
+    local found, left = choose(most)
+    local claims = {}
+    if #found > 0 then
+      if rate then
+        for _ = 1, #found do count_start(rate) end
+      end
+      claims = claim(found)
+      set_last_step()
     end
-    claims = claim(found)
-    set_last_step()
+    if left and rate and opens_at(rate, 0) > now_us then return claims, false, pace(rate, #found == want) end
+    return claims, left, nil
   end
-  if left and rate and opens_at(rate, 0) > now_us then return claims, false, pace(rate, #found == want) end
-  return claims, left, nil
-end
 
--- Return how long it is until a job becomes due that is not due yet, ms; -1 for never, or where none would be claimed.
-local function time_to_next(first_due, left)
-  if first_due > now then return math.ceil(first_due - now) end
-  if has.paused or left then return -1 end
-  local next_job = redis.call('ZRANGEBYSCORE', queue, '(' .. now_ms, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  return #next_job > 0 and math.ceil(tonumber(next_job[2]) - now) or -1
-end
+  -- Return how long it is until another job becomes due, ms; -1 for never, or where none would be claimed.
+  local function time_to_next(first_due, left)
+    if first_due > now then return math.ceil(first_due - now) end
+    if has.paused or left then return -1 end
+    local next_job = redis.call('ZRANGEBYSCORE', queue, '(' .. now_ms, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    return #next_job > 0 and math.ceil(tonumber(next_job[2]) - now) or -1
+  end
 
--- Tell whether this worker is the one that makes room for a suspect: one is enough, and the others go on.
-local function makes_room()
-  redis.call('SET', solitude, worker, 'NX', 'PX', ms(lease))
-  return redis.call('GET', solitude) == worker
-end
+  -- Tell whether this worker is the one that makes room for a suspect: one is enough, and the others go on.
+  local function makes_room()
+    redis.call('SET', solitude, worker, 'NX', 'PX', ms(lease))
+    return redis.call('GET', solitude) == worker
+  end
 
-local answers = settle()
+  local answers = settle()
 
-local last = resend and redis.call('GET', step_key)
-if resend and (not last or tonumber(last) < seq) then set_last_step() end
+  local last = resend and redis.call('GET', step_key)
+  if resend and (not last or tonumber(last) < seq) then set_last_step() end
 
-handed_back = handed_back or woken[queue]
-head = head or redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
-if #head == 0 then
-  if #answers > 0 then redis.call('DEL', seen) end
-  wake_others(queue)
-  return { now, -1, 0, answers, {}, 0 }
-end
-local first_due = tonumber(head[2])
+  handed_back = handed_back or woken[queue]
+  head = head or redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+  if #head == 0 then
+    if #answers > 0 then redis.call('DEL', seen) end
+    wake_others(queue)
+    return { now, -1, 0, answers, {}, 0 }
+  end
+  local first_due = tonumber(head[2])
 
-check_clock()
-local claims, left, closed_for = {}, false, nil
-if resend and last and tonumber(last) == seq then
-  claims = claimed_before()
-elseif want > 0 and first_due <= now and not has.paused then
-  reap()
-  if not resend then last = redis.call('GET', step_key) end
-  local newest = tonumber(last or 0)
-  if newest == seq then
+  check_clock()
+  local claims, left, closed_for = {}, false, nil
+  if resend and last and tonumber(last) == seq then
     claims = claimed_before()
-  elseif newest < seq then
-    claims, left, closed_for = claim_due()
+  elseif want > 0 and first_due <= now and not has.paused then
+    reap()
+    if not resend then last = redis.call('GET', step_key) end
+    local newest = tonumber(last or 0)
+    if newest == seq then
+      claims = claimed_before()
+    elseif newest < seq then
+      claims, left, closed_for = claim_due()
+    end
   end
+
+  wake_others(queue)
+  handed_back = handed_back or woken[queue]
+  if left or (handed_back and want == 0 and not has.paused) then wake_queue(queue) end
+  return { now, closed_for or time_to_next(first_due, left), left and 1 or 0, answers, claims,
+    suspect_waits and makes_room() and 1 or 0 }
 end
 
-wake_others(queue)
-handed_back = handed_back or woken[queue]
-if left or (handed_back and want == 0 and not has.paused) then wake_queue(queue) end
-return { now, closed_for or time_to_next(first_due, left), left and 1 or 0, answers, claims,
-  suspect_waits and makes_room() and 1 or 0 }
+return step()
