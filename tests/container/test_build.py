@@ -79,7 +79,7 @@ def test_its_size_is_little_more_than_that_of_its_base(
     assert whole - below < ADDED
 
 
-def test_a_change_of_code_makes_only_the_last_layer_anew(
+def test_a_change_of_code_rebuilds_only_the_last_layer(
     engine: Engine, images: Images, image: str, tmp_path: Path
 ) -> None:
     changed = copy_checkout(tmp_path)

@@ -27,7 +27,7 @@ pathlib.Path("/tmp/written").touch()
 """
 
 
-def test_it_runs_as_a_numbered_user_who_is_not_root(engine: Engine, image: str) -> None:
+def test_it_runs_as_a_numbered_user_other_than_root(engine: Engine, image: str) -> None:
     assert engine.docker("inspect", "--format", "{{.Config.User}}", image) == "10001:10001"
     shown = inside(engine, image, "import os; print(os.getuid(), os.getgid(), os.geteuid())")
     assert shown == "10001 10001 10001"

@@ -19,7 +19,7 @@ def lives(parent: Worker) -> list[int]:
     return [event["pid"] for event in parent.events("worker.spawned")]
 
 
-async def test_a_worker_that_ran_enough_jobs_drains_and_asks_to_be_started_anew(
+async def test_a_worker_that_ran_enough_jobs_drains_and_asks_to_be_restarted(
     fleet: Fleet, client: Client
 ) -> None:
     handles = await client.enqueue_many(work.call(seconds=0.05) for _ in range(40))

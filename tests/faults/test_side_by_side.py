@@ -28,7 +28,7 @@ async def test_a_job_that_the_old_worker_does_not_know_waits_unspent_for_the_new
     assert (await handle.status()).attempts == 1
 
 
-async def test_a_job_that_nobody_learns_to_know_is_dead_lettered_after_the_grace(
+async def test_a_job_that_stays_unknown_is_dead_lettered_after_the_grace(
     fleet: Fleet, client: Client
 ) -> None:
     (old,) = await fleet.start(jobs_package=OLD, unknown_delay=0.2, unknown_grace=1)

@@ -50,7 +50,7 @@ async def test_a_result_lives_as_long_as_it_was_asked_to(
 
 @both
 @pytest.mark.parametrize(("own", "worker"), [({}, {"keep_result": 0}), ({"keep_result": 0}, {})])
-async def test_a_result_that_nobody_wants_is_not_kept(
+async def test_a_result_without_a_time_to_keep_is_not_kept(
     kind: Kind, redis: ArqRedis, own: Any, worker: Any
 ) -> None:
     job = await run_one(kind, redis, named("echo", echo, **own), 1, **worker)

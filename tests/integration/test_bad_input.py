@@ -121,7 +121,7 @@ def test_a_server_that_never_answers_is_given_up_after_the_time_to_boot(project:
     ran.refused("did not answer within BOOT_TIMEOUT, 0.2 s")
 
 
-def test_a_host_name_that_nobody_knows_is_said(project: Project) -> None:
+def test_an_unknown_host_name_is_said(project: Project) -> None:
     project.rota(REDIS_URL="redis://nosuch.invalid:6379/0").refused("nosuch.invalid:6379")
 
 
@@ -153,7 +153,7 @@ class Polite(http.server.BaseHTTPRequestHandler):
         """Log nothing, so that the output of the test stays readable."""
 
 
-def test_a_server_that_is_no_redis_is_refused_at_the_boot(project: Project) -> None:
+def test_a_server_other_than_redis_is_refused_at_the_boot(project: Project) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Polite) as web:
         threading.Thread(target=web.serve_forever, daemon=True).start()
         ran = project.rota(REDIS_URL=f"redis://127.0.0.1:{web.server_address[1]}/0")
@@ -218,7 +218,7 @@ def test_an_unknown_command_or_option_is_refused_with_the_usage(
     assert "Traceback" not in ran.err
 
 
-def test_a_state_that_is_no_list_is_refused_with_those_that_are(connected: Project) -> None:
+def test_a_state_that_cannot_be_listed_is_refused_with_those_that_can(connected: Project) -> None:
     ran = connected.rota("jobs", "default", "--state", "completed")
     ran.refused("completed jobs leave their queue", "waiting, delayed, active, dead")
 
@@ -252,7 +252,7 @@ async def test_wrong_arguments_are_refused_by_name_and_without_their_values(clie
     await nothing_was_written(client)
 
 
-async def test_a_payload_that_is_no_json_is_refused(client: Client) -> None:
+async def test_a_payload_that_is_not_json_is_refused(client: Client) -> None:
     with pytest.raises(InvalidPayload, match="cannot travel as JSON"):
         await client.enqueue_by_name("default:add", {"a": object()})
     await nothing_was_written(client)

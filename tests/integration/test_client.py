@@ -343,7 +343,7 @@ async def test_a_wait_ends_in_time_and_the_job_goes_on(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("working")
-async def test_a_job_that_its_handler_cancels_is_cancelled_for_who_waits(client: Client) -> None:
+async def test_a_job_that_its_handler_cancels_is_cancelled_for_its_waiters(client: Client) -> None:
     handle = await client.enqueue(refuse)
     with pytest.raises(JobCancelled):
         await handle.result(10)

@@ -242,7 +242,7 @@ async def test_a_pool_on_a_unix_socket_is_rebuilt_and_twinned(unix_target: Redis
             assert blocking.get("greeting") == b"hello"
 
 
-async def test_a_pool_of_arqs_own_making_is_rebuilt_and_twinned(server: RedisServer) -> None:
+async def test_a_pool_that_arq_made_is_rebuilt_and_cloned(server: RedisServer) -> None:
     theirs = await create_pool(RedisSettings(port=server.port, database=5))
     async with connections.rebuild(theirs) as ours:
         await ours.set("greeting", "hello")

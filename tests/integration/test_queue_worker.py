@@ -237,7 +237,7 @@ async def test_a_deferred_job_starts_on_time(redis: ArqRedis) -> None:
     assert sum(late) < 1.5
 
 
-async def test_a_claimed_job_that_was_scored_anew_gets_its_deadline_back(redis: ArqRedis) -> None:
+async def test_a_claimed_job_with_a_changed_score_gets_its_deadline_back(redis: ArqRedis) -> None:
     """A stock client's `Job.abort()` sets the score of a job that it takes for deferred to 1970."""
     gate = asyncio.Event()
 

@@ -384,7 +384,7 @@ async def test_a_handler_that_returned_at_its_timeout_is_reported_in_its_attempt
     assert error["contexts"]["trace"]["trace_id"] == transaction["contexts"]["trace"]["trace_id"]
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_a_failure(
+async def test_a_cancellation_without_a_request_is_a_failure(
     client: Client, sent: Captured, at_work: None
 ) -> None:
     (error,) = await dead(await client.enqueue(cancel_itself), sent)

@@ -116,7 +116,7 @@ def test_a_dsn_needs_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
         sentry.start(load({"SENTRY_DSN": DSN}))
 
 
-def test_what_is_no_dsn_is_said() -> None:
+def test_a_malformed_dsn_is_said() -> None:
     with forgotten(), pytest.raises(ConfigError, match="SENTRY_DSN is not a DSN"):
         sentry.start(load({"SENTRY_DSN": "sentry.example.com"}))
 

@@ -89,7 +89,7 @@ async def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
     assert (await refused(RedisTarget(path=str(tmp_path / "none.sock")))).startswith("it is not listening: ")
 
 
-async def test_a_path_that_is_no_socket(tmp_path: Path) -> None:
+async def test_a_path_without_a_socket(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert (await refused(RedisTarget(path=str(tmp_path / "file")))).startswith("it is not listening: ")
 
@@ -98,7 +98,7 @@ async def test_a_path_too_long_for_a_socket(tmp_path: Path) -> None:
     assert (await refused(RedisTarget(path="/tmp/" + "x" * 200))).startswith("it cannot be reached")
 
 
-async def test_a_host_that_nobody_knows() -> None:
+async def test_an_unknown_host() -> None:
     sentence = await refused(RedisTarget("no-such-host.invalid"))
     assert sentence.startswith("it has a host name that nobody knows: ")
 
@@ -203,7 +203,7 @@ async def test_a_password_where_none_is_set(own_server: RedisServer) -> None:
     assert await refused(target) == f"it has no password set, but one is sent: {LOGIN}"
 
 
-async def test_a_user_who_may_not_ask(own_server: RedisServer) -> None:
+async def test_a_user_without_the_permission_to_ask(own_server: RedisServer) -> None:
     with own_server.client() as admin:
         admin.execute_command("ACL", "SETUSER", "app", "on", f">{CANARY}", "~*", "+@all", "-info")
     target = RedisTarget("127.0.0.1", own_server.port, username="app", password=CANARY)

@@ -49,7 +49,7 @@ async def test_sleep_reports_how_far_it_is() -> None:
 
 
 @pytest.mark.parametrize("seconds", [-1, 1e9, float("nan"), "long"])
-def test_sleep_refuses_what_is_no_time(seconds: float) -> None:
+def test_sleep_refuses_an_impossible_time(seconds: float) -> None:
     with pytest.raises(InvalidPayload, match="seconds"):
         sleep.call(seconds)
 

@@ -83,7 +83,7 @@ async def test_one_enqueue_may_ask_for_more_or_fewer_attempts(client: Client) ->
     assert (await client.wait(handle.queue, handle.id, timeout=10)).attempts == 1
 
 
-async def test_what_no_attempt_can_mend_is_not_tried_again(client: Client) -> None:
+async def test_what_no_attempt_can_cure_is_not_tried_again(client: Client) -> None:
     handle = await client.enqueue(charge)
     info = await client.wait(handle.queue, handle.id, timeout=10)
     assert (info.state, info.attempts) == (State.DEAD, 1)

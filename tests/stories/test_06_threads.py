@@ -31,7 +31,7 @@ async def test_a_plain_function_runs_in_a_thread(client: Client) -> None:
     assert (await handle.result(timeout=10)).startswith("cat.png on rota-job")
 
 
-async def test_a_blocking_function_keeps_nobody_waiting(client: Client) -> None:
+async def test_a_blocking_function_delays_no_other_job(client: Client) -> None:
     blocking = await client.enqueue(compress)
     handle = await client.enqueue(answer)
     assert await handle.result(timeout=10) == "at once"

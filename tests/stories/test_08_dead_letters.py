@@ -46,7 +46,7 @@ async def test_a_dead_letter_keeps_everything(client: Client) -> None:
     assert letter.error.message == "page 7 is stuck"
 
 
-async def test_one_is_brought_back_when_the_cause_is_mended(client: Client, deps: Printer) -> None:
+async def test_one_is_brought_back_when_the_cause_is_removed(client: Client, deps: Printer) -> None:
     handle = await client.enqueue(print_out, page=7)
     await client.wait("office", handle.id, timeout=10)
     deps.works = True

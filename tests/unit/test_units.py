@@ -58,7 +58,7 @@ def test_a_time_is_read_as_seconds(written: object, seconds: float) -> None:
         None,
     ],
 )
-def test_anything_else_is_no_time(wrong: object) -> None:
+def test_anything_else_is_not_a_time(wrong: object) -> None:
     with pytest.raises(InvalidDuration):
         parse_duration(wrong)
 
@@ -95,7 +95,7 @@ def test_an_amount_is_read_as_bytes(written: object, size: int) -> None:
     "wrong",
     ["", " ", "MB", "-1", "+1", "1e9", "nan", "1XB", "5 0MB", "1GB1", "٣MB", "1_000", True, None, "1ib"],
 )
-def test_anything_else_is_no_amount(wrong: object) -> None:
+def test_anything_else_is_not_an_amount(wrong: object) -> None:
     with pytest.raises(InvalidSize):
         parse_size(wrong)
 

@@ -189,7 +189,7 @@ class Exploit:
 
 
 @pytest.mark.parametrize("place", ["worker", "client"])
-async def test_stock_whoever_can_write_to_redis_runs_code(redis: ArqRedis, place: str) -> None:
+async def test_stock_an_attacker_who_writes_to_redis_runs_code(redis: ArqRedis, place: str) -> None:
     TAKEN_OVER.clear()
     job = await put(redis, "echo", 1)
     if place == "worker":

@@ -140,7 +140,7 @@ async def test_stock_a_job_that_outlives_its_lock_runs_twice_and_unlocks_the_oth
             second.open.set()
 
 
-async def test_a_lock_of_arqs_is_no_fence_of_ours(redis: ArqRedis) -> None:
+async def test_deleting_the_lock_of_arq_does_not_free_our_job(redis: ArqRedis) -> None:
     first, second = Gate(), Gate()
     job = await put(redis, "gate")
     async with running(QueueWorker, redis, [first.function()], lease=1) as worker:

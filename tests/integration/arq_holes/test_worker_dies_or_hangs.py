@@ -308,14 +308,14 @@ async def test_a_poisonous_payload_is_final_and_nothing_else(redis: ArqRedis, da
 ODD = b"\xff\xfe"
 
 
-async def test_stock_an_id_that_is_no_text_ends_every_worker(redis: ArqRedis) -> None:
+async def test_stock_an_id_that_is_not_text_ends_every_worker(redis: ArqRedis) -> None:
     await redis.zadd("arq:queue", {ODD: 1})
     for _ in range(2):
         with pytest.raises(UnicodeDecodeError):
             await make(Worker, redis, [echo]).async_run()
 
 
-async def test_an_id_that_is_no_text_is_a_job_that_failed(redis: ArqRedis) -> None:
+async def test_an_id_that_is_not_text_is_a_job_that_failed(redis: ArqRedis) -> None:
     await redis.zadd("arq:queue", {ODD: 1})
     job = await put(redis, "echo", 1)
     worker = await burst(QueueWorker, redis, [named("echo", echo)])

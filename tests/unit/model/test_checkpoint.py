@@ -99,6 +99,6 @@ def test_where_there_is_none_its_value_is_none_and_its_number_is_before_all_othe
 
 
 @pytest.mark.parametrize("raw", [b"", b"junk", b"7", b"7 {", b"-3 \xff", b"7 NaN"])
-def test_one_that_nobody_can_read_says_so_when_it_is_looked_at(raw: bytes) -> None:
+def test_an_unreadable_one_says_so_when_it_is_looked_at(raw: bytes) -> None:
     with pytest.raises(ValueError, match="line 1"):
         assert Checkpoint.read(raw).value

@@ -43,7 +43,7 @@ async def test_tasks_that_run_side_by_side_have_their_own() -> None:
     assert current_headers() == {}
 
 
-def test_a_thread_that_somebody_else_started_has_none() -> None:
+def test_a_thread_that_other_code_started_has_none() -> None:
     seen: list[Any] = []
     with rota.headers(tenant="acme"):
         thread = threading.Thread(target=lambda: seen.append(dict(current_headers())))

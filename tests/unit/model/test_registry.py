@@ -83,7 +83,7 @@ def test_two_handlers_of_one_name_on_one_queue_stop_the_boot_and_name_both_files
         discover(package, default_queue=default)
 
 
-def test_one_name_on_two_queues_is_no_clash(write: Write) -> None:
+def test_one_name_on_two_queues_does_not_clash(write: Write) -> None:
     registry = discover(write(a=PAINT, b=PAINT.replace("video", "print")))
     assert registry.queues == ("print", "video")
     assert registry.find("print:paint") is not registry.find("video:paint")

@@ -32,7 +32,7 @@ def test_progress_is_reported_within_its_bounds() -> None:
     assert reports == [(50.0, "drafting"), (0.0, ""), (100.0, "x" * 500), (100.0, "")]
 
 
-def test_progress_without_a_listener_is_no_error() -> None:
+def test_progress_without_a_listener_is_dropped() -> None:
     run_with().progress(10)
 
 
@@ -72,7 +72,7 @@ def test_what_is_saved_is_its_json_at_the_time_of_the_call() -> None:
     assert run.last_checkpoint is None
 
 
-def test_what_cannot_be_saved_is_refused_even_where_nobody_listens() -> None:
+def test_what_cannot_be_saved_is_refused_even_without_a_listener() -> None:
     with pytest.raises(TypeError, match="JSON"):
         run_with().checkpoint(object())
     with pytest.raises(CheckpointTooLarge, match="is 10;"):

@@ -38,7 +38,7 @@ def test_the_id_is_read_from_either_header(headers: dict[str, str]) -> None:
         {"sentry-trace": f"{ID[:-1]}g-b7ad6b7169203331-1"},
     ],
 )
-def test_what_is_missing_or_malformed_is_no_trace(headers: dict[str, str]) -> None:
+def test_missing_or_malformed_headers_give_no_trace(headers: dict[str, str]) -> None:
     assert trace_id(headers) == ""
 
 

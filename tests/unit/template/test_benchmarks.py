@@ -124,7 +124,7 @@ def test_sizes_come_from_the_environment_also_in_a_quick_run() -> None:
     assert sizes.singles < Sizes.read({}).singles
 
 
-def test_a_size_that_is_no_number_names_its_variable() -> None:
+def test_a_malformed_size_names_its_variable() -> None:
     with pytest.raises(WrongSize, match="BENCH_ROUNDS is 'many'; it must be a whole number of 1 or more"):
         Sizes.read({"BENCH_ROUNDS": "many"})
 

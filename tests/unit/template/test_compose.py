@@ -101,7 +101,7 @@ def test_what_monitors_does_not_reach_redis() -> None:
         assert SERVICES[name]["networks"] == ["default"]
 
 
-def test_grafana_shows_and_lets_nobody_in() -> None:
+def test_grafana_shows_dashboards_and_has_no_login() -> None:
     grafana = SERVICES["grafana"]
     assert grafana["environment"]["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
     assert grafana["environment"]["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"

@@ -189,7 +189,7 @@ def scaler(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_workers_come_at_once_and_go_slowly_whoever_scales_them(name: str) -> None:
+def test_workers_come_at_once_and_go_slowly_under_every_scaler(name: str) -> None:
     spec = scaler(name)
     assert spec["scaleTargetRef"]["name"] == WORKER["metadata"]["name"]
     behavior = spec.get("behavior") or spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]

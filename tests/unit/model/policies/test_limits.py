@@ -27,7 +27,7 @@ def test_a_limit_is_read_as_people_write_it(text: str, limit: RateLimit) -> None
 @pytest.mark.parametrize(
     "text", ["", "10", "10/", "/s", "x/s", "10/1x", "0/s", "10/0s", "10/s,burst=0", "-1/s", 5, None]
 )
-def test_what_is_no_limit_is_refused(text: object) -> None:
+def test_a_malformed_limit_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match=r"written as a rate|whole number|number of seconds"):
         RateLimit.parse(text)
 
