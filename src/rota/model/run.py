@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from rota.model.checkpoint import encode
 from rota.model.flows.batch import Batch
@@ -38,6 +38,22 @@ class RunFacts(NamedTuple):
     def wire(self) -> dict[str, Any]:
         """Return the facts as a JSON object, from which `RunFacts(**fields)` makes them again."""
         return {**self._asdict(), "headers": dict(self.headers)}
+
+
+class NamedFacts(TypedDict, total=False):
+    """The facts as a handler's own test gives them by name, for the type checker: `id`, `job` and `queue` at least."""
+
+    id: str
+    job: str
+    queue: str
+    attempt: int
+    max_attempts: int
+    enqueued_ms: int
+    headers: Mapping[str, str]
+    snoozes: int
+    waited: float
+    last_checkpoint: Any
+    checkpoint_limit: int
 
 
 class Run:
@@ -75,7 +91,7 @@ class Run:
         report: Callable[[float, str], None] | None = None,
         keep: Callable[[bytes], None] | None = None,
         stopped_by: Callable[[], str | None] | None = None,
-        **named: Any,
+        **named: Unpack[NamedFacts],
     ) -> None:
         """Make a run of its facts, or of `id`, `job`, `queue` and others by name, as a handler's own test does.
 

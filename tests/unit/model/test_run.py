@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rota.errors import CheckpointTooLarge
-from rota.model.run import Run, RunFacts
+from rota.model.run import NamedFacts, Run, RunFacts
 
 
 def run_with(**fields: Any) -> Run:
@@ -109,3 +109,7 @@ def test_its_facts_are_json_and_make_the_same_run_in_another_process() -> None:
 def test_a_run_of_an_unknown_fact_is_refused() -> None:
     with pytest.raises(TypeError, match="colour"):
         run_with(colour="red")
+
+
+def test_the_facts_have_the_same_names_for_a_test_that_gives_them_as_for_a_worker() -> None:
+    assert tuple(NamedFacts.__annotations__) == RunFacts._fields
