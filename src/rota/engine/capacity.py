@@ -105,6 +105,9 @@ class Capacity:
         """
         if access is not Access.SHARED:
             return 1 if access is Access.ALONE else 0
-        startable = max(0, min(self.slots - running - asked, self.batch))
+        free = self.slots - running - asked
+        if free <= 0:
+            return 0
+        startable = min(free, self.batch)
         budget = self.budget()
         return startable if budget is None else min(startable, max(0, budget - asked))

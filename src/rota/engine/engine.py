@@ -161,11 +161,13 @@ class Engine:
 
     def _ask(self) -> Ask | None:
         """Return what the next step is to do, and count the slots that it is to fill as taken; None if nothing."""
+        if not self._settlements and not self._belief:
+            return None
         access = self._isolation.access(self)
         startable = self._startable(access)
         # A suspect runs alone, whosever turn it is.
         want = startable if access is Access.ALONE else self._share.grant(startable)
-        if not self._settlements and not (self._belief and want):
+        if not self._settlements and not want:
             return None
         settlements, self._settlements = self._settlements[:BATCH], self._settlements[BATCH:]
         ask = Ask(settlements, want, access is Access.ALONE and want > 0, self._belief)

@@ -41,6 +41,8 @@ class Isolation:
 
     def answered(self, contender: Contender, ask: Ask, reply: StepReply) -> None:
         """Take note of what a step of `contender` brought: its suspect, none, or the request to make room for one."""
+        if self._holder is None and not reply.make_room:
+            return
         if ask.alone and contender.taken:
             self._suspect = reply.claims[0].token
         elif ask.alone:
@@ -52,7 +54,9 @@ class Isolation:
 
     def ended(self, token: str) -> None:
         """Take note that the job with the claim `token` has ended, in any engine of the process."""
-        if self._holder is not None and token == self._suspect:
+        if self._holder is None:
+            return
+        if token == self._suspect:
             self._give_up(self._holder)
         self._look_if_empty()
 
