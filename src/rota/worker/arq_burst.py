@@ -2,21 +2,21 @@
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
 
+from rota.engine.contract import Contract
 from rota.engine.engine import Engine
 from rota.engine.wake import POLL
-from rota.server.outage import FAULTS
-
-if TYPE_CHECKING:
-    from rota.worker.worker import QueueWorker
+from rota.server.outage import FAULTS, Outage
+from rota.worker.stopping import StoppableWorker
 
 
 class Burst:
     """The burst of one worker."""
 
-    def __init__(self, worker: "QueueWorker") -> None:
+    def __init__(self, worker: StoppableWorker, contract: Contract, outage: Outage) -> None:
         self._worker = worker
+        self._contract = contract
+        self._outage = outage
 
     def budget(self) -> int | None:
         """Return how many more jobs may be started; None means no limit."""
@@ -39,11 +39,11 @@ class Burst:
             else:
                 await asyncio.sleep(pause)
                 engine.look()
-        await self._worker.contract.finished()
+        await self._contract.finished()
 
     async def _is_empty(self) -> bool:
         try:
             return not await self._worker.pool.zcard(self._worker.queue_name)
         except FAULTS as error:
-            await self._worker.outage.pause(error)
+            await self._outage.pause(error)
             return False

@@ -8,12 +8,12 @@ a job) ends only the job here. Log lines are arq's.
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from arq.constants import keep_cronjob_progress
 from arq.cron import CronJob
 from arq.utils import truncate
-from arq.worker import Function, JobExecutionFailed, Retry, RetryJob
+from arq.worker import Function, JobExecutionFailed, Retry, RetryJob, Worker
 
 from rota.engine.execution import Execution
 from rota.model.outcome import Cause
@@ -21,16 +21,13 @@ from rota.names import printable
 from rota.wire.claims import Claim, Settlement, Told, hand_back
 from rota.worker.arq_job import ArqJob
 
-if TYPE_CHECKING:
-    from rota.worker.worker import QueueWorker
-
 logger = logging.getLogger("arq.worker")
 
 
 class ArqContract:
     """The contract of a bare `QueueWorker`: arq's semantics, with the functions and options of `worker`."""
 
-    def __init__(self, worker: "QueueWorker") -> None:
+    def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._hooks: set[asyncio.Task[None]] = set()
 

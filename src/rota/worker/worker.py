@@ -88,7 +88,7 @@ class QueueWorker(StoppableWorker):
         self._shared = shared or Shared()
         self._share = self._shared.shares.share(weight)
         self.outage = Outage(self.queue_name, self._shared.outages)
-        self._burst = Burst(self)
+        self._burst = Burst(self, self.contract, self.outage)
         self._cron = Cron(self.scripts, self.job_serializer, self.expires_extra_ms)
         self._health_key = HealthKey(self.health_check_key, self.worker_id, self.health_check_interval)
         self._pools = Pools(

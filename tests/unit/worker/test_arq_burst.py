@@ -1,17 +1,16 @@
 """A burst: how many more jobs it may start, and when it is over."""
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 
+from rota.engine.contract import Contract
 from rota.engine.engine import Engine
 from rota.server.outage import Outage
 from rota.worker.arq_burst import Burst
+from rota.worker.stopping import StoppableWorker
 from tests.waiting import until
-
-if TYPE_CHECKING:
-    from rota.worker.worker import QueueWorker
 
 
 class Worker:
@@ -25,8 +24,7 @@ class Worker:
         self.queue_name = "arq:queue:email"
         self.queued = queued
         self.faults: list[Exception] = []
-        self.outage = Outage("email")
-        self.pool = self.contract = self
+        self.pool = self
         self.busy = self.wants_slot = False
         self.looks = 0
         self.change = asyncio.Event()
@@ -46,9 +44,11 @@ class Worker:
     async def finished(self) -> None:
         self.has_finished = True
 
+    def its_burst(self) -> Burst:
+        return Burst(cast(StoppableWorker, self), cast(Contract, self), Outage("email"))
+
     def started(self) -> "asyncio.Task[None]":
-        burst = Burst(cast("QueueWorker", self))
-        return asyncio.create_task(burst.over(cast(Engine, self)))
+        return asyncio.create_task(self.its_burst().over(cast(Engine, self)))
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,13 @@ async def test_the_budget_is_what_is_left_of_the_most(
 ) -> None:
     worker = Worker(burst=burst, most=most)
     worker.jobs_complete = started
-    assert Burst(cast("QueueWorker", worker)).budget() == budget
+    assert worker.its_burst().budget() == budget
 
 
 async def test_jobs_that_run_are_of_the_budget_whatever_becomes_of_them() -> None:
     worker = Worker(most=10)
     worker.jobs_complete, worker.jobs_retried, worker.jobs_failed, worker.running = 1, 2, 3, 4
-    assert Burst(cast("QueueWorker", worker)).budget() == 0
+    assert worker.its_burst().budget() == 0
 
 
 async def test_it_is_over_when_the_queue_is_empty_and_the_contract_has_finished() -> None:
