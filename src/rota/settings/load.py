@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dotenv import dotenv_values
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
+from rota.settings.env_file import read_env_file
 from rota.settings.problems import problems_of
 from rota.settings.queues import QUEUES, misnamed
 from rota.settings.settings import ConfigError, Settings
@@ -134,11 +134,9 @@ def _resolve(source: Mapping[str, str], known: Collection[str], problems: list[s
 
 
 def _read_env_file(path: Path, problems: list[str]) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    # Interpolation would read the environment, and change a password with a $ in it.
-    lines = _guarded(str(path), problems, lambda: dotenv_values(path, interpolate=False)) or {}
-    return {name: value or "" for name, value in lines.items()}
+    values, wrong = _guarded(str(path), problems, lambda: read_env_file(path), "is") or ({}, [])
+    problems += wrong
+    return values
 
 
 def _read_secrets(folder: Path | None, known: Collection[str], problems: list[str]) -> dict[str, str]:
@@ -166,11 +164,14 @@ def _read(name: str, path: Path, pointer: str, problems: list[str]) -> dict[str,
     return {name: value}
 
 
-def _guarded(pointer: str, problems: list[str], read: Callable[[], T]) -> T | None:
+def _guarded(
+    pointer: str, problems: list[str], read: Callable[[], T], is_or_points: str = "points to"
+) -> T | None:
     try:
         return read()
     except OSError as error:
-        problems.append(f"{pointer} points to a file that cannot be read: {error.strerror or 'not readable'}")
+        reason = error.strerror or "not readable"
+        problems.append(f"{pointer} {is_or_points} a file that cannot be read: {reason}")
     except UnicodeDecodeError:
-        problems.append(f"{pointer} points to a file that is not UTF-8 text")
+        problems.append(f"{pointer} {is_or_points} a file that is not UTF-8 text")
     return None

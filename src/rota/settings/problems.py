@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from rota.model.policies.limits import InvalidRate
 from rota.settings.queues import QUEUES, QueueOptions
 from rota.settings.types import allowed
 from rota.units import InvalidDuration, InvalidSize
@@ -17,15 +18,20 @@ _LONGEST_QUOTE = 40
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each error that pydantic found in `values` for `model`."""
+    """Yield a line for each variable whose value pydantic found wrong in `values` for `model`."""
+    # A setting that may be of two kinds has an error for each of them.
+    yield from dict.fromkeys(_lines(error, model, values))
+
+
+def _lines(error: ValidationError, model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[str]:
     for one in error.errors(include_url=False, include_input=False):
         if one["type"] == "default_factory_not_called":
             continue  # a default that depends on a wrong setting is not wrong itself
-        place = [str(part) for part in one["loc"]]
+        place = _setting([str(part) for part in one["loc"]])
         own = one.get("ctx", {}).get("error")
         if not place:
             yield from str(own or one["msg"]).splitlines()
-        elif own is not None and not isinstance(own, InvalidDuration | InvalidSize):
+        elif own is not None and not isinstance(own, InvalidDuration | InvalidSize | InvalidRate):
             yield f"{variable_of(place)}: {own}"
         elif (field := _field(model, place)) is None:
             yield f"{variable_of(place)} is not a setting"
@@ -38,6 +44,11 @@ def variable_of(place: list[str]) -> str:
     if place[0] == "queues" and len(place) > 1:
         return QUEUES + "__".join(place[1:]).upper()
     return place[0].upper()
+
+
+def _setting(place: list[str]) -> list[str]:
+    """Return the part of a place that names the setting: behind it, pydantic names the kind that it tried."""
+    return place[:3] if place[:1] == ["queues"] else place[:1]
 
 
 def _field(model: type[BaseModel], place: list[str]) -> FieldInfo | None:

@@ -1,7 +1,7 @@
 """The types of settings: each kind of value with its bounds, and the words in which an error names them."""
 
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from rota.model.policies.limits import RateLimit
 from rota.names import check_name
-from rota.units import parse_duration, parse_size
+from rota.units import format_size, parse_duration, parse_size
 from rota.wire.keys import check_queue
 
 #: The values of MODE.
@@ -32,7 +32,7 @@ def _namespace(value: str) -> str:
 
 def _package(value: str) -> str:
     if not all(part.isidentifier() for part in value.split(".")):
-        raise ValueError("this is not the name of a Python package, such as jobs or app.jobs")
+        raise ValueError(f"{ascii(value)[:40]} is not the name of a Python package, such as jobs or app.jobs")
     return value
 
 
@@ -53,7 +53,7 @@ Duration = Annotated[float, BeforeValidator(parse_duration)]
 #: Bytes; text may carry a unit.
 Size = Annotated[int, BeforeValidator(parse_size)]
 #: Bytes of one value in Redis, which takes at most 512 MB.
-ValueSize = Annotated[int, Field(ge=1, le=512 * 1024 * 1024)]
+ValueSize = Annotated[Size, Field(ge=1, le=512 * 1024 * 1024)]
 PositiveDuration = Annotated[Duration, Field(ge=0.001)]
 Concurrency = Annotated[int, Field(ge=1, le=10_000)]
 Attempts = Annotated[int, Field(ge=1, le=10_000)]
@@ -84,8 +84,18 @@ def allowed(field: FieldInfo) -> str:
     if any(getattr(item, "func", None) is parse_duration for item in metadata):
         return f"a time {bounds or 'of 0 or more'} seconds, written 0.5, 30, 500ms, 30s, 5m, 2h or 30d"
     if any(getattr(item, "func", None) is parse_size for item in metadata):
-        return "an amount of memory, written 512MB, 1.5GB or in bytes; a KB is 1024 bytes"
-    return f"{_NOUNS.get(kind, 'text')} {bounds}".rstrip()
+        most = next(
+            (f", at most {format_size(cast(int, one.le))}" for one in _flat(metadata) if isinstance(one, Le)),
+            "",
+        )
+        return f"an amount of memory{most}, written 512MB, 1.5GB or in bytes; a KB is 1024 bytes"
+    return f"{_NOUNS.get(kind, 'text')} {bounds}".rstrip() + _words(field.annotation)
+
+
+def _words(annotation: Any) -> str:
+    """Return the words that a setting takes in place of its value: `, or off`."""
+    words = [word for one in get_args(annotation) if get_origin(one) is Literal for word in get_args(one)]
+    return f", or {', '.join(words)}" if words else ""
 
 
 def _unwrapped(kind: Any, metadata: list[Any]) -> tuple[Any, list[Any]]:
@@ -99,9 +109,12 @@ def _unwrapped(kind: Any, metadata: list[Any]) -> tuple[Any, list[Any]]:
 
 
 def _bounds(metadata: list[Any]) -> str:
-    flat = [one for item in metadata for one in (item.metadata if isinstance(item, FieldInfo) else [item])]
-    low = next((item.ge for item in flat if isinstance(item, Ge)), None)
-    high = next((item.le for item in flat if isinstance(item, Le)), None)
+    low = next((item.ge for item in _flat(metadata) if isinstance(item, Ge)), None)
+    high = next((item.le for item in _flat(metadata) if isinstance(item, Le)), None)
     if low is not None and high is not None:
         return f"from {low} to {high}"
     return "" if low is None else f"of {low} or more"
+
+
+def _flat(metadata: list[Any]) -> list[Any]:
+    return [one for item in metadata for one in (item.metadata if isinstance(item, FieldInfo) else [item])]

@@ -135,6 +135,43 @@ def test_an_env_file_that_is_not_there_says_nothing(tmp_path: Path) -> None:
     assert values({}, env_file=tmp_path / ".env") == {}
 
 
+CANNOT = "cannot be read; write NAME=value, or # before a comment"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("REDIS_URL: redis://x\n", [1]),
+        ("MAX_ATTEMPTS=3\n\n  \n# why\nREDIS_URL: redis://x\n", [5]),
+        ("REDIS_URL:\n", [1]),
+        ("REDIS URL=redis://x\r\nMAX_ATTEMPTS=3\r\nset REDIS_URL=redis://x\r\n", [1, 3]),
+        ("REDIS_PASSWORD='not closed\nMAX_ATTEMPTS=3\n", [1]),
+        ("=redis://x\n", [1]),
+        ("\n\nredis://x and more\n", [3]),
+    ],
+)
+def test_a_line_of_the_env_file_that_cannot_be_read_is_a_problem(
+    tmp_path: Path, text: str, lines: list[int]
+) -> None:
+    env_file = written(tmp_path, ".env", text)
+    assert problems({}, env_file=env_file) == [f"{env_file}, line {line}, {CANNOT}" for line in lines]
+
+
+def test_an_env_file_that_is_none_is_a_problem(tmp_path: Path) -> None:
+    folder, lost, wide = tmp_path / "folder", tmp_path / "lost", tmp_path / "wide"
+    folder.mkdir()
+    lost.symlink_to(tmp_path / "nowhere")
+    wide.write_text("REDIS_URL=redis://x", "utf-16")
+    assert problems({}, env_file=folder) == [f"{folder} is a file that cannot be read: Is a directory"]
+    assert problems({}, env_file=lost) == [f"{lost} is a file that cannot be read: No such file or directory"]
+    assert problems({}, env_file=wide) == [f"{wide} is a file that is not UTF-8 text"]
+
+
+def test_the_mark_at_the_beginning_of_an_env_file_is_part_of_no_name(tmp_path: Path) -> None:
+    env_file = written(tmp_path, ".env", "\ufeffREDIS_URL=redis://x\n")
+    assert values({}, env_file=env_file) == {"REDIS_URL": "redis://x"}
+
+
 def test_the_env_file_is_taken_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME_TOWN", "must not be seen")
     text = "# a comment\nexport REDIS_PASSWORD='${HOME_TOWN}$x'\nMAX_ATTEMPTS=3 # three\nOTHER=1\n"

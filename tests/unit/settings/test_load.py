@@ -101,6 +101,22 @@ def test_a_variable_sets_the_field_of_its_name() -> None:
     assert (settings.log_format, settings.unknown_delay) == ("json", 0.5)
 
 
+def test_every_size_may_carry_a_unit() -> None:
+    settings = load({"PAYLOAD_LIMIT": "256KB", "RESULT_LIMIT": "2 MB", "RECYCLE_AFTER_MEMORY": "1g"})
+    assert (settings.payload_limit, settings.result_limit) == (262_144, 2_097_152)
+    assert settings.recycle_after_memory == 1_073_741_824
+
+
+def test_a_line_of_the_env_file_that_cannot_be_read_stops_the_boot(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("# ours\nREDIS_URL: redis://:s3cr3t@cache\n")
+    with pytest.raises(ConfigError) as caught:
+        load({}, env_file=path)
+    assert caught.value.problems == (
+        f"{path}, line 2, cannot be read; write NAME=value, or # before a comment",
+    )
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         load({}).max_attempts = 5  # type: ignore[misc] # that is the point
@@ -184,6 +200,14 @@ def test_an_unknown_mode_names_the_choices() -> None:
         ("QUEUES__EMAIL__CONCURRENCY", "0", "a whole number from 1 to 10000"),
         ("QUEUES__EMAIL__BACKOFF", "x", "one of: exponential, linear, fixed, none"),
         ("QUEUES__EMAIL__TIMEOUT", "-1", "a time of 0.001 or more seconds, written"),
+        ("METRICS_PORT", "abc", "a whole number from 0 to 65535, or off"),
+        ("METRICS_PORT", "70000", "a whole number from 0 to 65535, or off"),
+        ("QUEUE_RATE_LIMIT", "foo", "a number of jobs and a time, as 10/1s, 100/m or 100/m,burst=20"),
+        ("QUEUES__EMAIL__RATE_LIMIT", "10", "a number of jobs and a time, as 10/1s"),
+        ("PAYLOAD_LIMIT", "1GB", "an amount of memory, at most 512 MB, written 512MB, 1.5GB or in bytes"),
+        ("RESULT_LIMIT", "big", "an amount of memory, at most 512 MB, written 512MB"),
+        ("RECYCLE_AFTER_MEMORY", "much", "an amount of memory, written 512MB, 1.5GB or in bytes"),
+        ("SENTRY_REPORT_RETRIES", "maybe", "true or false"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_named_with_what_is(name: str, value: str, allowed: str) -> None:
@@ -195,8 +219,8 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(name: str, value: str
     [
         ("NAMESPACE", "Shop", "namespace name 'Shop' is not allowed"),
         ("NAMESPACE", "a:b", "namespace name 'a:b' is not allowed"),
-        ("JOBS_PACKAGE", "my jobs", "this is not the name of a Python package"),
-        ("JOBS_PACKAGE", "jobs.", "this is not the name of a Python package"),
+        ("JOBS_PACKAGE", "my jobs", "'my jobs' is not the name of a Python package"),
+        ("JOBS_PACKAGE", "jobs.", "'jobs.' is not the name of a Python package"),
         ("DEFAULT_QUEUE", "Email", "queue name 'Email' is not allowed"),
         ("DEFAULT_QUEUE", "dead", "queue name 'dead' is reserved"),
         ("WORKER_QUEUES", "email,,reports", "queue name '' is not allowed"),

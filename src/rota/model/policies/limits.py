@@ -23,6 +23,10 @@ _SLACK = 0.01
 _WRITTEN = re.compile(r"(?P<most>\d+) ?/ ?(?P<per>[^,]+?)(?:, ?burst ?= ?(?P<burst>\d+))?", re.ASCII)
 
 
+class InvalidRate(ValueError):
+    """Raised for text that is not written as a rate."""
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """At most `most` starts in any `per` seconds, evenly spaced, with up to `burst` of them at once after a pause.
@@ -46,15 +50,18 @@ class RateLimit:
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Read a limit as it is written in a variable: `10/1s`, `100/m,burst=20`. Raises ValueError."""
+        """Read a limit as it is written in a variable: `10/1s`, `100/m,burst=20`.
+
+        Raises InvalidRate for what is not written so, ValueError for a rate that is not possible.
+        """
         written = _WRITTEN.fullmatch(text.strip()) if isinstance(text, str) else None
         if written is None:
-            raise ValueError("it is not written as a rate")
+            raise InvalidRate("it is not written as a rate")
         per = written["per"].strip()
         try:
             seconds = parse_duration(per if per[:1].isdigit() else f"1{per}")
         except InvalidDuration as error:
-            raise ValueError("it is not written as a rate") from error
+            raise InvalidRate("it is not written as a rate") from error
         return cls(int(written["most"]), seconds, int(written["burst"] or 1))
 
     @property
