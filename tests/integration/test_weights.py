@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rota import Client, Job, Run, State, job
+from rota import Client, Job, Run, job
 from tests.servers import RedisServer
 from tests.waiting import until
 from tests.workers import serving
@@ -100,9 +100,13 @@ async def test_starts_are_in_the_proportion_of_the_weights(
 @pytest.mark.parametrize("slots", [1, 4])
 async def test_the_lightest_has_its_turn_too(server: RedisServer, slots: int) -> None:
     async with works(server, slots, (100, 1)) as at:
+        # Nothing more starts before both queues have their backlog.
+        await fill(at.client, {heavy: slots}, always(-1))
+        await until(lambda: at.deps.running["heavy"] == slots)
         await fill(at.client, {heavy: 900, light: 20}, always(0.0))
-        await until(lambda: at.deps.starts.count("light") >= 8)
-        assert (await at.client.counts("heavy"))[State.WAITING] > 0
+        at.deps.gate.set()
+        await until(lambda: len(at.deps.starts) == slots + 920)
+    assert at.deps.starts[slots : slots + 850].count("light") >= 6
 
 
 async def test_an_idle_neighbour_s_slots_are_used_in_full(server: RedisServer) -> None:

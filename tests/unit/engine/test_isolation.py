@@ -9,10 +9,9 @@ from rota.wire.queue import StepReply
 class Engine:
     """An engine as its isolation sees it."""
 
-    wants_slot = True
-
-    def __init__(self, isolation: Isolation, taken: int = 0) -> None:
+    def __init__(self, isolation: Isolation, taken: int = 0, wants_slot: bool = False) -> None:
         self.taken = taken
+        self.wants_slot = wants_slot
         self.looks = 0
         isolation.enter(self)
 
@@ -101,3 +100,84 @@ def test_one_engine_is_isolated_at_a_time() -> None:
     assert (isolation.access(first), isolation.access(second)) == (Access.ALONE, Access.CLOSED)
     isolation.leave(first)
     assert isolation.access(second) is Access.SHARED
+
+
+class Hours:
+    """A clock that the test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def isolated(isolation: Isolation, clock: Hours, engine: Engine, seconds: float) -> None:
+    """Let a suspect of `engine` run alone for `seconds`."""
+    isolation.answered(engine, asked(), replied(make_room=True))
+    engine.taken = 1
+    isolation.answered(engine, asked(alone=True), replied("suspect"))
+    clock.now += seconds
+    engine.taken = 0
+    isolation.ended("suspect")
+
+
+def test_after_a_suspect_the_others_have_their_turn_for_as_long_as_it_took() -> None:
+    clock = Hours()
+    isolation = Isolation(clock)
+    engine = Engine(isolation)
+    isolated(isolation, clock, engine, 3.0)
+    engine.taken = 2
+    isolation.answered(engine, asked(5), replied("a", "b", make_room=True))
+    assert isolation.access(engine) is Access.SHARED
+    clock.now += 2.9
+    isolation.answered(engine, asked(5), replied(make_room=True))
+    assert isolation.access(engine) is Access.SHARED
+    clock.now += 0.1
+    isolation.answered(engine, asked(5), replied(make_room=True))
+    assert isolation.access(engine) is Access.WAITING
+
+
+def test_the_time_that_a_suspect_waited_for_an_empty_process_counts_as_its_own() -> None:
+    clock = Hours()
+    isolation = Isolation(clock)
+    engine, other = Engine(isolation), Engine(isolation, taken=1)
+    isolation.answered(engine, asked(), replied(make_room=True))
+    clock.now += 10.0
+    other.taken = 0
+    isolation.answered(engine, asked(alone=True), replied())
+    other.taken = 1
+    clock.now += 9.0
+    isolation.answered(engine, asked(), replied(make_room=True))
+    assert isolation.access(other) is Access.SHARED
+
+
+def test_where_nothing_else_waits_the_next_suspect_follows_at_once() -> None:
+    clock = Hours()
+    isolation = Isolation(clock)
+    engine = Engine(isolation)
+    isolated(isolation, clock, engine, 3.0)
+    isolation.answered(engine, asked(5), replied(make_room=True))
+    assert isolation.access(engine) is Access.ALONE
+
+
+def test_a_neighbour_that_wants_a_slot_has_its_turn_first() -> None:
+    clock = Hours()
+    isolation = Isolation(clock)
+    engine, neighbour = Engine(isolation), Engine(isolation, wants_slot=True)
+    isolated(isolation, clock, engine, 3.0)
+    isolation.answered(engine, asked(5), replied(make_room=True))
+    assert isolation.access(neighbour) is Access.SHARED
+
+
+def test_a_suspect_that_was_put_off_has_its_turn_when_the_others_have_ended() -> None:
+    clock = Hours()
+    isolation = Isolation(clock)
+    engine = Engine(isolation)
+    isolated(isolation, clock, engine, 3.0)
+    engine.taken = 1
+    isolation.answered(engine, asked(5), replied("a", make_room=True))
+    looks, engine.taken = engine.looks, 0
+    isolation.ended("a")
+    assert engine.looks == looks + 1
+    isolation.answered(engine, asked(5), replied(make_room=True))
+    assert isolation.access(engine) is Access.ALONE
