@@ -30,6 +30,28 @@ async def fail(run: Run, word: str) -> None:
     raise ValueError(word)
 
 
+def look_up() -> None:
+    try:
+        raise KeyError("the first")
+    except KeyError as error:
+        raise OSError("the second") from error
+
+
+@job(max_attempts=2, backoff=rota.fixed(0.01))
+async def break_in_a_coroutine(run: Run) -> None:
+    look_up()
+
+
+@job(max_attempts=2, backoff=rota.fixed(0.01))
+def break_in_a_thread(run: Run) -> None:
+    look_up()
+
+
+@job(max_attempts=2, backoff=rota.fixed(0.01), process=True)
+def break_in_a_process(run: Run) -> None:
+    look_up()
+
+
 @pytest.fixture
 def variables() -> dict[str, str]:
     # Beyond one completed job a second, only a sample of what goes well is written.
@@ -69,6 +91,19 @@ async def test_all_lines_of_a_job_have_its_id_its_trace_and_its_tenant(client: C
     assert (own[1]["server"], own[2]["job"]) == ("smtp-2", "email:send")
     assert own[2]["seconds"] >= 0
     assert "ann@example.com" not in json.dumps(own), "what a job was given is not logged"
+
+
+@pytest.mark.parametrize("broken", [break_in_a_coroutine, break_in_a_thread, break_in_a_process])
+async def test_a_failure_has_its_traceback_with_each_retry_and_the_death(
+    client: Client, lines: Lines, broken: rota.Job[Any, Any]
+) -> None:
+    await client.enqueue(broken)
+    for event in ("job.retried", "job.dead"):
+        (line,) = [line for line in await lines(event) if line["event"] == event]
+        assert line["error"].startswith("OSError: the second")
+        for part in ("KeyError: 'the first'", "direct cause", "in look_up", "in break_in_a_"):
+            assert part in line["exception"]
+        assert "/src/rota/" not in line["exception"], "the frames of the worker help nobody"
 
 
 async def test_no_word_of_a_stranger_s_makes_a_line(client: Client, lines: Lines) -> None:

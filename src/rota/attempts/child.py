@@ -23,7 +23,7 @@ from rota.model.headers import inherited
 from rota.model.job import Job
 from rota.model.run import Run, RunFacts
 from rota.names import full_name
-from rota.telemetry.logs.records import Teller, adopt_structlog
+from rota.telemetry.logs.records import MOST_OF_BLOCK, Teller, adopt_structlog
 from rota.wire.envelopes import encode_error
 
 
@@ -78,7 +78,7 @@ class Child:
             run = Run(RunFacts(**head["run"]), report=self._report, keep=self._keep)
             return {"result": True}, call(job, run, arguments, head["result_limit"])
         except BaseException as error:
-            return describe(error, job), encode_error(error)
+            return describe(error, job), encode_error(error, most_of_trace=MOST_OF_BLOCK)
 
     def _report(self, percent: float, message: str) -> None:
         self._send({"percent": percent, "message": message})

@@ -69,3 +69,10 @@ def _seconds(signal: str, delay: object) -> float:
 def _short(value: object) -> str:
     text = ascii(value)
     return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
+
+
+def culprit(error: BaseException | None) -> BaseException | None:
+    """Return the error behind the signal that ended an attempt, if there is one; any other error is its own."""
+    while isinstance(error, Signal):
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error

@@ -245,13 +245,15 @@ def decode_result(raw: bytes) -> ResultRecord:
     )
 
 
-def encode_error(error: BaseException, *, failure: bool = False) -> bytes:
-    """Return `error` as JSON for a final record: its type, its message (capped) and its last 20 frames.
+def encode_error(error: BaseException, *, failure: bool = False, most_of_trace: int | None = None) -> bytes:
+    """Return `error` as JSON for a final record: its type, its message and its traceback, both capped.
 
     A cancellation, by asyncio or by `Cancel`, is written as such. With `failure` it is written as an error, because the
-    job was not asked to stop.
+    job was not asked to stop. `most_of_trace` is how many characters of the traceback are kept, if not as many as in
+    a record.
     """
-    return marks.dumps(marks.mark_of(error, failure=failure))
+    most = marks.TRACEBACK_LIMIT if most_of_trace is None else most_of_trace
+    return marks.dumps(marks.mark_of(error, failure=failure, most_of_trace=most))
 
 
 def error_of(raw: bytes) -> JobError:

@@ -6,12 +6,12 @@ user's dictionary that looks like one of these marks is wrapped: `{"__escaped__"
 
 import secrets
 from asyncio import CancelledError
-from traceback import TracebackException
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from rota.errors import Cancel, JobError, UnreadablePayload
+from rota.errors.traces import message_of, written
 
 ERROR = "__error__"
 CANCELLED = "__cancelled__"
@@ -29,8 +29,8 @@ _SECRET_CANCELLED = f"cancelled-{_SECRET}"
 _SECRET_BYTES = _SECRET.encode()
 
 _MESSAGE_LIMIT = 2_000
-_TRACEBACK_LIMIT = 8_000
-_FRAMES = 20
+#: The most characters of a traceback that are stored.
+TRACEBACK_LIMIT = 8_000
 
 
 def dumps(value: Any) -> bytes:
@@ -112,15 +112,26 @@ def exception_of(value: Any) -> JobError | CancelledError | None:
     return None
 
 
-def mark_of(error: BaseException, *, failure: bool = False) -> dict[str, Any]:
-    """Return the value that `dumps` writes as the mark of `error`. With `failure` a cancellation is an error too."""
+def mark_of(
+    error: BaseException, *, failure: bool = False, most_of_trace: int = TRACEBACK_LIMIT
+) -> dict[str, Any]:
+    """Return the value that `dumps` writes as the mark of `error`. With `failure` a cancellation is an error too.
+
+    `most_of_trace` is how many characters of its traceback are kept.
+    """
     if isinstance(error, CancelledError | Cancel) and not failure:
         return {_SECRET_CANCELLED: _text(error)}
     if isinstance(error, JobError):
-        trace = None if error.traceback is None else _encodable(error.traceback[:_TRACEBACK_LIMIT])
+        trace = None if error.traceback is None else _encodable(error.traceback[:most_of_trace])
         message = _encodable(_capped(error.message, _MESSAGE_LIMIT))
         return {_SECRET_ERROR: {"type": _encodable(error.type), "message": message, "traceback": trace}}
-    return {_SECRET_ERROR: {"type": _name(error), "message": _text(error), "traceback": _trace(error)}}
+    return {
+        _SECRET_ERROR: {
+            "type": _name(error),
+            "message": _text(error),
+            "traceback": _trace(error, most_of_trace),
+        }
+    }
 
 
 def _mark(value: Any) -> dict[str, Any]:
@@ -136,22 +147,16 @@ def _name(error: BaseException) -> str:
 
 def _text(error: BaseException) -> str:
     try:
-        text = str(error)
+        text = message_of(error)
     except Exception:
         text = "(its message could not be made)"
     return _encodable(_capped(text, _MESSAGE_LIMIT))
 
 
-def _trace(error: BaseException) -> str | None:
-    if error.__traceback__ is None:
-        return None
-    try:
-        parts = TracebackException(type(error), error, error.__traceback__, limit=-_FRAMES).format()
-        # Each part is capped by itself, so that a message of a megabyte leaves room for the frames.
-        text = "".join(_capped(part, _MESSAGE_LIMIT, "\n") for part in parts)
-    except Exception:
-        return None
-    return _encodable(text if len(text) <= _TRACEBACK_LIMIT else f"…{text[1 - _TRACEBACK_LIMIT :]}")
+def _trace(error: BaseException, most: int) -> str | None:
+    # Each part is capped by itself, so that a message of a megabyte leaves room for the frames.
+    text = written(error, most, _MESSAGE_LIMIT)
+    return None if text is None else _encodable(text)
 
 
 def _capped(text: str, limit: int, end: str = "") -> str:

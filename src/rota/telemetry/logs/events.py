@@ -10,10 +10,14 @@ from time import monotonic
 from typing import Any
 from zlib import crc32
 
+from rota.errors import JobError
+from rota.errors.signals import culprit
+from rota.errors.traces import written
 from rota.model.event import Event, EventType
 from rota.model.trace import log_fields
 from rota.names import full_name, printable
 from rota.seams import Selective
+from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK
 from rota.wire.envelopes import error_of
 
 logger = logging.getLogger("rota.jobs")
@@ -89,7 +93,7 @@ class Log(Selective):
             return
         fields = _fields(event) | {"stands_for": one_of if one_of > 1 else None}
         extra = {name: value for name, value in fields.items() if value is not None}
-        logger.log(level, "job.%s", event.type, extra=extra)
+        _write(level, f"job.{event.type}", extra, _trace(event))
 
     def _stands_for(self, event: Event) -> int:
         key = (event.queue, event.id)
@@ -128,6 +132,23 @@ def _fields(event: Event) -> dict[str, Any]:
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
+
+
+def _write(level: int, name: str, fields: dict[str, Any], trace: str | None) -> None:
+    """Log one line. The traceback is text already: a child process has no other, and ours is without our own frames."""
+    record = logger.makeRecord(logger.name, level, __file__, 0, name, (), None, extra=fields)
+    record.exc_text = trace
+    logger.handle(record)
+
+
+def _trace(event: Event) -> str | None:
+    """Return the traceback of a failure; None for a signal that no error stands behind."""
+    error = culprit(event.error)
+    if event.type not in (EventType.RETRIED, EventType.DEAD) or error is None:
+        return None
+    if isinstance(error, JobError):
+        return error.traceback
+    return written(error, MOST_OF_BLOCK, MOST)
 
 
 def _error(event: Event) -> str | None:

@@ -101,11 +101,14 @@ def _add_fields(_: Any, __: str, event: Fields) -> Fields:
     if record is not None:
         for name, value in fields_of(record).items():
             event[f"{name}_" if name in _RESERVED else name] = value
+        if record.exc_text and not record.exc_info:
+            # A traceback that came as text, from a child process; the formatter takes it from the record after this.
+            event["exception"] = record.exc_text
     return event
 
 
 def _add_exception(_: Any, __: str, event: Fields) -> Fields:
-    raised, record = event.pop("exc_info", None), event.get("_record")
+    raised = event.pop("exc_info", None)
     if raised is True:
         raised = sys.exc_info()
     elif isinstance(raised, BaseException):
@@ -113,8 +116,6 @@ def _add_exception(_: Any, __: str, event: Fields) -> Fields:
     if isinstance(raised, tuple) and raised[0] is not None:
         # Without the values of local variables: there may be secrets among them.
         event["exception"] = "".join(traceback.format_exception(*raised)).rstrip("\n")
-    elif record is not None and record.exc_text:
-        event["exception"] = record.exc_text
     if stack := event.pop("stack_info", None):
         event.setdefault("stack", stack)
     return event

@@ -173,6 +173,23 @@ def test_an_exceptions_text_begins_no_line(
         assert trick in json.loads(first)["exception"]
 
 
+@pytest.mark.parametrize("style", ["console", "json", "plain"])
+def test_a_traceback_that_came_as_text_is_shown_like_any_other(
+    capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest, style: Any
+) -> None:
+    if style == "plain":
+        request.getfixturevalue("without_structlog")
+    logs.setup("info", "json" if style == "json" else "console")
+    record = logging.makeLogRecord({"name": "jobs", "levelno": 40, "levelname": "ERROR", "msg": "mail.lost"})
+    record.exc_text = "Traceback:\nValueError: no"
+    logging.getLogger("jobs").handle(record)
+    first, *others = printed_by(capsys, style)
+    if style == "json":
+        assert json.loads(first)["exception"] == record.exc_text
+    else:
+        assert others == ["    Traceback:", "    ValueError: no"]
+
+
 @pytest.mark.parametrize("style", ["console", "json"])
 def test_the_values_of_variables_are_not_shown(capsys: pytest.CaptureFixture[str], style: Any) -> None:
     logs.setup("info", style)

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from rota.errors import JobTimeout, RemoteError, Signal
+from rota.errors import JobTimeout, RemoteError
+from rota.errors.signals import culprit
 from rota.model.event import Event, EventType
 from rota.model.trace import sentry_headers, tenant
 from rota.names import full_name
@@ -52,23 +53,16 @@ class FailureReporter(Selective):
         left = MEMORY.take(event.queue, event.id)
         match event.type:
             case EventType.RETRIED:
-                error = _culprit(event.error)
+                error = culprit(event.error)
                 if error is not None:
                     _again(event, error, left)
             case EventType.DEAD:
                 MEMORY.forget(event.queue, event.id)
-                error = _culprit(event.error)
+                error = culprit(event.error)
                 if error is not None:
                     _send(event, error, left, "error")
             case EventType.COMPLETED | EventType.CANCELLED:
                 MEMORY.forget(event.queue, event.id)
-
-
-def _culprit(error: BaseException | None) -> BaseException | None:
-    """Return the error behind the signal that ended an attempt, if there is one; any other error is its own."""
-    while isinstance(error, Signal):
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return error
 
 
 def _again(event: Event, error: BaseException, left: Left | None) -> None:
