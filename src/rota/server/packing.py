@@ -1,7 +1,8 @@
-"""Connections that send faster and safer than redis-py's: commands are packed in C, and no cancellation is lost.
+"""Connections that send faster and end safer than redis-py's: packed in C, no cancellation lost, no close that fails.
 
 A step has a thousand arguments, and packing them in Python was a third of a busy worker's time. redis-py sends under
-`asyncio.wait_for`, which on Python 3.11 swallows a cancellation that arrives when the command has just been sent.
+`asyncio.wait_for`, which on Python 3.11 swallows a cancellation that arrives when the command has just been sent. And
+it raises where a connection does not close in time, which would end a worker that has done all its work.
 """
 
 import asyncio
@@ -45,6 +46,15 @@ class _Packing:
             if isinstance(error, OSError):
                 raise faults.ConnectionError(f"Error while writing to socket: {error}") from error
             raise
+
+    async def disconnect(self: Any, nowait: bool = False) -> None:
+        """Close the connection; one that a silent peer keeps from closing in time is dropped."""
+        writer = self._writer
+        try:
+            await super().disconnect(nowait)  # type: ignore[misc]
+        except faults.TimeoutError:
+            if writer is not None:
+                writer.transport.abort()
 
 
 class PackingConnection(_Packing, aio.Connection):
