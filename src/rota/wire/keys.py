@@ -37,8 +37,8 @@ _PARTS = (
 RESERVED = frozenset(
     {
         *_PARTS,
-        # Keys that only scripts use: of limits and priorities, and of arq's cron jobs.
-        *("limit", "line", "levels", "pacer", *(f"p{level}" for level in range(1, 10))),
+        # Keys that only scripts use: of limits, priorities and suspects, and of arq's cron jobs.
+        *("limit", "line", "levels", "pacer", "suspects", *(f"p{level}" for level in range(1, 10))),
         "cron",
         # arq's own.
         "health-check",

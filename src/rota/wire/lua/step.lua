@@ -55,13 +55,14 @@ local deadline_ms = ms(now + lease)
 -- Within this time every idle worker looks at the queue, ms.
 local TURN = 3500
 
--- Tells which keys a queue has that most queues lack: `has.terms`, `.checkpoint`, `.snoozes`, `.paused`. They are
--- looked up when one is first asked for, and a queue with none of them pays for one command. A part that makes such a
--- key in this step sets its field.
+-- Tells which keys a queue has that most queues lack: `has.terms`, `.checkpoint`, `.snoozes`, `.paused`, `.suspects`.
+-- They are looked up when one is first asked for, and a queue with none of them pays for one command. A part that makes
+-- such a key in this step sets its field.
 local unfound -- how many of the keys exist that have not been asked for yet
 local has = setmetatable({}, {
   __index = function(known, part)
-    unfound = unfound or redis.call('EXISTS', queue .. ':terms', checkpoint, snoozes, queue .. ':paused')
+    unfound = unfound
+      or redis.call('EXISTS', queue .. ':terms', checkpoint, snoozes, queue .. ':paused', queue .. ':suspects')
     known[part] = unfound > 0 and redis.call('EXISTS', queue .. ':' .. part) == 1
     if known[part] then unfound = unfound - 1 end
     return known[part]
@@ -153,7 +154,7 @@ local function step()
   local claims, left, closed_for = {}, false, nil
   if resend and last and tonumber(last) == seq then
     claims = claimed_before()
-  elseif want > 0 and first_due <= now and not has.paused then
+  elseif want > 0 and (first_due <= now or alone) and not has.paused then
     reap()
     if not resend then last = redis.call('GET', step_key) end
     local newest = tonumber(last or 0)
@@ -163,6 +164,9 @@ local function step()
       claims, left, closed_for = claim_due()
     end
   end
+
+  -- Suspects that were set apart before are not due by their place in the queue.
+  if want > 0 and suspect ~= '0' and not (alone or suspect_waits or has.paused) then suspect_waits = has.suspects end
 
   wake_others(queue)
   handed_back = handed_back or woken[queue]

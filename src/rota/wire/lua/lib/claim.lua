@@ -42,6 +42,9 @@ local function claim(found)
   redis.call('ZADD', queue, unpack(deadlines))
   redis.call('ZADD', active, unpack(deadlines))
   redis.call('HSET', runs, unpack(fence))
+  if has.suspects then
+    for _, id in ipairs(ids) do clear(id) end
+  end
   local payloads = redis.call('MGET', unpack(prefixed(JOB, ids)))
   local counters = prefixed(RETRY, ids)
   local counts, counted = redis.call('MGET', unpack(counters)), {}

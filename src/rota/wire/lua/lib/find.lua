@@ -13,6 +13,7 @@
 local MOST_LOOKED_AT = 1000
 local expired = false -- more leases have ended than one step takes back
 local suspect_waits = false -- a suspect is due, which this worker may not claim beside other jobs
+local suspects = queue .. ':suspects'
 
 local function prefixed(key, ids)
   local keys = {}
@@ -39,9 +40,36 @@ local function jobs_at(source, offset, size)
   return jobs
 end
 
+-- Tell whether a job may be what kills its workers, because it was lost often: it runs alone, so that its neighbours
+-- are not lost with it each time.
+local function is_suspect(job)
+  return suspect ~= '0' and string.match(job.rest, '^ (%S+)') == suspect
+end
+
+-- Take a suspect out of the way of the jobs behind it, by parking it; it is found in `suspects`, in its old place.
+local function set_apart(job)
+  redis.call('ZADD', suspects, 'NX', job.due, job.id)
+  park(queue, job.id, now + BACKSTOP, job.terms or nil)
+  suspect_waits, has.suspects = true, true
+end
+
+-- Strike a job off `suspects` that is none, or none any more.
+local function clear(id)
+  redis.call('ZREM', suspects, id)
+  redis.call('ZREM', queue .. ':parked', id)
+end
+
+-- Return the state of a job that is found in `suspects`.
+local function state_of_suspect(job)
+  if job.score and job.entry and is_memory(job.entry) and is_suspect(job) then return job.held and 'held' or 'free' end
+  clear(job.id)
+  return 'moved'
+end
+
 -- Return 'moved' if the job has, or gets, another place than it was found at, 'held' if a worker has it, else 'free'.
 local function state_of(job, source)
   local id = job.id
+  if source == suspects then return state_of_suspect(job) end
   if source ~= queue and not job.score then
     redis.call('ZREM', source, id) -- an index may still name a job that has left the queue
     return 'moved'
@@ -56,14 +84,6 @@ local function state_of(job, source)
   end
   if deadline then expired = true end
   return (deadline or job.held) and 'held' or 'free'
-end
-
--- Tell whether this step may not claim a job because of what it is suspected of. A job that was lost often may be what
--- kills its workers: it runs alone, so that its neighbours are not lost with it each time.
-local function set_apart(job)
-  local suspected = suspect ~= '0' and string.match(job.rest, '^ (%S+)') == suspect
-  if suspected and not alone then suspect_waits = true end
-  return suspected ~= alone
 end
 
 -- Tell whether a job is left to other workers for now, because this one did not know it: else this one might win it
@@ -101,12 +121,16 @@ local function find(source, found, most)
     local jobs = jobs_at(source, offset, size)
     for _, job in ipairs(jobs) do
       local state = state_of(job, source)
-      if state == 'free' and not found[job.id] and not set_apart(job) and not others_turn(job) then
+      if state == 'free' and not alone and is_suspect(job) then
+        set_apart(job)
+        state = 'moved'
+      elseif state == 'free' and not found[job.id] and is_suspect(job) == alone and not others_turn(job) then
         if #found == most then return true end
         if admit(job) then
           found[#found + 1] = job
           found[job.id] = true
         else
+          if source == suspects then redis.call('ZREM', suspects, job.id) end
           state = 'moved'
         end
       end
@@ -115,7 +139,7 @@ local function find(source, found, most)
     if #jobs < size then return false end
     looked_at, offset = looked_at + #jobs, offset + #jobs
   end
-  return false
+  return suspect_waits -- those that were set apart are out of the way of the next step
 end
 
 -- Find the jobs of the highest priorities first, but in every fifth place the one that is due the longest, so that none
@@ -140,6 +164,11 @@ end
 -- Return the jobs to claim, at most `most`; and whether more are due behind them.
 local function choose(most)
   local found, left = {}, false
+  if alone then
+    if has.suspects then find(suspects, found, most) end
+    if #found < most then find(queue, found, most) end
+    return found, expired
+  end
   -- A queue without terms has no priorities: those are terms.
   local levels = has.terms and redis.call('HGETALL', queue .. ':levels') or {}
   if #levels > 0 then find_by_priority(found, most, levels) end
