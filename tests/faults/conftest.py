@@ -8,8 +8,15 @@ import pytest
 from rota import Client
 from rota.server import connections
 from rota.server.target import RedisTarget
-from tests.faults.fleet import Fleet
+from rota.settings.settings import Settings
+from tests.faults.fleet import EVENTS_KEPT, Fleet
 from tests.servers import RedisServer
+
+
+def client_of(server: RedisServer) -> Client:
+    """Return a client that, as the fleet does, keeps the events of many thousand jobs, for tests to count."""
+    settings = Settings(events_maxlen=EVENTS_KEPT)
+    return Client(connections.async_client(RedisTarget.from_url(server.url)), settings=settings)
 
 
 @pytest.fixture
@@ -21,7 +28,7 @@ def fleet(tmp_path: Path, server: RedisServer) -> Iterator[Fleet]:
 
 @pytest.fixture
 async def client(server: RedisServer) -> AsyncIterator[Client]:
-    async with Client(connections.async_client(RedisTarget.from_url(server.url))) as client:
+    async with client_of(server) as client:
         yield client
 
 
@@ -35,5 +42,5 @@ def own_fleet(tmp_path: Path, own_server: RedisServer) -> Iterator[Fleet]:
 
 @pytest.fixture
 async def own_client(own_server: RedisServer) -> AsyncIterator[Client]:
-    async with Client(connections.async_client(RedisTarget.from_url(own_server.url))) as client:
+    async with client_of(own_server) as client:
         yield client

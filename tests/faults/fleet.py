@@ -17,6 +17,7 @@ JOBS = "tests.faults.jobs_for_faults"
 SCALE = float(os.environ.get("FAULTS_SCALE", "0.1"))
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
 FULL = SCALE >= 1
+EVENTS_KEPT = 1_000_000
 
 
 def scaled(full: int, at_least: int = 1) -> int:
@@ -114,6 +115,7 @@ class Fleet:
             "JOBS_PACKAGE": JOBS,
             "LOG_FORMAT": "json",
             "METRICS_PORT": "0",
+            "EVENTS_MAXLEN": str(EVENTS_KEPT),
         }
         given = {name.upper(): str(value) for name, value in settings.items()}
         return environment(ROOT, **{**own, **given})

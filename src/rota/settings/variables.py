@@ -141,7 +141,7 @@ class Variables(RedisVariables):
     result_limit: ValueSize = 1_048_576
     """The largest result, in bytes; a job that returns a larger one is a dead letter."""
 
-    events_maxlen: Annotated[int, Field(ge=1)] = 100_000
+    events_maxlen: Annotated[int, Field(ge=1)] = 10_000
     """Events that the stream in Redis keeps."""
 
     # -- Life of a worker --

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 from rota.model.event import Event, EventType
 from rota.model.run import RunFacts
 from rota.wire.claims import decode_id
+from rota.wire.keys import JOB
+
+_ENDS = frozenset({EventType.COMPLETED, EventType.DEAD, EventType.CANCELLED})
 
 
 class Put(NamedTuple):
@@ -27,6 +30,8 @@ class Journal:
         self._redis = redis
         self._stream = stream
         self._next = b"-"
+        self._new: list[Event] = []
+        self._live: set[tuple[str, str]] = set()
         self._told: list[Event] = []
         self._events: list[Event] = []
         self._puts: list[Put] = []
@@ -64,15 +69,23 @@ class Journal:
         """Return the states that all attempts of a job saved, in order."""
         return list(self._saved.get((queue, task), ()))
 
-    def read(self) -> None:
-        """Read the new entries of the stream."""
+    def look(self) -> None:
+        """Take the new entries of the stream, and the payloads of new jobs, which are gone when the jobs are over."""
         for number, raw in self._redis.xrange(self._stream, min=self._next):
             self._next = b"(" + number
             fields = {name.decode(): value for name, value in raw.items()}
             event = _event(fields)
+            self._new.append(event)
+            # The events of pipelines and batches name no queue.
+            if event.queue:
+                self._note_put(event, fields)
+
+    def read(self) -> None:
+        """Read the new entries of the stream."""
+        self.look()
+        for event in self._new:
             self._events.append(self._heard(event) or event)
-            if "payload" in fields and fields.get("reason") != b"replayed":
-                self._puts.append(Put(event.queue, event.id, fields["payload"], float(fields["due"])))
+        self._new.clear()
 
     def settle_up(self) -> None:
         """Read the stream after an attempt, and forget what subscribers were told of it.
@@ -81,6 +94,21 @@ class Journal:
         """
         self.read()
         self._told.clear()
+
+    def _note_put(self, event: Event, fields: Mapping[str, bytes]) -> None:
+        job = (event.queue, event.id)
+        is_new = event.type is EventType.ENQUEUED or (
+            event.type is EventType.STARTED and job not in self._live
+        )
+        if is_new:
+            self._live.add(job)
+        if event.type in _ENDS:
+            self._live.discard(job)
+        if not is_new or event.reason == "replayed":
+            return
+        (payload,) = self._redis.mget(JOB.encode() + fields["id"])
+        if payload is not None:
+            self._puts.append(Put(event.queue, event.id, payload, float(fields["due"])))
 
     def _heard(self, event: Event) -> Event | None:
         for index, told in enumerate(self._told):

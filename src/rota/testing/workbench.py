@@ -77,6 +77,7 @@ class Bench(Evidence):
         self._clock = BenchClock(start)
         self.client = compose.client_of(self.settings, self.redis, clock=self._clock.passed)
         journal = Journal(looking, events_key(self.settings.namespace))
+        self.redis.changed = journal.look
         super().__init__(registry, self.settings.served_queues(registry.queues), looking, journal)
         self._deps = deps
         self._middleware = tuple(middleware)

@@ -30,7 +30,7 @@ class ServiceRules:
 
     queue: str = ""
     events: str = "rota:events"
-    events_maxlen: int = 100_000
+    events_maxlen: int = 10_000
     dead_retention: float = 30 * 86400.0
     suspect: int = 0
     rate: str = ""

@@ -21,7 +21,7 @@ if answer == 'requested' then
 elseif answer == 'cancelled' then
   if record ~= '' then redis.call('SET', 'arq:result:' .. id, record, 'PX', record_life) end
   redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'cancelled', 'queue', queue_name, 'id', id,
-    'task', task, 'attempt', attempts, 'detail', detail, 'reason', 'cancelled')
+    'task', task, 'attempt', attempts, 'detail', brief(detail), 'reason', 'cancelled')
   tell_end(terms, 'cancelled', detail, id)
   wake_others()
 end

@@ -30,10 +30,10 @@ local function with_limits()
   return limits
 end
 
-local function tell(id, task, due, payload, ...)
+local function tell(id, task, due, ...)
   if events == '' then return end
   redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
-    'task', task, 'due', ms(due), 'payload', payload, ...)
+    'task', task, 'due', ms(due), ...)
 end
 
 -- Return the job that holds a unique key. A holder that was deleted by hand holds it no longer; for a period the key
@@ -88,7 +88,7 @@ local function put_new(id, payload, due, life, task, terms, unique, period)
   end
   results[#results + 1] = 'arq:result:' .. id
   put_ids[#put_ids + 1] = id
-  tell(id, task, due, payload)
+  tell(id, task, due)
   return true
 end
 
@@ -111,7 +111,7 @@ for at = 4, #ARGV, 9 do
     holder = holder or id
     local new_due = (on_taken == 'replace' or on_taken == 'debounce')
       and replace(holder, payload, due, is_moved, terms, unique, period)
-    if new_due then tell(holder, task, new_due, payload, 'reason', 'replaced') end
+    if new_due then tell(holder, task, new_due, 'reason', 'replaced') end
     answers[#answers + 1] = { new_due and 2 or 0, holder }
   end
 end

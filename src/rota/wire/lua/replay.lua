@@ -38,7 +38,7 @@ local function bring_back(id, letter, payload, task, former_terms, saved)
       redis.call('SET', 'arq:retry:' .. id, '0') -- a checkpoint counts only beside a counter
     end
     redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
-      'task', task or '', 'due', now_ms, 'payload', payload, 'reason', 'replayed')
+      'task', task or '', 'due', now_ms, 'reason', 'replayed')
   end
   return 'replayed'
 end

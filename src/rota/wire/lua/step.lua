@@ -76,6 +76,7 @@ local has = setmetatable({}, {
 
 local function step()
 --@include limits
+--@include brief
 
   local function emit(...)
     if service then redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', ...) end

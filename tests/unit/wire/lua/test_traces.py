@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from redis.exceptions import OutOfMemoryError
 
+from rota.settings.settings import Settings
 from rota.wire.claims import Claim, Settlement
 from rota.wire.keys import RESULT, RETRY
 from tests.unit.wire.lua.beds import (
@@ -16,7 +17,6 @@ from tests.unit.wire.lua.beds import (
     bury,
     finish,
     interrupted,
-    payload,
 )
 
 
@@ -47,42 +47,42 @@ class TestEvents:
             "completed",
         ]
 
-    async def test_the_first_carries_the_payload_and_the_last_the_result(self, bed: Bed) -> None:
+    async def test_none_carries_the_payload_or_the_result(self, bed: Bed) -> None:
         await bed.enqueue("a", payload=b"bytes")
         worker = bed.worker("w")
         await worker.settle(finish(await worker.claim_one(), detail=b'{"x":1}'))
         enqueued, started, completed = bed.events("a")
         for event in (enqueued, completed):
             assert (event["queue"], event["id"], event["task"]) == ("q", "a", "work")
-        assert (enqueued["payload"], enqueued["due"]) == ("bytes", started["due"])
-        assert (completed["attempt"], completed["detail"]) == ("1", '{"x":1}')
+            assert "payload" not in event
+        assert enqueued["due"] == started["due"]
+        assert (completed["attempt"], completed["detail"]) == ("1", "")
 
-    async def test_the_first_start_of_a_stock_client_s_job_carries_its_payload(self, bed: Bed) -> None:
-        bed.put("a", stock=True)
+    async def test_an_error_is_told_by_its_beginning(self, bed: Bed) -> None:
+        bed.put("a", "b")
         worker = bed.worker("w")
-        await worker.settle(again(await worker.claim_one(), 0))
-        await worker.claim_one()
-        first, _, second = bed.events("a")
-        assert (first["type"], first["task"], first["attempt"]) == ("started", "work", "1")
-        assert first["payload"] == payload(stock=True).decode()
-        assert "payload" not in second
-        assert second["task"] == "work"
+        long = b'"' + b"x" * 10_000 + b'"'
+        await worker.settle(again(await worker.claim_one(), 60, detail=long))
+        await worker.settle(bury(await worker.claim_one(), detail=long))
+        for job_id in ("a", "b"):
+            assert bed.events(job_id)[-1]["detail"] == long[:500].decode()
+        assert bed.looking.hget(f"{KEYS.dead}:b", "error") == long
 
-    async def test_so_does_that_of_one_that_a_stock_worker_has_tried_before(self, bed: Bed) -> None:
-        bed.put("a", stock=True)
-        bed.looking.pexpire("arq:job:a", 86_400_000)  # every stock client sets a time, and we take it away
-        bed.looking.set(f"{RETRY}a", 1)
-        claim = await bed.worker("w").claim_one()
-        (started,) = bed.events("a")
-        assert (claim.attempt, started["attempt"]) == (2, "2")
-        assert started["payload"] == payload(stock=True).decode()
-
-    async def test_of_our_own_the_start_says_only_the_name(self, bed: Bed) -> None:
-        bed.put("a")
+    @pytest.mark.parametrize("stock", [True, False], ids=["a stock client's", "ours"])
+    async def test_a_start_says_the_name_and_when_the_job_was_due(self, bed: Bed, stock: bool) -> None:
+        bed.put("a", stock=stock)
         claim = await bed.worker("w").claim_one()
         (started,) = bed.events("a")
         assert (started["task"], started["worker"], started["due"]) == ("work", "w", str(claim.due_ms))
         assert "payload" not in started
+
+    async def test_the_payload_of_a_stock_client_s_job_expires_no_more_once_it_has_started(
+        self, bed: Bed
+    ) -> None:
+        bed.put("a", stock=True, life=86_400_000)
+        bed.looking.set(f"{RETRY}a", 1)
+        await bed.worker("w").claim_one()
+        assert bed.looking.ttl("arq:job:a") == -1
 
     async def test_a_loss_names_the_claim_that_was_lost(self, clocked: Bed) -> None:
         clocked.put("a")
@@ -111,6 +111,32 @@ class TestEvents:
         worker = bed.worker("w")
         await worker.settle(interrupted(await worker.claim_one())._replace(event=""))
         assert bed.story("a") == ["started"]
+
+
+class TestMemory:
+    async def test_jobs_that_pass_through_leave_no_payload_and_no_result_in_memory(self, real: Bed) -> None:
+        used = int(real.looking.info("memory")["used_memory"])
+        worker, size = real.worker("w"), b"x" * 20_000
+        real.looking.config_set("maxmemory", used + 8_000_000)
+        try:
+            for number in range(60):
+                await real.enqueue(*(f"{number}.{one}" for one in range(50)), payload=size)
+                claims = await worker.claim(50)
+                assert len(claims) == 50
+                await worker.settle(*(finish(claim, detail=b'"' + size + b'"') for claim in claims))
+        finally:
+            real.looking.config_set("maxmemory", 0)
+        assert real.looking.memory_usage(EVENTS, samples=0) < 500_000
+
+    async def test_by_default_the_largest_events_fill_a_small_part_of_a_small_server(self, real: Bed) -> None:
+        default = Settings().events_maxlen
+        # The longest id and names, and an error, each in characters of four bytes where that is allowed.
+        job_id, queue = "\N{GRINNING FACE}" * 200, "q" * 100
+        fields = {"type": "retried", "queue": queue, "id": f"{queue}:{job_id}", "task": queue, "attempt": 1}
+        for _ in range(1000):
+            real.looking.xadd("largest", {**fields, "detail": "e" * 500, "due": 1_700_000_000_000})
+        size = real.looking.memory_usage("largest", samples=0)
+        assert size / 1000 * default < 512 * 1024 * 1024 / 10
 
 
 class TestProgress:

@@ -4,9 +4,9 @@
 
 --@include find
 
-local function tell_start(job, task, attempt, ...)
+local function tell_start(job, task, attempt)
   emit('type', 'started', 'queue', queue_name, 'id', job.id, 'task', task, 'attempt', attempt, 'worker', worker,
-    'due', job.due, ...)
+    'due', job.due)
 end
 
 -- Write the event of a start. The job's name is in the fixed head of our own payloads; in a stock client's it may be
@@ -15,10 +15,9 @@ local function tell_started(job, payload, attempt)
   local task = payload and string.match(payload, '^{"v":1,"f":"([^"]*)"')
   if task or not payload then return tell_start(job, task or '', attempt) end
   task = string.match(string.sub(payload, 1, 200), '"f":"([^"]*)"') or ''
-  -- A stock client's payload expires, and must not once we have seen the job. So PERSIST also tells whether this is the
-  -- first that we see of it, and the event needs the payload.
-  local first = redis.call('PERSIST', JOB .. job.id) == 1 or attempt == 1 and job.rest == ' 0 0'
-  if first then tell_start(job, task, attempt, 'payload', payload) else tell_start(job, task, attempt) end
+  -- A stock client's payload expires, and must not once we have seen the job.
+  redis.call('PERSIST', JOB .. job.id)
+  tell_start(job, task, attempt)
 end
 
 -- Return what a job saved in earlier attempts. A stock worker that finishes a job leaves its checkpoint behind, which

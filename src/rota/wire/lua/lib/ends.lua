@@ -2,6 +2,7 @@
 -- The end of a job, as its flow is told of it; the end of a flow, and what becomes of the jobs and keys it leaves.
 
 --@include batches
+--@include brief
 --@include stages
 --@include withdraw
 
@@ -47,7 +48,8 @@ end
 local function stop_member(queue_name, id, task, detail)
   local answer, attempts, terms = withdraw('arq:queue:' .. queue_name, id)
   if answer ~= 'cancelled' then return end
-  flow_event('cancelled', queue_name, id, task, 'attempt', attempts, 'detail', detail, 'reason', 'its flow is over')
+  flow_event('cancelled', queue_name, id, task, 'attempt', attempts, 'detail', brief(detail),
+    'reason', 'its flow is over')
   tell_end(terms, 'cancelled', detail, id)
 end
 
@@ -70,7 +72,7 @@ local function expire(flow, state, detail)
   redis.call('PEXPIRE', results_key(flow, tonumber(flow.stage) - 1), life)
   redis.call('PEXPIRE', flow.plan, ms(math.max(tonumber(life), DAY)))
   if alias ~= '' then redis.call('PEXPIRE', alias, life) end
-  flow_event(state, '', flow.id, flow.name, 'attempt', '0', 'detail', detail,
+  flow_event(state, '', flow.id, flow.name, 'attempt', '0', 'detail', state == 'completed' and '' or brief(detail),
     'reason', state == 'dead' and 'failed' or '')
 end
 

@@ -11,8 +11,8 @@ local function with_headers(flow, payload)
   return headers and string.sub(payload, 1, -2) .. ',"h":' .. headers .. '}' or payload
 end
 
-local function announce(queue_name, id, task, payload, due)
-  flow_event('enqueued', queue_name, id, task, 'due', ms(due), 'payload', payload)
+local function announce(queue_name, id, task, due)
+  flow_event('enqueued', queue_name, id, task, 'due', ms(due))
   woken['arq:queue:' .. queue_name] = true
 end
 
@@ -22,12 +22,12 @@ local function put_member(flow, stage, item, queue_name, task, payload, due, ter
   local member = 'w=' .. flow.key .. '|' .. stage .. '|' .. item
   if not put(queue, id, payload, due, 0, terms == '' and member or terms .. ' ' .. member) then return false end
   redis.call('HINCRBY', flow.key, 'open', 1)
-  announce(queue_name, id, task, payload, due)
+  announce(queue_name, id, task, due)
   return true
 end
 
 -- Put a job that works for the flow without being one of its members.
 local function put_helper(flow, suffix, queue_name, task, payload, due, terms)
   local queue, id = 'arq:queue:' .. queue_name, flow.id .. '.' .. suffix
-  if put(queue, id, payload, due, 0, terms) then announce(queue_name, id, task, payload, due) end
+  if put(queue, id, payload, due, 0, terms) then announce(queue_name, id, task, due) end
 end

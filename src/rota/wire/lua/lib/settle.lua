@@ -13,6 +13,7 @@
 --   terms       again: those that the job was enqueued without
 --   checkpoint  dead, again: one that is not written yet
 
+--@include brief
 --@include chunks
 --@include entries
 --@include limits
@@ -86,7 +87,7 @@ end
 
 local function tell_finished(job, ...)
   emit('type', job.event, 'queue', queue_name, 'id', job.id, 'task', job.task, 'attempt', job.attempt,
-    'detail', job.detail, ...)
+    'detail', job.event == 'completed' and '' or brief(job.detail), ...)
 end
 
 -- Give back what a job held by its limits, and tell its flow of its end.
@@ -203,7 +204,7 @@ local function release(job)
   if still_there then put_back(job, due, lost, unknown_since, terms) else forget_job(id, terms) end
   if job.event ~= '' then
     emit('type', job.event, 'queue', queue_name, 'id', id, 'task', job.task, 'attempt', job.attempt,
-      'detail', job.detail, 'due', ms(due))
+      'detail', brief(job.detail), 'due', ms(due))
   end
 end
 
