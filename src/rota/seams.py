@@ -199,7 +199,7 @@ def count(counts: Iterable[Count], queue: str, task: str, seconds: float) -> Non
     for one in counts:
         try:
             one(queue, task, seconds)
-        except Exception:
+        except BaseException:
             logger.exception("subscriber.failed", extra={"job": task})
 
 
@@ -208,7 +208,7 @@ def tell(subscribers: Iterable[Subscriber], event: Event) -> None:
     for subscriber in subscribers:
         try:
             subscriber(event)
-        except Exception:
+        except BaseException:
             logger.exception(
                 "subscriber.failed", extra={"event_type": event.type, "job_id": printable(event.id)}
             )

@@ -10,6 +10,7 @@ from arq.connections import ArqRedis
 from arq.jobs import JobStatus
 from arq.worker import JobExecutionFailed, Retry, RetryJob
 
+from rota import QueueWorker
 from tests.integration.arq_holes.side_by_side import Kind, both, burst, named, running
 from tests.waiting import until
 
@@ -132,6 +133,28 @@ async def test_retry_job_and_a_cancellation_run_again(
     worker = await burst(kind, redis, [fickle.function()])
     assert fickle.tries == [1, 2]
     assert (worker.jobs_complete, worker.jobs_retried) == (1, 1)
+
+
+class Panic(BaseException):
+    """Raised by native extensions: a panic in Rust does not derive from Exception."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Panic("panicked"), BaseExceptionGroup("several", [Panic("panicked")]), GeneratorExit(), SystemExit(3)],
+)
+async def test_whatever_a_function_raises_ends_its_job_and_nothing_else(
+    redis: ArqRedis, error: BaseException
+) -> None:
+    fickle = Fickle(error)
+    job = await redis.enqueue_job("fickle")
+    worker = await burst(QueueWorker, redis, [fickle.function()])
+    assert job is not None
+    assert (worker.jobs_complete, worker.jobs_failed, worker.jobs_retried) == (0, 1, 0)
+    info = await job.result_info()
+    assert info is not None
+    assert not info.success
+    assert type(info.result) is type(error)
 
 
 @both

@@ -26,7 +26,7 @@ from rota.model.registry import Registry
 from rota.process.identity import unique_name
 from rota.process.loop_watch import BEAT, LoopBeat
 from rota.process.services import EXIT_FAILED, Failure, Periodic, Services, exit_now
-from rota.process.signals import hearing
+from rota.process.signals import hearing, run_to_end
 from rota.seams import Service
 from rota.server import connections
 from rota.server.place import Server, locate
@@ -86,7 +86,8 @@ class Supervisor:
         server = locate(self._settings.redis)
         runner = asyncio.Runner(loop_factory=_loop_factory())
         try:
-            runner.run(self._main(server))
+            loop = runner.get_loop()
+            run_to_end(loop, loop.create_task(self._main(server)))
         finally:
             # Closing a loop waits for all of its tasks, so a service that ignores its cancellation would hold it up.
             if not self._has_stuck_service:

@@ -197,7 +197,7 @@ class Runner:
             if timeout:
                 timer = asyncio.get_running_loop().call_later(timeout, execution.stop, Cause.TIMEOUT)
             attempt.result = await call(run)
-        except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:
+        except BaseException as error:  # whatever a handler raises ends its attempt, and nothing else
             attempt.error = error
         finally:
             execution.leave()

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from rota.engine.execution import PATIENCE, Execution
 from rota.model.run import Run
@@ -50,16 +50,22 @@ class Threads:
         if execution.cause is not None:
             interrupt()
         context = contextvars.copy_context()
-        work = loop.run_in_executor(self._executor, partial(context.run, handler, run, **arguments))
+        work: asyncio.Future[Any] = loop.run_in_executor(
+            self._executor, partial(context.run, _outcome, handler, run, arguments)
+        )
         try:
             await asyncio.wait({work, abandoned}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # What middleware does after the thread is stopped as any coroutine is.
             execution.interrupt = execution.cancel_task
-        return work.result() if work.done() else self._leave_behind(work, execution, run)
+        if not work.done():
+            self._leave_behind(work, execution, run)
+        value, error = work.result()
+        if error is not None:
+            raise error
+        return value
 
-    def _leave_behind(self, work: asyncio.Future[Any], execution: Execution, run: Run) -> None:
-        work.add_done_callback(lambda future: future.cancelled() or future.exception())
+    def _leave_behind(self, work: asyncio.Future[Any], execution: Execution, run: Run) -> NoReturn:
         logger.error("thread.stuck", extra={"job_id": printable(execution.claim.id), "job": run.job})
         self._on_stuck()
         raise asyncio.CancelledError
@@ -67,3 +73,16 @@ class Threads:
     def close(self) -> None:
         """Take no more work; threads that still run are left behind."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _outcome(
+    handler: Callable[..., Any], run: Run, arguments: Mapping[str, Any]
+) -> tuple[Any, BaseException | None]:
+    """Return what `handler` returned, and what it raised.
+
+    A future cannot carry every error: before Python 3.12, a StopIteration leaves it pending for ever.
+    """
+    try:
+        return handler(run, **arguments), None
+    except BaseException as error:
+        return None, error

@@ -64,14 +64,14 @@ class Executions(dict[str, Execution]):
             settlement = await self._execute(execution)
         except asyncio.CancelledError:
             settlement = hand_back(claim)._replace(unspent=False)
-        except Exception as error:
+        except BaseException as error:
             logger.exception("job.stumbled", extra={"job_id": printable(claim.id)})
             settlement = self.stumbled(claim, error)
         if self.get(claim.id) is execution:
             del self[claim.id]
         self._ended(claim, execution.closed_by(settlement))
 
-    def stumbled(self, claim: Claim, error: Exception) -> Settlement:
+    def stumbled(self, claim: Claim, error: BaseException) -> Settlement:
         """Return the settlement of a job on which rota's own code failed, and not its handler.
 
         The bug may show only now and then, so the job runs again. A job on which it shows each time has to end.

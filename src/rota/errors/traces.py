@@ -47,7 +47,7 @@ def written(error: BaseException, most: int, most_of_part: int | None = None) ->
         _trim(told)
         parts = told.format()
         text = "".join(parts if most_of_part is None else (_cut(part, most_of_part) for part in parts))
-    except Exception:
+    except BaseException:
         return None
     return text if len(text) <= most else f"{text[: most // 4]}\n…\n{text[most // 4 + 3 - most :]}"
 
@@ -85,7 +85,7 @@ def _members(group: BaseExceptionGroup[Any]) -> Iterable[BaseException]:
 def _named(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:
+    except BaseException:
         text = "(its message could not be made)"
     return f"{type(error).__name__}: {_cut(text, 200)}" if text else type(error).__name__
 

@@ -1,13 +1,21 @@
-"""Signals with several handlers: an event loop keeps one handler a signal, and several workers may share a loop."""
+"""Signals with several handlers: an event loop keeps one handler a signal, and several workers may share a loop.
+
+And a loop that only a signal ends, and no task that exits.
+"""
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from rota.process.tasks import end
+
+logger = logging.getLogger("rota.worker")
+
+T = TypeVar("T")
 
 Handler = Callable[[signal.Signals], object]
 
@@ -67,3 +75,20 @@ async def until_signalled(work: Coroutine[Any, Any, object]) -> None:
             await end({task, telling})
     if not task.cancelled():
         task.result()
+
+
+def run_to_end(loop: asyncio.AbstractEventLoop, main: "asyncio.Task[T]") -> T:
+    """Run `loop` until `main` has ended; return its result, or raise what it raised.
+
+    A SystemExit or a KeyboardInterrupt in any other task is raised out of the loop, too. Here it ends its own task
+    alone, as every other error does, and is raised where that task is awaited.
+    """
+    while True:
+        try:
+            return loop.run_until_complete(main)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # While nobody listens for SIGINT, it is a person at the keyboard.
+            by_hand = isinstance(error, KeyboardInterrupt) and signal.SIGINT not in _listeners.get(loop, {})
+            if main.done() or by_hand:
+                raise
+            logger.error("task.exited", extra={"error": repr(error)}, exc_info=error)

@@ -148,7 +148,7 @@ def _name(error: BaseException) -> str:
 def _text(error: BaseException) -> str:
     try:
         text = message_of(error)
-    except Exception:
+    except BaseException:  # the handler's own code, which may raise anything
         text = "(its message could not be made)"
     return _encodable(_capped(text, _MESSAGE_LIMIT))
 

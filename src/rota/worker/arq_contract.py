@@ -54,7 +54,7 @@ class ArqContract:
         job = ArqJob(claim, ref=f"{printable(claim.id)}:<unknown>", attempt=claim.attempt)
         try:
             function = self._resolve(job, execution)
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:
             self._worker.jobs_failed += 1
             return self._finish(job, None, False, error)
         return await self._run(job, function, execution)
@@ -100,7 +100,7 @@ class ArqContract:
             job.started = time.monotonic()
             result = await self._call(function, ctx, job, execution)
             text = "" if result is None or not worker.log_results else truncate(repr(result))
-        except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:
+        except BaseException as error:  # whatever a function raises ends its job, and nothing else
             settlement = self._failed(job, function, execution, error)
         else:
             logger.info("%6.2fs ← %s ● %s", job.seconds, job.ref, text)
@@ -131,7 +131,7 @@ class ArqContract:
             return
         try:
             await hook(ctx)
-        except (Exception, asyncio.CancelledError, SystemExit):
+        except BaseException:
             logger.exception("%s failed; the job's outcome stands", name)
 
     # After it has run
@@ -163,7 +163,7 @@ class ArqContract:
         if callable(extra):
             try:
                 extra = extra()
-            except Exception as raised:
+            except BaseException as raised:
                 extra = f"extra() raised {type(raised).__name__}"
         logger.error(
             "%6.2fs ! %s failed, %s: %s",

@@ -49,7 +49,7 @@ class ArqJob:
         except SerializationError:
             logger.exception("deserializing job %s failed", printable(self.claim.id))
             raise
-        except Exception as error:
+        except BaseException as error:
             logger.exception("deserializing job %s failed", printable(self.claim.id))
             raise SerializationError("unable to deserialize job") from error
 

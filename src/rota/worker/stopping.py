@@ -10,7 +10,7 @@ from arq.worker import Worker
 
 from rota.engine.engine import Engine
 from rota.model.outcome import Cause
-from rota.process.signals import forget, listen
+from rota.process.signals import forget, listen, run_to_end
 
 logger = logging.getLogger("rota.worker")
 
@@ -25,6 +25,16 @@ class StoppableWorker(Worker):
         self._drained_by: asyncio.Task[None] | None = None
         self.engine: Engine | None = None
         super().__init__(functions, **arq)
+
+    def run(self) -> None:
+        """Run the worker in its loop until it has stopped, and close it, whatever the tasks of its jobs raise."""
+        self.main_task = self.loop.create_task(self.main())
+        try:
+            run_to_end(self.loop, self.main_task)
+        except asyncio.CancelledError:
+            pass  # as arq's own does
+        finally:
+            self.loop.run_until_complete(self.close())
 
     @property
     def running(self) -> int:

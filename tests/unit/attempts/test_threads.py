@@ -43,6 +43,15 @@ async def test_what_a_thread_raises_is_raised(threads: Threads) -> None:
         await threads.call(execution(), run(), handler, {})
 
 
+async def test_a_thread_that_raises_what_no_future_can_carry_fails_like_any_other(threads: Threads) -> None:
+    def handler(run: Run) -> None:
+        next(iter(()))
+
+    with pytest.raises(RuntimeError, match="StopIteration") as raised:
+        await threads.call(execution(), run(), handler, {})
+    assert isinstance(raised.value.__cause__, StopIteration)
+
+
 async def test_a_thread_sees_the_context_of_its_attempt(threads: Threads) -> None:
     variable = contextvars.ContextVar("variable", default="none")
     variable.set("of this attempt")
