@@ -1,5 +1,6 @@
 """Logs: one line an event, found by the job, by the trace it belongs to and by the tenant that it is for."""
 
+import asyncio
 import io
 import json
 import logging
@@ -50,6 +51,21 @@ def break_in_a_thread(run: Run) -> None:
 @job(max_attempts=2, backoff=rota.fixed(0.01), process=True)
 def break_in_a_process(run: Run) -> None:
     look_up()
+
+
+@job
+async def talk_in_a_coroutine(run: Run) -> None:
+    await asyncio.to_thread(logging.getLogger("library").info, "a library's words")
+
+
+@job
+def talk_in_a_thread(run: Run) -> None:
+    logging.getLogger("library").info("a library's words")
+
+
+@job(process=True)
+def talk_in_a_process(run: Run) -> None:
+    logging.getLogger("library").info("a library's words")
 
 
 @pytest.fixture
@@ -104,6 +120,17 @@ async def test_a_failure_has_its_traceback_with_each_retry_and_the_death(
         for part in ("KeyError: 'the first'", "direct cause", "in look_up", "in break_in_a_"):
             assert part in line["exception"]
         assert "/src/rota/" not in line["exception"], "the frames of the worker help nobody"
+
+
+@pytest.mark.parametrize("talking", [talk_in_a_coroutine, talk_in_a_thread, talk_in_a_process])
+async def test_a_line_of_any_logger_within_an_attempt_says_whose_it_is(
+    client: Client, lines: Lines, talking: rota.Job[Any, Any]
+) -> None:
+    with rota.headers(tenant="acme"):
+        handle = await client.enqueue(talking)
+    (line,) = [line for line in await lines("a library's words") if line["logger"] == "library"]
+    assert (line["job_id"], line["attempt"], line["tenant"]) == (handle.id, 1, "acme")
+    assert (line["queue"], line["job"]) == ("default", talking.name)
 
 
 async def test_no_word_of_a_stranger_s_makes_a_line(client: Client, lines: Lines) -> None:

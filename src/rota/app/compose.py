@@ -31,6 +31,7 @@ from rota.server.outage import Outages
 from rota.server.place import Server, locate
 from rota.settings.load import Settings, load
 from rota.settings.queues import QueueSettings
+from rota.telemetry.logs import belonging
 from rota.telemetry.logs.events import Log, log
 from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.telemetry.tracing import otel, relay
@@ -42,7 +43,12 @@ from rota.worker.shared import Shared
 from rota.worker.worker import QueueWorker
 
 #: Around every attempt and the encoding of its result, which is what they see, outermost first.
-TRACERS: tuple[Middleware, ...] = (relay.receive, sentry.AttemptTracer(), otel.AttemptTracer())
+TRACERS: tuple[Middleware, ...] = (
+    belonging.trace,
+    relay.receive,
+    sentry.AttemptTracer(),
+    otel.AttemptTracer(),
+)
 #: Around every handler, within the tracers, outermost first.
 MIDDLEWARE: tuple[Middleware, ...] = ()
 #: Around every enqueue, and told what it created.

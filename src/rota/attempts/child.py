@@ -23,6 +23,7 @@ from rota.model.headers import inherited
 from rota.model.job import Job
 from rota.model.run import Run, RunFacts
 from rota.names import full_name
+from rota.telemetry.logs.belonging import Belonging, enter
 from rota.telemetry.logs.records import MOST_OF_BLOCK, Teller, adopt_structlog
 from rota.wire.envelopes import encode_error
 
@@ -48,7 +49,9 @@ class Child:
         threading.Thread(target=self._listen, daemon=True).start()
         self._send({"ready": os.getpid()})
         # What is logged goes to the parent, which has the handlers, and knows where a line begins.
-        logging.getLogger().addHandler(Teller(self._send))
+        teller = Teller(self._send)
+        teller.addFilter(Belonging())
+        logging.getLogger().addHandler(teller)
         logging.captureWarnings(True)
         while True:
             head, body = self._jobs.get()
@@ -76,6 +79,7 @@ class Child:
             if "structlog" in sys.modules:
                 adopt_structlog()
             run = Run(RunFacts(**head["run"]), report=self._report, keep=self._keep)
+            enter(run)
             return {"result": True}, call(job, run, arguments, head["result_limit"])
         except BaseException as error:
             return describe(error, job), encode_error(error, most_of_trace=MOST_OF_BLOCK)

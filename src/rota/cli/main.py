@@ -83,6 +83,7 @@ def _run_mode(settings: Settings, parent: int | None = None) -> NoReturn:
 
     logs.setup(settings.log_level, settings.log_format)
     registry = discover(settings.jobs_package, settings.default_queue)
+    logs.revive()
     sys.exit(Supervisor(settings, registry, parent).run())
 
 

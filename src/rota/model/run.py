@@ -73,6 +73,7 @@ class Run:
     __slots__ = (
         *RunFacts._fields,
         "_keep",
+        "_log_fields",
         "_report",
         "_stopped_by",
         "batch",
@@ -116,6 +117,7 @@ class Run:
         self.batch = batch
         self.payload = payload
         self.cancelled = False
+        self._log_fields: dict[str, Any] | None = None
         self._report = report
         self._keep = keep
         self._stopped_by = stopped_by
@@ -138,14 +140,20 @@ class Run:
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger whose records carry the job's id, name, queue and attempt, and its trace and tenant."""
-        fields: dict[str, Any] = {
-            "job_id": self.id,
-            "job": self.job,
-            "queue": self.queue,
-            "attempt": self.attempt,
-            **log_fields(self.headers),
-        }
-        return _JobLog(_LOGGER, fields)
+        return _JobLog(_LOGGER, self.log_fields)
+
+    @property
+    def log_fields(self) -> Mapping[str, Any]:
+        """What every line that is written within this attempt carries: id, name, queue, attempt, trace and tenant."""
+        if self._log_fields is None:
+            self._log_fields = {
+                "job_id": self.id,
+                "job": self.job,
+                "queue": self.queue,
+                "attempt": self.attempt,
+                **log_fields(self.headers),
+            }
+        return self._log_fields
 
     def progress(self, percent: float, message: str = "") -> None:
         """Report how far the job is, from 0 to 100 (a number outside counts as 0 or 100), with a short message.

@@ -14,6 +14,7 @@ from collections.abc import MutableMapping
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from rota.telemetry.logs.belonging import Belonging
 from rota.telemetry.logs.escaping import cut, escaped, indented, plain, portable
 from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, adopt_structlog, fields_of
 
@@ -21,6 +22,10 @@ from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, adopt_structlog, fi
 _RESERVED = frozenset({"event", "level", "logger", "timestamp", "exception", "_record", "_from_structlog"})
 #: Fields of several lines, which the console shows below the event.
 _BLOCKS = ("exception", "stack")
+#: The loggers of the service, and of `run.log`.
+_OURS = frozenset({"rota", "arq", "jobs"})
+#: The handler that was set up, if there is one.
+_made: list[logging.Handler] = []
 _WORD = re.compile(r"[\w.-]+")
 
 Fields = MutableMapping[str, Any]
@@ -30,12 +35,27 @@ def setup(level: str, style: Literal["console", "json"]) -> None:
     """Send all logs of the process to stderr, warnings too, in one shape. `level` is a name such as `info`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(style))
+    handler.addFilter(Belonging())
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
     root.addHandler(handler)
+    _made[:] = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
+
+
+def revive() -> None:
+    """Turn the service's loggers on again, after code of the user's has run.
+
+    `logging.config.dictConfig` turns off every logger that it does not name, unless it is told not to, and takes away
+    the root's handlers where it sets no more than its level.
+    """
+    if not logging.root.handlers:
+        logging.root.handlers[:] = _made
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and name.partition(".")[0] in _OURS:
+            logger.disabled = False
 
 
 class Formatter(logging.Formatter):

@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import logging
+import logging.config
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -421,3 +422,26 @@ def test_a_handler_s_fields_stand_beside_those_of_its_job(caplog: pytest.LogCapt
         *("acme", "forged", "1", "7"),
         "ann",
     )
+
+
+@pytest.mark.parametrize("asked", [{"version": 1}, {"version": 1, "root": {"level": "INFO"}}])
+def test_a_configuration_of_the_user_s_does_not_silence_the_service(
+    capsys: pytest.CaptureFixture[str], asked: dict[str, Any]
+) -> None:
+    logs.setup("info", "json")
+    logging.getLogger("rota.jobs")
+    logging.config.dictConfig(asked)
+    logs.revive()
+    assert json.loads(write(capsys))["event"] == "job.completed"
+
+
+def test_a_handler_of_the_user_s_on_the_root_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.setup("info", "json")
+    stream = io.StringIO()
+    handler = {"class": "logging.StreamHandler", "stream": stream}
+    logging.config.dictConfig(
+        {"version": 1, "handlers": {"own": handler}, "root": {"level": "INFO", "handlers": ["own"]}}
+    )
+    logs.revive()
+    assert write(capsys) == ""
+    assert stream.getvalue() == "job.completed\n"

@@ -1,0 +1,46 @@
+"""Says on every line that is written within an attempt which job it belongs to, through any logger.
+
+The attempt is found by the context, which the coroutines, the tasks and the threads of a handler have, and its child
+process too. A line outside of attempts, and a logger that is off, cost nothing.
+"""
+
+import logging
+from collections.abc import Awaitable
+from contextvars import ContextVar
+from typing import Any
+
+from rota.model.run import Run
+from rota.seams import CallNext
+
+_ATTEMPT: ContextVar[Run | None] = ContextVar("attempt", default=None)
+
+
+def enter(run: Run) -> None:
+    """Let the lines that this context writes from now on be those of `run`."""
+    _ATTEMPT.set(run)
+
+
+def trace(run: Run, call_next: CallNext) -> Awaitable[Any]:
+    """Enter `run`, as a tracer. It is never left: the context is that of the attempt's own task, and ends with it."""
+    enter(run)
+    return call_next(run)
+
+
+class Belonging(logging.Filter):
+    """A filter that adds the fields of the attempt to each record, and lets all records pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the fields. What a call gave by the same names stays beside them, as `<name>_`."""
+        run = _ATTEMPT.get()
+        if run is not None and not _is_ours(record):
+            have = vars(record)
+            for name, value in run.log_fields.items():
+                given = have.setdefault(name, value)
+                if given != value:
+                    have[f"{name}_"], have[name] = given, value
+        return True
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Tell whether the engine wrote the line about a job that it names itself."""
+    return record.name.startswith("rota.") and hasattr(record, "job_id")
