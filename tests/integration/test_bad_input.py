@@ -1,6 +1,7 @@
 """Bad input: whatever is wrong at the boot, or with what is enqueued, is one clear sentence, and nothing is lost."""
 
 import http.server
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -393,3 +394,45 @@ async def test_a_key_of_another_type_is_said(client: Client) -> None:
         await client.enqueue(add, a=1)
     with pytest.raises(ServerError, match="holds a key of ours with another type"):
         await client.counts("default")
+
+
+RAISES = """
+import contextlib
+
+@contextlib.asynccontextmanager
+async def lifespan():
+    open_database()
+    yield
+
+def open_database():
+    raise OSError("no database")
+"""
+
+
+def test_an_import_that_fails_shows_the_user_s_frames_and_then_the_sentence(project: Project) -> None:
+    project.write("jobs/broken.py", "from jobs.helper import x")
+    project.write("jobs/helper.py", "x = 1\n1 / 0")
+    ran = project.rota("worker", REDIS_URL="redis://127.0.0.1:1")
+    *frames, sentence = ran.err.splitlines()
+    assert sentence.startswith("rota: cannot collect the jobs of jobs.broken: its import failed at /")
+    assert sentence.endswith("/jobs/helper.py:2 with ZeroDivisionError: division by zero")
+    assert [line.partition('"')[2] for line in frames if "File " in line] == [
+        f'{project.folder}/jobs/broken.py", line 1, in <module>',
+        f'{project.folder}/jobs/helper.py", line 2, in <module>',
+    ]
+    assert ran.status == 2
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_lifespan_that_raises_is_one_sentence_with_the_user_s_frames(
+    connected: Project, style: str
+) -> None:
+    connected.write("jobs/lifespan.py", RAISES)
+    ran = connected.rota("worker", METRICS_PORT="off", LOG_FORMAT=style)
+    *_, last = ran.err.splitlines()
+    told = json.loads(last) if style == "json" else {"error": last, "exception": ran.err}
+    assert "the lifespan of the jobs failed when it was to start: OSError at " in told["error"]
+    assert told["error"].endswith("/jobs/lifespan.py:10: no database")
+    assert "in open_database" in told["exception"]
+    assert "/rota/" not in told["exception"]
+    assert ran.status == 1

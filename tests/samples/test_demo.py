@@ -229,7 +229,7 @@ def test_a_worker_that_does_not_start_is_told_from_jobs_that_fail(source: Path, 
     ran = run_demo(source.parent, source, REDIS_URL=server.url)
     assert ran.returncode == 2
     assert ran.stderr.startswith("demo: the worker ended before its jobs did; see ")
-    assert ran.stderr.endswith("its import failed with ValueError: no good\n")
+    assert ran.stderr.endswith("jobs/wrong.py:1 with ValueError: no good\n")
     assert keys(server) == {}
 
 

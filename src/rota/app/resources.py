@@ -2,12 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from rota.attempts.children import Processes
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.leases import Leases
+from rota.errors import LifespanFailed
+from rota.errors.traces import message_of, place_of
 from rota.model.registry import Registry
 from rota.process.health_file import HealthFile
 from rota.process.loop_watch import LoopWatch
@@ -15,6 +17,7 @@ from rota.server import connections
 from rota.server.outage import FAULTS
 from rota.server.place import Server
 from rota.settings.load import Settings
+from rota.telemetry.logs import logs
 
 
 @contextlib.asynccontextmanager
@@ -29,12 +32,33 @@ async def child_processes() -> AsyncIterator[Processes]:
 
 @contextlib.asynccontextmanager
 async def lifespan(registry: Registry) -> AsyncIterator[Any]:
-    """Yield what handlers get as `run.deps`: what the lifespan of the jobs yields, None without one."""
+    """Yield what handlers get as `run.deps`: what the lifespan of the jobs yields, None without one.
+
+    Raises LifespanFailed.
+    """
     if registry.lifespan is None:
         yield None
         return
-    async with registry.lifespan() as deps:
+    async with contextlib.AsyncExitStack() as stack:
+        with _failing_to("start"):
+            opened = registry.lifespan()
+            if not isinstance(opened, contextlib.AbstractAsyncContextManager):
+                raise TypeError("it returns no async context manager; decorate it with asynccontextmanager")
+            deps = await stack.enter_async_context(opened)
+        logs.revive()
         yield deps
+        with _failing_to("end"):
+            await stack.aclose()
+
+
+@contextlib.contextmanager
+def _failing_to(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        place = place_of(error)
+        where = f" at {place}" if place else ""
+        raise LifespanFailed(doing, f"{type(error).__name__}{where}: {message_of(error)}") from error
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ An error in settings or names, or of the server, is one sentence on stderr, with
 """
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -14,11 +15,17 @@ import typer
 
 from rota.app.respawn import EXIT_WRONG, Respawn
 from rota.cli import fleet, jobs, redis_prompt, screen
-from rota.errors import RotaError
+from rota.errors import DiscoveryFailed, LifespanFailed, RotaError
+from rota.errors.traces import written
 from rota.model.registry import discover
+from rota.process.services import EXIT_FAILED
 from rota.server.place import checkout, locate
 from rota.settings.load import Settings, load
 from rota.telemetry.logs import logs
+from rota.telemetry.logs.escaping import indented
+from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, write
+
+logger = logging.getLogger("rota")
 
 cli = typer.Typer(
     help="rota: background jobs on arq and Redis.",
@@ -39,8 +46,20 @@ def main() -> None:
     try:
         cli()
     except RotaError as error:
+        _say_failed(error)
+        sys.exit(EXIT_FAILED if isinstance(error, LifespanFailed) else EXIT_WRONG)
+
+
+def _say_failed(error: RotaError) -> None:
+    """Say why it ends: one sentence, below the frames of the user's code that caused it; one record in JSON logs."""
+    cause = error.__cause__ if isinstance(error, DiscoveryFailed | LifespanFailed) else None
+    trace = written(cause, MOST_OF_BLOCK, MOST) if cause else None
+    if logs.write_json():
+        write(logger, logging.CRITICAL, "process.failed", {"error": str(error)}, trace=trace)
+    else:
+        frames = (trace or "").replace("Traceback (most recent call last):\n", "")
+        sys.stderr.write(f"{indented(frames)}\n" if frames else "")
         sys.stderr.write(f"rota: {error}\n")
-        sys.exit(EXIT_WRONG)
 
 
 @cli.callback()

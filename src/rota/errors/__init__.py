@@ -10,7 +10,7 @@ A fault keeps what it is about as attributes, says it in one sentence, and can b
 """
 
 from rota.errors.attempts import ChildDied, JobExpired, JobLost, JobTimeout, RemoteError
-from rota.errors.boot import DiscoveryFailed, JobClash, LimitClash
+from rota.errors.boot import DiscoveryFailed, JobClash, LifespanFailed, LimitClash
 from rota.errors.client import (
     EnqueueIncomplete,
     JobCancelled,
@@ -51,6 +51,7 @@ __all__ = [
     "JobLost",
     "JobNotFound",
     "JobTimeout",
+    "LifespanFailed",
     "LimitClash",
     "NotReplayed",
     "PayloadTooLarge",

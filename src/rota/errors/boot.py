@@ -1,4 +1,4 @@
-"""Jobs that a worker cannot start with: two of one name, limits that disagree, modules that cannot be imported."""
+"""What a worker cannot start with: two jobs of one name, limits that disagree, modules or a lifespan that fail."""
 
 from rota.errors.root import RotaError
 
@@ -39,3 +39,15 @@ class DiscoveryFailed(RotaError):
 
     def __str__(self) -> str:
         return f"cannot collect the jobs of {self.module}: {self.reason}"
+
+
+class LifespanFailed(RotaError):
+    """Raised where the jobs' lifespan raises, as `doing` says: when it starts or when it ends."""
+
+    def __init__(self, doing: str, reason: str) -> None:
+        super().__init__(doing, reason)
+        self.doing = doing
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the lifespan of the jobs failed when it was to {self.doing}: {self.reason}"

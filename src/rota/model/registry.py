@@ -1,6 +1,7 @@
 """Finds the jobs of a package: imports every module and looks at what it defines, so nothing is registered."""
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -10,6 +11,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 from rota.errors import DiscoveryFailed, JobClash, UnknownJob, UnknownQueue
+from rota.errors.traces import place_of
 from rota.model.job import Job
 from rota.model.options import EnqueueOptions
 from rota.names import check_name, full_name
@@ -108,11 +110,20 @@ def _imported(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and f"{name}.".startswith(f"{error.name}."):
-            raise DiscoveryFailed(name, "there is no such package on the Python path") from error
-        raise DiscoveryFailed(name, f"its import failed with {type(error).__name__}: {error}") from error
+            raise DiscoveryFailed(name, "there is no such package on the Python path") from None
+        raise DiscoveryFailed(name, _said_of(error)) from error
     # SystemExit too: a script among the jobs must not end the boot silently.
     except (Exception, SystemExit) as error:
-        raise DiscoveryFailed(name, f"its import failed with {type(error).__name__}: {error}") from error
+        raise DiscoveryFailed(name, _said_of(error)) from error
+
+
+def _said_of(error: BaseException) -> str:
+    if isinstance(error, SyntaxError) and error.filename:
+        place, text = f"{error.filename}:{error.lineno}", error.msg
+    else:
+        place, text = place_of(error), str(error)
+    where = f" at {place}" if place else ""
+    return f"its import failed{where} with {type(error).__name__}: {text}"
 
 
 def _jobs_in(module: ModuleType) -> list[AnyJob]:
@@ -145,4 +156,12 @@ def _lifespan(package: ModuleType) -> Lifespan | None:
         raise DiscoveryFailed(
             package.__name__, "its lifespan is not a function; decorate one with asynccontextmanager"
         )
+    for is_bare in (inspect.isasyncgenfunction, inspect.isgeneratorfunction, inspect.iscoroutinefunction):
+        if lifespan is not None and is_bare(lifespan):
+            code = lifespan.__code__
+            raise DiscoveryFailed(
+                package.__name__,
+                f"its lifespan at {code.co_filename}:{code.co_firstlineno} is a bare function; decorate it with"
+                " @contextlib.asynccontextmanager",
+            )
     return lifespan

@@ -17,6 +17,7 @@ import pytest
 from rota import Client
 from rota.app.recycling import EXIT_RECYCLE
 from rota.app.supervisor import Supervisor
+from rota.errors import LifespanFailed
 from rota.model.info import JobInfo
 from rota.model.job import Job, job
 from rota.model.registry import Registry
@@ -276,7 +277,7 @@ def test_a_process_is_well_while_its_resources_are_opened_and_closed(
 
 
 def test_resources_that_cannot_be_opened_end_the_boot(server: RedisServer) -> None:
-    with pytest.raises(ConnectionError, match="no database"):
+    with pytest.raises(LifespanFailed, match="no database"):
         Process(server.url, Resources(ConnectionError("no database"))).run()
     assert_nothing_is_left()
 

@@ -111,6 +111,17 @@ def test_a_module_that_cannot_be_imported_is_named_with_the_cause(
         discover(package)
 
 
+def test_the_file_and_the_line_of_the_cause_are_named_where_it_is_imported_from_too(write: Write) -> None:
+    package = write(helper="x = 1\n\n1 / 0", broken="from .helper import x")
+    with pytest.raises(DiscoveryFailed, match=r"failed at .*/helper\.py:3 with ZeroDivisionError"):
+        discover(f"{package}.broken")
+
+
+def test_the_line_of_a_syntax_error_is_named(write: Write) -> None:
+    with pytest.raises(DiscoveryFailed, match=r"failed at .*/typo\.py:2 with SyntaxError: "):
+        discover(write(typo="x = 1\ndef ("))
+
+
 @pytest.mark.parametrize("name", ["no_such_package", "no_such_package.inner"])
 def test_a_package_that_is_not_there_is_said_so(name: str) -> None:
     with pytest.raises(DiscoveryFailed, match=f"{name}: there is no such package on the Python path"):
@@ -185,3 +196,11 @@ def test_the_collected_jobs_cannot_be_changed(write: Write) -> None:
     registry = discover(write(a=PAINT))
     with pytest.raises(TypeError):
         registry.for_queue("video")["other"] = registry.jobs[0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("text", ["async def lifespan():\n    yield", "def lifespan():\n    yield"])
+def test_a_lifespan_without_its_decorator_is_refused(write: Write, text: str) -> None:
+    with pytest.raises(
+        DiscoveryFailed, match=r"lifespan at .*__init__\.py:1 is a bare function; decorate it"
+    ):
+        discover(write(__init__=text))

@@ -17,7 +17,7 @@ from rota.model.event import Event, EventType
 from rota.model.trace import log_fields
 from rota.names import full_name, printable
 from rota.seams import Selective
-from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK
+from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, write
 from rota.wire.envelopes import error_of
 
 logger = logging.getLogger("rota.jobs")
@@ -93,7 +93,7 @@ class Log(Selective):
             return
         fields = _fields(event) | {"stands_for": one_of if one_of > 1 else None}
         extra = {name: value for name, value in fields.items() if value is not None}
-        _write(level, f"job.{event.type}", extra, _trace(event))
+        write(logger, level, f"job.{event.type}", extra, trace=_trace(event))
 
     def _stands_for(self, event: Event) -> int:
         key = (event.queue, event.id)
@@ -132,13 +132,6 @@ def _fields(event: Event) -> dict[str, Any]:
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
-
-
-def _write(level: int, name: str, fields: dict[str, Any], trace: str | None) -> None:
-    """Log one line. The traceback is text already: a child process has no other, and ours is without our own frames."""
-    record = logger.makeRecord(logger.name, level, __file__, 0, name, (), None, extra=fields)
-    record.exc_text = trace
-    logger.handle(record)
 
 
 def _trace(event: Event) -> str | None:

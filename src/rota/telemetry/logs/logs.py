@@ -45,6 +45,12 @@ def setup(level: str, style: Literal["console", "json"]) -> None:
     logging.captureWarnings(True)
 
 
+def write_json() -> bool:
+    """Tell whether the logs of this process are set up, and JSON."""
+    ours = [handler.formatter for handler in logging.root.handlers if handler in _made]
+    return any(isinstance(formatter, Formatter) and formatter.is_json for formatter in ours)
+
+
 def revive() -> None:
     """Turn the service's loggers on again, after code of the user's has run.
 
@@ -65,6 +71,11 @@ class Formatter(logging.Formatter):
         super().__init__()
         self._inner = inner
         self._json = is_json
+
+    @property
+    def is_json(self) -> bool:
+        """Whether lines are JSON."""
+        return self._json
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line that shows one record."""

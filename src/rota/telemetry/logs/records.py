@@ -19,6 +19,15 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
+def write(
+    logger: logging.Logger, level: int, name: str, fields: dict[str, Any], *, trace: str | None = None
+) -> None:
+    """Log one line, with a traceback that is text: without our own frames, or from a child process."""
+    record = logger.makeRecord(logger.name, level, __file__, 0, name, (), None, extra=fields)
+    record.exc_text = trace
+    logger.handle(record)
+
+
 class Teller(logging.Handler):
     """The handler of a child process: hands every record to `send`, for the parent."""
 
