@@ -27,6 +27,8 @@ async def test_a_job_that_blocks_the_loop_longer_than_its_lease_is_not_started_t
     (report,) = blocked.events("loop.blocked")
     assert "in block" in report["stack"]
     assert "time.sleep(seconds)" in report["stack"]
+    assert "/rota/" not in report["stack"], "the frames of the worker help nobody"
+    assert report["job_id"] == handle.id
     assert not other.says("loop.blocked")
     assert blocked.alive
 

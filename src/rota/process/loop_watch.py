@@ -4,10 +4,13 @@ import asyncio
 import logging
 import sys
 import threading
-import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
 
+from rota.errors.traces import stack_of
+from rota.model.run import Run
 from rota.process.clock import SYSTEM_CLOCK, Clock
 
 logger = logging.getLogger("rota.loop")
@@ -18,8 +21,6 @@ BEAT = 0.5
 REMEMBERED = 30
 #: Exit status of a process whose loop was blocked past the limit (EX_SOFTWARE).
 EXIT_BLOCKED = 70
-#: How many of the innermost frames are shown of what blocks the loop.
-_FRAMES = 12
 
 
 class LoopWatch:
@@ -76,7 +77,7 @@ class LoopWatch:
         if silence > self._report_after:
             if not self._reported:
                 self._reported = True
-                logger.warning("loop.blocked", extra={"seconds": round(silence, 1), "stack": self._stack()})
+                logger.warning("loop.blocked", extra={"seconds": round(silence, 1), **self._blocker()})
         elif self._reported:
             self._reported = False
             blocked, self._longest = self._longest, 0.0
@@ -85,14 +86,32 @@ class LoopWatch:
             self._longest = 0.0
         if silence <= self._limit:
             return True
-        logger.critical("loop.hung", extra={"seconds": round(silence, 1), "stack": self._stack()})
+        logger.critical("loop.hung", extra={"seconds": round(silence, 1), **self._blocker()})
         logging.shutdown()
         self._die(EXIT_BLOCKED)
         return False
 
-    def _stack(self) -> str:
+    def _blocker(self) -> dict[str, Any]:
+        """Return the fields that say what the loop is at: the job, if it is within an attempt, and the stack."""
         frame = sys._current_frames().get(self._loop_thread)
-        return "".join(traceback.format_stack(frame)[-_FRAMES:]) if frame else "(no frame)"
+        if frame is None:
+            return {"stack": "(no frame)"}
+        run = next(filter(None, map(_run_in, _outwards(frame))), None)
+        return {**(run.log_fields if run else {}), "stack": stack_of(frame)}
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _run_in(frame: FrameType) -> Run | None:
+    """Return the run that a frame has as `run`, as the frame has that calls a handler."""
+    if "run" not in frame.f_code.co_varnames:
+        return None
+    run = frame.f_locals.get("run")
+    return run if isinstance(run, Run) else None
 
 
 class LoopBeat:

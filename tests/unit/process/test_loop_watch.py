@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from rota import Run
 from rota.process import loop_watch
 from rota.process.clock import Clock
 from rota.process.loop_watch import BEAT, EXIT_BLOCKED, LoopBeat, LoopWatch
 from rota.process.tasks import end
+from rota.seams import compose
 from tests.waiting import until
 
 
@@ -72,6 +74,22 @@ def test_a_block_is_reported_once_and_with_its_length_when_it_ends(
     assert fields["seconds"] == 6.0
     assert "test_a_block_is_reported_once" in fields["stack"]
     assert after["blocked"] == 12.0
+
+
+def test_a_block_names_the_job_and_begins_with_the_user_s_frames(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(run: Run) -> None:
+        watched.now += 6
+        watched.watch.look()
+
+    asyncio.run(compose([], handler)(Run(id="1", job="build", queue="reports", attempt=2)))  # type: ignore[arg-type]
+    ((blocked, fields),) = said(caplog)
+    assert (blocked, fields["job_id"], fields["job"]) == ("loop.blocked", "1", "build")
+    assert (fields["queue"], fields["attempt"]) == ("reports", 2)
+    frames = [line for line in fields["stack"].splitlines() if line.startswith("  File")]
+    assert not any("asyncio" in frame for frame in frames)
+    assert any("in handler" in frame for frame in frames)
 
 
 def test_each_block_is_reported_with_its_own_length(
