@@ -1,12 +1,14 @@
 """A type, compiled to check values and to write and read them as JSON; its complaints never show a value."""
 
-from collections.abc import Iterator
-from typing import Any, get_args
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args, get_origin
 
 from pydantic import ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import ErrorDetails, SchemaSerializer, SchemaValidator
 from pydantic_core.core_schema import CoreConfig, ErrorType
+
+from rota.model.payload.arrival import change
 
 #: Bytes and infinities, for which JSON has no form, come back as they were sent. Errors do not hold the input.
 CONFIG = ConfigDict(
@@ -18,6 +20,12 @@ _CORE_CONFIG = CoreConfig(
 
 # Parts of a schema that hold data and functions of the user, which can look like a schema.
 _OPAQUE = frozenset({"default", "metadata", "serialization", "config", "expected", "function"})
+
+# Keys of a schema whose dictionary holds parts by names of the user, which can be any.
+_NAMED = frozenset({"fields", "choices"})
+
+# Types of which JSON writes every value as no other; all others are compared after the way.
+_PLAIN = frozenset({"none", "bool", "int", "float", "str", "list", "dict", "nullable", "typed-dict-field"})
 
 _SECRETS = (Secret, SecretStr, SecretBytes)
 
@@ -42,13 +50,17 @@ class Form:
     a name that is not defined yet.
     """
 
-    __slots__ = ("_schema", "_serializer", "check", "read")
+    __slots__ = ("_schema", "_sequences", "_serializer", "_untyped", "check", "is_plain", "read")
 
     def __init__(self, annotation: Any) -> None:
         self._schema = _schema_of(annotation)
         _refuse_what_json_cannot_carry(self._schema)
         validator = SchemaValidator(self._schema, _CORE_CONFIG)
         self._serializer = SchemaSerializer(self._schema, _CORE_CONFIG)
+        #: Whether every checked value comes back from JSON as it is, so that `change` need not be asked.
+        self.is_plain = _is_plain(self._schema)
+        self._sequences = _with_sequences(self._schema)
+        self._untyped = any(node.get("type") == "any" for node in _nodes(self._schema))
         #: Returns a value as the type; raises pydantic's ValidationError.
         self.check = validator.validate_python
         #: Returns the value of JSON bytes; raises pydantic's ValidationError.
@@ -58,6 +70,20 @@ class Form:
         """Return a checked value as JSON that `read` takes. Raises ValueError."""
         return self._serializer.to_json(value, by_alias=True, round_trip=True)
 
+    def changed_arguments(self, given: dict[str, Any], arrived: dict[str, Any]) -> dict[str, str]:
+        """Return what would change each argument on its way through JSON, by field."""
+        declared, found = frozenset(_declared(self._schema)), {}
+        for name, value in given.items():
+            loose = self._sequences is None or name in self._sequences
+            if (how := change(value, arrived[name], sequences=loose)) is not None:
+                found[_path((name, *how[0]), declared, within=False)] = how[1]
+        return found
+
+    def changed(self, given: Any, arrived: Any) -> dict[str, str]:
+        """Return what would change a value on its way through JSON, by field; untyped parts may become plain JSON."""
+        how = change(given, arrived, sequences=self._sequences != frozenset(), as_json=self._untyped)
+        return {} if how is None else {_path(how[0], frozenset(_declared(self._schema)), within=True): how[1]}
+
     def problems(self, error: ValidationError, *, within: bool = False) -> dict[str, str]:
         """Return the reason for each wrong field, without any of the values.
 
@@ -66,14 +92,14 @@ class Form:
         declared = frozenset(_declared(self._schema))
         found: dict[str, str] = {}
         for detail in error.errors(include_url=False, include_input=False):
-            field, reason = _path(detail["loc"], declared, within), _reason(detail)
+            field, reason = _path(detail["loc"], declared, within=within), _reason(detail)
             if reason not in found.get(field, ""):
                 found[field] = f"{found[field]}, or {reason}" if field in found else reason
         kept = dict(list(found.items())[:_MOST_PROBLEMS])
         return kept if len(kept) == len(found) else kept | {"": f"and {len(found) - len(kept)} more"}
 
 
-def _path(location: tuple[int | str, ...], declared: frozenset[str], within: bool) -> str:
+def _path(location: tuple[int | str, ...], declared: frozenset[str], *, within: bool) -> str:
     path = ""
     for depth, part in enumerate(location):
         if isinstance(part, int):
@@ -102,7 +128,9 @@ def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
     if isinstance(schema, dict):
         yield schema
         for key, part in schema.items():
-            if key not in _OPAQUE:
+            if key in _NAMED and isinstance(part, dict):
+                yield from _nodes(list(part.values()))
+            elif key not in _OPAQUE:
                 yield from _nodes(part)
     elif isinstance(schema, list | tuple):
         for part in schema:
@@ -116,6 +144,32 @@ def _declared(schema: Any) -> Iterator[str]:
             yield from fields
         elif isinstance(fields, list):
             yield from (field["name"] for field in fields if "name" in field)
+
+
+def _is_plain(schema: Any) -> bool:
+    # Of the arguments themselves, which are a typed dictionary, only the parts count.
+    nodes = _nodes(list(schema["fields"].values()) if schema["type"] == "typed-dict" else schema)
+    return all(node.get("type") in _PLAIN and _has_plain_keys(node) for node in nodes)
+
+
+def _has_plain_keys(node: dict[str, Any]) -> bool:
+    keys = node.get("keys_schema", {})
+    return node["type"] != "dict" or bool(keys.get("type") == "str")
+
+
+def _with_sequences(schema: Any) -> frozenset[str] | None:
+    """Return which arguments have a Sequence in their type; None where that cannot be told apart.
+
+    A Sequence is taken in any form, and arrives as a list.
+    """
+    if schema["type"] == "typed-dict":
+        return frozenset(name for name, part in schema["fields"].items() if _has_sequence(part))
+    return None if _has_sequence(schema) else frozenset()
+
+
+def _has_sequence(schema: Any) -> bool:
+    classes = (node.get("cls") for node in _nodes(schema) if node.get("type") == "is-instance")
+    return any((get_origin(kind) or kind) is Sequence for kind in classes)
 
 
 def _schema_of(annotation: Any) -> Any:

@@ -81,22 +81,25 @@ class PayloadType(_Typed):
     def bind(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> bytes:
         """Check the arguments and return them as a JSON object by name. Raises InvalidPayload.
 
-        A value that JSON would change into a wrong one is refused here, so that `parse` takes every object returned.
+        A value that JSON would change, into a wrong one or into another, is refused here: what `parse` returns of the
+        object is what was given.
         """
         named = self._named(args, kwargs)
         if not named and not self.names:
             return b"{}"
         form = self._form or self._ready()
         try:
-            raw = form.write(form.check(named))
-            form.read(raw)
+            checked = form.check(named)
+            raw = form.write(checked)
+            arrived = form.read(raw)
             check_depth(raw)
         except ValueError as error:
             problems = _problems(form, error)
             if problems.keys() == {""}:
                 problems = _unwritable(named) or problems
         else:
-            return raw
+            if form.is_plain or not (problems := form.changed_arguments(checked, arrived)):
+                return raw
         # Raised outside of the except block, so that its context is not an exception that holds the values.
         raise InvalidPayload(self._job, problems)
 
@@ -164,12 +167,14 @@ class ResultType(_Typed):
         """Check a handler's result and return it as JSON. Raises InvalidResult."""
         form = self._form or self._ready()
         try:
-            raw = form.write(form.check(value))
+            checked = form.check(value)
+            raw = form.write(checked)
             check_depth(raw)
         except ValueError as error:
             problems = _problems(form, error, within=True)
         else:
-            return raw
+            if form.is_plain or not (problems := _changed(form, checked, raw)):
+                return raw
         raise InvalidResult(self._job, problems)
 
     def parse(self, value: Any) -> Any:
@@ -183,6 +188,15 @@ class ResultType(_Typed):
 
     def _build(self) -> Form:
         return self._signature.result_form()
+
+
+def _changed(form: Form, result: Any, raw: bytes) -> dict[str, str]:
+    try:
+        arrived = form.read(raw)
+    except ValueError:
+        # Nobody gets a wrong value: whoever asks for this result is told. The work is done for those who do not ask.
+        return {}
+    return form.changed(result, arrived)
 
 
 def check_depth(raw: bytes) -> None:
