@@ -5,7 +5,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from rota.errors import CheckpointTooLarge
-from rota.model.payload.payload import check_depth
+from rota.model.payload.depth import check_depth
 
 
 def encode(state: Any, limit: int) -> bytes:

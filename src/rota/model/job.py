@@ -210,11 +210,28 @@ def _kind(handler: Callable[..., Any], label: str, process: bool) -> HandlerKind
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise TypeError(f"job {label}: a handler returns its result; a generator with yield cannot be a job")
     is_coroutine = inspect.iscoroutinefunction(handler)
+    if not is_coroutine:
+        _check_wrapped(handler, label)
     if process and (is_coroutine or handler.__qualname__ != handler.__name__):
         raise TypeError(f"job {label}: process=True needs a plain def at the top of a module")
     if process:
         return "process"
     return "async" if is_coroutine else "thread"
+
+
+def _check_wrapped(handler: Callable[..., Any], label: str) -> None:
+    """Refuse a plain function around what only runs when it is awaited or iterated: nobody would."""
+    inner = inspect.unwrap(handler)
+    if inspect.iscoroutinefunction(inner):
+        raise TypeError(
+            f"job {label}: a decorator makes a plain function of its `async def`, whose body would never be awaited; "
+            "the decorator's own function must be an `async def` that awaits the handler"
+        )
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        raise TypeError(
+            f"job {label}: a decorator such as @contextmanager returns an object whose body with `yield` would never "
+            "run; a handler returns its result"
+        )
 
 
 def _source(handler: Callable[..., Any]) -> str:

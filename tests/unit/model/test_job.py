@@ -1,6 +1,9 @@
+import contextlib
 import functools
+import inspect
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any, Protocol
 
 import pytest
 
@@ -136,6 +139,31 @@ def nested() -> Any:
     return inside
 
 
+def plain_wrapper(handler: Any) -> Any:
+    @functools.wraps(handler)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return handler(*args, **kwargs)
+
+    return wrapper
+
+
+@contextlib.contextmanager
+def span() -> Iterator[None]:
+    yield
+
+
+async def run_forgotten(name: str, x: int) -> None: ...
+
+
+async def context_of_arq(ctx: dict[Any, Any], x: int) -> None: ...
+
+
+async def run_quoted(name: "str | None", run: int) -> None: ...
+
+
+def run_annotated(name: Annotated[list[int], "many"]) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("handler", "fields", "named"),
     [
@@ -144,6 +172,19 @@ def nested() -> Any:
         (generator, {}, "a generator with yield cannot be a job"),
         (asynchronous_generator, {}, "a generator with yield cannot be a job"),
         (no_run, {}, "first parameter receives its run"),
+        (plain_wrapper(module_coroutine), {}, "a plain function of its `async def`"),
+        (plain_wrapper(plain_wrapper(module_coroutine)), {}, "a plain function of its `async def`"),
+        (plain_wrapper(module_coroutine), {"process": True}, "a plain function of its `async def`"),
+        (span()(module_coroutine), {}, "a plain function of its `async def`"),
+        (contextlib.contextmanager(module_coroutine), {}, "a plain function of its `async def`"),  # type: ignore[arg-type]
+        (contextlib.contextmanager(generator), {}, "an object whose body with `yield` would never run"),
+        (contextlib.asynccontextmanager(asynchronous_generator), {}, "an object whose body with `yield`"),
+        (functools.partial(module_coroutine), {}, "@job is for functions, not partial"),
+        (functools.lru_cache(module_coroutine), {}, "@job is for functions, not _lru_cache_wrapper"),
+        (run_forgotten, {}, "'name: str' cannot; add `run: Run` before it"),
+        (context_of_arq, {}, "add `run: Run` before it"),
+        (run_quoted, {}, "add `run: Run` before it"),
+        (run_annotated, {}, "add `run: Run` before it"),
         (CamelCase, {}, "job name 'CamelCase' is not allowed"),
         (lambda run: None, {}, "job name '<lambda>' is not allowed"),
         (plain, {"name": ""}, "job name '' is not allowed"),
@@ -163,6 +204,33 @@ def test_a_handler_or_policy_that_cannot_be_is_refused_at_once(
 ) -> None:
     with pytest.raises((TypeError, ValueError), match=named):
         job(**fields)(handler)
+
+
+class HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [Run, Any, object, HasId, Run | None, Annotated[Run, "mine"], "Run", "Missing", inspect.Parameter.empty],
+)
+def test_what_may_be_a_run_is_taken_as_first_parameter(annotation: Any) -> None:
+    async def handler(run, x: int): ...  # type: ignore[no-untyped-def]
+
+    if annotation is not inspect.Parameter.empty:
+        handler.__annotations__["run"] = annotation
+    assert job(handler).payload.names == ("x",)
+
+
+async def test_a_decorator_with_an_async_function_of_its_own_runs_the_handler(run: Run) -> None:
+    @contextlib.asynccontextmanager
+    async def around() -> AsyncIterator[None]:
+        yield
+
+    wrapped = job(around()(greet.handler))
+    assert wrapped.kind == "async"
+    assert await wrapped(run, "ab") == "ab"
 
 
 def test_a_wrapped_handler_shows_the_place_of_the_original() -> None:

@@ -3,20 +3,19 @@
 Arguments travel by name, and only those that the caller gave: defaults stay with the handler.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from rota.errors import InvalidPayload, InvalidResult
+from rota.model.payload.depth import check_depth
 from rota.model.payload.forms import Form
 from rota.model.payload.signature import Signature
-from rota.wire.marks import escaped
 
 _NOT_JSON = "cannot travel as JSON"
-_LONG = 4_000
-_DEEP = 90
 
 
 class _Typed:
@@ -171,7 +170,7 @@ class ResultType(_Typed):
             raw = form.write(checked)
             check_depth(raw)
         except ValueError as error:
-            problems = _problems(form, error, within=True)
+            problems = _never_ran(value) or _problems(form, error, within=True)
         else:
             if form.is_plain or not (problems := _changed(form, checked, raw)):
                 return raw
@@ -190,20 +189,25 @@ class ResultType(_Typed):
         return self._signature.result_form()
 
 
+def _never_ran(result: Any) -> dict[str, str]:
+    """Return what is wrong with a handler that returned a call of an `async def`, or a context manager."""
+    if isinstance(result, Coroutine):
+        result.close()
+        return {
+            "": "is a coroutine that nobody has awaited; the handler, or its decorator, must be an `async def`"
+        }
+    if isinstance(result, AbstractContextManager | AbstractAsyncContextManager):
+        return {"": "is a context manager that nobody has entered; a handler runs, and returns its result"}
+    return {}
+
+
 def _changed(form: Form, result: Any, raw: bytes) -> dict[str, str]:
     try:
         arrived = form.read(raw)
     except ValueError:
-        # Nobody gets a wrong value: whoever asks for this result is told. The work is done for those who do not ask.
+        # Its reader is told when it asks, and gets no wrong value; most results are never asked for.
         return {}
     return form.changed(result, arrived)
-
-
-def check_depth(raw: bytes) -> None:
-    """Raise ValueError for JSON that the reader of the whole record would refuse: nested too deep, or a huge number."""
-    # A number that is too large has thousands of digits, and deep nesting has many brackets: most JSON has neither.
-    if len(raw) > _LONG or raw.count(b"[") + raw.count(b"{") > _DEEP:
-        from_json(b"[[%b]]" % escaped(raw))
 
 
 def _problems(form: Form, error: ValueError, *, within: bool = False) -> dict[str, str]:

@@ -2,13 +2,25 @@
 
 import inspect
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any, Never, NoReturn, NotRequired, cast, get_type_hints
+from types import SimpleNamespace, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Never,
+    NoReturn,
+    NotRequired,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic.fields import FieldInfo
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, is_protocol
 
 from rota.model.payload.forms import CONFIG, Form
+from rota.model.run import Run
 
 
 class Signature:
@@ -25,6 +37,7 @@ class Signature:
         self._parameters = self._after_run(list(signature.parameters.values()))
         self._returns = signature.return_annotation
         self._globals = getattr(inspect.unwrap(handler), "__globals__", {})
+        self._check_run(next(iter(signature.parameters.values())))
         self.names = tuple(p.name for p in self._parameters)
         self.required = tuple(p.name for p in self._parameters if p.default is p.empty)
         self.positional = tuple(p.name for p in self._parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
@@ -73,6 +86,17 @@ class Signature:
             self._refuse(parameter)
         return tuple(parameters[1:])
 
+    def _check_run(self, first: inspect.Parameter) -> None:
+        try:
+            hint = self._resolved({first.name: first.annotation})[first.name]
+        except NameError:
+            return  # Run itself, imported for the type checker only.
+        if not _may_be_run(hint):
+            raise TypeError(
+                f"job {self.job}: a handler's first parameter receives its run, and {str(first)!r} cannot; "
+                "add `run: Run` before it"
+            )
+
     def _refuse(self, parameter: inspect.Parameter) -> None:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise TypeError(
@@ -87,3 +111,15 @@ class Signature:
             raise TypeError(
                 f"job {self.job}: the default of {parameter.name!r} is a Field; use Annotated[type, Field()]"
             )
+
+
+def _may_be_run(hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin is Annotated:
+        return _may_be_run(get_args(hint)[0])
+    if origin in (Union, UnionType):
+        return any(map(_may_be_run, get_args(hint)))
+    kind = origin or hint
+    if not isinstance(kind, type) or kind is Any or is_protocol(kind):
+        return True
+    return issubclass(kind, Run) or issubclass(Run, kind)

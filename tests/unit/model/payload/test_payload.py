@@ -1,3 +1,4 @@
+import contextlib
 import enum
 import sys
 import types
@@ -472,6 +473,16 @@ def test_a_wrong_result_is_named_without_its_value(
     assert caught.value.problems == problems
     assert SECRET not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("handler", [returns_none, returns_nothing_said])
+def test_a_result_that_is_a_call_nobody_awaited_says_so(handler: Any) -> None:
+    async def body() -> None: ...
+
+    with pytest.raises(InvalidResult, match="a coroutine that nobody has awaited"):
+        ResultType(handler).dump(body())
+    with pytest.raises(InvalidResult, match="a context manager that nobody has entered"):
+        ResultType(handler).dump(contextlib.nullcontext())
 
 
 def test_a_result_of_another_version_is_refused_by_its_reader() -> None:
