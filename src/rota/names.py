@@ -49,6 +49,11 @@ def wire_id(queue: str, user_id: str) -> str:
     return f"{queue}:{check_id(user_id)}"
 
 
+def ids_of(queue: str, job_id: str) -> tuple[str, str]:
+    """Return the ids in Redis that `job_id` can mean: an id in Redis, or one that a user gave."""
+    return job_id, f"{queue}:{job_id}"
+
+
 def _shown(value: object) -> str:
     # With ascii(), a refused id cannot change the direction of the message either.
     text = ascii(value)

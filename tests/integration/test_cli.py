@@ -147,7 +147,7 @@ def test_cancel_takes_several_ids_and_answers_for_each(project: Project) -> None
     assert project.rota("cancel", "email", first, second, "nosuch").out.splitlines() == [
         f"{first} cancelled",
         f"{second} cancelled",
-        "nosuch finished",
+        "nosuch not found",
     ]
 
 

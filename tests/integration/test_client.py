@@ -395,11 +395,36 @@ async def test_many_are_cancelled_in_few_round_trips_and_each_is_answered(
     ids = [handle.id for handle in await client.enqueue_many(add.call(a=number) for number in range(300))]
     before = await reads(client)
     answers = await client.cancel_many("default", [*ids, "nosuch", ids[0]])
-    assert answers == ["cancelled"] * 300 + ["finished", "finished"]
+    assert answers == ["cancelled"] * 300 + ["not found", "finished"]
     # A large message may arrive in several pieces.
     assert await reads(client) - before < 30
     assert (await client.status("default", ids[-1])).state is State.CANCELLED
     assert await client.cancel_many("default", []) == []
+
+
+async def test_a_job_is_found_by_the_id_that_was_given_to_it(client: Client) -> None:
+    handle = await client.enqueue(add.options(id="x2", delay=60), a=1)
+    assert (await client.status("default", "x2")).id == handle.id == "default:x2"
+    assert (await client.handle("default", "x2").status()).state is State.DELAYED
+    with pytest.raises(ResultTimeout):
+        await client.wait("default", "x2", 0.01)
+    assert await client.cancel_many("default", ["x2", "x3"]) == ["cancelled", "not found"]
+    assert (await client.status("default", "x2")).state is State.CANCELLED
+    assert await client.cancel("default", "x2") == "finished"
+    with pytest.raises(JobNotFound):
+        await client.status("default", "x3")
+
+
+async def test_a_dead_letter_is_brought_back_by_the_id_that_was_given(
+    client: Client, server: RedisServer
+) -> None:
+    async with serving(server.url, *JOBS, MAX_ATTEMPTS="1"):
+        await client.enqueue(fail.options(id="x2"))
+        assert (await client.wait("default", "x2", 10)).state is State.DEAD
+    assert (await client.retry("default", "x2")).id == "default:x2"
+    assert (await client.status("default", "x2")).state is State.WAITING
+    with pytest.raises(JobNotFound):
+        await client.retry("default", "x3")
 
 
 async def test_all_of_a_queue_or_of_one_of_its_jobs_are_cancelled(
@@ -434,7 +459,7 @@ async def test_a_cancelled_job_says_why_and_how_often_it_was_tried(
 
 
 async def test_what_is_over_or_was_never_there_cannot_be_cancelled(client: Client) -> None:
-    assert await client.cancel("default", "nosuch") == "finished"
+    assert await client.cancel("default", "nosuch") == "not found"
     assert await client.redis.dbsize() == 0
 
 

@@ -179,6 +179,8 @@ def cancel(
         answers = await client.cancel_many(queue, job_ids)
         for job_id, answer in zip(job_ids, answers, strict=True):
             screen.say(answer if len(job_ids) == 1 else f"{job_id} {answer}")
+        if "not found" in answers:
+            raise typer.Exit(3)
 
     _with_client(settings, act)
 

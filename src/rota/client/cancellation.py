@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from redis.exceptions import NoScriptError
 
+from rota.client import view
 from rota.errors import UnreadablePayload
 from rota.model.info import CancelAnswer
+from rota.names import ids_of
 from rota.process.clock import Clock
 from rota.settings.settings import Settings
 from rota.wire import envelopes
 from rota.wire.claims import encode_id
-from rota.wire.keys import JOB, RETRY, events_key, queue_key
+from rota.wire.keys import JOB, RETRY, QueueKeys, events_key, queue_key
 from rota.wire.scripts import CANCEL
+
+T = TypeVar("T")
 
 #: The jobs that are cancelled in two round trips.
 _CHUNK = 200
@@ -55,6 +59,27 @@ class Cancellation:
             answers = await self._run(queue, [self._args(queue, job) for job in found])
             for job, answer in zip(found, answers, strict=True):
                 yield job.id, _ANSWERS.get(answer, "finished")
+
+    async def cancel_given(self, queue: str, ids: Sequence[str]) -> AsyncIterator[CancelAnswer]:
+        """Cancel jobs by their ids in Redis, or by those that their users gave; yield the answers in the same order."""
+        for start in range(0, len(ids), _CHUNK // 2):
+            chunk = ids[start : start + _CHUNK // 2]
+            both = [one for job_id in chunk for one in ids_of(queue, job_id)]
+            found = await self._read(both)
+            jobs = [own if own.envelope and not job.envelope else job for job, own in _pairs(found)]
+            answers = await self._run(queue, [self._args(queue, job) for job in jobs])
+            others = [job_id for job_id, one in zip(chunk, answers, strict=True) if one not in _ANSWERS]
+            over = await self._over(queue, others)
+            for job_id, answer in zip(chunk, answers, strict=True):
+                yield _ANSWERS.get(answer) or ("finished" if job_id in over else "not found")
+
+    async def _over(self, queue: str, ids: Sequence[str]) -> set[str]:
+        """Return those of `ids` of which Redis holds a record, or a letter."""
+        if not ids:
+            return set()
+        both = [one for job_id in ids for one in ids_of(queue, job_id)]
+        found = _pairs(await view.find(self._redis, queue, QueueKeys.of(queue_key(queue)), both))
+        return {job_id for job_id, infos in zip(ids, found, strict=True) if any(infos)}
 
     async def _read(self, ids: Sequence[str]) -> list[_Found]:
         members = [encode_id(job_id) for job_id in ids]
@@ -106,6 +131,10 @@ class Cancellation:
             queue=queue_key(queue),
             id=job.id,
         )
+
+
+def _pairs(both: Sequence[T]) -> list[tuple[T, T]]:
+    return list(zip(both[::2], both[1::2], strict=True))
 
 
 def _envelope(payload: bytes | None) -> envelopes.Envelope | None:

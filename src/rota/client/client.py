@@ -27,7 +27,7 @@ from rota.model.info import CancelAnswer, JobInfo
 from rota.model.job import Call, Job, Promise
 from rota.model.options import EnqueueFields, EnqueueOptions
 from rota.model.state import State
-from rota.names import check_name
+from rota.names import check_name, ids_of
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Sender, Senders
 from rota.server.faults import explained
@@ -192,7 +192,7 @@ class Client:
     # Look and wait
 
     def handle(self, queue: str, job_id: str, job: Job[Any, R] | None = None) -> Handle[R]:
-        """Return a handle of a job whose id in Redis is known, typed as `job` is if that is given.
+        """Return a handle of a job by its id in Redis or the id that you gave it, typed as `job` is if that is given.
 
         Redis is not asked, so the job need not exist.
         """
@@ -211,9 +211,9 @@ class Client:
         return job.queue or self._settings.default_queue
 
     async def status(self, queue: str, job_id: str) -> JobInfo:
-        """Return a job as it is now. Raises JobNotFound, ServerError."""
+        """Return a job as it is now, by its id in Redis or the id that you gave it. Raises JobNotFound, ServerError."""
         async with explained(self.redis):
-            (info,) = await view.find(self.redis, queue, QueueKeys.of(queue_key(queue)), [job_id])
+            info = await view.find_given(self.redis, queue, job_id)
         if info is None:
             raise JobNotFound(job_id)
         return info
@@ -228,7 +228,9 @@ class Client:
 
     async def _is_over(self, queue: str, job_id: str) -> bool:
         async with explained(self.redis):
-            return await self.redis.zscore(queue_key(queue), encode_id(job_id)) is None
+            members = [encode_id(one) for one in ids_of(queue, job_id)]
+            scores: list[float | None] = await self.redis.zmscore(queue_key(queue), members)
+        return scores == [None, None]
 
     async def jobs(
         self, queue: str, state: State | str = State.WAITING, *, offset: int = 0, limit: int = 50
@@ -276,21 +278,22 @@ class Client:
             await NUDGE(self.redis, (keys.queue, keys.wake), (0,))
 
     async def cancel(self, queue: str, job_id: str) -> CancelAnswer:
-        """Cancel a job.
+        """Cancel a job, by its id in Redis or the id that you gave it.
 
         Returns "cancelled" for a job that waited, and is gone; "requested" for a job that runs, which its worker stops
-        within a second unless it ends before; "finished" for a job that is over, or never was. Raises ServerError.
+        within a second unless it ends before; "finished" for a job that is over; "not found" where Redis holds neither
+        a job of this id nor its record. Raises ServerError.
         """
         (answer,) = await self.cancel_many(queue, [job_id])
         return answer
 
     async def cancel_many(self, queue: str, ids: Iterable[str]) -> list[CancelAnswer]:
-        """Cancel many jobs of a queue, in two round trips for each 200; return the answers in the order of `ids`.
+        """Cancel many jobs of a queue, in three round trips for each 200; return the answers in the order of `ids`.
 
         Raises ServerError.
         """
         async with explained(self.redis):
-            return [answer async for _, answer in self._cancellation.cancel(queue, list(ids))]
+            return [answer async for answer in self._cancellation.cancel_given(queue, list(ids))]
 
     async def cancel_all(self, queue: str, *, task: str | None = None) -> dict[CancelAnswer, int]:
         """Cancel all live jobs of a queue, or those whose name is `task`; return how many got which answer.
@@ -310,12 +313,12 @@ class Client:
     async def retry(self, queue: str, job_id: str) -> Handle[Any]:
         """Bring a dead letter back, with its full number of attempts, and the checkpoint that it saved.
 
+        `job_id` is the id in Redis, or the one that you gave the job.
         A job whose death ended a pipeline lets the pipeline go on where it stopped. Raises JobNotFound for no such
         letter, or one whose payload is no longer kept; JobExists while a live job has its id; NotReplayed for a job of
         a pipeline or a batch that is over or still being stopped; ServerError.
         """
-        await self._dead_letters.replay(queue, job_id)
-        return Handle(self, queue, job_id)
+        return Handle(self, queue, await self._dead_letters.replay(queue, job_id))
 
     async def retry_dead(
         self, queue: str, *, task: str | None = None, reason: str | None = None, since: datetime | None = None

@@ -6,6 +6,7 @@ from typing import Any
 
 from rota.client import view
 from rota.errors import JobExists, JobNotFound, NotReplayed
+from rota.names import ids_of
 from rota.server.faults import explained
 from rota.settings.settings import Settings
 from rota.wire.claims import decode_id, encode_id
@@ -24,15 +25,17 @@ class DeadLetters:
         self._events = events_key(settings.namespace)
         self._events_maxlen = settings.events_maxlen
 
-    async def replay(self, queue: str, job_id: str) -> None:
-        """Bring one letter back. Raises JobNotFound, JobExists, NotReplayed, ServerError."""
-        (answer,) = await self._replay(queue, [encode_id(job_id)])
-        if answer == b"taken":
-            raise JobExists(job_id)
-        if answer in (b"stopping", b"over"):
-            raise NotReplayed(job_id, answer.decode())
-        if answer != b"replayed":
-            raise JobNotFound(job_id)
+    async def replay(self, queue: str, job_id: str) -> str:
+        """Bring one letter back; return its id in Redis. Raises JobNotFound, JobExists, NotReplayed, ServerError."""
+        for found in ids_of(queue, job_id):
+            (answer,) = await self._replay(queue, [encode_id(found)])
+            if answer == b"taken":
+                raise JobExists(found)
+            if answer in (b"stopping", b"over"):
+                raise NotReplayed(found, answer.decode())
+            if answer == b"replayed":
+                return found
+        raise JobNotFound(job_id)
 
     async def replay_all(
         self, queue: str, *, task: str | None, reason: str | None, since: datetime | None

@@ -8,9 +8,10 @@ from typing import Any, cast
 from rota.errors import UnreadablePayload
 from rota.model.info import JobInfo
 from rota.model.state import State
+from rota.names import ids_of
 from rota.wire import envelopes
 from rota.wire.claims import Checkpoint, decode_id, encode_id
-from rota.wire.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
+from rota.wire.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys, queue_key
 
 #: The number of members that are read at a time while a page is filled.
 _PAGE = 200
@@ -63,6 +64,12 @@ async def find(
         is_letter = letters and raw.letter
         found.append(_dead(job_id, queue, raw.letter) if is_letter else _info(job_id, queue, raw, now))
     return found
+
+
+async def find_given(redis: Any, queue: str, job_id: str) -> JobInfo | None:
+    """Return the job of an id in Redis, or of one that its user gave; None for a job that Redis does not hold."""
+    found = await find(redis, queue, QueueKeys.of(queue_key(queue)), ids_of(queue, job_id))
+    return next(filter(None, found), None)
 
 
 async def page(

@@ -82,7 +82,8 @@ class Handle(Generic[R]):
         """Cancel the job.
 
         Returns "cancelled" for a job that waited, and is gone; "requested" for a job that runs, which its worker stops
-        within a second unless it ends before; "finished" for a job that is over, or never was. Raises ServerError.
+        within a second unless it ends before; "finished" for a job that is over; "not found" where no record of it is
+        kept. Raises ServerError.
         """
         return await self._client.cancel(self.queue, self.id)
 

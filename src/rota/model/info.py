@@ -8,8 +8,9 @@ from rota.errors import JobError
 from rota.model.state import State
 
 #: The answer to a request to cancel. "cancelled": the job waited, and is gone. "requested": a worker runs the job, and
-#: stops it within a second unless it ends before. "finished": the job is over, or never was.
-CancelAnswer = Literal["cancelled", "requested", "finished"]
+#: stops it within a second unless it ends before. "finished": the job is over. "not found": no job of this id is
+#: there, and no record of one.
+CancelAnswer = Literal["cancelled", "requested", "finished", "not found"]
 
 
 @dataclass(frozen=True, slots=True)
