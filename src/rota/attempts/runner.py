@@ -6,6 +6,7 @@ handler, encode the result, decide the outcome, settle. The steps stand below it
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -37,6 +38,9 @@ from rota.wire.claims import Claim, Settlement, Told, hand_back
 from rota.wire.envelopes import FROM_FLOW
 
 logger = logging.getLogger("rota.worker")
+
+#: A line of the log names an unknown job once in this many seconds, as long as there are no more names than this.
+_UNKNOWN_TOLD, _MOST_NAMES = 60.0, 1000
 
 
 class _HandedBack(Exception):
@@ -76,6 +80,7 @@ class Runner:
         self._settling = Settling(policy.queue_key, self._announcer, clock)
         self._now = clock.monotonic
         self._rand = rand
+        self._told_unknown: dict[str, float] = {}
 
     async def execute(self, execution: Execution) -> Settlement:
         """Run one claim to its end. Whatever goes wrong on the way is an outcome too."""
@@ -139,17 +144,30 @@ class Runner:
             attempt.rules = override(handler.rules, attempt.envelope.options)
         attempt.keep_result = attempt.rules.keep_result
 
-    def _leave_to_others(self, attempt: Attempt) -> None:
-        """Hand back a job that a newer worker may know, while its grace lasts."""
+    def _leave_to_others(self, attempt: Attempt, error: str = "") -> None:
+        """Hand back a job that a newer worker may know, while its grace lasts.
+
+        `error` says what of it this worker does not know, if that is not its name.
+        """
         claim, policy = attempt.claim, self._policy
         unknown_ms = claim.started_ms - (claim.unknown_since_ms or claim.started_ms)
         if attempt.is_cancelled or unknown_ms > policy.unknown_grace * 1000:
             return
-        logger.warning(
-            "job.unknown", extra={"job_id": printable(claim.id), "job": attempt.task, "queue": policy.queue}
-        )
+        self._tell_unknown(attempt, error)
         told = Told(task=attempt.task)
         raise _HandedBack(Settlement.again(claim, policy.unknown_delay, told, unspent=True, unknown=True))
+
+    def _tell_unknown(self, attempt: Attempt, error: str) -> None:
+        """Log that a job is unknown, once a minute for each name: there may be many jobs, and each comes again."""
+        now = self._now()
+        if now - self._told_unknown.get(attempt.task, -math.inf) < _UNKNOWN_TOLD:
+            return
+        if len(self._told_unknown) >= _MOST_NAMES:
+            self._told_unknown.clear()
+        self._told_unknown[attempt.task] = now
+        job_id, queue = printable(attempt.claim.id), self._policy.queue
+        fields = {"job_id": job_id, "job": attempt.task, "queue": queue} | ({"error": error} if error else {})
+        logger.warning("job.unknown", extra=fields)
 
     # Fetch
 
@@ -197,6 +215,8 @@ class Runner:
             if timeout:
                 timer = asyncio.get_running_loop().call_later(timeout, execution.stop, Cause.TIMEOUT)
             attempt.result = await call(run)
+        except _HandedBack:
+            raise
         except BaseException as error:  # whatever a handler raises ends its attempt, and nothing else
             attempt.error = error
         finally:
@@ -206,7 +226,13 @@ class Runner:
 
     def _prepare(self, attempt: Attempt) -> tuple[Run, CallNext]:
         """Return what the handler gets, and the call that goes through all that stands around it."""
-        handler = self._handler(attempt, self._arguments(attempt))
+        try:
+            arguments = self._arguments(attempt)
+        except InvalidPayload as error:
+            if attempt.job.payload.lacks(error):
+                self._leave_to_others(attempt, str(error))
+            raise
+        handler = self._handler(attempt, arguments)
         encoded = partial(self._encode, attempt, compose(self._middleware, handler))
         return self._run(attempt), compose(self._tracers, encoded)
 

@@ -16,6 +16,7 @@ A stock arq client or worker takes the pair `job_serializer` and `job_deserializ
 by concatenation behind a fixed head, so that a script knows our jobs, and their names, without parsing JSON.
 """
 
+import re
 from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ FAN_OUT, SWEEP = "_each", "_sweep"
 # The text between the name and the arguments of a plain job of ours, and the most characters of its time.
 _PLAIN = b'","t":null,"a":[],"k":'
 _MOST_DIGITS = 15
+# What else stands in a name's place was not written by us, and may be no text at all.
+_PLAIN_NAME = re.compile(rb"[a-z_][a-z0-9_-]*").fullmatch
 
 T = TypeVar("T")
 
@@ -179,7 +182,13 @@ def open_job(raw: bytes) -> Envelope:
     name, head, rest = raw[len(HEAD) :].partition(_PLAIN)
     kwargs, et, tail = rest.rpartition(b',"et":')
     plain = head and et and raw.startswith(HEAD) and tail[:-1].isdigit() and tail.endswith(b"}")
-    if not plain or marks.has_marks(raw) or not kwargs.startswith(b"{") or len(tail) > _MOST_DIGITS:
+    if (
+        not plain
+        or not _PLAIN_NAME(name)
+        or marks.has_marks(raw)
+        or not kwargs.startswith(b"{")
+        or len(tail) > _MOST_DIGITS
+    ):
         return decode_job(raw)
     return Envelope(name.decode(), [], {}, int(tail[:-1]), None, {}, {}, True, kwargs)
 

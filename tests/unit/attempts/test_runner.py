@@ -18,6 +18,7 @@ from rota.model.job import Job, job
 from rota.model.outcome import Cause, Rules
 from rota.model.policies.backoff import fixed, linear
 from rota.model.run import Run
+from rota.process.clock import Clock
 from rota.seams import CallNext, Middleware
 from rota.wire import envelopes
 from rota.wire.claims import Checkpoint, Claim, Settlement
@@ -405,7 +406,8 @@ async def test_a_job_that_was_lost_too_often_is_a_dead_letter(bench: Bench) -> N
 
 
 async def test_arguments_that_do_not_fit_are_a_dead_letter_that_shows_no_value(bench: Bench) -> None:
-    settlement = await bench.run("greet", '{"name": 3, "secret": "very-secret"}')
+    late = 1500 - 100_001
+    settlement = await bench.run("greet", '{"name": 3, "secret": "very-secret"}', unknown_since_ms=late)
     assert (settlement.kind, settlement.reason) == ("dead", "invalid")
     assert "name: " in error(settlement)
     assert "secret: is not an argument" in error(settlement)
@@ -429,6 +431,62 @@ async def test_after_the_grace_an_unknown_job_is_a_dead_letter(bench: Bench) -> 
     settlement = await bench.run("grete", unknown_since_ms=1500 - 100_001)
     assert (settlement.kind, settlement.reason) == ("dead", "unknown")
     assert "there is no job 'grete'; did you mean greet?" in error(settlement)
+
+
+@pytest.mark.parametrize("arguments", ['{"name": "ann", "colour": 3}', '{"name": 3, "colour": 3}'])
+async def test_an_argument_that_the_handler_does_not_have_waits_for_a_worker_that_knows_it(
+    bench: Bench, arguments: str
+) -> None:
+    for since in (0, 1500 - 100_000):
+        settlement = await bench.run("greet", arguments, unknown_since_ms=since)
+        assert (settlement.kind, settlement.delay_ms, settlement.unspent) == ("again", 5000, True)
+        assert (settlement.unknown, settlement.reason, settlement.event) == (True, "", "")
+    settlement = await bench.run("greet", arguments, unknown_since_ms=1500 - 100_001)
+    assert (settlement.kind, settlement.reason) == ("dead", "invalid")
+    assert "colour: is not an argument" in error(settlement)
+
+
+async def test_one_positional_argument_more_than_the_handler_has_waits_too(bench: Bench) -> None:
+    data: dict[str, Any] = {"t": None, "f": "greet", "a": ["ann", True, "blue"], "k": {}, "et": 0}
+    settlement = await bench.settle(Claim("1", "t", envelopes.job_serializer(data), 1, 0, 1500))
+    assert (settlement.kind, settlement.unknown) == ("again", True)
+
+
+async def test_arguments_that_are_wrong_for_every_version_are_a_dead_letter_at_once(bench: Bench) -> None:
+    for arguments in ('{"name": 3}', "{}"):
+        settlement = await bench.run("greet", arguments)
+        assert (settlement.kind, settlement.reason) == ("dead", "invalid")
+
+
+async def test_a_job_with_a_new_argument_can_be_cancelled(bench: Bench) -> None:
+    settlement = await bench.run("greet", '{"name": "ann", "colour": 3}', aborted=True)
+    assert (settlement.kind, settlement.event) == ("finished", "cancelled")
+
+
+async def test_of_many_jobs_with_one_unknown_name_one_line_a_minute_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    moment = [0.0]
+    runner = Runner(
+        POLICY,
+        {},
+        Resources(deps=lambda: None, report=lambda *report: None, off_loop=Bench().off_loop),
+        Stacks(),
+        clock=Clock(monotonic=lambda: moment[0]),
+    )
+    for _ in range(3):
+        for name in ("nosuch", "another", "nosuch"):
+            assert (await runner.execute(Execution(claim(name)))).unknown
+        moment[0] += 31
+    told = [record.__dict__["job"] for record in caplog.records if record.message == "job.unknown"]
+    assert told == ["nosuch", "another"] * 2
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"\\ud800", b'a","x":"b'])
+async def test_a_job_whose_name_is_no_text_is_a_dead_letter_at_once(bench: Bench, name: bytes) -> None:
+    raw = b'{"v":1,"f":"%b","t":null,"a":[],"k":{},"et":1700000000000}' % name
+    settlement = await bench.settle(Claim("1", "t", raw, 1, 0, 1500))
+    assert (settlement.kind, settlement.reason) == ("dead", "unreadable")
 
 
 async def test_the_error_of_an_unknown_job_is_the_handler_s_own_where_a_handler_raises_it(

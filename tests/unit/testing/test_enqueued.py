@@ -101,8 +101,8 @@ class TestWhatWasEnqueued:
         assert await bench.drain() == 0
 
     async def test_wrong_payloads_by_name_are_shown_as_they_are(self, bench: Bench) -> None:
-        await bench.client.enqueue_by_name("email:send", {"nonsense": 1})
-        assert bench.enqueued(send)[0].arguments == {"nonsense": 1}
+        await bench.client.enqueue_by_name("email:send", {"copies": "nonsense"})
+        assert bench.enqueued(send)[0].arguments == {"copies": "nonsense"}
         await bench.drain()
         assert [letter.reason for letter in bench.dead] == ["invalid"]
 

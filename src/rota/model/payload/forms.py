@@ -33,10 +33,13 @@ _KNOWN_ERRORS = frozenset(get_args(ErrorType))
 _MOST_PROBLEMS = 10
 _NAME_LIMIT = 60
 
+#: The reason that is given for an argument that the handler does not have.
+NOT_AN_ARGUMENT = "is not an argument"
+
 # A validator's own message may quote the value, so these replace it.
 _WORDS = {
     "missing": "is required",
-    "extra_forbidden": "is not an argument",
+    "extra_forbidden": NOT_AN_ARGUMENT,
     "value_error": "was refused by its validator",
     "assertion_error": "was refused by its validator",
     "union_tag_invalid": "has a tag that is none of the expected ones",

@@ -12,10 +12,11 @@ from pydantic_core import to_json
 
 from rota.errors import InvalidPayload, InvalidResult
 from rota.model.payload.depth import check_depth
-from rota.model.payload.forms import Form
+from rota.model.payload.forms import NOT_AN_ARGUMENT, Form
 from rota.model.payload.signature import Signature
 
 _NOT_JSON = "cannot travel as JSON"
+_TOO_MANY = "at most"
 
 
 class _Typed:
@@ -139,6 +140,14 @@ class PayloadType(_Typed):
             raise InvalidPayload(self._job, {"": "no argument is taken by position, and one came"})
         return self.parse_raw(b"{%b:%b}" % (to_json(self.positional[0]), value))
 
+    def lacks(self, error: InvalidPayload) -> bool:
+        """Tell whether arguments were refused because the handler does not have them all: a newer one may."""
+        if error.problems.get("", "").startswith(_TOO_MANY):
+            return True
+        return any(
+            reason == NOT_AN_ARGUMENT and name not in self.names for name, reason in error.problems.items()
+        )
+
     def _build(self) -> Form:
         return self._signature.arguments_form()
 
@@ -148,7 +157,7 @@ class PayloadType(_Typed):
             return named
         positional = self._signature.positional
         if len(args) > len(positional):
-            most = f"at most {len(positional)} positional arguments are taken; {len(args)} came"
+            most = f"{_TOO_MANY} {len(positional)} positional arguments are taken; {len(args)} came"
             raise InvalidPayload(self._job, {"": most})
         for name, value in zip(positional, args, strict=False):
             if name in named:
