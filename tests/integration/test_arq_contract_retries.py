@@ -1,6 +1,7 @@
 """What runs again, when, and how often: on arq's worker and on ours alike."""
 
 import asyncio
+import contextlib
 import time
 from datetime import timedelta
 from typing import Any
@@ -155,6 +156,25 @@ async def test_whatever_a_function_raises_ends_its_job_and_nothing_else(
     assert info is not None
     assert not info.success
     assert type(info.result) is type(error)
+
+
+async def test_a_function_that_ignores_its_timeout_is_left_behind(redis: ArqRedis) -> None:
+    over, ended = asyncio.Event(), asyncio.Event()
+
+    async def ignore(ctx: Ctx) -> None:
+        while not over.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await over.wait()
+        ended.set()
+
+    job = await redis.enqueue_job("ignore")
+    worker = await burst(QueueWorker, redis, [named("ignore", ignore, timeout=0.2)])
+    over.set()
+    await ended.wait()
+    assert job is not None
+    with pytest.raises(TimeoutError):
+        await job.result(timeout=5)
+    assert (worker.jobs_complete, worker.jobs_failed, worker.jobs_retried) == (0, 1, 0)
 
 
 @both

@@ -144,6 +144,10 @@ class QueueParts:
             ),
         )
 
+    def stuck(self, what: str) -> None:
+        """Ask for a fresh process: a handler, or a thread of it, runs on and nothing ends it."""
+        self.process.recycle(what)
+
     def contract(self, worker: QueueWorker) -> Contract:
         """Return the runner of this queue's jobs, measured if the process has probes."""
         process, queue = self.process, self.queue

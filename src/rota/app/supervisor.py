@@ -20,6 +20,7 @@ from rota.app.limits import figures_of, publish
 from rota.app.probes import Probes
 from rota.app.recycling import EXIT_RECYCLE, Recycling
 from rota.app.resources import child_processes, lease_keeper, lifespan, own_client
+from rota.attempts.threads import LoopThreads
 from rota.engine.keeper import LeaseKeeper
 from rota.fleet.heartbeat import Heartbeat
 from rota.model.registry import Registry
@@ -27,6 +28,7 @@ from rota.process.identity import unique_name
 from rota.process.loop_watch import BEAT, LoopBeat
 from rota.process.services import EXIT_FAILED, Failure, Periodic, Services, exit_now
 from rota.process.signals import hearing, run_to_end
+from rota.process.tasks import end_all
 from rota.seams import Service
 from rota.server import connections
 from rota.server.place import Server, locate
@@ -40,6 +42,12 @@ logger = logging.getLogger("rota.worker")
 #: A signal that is repeated within this time is the same one: sent to the whole process group, and passed on by the
 #: parent as well. In seconds.
 ECHO = 1.0
+
+
+#: What may be left behind of a handler; it ends with the process alone.
+LEFT = ("thread", "handler")
+#: The time that tasks which handlers have left get to end with the process, in seconds.
+CLOSING = 1.0
 
 
 class Supervisor:
@@ -63,7 +71,7 @@ class Supervisor:
         self._told_at: float | None = None
         self._why = ""
         self._status = 0
-        self._stuck_thread = False
+        self._left_running = False
         self._services: Services | None = None
 
     def run(self) -> int:
@@ -78,21 +86,29 @@ class Supervisor:
         finally:
             sentry.close()
             otel.close(provider)
-        if self._stuck_thread or self._has_stuck_service:
+        if self._left_running or self._has_stuck_service:
             exit_now(self._status)
         return self._status
 
     def _run_loop(self) -> None:
         server = locate(self._settings.redis)
-        runner = asyncio.Runner(loop_factory=_loop_factory())
+        runner, threads = asyncio.Runner(loop_factory=_loop_factory()), LoopThreads()
+        loop = runner.get_loop()
         try:
-            loop = runner.get_loop()
+            loop.set_default_executor(threads)
             run_to_end(loop, loop.create_task(self._main(server)))
         finally:
-            # Closing a loop waits for all of its tasks, so a service that ignores its cancellation would hold it up.
-            if not self._has_stuck_service:
+            # Closing a loop waits for all of its tasks and threads, however long they take.
+            self._tell_left(run_to_end(loop, loop.create_task(end_all(CLOSING))), threads)
+            if not (self._left_running or self._has_stuck_service):
                 runner.close()
             server.close()
+
+    def _tell_left(self, tasks: list[str], threads: LoopThreads) -> None:
+        """Note what still runs of the handlers, and ends with the process."""
+        if tasks or threads.busy:
+            logger.error("worker.left_running", extra={"tasks": tasks, "threads": len(threads.busy)})
+            self._left_running = True
 
     @property
     def _has_stuck_service(self) -> bool:
@@ -232,7 +248,7 @@ class Supervisor:
 
     def _recycle(self, reason: str) -> None:
         """Drain, and ask for a fresh process by the exit status."""
-        self._stuck_thread = self._stuck_thread or reason == "thread"
+        self._left_running = self._left_running or reason in LEFT
         if self._draining is None:
             self._status = EXIT_RECYCLE
             self._probes.recycled.add((reason,))

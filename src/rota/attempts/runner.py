@@ -103,7 +103,7 @@ class Runner:
             return self._settling.settle(attempt, decide_unstarted(error, execution.cause))
         except Signal as signal:  # what the fetch raised
             attempt.error = signal
-        return self._settling.settle(attempt, self._decide(attempt))
+        return hand_back(claim) if execution.left else self._close(attempt)
 
     # The rest of the contract
 
@@ -211,6 +211,7 @@ class Runner:
         try:
             run, call = self._prepare(attempt)
             execution.enter()
+            execution.close = partial(self._close, attempt)
             self._announcer.started(attempt, run.waited)
             if timeout:
                 timer = asyncio.get_running_loop().call_later(timeout, execution.stop, Cause.TIMEOUT)
@@ -304,6 +305,10 @@ class Runner:
         return result
 
     # Decide
+
+    def _close(self, attempt: Attempt) -> Settlement:
+        """Return the settlement of an attempt as far as it has come."""
+        return self._settling.settle(attempt, self._decide(attempt))
 
     def _decide(self, attempt: Attempt) -> Outcome:
         return decide(attempt.rules, attempt.number, attempt.error, attempt.execution.cause, rand=self._rand)

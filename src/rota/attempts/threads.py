@@ -8,11 +8,11 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NoReturn
 
-from rota.engine.execution import PATIENCE, Execution
+from rota.engine.execution import CURRENT, PATIENCE, Execution
 from rota.model.run import Run
 from rota.names import printable
 
@@ -73,6 +73,22 @@ class Threads:
     def close(self) -> None:
         """Take no more work; threads that still run are left behind."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class LoopThreads(ThreadPoolExecutor):
+    """asyncio's own threads, as `asyncio.to_thread` uses them, which know for which handler they work."""
+
+    def __init__(self) -> None:
+        super().__init__(thread_name_prefix="asyncio")
+        self.busy: set[Future[Any]] = set()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = super().submit(fn, *args, **kwargs)
+        execution = CURRENT.get()
+        for working in (self.busy,) if execution is None else (self.busy, execution.threads):
+            working.add(future)
+            future.add_done_callback(working.discard)
+        return future
 
 
 def _outcome(

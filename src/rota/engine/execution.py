@@ -1,7 +1,10 @@
 """A claim while it runs: what may stop it, and why it was stopped."""
 
 import asyncio
+import math
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import ContextVar
 from typing import Any
 
 from rota.model.outcome import Cause
@@ -10,6 +13,8 @@ from rota.wire.claims import Checkpoint, Claim, Settlement, SettlementKind
 
 #: How long a handler that was told to stop may take to clean up before it is interrupted again, in seconds.
 PATIENCE = 5.0
+#: How long a handler may take to end that was interrupted again, before it is left behind, in seconds.
+LAST_CHANCE = 0.4
 
 
 class Execution:
@@ -20,6 +25,9 @@ class Execution:
     done before and after it, for the record, runs to its end. How to interrupt depends on the handler: a task is
     cancelled; a handler in a thread or a process replaces `interrupt`.
 
+    `close` is set once the handler runs: it returns the settlement of the attempt without waiting for the handler.
+    `left` says that the attempt was settled in this way. `threads` is what asyncio's own threads do for the handler.
+
     `checkpoint` is what the handler saved last, in this attempt or in an earlier one.
     """
 
@@ -27,13 +35,17 @@ class Execution:
         "_cancels",
         "_now",
         "_stopped_at",
+        "_told_at",
         "_written",
         "cause",
         "checkpoint",
         "claim",
+        "close",
         "interrupt",
+        "left",
         "live",
         "task",
+        "threads",
     )
 
     def __init__(self, claim: Claim, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -45,14 +57,18 @@ class Execution:
         self.checkpoint = Checkpoint.read(claim.checkpoint)
         self._now = clock.monotonic
         self._written = self.checkpoint.number
+        self.close: Callable[[], Settlement] | None = None
+        self.left = False
+        self.threads: set[Future[Any]] = set()
         self._stopped_at = 0.0
+        self._told_at = 0.0
         self._cancels = 0
 
     def stop(self, cause: Cause) -> None:
         """Tell the attempt to end, for `cause`."""
         if self.cause is None:
             self.cause = cause
-            self._stopped_at = self._now()
+            self._stopped_at = self._told_at = self._now()
             if self.live:
                 self.interrupt()
 
@@ -65,6 +81,16 @@ class Execution:
         if self.live and self.cause is not None and self._now() - self._stopped_at >= PATIENCE:
             self._stopped_at = self._now()
             self.interrupt()
+
+    @property
+    def patience(self) -> float:
+        """How long the handler may still take, in seconds; without bound, if it was not told to stop."""
+        return math.inf if self.cause is None else self._told_at + PATIENCE - self._now()
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the handler was told to stop, and again, and goes on."""
+        return self.live and self.patience <= -LAST_CHANCE
 
     def enter(self) -> None:
         """Let the handler be interrupted from now on. Raises CancelledError if the attempt was stopped already."""
@@ -106,3 +132,7 @@ class Execution:
         if unwritten is None or settlement.kind is SettlementKind.FINISHED:
             return settlement
         return settlement._replace(checkpoint=unwritten.wire())
+
+
+#: The execution whose handler runs in this context.
+CURRENT: ContextVar[Execution | None] = ContextVar("execution", default=None)

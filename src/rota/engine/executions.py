@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from rota.engine.contract import Contract
-from rota.engine.execution import Execution
+from rota.engine.execution import CURRENT, Execution
 from rota.model.outcome import Cause
 from rota.names import printable
 from rota.wire import envelopes
@@ -26,12 +26,18 @@ class Executions(dict[str, Execution]):
     """
 
     def __init__(
-        self, contract: Contract, *, service: bool, ended: Callable[[Claim, Settlement], None]
+        self,
+        contract: Contract,
+        *,
+        service: bool,
+        ended: Callable[[Claim, Settlement], None],
     ) -> None:
         super().__init__()
         self._execute = contract.execute
         self._service = service
         self._ended = ended
+        #: Called when something of a handler was left behind and still runs: "handler" or "thread".
+        self.on_stuck: Callable[[str], object] = lambda what: None
 
     def start(self, claim: Claim) -> None:
         """Run `claim` in a task; an execution that has lost an earlier claim of the same job is stopped."""
@@ -54,19 +60,57 @@ class Executions(dict[str, Execution]):
             if execution is not None:
                 self._lose(execution)
 
+    def insist(self) -> None:
+        """Interrupt again what was told to stop and goes on, and leave behind what goes on still.
+
+        A handler that ignores every cancellation runs on, but holds neither its slot nor its lease.
+        """
+        for execution in list(self.values()):
+            execution.insist()
+            if execution.is_overdue and execution.close is not None:
+                execution.left = True
+                settlement = execution.close()
+                self._tell_stuck(execution, "handler", settlement.task)
+                self._end(execution, settlement)
+
     def _lose(self, execution: Execution) -> None:
         logger.warning("lease.lost", extra={"job_id": printable(execution.claim.id)})
         execution.stop(Cause.LEASE_LOST)
 
     async def _run(self, execution: Execution) -> None:
         claim = execution.claim
+        CURRENT.set(execution)
         try:
             settlement = await self._execute(execution)
+        except GeneratorExit as error:
+            # Raised by a task that the handler awaited: Python closes all coroutines below this one.
+            settlement = execution.close() if execution.close is not None else self.stumbled(claim, error)
         except asyncio.CancelledError:
             settlement = hand_back(claim)._replace(unspent=False)
         except BaseException as error:
             logger.exception("job.stumbled", extra={"job_id": printable(claim.id)})
             settlement = self.stumbled(claim, error)
+        if execution.left:
+            logger.warning("handler.ended_late", extra={"job_id": printable(claim.id)})
+            return
+        if execution.threads and execution.cause is not None:
+            await self._let_threads_end(execution, settlement.task)
+        self._end(execution, settlement)
+
+    async def _let_threads_end(self, execution: Execution, task: str) -> None:
+        """Hold the settlement until asyncio's threads have done what a stopped handler had given them to do."""
+        threads = [asyncio.wrap_future(future) for future in list(execution.threads)]
+        _, running = await asyncio.wait(threads, timeout=max(0.0, execution.patience))
+        if running:
+            self._tell_stuck(execution, "thread", task)
+
+    def _tell_stuck(self, execution: Execution, what: str, task: str) -> None:
+        fields = {"job_id": printable(execution.claim.id), "job": task, "cause": execution.cause}
+        logger.error("%s.stuck", what, extra=fields)
+        self.on_stuck(what)
+
+    def _end(self, execution: Execution, settlement: Settlement) -> None:
+        claim = execution.claim
         if self.get(claim.id) is execution:
             del self[claim.id]
         self._ended(claim, execution.closed_by(settlement))

@@ -1,9 +1,9 @@
 """The pulse of running jobs: twice a second it hears of cancels, and writes their progress and checkpoints."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from rota.engine.execution import Execution
+from rota.engine.executions import Executions
 from rota.engine.link import QueueLink
 from rota.model.outcome import Cause
 from rota.server.outage import FAULTS
@@ -26,7 +26,7 @@ class Pulse:
     def __init__(
         self,
         link: QueueLink,
-        executions: Mapping[str, Execution],
+        executions: Executions,
         *,
         cancellable: bool,
         reported: Callable[[Claim, str, float, str], None],
@@ -54,8 +54,7 @@ class Pulse:
             await asyncio.sleep(PULSE)
             if not self._executions:
                 continue
-            for execution in list(self._executions.values()):
-                execution.insist()
+            self._executions.insist()
             try:
                 await self._beat()
             except FAULTS as error:

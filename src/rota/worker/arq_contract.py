@@ -8,6 +8,7 @@ a job) ends only the job here. Log lines are arq's.
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from arq.constants import keep_cronjob_progress
@@ -101,8 +102,12 @@ class ArqContract:
             result = await self._call(function, ctx, job, execution)
             text = "" if result is None or not worker.log_results else truncate(repr(result))
         except BaseException as error:  # whatever a function raises ends its job, and nothing else
+            if execution.left:
+                return hand_back(claim)
             settlement = self._failed(job, function, execution, error)
         else:
+            if execution.left:
+                return hand_back(claim)
             logger.info("%6.2fs ← %s ● %s", job.seconds, job.ref, text)
             worker.jobs_complete += 1
             settlement = self._finish(job, function, True, result)
@@ -114,6 +119,7 @@ class ArqContract:
     ) -> Any:
         limit = self._worker.job_timeout_s if function.timeout_s is None else function.timeout_s
         execution.enter()
+        execution.close = partial(self._close, job, function, execution)
         timer = asyncio.get_running_loop().call_later(limit, execution.stop, Cause.TIMEOUT) if limit else None
         try:
             return await function.coroutine(ctx, *job.args, **job.kwargs)
@@ -157,6 +163,13 @@ class ArqContract:
             self._log_failure(job, error)
         worker.jobs_failed += 1
         return self._finish(job, function, False, error)
+
+    def _close(self, job: ArqJob, function: Function | CronJob, execution: Execution) -> Settlement:
+        """Return the settlement of a job whose function ignores that it was stopped."""
+        timed_out = execution.cause is Cause.TIMEOUT
+        return self._failed(
+            job, function, execution, TimeoutError() if timed_out else asyncio.CancelledError()
+        )
 
     def _log_failure(self, job: ArqJob, error: BaseException) -> None:
         extra = getattr(error, "extra", None)

@@ -47,6 +47,9 @@ class Policy(Protocol):
     def contract(self, worker: "QueueWorker") -> Contract:
         """Return what runs the jobs of `worker`."""
 
+    def stuck(self, what: str) -> None:
+        """Take note that something of a handler (`what`) ignored that it was stopped, and still runs."""
+
 
 class QueueWorker(StoppableWorker):
     """A drop-in `arq.worker.Worker` for one queue.
@@ -85,6 +88,7 @@ class QueueWorker(StoppableWorker):
         )
         self.contract: Contract = policy.contract(self) if policy else ArqContract(self)
         self._service = policy is not None
+        self._policy = policy
         self._shared = shared or Shared()
         self._share = self._shared.shares.share(weight)
         self.outage = Outage(self.queue_name, self._shared.outages)
@@ -128,6 +132,8 @@ class QueueWorker(StoppableWorker):
                 cancellable=self._service or self.allow_abort_jobs,
             )
             self.engine = shift.engine
+            if self._policy is not None:
+                self.engine.executions.on_stuck = self._policy.stuck
             self.engine.picking = self.allow_pick_jobs
             try:
                 until = self._burst.over(shift.engine) if self.burst else self.told_to_stop()

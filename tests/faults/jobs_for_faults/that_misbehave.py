@@ -2,10 +2,12 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
 from rota import Run, job
+from tests.faults.jobs_for_faults.ledger import note
 
 
 class OwnBase(BaseException):
@@ -62,6 +64,39 @@ RAISES: dict[str, Callable[[], NoReturn]] = {
 async def _later(how: str) -> None:
     await asyncio.sleep(0.01)
     RAISES[how]()
+
+
+@job(max_attempts=1)
+async def swallow(run: Run) -> None:
+    """Go on, however often it is cancelled."""
+    note(run, "start")
+    await _ignore()
+
+
+@job(max_attempts=1)
+async def leave_task(run: Run) -> None:
+    """Leave a task behind that ignores every cancellation."""
+    note(run, "start")
+    LEFT.append(asyncio.create_task(_ignore()))
+    await asyncio.sleep(60)
+
+
+@job(max_attempts=1)
+async def sleep_in_thread(run: Run) -> None:
+    """Use a thread of asyncio's own, which nothing ends."""
+    note(run, "start")
+    await asyncio.to_thread(time.sleep, 60)
+
+
+LEFT: list[asyncio.Task[None]] = []
+
+
+async def _ignore() -> None:
+    while True:
+        try:
+            await asyncio.sleep(0.5)
+        except BaseException:
+            continue
 
 
 @job(max_attempts=1)

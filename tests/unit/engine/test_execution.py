@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rota.engine.execution import PATIENCE, Execution
+from rota.engine.execution import LAST_CHANCE, PATIENCE, Execution
 from rota.model.outcome import Cause
 from rota.process.clock import Clock
 from rota.wire.claims import Checkpoint, Claim, Settlement, SettlementKind
@@ -85,6 +85,20 @@ def test_a_handler_that_goes_on_is_interrupted_again_after_some_patience() -> No
     now[0] += PATIENCE
     execution.insist()
     assert len(log) == 3
+
+
+def test_a_handler_that_ignores_two_interruptions_is_overdue() -> None:
+    now = [100.0]
+    execution = Execution(CLAIM, Clock(monotonic=lambda: now[0]))
+    interrupted(execution)
+    execution.enter()
+    assert not execution.is_overdue
+    execution.stop(Cause.TIMEOUT)
+    for passed, overdue in ((PATIENCE, False), (PATIENCE + LAST_CHANCE, True)):
+        now[0] = 100.0 + passed
+        assert execution.is_overdue is overdue
+    execution.leave()
+    assert not execution.is_overdue
 
 
 async def test_what_runs_after_the_handler_is_not_cancelled_by_what_was_meant_for_it(
