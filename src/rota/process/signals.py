@@ -89,6 +89,10 @@ def run_to_end(loop: asyncio.AbstractEventLoop, main: "asyncio.Task[T]") -> T:
         except (SystemExit, KeyboardInterrupt) as error:
             # While nobody listens for SIGINT, it is a person at the keyboard.
             by_hand = isinstance(error, KeyboardInterrupt) and signal.SIGINT not in _listeners.get(loop, {})
-            if main.done() or by_hand:
+            if by_hand or _raised(main, error):
                 raise
             logger.error("task.exited", extra={"error": repr(error)}, exc_info=error)
+
+
+def _raised(task: "asyncio.Task[Any]", error: BaseException) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is error

@@ -39,6 +39,14 @@ def test_who_awaits_a_task_that_exits_gets_its_error_and_the_loop_goes_on(
     assert [record.getMessage() for record in caplog.records] == ["task.exited", "task.exited"]
 
 
+def test_a_main_task_that_ends_in_the_turn_of_an_exit_has_its_result(loop: asyncio.AbstractEventLoop) -> None:
+    async def main() -> str:
+        asyncio.get_running_loop().call_soon(sys.exit, 4)
+        return "went on"
+
+    assert run_to_end(loop, loop.create_task(main())) == "went on"
+
+
 def test_what_the_main_task_raises_is_raised(loop: asyncio.AbstractEventLoop) -> None:
     task = loop.create_task(leave(SystemExit))
     with pytest.raises(SystemExit):
