@@ -1,15 +1,19 @@
-"""A Redis that is full takes no new jobs; what runs is recorded all the same, and the rest follows when it can."""
+"""A Redis that is full takes no new jobs; what waits is run and recorded all the same, which makes room again."""
 
-import asyncio
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from rota import Client
+from rota import Client, State, connect
 from rota.server.faults import ServerError
+from rota.settings.load import load
 from tests.faults.fleet import Fleet, records
-from tests.faults.jobs_for_faults.on_loop import work
+from tests.faults.jobs_for_faults.on_loop import carry, work
+from tests.processes import ROOT, environment
 from tests.servers import RedisServer
-from tests.waiting import until
+from tests.waiting import until, until_empty
 
 
 async def test_finished_work_is_recorded_while_redis_is_full_and_the_rest_follows(
@@ -30,8 +34,6 @@ async def test_finished_work_is_recorded_while_redis_is_full_and_the_rest_follow
             return (await records(own_client, "completed")).keys() == ids
 
         await until(recorded, "all are recorded, with no room")
-        # The worker looks for more meanwhile, and is refused.
-        await asyncio.sleep(1)
         assert worker.alive
         plain.config_set("maxmemory", 0)
 
@@ -39,3 +41,58 @@ async def test_finished_work_is_recorded_while_redis_is_full_and_the_rest_follow
     await more.result(10)
     assert await records(own_client, "completed") == dict.fromkeys([*ids, more.id], 1)
     assert fleet.ledger.times("start") == dict.fromkeys([*ids, more.id], 1)
+
+
+async def fill(client: Client, ids: list[str]) -> None:
+    """Enqueue jobs for ever, and put their ids into `ids`."""
+    while True:
+        ids.append((await client.enqueue(carry, ballast="x" * 20_000)).id)
+
+
+def command(server: RedisServer, folder: Path, *words: str) -> str:
+    """Run the command line and return what it prints."""
+    run = subprocess.run(
+        [sys.executable, "-m", "rota", *words],
+        env=environment(ROOT, HOME=str(folder), REDIS_URL=server.url),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+async def test_a_backlog_that_filled_redis_while_no_worker_ran_is_drained(
+    own_fleet: Fleet, own_client: Client, own_server: RedisServer, tmp_path: Path
+) -> None:
+    with own_server.client() as plain:
+        used = plain.info("memory")["used_memory"]
+        plain.config_set("maxmemory", used + 16_000_000)
+        ids: list[str] = []
+        with pytest.raises(ServerError, match="is full"):
+            await fill(own_client, ids)
+        assert plain.info("memory")["used_memory"] < used + 17_000_000
+
+        async with await connect(load({"REDIS_URL": own_server.url})) as visitor:
+            assert (await visitor.counts("default"))[State.WAITING] == len(ids)
+            assert (await visitor.status("default", ids[0])).state is State.WAITING
+        assert str(len(ids)) in command(own_server, tmp_path, "queues")
+        assert ids[0] in command(own_server, tmp_path, "jobs", "default")
+        command(own_server, tmp_path, "cancel", "default", ids[0])
+
+        (worker,) = await own_fleet.start(keep_result=1)
+
+        # The events of most are gone: the worker cut the stream short.
+        await until_empty(own_client, "default")
+        assert own_fleet.ledger.times("end") == dict.fromkeys(ids[1:], 1)
+        assert worker.alive
+
+        async def takes_jobs() -> bool:
+            try:
+                await own_client.enqueue(work, seconds=0)
+            except ServerError:
+                return False
+            return True
+
+        # A record has its job's arguments, and keeps their memory until it expires.
+        await until(takes_jobs, "there is room again")

@@ -126,12 +126,6 @@ def test_an_unknown_host_name_is_said(project: Project) -> None:
     project.rota(REDIS_URL="redis://nosuch.invalid:6379/0").refused("nosuch.invalid:6379")
 
 
-def test_a_full_server_is_refused_at_the_boot(project: Project, own: Any) -> None:
-    server = own("--maxmemory-policy", "noeviction")
-    fill(server)
-    project.rota(REDIS_URL=server.url).refused("is full", "raise its maxmemory")
-
-
 def test_a_read_only_replica_is_refused_at_the_boot(project: Project, own: Any) -> None:
     replica = own("--replicaof", "127.0.0.1", str(free_port()), "--replica-serve-stale-data", "yes")
     project.rota(REDIS_URL=replica.url).refused("is a read-only replica", "point REDIS_URL")

@@ -374,7 +374,7 @@ async def test_open_warns_of_a_server_that_throws_keys_away(
 
 async def test_a_client_that_was_not_opened_leaves_no_connection(own_server: RedisServer) -> None:
     with own_server.client() as admin:
-        admin.config_set("maxmemory", "100kb")
+        admin.execute_command("REPLICAOF", "127.0.0.1", "1")
         with pytest.raises(connections.ServerError):
             await connections.open(RedisTarget("127.0.0.1", own_server.port), boot_timeout=5)
         assert len(admin.client_list()) == 1

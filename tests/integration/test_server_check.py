@@ -259,12 +259,16 @@ async def test_a_replica(own_server: RedisServer) -> None:
     )
 
 
-async def test_a_server_that_is_full(own_server: RedisServer) -> None:
+async def test_a_server_that_is_full_is_used_with_a_warning(own_server: RedisServer) -> None:
     with own_server.client() as admin:
         admin.config_set("maxmemory", "100kb")
-    assert await refused(at(own_server)) == (
-        "it is full and takes no writes: raise its maxmemory or free some of it"
+    client = connections.async_client(at(own_server))
+    (warning,) = (await connections.check_server(client)).warnings
+    assert (
+        warning
+        == "it is full and takes no new jobs, workers drain it: raise its maxmemory or free some of it"
     )
+    await client.aclose()
 
 
 async def test_a_full_server_that_throws_keys_away_takes_writes(own_server: RedisServer) -> None:

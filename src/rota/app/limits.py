@@ -9,6 +9,7 @@ from typing import Any
 from rota.errors import LimitClash
 from rota.model.policies.terms import limit_key
 from rota.model.registry import Registry
+from rota.wire.scripts import PUBLISH
 
 
 def figures_of(registry: Registry, namespace: str) -> dict[str, str]:
@@ -30,4 +31,4 @@ def figures_of(registry: Registry, namespace: str) -> dict[str, str]:
 async def publish(redis: Any, figures: Mapping[str, str]) -> None:
     """Write the limits in one round trip. Raises what redis-py raises."""
     if figures:
-        await redis.mset(figures)
+        await PUBLISH(redis, list(figures), list(figures.values()))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from redis.exceptions import OutOfMemoryError
+
 from rota.errors import EnqueueIncomplete, JobExists, PayloadTooLarge
 from rota.model.job import Job
 from rota.model.options import EnqueueOptions
@@ -21,6 +23,8 @@ from rota.wire.scripts import ENQUEUE
 
 #: The most jobs that one call of the script puts: it keeps a call near 2 ms of Redis' time.
 _CHUNK = 200
+#: How many events are left where a full Redis needs their room.
+_EVENTS_IF_FULL = 1000
 #: What `enqueue.lua` answers for a job that it created.
 _CREATED = 1
 
@@ -170,8 +174,17 @@ class Enqueuer:
                 draft.on_taken,
             )
         async with explained(self._redis):
-            answers: list[Any] = await ENQUEUE(self._redis, (keys.queue, keys.wake, self._events), args)
+            answers: list[Any] = await self._with_room((keys.queue, keys.wake, self._events), args)
         return answers
+
+    async def _with_room(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        try:
+            return await ENQUEUE(self._redis, keys, args)
+        except OutOfMemoryError:
+            # Nothing was written. Of all that is ours only events may go before their time.
+            if not await self._redis.xtrim(self._events, maxlen=_EVENTS_IF_FULL):
+                raise
+        return await ENQUEUE(self._redis, keys, args)
 
 
 def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:

@@ -43,7 +43,7 @@ class Lane:
                 await self._outage.pause(error, self._redis)
                 if isinstance(error, ResponseError) and not settlements and not resend:
                     # Redis refused, so nothing was claimed. To insist would keep the jobs that end meanwhile from being
-                    # settled, which a full Redis allows.
+                    # settled.
                     return StepReply(0, None, True, [], [])
                 resend = True
             else:

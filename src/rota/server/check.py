@@ -93,7 +93,7 @@ def _unfit(info: Mapping[str, Any]) -> str | None:
         return "is a Sentinel, not a Redis: write redis+sentinel:// in REDIS_URL, or set REDIS_SENTINELS"
     if not _is_new_enough(info):
         return f"runs Redis {version}: use Redis {'.'.join(map(str, OLDEST))} or later, or Valkey"
-    return FULL if _is_full(info) else None
+    return None
 
 
 def _is_new_enough(info: Mapping[str, Any]) -> bool:
@@ -127,4 +127,6 @@ def _usable(info: Mapping[str, Any]) -> ServerInfo:
     warnings = []
     if policy not in ("", "noeviction"):
         warnings.append(f"maxmemory-policy is {policy}: a full Redis throws jobs away; set it to noeviction")
+    if _is_full(info):
+        warnings.append(FULL)
     return ServerInfo(version, is_valkey, policy, tuple(warnings))

@@ -21,7 +21,7 @@ from rota.server.target import RedisTarget
 
 NOT_REDIS = "does not answer as Redis does: correct REDIS_URL (or REDIS_HOST and REDIS_PORT)"
 LOADING = "is still loading its data: give it more BOOT_TIMEOUT"
-FULL = "is full and takes no writes: raise its maxmemory or free some of it"
+FULL = "it is full and takes no new jobs, workers drain it: raise its maxmemory or free some of it"
 REPLICA = "is a read-only replica: point REDIS_URL (or REDIS_HOST) at the master, or use Sentinel"
 
 _LOGIN = "correct the user and password in REDIS_URL (or REDIS_USERNAME and REDIS_PASSWORD)"

@@ -68,6 +68,7 @@ PROGRESS = Script.load("progress")
 CHECKPOINT = Script.load("checkpoint")
 WATCH = Script.load("watch")
 TICK = Script.load("tick")
+PUBLISH = Script.load("publish")
 
 # Called by clients, and NUDGE by workers too.
 ENQUEUE = Script.load("enqueue")

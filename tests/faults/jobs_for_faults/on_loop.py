@@ -18,6 +18,12 @@ async def work(run: Run, seconds: float = 0.3) -> None:
 
 
 @job
+async def carry(run: Run, ballast: str) -> None:
+    """Take up memory in Redis until it has run."""
+    note(run, "end")
+
+
+@job
 async def block(run: Run, seconds: float) -> None:
     """Block the event loop, the first time it runs."""
     note(run, "start")

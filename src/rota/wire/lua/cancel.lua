@@ -14,11 +14,11 @@ local task, detail = ARGV[6], ARGV[7]
 
 --@include ends
 
+-- Requests for jobs that finished before they were read would stay for ever. A full Redis allows this first write, and
+-- what follows it.
+redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', ms(now - DAY))
 local answer, attempts, terms = withdraw(queue, id)
-if answer == 'requested' then
-  -- Requests for jobs that finished before they were read would stay for ever.
-  redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', ms(now - DAY))
-elseif answer == 'cancelled' then
+if answer == 'cancelled' then
   if record ~= '' then redis.call('SET', 'arq:result:' .. id, record, 'PX', record_life) end
   redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'cancelled', 'queue', queue_name, 'id', id,
     'task', task, 'attempt', attempts, 'detail', brief(detail), 'reason', 'cancelled')

@@ -59,6 +59,8 @@ end
 
 local flow = flow_at(key)
 if not flow then return { '', 0 } end
+-- As in cancel: a full Redis allows this first write, and what follows it.
+redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', ms(now - DAY))
 local before, more = flow.state, false
 if flow.kind == 'batch' then
   if is_cancelled and before == 'active' then seal_batch(flow) end

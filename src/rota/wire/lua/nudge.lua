@@ -12,5 +12,8 @@ local queue, wake, horizon = KEYS[1], KEYS[2], tonumber(ARGV[1])
 local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
 if #head == 0 then return -1 end
 local left = math.max(0, math.ceil(tonumber(head[2]) - now))
-if left <= horizon and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
+if left <= horizon and redis.call('LLEN', wake) == 0 then
+  redis.call('PERSIST', wake) -- a full Redis allows it, and what follows it
+  redis.call('LPUSH', wake, '1')
+end
 return left

@@ -20,8 +20,8 @@
 --
 -- Keeps true: a job with a token in `runs` is in `active`, and in the queue at the same score, its deadline. A
 -- settlement counts only with the token of its claim. The first write is one that a full Redis allows, so that finished
--- work is recorded, and memory freed, even then. Payloads are moved, never parsed; only the fixed head of an envelope
--- is looked at, for the job's name.
+-- work is recorded, what waits is claimed, and memory is freed, even then. Payloads are moved, never parsed; only the
+-- fixed head of an envelope is looked at, for the job's name.
 --
 -- The parts of a step are in lib/, included in the order in which a step goes through them.
 
@@ -82,6 +82,17 @@ local function step()
     if service then redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', ...) end
   end
 
+  -- Write as SET does, in what may be this step's first write. A full Redis refuses that if it takes memory, and refuses
+  -- none after one that takes none: cutting the events short is such a one, and makes room besides.
+  local function set_first(...)
+    local answer = redis.pcall('SET', ...)
+    if type(answer) ~= 'table' or not answer.err then return answer end
+    if string.find(answer.err, 'OOM', 1, true) then
+      if service then redis.call('XTRIM', events, 'MAXLEN', '~', 1000) else redis.call('PERSIST', queue) end
+    end
+    return redis.call('SET', ...)
+  end
+
   -- Tell a job's flow of its end. Few jobs are part of a flow, and the part that knows flows is the largest: it is put
   -- together only when the first such job ends.
   local tell_flow
@@ -104,7 +115,7 @@ local function step()
 
   -- Holds the number of the lane's last step that claimed something, or was sent again.
   local step_key = step_prefix .. ':' .. worker .. ':' .. lane
-  local function set_last_step() redis.call('SET', step_key, ms(seq), 'PX', ms(lease * 4)) end
+  local function set_last_step() set_first(step_key, ms(seq), 'PX', ms(lease * 4)) end
 
   -- Claim due jobs. Return the claims; whether due jobs are left behind; and, where the queue's own rate keeps them
   -- back, for how long, ms.

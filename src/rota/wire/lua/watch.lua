@@ -14,5 +14,6 @@ if life == '0' then
   redis.call('DEL', watcher)
   return 0
 end
+redis.call('DEL', watcher) -- a full Redis allows it, and what follows it
 redis.call('SET', watcher, worker, 'PX', life)
 return 1

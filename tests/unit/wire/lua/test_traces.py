@@ -226,19 +226,43 @@ class TestServers:
         assert await worker.settle(finish(claim)) == [True]
 
     @pytest.mark.parametrize("settle", [finish, bury, interrupted], ids=["finished", "dead", "again"])
-    async def test_a_full_server_takes_settlements_and_refuses_claims(
+    async def test_a_full_server_takes_settlements_and_gives_claims(
         self, real: Bed, settle: Callable[[Claim], Settlement]
     ) -> None:
         real.put("a", "b", "c")
         worker = real.worker("w")
         claim = await worker.claim_one()
         with real.full():
-            with pytest.raises(OutOfMemoryError):
-                await worker.claim()
-            assert real.entry("b") is None
+            assert await worker.claim_ids(1) == ["b"]
             assert await worker.settle(settle(claim)) == [True]
             assert real.looking.zscore(KEYS.active, "a") is None
+            # Also where the reply to a step was lost.
+            await worker.step(1, [settle(claim)], seq=worker.last, resend=True)
         assert worker.renew() == []
+
+    @pytest.mark.parametrize("service", [True, False], ids=["service", "bare"])
+    async def test_a_full_server_gives_claims_and_then_has_few_events(self, real: Bed, service: bool) -> None:
+        for _ in range(5000):
+            real.looking.xadd(EVENTS, {"type": "old"})
+        real.put("a", "b")
+        worker = real.worker("w", service=service)
+        with real.full():
+            assert await worker.claim_ids(1) == ["a"]
+            assert await worker.claim_ids(1) == ["b"]
+        assert real.looking.xlen(EVENTS) < 1200 or not service
+
+    async def test_a_full_server_takes_cancels_and_wake_tokens_and_has_a_watcher(self, real: Bed) -> None:
+        worker, _ = await real.claimed("a")
+        real.put("b")
+        real.looking.delete(KEYS.wake)
+        with real.full():
+            assert await real.cancel("a") == "requested"
+            assert await worker.scripts.watch(real.redis, 10)
+            assert await worker.scripts.nudge(real.redis, 1) == 0
+            assert real.looking.llen(KEYS.wake) == 1
+            assert await real.cancel("b") == "cancelled"
+            with pytest.raises(OutOfMemoryError):
+                await real.enqueue("c")
 
     async def test_a_full_server_renews_leases(self, real: Bed) -> None:
         worker, (claim,) = await real.claimed("a")

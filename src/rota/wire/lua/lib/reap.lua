@@ -25,7 +25,7 @@ end
 
 -- Remember when a script ran, and notice when none has for too long: then the server may have stood still.
 local function check_clock()
-  local last_seen = tonumber(redis.call('SET', seen, now_ms, 'PX', ms(lease * 4), 'GET') or nil)
+  local last_seen = tonumber(set_first(seen, now_ms, 'PX', ms(lease * 4), 'GET') or nil)
   if not last_seen or now - last_seen > lease / 2 then forgive() end
 end
 
