@@ -80,8 +80,12 @@ def stop_early(run: Run) -> None:
         time.sleep(0.01)
 
 
+LINGERS = threading.Event()
+
+
 @job
 async def linger(run: Run) -> None:
+    LINGERS.set()
     await asyncio.sleep(60)
 
 
@@ -471,7 +475,8 @@ async def test_what_a_worker_puts_back_when_it_ends_is_not_reported(
 ) -> None:
     async with serving(server.url, *JOBS):
         handle = await client.enqueue(linger)
-        await until_in(handle, State.ACTIVE)
+        # A job is active as soon as it is claimed. Before its handler began, the worker would just hand it back.
+        await until(LINGERS.is_set)
     (attempt,) = await transactions(sent, 1)
     assert attempt["contexts"]["trace"]["status"] == "aborted"
     assert (await handle.status()).state is State.WAITING
