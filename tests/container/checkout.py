@@ -5,6 +5,17 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+JOB = '''"""The job that the tests of the image enqueue."""
+
+import asyncio
+
+from rota import Run, job
+
+
+@job
+async def rest(run: Run, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+'''
 
 
 def copy_checkout(to: Path) -> Path:
@@ -23,3 +34,9 @@ def copy_checkout(to: Path) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     return to
+
+
+def with_a_job(checkout: Path) -> Path:
+    """Give the jobs package of a copy the job that the tests of the image enqueue; return the copy."""
+    (checkout / "src" / "jobs" / "resting.py").write_text(JOB, "utf-8")
+    return checkout

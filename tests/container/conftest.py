@@ -6,23 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.checkout import copy_checkout
+from tests.container.checkout import copy_checkout, with_a_job
 from tests.container.engine import Engine, NoEngine, here
 from tests.container.stack import Stack
 
 HERE = Path(__file__).parent
 FACTS = pytest.StashKey[list[str]]()
-JOB = '''"""The job that the tests of the image enqueue."""
-
-import asyncio
-
-from rota import Run, job
-
-
-@job
-async def rest(run: Run, seconds: float) -> None:
-    await asyncio.sleep(seconds)
-'''
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,9 +49,7 @@ def engine(facts: list[str]) -> Engine:
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a clean copy of this checkout, with the job that these tests enqueue."""
-    checkout = copy_checkout(tmp_path_factory.mktemp("checkout"))
-    (checkout / "src" / "jobs" / "resting.py").write_text(JOB, "utf-8")
-    return checkout
+    return with_a_job(copy_checkout(tmp_path_factory.mktemp("checkout")))
 
 
 class Images:

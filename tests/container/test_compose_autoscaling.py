@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.container.checkout import copy_checkout
+from tests.container.checkout import copy_checkout, with_a_job
 from tests.container.engine import Engine
 from tests.container.stack import Stack, wait_until
 
@@ -104,7 +104,7 @@ class Scaled:
 
 @pytest.fixture
 def scaled(engine: Engine, tmp_path: Path, image: str) -> Iterator[Scaled]:
-    folder = copy_checkout(tmp_path / "checkout")
+    folder = with_a_job(copy_checkout(tmp_path / "checkout"))
     (folder / ".env").write_text(VARIABLES)
     (folder / "burst.yml").write_text(OVERRIDE)
     stack = Stack(engine, folder, f"rota-test-{secrets.token_hex(4)}")
