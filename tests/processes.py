@@ -20,9 +20,9 @@ ENGINE = Path(rota.__file__).parents[1]
 
 
 def start(*arguments: str, cwd: Path, environment: dict[str, str], **streams: Any) -> "subprocess.Popen[Any]":
-    """Start `python -m rota` with these arguments and no other environment."""
+    """Start `python -m rota` with these arguments and no other environment; without arguments, a worker."""
     command = [sys.executable, "-m", "rota", *arguments]
-    return subprocess.Popen(command, cwd=cwd, env=environment, **streams)
+    return subprocess.Popen(command, cwd=cwd, env={"MODE": "worker", **environment}, **streams)
 
 
 def environment(*folders: Path, **variables: str) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""`python -m rota`: the same as the `rota` command."""
+"""`python -m rota`: the same as the `rota` command; without arguments it starts what MODE says."""
 
 from rota.cli.main import main
 
-main()
+main(by_mode=True)

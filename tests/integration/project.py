@@ -42,15 +42,15 @@ class Ran:
     out: str
     err: str
 
-    def refused(self, *said: str) -> None:
-        """Assert that it ended with status 2, and with one sentence on stderr that has all that is `said`."""
+    def refused(self, *said: str, status: int = 2) -> None:
+        """Assert that it ended with `status`, and with one sentence on stderr that has all that is `said`."""
         assert "Traceback" not in self.err
         lines = [line for line in self.err.splitlines() if line.startswith("rota: ")]
         sentences = [line for line in lines if not line.startswith("rota: warning: ")]
         assert len(sentences) == 1, self.err
         for words in said:
             assert words in sentences[0], sentences[0]
-        assert self.status == 2
+        assert self.status == status
 
 
 class Project:
@@ -68,11 +68,11 @@ class Project:
         file.write_text(text, "utf-8")
 
     def rota(self, *arguments: str, **variables: str) -> Ran:
-        """Run `rota` with these arguments and variables of the environment, and no others."""
+        """Run `rota` with these arguments and variables of the environment, and no others; without any, by MODE."""
         self._captured.readouterr()
         with _as_in_a_new_process(self.folder, ["rota", *arguments], self.environment(**variables)):
             try:
-                main.main()
+                main.main(by_mode=not arguments)
                 status = 0
             except SystemExit as end:
                 status = end.code if isinstance(end.code, int) else int(bool(end.code))
@@ -92,7 +92,7 @@ class Project:
 
     def environment(self, **variables: str) -> dict[str, str]:
         """Return the environment of the project's commands."""
-        base = {"BOOT_TIMEOUT": "0.3", "COLUMNS": "80"}
+        base = {"BOOT_TIMEOUT": "0.3", "COLUMNS": "80", "MODE": "worker"}
         server = {"REDIS_URL": self._redis_url} if self._redis_url else {}
         return environment(**(base | server | variables))
 

@@ -112,23 +112,23 @@ def fill(server: RedisServer) -> None:
 def test_a_server_that_is_not_there_is_said_with_its_address(project: Project) -> None:
     url = f"redis://:very-secret@127.0.0.1:{free_port()}/0"
     ran = project.rota(REDIS_URL=url)
-    ran.refused("is not listening", "start it, or correct REDIS_URL")
+    ran.refused("is not listening", "start it, or correct REDIS_URL", status=6)
     assert "very-secret" not in ran.out + ran.err
 
 
 def test_a_server_that_never_answers_is_given_up_after_the_time_to_boot(project: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         ran = project.rota(REDIS_URL=f"redis://127.0.0.1:{deaf.getsockname()[1]}/0", BOOT_TIMEOUT="0.2")
-    ran.refused("did not answer within BOOT_TIMEOUT, 0.2 s")
+    ran.refused("did not answer within BOOT_TIMEOUT, 0.2 s", status=6)
 
 
 def test_an_unknown_host_name_is_said(project: Project) -> None:
-    project.rota(REDIS_URL="redis://nosuch.invalid:6379/0").refused("nosuch.invalid:6379")
+    project.rota(REDIS_URL="redis://nosuch.invalid:6379/0").refused("nosuch.invalid:6379", status=6)
 
 
 def test_a_read_only_replica_is_refused_at_the_boot(project: Project, own: Any) -> None:
     replica = own("--replicaof", "127.0.0.1", str(free_port()), "--replica-serve-stale-data", "yes")
-    project.rota(REDIS_URL=replica.url).refused("is a read-only replica", "point REDIS_URL")
+    project.rota(REDIS_URL=replica.url).refused("is a read-only replica", "point REDIS_URL", status=6)
 
 
 def test_a_wrong_password_is_refused_at_the_boot_and_never_printed(project: Project, own: Any) -> None:
@@ -136,9 +136,9 @@ def test_a_wrong_password_is_refused_at_the_boot_and_never_printed(project: Proj
     with server.client() as client:
         client.config_set("requirepass", "right")
         ran = project.rota(REDIS_URL=f"redis://:very-secret@127.0.0.1:{server.port}/0")
-        ran.refused("refuses this user or password", "correct the user and password in REDIS_URL")
+        ran.refused("refuses this user or password", "correct the user and password in REDIS_URL", status=6)
         assert "very-secret" not in ran.out + ran.err
-        project.rota(REDIS_URL=server.url).refused("asks for a password")
+        project.rota(REDIS_URL=server.url).refused("asks for a password", status=6)
 
 
 class Polite(http.server.BaseHTTPRequestHandler):
@@ -153,7 +153,7 @@ def test_a_server_other_than_redis_is_refused_at_the_boot(project: Project) -> N
         threading.Thread(target=web.serve_forever, daemon=True).start()
         ran = project.rota(REDIS_URL=f"redis://127.0.0.1:{web.server_address[1]}/0")
         web.shutdown()
-    ran.refused(f"127.0.0.1:{web.server_address[1]}")
+    ran.refused(f"127.0.0.1:{web.server_address[1]}", status=6)
 
 
 # What is enqueued on the command line

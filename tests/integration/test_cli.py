@@ -4,21 +4,39 @@ import asyncio
 import json
 import re
 import signal
+import socket
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from rota import Client, Run, each, job, pipeline
+from rota.app.respawn import EXIT_AWAY, EXIT_WRONG
+from rota.cli import exits
+from rota.errors import (
+    InvalidPayload,
+    JobCancelled,
+    JobExists,
+    JobFailed,
+    JobNotFound,
+    ResultTimeout,
+    RotaError,
+)
 from rota.server import connections
+from rota.server.embedded import EmbeddedServerError
+from rota.server.faults import ServerError
 from rota.server.target import RedisTarget
+from rota.settings.settings import ConfigError
 from rota.wire.claims import Claim, Settlement, Told
 from rota.wire.envelopes import encode_error
 from rota.wire.keys import QueueKeys, queue_key
 from rota.wire.queue import QueueScripts, ServiceRules
 from tests.integration.project import Project
-from tests.servers import RedisServer
+from tests.servers import RedisServer, free_port
 
 JOBS = '''
 """The jobs of a test."""
@@ -95,7 +113,7 @@ def test_enqueue_takes_the_full_name_an_id_and_a_delay(project: Project) -> None
     assert ran.out == "email email:one\n"
     assert re.search(r"state +delayed", project.rota("show", "email", "email:one").out)
     project.rota("enqueue", "email:send", "--id", "one").refused(
-        "there is a job with the id 'email:one' already"
+        "there is a job with the id 'email:one' already", status=1
     )
 
 
@@ -166,7 +184,7 @@ def test_cancel_of_nothing_or_of_two_things_is_refused(project: Project, argumen
 
 
 def test_show_of_an_unknown_id_is_refused(project: Project) -> None:
-    project.rota("show", "email", "nosuch").refused("there is no job with the id 'nosuch'")
+    project.rota("show", "email", "nosuch").refused("there is no job with the id 'nosuch'", status=3)
 
 
 def test_a_pipeline_is_shown_stage_by_stage_and_cancelled(project: Project, server: RedisServer) -> None:
@@ -184,7 +202,7 @@ def test_a_pipeline_is_shown_stage_by_stage_and_cancelled(project: Project, serv
     assert project.rota("flow", flow_id, "--retry").out == "refused\n"
     assert project.rota("flow", flow_id, "--cancel").out == "cancelled\n"
     assert project.rota("flow", "mine", "--cancel").out == "finished\n"
-    project.rota("flow", "nosuch").refused("there is no job with the id 'nosuch'")
+    project.rota("flow", "nosuch").refused("there is no job with the id 'nosuch'", status=3)
 
 
 def test_redis_cli_runs_a_command_on_the_server_of_the_settings(project: Project) -> None:
@@ -192,6 +210,32 @@ def test_redis_cli_runs_a_command_on_the_server_of_the_settings(project: Project
     assert project.rota("redis-cli", "zcard", "arq:queue:email").out == "1\n"
     wrong = project.rota("redis-cli", "nosuch")
     assert wrong.status == 1
+
+
+def test_the_documents_table_has_every_exit_status_once() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text("utf-8")
+    shown = re.findall(r"^\| (\d+) \|", page, re.MULTILINE)
+    ours = (0, exits.FAILED, EXIT_WRONG, exits.NOT_FOUND, exits.NO_RESULT, exits.CANCELLED, EXIT_AWAY)
+    assert list(map(int, shown)) == sorted(ours)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (JobFailed("ValueError", "no"), 1),
+        (JobExists("x"), 1),
+        (InvalidPayload("x", {}), 2),
+        (ConfigError(["X is wrong"]), 2),
+        (JobNotFound("x"), 3),
+        (ResultTimeout("x", 1), 4),
+        (JobCancelled("x"), 5),
+        (ServerError("it is away"), 6),
+        (EmbeddedServerError("it does not start"), 6),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_each_error_has_its_exit_status(error: RotaError, status: int) -> None:
+    assert exits.status_of(error) == status
 
 
 # Dead letters
@@ -237,7 +281,7 @@ def test_dead_letters_are_shown_with_their_error_as_it_is(project: Project, dead
 def test_retry_brings_one_dead_letter_back(project: Project, dead: list[str]) -> None:
     assert project.rota("retry", "email", dead[0]).out == f"{dead[0]} brought back\n"
     assert re.search(r"state +waiting", project.rota("show", "email", dead[0]).out)
-    project.rota("retry", "email", dead[0]).refused("there is no job with the id", dead[0])
+    project.rota("retry", "email", dead[0]).refused("there is no job with the id", dead[0], status=3)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +307,7 @@ def test_retry_without_an_id_brings_back_what_its_options_match(
 
 @pytest.fixture
 def worker(project: Project) -> Iterator[subprocess.Popen[str]]:
-    """Without a command, `rota` runs as what MODE says."""
+    """Without a command, `python -m rota` runs as what MODE says."""
     process = project.process(MODE="worker", LOG_FORMAT="json")
     yield process
     process.kill()
@@ -279,7 +323,7 @@ def test_enqueue_waits_for_the_result_of_a_worker_and_prints_it(
     assert json.loads(printed) == {"text": "hello ann", "on": "2026-01-02"}
 
     failed = project.rota("enqueue", "send", "--wait", "20")
-    failed.refused("failed with ValueError: no such person: ann")
+    failed.refused("failed with ValueError: no such person: ann", status=1)
 
     worker.send_signal(signal.SIGINT)
     _, err = worker.communicate(timeout=20)
@@ -288,8 +332,48 @@ def test_enqueue_waits_for_the_result_of_a_worker_and_prints_it(
 
 def test_a_wait_that_is_too_short_says_so_and_leaves_the_job(project: Project) -> None:
     ran = project.rota("enqueue", "greet", '{"name": "ann"}', "--wait", "0.05")
-    ran.refused("has no result after 0.05 s; it may still come")
+    ran.refused("has no result after 0.05 s; it may still come", status=4)
     assert rows(project.rota("queues").out)[0] == ["default", "1", "0", "0", "0", "no"]
+
+
+def test_a_server_that_is_away_is_one_sentence_at_once(project: Project) -> None:
+    began = time.monotonic()
+    ran = project.rota("queues", REDIS_URL=f"redis://127.0.0.1:{free_port()}/0", BOOT_TIMEOUT="60")
+    ran.refused("is not listening", "start it, or correct REDIS_URL", status=6)
+    assert len(ran.err.splitlines()) == 1
+    assert time.monotonic() - began < 5
+
+
+def test_a_server_that_never_answers_a_command_is_given_up_soon(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        ran = project.rota("queues", REDIS_URL=f"redis://127.0.0.1:{deaf.getsockname()[1]}/0")
+    ran.refused("did not answer within 1 s", status=6)
+
+
+def test_the_version_is_said(project: Project) -> None:
+    ran = project.rota("--version")
+    assert (ran.status, ran.out) == (0, f"rota {version('rota')}\n")
+
+
+def test_rota_alone_shows_the_help_whatever_mode_is(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    helped = project.rota("--help").out
+    script = [sys.executable, "-c", "from rota.cli.main import main; main()"]
+    ran = subprocess.run(
+        script, cwd=project.folder, env=project.environment(), capture_output=True, text=True, check=True
+    )
+    assert "Usage:" in ran.stdout
+    assert ran.stdout.split()[2:] == helped.split()[2:]
+
+
+def test_the_module_without_a_mode_shows_the_help_as_wrong_usage(project: Project) -> None:
+    command = [sys.executable, "-m", "rota"]
+    environment = {name: value for name, value in project.environment().items() if name != "MODE"}
+    ran = subprocess.run(
+        command, check=False, cwd=project.folder, env=environment, capture_output=True, text=True
+    )
+    assert (ran.returncode, "Usage:" in ran.stdout) == (2, True)
 
 
 def test_help_lists_every_command(project: Project) -> None:

@@ -72,9 +72,21 @@ async def connect(settings: Settings | None = None) -> Client:
 
     Raises ConfigError, ServerError.
     """
-    settings = settings or load()
+    return await _connect(settings or load(), once=False)
+
+
+async def connect_at_once(settings: Settings) -> Client:
+    """Open a client as `connect` does, with one try: a person waits for the answer. Raises ServerError."""
+    return await _connect(settings, once=True)
+
+
+async def _connect(settings: Settings, *, once: bool) -> Client:
     server = await asyncio.to_thread(locate, settings.redis)
-    redis = await connections.open(server.target, boot_timeout=settings.boot_timeout)
+    try:
+        redis = await connections.open(server.target, boot_timeout=settings.boot_timeout, once=once)
+    except BaseException:
+        server.close()
+        raise
     return client_of(settings, redis, server)
 
 

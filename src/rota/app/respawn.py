@@ -18,8 +18,10 @@ from rota.process.signals import hearing
 
 logger = logging.getLogger("rota.respawn")
 
-#: Exit status of a command whose settings, names or server it cannot work with.
+#: Exit status of a command whose settings or arguments are wrong.
 EXIT_WRONG = 2
+#: Exit status of a command, or of a worker at its boot, whose Redis is away or cannot be used.
+EXIT_AWAY = 6
 #: The pauses after crashes in a row, in seconds. A worker that ran for longer than STEADY begins a new row.
 PAUSES = exponential(1.0, 2.0, ceiling=30.0)
 STEADY = 60.0
@@ -62,8 +64,9 @@ class Respawn:
             self._child = None
 
     def _is_final(self, status: int) -> bool:
-        # Settings that were right at the first start are still right: later, this status means that the server is away.
-        return self._told is not None or status == 0 or (status == EXIT_WRONG and self._starts == 1)
+        # Settings that were right at the first start are still right, and a server that was there comes back.
+        wrong = status in (EXIT_WRONG, EXIT_AWAY) and self._starts == 1
+        return self._told is not None or status == 0 or wrong
 
     async def _pause(self, status: int, lived: float) -> None:
         if status == EXIT_RECYCLE:

@@ -83,7 +83,7 @@ async def _watched(settings: Settings, queues: tuple[str, ...], seconds: float) 
 
     fleet = Fleet(settings, queues, window=max(seconds, 0.1))
     server = await asyncio.to_thread(locate, settings.redis)
-    redis = await connections.open(server.target, boot_timeout=settings.boot_timeout)
+    redis = await connections.open(server.target, boot_timeout=settings.boot_timeout, once=True)
     try:
         until = time.monotonic() + seconds
         while True:

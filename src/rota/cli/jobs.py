@@ -230,7 +230,7 @@ def _object(payload: str) -> dict[str, Any]:
 
 def _with_client(settings: Settings, act: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
     async def go() -> None:
-        async with await composition.connect(settings) as client:
+        async with await composition.connect_at_once(settings) as client:
             await act(client)
 
     asyncio.run(go())

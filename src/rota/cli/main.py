@@ -1,6 +1,6 @@
-"""The command line: `rota worker`, `rota enqueue`, `rota jobs`, …; without a command, MODE says what to run.
+"""The command line: `rota worker`, `rota enqueue`, `rota jobs`, …; `python -m rota` alone runs what MODE says.
 
-An error in settings or names, or of the server, is one sentence on stderr, with exit status 2.
+An error is one sentence on stderr, with the exit status that `rota.cli.exits` has for it.
 """
 
 import asyncio
@@ -8,17 +8,17 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from rota.app.respawn import EXIT_WRONG, Respawn
-from rota.cli import fleet, jobs, redis_prompt, screen
+from rota.cli import exits, fleet, jobs, redis_prompt, screen
 from rota.errors import DiscoveryFailed, LifespanFailed, RotaError
 from rota.errors.traces import written
 from rota.model.registry import discover
-from rota.process.services import EXIT_FAILED
 from rota.server.place import checkout, locate
 from rota.settings.load import Settings, load
 from rota.telemetry.logs import logs
@@ -28,7 +28,6 @@ from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, write
 logger = logging.getLogger("rota")
 
 cli = typer.Typer(
-    help="rota: background jobs on arq and Redis.",
     invoke_without_command=True,
     no_args_is_help=False,
     add_completion=False,
@@ -37,17 +36,17 @@ cli = typer.Typer(
 )
 
 
-def main() -> None:
-    """Run the command of `rota` or `python -m rota`."""
+def main(*, by_mode: bool = False) -> None:
+    """Run the command of `rota`, or of `python -m rota`, which without one goes `by_mode`."""
     # The jobs package is beside the engine in a checkout, and in the working directory elsewhere.
     for folder in (Path.cwd() / "src", Path.cwd()):
         if folder.is_dir() and str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     try:
-        cli()
+        cli(obj=by_mode)
     except RotaError as error:
         _say_failed(error)
-        sys.exit(EXIT_FAILED if isinstance(error, LifespanFailed) else EXIT_WRONG)
+        sys.exit(exits.status_of(error))
 
 
 def _say_failed(error: RotaError) -> None:
@@ -62,12 +61,32 @@ def _say_failed(error: RotaError) -> None:
         sys.stderr.write(f"rota: {error}\n")
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        try:
+            screen.say(f"rota {version('rota')}")
+        except PackageNotFoundError:
+            screen.say("rota, not installed: it runs from its source")
+        raise typer.Exit
+
+
 @cli.callback()
-def mode(ctx: typer.Context) -> None:
-    """Without a command, run as MODE says (worker)."""
-    if ctx.invoked_subcommand is None:
+def root(
+    ctx: typer.Context,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="say which rota this is")
+    ] = False,
+) -> None:
+    """rota: background jobs on arq and Redis. `python -m rota` alone starts what MODE says."""
+    if ctx.invoked_subcommand is not None:
+        return
+    if ctx.obj:
         settings = load()
-        _MODES[settings.mode](settings)
+        if "mode" in settings.model_fields_set:
+            _MODES[settings.mode](settings)
+    typer.echo(ctx.get_help())
+    # Whoever starts a process by MODE, and does not set it, is not to take the help for a worker that has ended well.
+    raise typer.Exit(EXIT_WRONG if ctx.obj else 0)
 
 
 @cli.command()

@@ -40,6 +40,8 @@ __all__ = [
 logger = logging.getLogger("rota.redis")
 
 _WAITS = exponential(0.1, ceiling=1.0)
+#: The time for the only try of a command, in seconds, at most.
+ONCE = 3.0
 # The least time for one try, in seconds, also when the time to boot is nearly over.
 _ONE_TRY = 1.0
 _TLS = ("ssl_ca_certs", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname", "ssl_cert_reqs")
@@ -77,16 +79,18 @@ async def open(  # noqa: A001 - read as connections.open
     *,
     boot_timeout: float,
     socket_timeout: float | None = REPLY_TIMEOUT,
+    once: bool = False,
     **arq: Unpack[ArqOptions],
 ) -> ArqRedis:
     """Return arq's client on `target`, once the server is there and fit for use.
 
-    Tries for `boot_timeout` seconds while the server cannot be reached or is loading, and logs each try. Raises
-    ServerError when that time is over, and at once for a fault that waiting does not cure.
+    Tries for `boot_timeout` seconds while the server cannot be reached or is loading, and logs each try; `once` tries
+    no second time, as is right where a person waits. Raises ServerError when that time is over, and at once for a fault
+    that waiting does not cure.
     """
     client = async_client(target, socket_timeout=socket_timeout, **arq)
     try:
-        info = await _checked(client, target, boot_timeout)
+        info = await _checked(client, target, min(boot_timeout, ONCE) if once else boot_timeout, once)
     except BaseException:
         await client.aclose()
         raise
@@ -117,7 +121,7 @@ async def from_arq_settings(settings: RedisSettings, **arq: Unpack[ArqOptions]) 
     return client
 
 
-async def _checked(client: ArqRedis, target: RedisTarget, boot_timeout: float) -> ServerInfo:
+async def _checked(client: ArqRedis, target: RedisTarget, boot_timeout: float, once: bool) -> ServerInfo:
     deadline = time.monotonic() + boot_timeout
     attempt = 0
     while True:
@@ -126,11 +130,12 @@ async def _checked(client: ArqRedis, target: RedisTarget, boot_timeout: float) -
             async with asyncio.timeout(max(_ONE_TRY, deadline - time.monotonic())):
                 return await check_server(client)
         except TimeoutError:
-            error = ServerError(f"{target} did not answer within BOOT_TIMEOUT, {boot_timeout:g} s")
+            within = f"{max(_ONE_TRY, boot_timeout):g} s" if once else f"BOOT_TIMEOUT, {boot_timeout:g} s"
+            error = ServerError(f"{target} did not answer within {within}")
         except ServerError as refusal:
             error = refusal
         wait = _WAITS.delay(attempt)
-        if not error.transient or time.monotonic() + wait > deadline:
+        if once or not error.transient or time.monotonic() + wait > deadline:
             raise error
         logger.warning(
             "redis.waiting", extra={"redis": target.safe_url, "reason": str(error), "attempt": attempt}

@@ -1,0 +1,34 @@
+"""The exit status of each command: one table, which docs/command-line.md shows, and the errors that it stands for."""
+
+from rota.app.respawn import EXIT_AWAY, EXIT_WRONG
+from rota.errors import (
+    JobCancelled,
+    JobExists,
+    JobFailed,
+    JobNotFound,
+    LifespanFailed,
+    NotReplayed,
+    ResultTimeout,
+    RotaError,
+)
+from rota.server.embedded import EmbeddedServerError
+from rota.server.faults import ServerError
+
+#: What was asked did not happen, and nothing is wrong with how it was asked.
+FAILED = 1
+NOT_FOUND = 3
+NO_RESULT = 4
+CANCELLED = 5
+
+_STATUS: tuple[tuple[type[RotaError] | tuple[type[RotaError], ...], int], ...] = (
+    ((JobFailed, JobExists, NotReplayed, LifespanFailed), FAILED),
+    (JobNotFound, NOT_FOUND),
+    (ResultTimeout, NO_RESULT),
+    (JobCancelled, CANCELLED),
+    ((ServerError, EmbeddedServerError), EXIT_AWAY),
+)
+
+
+def status_of(error: RotaError) -> int:
+    """Return the exit status that stands for `error`; what the table does not name is wrong usage or settings."""
+    return next((status for kinds, status in _STATUS if isinstance(error, kinds)), EXIT_WRONG)
