@@ -47,7 +47,7 @@ def main(path: Path) -> None:
 
     signal.signal(signal.SIGUSR1, lambda *_: profile.enable())
     signal.signal(signal.SIGUSR2, stop)
-    sys.argv[1:] = []
+    sys.argv[1:] = ["worker"]
     runpy.run_module("rota", run_name="__main__")
 
 

@@ -49,7 +49,11 @@ class System:
         """Return the command of one process with `count` workers on the same queue."""
         if self.own is None:
             return [sys.executable, "-m", "benchmarks.worker", self.key, str(count)]
-        return [sys.executable, "-m", *(["rota"] if count == 1 else ["benchmarks.fleet", str(count)])]
+        return [
+            sys.executable,
+            "-m",
+            *(["rota", "worker"] if count == 1 else ["benchmarks.fleet", str(count)]),
+        ]
 
     def jobs(self, sizes: Sizes) -> int:
         """Return the number of no-op jobs in a round."""

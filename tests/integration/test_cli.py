@@ -1,6 +1,7 @@
 """The command line: each command against a real server, with a jobs package of its own."""
 
 import asyncio
+import io
 import json
 import re
 import signal
@@ -11,12 +12,13 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rota import Client, Run, each, job, pipeline
 from rota.app.respawn import EXIT_AWAY, EXIT_WRONG
-from rota.cli import exits
+from rota.cli import exits, main, screen
 from rota.errors import (
     InvalidPayload,
     JobCancelled,
@@ -30,7 +32,7 @@ from rota.server import connections
 from rota.server.embedded import EmbeddedServerError
 from rota.server.faults import ServerError
 from rota.server.target import RedisTarget
-from rota.settings.settings import ConfigError
+from rota.settings.settings import ConfigError, Settings
 from rota.wire.claims import Claim, Settlement, Told
 from rota.wire.envelopes import encode_error
 from rota.wire.keys import QueueKeys, queue_key
@@ -250,7 +252,7 @@ def dead(project: Project, server: RedisServer) -> list[str]:
 async def three_die(server: RedisServer) -> list[str]:
     redis = connections.async_client(RedisTarget.from_url(server.url))
     async with Client(redis) as client:
-        handles = [await client.enqueue_by_name("email:send", {"to": name}) for name in "abc"]
+        handles = [await client.enqueue_by_name("email:send", {"to": name}, id=name) for name in "abc"]
         protocol = QueueScripts(QueueKeys.of(queue_key("email")), "w", 30.0, ServiceRules("email"))
         claims = (await protocol.step(redis, lane=0, seq=1, want=3)).claims
         letters = [letter(claim, reason) for claim, reason in zip(claims, REASONS, strict=True)]
@@ -287,19 +289,155 @@ def test_retry_brings_one_dead_letter_back(project: Project, dead: list[str]) ->
 @pytest.mark.parametrize(
     ("options", "brought"),
     [
-        ((), 3),
+        (("--all",), 3),
         (("--reason", "timeout"), 1),
         (("--reason", "lost"), 0),
         (("--job", "send", "--reason", "failed"), 2),
         (("--job", "greet"), 0),
     ],
 )
-def test_retry_without_an_id_brings_back_what_its_options_match(
+def test_retry_by_its_options_brings_back_what_they_match(
     project: Project, dead: list[str], options: tuple[str, ...], brought: int
 ) -> None:
     assert project.rota("retry", "email", *options).out == f"{brought} brought back\n"
     counted = rows(project.rota("queues").out)[1]
     assert counted == ["email", str(brought), "0", "0", str(len(dead) - brought), "no"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--all", "--job", "send"), ("an-id", "--all")], ids=str)
+def test_retry_of_nothing_or_of_two_things_is_refused(
+    project: Project, dead: list[str], arguments: tuple[str, ...]
+) -> None:
+    project.rota("retry", "email", *arguments).refused("retry takes an id", "or --all")
+    assert rows(project.rota("queues").out)[1][4] == str(len(dead))
+
+
+def test_a_dead_letter_is_deleted(project: Project, dead: list[str]) -> None:
+    assert project.rota("delete", "email", dead[0]).out == f"{dead[0]} is deleted\n"
+    assert {row[0] for row in rows(project.rota("jobs", "email", "--state", "dead").out)} == set(dead[1:])
+    assert project.rota("delete", "email", "b").out == "b is deleted\n", "by the id that was given"
+    project.rota("delete", "email", dead[0]).refused("there is no job with the id", dead[0], status=3)
+    project.rota("retry", "email", dead[0]).refused("there is no job with the id", dead[0], status=3)
+
+
+def test_a_job_that_waits_is_no_letter_to_delete(project: Project) -> None:
+    job_id = enqueued(project, "send")
+    project.rota("delete", "email", job_id).refused("there is no job with the id", status=3)
+    assert rows(project.rota("jobs", "email").out)[0][0] == job_id
+
+
+# Pages, times, and what programs read
+
+
+def test_a_page_says_how_many_there_are_and_how_to_see_the_next(project: Project) -> None:
+    ids = [enqueued(project, "send") for _ in range(5)]
+    ran = project.rota("jobs", "email", "--limit", "2")
+    assert ran.err.splitlines() == [
+        "2 of 5",
+        "next page: rota jobs email --state waiting --limit 2 --offset 2",
+    ]
+    assert [row[0] for row in rows(project.rota(*ran.err.splitlines()[1].split()[3:]).out)] == ids[2:4]
+    last = project.rota("jobs", "email", "--limit", "2", "--offset", "4")
+    assert (rows(last.out)[0][0], last.err) == (ids[4], "1 of 5\n")
+    assert project.rota("jobs", "email").err == ""
+
+
+@pytest.mark.parametrize("limit", ["-1", "0", "many"])
+def test_a_limit_that_is_none_is_refused(project: Project, limit: str) -> None:
+    project.rota("jobs", "email", "--limit", limit).refused(f"--limit is '{limit}'", "from 1 to 1000")
+
+
+def test_jobs_show_when_they_are_due_and_when_they_died(project: Project, dead: list[str]) -> None:
+    enqueued(project, "send", "--at", "2099-01-02T03:04:05+01:00")
+    (delayed,) = rows(project.rota("jobs", "email", "--state", "delayed").out)
+    assert delayed[3] == "2099-01-02 02:04:05"
+    for row in rows(project.rota("jobs", "email", "--state", "dead").out):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row[3])
+
+
+def test_a_narrow_terminal_gets_a_line_for_each_fact(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    screen.table(("id", "job", "error"), [("a" * 32, "send", "ValueError: it is too long for a column")])
+    assert capsys.readouterr().out.splitlines() == [
+        f"id     {'a' * 32}",
+        "job    send",
+        "error  ValueError: it is too long for a column",
+    ]
+
+
+def test_enqueue_takes_times_with_units_and_a_policy_of_its_own(
+    project: Project, server: RedisServer
+) -> None:
+    job_id = enqueued(project, "send", "--delay", "1h", "--timeout", "90s", "--max-attempts", "7")
+    with server.client() as client:
+        payload = str(client.get(f"arq:job:{job_id}"))
+    assert re.search(r"timeout\W+90", payload)
+    assert re.search(r"max_attempts\W+7", payload)
+    assert project.rota("jobs", "email", "--state", "delayed").out.count(job_id) == 1
+
+
+def test_a_payload_comes_from_stdin_or_from_a_file(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write("mail.json", json.dumps({"to": "x" * 200_000}))
+    stdin = io.TextIOWrapper(io.BytesIO(b'{"to": "bob"}'))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    for argument, found in (("@mail.json", "x" * 200_000), ("-", "bob")):
+        job_id = enqueued(project, "send", argument)
+        shown = json.loads(project.rota("show", "email", job_id, "--json").out)
+        assert shown["payload"] == {"to": found}
+
+
+def test_what_is_shown_is_json_where_that_is_asked_for(project: Project, dead: list[str]) -> None:
+    def said(*arguments: str) -> Any:
+        ran = project.rota(*arguments, "--json")
+        assert ran.status == 0, ran.err
+        return json.loads(ran.out)
+
+    put = said("enqueue", "send", "--delay", "60")
+    assert put["queue"] == "email"
+    assert said("queues")[1] | {"paused_since": None} == {
+        "queue": "email",
+        **{"waiting": 0, "delayed": 1, "active": 0, "dead": 3, "paused_since": None},
+    }
+    listed = said("jobs", "email", "--state", "dead", "--limit", "2")
+    assert (listed["total"], listed["offset"], len(listed["jobs"])) == (3, 0, 2)
+    assert listed["jobs"][0]["error"]["message"] == NASTY
+    assert said("show", "email", dead[0])["reason"] == "failed"
+    assert said("cancel", "email", put["id"]) == {put["id"]: "cancelled"}
+    assert said("cancel", "email", "--all") == {}
+    assert said("retry", "email", dead[0]) == {"retried": 1, "id": dead[0]}
+    assert said("delete", "email", dead[1]) == {"deleted": 1, "id": dead[1]}
+    assert [one["job"] for one in said("list")] == ["default:greet", "email:send"]
+    assert said("plan", "--arrivals", "50", "--seconds", "500ms")["workers"] == 3
+
+
+def test_json_holds_whatever_a_job_says(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\x1b[2J \x85 \u202e \U000e0001 é"
+    screen.value({"text": text})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"text": text}
+    assert out.rstrip("\n").isprintable()
+
+
+def test_list_shows_every_job_with_its_policy_and_needs_no_server(project: Project) -> None:
+    found = rows(project.rota("list", REDIS_URL=f"redis://127.0.0.1:{free_port()}/0").out)
+    assert [row[:5] for row in found] == [
+        ["default:greet", "async", "4", "300 s", "exponential"],
+        ["email:send", "async", "1", "300 s", "exponential"],
+    ]
+    assert re.search(r"jobs/__init__\.py:\d+$", found[1][-1])
+
+
+def test_a_worker_takes_its_queues_and_their_concurrency_from_the_command_line(project: Project) -> None:
+    settings = Settings(queues={"email": {"concurrency": 3}, "video": {"timeout": 9}})
+    chosen = main.chosen(settings, "email, video", 20)
+    assert chosen.worker_queues == ("email", "video")
+    assert (chosen.queue("email").concurrency, chosen.queue("video").concurrency) == (20, 20)
+    assert chosen.queue("video").timeout == 9
+    assert main.chosen(settings, None, None) == settings
+    project.rota("worker", "--queues", "nosuch").refused("there is no queue nosuch", "default, email")
 
 
 # A worker beside the command

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from rota.cli import screen
+from rota.cli.arguments import TIME, duration
+from rota.cli.look import AsJson
 from rota.errors import RotaError, UnknownQueue
 from rota.fleet.scaling import Load, slots_needed, workers_needed
 from rota.model.registry import discover
@@ -61,7 +63,9 @@ def run_autoscaler(settings: Settings) -> NoReturn:
 def desired(
     queue: Annotated[str | None, typer.Argument(help="one queue; without it, all that workers serve")] = None,
     *,
-    over: Annotated[float, typer.Option(help="seconds to watch for, to see how fast jobs arrive")] = 10.0,
+    over: Annotated[
+        float, typer.Option(parser=duration("--over"), metavar=TIME, help="to watch how fast jobs arrive")
+    ] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="all the figures")] = False,
 ) -> None:
     """Say how many workers there should be now, to keep each queue's objective."""
@@ -100,13 +104,19 @@ async def _watched(settings: Settings, queues: tuple[str, ...], seconds: float) 
 def plan(
     *,
     arrivals: Annotated[float, typer.Option(help="jobs a second, at the busiest", min=0)],
-    seconds: Annotated[float, typer.Option(help="how long a job takes", min=0)],
+    seconds: Annotated[
+        float, typer.Option(parser=duration("--seconds"), metavar=TIME, help="how long a job takes")
+    ],
     burst: Annotated[int, typer.Option(help="jobs that come at once, beside these", min=0)] = 0,
     queue: Annotated[
         str | None, typer.Option(help="take objective and slots from this queue's settings")
     ] = None,
-    slo: Annotated[float | None, typer.Option(help="the longest acceptable wait, seconds", min=0.001)] = None,
+    slo: Annotated[
+        float | None,
+        typer.Option(parser=duration("--slo", 0.001), metavar=TIME, help="the longest acceptable wait"),
+    ] = None,
     slots: Annotated[int | None, typer.Option(help="jobs that a worker runs at once", min=1)] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say how many workers a load would need, to keep an objective; needs no server."""
     settings = load()
@@ -119,7 +129,10 @@ def plan(
         slots=own.concurrency if slots is None else slots,
         active=arrivals * seconds,
     )
-    screen.table(("of", "figure", "because"), _figures(offered))
+    if as_json:
+        screen.value({name: figure for name, figure, _ in _figures(offered)})
+    else:
+        screen.table(("of", "figure", "because"), _figures(offered))
 
 
 def _figures(load: Load) -> Iterator[tuple[str, object, str]]:

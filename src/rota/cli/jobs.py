@@ -1,55 +1,71 @@
-"""The commands about jobs: enqueue, look at, pause, cancel and retry them, on the queues of settings and jobs."""
+"""The commands that act on jobs: enqueue, pause, cancel, bring back and delete them, and a pipeline's whole run."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Annotated, Any, Unpack
 
 import typer
-from pydantic_core import from_json
 
-from rota.app import compose as composition
-from rota.cli import screen
+from rota.cli import exits, screen
+from rota.cli.arguments import TIME, duration, moment, payload
+from rota.cli.look import AsJson
+from rota.cli.session import serving, with_client
 from rota.client.client import Client
-from rota.errors import RotaError, UnknownQueue
+from rota.errors import RotaError
 from rota.model.flows.handle import FlowHandle, FlowInfo, StageInfo
-from rota.model.info import JobInfo
 from rota.model.job import Job
 from rota.model.options import EnqueueFields
 from rota.model.registry import discover
-from rota.model.state import State
-from rota.settings.load import Settings, load
-
-#: The states whose jobs can be listed.
-_LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
+from rota.settings.load import load
 
 
 def add_to(cli: typer.Typer) -> None:
-    for command in (enqueue, queues, jobs, show, flow, pause, resume, cancel, retry):
+    for command in (enqueue, flow, pause, resume, cancel, retry, delete):
         cli.command(rich_help_panel="Jobs and queues")(command)
 
 
 def enqueue(
     name: Annotated[str, typer.Argument(help="queue:name, or name where one queue has it")],
-    payload: Annotated[str, typer.Argument(help="the arguments, a JSON object")] = "{}",
+    arguments: Annotated[
+        str, typer.Argument(metavar="PAYLOAD", help="a JSON object; - reads it from stdin, @FILE from a file")
+    ] = "{}",
     *,
-    delay: Annotated[float | None, typer.Option(help="seconds until it is due")] = None,
+    delay: Annotated[
+        float | None, typer.Option(parser=duration("--delay"), metavar=TIME, help="until it is due: 30s, 1h")
+    ] = None,
+    at: Annotated[
+        datetime | None, typer.Option(parser=moment, metavar="WHEN", help="when it is due, with its zone")
+    ] = None,
     priority: Annotated[int | None, typer.Option(help="from 0 to 9; higher ones start first")] = None,
     job_id: Annotated[str | None, typer.Option("--id", help="an id of your own")] = None,
-    wait: Annotated[float | None, typer.Option(help="wait for the result, at most this many seconds")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(parser=duration("--timeout"), metavar=TIME, help="that an attempt may take"),
+    ] = None,
+    max_attempts: Annotated[int | None, typer.Option(help="attempts before it is dead")] = None,
+    wait: Annotated[
+        float | None, typer.Option(parser=duration("--wait"), metavar=TIME, help="to wait for the result")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Enqueue a job, and print its queue and id."""
     settings = load()
     job = discover(settings.jobs_package, settings.default_queue).find(name)
-    arguments = _object(payload)
-    chosen = _with_options(job, delay=delay, id=job_id, priority=priority)
+    given = payload(arguments)
+    chosen = _with_options(
+        job, delay=delay, at=at, id=job_id, priority=priority, timeout=timeout, max_attempts=max_attempts
+    )
 
     async def act(client: Client) -> None:
-        handle = await client.enqueue(chosen, **arguments)
-        screen.say(f"{handle.queue} {handle.id}")
+        handle = await client.enqueue(chosen, **given)
+        told = {"queue": handle.queue, "id": handle.id}
+        if not as_json:
+            screen.say(f"{handle.queue} {handle.id}")
         if wait is not None:
-            screen.value(await handle.result(wait))
+            told["result"] = await handle.result(wait)
+        if as_json or wait is not None:
+            screen.value(told if as_json else told["result"])
 
-    _with_client(settings, act)
+    with_client(settings, act)
 
 
 def _with_options(job: Job[Any, Any], **options: Unpack[EnqueueFields]) -> Job[Any, Any]:
@@ -59,69 +75,25 @@ def _with_options(job: Job[Any, Any], **options: Unpack[EnqueueFields]) -> Job[A
         raise RotaError(str(error)) from None
 
 
-def queues() -> None:
-    """List every queue, with the number of its jobs in each state."""
-    settings = load()
-    names = settings.served_queues(discover(settings.jobs_package, settings.default_queue).queues)
-
-    async def act(client: Client) -> None:
-        rows = []
-        for name in names:
-            states, paused = await client.counts(name), await client.paused_since(name)
-            since = f"since {paused:%Y-%m-%d %H:%M:%S} UTC" if paused else "no"
-            rows.append((name, *(states[state] for state in _LISTED), since))
-        screen.table(("queue", *_LISTED, "paused"), rows)
-
-    _with_client(settings, act)
-
-
-def jobs(
-    queue: str,
-    state: Annotated[State, typer.Option(help="waiting, delayed, active or dead")] = State.WAITING,
-    limit: int = 20,
-) -> None:
-    """List the jobs of a queue that are in one state."""
-    if state not in _LISTED:
-        raise RotaError(f"{state} jobs leave their queue; list one of: {', '.join(_LISTED)}")
-    settings = _serving(queue)
-
-    async def act(client: Client) -> None:
-        found = await client.jobs(queue, state, limit=limit)
-        rows = [(info.id, info.task, info.attempts, _progress(info), info.error or "") for info in found]
-        screen.table(("id", "job", "attempts", "progress", "error"), rows)
-
-    _with_client(settings, act)
-
-
-def _progress(info: JobInfo) -> str:
-    return "" if info.percent is None else f"{info.percent:g} % {info.message}"
-
-
-def show(queue: str, job_id: str) -> None:
-    """Show one job, with everything that is known of it."""
-    settings = _serving(queue)
-
-    async def act(client: Client) -> None:
-        screen.details(await client.status(queue, job_id))
-
-    _with_client(settings, act)
-
-
 def flow(
     flow_id: Annotated[str, typer.Argument(help="the id of a pipeline's run, its own or yours")],
     cancel: Annotated[bool, typer.Option("--cancel", help="cancel the whole")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="resume a dead one where it died")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show one run of a pipeline, stage by stage; or cancel it, or resume it where it died."""
 
     async def act(client: Client) -> None:
         handle: FlowHandle[Any] = client.flow(flow_id)
         if cancel or retry:
-            screen.say(await handle.cancel() if cancel else await handle.retry())
+            answer = await handle.cancel() if cancel else await handle.retry()
+            screen.answer({"answer": answer}, answer, as_json)
+        elif as_json:
+            screen.value(await handle.status())
         else:
             _say_flow(await handle.status())
 
-    _with_client(load(), act)
+    with_client(load(), act)
 
 
 def _say_flow(info: FlowInfo) -> None:
@@ -140,24 +112,24 @@ def _total(stage: StageInfo) -> object:
 
 def pause(queue: str) -> None:
     """Stop all workers from claiming jobs of a queue, until `rota resume`; running jobs go on."""
-    settings = _serving(queue)
+    settings = serving(queue)
 
     async def act(client: Client) -> None:
         await client.pause(queue)
         screen.say(f"{queue} is paused")
 
-    _with_client(settings, act)
+    with_client(settings, act)
 
 
 def resume(queue: str) -> None:
     """Let workers claim from a paused queue again."""
-    settings = _serving(queue)
+    settings = serving(queue)
 
     async def act(client: Client) -> None:
         await client.resume(queue)
         screen.say(f"{queue} goes on")
 
-    _with_client(settings, act)
+    with_client(settings, act)
 
 
 def cancel(
@@ -165,72 +137,68 @@ def cancel(
     job_ids: Annotated[list[str] | None, typer.Argument(help="the jobs, by id")] = None,
     job: Annotated[str | None, typer.Option(help="all that are alive of this job")] = None,
     everything: Annotated[bool, typer.Option("--all", help="all that are alive on the queue")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Cancel waiting, delayed and running jobs: one, some, all of one job, or all of a queue."""
     if bool(job_ids) + (job is not None) + everything != 1:
         raise RotaError("cancel takes ids, or --job NAME, or --all, and one of them only")
-    settings = _serving(queue)
+    settings = serving(queue)
 
     async def act(client: Client) -> None:
         if not job_ids:
             counts = await client.cancel_all(queue, task=job)
-            screen.say(", ".join(f"{count} {answer}" for answer, count in sorted(counts.items())) or "none")
+            said = ", ".join(f"{count} {answer}" for answer, count in sorted(counts.items())) or "none"
+            screen.answer(counts, said, as_json)
             return
-        answers = await client.cancel_many(queue, job_ids)
-        for job_id, answer in zip(job_ids, answers, strict=True):
-            screen.say(answer if len(job_ids) == 1 else f"{job_id} {answer}")
-        if "not found" in answers:
-            raise typer.Exit(3)
+        answers = dict(zip(job_ids, await client.cancel_many(queue, job_ids), strict=True))
+        if as_json:
+            screen.value(answers)
+        else:
+            for job_id, answer in answers.items():
+                screen.say(answer if len(job_ids) == 1 else f"{job_id} {answer}")
+        if "not found" in answers.values():
+            raise typer.Exit(exits.NOT_FOUND)
 
-    _with_client(settings, act)
+    with_client(settings, act)
 
 
 def retry(
     queue: str,
-    job_id: Annotated[
-        str | None, typer.Argument(help="one dead letter; without it, all that the options match")
-    ] = None,
-    job: Annotated[str | None, typer.Option(help="of this job only")] = None,
+    job_id: Annotated[str | None, typer.Argument(help="one dead letter")] = None,
+    *,
+    job: Annotated[str | None, typer.Option(help="all dead letters of this job")] = None,
     reason: Annotated[
-        str | None, typer.Option(help="that died of this only: failed, timeout, lost, …")
+        str | None, typer.Option(help="all that died of this: failed, timeout, lost, …")
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="all dead letters of the queue")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put dead letters back on their queue, with all their attempts again."""
-    settings = _serving(queue)
+    if (job_id is not None) + (job is not None or reason is not None) + everything != 1:
+        raise RotaError("retry takes an id, or --job NAME and --reason WHY, or --all, and one of them only")
+    settings = serving(queue)
 
     async def act(client: Client) -> None:
         if job_id is None:
-            screen.say(f"{await client.retry_dead(queue, task=job, reason=reason)} brought back")
+            count = await client.retry_dead(queue, task=job, reason=reason)
+            screen.answer({"retried": count}, f"{count} brought back", as_json)
         else:
-            screen.say(f"{(await client.retry(queue, job_id)).id} brought back")
+            found = (await client.retry(queue, job_id)).id
+            screen.answer({"retried": 1, "id": found}, f"{found} brought back", as_json)
 
-    _with_client(settings, act)
-
-
-def _serving(queue: str) -> Settings:
-    """Return the settings. Raises UnknownQueue for a queue that neither a setting nor a job names."""
-    settings = load()
-    known = settings.served_queues(discover(settings.jobs_package, settings.default_queue).queues)
-    if queue not in known:
-        raise UnknownQueue(queue, known)
-    return settings
+    with_client(settings, act)
 
 
-def _object(payload: str) -> dict[str, Any]:
-    try:
-        value = from_json(payload)
-    except ValueError as error:
-        raise RotaError(
-            f'the payload is not JSON ({error}); write an object such as \'{{"to": "ann"}}\''
-        ) from None
-    if not isinstance(value, dict):
-        raise RotaError(f"the payload is a JSON {type(value).__name__}; write an object of named arguments")
-    return value
+def delete(
+    queue: str,
+    job_id: Annotated[str, typer.Argument(help="one dead letter")],
+    as_json: AsJson = False,
+) -> None:
+    """Delete a dead letter, with its payload, its error and what it had saved; it cannot be brought back then."""
+    settings = serving(queue)
 
+    async def act(client: Client) -> None:
+        await client.delete_dead(queue, job_id)
+        screen.answer({"deleted": 1, "id": job_id}, f"{job_id} is deleted", as_json)
 
-def _with_client(settings: Settings, act: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
-    async def go() -> None:
-        async with await composition.connect_at_once(settings) as client:
-            await act(client)
-
-    asyncio.run(go())
+    with_client(settings, act)

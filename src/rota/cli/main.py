@@ -7,15 +7,16 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from rota.app.respawn import EXIT_WRONG, Respawn
-from rota.cli import exits, fleet, jobs, redis_prompt, screen
+from rota.cli import exits, fleet, jobs, look, redis_prompt, screen
+from rota.cli.arguments import whole
 from rota.errors import DiscoveryFailed, LifespanFailed, RotaError
 from rota.errors.traces import written
 from rota.model.registry import discover
@@ -85,7 +86,7 @@ def root(
         if "mode" in settings.model_fields_set:
             _MODES[settings.mode](settings)
     typer.echo(ctx.get_help())
-    # Whoever starts a process by MODE, and does not set it, is not to take the help for a worker that has ended well.
+    # Where MODE was to be set and is not, the help must not pass for a worker that has ended well.
     raise typer.Exit(EXIT_WRONG if ctx.obj else 0)
 
 
@@ -94,22 +95,45 @@ def worker(
     respawn: Annotated[
         bool, typer.Option("--respawn", help="start it again when it asks to be recycled, or crashes")
     ] = False,
+    queues: Annotated[
+        str | None, typer.Option(help="the queues to work on, with commas between; all others rest")
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole("--concurrency", 1, 10_000), metavar="N", help="jobs of each queue that run at once"
+        ),
+    ] = None,
     parent: Annotated[
         int | None, typer.Option(help="the process that respawns this one, which ends with it", hidden=True)
     ] = None,
 ) -> None:
     """Work on the queues until a signal."""
-    settings = load()
+    settings = chosen(load(), queues, concurrency)
     if respawn:
-        _respawn(settings)
+        options = {"--queues": queues, "--concurrency": concurrency}
+        given = [str(word) for option in options.items() if option[1] is not None for word in option]
+        _respawn(settings, given)
     _run_mode(settings, parent)
 
 
-def _respawn(settings: Settings) -> NoReturn:
+def chosen(settings: Settings, queues: str | None, concurrency: int | None) -> Settings:
+    """Return the settings with what the command line has in place of WORKER_QUEUES and the queues' concurrency."""
+    changes: dict[str, Any] = {}
+    if queues is not None:
+        changes["worker_queues"] = tuple(name.strip() for name in queues.split(","))
+    if concurrency is not None:
+        own = settings.queues.items()
+        changes["queue_concurrency"] = concurrency
+        changes["queues"] = {name: one.model_copy(update={"concurrency": None}) for name, one in own}
+    return settings.model_copy(update=changes)
+
+
+def _respawn(settings: Settings, options: Sequence[str]) -> NoReturn:
     logs.setup(settings.log_level, settings.log_format)
     # Kept from one worker to the next, so that the embedded server does not stop between them.
     server = locate(settings.redis)
-    command = (sys.executable, "-m", "rota", "worker", "--parent", str(os.getpid()))
+    command = (sys.executable, "-m", "rota", "worker", "--parent", str(os.getpid()), *options)
     try:
         sys.exit(asyncio.run(Respawn(command).run()))
     finally:
@@ -175,5 +199,6 @@ def redis_cli(ctx: typer.Context) -> None:
         server.close()
 
 
+look.add_to(cli)
 jobs.add_to(cli)
 fleet.add_to(cli)

@@ -4,6 +4,7 @@ Data of jobs (ids, errors, messages, payloads) is shown as text: without markup,
 characters escaped.
 """
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,6 +16,9 @@ from rich.text import Text
 
 from rota.model.info import JobInfo
 from rota.names import printable
+
+#: The least width of a column of text that is folded.
+_NARROW = 20
 
 
 def say(line: str) -> None:
@@ -33,8 +37,31 @@ def _escaped(char: str) -> str:
 
 
 def value(result: Any) -> None:
-    """Print a value as JSON, on one line."""
-    say(to_json(result, fallback=str).decode())
+    """Print a value as JSON, on one line, with what controls a terminal escaped as JSON escapes it."""
+    text = to_json(result, fallback=str).decode()
+    sys.stdout.write("".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text) + "\n")
+
+
+def answer(result: Any, said: str, as_json: bool) -> None:
+    """Print what came of a command: for programs as JSON, for people as it is `said`."""
+    if as_json:
+        value(result)
+    else:
+        say(said)
+
+
+def note(line: str) -> None:
+    """Print a line beside the output, which a program that reads the output does not get."""
+    sys.stderr.write(safe(line) + "\n")
+
+
+def as_json(info: JobInfo) -> dict[str, Any]:
+    """Return everything that is known of a job as values of JSON."""
+    known = {name: getattr(info, name) for name in JobInfo.__dataclass_fields__}
+    if info.error is not None:
+        error = info.error
+        known["error"] = {"type": error.type, "message": error.message, "traceback": error.traceback}
+    return known
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -44,12 +71,33 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         for line in (columns, *shown):
             sys.stdout.write("\t".join(line) + "\n")
         return
+    console = Console(highlight=False)
+    if _needed(columns, shown) > console.width:
+        _records(columns, shown)
+        return
     grid = Table()
     for index, column in enumerate(columns):
         grid.add_column(column, no_wrap=index == 0, overflow="fold")
     for row in shown:
         grid.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(grid)
+    console.print(grid)
+
+
+def _needed(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return the width below which a table is hard to read; the last column may be folded."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    return sum(width + 3 for width in (*widths[:-1], min(widths[-1], _NARROW))) + 1
+
+
+def _records(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print each row as lines of its own, one for each column that has something to say."""
+    broad = max(map(len, columns))
+    for number, row in enumerate(rows):
+        if number:
+            sys.stdout.write("\n")
+        for column, cell in zip(columns, row, strict=True):
+            if cell:
+                sys.stdout.write(f"{column:<{broad}}  {cell}\n")
 
 
 def details(info: JobInfo) -> None:

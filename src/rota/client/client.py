@@ -331,6 +331,14 @@ class Client:
         """
         return await self._dead_letters.replay_all(queue, task=task, reason=reason, since=since)
 
+    async def delete_dead(self, queue: str, job_id: str) -> None:
+        """Delete a dead letter, as if its time (`DEAD_RETENTION`) were over: it cannot be brought back then.
+
+        `job_id` is the id in Redis, or the one that you gave the job. The record that waiters read stays for the rest
+        of its own time. Raises JobNotFound, ServerError.
+        """
+        await self._dead_letters.delete(queue, job_id)
+
 
 class Enqueueable(Protocol[P, H_co]):
     """A job or a pipeline: something to enqueue, with the arguments that it takes and the handle that comes of it."""

@@ -1,4 +1,4 @@
-"""Dead letters, brought back: one by its id, or all of a queue that match."""
+"""Dead letters, brought back or deleted: one by its id, or all of a queue that match."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -56,6 +56,20 @@ class DeadLetters:
             if chunk:
                 replayed += (await self._replay(queue, chunk)).count(b"replayed")
         return replayed
+
+    async def delete(self, queue: str, job_id: str) -> None:
+        """Delete one letter, as its expiry would. Raises JobNotFound, ServerError."""
+        keys = QueueKeys.of(queue_key(queue))
+        async with explained(self._redis):
+            for found in ids_of(queue, job_id):
+                member = encode_id(found)
+                async with self._redis.pipeline(transaction=True) as pipe:
+                    pipe.delete(f"{keys.dead}:".encode() + member)
+                    pipe.zrem(keys.dead, member)
+                    letter, _ = await pipe.execute()
+                if letter:
+                    return
+        raise JobNotFound(job_id)
 
     async def _matching(
         self, queue: str, members: Sequence[bytes], task: str | None, reason: str | None
