@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from arq.connections import ArqRedis
 
-from rota import Client, InvalidPayload, JobExists, PayloadTooLarge, RotaError, Run, State, job
+from rota import Client, InvalidPayload, JobExists, JobNotFound, PayloadTooLarge, RotaError, Run, State, job
 from rota.server import connections
 from rota.server.faults import ServerError
 from rota.server.target import RedisTarget
@@ -255,6 +255,27 @@ async def test_wrong_arguments_are_refused_by_name_and_without_their_values(clie
     with pytest.raises(InvalidPayload, match="a: "):
         await client.enqueue(add)  # type: ignore[call-arg]
     await nothing_was_written(client)
+
+
+async def test_what_is_no_call_is_refused_with_what_to_write(client: Client) -> None:
+    with pytest.raises(TypeError, match=r"enqueue_many takes calls, not Job; write add\.call\(\.\.\.\)"):
+        await client.enqueue_many([add])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="enqueue_many takes calls, not int; write the call of a job"):
+        await client.enqueue_many([add.call(1), 3])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"a call of add is no job; write enqueue\(add, \.\.\.\)"):
+        await client.enqueue(add.call(1))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="the payload of default:add is list; give arguments by name"):
+        await client.enqueue_by_name("default:add", [1])  # type: ignore[arg-type]
+    await nothing_was_written(client)
+
+
+async def test_a_job_that_is_not_dead_is_no_letter_and_says_what_it_is(client: Client) -> None:
+    handle = await client.enqueue(add.options(delay=60), a=1)
+    for act in (client.retry, client.delete_dead):
+        with pytest.raises(JobNotFound, match="is delayed; only dead letters can be brought back or deleted"):
+            await act(handle.queue, handle.id)
+        with pytest.raises(JobNotFound, match="there is no job with the id 'nosuch'"):
+            await act(handle.queue, "nosuch")
 
 
 async def test_a_payload_that_is_not_json_is_refused(client: Client) -> None:

@@ -25,6 +25,7 @@ from rota.errors import (
     JobExists,
     JobFailed,
     JobNotFound,
+    NoDeadLetter,
     ResultTimeout,
     RotaError,
 )
@@ -228,6 +229,7 @@ def test_the_documents_table_has_every_exit_status_once() -> None:
         (JobExists("x"), 1),
         (InvalidPayload("x", {}), 2),
         (ConfigError(["X is wrong"]), 2),
+        (NoDeadLetter("x", "waiting"), 1),
         (JobNotFound("x"), 3),
         (ResultTimeout("x", 1), 4),
         (JobCancelled("x"), 5),
@@ -283,7 +285,9 @@ def test_dead_letters_are_shown_with_their_error_as_it_is(project: Project, dead
 def test_retry_brings_one_dead_letter_back(project: Project, dead: list[str]) -> None:
     assert project.rota("retry", "email", dead[0]).out == f"{dead[0]} brought back\n"
     assert re.search(r"state +waiting", project.rota("show", "email", dead[0]).out)
-    project.rota("retry", "email", dead[0]).refused("there is no job with the id", dead[0], status=3)
+    project.rota("retry", "email", dead[0]).refused(
+        f"job '{dead[0]}' is waiting; only dead letters", status=1
+    )
 
 
 @pytest.mark.parametrize(
@@ -322,7 +326,7 @@ def test_a_dead_letter_is_deleted(project: Project, dead: list[str]) -> None:
 
 def test_a_job_that_waits_is_no_letter_to_delete(project: Project) -> None:
     job_id = enqueued(project, "send")
-    project.rota("delete", "email", job_id).refused("there is no job with the id", status=3)
+    project.rota("delete", "email", job_id).refused(f"job '{job_id}' is waiting; only dead letters", status=1)
     assert rows(project.rota("jobs", "email").out)[0][0] == job_id
 
 

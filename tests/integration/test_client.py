@@ -47,6 +47,11 @@ async def add(run: Run, a: int, b: int = 1) -> int:
     return a + b
 
 
+@job
+async def tell(run: Run, raw: bytes, number: float) -> str:
+    return f"{raw.hex()} {number}"
+
+
 @job(queue="reports")
 async def report(run: Run, day: date) -> Report:
     """Return a model, whose fields have types of their own."""
@@ -70,7 +75,7 @@ async def rest(run: Run, seconds: float = 60) -> str:
     return "rested"
 
 
-JOBS = (add, report, fail, refuse, rest)
+JOBS = (add, tell, report, fail, refuse, rest)
 
 
 @pytest.fixture
@@ -221,6 +226,14 @@ async def test_a_job_is_enqueued_by_name_without_its_code(client: Client) -> Non
     assert (handle.queue, handle.id) == ("reports", "reports:r")
     assert await handle.result(10) == {"day": "2026-01-02", "total": 3}
     assert await (await client.enqueue_by_name("add", {"a": 2})).result(10) == 3
+
+
+@pytest.mark.usefixtures("working")
+async def test_what_json_has_no_form_for_arrives_as_it_was_given_by_name_too(client: Client) -> None:
+    raw, number = b"\xff\x00\xfe~?>", float("inf")
+    by_name = await client.enqueue_by_name("tell", {"raw": raw, "number": number})
+    assert await by_name.result(10) == "ff00fe7e3f3e inf"
+    assert await (await client.enqueue(tell, raw=raw, number=number)).result(10) == "ff00fe7e3f3e inf"
 
 
 @pytest.mark.usefixtures("working")

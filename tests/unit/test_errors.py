@@ -26,6 +26,7 @@ from rota.errors import (
     JobTimeout,
     LifespanFailed,
     LimitClash,
+    NoDeadLetter,
     NotReplayed,
     PayloadTooLarge,
     RemoteError,
@@ -60,6 +61,7 @@ ONE_OF_EACH: list[Exception] = [
     LifespanFailed("start", "OSError: no database"),
     JobExists("video:7"),
     JobNotFound("video:7"),
+    NoDeadLetter("j1", "waiting"),
     NotReplayed("j1", "stopping"),
     JobCancelled("video:7", "by hand"),
     ResultTimeout("video:7", 1.5),
@@ -130,6 +132,25 @@ def test_an_unknown_job_suggests_the_nearest() -> None:
 def test_an_unknown_job_far_from_any_lists_the_choices() -> None:
     assert str(UnknownJob("zzz", ["b:y", "a:x"])) == "there is no job 'zzz'; choose one of: a:x, b:y"
     assert str(UnknownQueue("zzz")) == "there is no queue 'zzz'; no queues are known here"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            NoDeadLetter("a", "waiting"),
+            "job 'a' is waiting; only dead letters can be brought back or deleted",
+        ),
+        (NoDeadLetter("a", "dead"), "job 'a' is dead, and no dead letter of it is kept: enqueue it again"),
+        (
+            NotReplayed("a", "empty"),
+            "job a has no payload any more, which had expired before it died: enqueue it",
+        ),
+    ],
+    ids=["waiting", "gone", "empty"],
+)
+def test_what_cannot_be_brought_back_says_why_and_what_to_do(error: RotaError, said: str) -> None:
+    assert str(error).startswith(said)
 
 
 def test_a_long_list_of_choices_is_cut() -> None:

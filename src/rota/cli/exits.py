@@ -7,6 +7,7 @@ from rota.errors import (
     JobFailed,
     JobNotFound,
     LifespanFailed,
+    NoDeadLetter,
     NotReplayed,
     ResultTimeout,
     RotaError,
@@ -21,7 +22,7 @@ NO_RESULT = 4
 CANCELLED = 5
 
 _STATUS: tuple[tuple[type[RotaError] | tuple[type[RotaError], ...], int], ...] = (
-    ((JobFailed, JobExists, NotReplayed, LifespanFailed), FAILED),
+    ((JobFailed, JobExists, LifespanFailed, NoDeadLetter, NotReplayed), FAILED),
     (JobNotFound, NOT_FOUND),
     (ResultTimeout, NO_RESULT),
     (JobCancelled, CANCELLED),

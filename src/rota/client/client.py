@@ -4,7 +4,7 @@ A web handler, a script and another job use the same object. An enqueue is one r
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
@@ -113,7 +113,7 @@ class Client:
         elif isinstance(job, Job):
             (handle,) = await self._send([self._enqueuer.draft(job, job.payload.bind(args, kwargs))])
         else:
-            raise TypeError(f"{job!r} is no job; enqueue a function that @job has decorated, or a pipeline")
+            raise TypeError(_no_job(job))
         return cast(H_co, handle)
 
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
@@ -125,7 +125,7 @@ class Client:
         JobExists, for the first id that is taken, when all other jobs are enqueued; ServerError when no job was
         enqueued, EnqueueIncomplete, with the ids, when some were.
         """
-        return await self._send([self._enqueuer.draft(call.job, call.arguments) for call in calls])
+        return await self._send([self._enqueuer.draft(call.job, call.arguments) for call in _calls(calls)])
 
     async def batch(
         self,
@@ -170,15 +170,20 @@ class Client:
         `payload` holds the arguments by name; the worker checks them. The priority and the unique key that the job's
         code declares are not known here, and do not count.
 
-        Raises InvalidPayload for arguments that JSON cannot carry, ValueError for a name that is not allowed, and
-        otherwise as `enqueue` does.
+        Raises InvalidPayload for arguments that JSON cannot carry, ValueError for a name that is not allowed, TypeError
+        for a payload that is not a mapping, and otherwise as `enqueue` does.
         """
+        if payload is not None and not isinstance(payload, Mapping):
+            raise TypeError(
+                f'the payload of {name} is {type(payload).__name__}; give arguments by name: {{"to": "ann"}}'
+            )
         queue, _, task = name.rpartition(":")
         queue = queue or self._settings.default_queue
         check_queue(queue)
         check_name("job", task)
         try:
-            arguments = to_json(dict(payload or {}))
+            # Bytes and infinities as typed jobs write them, whose types read them.
+            arguments = to_json(dict(payload or {}), bytes_mode="base64", inf_nan_mode="strings")
         except ValueError as error:
             raise InvalidPayload(task, {"": "cannot travel as JSON"}) from error
         draft = self._enqueuer.draft_by_name(queue, task, arguments, EnqueueOptions().changed(options))
@@ -314,9 +319,10 @@ class Client:
         """Bring a dead letter back, with its full number of attempts, and the checkpoint that it saved.
 
         `job_id` is the id in Redis, or the one that you gave the job.
-        A job whose death ended a pipeline lets the pipeline go on where it stopped. Raises JobNotFound for no such
-        letter, or one whose payload is no longer kept; JobExists while a live job has its id; NotReplayed for a job of
-        a pipeline or a batch that is over or still being stopped; ServerError.
+        A job whose death ended a pipeline lets the pipeline go on where it stopped. Raises JobNotFound, and for a job
+        that is there and has no dead letter NoDeadLetter; JobExists while a live job has its id; NotReplayed for a
+        letter without a payload, and for a job of a pipeline or a batch that is over or still being stopped;
+        ServerError.
         """
         return Handle(self, queue, await self._dead_letters.replay(queue, job_id))
 
@@ -335,7 +341,7 @@ class Client:
         """Delete a dead letter, as if its time (`DEAD_RETENTION`) were over: it cannot be brought back then.
 
         `job_id` is the id in Redis, or the one that you gave the job. The record that waiters read stays for the rest
-        of its own time. Raises JobNotFound, ServerError.
+        of its own time. Raises JobNotFound (NoDeadLetter where the job is there), ServerError.
         """
         await self._dead_letters.delete(queue, job_id)
 
@@ -345,6 +351,22 @@ class Enqueueable(Protocol[P, H_co]):
 
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Promise[Any]: ...
     def handle(self, client: Client, id: str, /) -> H_co: ...  # noqa: A002 - the field's word
+
+
+def _calls(calls: Iterable[Any]) -> Iterator[Call[Any]]:
+    for call in calls:
+        if not isinstance(call, Call):
+            name = f"{call.name}.call(...)" if isinstance(call, Job) else "the call of a job"
+            raise TypeError(f"enqueue_many takes calls, not {type(call).__name__}; write {name}")
+        yield call
+
+
+def _no_job(given: Any) -> str:
+    """Return why nothing can be enqueued of what was given in place of a job."""
+    if isinstance(given, Call):
+        name = given.job.name
+        return f"a call of {name} is no job; write enqueue({name}, ...) with its arguments, or enqueue_many([...])"
+    return f"{given!r} is no job; enqueue a function that @job has decorated, or a pipeline"
 
 
 def _parser(job: Job[Any, R] | None) -> Callable[[Any], R] | None:

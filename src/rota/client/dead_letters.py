@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from rota.client import view
-from rota.errors import JobExists, JobNotFound, NotReplayed
+from rota.errors import JobExists, JobNotFound, NoDeadLetter, NotReplayed
 from rota.names import ids_of
 from rota.server.faults import explained
 from rota.settings.settings import Settings
@@ -31,11 +31,11 @@ class DeadLetters:
             (answer,) = await self._replay(queue, [encode_id(found)])
             if answer == b"taken":
                 raise JobExists(found)
-            if answer in (b"stopping", b"over"):
+            if answer in (b"stopping", b"over", b"empty"):
                 raise NotReplayed(found, answer.decode())
             if answer == b"replayed":
                 return found
-        raise JobNotFound(job_id)
+        raise await self._no_letter(queue, job_id)
 
     async def replay_all(
         self, queue: str, *, task: str | None, reason: str | None, since: datetime | None
@@ -69,7 +69,13 @@ class DeadLetters:
                     letter, _ = await pipe.execute()
                 if letter:
                     return
-        raise JobNotFound(job_id)
+        raise await self._no_letter(queue, job_id)
+
+    async def _no_letter(self, queue: str, job_id: str) -> JobNotFound:
+        """Return what to raise for a letter that is not there: the job may be, in another state."""
+        async with explained(self._redis):
+            info = await view.find_given(self._redis, queue, job_id)
+        return JobNotFound(job_id) if info is None else NoDeadLetter(info.id, info.state)
 
     async def _matching(
         self, queue: str, members: Sequence[bytes], task: str | None, reason: str | None

@@ -91,10 +91,25 @@ class JobNotFound(_OfJob):
         return f"there is no job with the id {self.id!r}; it was never enqueued or its result has expired"
 
 
-class NotReplayed(_OfJob):
-    """Raised by the client for a dead letter of a pipeline that cannot be retried, or not yet.
+class NoDeadLetter(JobNotFound):
+    """Raised by the client for a job that has no dead letter: it is in another `state`, or its letter is gone."""
 
-    `why` is "over", or "stopping" while other jobs of the pipeline are still being stopped.
+    def __init__(self, id: str, state: str) -> None:  # noqa: A002 (the field's word)
+        super().__init__(id)
+        self.args = (id, state)
+        self.state = state
+
+    def __str__(self) -> str:
+        if self.state == "dead":
+            return f"job {self.id!r} is dead, and no dead letter of it is kept: enqueue it again"
+        return f"job {self.id!r} is {self.state}; only dead letters can be brought back or deleted"
+
+
+class NotReplayed(_OfJob):
+    """Raised by the client for a dead letter that cannot be brought back, or not yet.
+
+    `why` is "empty" for one that died because its payload had expired; "over" for one of a pipeline that is over, or
+    "stopping" while other jobs of the pipeline are still being stopped.
     """
 
     def __init__(self, id: str, why: str = "over") -> None:  # noqa: A002 (the field's word)
@@ -106,6 +121,10 @@ class NotReplayed(_OfJob):
         if self.why == "stopping":
             return (
                 f"other jobs of the pipeline of job {self.id} are still being stopped; try again in a moment"
+            )
+        if self.why == "empty":
+            return (
+                f"job {self.id} has no payload any more, which had expired before it died: enqueue it again"
             )
         return f"job {self.id} is a stage of a pipeline that is over; its input is gone: enqueue the pipeline again"
 
