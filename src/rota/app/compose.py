@@ -231,7 +231,8 @@ def flow_jobs(
     clock: Clock = SYSTEM_CLOCK,
 ) -> FlowJobs:
     """Return the worker's part in the flows of a queue; `redis` is called for its connection when a job needs it."""
-    return FlowJobs(lambda: flows_of(settings, redis(), clock), jobs_of(registry, queue))
+    terms = QueueKeys.of(queue_key(queue.name)).terms
+    return FlowJobs(lambda: flows_of(settings, redis(), clock), jobs_of(registry, queue), terms)
 
 
 def flows_of(settings: Settings, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Flows:

@@ -3,10 +3,10 @@
 One of them puts the items of a list, the other stops what is left of a flow that has ended early.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import from_json
 from redis.exceptions import ResponseError
@@ -18,10 +18,14 @@ from rota.flows.items import Expansion, FanOutStage
 from rota.flows.plan import Place
 from rota.model.flows.batch import Batch
 from rota.model.job import Job, job
+from rota.model.policies.terms import flow_namespace
 from rota.model.run import Run
 from rota.server.faults import ServerError
 from rota.server.outage import FAULTS
+from rota.wire.claims import encode_id
 from rota.wire.envelopes import FAN_OUT, SWEEP
+
+T = TypeVar("T")
 
 #: The number of results that are read in one round trip.
 _PAGE = 1000
@@ -36,10 +40,12 @@ class FlowJobs:
 
     :param flows: returns the flows on the worker's connection, once there is one.
     :param jobs: the jobs of the queue, by name.
+    :param terms: the key of the terms of the queue's jobs.
     """
 
     flows: Callable[[], Flows]
     jobs: Mapping[str, Job[Any, Any]]
+    terms: str
 
     @property
     def builtin(self) -> tuple[Job[Any, Any], ...]:
@@ -55,7 +61,7 @@ class FlowJobs:
         if place is None:
             raise Cancel("its id is not one of a flow's job, and so it has no input")
         with _unspent():
-            return await self._input(place)
+            return await self._where_it_lies(job_id, lambda flows: _input(flows, place))
 
     async def batch(self, job_id: str) -> Batch:
         """Return the batch that calls a job back.
@@ -64,10 +70,10 @@ class FlowJobs:
         """
         place = Place.of(job_id)
         with _unspent():
-            found = None if place is None else await read_batch(self.flows(), place.flow)
-        if found is None:
-            raise Cancel("the batch that called it is no longer remembered")
-        return found
+            try:
+                return await self._where_it_lies(job_id, lambda flows: _batch(flows, place))
+            except _Absent:
+                raise Cancel("the batch that called it is no longer remembered") from None
 
     async def fan_out(self, run: Run) -> int:
         """Put the items of a list; return how many there are.
@@ -77,40 +83,65 @@ class FlowJobs:
         """
         with _unspent():
             try:
-                return await self._fan_out(run)
+                return await self._where_it_lies(run.id, lambda flows: self._fan_out(flows, run))
             except _Over:
                 return 0
 
-    async def _fan_out(self, run: Run) -> int:
-        flows, place = self.flows(), _place(run)
-        key = flows.key(place.flow)
-        plan, path = await flows.redis.hmget(key, "plan", "path")
+    async def _fan_out(self, flows: Flows, run: Run) -> int:
+        place = _place(run)
+        plan, path = await flows.redis.hmget(flows.key(place.flow), "plan", "path")
         if plan is None:
-            raise _Over
+            raise _Absent
         stage = await FanOutStage.read(flows.redis, plan, f"{path.decode()}{place.stage}")
-        items = _items(await self._input(place), stage.task)
+        items = _items(await _input(flows, place), stage.task)
         await Expansion(flows, self.jobs, run, place, stage).put(items)
         return len(items)
 
     async def sweep(self, run: Run) -> None:
         """Stop what is left of a flow that has ended early."""
-        flows = self.flows()
-        key, more = flows.key(_place(run).flow), True
-        with _unspent():
-            while more:
-                _, more = await flows.stop(key, cancel=False)
+        with _unspent(), suppress(_Absent):
+            await self._where_it_lies(run.id, lambda flows: _stop(flows, _place(run)))
 
-    async def _input(self, place: Place) -> bytes:
+    async def _where_it_lies(self, job_id: str, act: Callable[[Flows], Awaitable[T]]) -> T:
+        """Act on a job's flow where it lies: a client of another namespace may have begun it."""
         flows = self.flows()
-        key, before = flows.key(place.flow), place.stage - 1
-        field = "in" if before < 0 else f"{before}:result"
-        state, stage, value, total = await flows.redis.hmget(key, "state", "stage", field, f"{before}:total")
-        if state != b"active" or int(stage) != place.stage:
-            raise _Over
-        if value is not None:
-            raw: bytes = value
-            return raw
-        return b"[%b]" % b",".join(await _results(flows.redis, f"{key}:{before}", int(total or 0)))
+        try:
+            return await act(flows)
+        except _Absent:
+            terms = await flows.redis.hget(self.terms, encode_id(job_id))
+            namespace = flow_namespace(terms.decode("utf-8", "replace")) if terms else None
+            if namespace in (None, flows.settings.namespace):
+                raise
+        return await act(flows.of_namespace(namespace))
+
+
+async def _input(flows: Flows, place: Place) -> bytes:
+    key, before = flows.key(place.flow), place.stage - 1
+    field = "in" if before < 0 else f"{before}:result"
+    state, stage, value, total = await flows.redis.hmget(key, "state", "stage", field, f"{before}:total")
+    if state is None:
+        raise _Absent
+    if state != b"active" or int(stage) != place.stage:
+        raise _Over
+    if value is not None:
+        raw: bytes = value
+        return raw
+    return b"[%b]" % b",".join(await _results(flows.redis, f"{key}:{before}", int(total or 0)))
+
+
+async def _batch(flows: Flows, place: Place | None) -> Batch:
+    found = None if place is None else await read_batch(flows, place.flow)
+    if found is None:
+        raise _Absent
+    return found
+
+
+async def _stop(flows: Flows, place: Place) -> None:
+    key, more = flows.key(place.flow), True
+    while more:
+        before, more = await flows.stop(key, cancel=False)
+        if not before:
+            raise _Absent
 
 
 async def _results(redis: Any, key: str, total: int) -> list[bytes]:
@@ -129,6 +160,10 @@ async def _results(redis: Any, key: str, total: int) -> list[bytes]:
 class _Over(Cancel):
     def __init__(self) -> None:
         super().__init__("its flow is over")
+
+
+class _Absent(_Over):
+    """Raised for a flow that Redis does not hold in the namespace in which it was looked for."""
 
 
 @contextmanager

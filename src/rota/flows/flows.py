@@ -48,6 +48,11 @@ class Flows:
         self.clock = clock
         self.scripts = FlowScripts(redis, settings)
 
+    def of_namespace(self, namespace: str) -> "Flows":
+        """Return the flows of another namespace, over the same connection."""
+        settings = self.settings.model_copy(update={"namespace": namespace})
+        return Flows(self.redis, settings, senders=self.senders, clock=self.clock)
+
     # Begin
 
     def planner(self) -> Planner:

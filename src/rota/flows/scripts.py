@@ -57,13 +57,13 @@ class FlowScripts:
         """
         settings, options = self._settings, flow.options
         key = flow_key(settings.namespace, flow.id)
-        alias = "" if options.id is None else flow_alias_key(settings.namespace, options.id)
+        alias = () if options.id is None else (flow_alias_key(settings.namespace, options.id),)
         keep = settings.keep_result if options.keep_result is None else options.keep_result
         args: list[Any] = [settings.events_maxlen, flow.id, flow.kind, flow.name]
         args += (_life_ms(keep), _life_ms(settings.dead_retention), flow.given, flow.stages, flow.total)
         for field, value in flow.plan.items():
             args += (field, value)
-        created, flow_id = await FLOW_START(self._redis, (key, f"{key}:plan", alias, self._events), args)
+        created, flow_id = await FLOW_START(self._redis, (key, f"{key}:plan", self._events, *alias), args)
         return bool(created), flow_id.decode()
 
     async def put(

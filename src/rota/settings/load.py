@@ -22,7 +22,7 @@ from rota.settings.env_file import read_env_file
 from rota.settings.problems import problems_of
 from rota.settings.queues import QUEUES, misnamed
 from rota.settings.settings import ConfigError, Settings
-from rota.settings.spelling import FILE, is_service_variable, misspelt
+from rota.settings.spelling import FILE, as_written, is_service_variable, misspelt, own_first
 
 __all__ = ["ENV_FILE", "SECRETS_DIR", "ConfigError", "Settings", "gather", "load"]
 
@@ -50,7 +50,7 @@ def load(env: Mapping[str, str] | None = None, *, env_file: Path | None = None) 
     settings, wrong_values = _validated(_Found(named)())
     problems = [*found.problems, *wrong_names.values(), *wrong_values]
     if settings is None or problems:
-        raise ConfigError(problems)
+        raise ConfigError([as_written(problem, found.prefixed) for problem in problems])
     return settings
 
 
@@ -86,10 +86,14 @@ def _validated(values: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:
 
 @dataclass(slots=True)
 class Gathered:
-    """Values by the name of their variable, and every problem met on the way to them."""
+    """Values by the name of their variable, and every problem met on the way to them.
+
+    `prefixed` are the names that were written with ROTA_ before them.
+    """
 
     values: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    prefixed: frozenset[str] = frozenset()
 
 
 def gather(
@@ -97,19 +101,28 @@ def gather(
 ) -> Gathered:
     """Return the values of the `known` variables and of those under QUEUES__; those in `env` win.
 
+    A name with ROTA_ before it wins over the bare one, wherever each stands: others set a NAMESPACE or a MODE too.
     `env_file` is left unread in production. `secrets_dir` is the folder used when SECRETS_DIR names none.
     """
     found = Gathered()
-    real = _resolve(env, known, found.problems)
-    local: dict[str, str] = {}
-    if env_file is not None and real.get("APP_ENV") != "production":
-        local = _resolve(_read_env_file(env_file, found.problems), known, found.problems)
+    is_production = _is_production(env)
+    reads_file = env_file is not None and not is_production
+    file = _read_env_file(env_file, found.problems) if reads_file and env_file else {}
+    (env, file), prefixed = own_first([env, file], known)
+    real, local = _resolve(env, known, found.problems), _resolve(file, known, found.problems)
     named = real.get("SECRETS_DIR") or local.get("SECRETS_DIR")
     secrets = _read_secrets(Path(named) if named else secrets_dir, known, found.problems)
-    if real.get("APP_ENV") != "production" and (local | secrets).get("APP_ENV") == "production":
+    if not is_production and (local | secrets).get("APP_ENV") == "production":
         found.problems.append("APP_ENV is production in a file; only the environment itself can say so")
-    found.values = local | secrets | real
+    found.prefixed = prefixed
+    found.values = local | secrets | {name: local[name] for name in prefixed if name in local} | real
     return found
+
+
+def _is_production(env: Mapping[str, str]) -> bool:
+    (own,), _ = own_first([env], ["APP_ENV"])
+    about = {name: value for name, value in own.items() if name in ("APP_ENV", f"APP_ENV{FILE}")}
+    return _resolve(about, ["APP_ENV"], []).get("APP_ENV") == "production"
 
 
 def _resolve(source: Mapping[str, str], known: Collection[str], problems: list[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ order, but for typing errors, which change neither digits nor the first letter o
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from rota.settings.queues import OPTIONS, QUEUES
 
@@ -19,6 +19,48 @@ _MOST_SLIPS = 2
 
 #: Behind the name of a variable: the variable holds the path of a file with the value.
 FILE = "_FILE"
+#: Before the name of a variable: it is meant for rota, and wins over the bare name, which others may set too.
+OWN = "ROTA_"
+
+
+def own_first(
+    sources: Sequence[Mapping[str, str]], known: Collection[str]
+) -> tuple[list[dict[str, str]], frozenset[str]]:
+    """Return each source with bare names alone, and the names that were written with ROTA_ before them.
+
+    A bare name that stands with the prefix in any of the sources is left out of all of them, and so is its NAME_FILE.
+    """
+    spellings = {*known, *(name + FILE for name in known)}
+
+    def bare(name: str, value: str) -> str | None:
+        rest = name.removeprefix(OWN)
+        is_ours = rest != name and (rest in spellings or rest.startswith(QUEUES))
+        return rest if is_ours and not is_service_variable(name, value) else None
+
+    own = [
+        {rest: value for name, value in source.items() if (rest := bare(name, value))} for source in sources
+    ]
+    prefixed = frozenset().union(*own)
+    hidden = {part for name in prefixed for part in _same_setting(name, known)}
+    return [
+        {name: value for name, value in source.items() if name not in hidden and not bare(name, value)} | mine
+        for source, mine in zip(sources, own, strict=True)
+    ], prefixed
+
+
+def as_written(problem: str, prefixed: Collection[str]) -> str:
+    """Return a problem in which the names that were written with ROTA_ before them have it."""
+    if not prefixed:
+        return problem
+    names = "|".join(sorted(map(re.escape, prefixed), key=len, reverse=True))
+    return re.sub(rf"(?<![A-Za-z0-9_])(?:{names})(?![A-Za-z0-9_])", lambda one: OWN + one[0], problem)
+
+
+def _same_setting(name: str, known: Collection[str]) -> tuple[str, ...]:
+    if name.startswith(QUEUES):
+        return (name,)
+    base = name if name in known else name.removesuffix(FILE)
+    return base, base + FILE
 
 
 def misspelt(names: Iterable[str], known: Collection[str]) -> list[str]:
@@ -28,19 +70,21 @@ def misspelt(names: Iterable[str], known: Collection[str]) -> list[str]:
     for name in names:
         if name in spellings or name.startswith(QUEUES):
             continue
-        if _means_a_queue(name):
+        if name.startswith(OWN) and (meant := near_miss(name.removeprefix(OWN), spellings, sure=True)):
+            problems.append(f"{name} is not known; did you mean {OWN}{meant}?")
+        elif _means_a_queue(name):
             problems.append(f"{name} is not known; write QUEUES__<QUEUE>__<OPTION> for one queue's option")
         elif meant := near_miss(name, spellings):
             problems.append(f"{name} is not known; did you mean {meant}?")
     return problems
 
 
-def near_miss(name: str, known: Iterable[str]) -> str | None:
-    """Return the name in `known` that `name` was probably meant to be, or None."""
+def near_miss(name: str, known: Iterable[str], *, sure: bool = False) -> str | None:
+    """Return the name in `known` that `name` was probably meant to be, or None; `sure` says that it is one of ours."""
     plain = re.sub("_+", "_", name).upper()
     if "_" not in name.strip("_") and name != name.upper():
         return None
-    candidates = [(slips, ours) for ours in known if (slips := _slips(plain, ours)) is not None]
+    candidates = [(slips, ours) for ours in known if (slips := _slips(plain, ours, sure=sure)) is not None]
     return min(candidates)[1] if candidates else None
 
 
@@ -76,12 +120,12 @@ def _means_a_queue(name: str) -> bool:
     return bool(separator) and first[:1] == "Q" and distance(first, "QUEUES") <= 1
 
 
-def _slips(theirs: str, ours: str) -> int | None:
+def _slips(theirs: str, ours: str, *, sure: bool = False) -> int | None:
     their_words, our_words = theirs.split("_"), ours.split("_")
     if len(their_words) != len(our_words) or re.search(r"\d", theirs):
         return None
     total = 0
-    sure = theirs.startswith("REDIS_")
+    sure = sure or theirs.startswith("REDIS_")
     for their, our in zip(their_words, our_words, strict=True):
         slips = distance(their, our)
         if slips > _allowed(their, our, sure=sure, alone=len(our_words) == 1):

@@ -1,8 +1,8 @@
 """Every variable that can be set, with its default, its unit and its meaning; `.env.example` has an example of each.
 
 A field `max_attempts` is the variable MAX_ATTEMPTS. Times are in seconds; text may carry a unit (500ms, 30s, 5m, 2h,
-30d). Sizes are in bytes. The variables for Redis are in `rota.settings.redis`, those for one queue in
-`rota.settings.queues`.
+30d). Sizes are in bytes. A name with ROTA_ before it wins over the bare one. The variables for Redis are in
+`rota.settings.redis`, those for one queue in `rota.settings.queues`.
 """
 
 from pathlib import Path

@@ -228,3 +228,54 @@ def test_a_value_is_never_quoted(tmp_path: Path) -> None:
     found = problems(env, env_file=written(tmp_path, ".env", f"REDIS_URRL={canary}\nAPP_ENV=production"))
     assert len(found) == 6
     assert canary not in "".join(found)
+
+
+# Names that others set too
+
+
+KNOWN_TO_OTHERS = (*KNOWN, "NAMESPACE", "MODE")
+
+
+def prefixed(env: Mapping[str, str], file: Path | None = None, secrets: Path | None = None) -> dict[str, str]:
+    found = gather(env, KNOWN_TO_OTHERS, env_file=file, secrets_dir=secrets)
+    assert found.problems == []
+    return found.values
+
+
+def test_a_name_with_the_prefix_wins_over_the_bare_one() -> None:
+    assert prefixed({"NAMESPACE": "team-a", "ROTA_NAMESPACE": "rota"}) == {"NAMESPACE": "rota"}
+    assert prefixed({"ROTA_QUEUES__EMAIL__WEIGHT": "2", "QUEUES__EMAIL__WEIGHT": "1"}) == {
+        "QUEUES__EMAIL__WEIGHT": "2"
+    }
+
+
+def test_it_wins_wherever_each_of_them_stands(tmp_path: Path) -> None:
+    file = written(tmp_path, ".env", "ROTA_NAMESPACE=ours\n")
+    assert prefixed({"NAMESPACE": "team-a"}, file) == {"NAMESPACE": "ours"}
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    written(secrets, "namespace", "secret")
+    assert prefixed({}, file, secrets) == {"NAMESPACE": "ours"}
+    assert prefixed({"ROTA_NAMESPACE": "real"}, file, secrets) == {"NAMESPACE": "real"}
+
+
+def test_what_others_set_beside_it_is_not_looked_at(tmp_path: Path) -> None:
+    env = {"ROTA_MODE": "worker", "MODE": "", "MODE_FILE": "/nowhere"}
+    assert prefixed(env) == {"MODE": "worker"}
+
+
+def test_a_pointer_may_have_the_prefix_too(tmp_path: Path) -> None:
+    path = written(tmp_path, "url", "redis://one")
+    env = {"ROTA_REDIS_URL_FILE": str(path), "REDIS_URL": "redis://other"}
+    assert prefixed(env) == {"REDIS_URL": "redis://one"}
+
+
+def test_production_may_be_said_with_the_prefix(tmp_path: Path) -> None:
+    file = written(tmp_path, ".env", "MAX_ATTEMPTS=9\n")
+    assert prefixed({"ROTA_APP_ENV": "production", "APP_ENV": "staging"}, file) == {"APP_ENV": "production"}
+    assert prefixed({"ROTA_APP_ENV": "test", "APP_ENV": "production"}, file)["MAX_ATTEMPTS"] == "9"
+
+
+def test_a_misspelt_name_with_the_prefix_is_a_problem() -> None:
+    assert problems({"ROTA_REDIS_ULR": "x"}) == ["ROTA_REDIS_ULR is not known; did you mean ROTA_REDIS_URL?"]
+    assert problems({"ROTA_IMAGE": "x", "ROTA_SERVICE_HOST": "x", "ROTA_REDIS_PORT": "tcp://x"}) == []

@@ -28,6 +28,11 @@ REDIS_MASTER_SERVICE_HOST=10.0.0.3 REDIS_SENTINEL_PORT=tcp://10.0.0.4:26379
 REDIS_SENTINEL_SERVICE_HOST=10.0.0.4 QUEUE_PORT=tcp://10.0.0.5:80 QUEUE_SERVICE_HOST=10.0.0.5
 LOG_PORT=udp://10.0.0.6:514 LOG_SERVICE_PORT_LEVEL=1 POSTGRES_PORT=tcp://10.0.0.7:5432
 WORKER_PORT=tcp://10.0.0.8:80
+# Kubernetes, with neighbours named rota, rota-redis, rota-metrics and rota-worker
+ROTA_PORT=tcp://10.0.0.9:9464 ROTA_SERVICE_HOST=10.0.0.9 ROTA_SERVICE_PORT=9464 ROTA_SERVICE_PORT_METRICS=9464
+ROTA_PORT_9464_TCP=tcp://10.0.0.9:9464 ROTA_REDIS_PORT=tcp://10.0.0.9:6379 ROTA_REDIS_SERVICE_HOST=10.0.0.9
+ROTA_METRICS_PORT=tcp://10.0.0.9:9464 ROTA_METRICS_SERVICE_HOST=10.0.0.9 ROTA_WORKER_PORT=tcp://10.0.0.9:80
+ROTA_IMAGE=x ROTA_VERSION=1 ROTA_HOME=/x
 # docker links and hosting platforms
 REDIS_NAME=/web/redis REDIS_ENV_REDIS_VERSION=7 REDIS_TLS_URL=rediss://x DYNO=web.1 REDISHOST=r
 REDISPORT=1 REDISUSER=u REDISPASSWORD=p REDIS_PUBLIC_URL=redis://x REDISCLOUD_URL=redis://x
@@ -296,3 +301,12 @@ def test_an_exponential_backoff_that_shrinks_is_refused_wherever_it_comes_togeth
 def test_a_config_error_survives_a_process_boundary() -> None:
     error = pickle.loads(pickle.dumps(ConfigError(["A is wrong", "B is wrong"])))
     assert (str(error), error.problems) == ("A is wrong\nB is wrong", ("A is wrong", "B is wrong"))
+
+
+def test_a_problem_names_the_variable_as_it_was_written() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"ROTA_MODE": "wroker", "MAX_ATTEMPTS": "0", "ROTA_QUEUES__EMAIL__WEIGHT": "x"})
+    first, second, third = sorted(caught.value.problems)
+    assert first.startswith("MAX_ATTEMPTS is '0'")
+    assert second.startswith("ROTA_MODE: there is no mode 'wroker'")
+    assert third.startswith("ROTA_QUEUES__EMAIL__WEIGHT is 'x'")

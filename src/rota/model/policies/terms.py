@@ -5,6 +5,7 @@ wire/lua/lib/terms.lua, which reads the tokens, says what each means.
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
@@ -20,6 +21,7 @@ from rota.names import full_name
 
 _LONGEST = 80
 _SAFE = ":@.,~+/"
+_FLOW = re.compile(r"(?:^| )[wf]=([^\s:|]+):flow:")
 
 
 def terms_of(
@@ -60,6 +62,12 @@ def limit_key(job: Job[Any, Any], queue: str, namespace: str, limit: RateLimit |
 def is_limited(terms: str) -> bool:
     """Tell whether these terms hold a limit, so that the job may have to wait for other jobs."""
     return terms.startswith(("r=", "c=")) or " r=" in terms or " c=" in terms
+
+
+def flow_namespace(terms: str) -> str | None:
+    """Return the namespace of the flow that a job is part of, or works for; None for a job of no flow."""
+    found = _FLOW.search(terms)
+    return found[1] if found else None
 
 
 def key_text(job: Job[Any, Any], key: Key | None, named: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 -- flow_start: begin a run of a pipeline, or a batch, whose jobs then come in portions.
 --
--- KEYS  1 flow  2 plan  3 alias (holds the flow of an id that the user gave; '' = none)  4 events
+-- KEYS  1 flow  2 plan  3 events  4 alias (holds the flow of an id that the user gave), where there is one
 -- ARGV  1 events to keep  2 id  3 kind: pipeline | batch  4 name  5 ms to keep the result  6 ms to keep a dead one
 --       7 the first stage's input, JSON ('' = its arguments are in its payload)  8 stages to show, JSON
 --       9 how many jobs the batch has; then field, value of the plan
@@ -8,7 +8,7 @@
 --
 -- Keeps true: at most one live flow has an alias. The same call again, after its reply was lost, begins nothing.
 
-local key, plan, alias, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local key, plan, events, alias = KEYS[1], KEYS[2], KEYS[3], KEYS[4] or ''
 local keep_events, id, kind, name, keep, retain, input, stages, jobs = unpack(ARGV, 1, 9)
 
 --@include ends

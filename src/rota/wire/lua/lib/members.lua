@@ -29,5 +29,8 @@ end
 -- Put a job that works for the flow without being one of its members.
 local function put_helper(flow, suffix, queue_name, task, payload, due, terms)
   local queue, id = 'arq:queue:' .. queue_name, flow.id .. '.' .. suffix
-  if put(queue, id, payload, due, 0, terms) then announce(queue_name, id, task, due) end
+  local of_flow = 'f=' .. flow.key
+  if put(queue, id, payload, due, 0, terms == '' and of_flow or terms .. ' ' .. of_flow) then
+    announce(queue_name, id, task, due)
+  end
 end

@@ -13,9 +13,10 @@ local function revive(flow)
     stage .. ':cancelled', 0)
   redis.call('HDEL', flow.key, 'ended', 'error', 'failed', 'swept')
   local alias = redis.call('HGET', flow.key, 'alias')
-  for _, key in ipairs({ flow.key, flow.plan, results_key(flow, stage), results_key(flow, before), alias }) do
+  for _, key in ipairs({ flow.key, flow.plan, results_key(flow, stage), results_key(flow, before) }) do
     redis.call('PERSIST', key)
   end
+  if alias ~= '' then redis.call('PERSIST', alias) end
   flow_event('enqueued', '', flow.id, flow.name, 'due', now_ms, 'reason', 'replayed')
   start_stage(flow, tonumber(stage))
 end

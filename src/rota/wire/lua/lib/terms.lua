@@ -7,6 +7,7 @@
 --   u=<unique key>|<s or f>                          the key that only it may hold until it has started or has finished
 --   w=<flow>|<stage>|<item>                          its place in a flow
 --   i=1                                              its input lies in its flow
+--   f=<flow>                                         the flow that it works for, without being one of its members
 --
 -- Terms are separated by blanks; no value holds white space or `=`. The Redis key <limit> holds the limit's figures as
 -- the workers last wrote them; the figures in the term count only where that key is gone.
