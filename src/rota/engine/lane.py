@@ -1,12 +1,13 @@
 """A lane: one step in flight at a time, numbered, and sent again until its reply arrives."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from redis.exceptions import ResponseError
 
 from rota.engine.link import QueueLink
 from rota.server.outage import FAULTS
-from rota.wire.claims import Settlement
+from rota.wire.claims import Settlement, hand_back
 from rota.wire.queue import StepReply
 
 
@@ -23,10 +24,12 @@ class Lane:
         self._outage = link.outage
         self._number = number
         self._seq = 0
+        self._refused = False
 
     async def step(self, settlements: Sequence[Settlement], want: int, *, alone: bool = False) -> StepReply:
         """Settle `settlements` and claim up to `want` jobs; returns when Redis has answered, however long it takes."""
-        self._seq += 1
+        if not self._refused:
+            self._seq += 1
         resend = False
         while True:
             try:
@@ -37,15 +40,27 @@ class Lane:
                     want=want,
                     settlements=settlements,
                     resend=resend,
+                    refused=self._refused,
                     alone=alone,
                 )
             except FAULTS as error:
                 await self._outage.pause(error, self._redis)
                 if isinstance(error, ResponseError) and not settlements and not resend:
-                    # Redis refused, so nothing was claimed. To insist would keep the jobs that end meanwhile from being
-                    # settled.
+                    # Redis refused. To insist would keep the jobs that end meanwhile from being settled. What was claimed
+                    # before the command that failed, if anything was, comes with the next step, because that has this
+                    # one's number.
+                    self._refused = True
                     return StepReply(0, None, True, [], [])
                 resend = True
             else:
                 self._outage.over()
-                return reply
+                self._refused = False
+                return await self._within(reply, want)
+
+    async def _within(self, reply: StepReply, want: int) -> StepReply:
+        """Hand back what came from a refused step beside what was wanted, which nobody has a slot for."""
+        surplus = reply.claims[want:]
+        if not surplus:
+            return reply
+        await self.step([hand_back(claim) for claim in surplus], 0)
+        return replace(reply, claims=reply.claims[:want])

@@ -83,14 +83,16 @@ class QueueScripts:
         want: int,
         settlements: Sequence[Settlement] = (),
         resend: bool = False,
+        refused: bool = False,
         alone: bool = False,
     ) -> StepReply:
         """Settle, take back what was lost, and claim up to `want` jobs, in one call.
 
         `seq` numbers the steps of a lane. A step whose reply was lost is sent again under its number with `resend`.
+        `refused` says that Redis refused the step before this one, which had the same number.
         `alone` says that nothing runs in this process, and asks for one suspect and nothing else.
         """
-        flags = (lane, seq, int(resend), min(want, BATCH), int(alone), len(settlements))
+        flags = (lane, seq, 1 if resend else 2 * refused, min(want, BATCH), int(alone), len(settlements))
         args = [*self._step_constants, *flags]
         for settlement in settlements:
             args += settlement.values()

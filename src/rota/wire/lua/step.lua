@@ -6,7 +6,8 @@
 --         5 retention of dead letters, ms   6 queue's name in events   7 suspect: a job lost this often runs with no
 --         other beside it (0 = off)   8 the queue's rate: `<interval, us> <tolerance, us>` ('' = none)
 --       of this step:
---         9 lane   10 sequence number of the step in its lane   11 resend: 1 after a lost reply
+--         9 lane   10 sequence number of the step in its lane   11 resend: 1 after a lost reply, 2 if
+--         the step of this number before it was refused, which may have claimed jobs nevertheless
 --         12 want: how many jobs to claim (<= 100)   13 alone: 1 = nothing runs in the worker's process: claim one
 --         suspect, and nothing else   14 how many settlements
 --       then, for each settlement, the 9 values that every one has, and after all of them the values that only some
@@ -31,6 +32,7 @@ local queue = KEYS[1]
 local worker, lease_px, service, keep_events, retention, queue_name, suspect, queue_rate = unpack(ARGV, 1, 8)
 local lane, seq, resend, want, alone, settlement_count = unpack(ARGV, 9, 14)
 local FIRST_SETTLEMENT = 15
+local refused = resend == '2'
 service, resend, alone = service == '1', resend == '1', alone == '1'
 
 -- An idle fleet steps on empty queues: those steps end here, before the rest of the script is even put together.
@@ -78,8 +80,9 @@ local function step()
 --@include limits
 --@include brief
 
+  -- Nothing else depends on an event: where it cannot be written, the jobs go on all the same.
   local function emit(...)
-    if service then redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', ...) end
+    if service then redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', ...) end
   end
 
   -- Write as SET does, in what may be this step's first write. A full Redis refuses that if it takes memory, and refuses
@@ -107,15 +110,15 @@ local function step()
     tell_flow(job_terms, outcome, detail, id)
   end
 
+  -- Holds the number of the lane's last step that claimed something, or was sent again.
+  local step_key = step_prefix .. ':' .. worker .. ':' .. lane
+  local function set_last_step() set_first(step_key, ms(seq), 'PX', ms(lease * 4)) end
+
 --@include settle
 --@include reap
 --@include queue_rate
 --@include find
 --@include claim
-
-  -- Holds the number of the lane's last step that claimed something, or was sent again.
-  local step_key = step_prefix .. ':' .. worker .. ':' .. lane
-  local function set_last_step() set_first(step_key, ms(seq), 'PX', ms(lease * 4)) end
 
   -- Claim due jobs. Return the claims; whether due jobs are left behind; and, where the queue's own rate keeps them
   -- back, for how long, ms.
@@ -128,7 +131,6 @@ local function step()
         for _ = 1, #found do count_start(rate) end
       end
       claims = claim(found)
-      set_last_step()
     end
     if left and rate and opens_at(rate, 0) > now_us then return claims, false, pace(rate, #found == want) end
     return claims, left, nil
@@ -150,7 +152,7 @@ local function step()
 
   local answers = settle()
 
-  local last = resend and redis.call('GET', step_key)
+  local last = (resend or refused) and redis.call('GET', step_key)
   if resend and (not last or tonumber(last) < seq) then set_last_step() end
 
   handed_back = handed_back or woken[queue]
@@ -164,7 +166,7 @@ local function step()
 
   check_clock()
   local claims, left, closed_for = {}, false, nil
-  if resend and last and tonumber(last) == seq then
+  if last and tonumber(last) == seq then
     claims = claimed_before()
   elseif want > 0 and (first_due <= now or alone) and not has.paused then
     reap()

@@ -252,6 +252,7 @@ class Worker:
         lane: int = 0,
         seq: int | None = None,
         resend: bool = False,
+        refused: bool = False,
         alone: bool = False,
     ) -> StepReply:
         """Take a step, under the next number or under `seq`."""
@@ -263,6 +264,7 @@ class Worker:
             want=want,
             settlements=settlements,
             resend=resend,
+            refused=refused,
             alone=alone,
         )
         for settlement in settlements:

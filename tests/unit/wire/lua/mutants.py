@@ -54,11 +54,7 @@ MUTANTS = [
         "redis.call('ZADD', queue, now_ms, id)\n  index_priority(queue, id, due, terms)\n  redis.call('HSET', runs",
     ),
     Mutant("finished but still active", "chunked('ZREM', active, gone)", ""),
-    Mutant(
-        "handed back but still active",
-        "redis.call('ZREM', active, id)\n  redis.call('DEL', HELD",
-        "redis.call('DEL', HELD",
-    ),
+    Mutant("handed back but still active", "redis.call('ZREM', active, job.id)", ""),
     Mutant("losses are not counted", "lost + 1", "lost"),
     Mutant("a lost job is recovered by no claim", "format('-!', due", "format('-', due"),
     Mutant(
@@ -76,15 +72,13 @@ MUTANTS = [
     Mutant("a claim does not move the score", "redis.call('ZADD', queue, unpack(deadlines))", ""),
     Mutant("a settlement counts twice", "chunked('HDEL', runs, gone)", ""),
     Mutant("stopping spends an attempt", "if job.unspent then", "if false then"),
-    Mutant("a frozen server declares every claim lost", "then forgive() end", "then end"),
+    Mutant("a frozen server declares every claim lost", "pcall(forgive)", "true"),
     Mutant(
         "a frozen server is forgiven for ever",
-        "if not last_seen or now - last_seen > lease / 2 then",
-        "if true then",
+        "if last_seen and now - last_seen <= lease / 2 then return end",
+        "",
     ),
-    Mutant(
-        "a resend claims other jobs", "if resend and last and tonumber(last) == seq then", "if false then"
-    ),
+    Mutant("a resend claims other jobs", "if last and tonumber(last) == seq then", "if false then"),
     Mutant("a straggler claims", "elseif newest < seq then", "else"),
     Mutant(
         "tokens repeat",

@@ -28,6 +28,23 @@ local function saved_by(id, count, saved)
   return false
 end
 
+-- Write that these jobs are claimed. The number of the step goes before the fence, and what can be made up for goes
+-- after it: a step that fails on the way has claimed nothing, or the same number hands the claims over.
+local function hold(found, deadlines, fence, counted)
+  set_last_step()
+  redis.call('ZADD', active, unpack(deadlines))
+  redis.call('HSET', runs, unpack(fence))
+  redis.call('MSET', unpack(counted))
+  if has.suspects then
+    for _, job in ipairs(found) do clear(job.id) end
+  end
+  redis.call('ZADD', queue, unpack(deadlines))
+  for _, job in ipairs(found) do
+    redis.call('SET', HELD .. job.id, job.token, 'PX', lease_px)
+    if job.terms then release_unique(job.id, job.terms, 's') end
+  end
+end
+
 -- Claim these jobs: `token due started lost unknown-since` becomes the run entry of each.
 local function claim(found)
   local ids, deadlines, fence = {}, {}, {}
@@ -38,28 +55,23 @@ local function claim(found)
     deadlines[2 * i - 1], deadlines[2 * i] = deadline_ms, job.id
     fence[2 * i - 1], fence[2 * i] = job.id, job.entry
   end
-  redis.call('ZADD', queue, unpack(deadlines))
-  redis.call('ZADD', active, unpack(deadlines))
-  redis.call('HSET', runs, unpack(fence))
-  if has.suspects then
-    for _, id in ipairs(ids) do clear(id) end
-  end
   local payloads = redis.call('MGET', unpack(prefixed(JOB, ids)))
   local counters = prefixed(RETRY, ids)
   local counts, counted = redis.call('MGET', unpack(counters)), {}
   local aborts = redis.call('ZMSCORE', ABORT, unpack(ids))
   local saved = service and has.checkpoint and redis.call('HMGET', checkpoint, unpack(ids)) or {}
   local put_off = service and has.snoozes and redis.call('HMGET', snoozes, unpack(ids)) or {}
+  for i = 1, #found do
+    counted[2 * i - 1], counted[2 * i] = counters[i], (tonumber(counts[i] or nil) or 0) + 1
+  end
+  hold(found, deadlines, fence, counted)
   local claims = {}
   for i, job in ipairs(found) do
-    redis.call('SET', HELD .. job.id, job.token, 'PX', lease_px)
-    local attempt = (tonumber(counts[i] or nil) or 0) + 1
-    counted[2 * i - 1], counted[2 * i] = counters[i], attempt
+    local attempt = counted[2 * i]
     if service then tell_started(job, payloads[i], attempt) end
     claims[i] = { job.id, job.entry, payloads[i], attempt, aborts[i] and 1 or 0, job.terms or '',
       saved_by(job.id, counts[i], saved[i]) or false, put_off[i] or false }
   end
-  redis.call('MSET', unpack(counted))
   return claims
 end
 

@@ -57,20 +57,24 @@ local function may_start(queue, id, due, terms)
   return not rate or has_turn(queue, id, due, terms, slots, rate)
 end
 
--- Take what the start of a job takes of its limits; the next jobs in its lines move up.
+-- Take what the start of a job takes of its limits; the next jobs in its lines move up. Its unique key, if it is only
+-- held until the start, is released when the job has been claimed.
 local function start(queue, id, terms)
   local slots, rate = limits_of(terms)
   if slots then take_slot(queue, id, slots) end
   if rate then count_start(rate) end
   leave_lines(queue, id, terms)
-  release_unique(id, terms, 's')
 end
 
--- Remove the terms of a job that has ended for good, and give back all that it held by them.
-local function forget_terms(queue, id, terms)
-  redis.call('HDEL', queue .. ':terms', id)
+-- Give back all that a job that has ended for good held by its terms.
+local function give_back(queue, id, terms)
   unindex_priority(queue, id, terms)
   free_slot(queue, id, terms)
   leave_lines(queue, id, terms)
   release_unique(id, terms, 'f')
+end
+
+local function forget_terms(queue, id, terms)
+  give_back(queue, id, terms)
+  redis.call('HDEL', queue .. ':terms', id)
 end

@@ -26,18 +26,24 @@ end
 -- Remember when a script ran, and notice when none has for too long: then the server may have stood still.
 local function check_clock()
   local last_seen = tonumber(set_first(seen, now_ms, 'PX', ms(lease * 4), 'GET') or nil)
-  if not last_seen or now - last_seen > lease / 2 then forgive() end
+  if last_seen and now - last_seen <= lease / 2 then return end
+  local is_done, problem = pcall(forgive)
+  if is_done then return end
+  -- The next step has to know of the silence too: to it all the claims would look lost.
+  redis.call('SET', seen, 0, 'PX', ms(lease * 4))
+  error(type(problem) == 'string' and { err = problem } or problem, 0)
 end
 
 -- Tell whether there is nothing to take back: a stock worker has taken the job over, or has finished it.
 local function is_gone(id, token)
   if not token or is_memory(token) then return true end
-  local holder = redis.pcall('GET', HELD .. id)
-  local taken = type(holder) == 'string' and holder ~= token
+  local holder = redis.call('MGET', HELD .. id)[1] -- MGET: a key of another type reads as absent
+  local taken = holder and holder ~= token
   return taken or not redis.call('ZSCORE', queue, id)
 end
 
-local function forget_claim(id)
+local function forget_claim(id, token)
+  if token and is_memory(token) then return end -- a step that failed has taken it back
   redis.call('HDEL', runs, id)
   if not redis.call('ZSCORE', queue, id) then forget_checkpoints({ id }) end
   if service and has.snoozes then redis.call('HDEL', snoozes, id) end
@@ -53,17 +59,18 @@ local function take_back(id, token, due, lost, unknown, terms)
   emit('type', 'lost', 'queue', queue_name, 'id', id, 'task', '', 'attempt', '0', 'detail', token)
 end
 
--- Take back claims whose lease has ended, at most 100 in a step.
+-- Take back claims whose lease has ended, at most 100 in a step. They leave `active` last: if a command fails on the
+-- way, the next step takes back the rest.
 local function reap()
   local ids = redis.call('ZRANGEBYSCORE', active, '-inf', '(' .. now_ms, 'LIMIT', 0, 100)
   if #ids == 0 then return end
   local entries = redis.call('HMGET', runs, unpack(ids))
-  redis.call('ZREM', active, unpack(ids))
   for i, id in ipairs(ids) do
     local token, due, _, lost, unknown
     if entries[i] then token, due, _, lost, unknown = parse(entries[i]) end
     local terms = has.terms and terms_of(queue, id)
     if terms then free_slot(queue, id, terms) end
-    if is_gone(id, token) then forget_claim(id) else take_back(id, token, due, lost, unknown, terms) end
+    if is_gone(id, token) then forget_claim(id, token) else take_back(id, token, due, lost, unknown, terms) end
   end
+  redis.call('ZREM', active, unpack(ids))
 end

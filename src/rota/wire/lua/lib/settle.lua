@@ -62,7 +62,8 @@ end
 local function bury(job)
   local id, letter = job.id, dead .. ':' .. job.id
   local payload = redis.call('MGET', JOB .. id)[1] -- MGET: a key of another type reads as absent
-  redis.call('DEL', letter)
+  -- A step that failed on the way has written this letter, and may have deleted the payload since.
+  if payload or not resend then redis.call('DEL', letter) end
   redis.call('HSET', letter, 'reason', job.reason or '', 'task', job.task, 'attempt', job.attempt, 'error', job.detail,
     'at', now_ms)
   if payload then redis.call('HSET', letter, 'payload', payload) end
@@ -90,42 +91,54 @@ local function tell_finished(job, ...)
     'detail', job.event == 'completed' and '' or brief(job.detail), ...)
 end
 
--- Give back what a job held by its limits, and tell its flow of its end.
+-- Give back what a job held by its limits, and tell its flow of its end. The terms, which say what is to be done, go
+-- last.
 local function let_go(job)
   local terms = terms_of(queue, job.id)
   if terms then
-    forget_terms(queue, job.id, terms)
+    give_back(queue, job.id, terms)
     tell_end(terms, job.event, job.detail, job.id)
+    redis.call('HDEL', queue .. ':terms', job.id)
   end
 end
 
--- Take jobs that are over out of Redis.
-local function conclude(finished)
-  if #finished == 0 then return end
-  local gone, keys = {}, {}
-  for i, job in ipairs(finished) do gone[i] = job.id end
+-- Remove what a queue knows of jobs that are over, and last of all the fence.
+local function forget_jobs(finished, gone)
   chunked('ZREM', queue, gone)
-  chunked('ZREM', active, gone)
-  chunked('HDEL', runs, gone)
-  chunked('ZREM', ABORT, gone)
-  if service then
-    chunked('HDEL', progress, gone)
-    if has.snoozes then chunked('HDEL', snoozes, gone) end
-  end
+  local keys = {}
   for _, job in ipairs(finished) do
-    if job.kind == 'dead' then bury(job) end
-    keep_record(job)
-    if job.reason then tell_finished(job, 'reason', job.reason) else tell_finished(job) end
     local last = #keys
     keys[last + 1], keys[last + 2], keys[last + 3] = HELD .. job.id, RETRY .. job.id, JOB .. job.id
   end
-  forget_checkpoints(gone)
   delete(keys)
+  for _, job in ipairs(finished) do
+    if job.mirror_ms then redis.call('SET', HELD .. job.id, '1', 'PX', job.mirror_ms) end
+  end
+  forget_checkpoints(gone)
+  if service and has.snoozes then chunked('HDEL', snoozes, gone) end
   if has.terms then
     for _, job in ipairs(finished) do let_go(job) end
   end
+  chunked('ZREM', active, gone)
+  chunked('HDEL', runs, gone)
+end
+
+-- Take jobs that are over out of Redis. What is there to tell is written before what it is read from is removed: if a
+-- command fails on the way, the same step does it all once more.
+local function conclude(finished)
+  if #finished == 0 then return end
+  local gone = {}
+  for i, job in ipairs(finished) do gone[i] = job.id end
+  -- First what can be missed, and what a full Redis allows.
+  if service then chunked('HDEL', progress, gone) end
+  chunked('ZREM', ABORT, gone)
   for _, job in ipairs(finished) do
-    if job.mirror_ms then redis.call('SET', HELD .. job.id, '1', 'PX', job.mirror_ms) end
+    if job.kind == 'dead' then bury(job) end
+    keep_record(job)
+  end
+  forget_jobs(finished, gone)
+  for _, job in ipairs(finished) do
+    if job.reason then tell_finished(job, 'reason', job.reason) else tell_finished(job) end
   end
 end
 
@@ -153,44 +166,45 @@ local function remember(job, due, lost, unknown_since)
   end
 end
 
--- Set the counters of attempts and snoozes as the next claim should find them.
-local function count_attempts(job)
-  if job.unspent then
-    redis.call('DECR', RETRY .. job.id)
-  elseif job.attempt ~= '0' then
-    redis.call('SET', RETRY .. job.id, job.attempt) -- a stock client may have asked to start at a later try
-  end
+-- Count down attempts, and count up snoozes. Either may count once at most, so this comes after the fence: what fails
+-- here is not done again, and stops nothing else.
+local function count_back(job)
+  if job.unspent then redis.pcall('DECR', RETRY .. job.id) end
   if job.event == 'snoozed' then
-    redis.call('HINCRBY', snoozes, job.id, 1)
+    redis.pcall('HINCRBY', snoozes, job.id, 1)
     has.snoozes = true
   end
 end
 
 local function put_back(job, due, lost, unknown_since, terms)
-  remember(job, due, lost, unknown_since)
   if terms then index_priority(queue, job.id, due, terms) end
   if job.checkpoint then
     redis.call('HSET', checkpoint, job.id, job.checkpoint)
     has.checkpoint = true
   end
-  count_attempts(job)
+  if not job.unspent and job.attempt ~= '0' then
+    redis.call('SET', RETRY .. job.id, job.attempt) -- a stock client may have asked to start at a later try
+  end
+  redis.call('ZREM', active, job.id)
+  remember(job, due, lost, unknown_since)
+  count_back(job)
 end
 
 -- Forget a job that left the queue while it ran: a stock worker finished it, or it was removed by hand.
 local function forget_job(id, terms)
-  redis.call('HDEL', runs, id)
   if terms then forget_terms(queue, id, terms) end
   forget_checkpoints({ id })
   redis.call('DEL', RETRY .. id)
   redis.call('ZREM', ABORT, id)
   if has.snoozes then redis.call('HDEL', snoozes, id) end
+  redis.call('ZREM', active, id)
+  redis.call('HDEL', runs, id)
 end
 
--- Put a job back into the line.
+-- Put a job back into the line. The fence goes last, as with a job that is over.
 local function release(job)
   local id = job.id
   local _, old_due, _, lost, unknown_since = parse(job.entry)
-  redis.call('ZREM', active, id)
   redis.call('DEL', HELD .. id)
   if job.terms then
     redis.call('HSET', queue .. ':terms', id, job.terms)

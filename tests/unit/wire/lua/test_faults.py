@@ -1,0 +1,221 @@
+"""Each command of a script fails once, then the cause is gone and the call is sent again: nothing stays half made.
+
+Redis does not take back what a script wrote before the command that failed.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fakeredis._helpers import SimpleError
+from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
+from redis.exceptions import ResponseError
+
+from rota.testing.clock import BenchClock
+from rota.testing.server import clients
+from rota.wire.claims import Checkpoint, Claim, Settlement
+from rota.wire.keys import RETRY
+from tests.unit.wire.lua.beds import (
+    EVENTS,
+    KEYS,
+    LEASE,
+    Bed,
+    Worker,
+    again,
+    bury,
+    finish,
+    interrupted,
+    unknown,
+)
+
+#: One in this many commands is made to fail; at full scale, every one.
+EVERY = 1 if float(os.environ.get("FAULTS_SCALE", "0.1")) >= 1 else 7
+_START = datetime(2026, 1, 1, tzinfo=UTC)
+RATE = "rota:r:x"
+LIMITED = f"p=5 c=rota:c:x|k|2 r={RATE}|k|1000|1000000 u=rota:u:k|s"
+#: What may be missed when a command fails: events, figures, and the moment at which an idle worker wakes.
+_OPTIONAL = (EVENTS, f"{KEYS.queue}:stats", KEYS.wake)
+
+
+class Faults:
+    """Lets one command of the scripts fail, the `at`th from when it was set; 0 = none."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.at = 0
+        self.failed: str | None = None
+        call = ScriptingCommandsMixin._lua_redis_call
+
+        def failing(mixin: Any, runtime: Any, known: Any, command: bytes, *args: Any) -> Any:
+            if self.at:
+                self.at -= 1
+                if not self.at:
+                    self.failed = " ".join(str(word) for word in (command, *args))
+                    raise SimpleError("WRONGTYPE this command was made to fail")
+            return call(mixin, runtime, known, command, *args)
+
+        monkeypatch.setattr(ScriptingCommandsMixin, "_lua_redis_call", failing)
+
+    def arm(self, at: int) -> None:
+        """Let the `at`th command from now on fail."""
+        self.at, self.failed = at, None
+
+    def disarm(self) -> None:
+        """Let no command fail any more."""
+        self.at = 0
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch, scripts_end: None) -> Faults:
+    return Faults(monkeypatch)
+
+
+Call = Callable[[bool], Awaitable[Any]]
+
+
+class Run:
+    """One run of a story on a new server: the `at`th command of its call fails, 0 = none does."""
+
+    def __init__(self, bed: Bed, faults: Faults, at: int) -> None:
+        self.bed = bed
+        self.faults = faults
+        self.at = at
+
+    async def sent(self, call: Call) -> Any:
+        """Make the call in which a command fails, and send it again if it did: `call` gets whether it is sent again."""
+        self.faults.arm(self.at)
+        try:
+            return await call(False)
+        except ResponseError:
+            self.faults.disarm()
+            return await call(True)
+        finally:
+            self.faults.disarm()
+
+    async def settled(self, worker: Worker, *settlements: Settlement) -> None:
+        """Settle in the call in which a command fails."""
+
+        async def step(is_resent: bool) -> Any:
+            return await worker.step(0, settlements, seq=worker.last + (not is_resent), resend=is_resent)
+
+        reply = await self.sent(step)
+        assert all(reply.answers) or self.faults.failed
+
+    async def claimed(self, worker: Worker, want: int = 10) -> dict[str, Claim]:
+        """Claim, as a lane does, in the call in which a command fails, until nothing is left to claim."""
+
+        async def step(is_resent: bool) -> Any:
+            return await worker.step(want, seq=worker.last + (not is_resent), refused=is_resent)
+
+        await self.sent(step)
+        for _ in range(2):
+            await worker.step(want, seq=worker.last + 1)
+        return worker.held
+
+
+Story = Callable[[Run], Awaitable[None]]
+
+
+async def over(run: Run) -> None:
+    """Let jobs end: one with all that a job may have, one that is plain, one dead with what it saved."""
+    bed, worker = run.bed, run.bed.worker("w")
+    await bed.enqueue("full", "waits", terms=LIMITED)
+    bed.put("plain", "dead", "cron")
+    claims = {claim.id: claim for claim in await worker.claim(5)}
+    assert {"full", "plain", "dead", "cron"} <= set(claims)
+    await worker.scripts.keep(bed.redis, [(claims["dead"], Checkpoint(1, b"1"))])
+    await run.settled(
+        worker,
+        finish(claims["full"]),
+        bury(claims["dead"]),
+        finish(claims["plain"]),
+        finish(claims["cron"], mirror_ms=1000),
+    )
+
+
+async def going_again(run: Run) -> None:
+    """Put jobs back into the line: for each reason, limited and not, one of them gone from the queue."""
+    bed, worker = run.bed, run.bed.worker("w")
+    await bed.enqueue("full", terms=LIMITED)
+    bed.put("plain", "shut", "snoozed", "unknown", "gone")
+    claims = {claim.id: claim for claim in await worker.claim(10)}
+    bed.finish_as_stock_does("gone")
+    await run.settled(
+        worker,
+        again(claims["full"], 5, checkpoint=Checkpoint(1, b"1").wire()),
+        again(claims["plain"], 0),
+        again(claims["gone"], 0),
+        interrupted(claims["shut"]),
+        again(claims["snoozed"], 60, unspent=True, event="snoozed"),
+        unknown(claims["unknown"], 1),
+    )
+
+
+async def claimed_and_finished(run: Run) -> None:
+    """Claim jobs and let them end: nothing is left of them."""
+    bed, worker = run.bed, run.bed.worker("w")
+    await bed.enqueue("full", terms=LIMITED)
+    bed.put("a", "b", "c")
+    claims = await run.claimed(worker)
+    assert set(claims) == {"full", "a", "b", "c"}
+    assert await worker.settle(*map(finish, claims.values())) == [True] * 4
+
+
+async def reaping(run: Run) -> None:
+    """Let another worker take back and claim what a dead one held."""
+    bed, dead = run.bed, run.bed.worker("dead")
+    await bed.enqueue("full", terms=LIMITED)
+    bed.put("a", "b", "taken")
+    assert len(await dead.claim(4)) == 4
+    busy = bed.worker("busy")
+    for _ in range(4):
+        bed.advance(LEASE / 4)
+        await busy.step()
+    bed.hold_as_stock_does("taken")
+    bed.advance(1)
+    other = bed.worker("w")
+    claims = await run.claimed(other)
+    assert {name: claim.lost for name, claim in claims.items()} == {"full": 1, "a": 1, "b": 1}
+    assert await other.settle(*map(finish, claims.values())) == [True] * 3
+
+
+async def forgiving(run: Run) -> None:
+    """Let the server stand still: nobody loses a claim."""
+    bed, worker = run.bed, run.bed.worker("w")
+    bed.put("a", "b", "c")
+    assert len(await worker.claim(3)) == 3
+    bed.advance(2 * LEASE)
+    await run.claimed(bed.worker("other"))
+    assert worker.renew() == []
+
+
+STEPS: list[Story] = [over, going_again, claimed_and_finished, reaping, forgiving]
+
+
+async def outcome(story: Story, faults: Faults, at: int) -> tuple[dict[str, Any], bool]:
+    """Run a story, and return all that is there afterwards and cannot be missed; and whether a command failed."""
+    clock = BenchClock(_START)
+    redis, looking = clients()
+    with clock.opened():
+        bed = Bed(redis, looking, clock)
+        faults.arm(0)
+        await story(Run(bed, faults, at))
+        found = {key: value for key, value in bed.everything().items() if key not in _OPTIONAL}
+    return found, faults.failed is not None
+
+
+def but_for_counts(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what was found without what is counted: an attempt, a snooze or a start may count once more, or less."""
+    counts = (RETRY, f"{KEYS.queue}:snoozes", RATE)
+    return {key: value for key, value in found.items() if not key.startswith(counts)}
+
+
+@pytest.mark.parametrize("story", STEPS, ids=lambda story: story.__name__)
+async def test_a_step_of_which_one_command_failed_is_made_whole(story: Story, faults: Faults) -> None:
+    expected, _ = await outcome(story, faults, 0)
+    at, has_failed = 1, True
+    while has_failed:
+        found, has_failed = await outcome(story, faults, at)
+        assert but_for_counts(found) == but_for_counts(expected), f"{at}: {faults.failed}"
+        at += EVERY
