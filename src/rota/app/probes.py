@@ -95,7 +95,7 @@ class Probes:
     def healthz(self, _: str = "") -> Reply:
         """Tell whether the process is well: its loop beats and its leases are renewed. If not, it needs a restart."""
         keeper = self.keeper
-        if keeper is None:
+        if keeper is None or not keeper.began:
             # A lifespan may take its time to open and to close resources.
             return _answer(200, status="draining" if self.draining else "starting")
         silence = keeper.watch.silence()

@@ -71,6 +71,11 @@ class LeaseKeeper:
             self._thread.start()
 
     @property
+    def began(self) -> bool:
+        """Whether the thread was ever started: as a service it is, once the event loop comes to it."""
+        return self._thread is not None
+
+    @property
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()

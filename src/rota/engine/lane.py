@@ -46,9 +46,9 @@ class Lane:
             except FAULTS as error:
                 await self._outage.pause(error, self._redis)
                 if isinstance(error, ResponseError) and not settlements and not resend:
-                    # Redis refused. To insist would keep the jobs that end meanwhile from being settled. What was claimed
-                    # before the command that failed, if anything was, comes with the next step, because that has this
-                    # one's number.
+                    # Redis refused. To insist would keep the jobs that end meanwhile from being settled. What
+                    # was claimed before the command that failed is handed over by the next step: it has this one's
+                    # number.
                     self._refused = True
                     return StepReply(0, None, True, [], [])
                 resend = True

@@ -62,7 +62,7 @@ class Faults:
         self.at, self.failed = at, None
 
     def disarm(self) -> None:
-        """Let no command fail any more."""
+        """Let all commands succeed again, as after the cause is gone."""
         self.at = 0
 
 

@@ -1,0 +1,29 @@
+"""The probes of a worker process: what they answer while its services begin and end."""
+
+import json
+
+from rota.app.probes import Probes
+from rota.engine.keeper import LeaseKeeper
+from rota.engine.leases import Leases
+from rota.settings.load import load
+from tests.unit.engine.renewals import Connection
+from tests.workers import registry_of
+
+
+async def test_a_process_starts_until_its_lease_keeper_has_begun_and_is_not_well_once_that_has_ended() -> (
+    None
+):
+    probes = Probes(load({"METRICS_PORT": "off"}), registry_of(()), [])
+    keeper = LeaseKeeper(Leases(Connection, interval=1.0))
+
+    def health() -> tuple[int, str]:
+        reply = probes.healthz()
+        return reply.status, json.loads(reply.body)["status"]
+
+    with probes.watching(keeper):
+        answers = [health()]
+        keeper.start()
+        answers.append(health())
+        keeper.stop()
+        answers.append(health())
+    assert answers == [(200, "starting"), (200, "ok"), (503, "no lease keeper")]
