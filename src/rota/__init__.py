@@ -8,8 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rota.app.compose import connect
+    from rota.app.compose import connect, connect_sync
     from rota.client.client import Client
+    from rota.client.sync import SyncBatchHandle, SyncClient
     from rota.errors import (
         Cancel,
         CheckpointTooLarge,
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from rota.model.policies.uniqueness import debounce, throttle, unique
     from rota.model.run import Run
     from rota.model.state import State
+    from rota.model.sync import SyncFlowHandle, SyncHandle
+    from rota.server.faults import ServerError
+    from rota.settings.settings import ConfigError
     from rota.telemetry.metrics.page import client_metrics
     from rota.wire.envelopes import job_deserializer, job_serializer
     from rota.worker.worker import QueueWorker
@@ -57,6 +61,7 @@ __all__ = [
     "Cancel",
     "CheckpointTooLarge",
     "Client",
+    "ConfigError",
     "EnqueueIncomplete",
     "Event",
     "EventType",
@@ -80,14 +85,20 @@ __all__ = [
     "Retry",
     "RotaError",
     "Run",
+    "ServerError",
     "Snooze",
     "StageInfo",
     "State",
+    "SyncBatchHandle",
+    "SyncClient",
+    "SyncFlowHandle",
+    "SyncHandle",
     "UnknownJob",
     "UnknownQueue",
     "at_most",
     "client_metrics",
     "connect",
+    "connect_sync",
     "debounce",
     "each",
     "exponential",
@@ -107,12 +118,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "rota.app.compose": ("connect",),
+    "rota.app.compose": ("connect", "connect_sync"),
     "rota.model.policies.backoff": ("Backoff", "exponential", "fixed", "linear", "none"),
     "rota.model.flows.batch": ("Batch",),
     "rota.flows.batches": ("BatchHandle", "BatchInfo"),
     "rota.model.headers": ("headers",),
     "rota.client.client": ("Client",),
+    "rota.client.sync": ("SyncBatchHandle", "SyncClient"),
     "rota.telemetry.metrics.page": ("client_metrics",),
     "rota.wire.envelopes": ("job_deserializer", "job_serializer"),
     "rota.model.event": ("Event", "EventType"),
@@ -125,6 +137,9 @@ _HOMES = {
     "rota.model.flows.stages": ("Pipeline",),
     "rota.model.run": ("Run",),
     "rota.model.state": ("State",),
+    "rota.model.sync": ("SyncFlowHandle", "SyncHandle"),
+    "rota.server.faults": ("ServerError",),
+    "rota.settings.settings": ("ConfigError",),
     "rota.model.policies.uniqueness": ("debounce", "throttle", "unique"),
     "rota.worker.worker": ("QueueWorker",),
 }

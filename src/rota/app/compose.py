@@ -17,12 +17,15 @@ from rota.attempts.off_loop import OffLoop
 from rota.attempts.parts import QueuePolicy, Resources, Stacks
 from rota.attempts.runner import Runner
 from rota.attempts.threads import Threads
+from rota.client.bridge import OwnBridge
 from rota.client.client import Client
+from rota.client.sync import SyncClient
 from rota.engine.contract import Contract
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.shares import UNLIMITED, Shares
 from rota.flows.fanout import FlowJobs
 from rota.flows.flows import Flows
+from rota.model.options import check_seconds
 from rota.model.registry import Registry
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Middleware, Sender, Senders, Subscriber
@@ -73,6 +76,27 @@ async def connect(settings: Settings | None = None) -> Client:
     Raises ConfigError, ServerError.
     """
     return await _connect(settings or load(), once=False)
+
+
+def connect_sync(settings: Settings | None = None, *, timeout: float = 10.0) -> SyncClient:
+    """Return a client for code without an event loop, on the Redis of `settings` (by default, of the environment).
+
+        client = rota.connect_sync()
+        client.enqueue(send_email, to="ann@example.com")
+
+    Nothing is read or opened before its first call, so it may be made where a module is imported, and before a server
+    forks its processes. `timeout` is the longest time that a call may take, in seconds, beside what a wait is given.
+
+    Its calls raise ServerError while Redis is away, at once where it can be told, and connect again when it is back.
+    The first raises ConfigError for settings that cannot work.
+    """
+    check_seconds("timeout", timeout, above_zero=True)
+
+    @functools.cache
+    def found() -> Settings:
+        return load() if settings is None else settings
+
+    return SyncClient(OwnBridge(lambda: connect_at_once(found()), timeout=timeout), found)
 
 
 async def connect_at_once(settings: Settings) -> Client:

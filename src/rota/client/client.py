@@ -21,7 +21,7 @@ from rota.flows.flows import Flows
 from rota.flows.members import NewBatch
 from rota.flows.waiting import wait_for
 from rota.model.flows.handle import FlowHandle
-from rota.model.flows.stages import Pipeline
+from rota.model.flows.stages import FlowCall, Pipeline
 from rota.model.handle import Handle
 from rota.model.info import CancelAnswer, JobInfo
 from rota.model.job import Call, Job, Promise
@@ -107,14 +107,8 @@ class Client:
         job has the id or the unique key, unless `on_taken` says otherwise; ServerError, after which the job may or may
         not be enqueued. A job with an `id` can then be enqueued again without harm.
         """
-        handle: Any
-        if isinstance(job, Pipeline):
-            handle = await self.flows.start(job, job.bind(args, kwargs))
-        elif isinstance(job, Job):
-            (handle,) = await self._send([self._enqueuer.draft(job, job.payload.bind(args, kwargs))])
-        else:
-            raise TypeError(_no_job(job))
-        return cast(H_co, handle)
+        check_enqueueable(job)
+        return cast(H_co, await put(self, job.call(*args, **kwargs)))
 
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
         """Enqueue many jobs, in a round trip for each 200 of a queue.
@@ -192,7 +186,7 @@ class Client:
 
     async def _send(self, drafts: Sequence[Draft]) -> list[Handle[Any]]:
         enqueued = await self._enqueuer.send(drafts)
-        return [Handle(self, one.queue, one.id, _parser(one.job), created=one.created) for one in enqueued]
+        return [Handle(self, one.queue, one.id, parser_of(one.job), created=one.created) for one in enqueued]
 
     # Look and wait
 
@@ -201,7 +195,7 @@ class Client:
 
         Redis is not asked, so the job need not exist.
         """
-        return Handle(self, queue, job_id, _parser(job))
+        return Handle(self, queue, job_id, parser_of(job))
 
     def flow(self, flow_id: str, pipeline: Pipeline[Any, R] | None = None) -> FlowHandle[R]:
         """Return a handle of a pipeline's run: by the run's own id, or by the one that `options(id=...)` gave it."""
@@ -369,5 +363,20 @@ def _no_job(given: Any) -> str:
     return f"{given!r} is no job; enqueue a function that @job has decorated, or a pipeline"
 
 
-def _parser(job: Job[Any, R] | None) -> Callable[[Any], R] | None:
+def check_enqueueable(job: Any) -> None:
+    """Raise TypeError for what is neither a job nor a pipeline."""
+    if not isinstance(job, Job | Pipeline):
+        raise TypeError(_no_job(job))
+
+
+async def put(client: Client, promise: Promise[Any]) -> Handle[Any] | FlowHandle[Any]:
+    """Enqueue a job, or a pipeline, whose arguments are checked. Raises what `Client.enqueue` raises."""
+    if isinstance(promise, FlowCall):
+        return await client.flows.start(promise.pipeline, promise.arguments)
+    (handle,) = await client.enqueue_many([cast(Call[Any], promise)])
+    return handle
+
+
+def parser_of(job: Job[Any, R] | None) -> Callable[[Any], R] | None:
+    """Return what makes the typed result of a job of its JSON value; None for a job that is not known."""
     return None if job is None else job.result.parse

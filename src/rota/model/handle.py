@@ -22,8 +22,11 @@ class JobClient(Protocol):
     async def cancel(self, queue: str, job_id: str) -> CancelAnswer:
         """Cancel a job, or ask the worker that runs it to stop."""
 
-    def queue_of(self, job: Any) -> str:
+    def queue_of(self, job: Any, /) -> str:
         """Return the queue that `job` belongs to."""
+
+    def handle(self, queue: str, job_id: str, job: Any, /) -> "Handle[Any]":
+        """Return a handle of a job by its id."""
 
 
 class Handle(Generic[R]):
@@ -64,19 +67,7 @@ class Handle(Generic[R]):
         Raises JobFailed for a dead job, with its error; JobCancelled; ResultTimeout, and the job goes on; JobNotFound
         when the result is no longer kept (`keep_result`); InvalidResult; ServerError.
         """
-        info = await self._client.wait(self.queue, self.id, timeout)
-        if info.state is State.CANCELLED:
-            raise JobCancelled(self.id, info.reason)
-        if info.state is State.DEAD:
-            error = info.error
-            raise JobFailed(
-                error.type if error else "unknown",
-                error.message if error else "",
-                self.id,
-                error.traceback if error else None,
-            )
-        parsed: R = info.result if self._parse is None else self._parse(info.result)
-        return parsed
+        return result_of(await self._client.wait(self.queue, self.id, timeout), self._parse, self.id)
 
     async def cancel(self) -> CancelAnswer:
         """Cancel the job.
@@ -89,3 +80,22 @@ class Handle(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<Handle {self.queue} {self.id}>"
+
+
+def result_of(info: JobInfo, parse: Callable[[Any], R] | None, job_id: str) -> R:
+    """Return the result of a job that is over; `job_id` is the id that it was asked for by.
+
+    Raises JobFailed, JobCancelled, and what `parse` raises.
+    """
+    if info.state is State.CANCELLED:
+        raise JobCancelled(job_id, info.reason)
+    if info.state is State.DEAD:
+        error = info.error
+        raise JobFailed(
+            error.type if error else "unknown",
+            error.message if error else "",
+            job_id,
+            error.traceback if error else None,
+        )
+    parsed: R = info.result if parse is None else parse(info.result)
+    return parsed

@@ -25,6 +25,7 @@ from rota.model.policies.backoff import Backoff
 from rota.model.policies.limits import RateLimit, SlotLimit
 from rota.model.policies.uniqueness import Unique
 from rota.model.run import Run
+from rota.model.sync import SyncHandle, SyncSource
 from rota.names import check_name, full_name
 
 P = ParamSpec("P")
@@ -105,9 +106,13 @@ class Job(Generic[P, R]):
         """Return this job with checked arguments, for a bulk enqueue. Raises InvalidPayload."""
         return Call(self, self.payload.bind(args, kwargs))
 
-    def handle(self, client: JobClient, id: str, /) -> Handle[R]:  # noqa: A002 - the field's word
+    @overload
+    def handle(self, client: JobClient, id: str, /) -> Handle[R]: ...
+    @overload
+    def handle(self, client: SyncSource, id: str, /) -> SyncHandle[R]: ...
+    def handle(self, client: JobClient | SyncSource, id: str, /) -> Handle[R] | SyncHandle[R]:  # noqa: A002 - the field's word
         """Return a handle of an enqueued job of this name, by its id on the wire; its result has this job's type."""
-        return Handle(client, client.queue_of(self), id, self.result.parse)
+        return client.handle(client.queue_of(self), id, self)
 
     def __call__(self, run: Run, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Call the handler itself, as a unit test does: nothing is enqueued, checked or retried."""

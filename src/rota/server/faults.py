@@ -167,6 +167,9 @@ def _network(error: BaseException, target: RedisTarget) -> ServerError | None:
     for kinds, sentence in _network_faults(target):
         if isinstance(error, kinds):
             return ServerError(f"{target} {sentence}", transient=kinds is not PermissionError)
+    if "Connect call failed" in str(error):
+        # redis-py keeps of a refusal the text alone, where the connection that it replaces was closed just before.
+        return ServerError(f"{target} is not listening: {_PLACE}", transient=True)
     if "closed by server" in str(error):
         return ServerError(f"{target} {_closes(target)}", transient=True)
     if isinstance(error, OSError):

@@ -1,14 +1,18 @@
-"""The fake server of a bench and the clients on it: one for coroutines, one that blocks."""
+"""The fake server of a bench and the clients on it: one for coroutines, and those that block."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
+from rota.client.bridge import refuse_on_a_loop
+from rota.client.client import Client
 from rota.wire import envelopes
+
+T = TypeVar("T")
 
 
 class _Pool(ConnectionPool):
@@ -37,6 +41,25 @@ class BenchRedis(ArqRedis):
         finally:
             if args[0] in ("EVALSHA", "EVAL"):
                 self.changed()
+
+
+class BenchBridge:
+    """The way of a blocking client to the client of a bench: an event loop for each call."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def ask(self, question: Callable[[Client], Awaitable[T]], *, longer: float | None = 0.0) -> T:
+        """Ask the client, and return its answer; the fake server keeps nobody waiting."""
+        refuse_on_a_loop()
+
+        async def answer() -> T:
+            return await question(self._client)
+
+        return asyncio.run(answer())
+
+    def close(self) -> None:
+        """Leave the client open: it is the bench's."""
 
 
 def clients() -> tuple[BenchRedis, FakeRedis]:

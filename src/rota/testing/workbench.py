@@ -15,6 +15,7 @@ from rota.attempts.attempt import override
 from rota.attempts.children import Processes
 from rota.attempts.parts import Resources, Stacks
 from rota.attempts.runner import Runner
+from rota.client.sync import SyncClient
 from rota.errors import ResultTooLarge
 from rota.model.checkpoint import encode
 from rota.model.headers import current_headers
@@ -30,7 +31,7 @@ from rota.testing.evidence import Evidence
 from rota.testing.jobs import registry_of
 from rota.testing.journal import Journal
 from rota.testing.pools import Pools
-from rota.testing.server import clients
+from rota.testing.server import BenchBridge, clients
 from rota.testing.virtual_time import PATIENCE, VirtualTime
 from rota.testing.worker import Worker
 from rota.wire.claims import Checkpoint, Claim, Report
@@ -56,7 +57,8 @@ class Bench(Evidence):
     :param start: what the clock says first; by default the time of day.
     :param patience: seconds after which open sockets that stay silent count as idle, and time may jump.
 
-    `client` is the service's client, `redis` a stock arq client on the same server.
+    `client` is the service's client, `sync_client` the same for code without an event loop, and `redis` a stock arq
+    client on the same server.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Bench(Evidence):
         self.redis, looking = clients()
         self._clock = BenchClock(start)
         self.client = compose.client_of(self.settings, self.redis, clock=self._clock.passed)
+        self.sync_client = SyncClient(BenchBridge(self.client), lambda: self.settings)
         journal = Journal(looking, events_key(self.settings.namespace))
         self.redis.changed = journal.look
         super().__init__(registry, self.settings.served_queues(registry.queues), looking, journal)

@@ -164,7 +164,35 @@ async def main(client: Client) -> None:
     },
 )
 
-SETS = {"jobs": JOBS, "pipelines": PIPELINES}
+BLOCKING = Snippets(
+    head=PIPELINES.head.replace("from rota import Client", "from rota import SyncClient").replace(
+        "async def main(client: Client)", "def main(client: SyncClient)"
+    ),
+    accepted={
+        'client.enqueue(video, user_id="u1")': "SyncFlowHandle[dict[str, int]]",
+        'client.enqueue(video, user_id="u1").result()': "dict[str, int]",
+        'client.enqueue(write, user_id="u1")': "SyncHandle[list[str]]",
+        'client.enqueue(write, user_id="u1").result(timeout=3)': "list[str]",
+        'client.enqueue(paint.options(delay=3), "a", style="oil")': "SyncHandle[float]",
+        'client.enqueue(each(paint), ["a", "b"])': "SyncFlowHandle[list[float]]",
+        'client.enqueue_many([paint.call("a")])': "list[SyncHandle[float]]",
+        'video.handle(client, "v")': "SyncFlowHandle[dict[str, int]]",
+        'write.handle(client, "v")': "SyncHandle[list[str]]",
+        'client.handle("default", "v", paint).result()': "float",
+        'client.batch([paint.call("a")]).wait()': "BatchInfo",
+    },
+    refused={
+        "client.enqueue(video, user_id=1)": 'incompatible type "int"; expected "str"',
+        "client.enqueue(video)": 'Missing named argument "user_id"',
+        'client.enqueue(write, "u1")': "Too many positional arguments",
+        "client.enqueue(paint, 3)": 'incompatible type "int"; expected "str"',
+        "client.enqueue(paint, 'a', rows=1)": 'Unexpected keyword argument "rows"',
+        "client.enqueue(len)": "incompatible type",
+        'client.enqueue_by_name("a", dely=1)': 'Unexpected keyword argument "dely"',
+    },
+)
+
+SETS = {"jobs": JOBS, "pipelines": PIPELINES, "blocking": BLOCKING}
 Said = dict[tuple[str, str], str]
 
 

@@ -4,9 +4,11 @@
 """
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
+from mypy import api
 
 import rota
 
@@ -15,6 +17,8 @@ pytest_plugins = ["pytester"]
 DOCS = Path(__file__).parents[3] / "docs"
 #: The pages whose code stands in fences.
 PAGES = ("workers.md", "tracing.md", "metrics.md")
+#: The pages whose code needs libraries that are not installed here: a type checker reads it, and its tests are run.
+CHECKED = ("web-applications.md",)
 CONFTEST = """
 import pytest
 from rota import Job
@@ -31,10 +35,11 @@ def bench_jobs(request):
 def sections() -> dict[str, str]:
     """Return the Python of each section, by its page and title."""
     found = {}
-    for page in PAGES:
+    for page in (*PAGES, *CHECKED):
         _, *parts = re.split(r"(?m)^## ", (DOCS / page).read_text("utf-8"))
         for part in parts:
-            if blocks := re.findall(r"(?s)```python\n(.*?)```", part):
+            blocks = re.findall(r"(?s)```python\n(.*?)```", part)
+            if blocks and (page in PAGES or "def test_" in part):
                 found[f"{page}: {part.splitlines()[0]}"] = "\n\n".join(blocks)
     return found
 
@@ -64,11 +69,37 @@ def test_the_examples_work(pytester: pytest.Pytester, monkeypatch: pytest.Monkey
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=tests)
 
 
+@pytest.mark.parametrize("page", CHECKED)
+def test_the_examples_fit_the_types_of_what_they_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    blocks = re.findall(r"(?s)```python\n(.*?)```", (DOCS / page).read_text("utf-8"))
+    for number, block in enumerate(blocks):
+        (tmp_path / f"block_{number}.py").write_text(block.replace("def test_", "def _test_"))
+    monkeypatch.setenv("MYPYPATH", str(Path(rota.__file__).parents[1]))
+    out, err, status = api.run(
+        [
+            *("--strict", "--config-file=", "--ignore-missing-imports", "--follow-imports=silent"),
+            # Of the libraries that are not here nothing is known.
+            *(
+                "--allow-untyped-decorators",
+                "--allow-subclassing-any",
+                "--allow-untyped-defs",
+                "--allow-incomplete-defs",
+            ),
+            *("--allow-any-unimported", "--no-warn-return-any", f"--cache-dir={tmp_path / 'cache'}"),
+            f"--python-executable={sys.executable}",
+            *(str(tmp_path / f"block_{number}.py") for number in range(len(blocks))),
+        ]
+    )
+    assert (status, err) == (0, ""), out
+
+
 @pytest.mark.parametrize("page", sorted(page.name for page in DOCS.glob("*.md")))
 def test_every_block_of_code_is_python_that_is_run(page: str) -> None:
     text = (DOCS / page).read_text("utf-8")
     assert set(re.findall(r"(?m)^```(\w+)$", text)) <= {"python"}
-    assert "```" not in text or page in (*PAGES, "testing.md")
+    assert "```" not in text or page in (*PAGES, *CHECKED, "testing.md")
     # What is set in outside of fences is for the shell, or another program's.
     rest = re.sub(r"(?ms)^```python$.*?^```$", "", text)
     assert not re.search(r"(?m)^ {4}(from \S+ import |import |@job|(async )?def )", rest)

@@ -81,9 +81,8 @@ class FlowClient(Protocol):
 class FlowSource(Protocol):
     """A client, as `Pipeline.handle` takes it."""
 
-    @property
-    def flows(self) -> FlowClient:
-        """The part of the client that works with runs of pipelines."""
+    def flow(self, flow_id: str, pipeline: Any, /) -> "FlowHandle[Any]":
+        """Return a handle of a pipeline's run by its id."""
 
 
 class FlowHandle(Generic[R]):

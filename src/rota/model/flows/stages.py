@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, get_args
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast, get_args, overload
 
 from pydantic_core import from_json, to_json
 
@@ -11,6 +11,7 @@ from rota.errors import InvalidPayload
 from rota.model.flows.handle import FlowHandle, FlowSource
 from rota.model.job import Job, Promise
 from rota.model.options import EnqueueOptions, refuse_unknown
+from rota.model.sync import SyncFlowHandle, SyncSource
 from rota.names import check_id
 
 P = ParamSpec("P")
@@ -83,9 +84,13 @@ class Pipeline(Generic[P, R]):
         """Return this pipeline with checked arguments. Raises InvalidPayload."""
         return FlowCall(self, self.bind(args, kwargs))
 
-    def handle(self, client: FlowSource, id: str, /) -> FlowHandle[R]:  # noqa: A002 - the field's word
+    @overload
+    def handle(self, client: FlowSource, id: str, /) -> FlowHandle[R]: ...
+    @overload
+    def handle(self, client: SyncSource, id: str, /) -> SyncFlowHandle[R]: ...
+    def handle(self, client: FlowSource | SyncSource, id: str, /) -> FlowHandle[R] | SyncFlowHandle[R]:  # noqa: A002
         """Return a handle of the run with this id: the run's own id, or the one given in `options`."""
-        return FlowHandle(client.flows, id, self.parse)
+        return client.flow(id, self)
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> bytes:
         """Return the arguments as JSON: an object of them by name, or the list where `each` comes first.

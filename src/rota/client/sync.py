@@ -1,0 +1,227 @@
+"""The client for code without an event loop: the methods of Client, each of which blocks until it has its answer."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
+
+from rota.client.client import Client, check_enqueueable, parser_of, put
+from rota.flows.batches import BatchHandle, BatchInfo
+from rota.model.flows.stages import Pipeline
+from rota.model.info import CancelAnswer, JobInfo
+from rota.model.job import Call, Job, Promise
+from rota.model.options import EnqueueFields
+from rota.model.state import State
+from rota.model.sync import Bridge, SyncFlowHandle, SyncHandle, sync_flow_handle, sync_handle
+from rota.settings.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+H_co = TypeVar("H_co", covariant=True)
+
+
+class SyncClient:
+    """The application's way to its queues where no event loop runs: in Django, in Flask, in a script.
+
+        client = rota.connect_sync()
+        handle = client.enqueue(send_email, to="ann@example.com")
+        handle.result(timeout=10)
+
+    It has the methods of Client, with the same arguments, results and errors; `Client` documents them. Each blocks its
+    thread, for at most the client's `timeout`, beside what a wait is given. One client serves all threads of a process,
+    and the processes that it forks. Arguments are checked in the calling thread, and `rota.headers` and tracers hold
+    there too. Every method raises RuntimeError on a thread whose event loop runs, and once the client is closed.
+    """
+
+    def __init__(self, bridge: Bridge, settings: Callable[[], Settings]) -> None:
+        """Make a client of its parts; `rota.connect_sync` does."""
+        self.bridge = bridge
+        self._settings = settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to Redis and end the thread. The end of the process does it too."""
+        self.bridge.close()
+
+    # Enqueue
+
+    def enqueue(self, job: "SyncEnqueueable[P, H_co]", /, *args: P.args, **kwargs: P.kwargs) -> H_co:
+        """Enqueue a job, or a pipeline, with its arguments; see `Client.enqueue`."""
+        check_enqueueable(job)
+        promise = job.call(*args, **kwargs)
+        handle: Any = self._ask(lambda client: put(client, promise))
+        blocking: Any
+        if isinstance(job, Pipeline):
+            blocking = sync_flow_handle(self.bridge, handle, job.parse)
+        else:
+            blocking = sync_handle(self.bridge, handle, parser_of(cast(Job[Any, Any], job)))
+        return cast(H_co, blocking)
+
+    def enqueue_many(self, calls: Iterable[Call[R]]) -> list[SyncHandle[R]]:
+        """Enqueue many jobs, in a round trip for each 200 of a queue; see `Client.enqueue_many`."""
+        calls = list(calls)
+        handles = self._ask(lambda client: client.enqueue_many(calls))
+        return [
+            sync_handle(self.bridge, handle, parser_of(call.job))
+            for handle, call in zip(handles, calls, strict=True)
+        ]
+
+    def batch(
+        self,
+        calls: Iterable[Call[Any]],
+        *,
+        on_finished: Call[Any] | None = None,
+        on_died: Call[Any] | None = None,
+        id: str | None = None,  # noqa: A002 - the field's word
+        name: str = "batch",
+    ) -> "SyncBatchHandle":
+        """Enqueue jobs that belong together, of any kind and on any queues; see `Client.batch`."""
+        calls = list(calls)
+        batch = self._ask(
+            lambda client: client.batch(calls, on_finished=on_finished, on_died=on_died, id=id, name=name)
+        )
+        handles = [
+            sync_handle(self.bridge, handle, parser_of(call.job))
+            for handle, call in zip(batch.handles, calls, strict=True)
+        ]
+        return SyncBatchHandle(self.bridge, batch.id, handles, created=batch.created)
+
+    def enqueue_by_name(
+        self, name: str, payload: Mapping[str, Any] | None = None, /, **options: Unpack[EnqueueFields]
+    ) -> SyncHandle[Any]:
+        """Enqueue a job whose code this process does not have; see `Client.enqueue_by_name`."""
+        handle = self._ask(lambda client: client.enqueue_by_name(name, payload, **options))
+        return sync_handle(self.bridge, handle, None)
+
+    # Look and wait
+
+    def handle(self, queue: str, job_id: str, job: Job[Any, R] | None = None) -> SyncHandle[R]:
+        """Return a handle of a job by its id, without asking Redis; see `Client.handle`."""
+        return SyncHandle(self.bridge, queue, job_id, parser_of(job))
+
+    def flow(self, flow_id: str, pipeline: Pipeline[Any, R] | None = None) -> SyncFlowHandle[R]:
+        """Return a handle of a pipeline's run by its id, without asking Redis; see `Client.flow`."""
+        return SyncFlowHandle(self.bridge, flow_id, None if pipeline is None else pipeline.parse)
+
+    def find_batch(self, batch_id: str) -> "SyncBatchHandle":
+        """Return a handle of a batch by its id, without asking Redis; see `Client.find_batch`."""
+        return SyncBatchHandle(self.bridge, batch_id)
+
+    def queue_of(self, job: Job[Any, Any]) -> str:
+        """Return the short name of the queue that `job` belongs to."""
+        return job.queue or self._settings().default_queue
+
+    def status(self, queue: str, job_id: str) -> JobInfo:
+        """Return a job as it is now; see `Client.status`."""
+        return self._ask(lambda client: client.status(queue, job_id))
+
+    def wait(self, queue: str, job_id: str, timeout: float | None = None) -> JobInfo:
+        """Wait until a job is over, at most `timeout` seconds (None: without end); see `Client.wait`."""
+        return self._ask(lambda client: client.wait(queue, job_id, timeout), longer=timeout)
+
+    def jobs(
+        self, queue: str, state: State | str = State.WAITING, *, offset: int = 0, limit: int = 50
+    ) -> list[JobInfo]:
+        """Return a page of a queue's jobs in one state; see `Client.jobs`."""
+        return self._ask(lambda client: client.jobs(queue, state, offset=offset, limit=limit))
+
+    def counts(self, queue: str) -> dict[State, int]:
+        """Return how many of a queue's jobs are waiting, delayed, active and dead; see `Client.counts`."""
+        return self._ask(lambda client: client.counts(queue))
+
+    def paused_since(self, queue: str) -> datetime | None:
+        """Return when the queue was paused, or None for one that is not paused; see `Client.paused_since`."""
+        return self._ask(lambda client: client.paused_since(queue))
+
+    # Pause, cancel, retry
+
+    def pause(self, queue: str) -> None:
+        """Let no worker claim from the queue until `resume`; see `Client.pause`."""
+        self._ask(lambda client: client.pause(queue))
+
+    def resume(self, queue: str) -> None:
+        """Let workers claim from the queue again; see `Client.resume`."""
+        self._ask(lambda client: client.resume(queue))
+
+    def cancel(self, queue: str, job_id: str) -> CancelAnswer:
+        """Cancel a job, by its id in Redis or the id that you gave it; see `Client.cancel`."""
+        return self._ask(lambda client: client.cancel(queue, job_id))
+
+    def cancel_many(self, queue: str, ids: Iterable[str]) -> list[CancelAnswer]:
+        """Cancel many jobs of a queue; see `Client.cancel_many`."""
+        ids = list(ids)
+        return self._ask(lambda client: client.cancel_many(queue, ids), longer=None)
+
+    def cancel_all(self, queue: str, *, task: str | None = None) -> dict[CancelAnswer, int]:
+        """Cancel all live jobs of a queue, or those of one name; see `Client.cancel_all`."""
+        return self._ask(lambda client: client.cancel_all(queue, task=task), longer=None)
+
+    def retry(self, queue: str, job_id: str) -> SyncHandle[Any]:
+        """Bring a dead letter back; see `Client.retry`."""
+        return sync_handle(self.bridge, self._ask(lambda client: client.retry(queue, job_id)), None)
+
+    def retry_dead(
+        self, queue: str, *, task: str | None = None, reason: str | None = None, since: datetime | None = None
+    ) -> int:
+        """Bring back all dead letters of a queue, or some; see `Client.retry_dead`."""
+        return self._ask(
+            lambda client: client.retry_dead(queue, task=task, reason=reason, since=since), longer=None
+        )
+
+    def delete_dead(self, queue: str, job_id: str) -> None:
+        """Delete a dead letter; see `Client.delete_dead`."""
+        self._ask(lambda client: client.delete_dead(queue, job_id))
+
+    def _ask(self, question: Callable[[Client], Awaitable[T]], longer: float | None = 0.0) -> T:
+        return self.bridge.ask(question, longer=longer)
+
+
+class SyncBatchHandle:
+    """One batch, as a SyncClient returns it: a BatchHandle whose methods block.
+
+    `id`, `handles` and `created` are those of BatchHandle.
+    """
+
+    __slots__ = ("_bridge", "created", "handles", "id")
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        id: str,  # noqa: A002 - the field's word
+        handles: Iterable[SyncHandle[Any]] = (),
+        *,
+        created: bool = True,
+    ) -> None:
+        self._bridge = bridge
+        self.id = id
+        self.handles = tuple(handles)
+        self.created = created
+
+    def status(self) -> BatchInfo:
+        """Return how many of the jobs have ended, and how; see `BatchHandle.status`."""
+        return self._bridge.ask(lambda client: BatchHandle(client.flows, self.id).status())
+
+    def wait(self, timeout: float | None = None) -> BatchInfo:
+        """Wait until all jobs have ended, at most `timeout` seconds (None: without end); see `BatchHandle.wait`."""
+        return self._bridge.ask(
+            lambda client: BatchHandle(client.flows, self.id).wait(timeout), longer=timeout
+        )
+
+    def cancel(self) -> Literal["cancelled", "finished"]:
+        """Cancel the batch; see `BatchHandle.cancel`."""
+        return self._bridge.ask(lambda client: BatchHandle(client.flows, self.id).cancel(), longer=None)
+
+    def __repr__(self) -> str:
+        return f"<SyncBatchHandle {self.id}>"
+
+
+class SyncEnqueueable(Protocol[P, H_co]):
+    """A job or a pipeline: something to enqueue, with the arguments that it takes and the handle that comes of it."""
+
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Promise[Any]: ...
+    def handle(self, client: SyncClient, id: str, /) -> H_co: ...  # noqa: A002 - the field's word
