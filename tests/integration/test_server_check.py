@@ -209,7 +209,7 @@ async def test_a_user_without_the_permission_to_ask(own_server: RedisServer) -> 
     target = RedisTarget("127.0.0.1", own_server.port, username="app", password=CANARY)
     sentence = await refused(target)
     assert sentence == (
-        "it refuses a command to this user: let its ACL allow every command that rota uses, INFO first"
+        "it refuses the command INFO to this user: give it the rights that docs/redis.md lists"
     )
 
 

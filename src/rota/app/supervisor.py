@@ -32,6 +32,7 @@ from rota.process.tasks import end_all
 from rota.seams import Service
 from rota.server import connections
 from rota.server.place import Server, locate
+from rota.server.rights import Rights, check_rights
 from rota.settings.load import ConfigError, Settings
 from rota.telemetry.tracing import otel
 from rota.telemetry.tracing.sentry import sentry
@@ -127,8 +128,9 @@ class Supervisor:
 
     async def _boot(self, server: Server) -> bool:
         """Check the server and publish the limits; return False if the process was told to stop meanwhile."""
+        timeout = self._settings.boot_timeout
         self._connecting = asyncio.create_task(
-            connections.open(server.target, boot_timeout=self._settings.boot_timeout)
+            connections.open(server.target, boot_timeout=timeout, prepare=self._prepare)
         )
         try:
             redis = await self._connecting
@@ -136,13 +138,16 @@ class Supervisor:
             if self._draining is None:
                 raise
             return False
-        try:
-            await publish(redis, figures_of(self._registry, self._settings.namespace))
-        finally:
-            await redis.aclose(close_connection_pool=True)
+        await redis.aclose(close_connection_pool=True)
         for line in self._advice():
             logger.warning("settings.advice", extra={"advice": line})
         return True
+
+    async def _prepare(self, redis: Any) -> None:
+        """Check what the worker may do, and publish the limits. Raises ServerError, and what redis-py raises."""
+        namespace = self._settings.namespace
+        await check_rights(redis, Rights.of_worker(self._queues, namespace))
+        await publish(redis, figures_of(self._registry, namespace))
 
     def _advice(self) -> list[str]:
         registry, settings = self._registry, self._settings

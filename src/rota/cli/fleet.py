@@ -84,6 +84,7 @@ async def _watched(settings: Settings, queues: tuple[str, ...], seconds: float) 
     from rota.fleet.fleet import Fleet  # noqa: PLC0415
     from rota.fleet.reading import read  # noqa: PLC0415
     from rota.server import connections  # noqa: PLC0415 - `rota plan` needs none of these
+    from rota.server.faults import explained  # noqa: PLC0415
 
     fleet = Fleet(settings, queues, window=max(seconds, 0.1))
     server = await asyncio.to_thread(locate, settings.redis)
@@ -91,7 +92,8 @@ async def _watched(settings: Settings, queues: tuple[str, ...], seconds: float) 
     try:
         until = time.monotonic() + seconds
         while True:
-            need = fleet.appraise(await read(redis, queues))
+            async with explained(redis):
+                need = fleet.appraise(await read(redis, queues))
             left = until - time.monotonic()
             if left <= 0:
                 return need

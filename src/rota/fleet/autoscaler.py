@@ -12,6 +12,7 @@ from typing import Any
 
 from rota.fleet.command import command_of, run_command
 from rota.fleet.fleet import Fleet, FleetNeed
+from rota.fleet.reading import read
 from rota.fleet.scaling import Course, Decision, Pace, by_threshold, steer
 from rota.fleet.sight import BLINDNESS, DEADLINE, Ask, ask_exporter, ask_redis
 from rota.model.registry import Registry
@@ -148,7 +149,7 @@ class Autoscaler:
 
 
 async def serve(settings: Settings, registry: Registry) -> int:
-    """Scale until a signal; return the exit status. Raises ConfigError and EmbeddedServerError."""
+    """Scale until a signal; return the exit status. Raises ConfigError, ServerError, EmbeddedServerError."""
     command_of(settings)
     if settings.autoscaler_url is not None:
         ask = ask_exporter(settings.autoscaler_url, settings.worker_queues)
@@ -157,6 +158,7 @@ async def serve(settings: Settings, registry: Registry) -> int:
     redis = connections.async_client(server.target, socket_timeout=DEADLINE)
     queues = settings.served_queues(registry.queues)
     try:
+        await connections.look_first(redis, lambda: read(redis, queues))
         return await services.serve(Autoscaler(settings, ask_redis(redis, Fleet(settings, queues), queues)))
     finally:
         await redis.aclose(close_connection_pool=True)

@@ -49,7 +49,7 @@ class Exporter:
         self._queues = all_queues(settings, registry)
 
     def run(self) -> int:
-        """Answer until a signal; return the exit status. Raises EndpointError and EmbeddedServerError at boot."""
+        """Answer until a signal; return the exit status. Raises EndpointError, ServerError, EmbeddedServerError."""
         server = locate(self._settings.redis)
         try:
             return asyncio.run(self._main(server))
@@ -62,6 +62,7 @@ class Exporter:
         endpoint = Endpoint(routes(watch, self._settings), host=self._settings.metrics_host, port=self._port)
         endpoint.start()
         try:
+            await connections.look_first(redis, watch.look)
             logger.info("exporter.ready", extra={"queues": list(self._queues)})
             return await serve(watch)
         finally:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, TypedDict, Unpack
 
@@ -19,7 +20,7 @@ from redis.exceptions import RedisError
 from rota.model.policies.backoff import exponential
 from rota.server.check import ServerInfo, check_server
 from rota.server.clones import REPLY_TIMEOUT, clone, patient_clone, rebuild, timeouts
-from rota.server.faults import ServerError
+from rota.server.faults import ServerError, explained
 from rota.server.packing import packing
 from rota.server.target import RedisTarget
 
@@ -31,6 +32,7 @@ __all__ = [
     "check_server",
     "clone",
     "from_arq_settings",
+    "look_first",
     "open",
     "patient_clone",
     "rebuild",
@@ -45,6 +47,10 @@ ONCE = 3.0
 # The least time for one try, in seconds, also when the time to boot is nearly over.
 _ONE_TRY = 1.0
 _TLS = ("ssl_ca_certs", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname", "ssl_cert_reqs")
+
+
+#: What is done on a server once it was found fit.
+Prepare = Callable[[ArqRedis], Awaitable[object]]
 
 
 class ArqOptions(TypedDict, total=False):
@@ -80,17 +86,20 @@ async def open(  # noqa: A001 - read as connections.open
     boot_timeout: float,
     socket_timeout: float | None = REPLY_TIMEOUT,
     once: bool = False,
+    prepare: Prepare | None = None,
     **arq: Unpack[ArqOptions],
 ) -> ArqRedis:
     """Return arq's client on `target`, once the server is there and fit for use.
 
     Tries for `boot_timeout` seconds while the server cannot be reached or is loading, and logs each try; `once` tries
-    no second time, as is right where a person waits. Raises ServerError when that time is over, and at once for a fault
+    no second time, as is right where a person waits. `prepare` is called on the server that was found, and tried again
+    with it. Raises ServerError when that time is over, and at once for a fault
     that waiting does not cure.
     """
     client = async_client(target, socket_timeout=socket_timeout, **arq)
     try:
-        info = await _checked(client, target, min(boot_timeout, ONCE) if once else boot_timeout, once)
+        time_left = min(boot_timeout, ONCE) if once else boot_timeout
+        info = await _checked(client, target, time_left, once=once, prepare=prepare)
     except BaseException:
         await client.aclose()
         raise
@@ -99,6 +108,19 @@ async def open(  # noqa: A001 - read as connections.open
     for warning in info.warnings:
         logger.warning("redis.unsafe", extra={"redis": target.safe_url, "reason": warning})
     return client
+
+
+async def look_first(client: Redis, look: Callable[[], Awaitable[object]]) -> None:
+    """Look at a server once, before a service looks again and again.
+
+    Raises ServerError for a fault that waiting does not cure, such as a wrong password or a missing right.
+    """
+    try:
+        async with explained(client):
+            await look()
+    except ServerError as error:
+        if not error.transient:
+            raise
 
 
 async def from_arq_settings(settings: RedisSettings, **arq: Unpack[ArqOptions]) -> ArqRedis:
@@ -121,14 +143,25 @@ async def from_arq_settings(settings: RedisSettings, **arq: Unpack[ArqOptions]) 
     return client
 
 
-async def _checked(client: ArqRedis, target: RedisTarget, boot_timeout: float, once: bool) -> ServerInfo:
+async def _checked(
+    client: ArqRedis,
+    target: RedisTarget,
+    boot_timeout: float,
+    *,
+    once: bool,
+    prepare: Prepare | None,
+) -> ServerInfo:
     deadline = time.monotonic() + boot_timeout
     attempt = 0
     while True:
         attempt += 1
         try:
             async with asyncio.timeout(max(_ONE_TRY, deadline - time.monotonic())):
-                return await check_server(client)
+                info = await check_server(client)
+                if prepare is not None:
+                    async with explained(client):
+                        await prepare(client)
+                return info
         except TimeoutError:
             within = f"{max(_ONE_TRY, boot_timeout):g} s" if once else f"BOOT_TIMEOUT, {boot_timeout:g} s"
             error = ServerError(f"{target} did not answer within {within}")

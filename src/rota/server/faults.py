@@ -6,6 +6,7 @@ quotes the password back.
 """
 
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -28,8 +29,13 @@ _LOGIN = "correct the user and password in REDIS_URL (or REDIS_USERNAME and REDI
 _PLACE = "start it, or correct REDIS_URL (or REDIS_HOST and REDIS_PORT)"
 _USE_TLS = "write rediss:// in REDIS_URL (or set REDIS_SSL=true)"
 _NO_TLS = "write redis:// in REDIS_URL (or set REDIS_SSL=false)"
-_ACL = "let its ACL allow every command that rota uses, INFO first"
+#: What helps a user who may not do something.
+ACL = "give it the rights that docs/redis.md lists"
 _PROTECTED = "give it a password, or set protected-mode no"
+
+# Of an answer only the command's name is repeated: behind it a server may quote the arguments of AUTH.
+_DENIED = re.compile(r"run the '([A-Za-z|_-]+)' command")
+_UNKNOWN = re.compile(r"nknown (?:command|subcommand) ['`]([A-Za-z|_-]{2,24})['`]")
 
 #: Faults that a client meets while it works, by their class or by a part of their text.
 _AT_WORK: tuple[tuple[type[Exception] | str, str], ...] = (
@@ -41,7 +47,6 @@ _AT_WORK: tuple[tuple[type[Exception] | str, str], ...] = (
         redis_faults.ReadOnlyError,
         "is a read-only replica: point REDIS_URL at the primary; nothing was written",
     ),
-    (redis_faults.NoPermissionError, "refuses a command to this user: extend the user's ACL"),
     ("MISCONF", "cannot save to its disk and takes no writes: look at its log"),
     ("WRONGTYPE", "holds a key of ours with another type: is its database shared with another application?"),
 )
@@ -71,6 +76,8 @@ async def explained(redis: Any) -> AsyncIterator[None]:
 
 
 def _at_work(error: BaseException, target: RedisTarget) -> ServerError:
+    if refused := _refused(error):
+        return ServerError(f"{target} refuses {refused} to this user: {ACL}")
     for mark, sentence in _AT_WORK:
         if _matches(error, mark):
             return ServerError(f"{target} {sentence}", transient=True)
@@ -92,6 +99,40 @@ def explain(error: BaseException, target: RedisTarget) -> ServerError:
     if isinstance(error, redis_faults.ResponseError):
         return ServerError(f"{target} {NOT_REDIS}")
     return ServerError(f"{target} cannot be used ({type(error).__name__}): {_PLACE}")
+
+
+def command_refused(answer: object) -> str | None:
+    """Return the command that Redis, or the user's rights, do not have, if `answer` says so; else None.
+
+    Redis 6 does not name a command that a script calls.
+    """
+    text = str(answer) if isinstance(answer, redis_faults.ResponseError | str) else ""
+    for pattern, suffix in ((_DENIED, ""), (_UNKNOWN, " (disabled)")):
+        if found := pattern.search(text):
+            return found[1].upper().replace("|", " ") + suffix
+    return "of a script" if "can't run this command" in text or "Unknown Redis command" in text else None
+
+
+def is_key_refused(answer: object) -> bool:
+    """Tell whether Redis says that this user may not touch a key."""
+    return bool(re.search(r"access (a|one of the|at least one of the) keys?\b", str(answer)))
+
+
+def is_channel_refused(answer: object) -> bool:
+    """Tell whether Redis says that this user may not listen to a channel."""
+    return bool(re.search(r"access (a|one of the|at least one of the) channels?\b", str(answer)))
+
+
+def _refused(error: BaseException) -> str | None:
+    if not isinstance(error, redis_faults.ResponseError):
+        return None
+    if command := command_refused(error):
+        return f"the command {command}"
+    if is_key_refused(error):
+        return "a key"
+    if is_channel_refused(error):
+        return "a channel"
+    return "a command" if isinstance(error, redis_faults.NoPermissionError) else None
 
 
 def no_cluster(target: RedisTarget) -> ServerError:
@@ -125,21 +166,21 @@ def _sentinels(error: BaseException, target: RedisTarget) -> ServerError | None:
 def _reply(error: BaseException, target: RedisTarget) -> ServerError | None:
     if not isinstance(error, redis_faults.RedisError):
         return None
-    for mark, sentence, transient in _replies(target):
+    for mark, sentence, transient in _replies(target, error):
         if _matches(error, mark):
             return ServerError(f"{target} {sentence}", transient)
     text = str(error)
     return no_cluster(target) if "cluster mode" in text or text.startswith(("MOVED", "CLUSTERDOWN")) else None
 
 
-def _replies(target: RedisTarget) -> Iterator[tuple[str | type[Exception], str, bool]]:
+def _replies(target: RedisTarget, error: BaseException) -> Iterator[tuple[str | type[Exception], str, bool]]:
     """Yield the kinds of answers, the first match first: mark, sentence, and whether the fault may pass by itself."""
     unwanted = f"has no password set, but one is sent: {_LOGIN}"
     yield from ((mark, unwanted, False) for mark in ("without any password", "no password is set"))
     if target.password is None:
         yield redis_faults.AuthenticationError, f"asks for a password: {_LOGIN}", False
     yield redis_faults.AuthenticationError, f"refuses this user or password: {_LOGIN}", False
-    yield redis_faults.NoPermissionError, f"refuses a command to this user: {_ACL}", False
+    yield redis_faults.NoPermissionError, f"refuses {_refused(error)} to this user: {ACL}", False
     yield "DB index", f"has no database {target.db}: choose a lower one in REDIS_URL (or REDIS_DB)", False
     yield "DENIED", f"is in protected mode and refuses other machines: {_PROTECTED}", False
     yield redis_faults.BusyLoadingError, LOADING, True

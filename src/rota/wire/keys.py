@@ -25,6 +25,8 @@ RESULT = "arq:result:"
 RETRY = "arq:retry:"
 IN_PROGRESS = "arq:in-progress:"
 ABORT = "arq:abort"
+#: A key that is made and deleted within one script, which tries what a user may do.
+TRIED = "arq:rights"
 
 _PARTS = (
     *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "snoozes", "watcher"),

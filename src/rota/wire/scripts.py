@@ -12,6 +12,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
+_COMMAND = re.compile(r"\b(?:p?call|chunked)\('([A-Z]+)'")
 _INCLUDE = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
 
 
@@ -24,6 +25,11 @@ class Script:
 
     source: str
     sha: str
+
+    @property
+    def commands(self) -> frozenset[str]:
+        """The commands of Redis that the script may call."""
+        return frozenset(_COMMAND.findall(self.source))
 
     @classmethod
     def load(cls, name: str) -> "Script":
@@ -69,6 +75,9 @@ CHECKPOINT = Script.load("checkpoint")
 WATCH = Script.load("watch")
 TICK = Script.load("tick")
 PUBLISH = Script.load("publish")
+
+# Called once by a worker, when it starts.
+RIGHTS = Script.load("rights")
 
 # Called by clients, and NUDGE by workers too.
 ENQUEUE = Script.load("enqueue")

@@ -1,0 +1,183 @@
+"""What a user of Redis must be allowed: tried at boot, so that nothing is refused in the middle of work.
+
+ACL DRYRUN would need a right that no worker should have. So commands are tried that fail by their arguments, or find
+nothing to change: Redis looks at the user's rights before. It takes one connection and one round trip.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from rota.server.clones import target_of
+from rota.server.faults import (
+    ACL,
+    ServerError,
+    command_refused,
+    explained,
+    is_channel_refused,
+    is_key_refused,
+)
+from rota.wire.keys import ABORT, IN_PROGRESS, JOB, RESULT, RETRY, TRIED, QueueKeys, events_key, queue_key
+from rota.wire.scripts import (
+    CHECKPOINT,
+    FLOW_FAN_OUT,
+    FLOW_STOP,
+    NUDGE,
+    PROGRESS,
+    PUBLISH,
+    RENEW,
+    RIGHTS,
+    STEP,
+    WATCH,
+)
+
+#: The channel on which Redis tells of changed keys.
+CHANNEL = "__redis__:invalidate"
+
+#: The most names of a kind that are shown.
+_SHOWN = 8
+#: The commands that scripts call and workers send, each with arguments that change nothing. HSET makes the key, a hash,
+#: which others then find to be of another type; PEXPIRE, DEL and UNLINK are the last.
+_HARMLESS: dict[str, str] = {
+    "HSET": "KEY field value",
+    "DECR": "KEY",
+    "EXISTS": "KEY",
+    "GET": "KEY",
+    "HDEL": "KEY none",
+    "HEXISTS": "KEY field",
+    "HGET": "KEY field",
+    "HGETALL": "KEY",
+    "HINCRBY": "KEY field none",
+    "HLEN": "KEY",
+    "HMGET": "KEY field",
+    "HSCAN": "KEY 0",
+    "HSETNX": "KEY field value",
+    "LLEN": "KEY",
+    "LPUSH": "KEY value",
+    "LRANGE": "KEY 0 0",
+    "MGET": "KEY",
+    "MSET": "KEY value KEY",
+    "PERSIST": "KEY",
+    "PTTL": "KEY",
+    "RPOP": "KEY",
+    "RPUSH": "KEY value",
+    "SADD": "KEY value",
+    "SCARD": "KEY",
+    "SET": "KEY value NONE",
+    "SMEMBERS": "KEY",
+    "SREM": "KEY value",
+    "TIME": "",
+    "XADD": "KEY MAXLEN none * field value",
+    "XTRIM": "KEY MAXLEN none",
+    "ZADD": "KEY none member",
+    "ZCARD": "KEY",
+    "ZCOUNT": "KEY 0 0",
+    "ZMSCORE": "KEY member",
+    "ZRANGE": "KEY 0 0",
+    "ZRANGEBYSCORE": "KEY 0 0",
+    "ZRANK": "KEY member",
+    "ZREM": "KEY member",
+    "ZREMRANGEBYSCORE": "KEY 0 0",
+    "ZSCORE": "KEY member",
+    "PEXPIRE": "KEY 1000",
+    "DEL": "KEY",
+    "UNLINK": "KEY",
+}
+_WORKERS_SCRIPTS = (STEP, RENEW, PROGRESS, CHECKPOINT, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP)
+#: What a worker sends beside its scripts: its heartbeat, what its flows' jobs read, how it learns of cancels.
+_SENT = ("DEL", "EXISTS", "HGET", "HMGET", "LRANGE", "MGET", "SADD", "SET", "SMEMBERS", "SREM", "ZMSCORE")
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The rights that a user needs: to `commands`, which scripts call, and to read and write `keys`."""
+
+    commands: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    @classmethod
+    def of_worker(cls, queues: Sequence[str], namespace: str) -> "Rights":
+        """Return what a worker of `queues` must be allowed."""
+        needed = {*_SENT, *(name for script in _WORKERS_SCRIPTS for name in script.commands)}
+        jobs = (f"{prefix}rights" for prefix in (JOB, RESULT, RETRY, IN_PROGRESS))
+        ours = (f"{namespace}:{kind}:rights" for kind in ("flow", "limit", "slots", "unique"))
+        places = [QueueKeys.of(queue_key(queue)) for queue in queues]
+        of_queues = (key for keys in places for key in (keys.queue, f"{keys.dead}:rights"))
+        keys = (*of_queues, *jobs, ABORT, events_key(namespace), *ours)
+        return cls(tuple(name for name in _HARMLESS if name in needed), keys)
+
+
+async def check_rights(client: Any, rights: Rights) -> None:
+    """Try commands and keys as a worker uses them. Raises ServerError, with those that are refused."""
+    async with explained(client):
+        commands, keys, channel = await _refused(client, rights)
+    named = (("command", commands), ("key", keys), ("channel", channel))
+    refused = " and ".join(_listed(what, names) for what, names in named if names)
+    if refused:
+        raise ServerError(f"{target_of(client.connection_pool)} refuses {refused} to this user: {ACL}")
+
+
+async def _refused(client: Any, rights: Rights) -> tuple[list[str], list[str], list[str]]:
+    """Return the commands, the keys and the channels that are refused."""
+    commands, keys = list(_words_of(rights.commands)), list(_touching(rights.keys))
+    tried = [word for words in (*commands, *keys) for word in (len(words), *words)]
+    first, *others = await _answers(client, ("EVAL", RIGHTS.source, 0, *tried))
+    # Where the script itself is refused, nothing is known of what it would have tried.
+    errors = [raw.decode("utf-8", "replace") for raw in first] if isinstance(first, list) else []
+    of_commands, of_keys = errors[: len(commands)], errors[len(commands) :]
+    refused = filter(None, map(command_refused, (first, *others, *of_commands)))
+    lost = (words[1] for words, error in zip(keys, of_keys, strict=False) if is_key_refused(error))
+    channels = [CHANNEL] if is_channel_refused(others[-1]) else []
+    return _once(refused), _once(key.replace("rights", "*") for key in lost), channels
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"the {what}{'s' if len(names) > 1 else ''} {', '.join(names[:_SHOWN])}{more}"
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _words_of(commands: Sequence[str]) -> Iterator[list[str]]:
+    for name in commands:
+        yield [name, *_HARMLESS[name].replace("KEY", TRIED).split()]
+
+
+def _touching(keys: Sequence[str]) -> Iterator[list[str]]:
+    """Yield commands that read and write each key, and change nothing."""
+    for key in keys:
+        yield ["EXISTS", key]
+        yield ["PERSIST", key]
+
+
+async def _answers(client: Any, script: tuple[Any, ...]) -> list[Any]:
+    """Return what Redis answers to the script, and to what a script cannot try; an error is a value."""
+    sent = (
+        script,
+        ("EVALSHA", RIGHTS.sha, 0),
+        ("PING",),
+        ("BLPOP", TRIED, "none"),
+        ("CLIENT", "ID"),
+        ("CLIENT", "TRACKING", "OFF"),
+        ("SUBSCRIBE", CHANNEL),
+    )
+    connection = client.connection_pool.make_connection()
+    connection.protocol = 2
+    try:
+        await connection.connect()
+        for words in sent:
+            await connection.send_command(*words)
+        return [await _answer(connection) for _ in sent]
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+async def _answer(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
