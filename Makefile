@@ -67,6 +67,7 @@ lock: ## write the hash-locked requirements again, with uv; ARGS=--upgrade takes
 	@$(LOCK) $(ARGS) -o requirements/build.txt requirements/build.in
 	@$(LOCK) $(ARGS) -o requirements/worker.txt requirements/worker.in
 	@$(LOCK) $(ARGS) -o requirements/dev.txt requirements/dev.in
+	@$(LOCK) --no-deps $(ARGS) -o requirements/arq-suite.txt requirements/arq-suite.in
 
 clean: ## remove .venv, caches and the embedded server's data
 	@python=$$(sh scripts/find-python) && "$$python" scripts/clean.py

@@ -295,7 +295,7 @@ async def test_draining_lets_what_runs_finish_and_claims_no_more(redis: ArqRedis
     async with at_work(worker):
         await until(lambda: worker.running == 2)
         draining = asyncio.create_task(worker.drain(10))
-        await until(lambda: not worker.allow_pick_jobs)
+        await until(lambda: worker.engine is not None and not worker.engine.picking)
         gate.set()
         await draining
         await until(lambda: worker.main_task is not None and worker.main_task.done())
@@ -403,9 +403,10 @@ async def test_on_stop_is_told_the_signal(redis: ArqRedis) -> None:
     worker.on_stop = heard.append
     async with at_work(worker):
         await until(lambda: worker.engine is not None)
-        worker.handle_sig(signal.SIGUSR1)
+        worker.handle_sig(signal.SIGTERM)
         await until(lambda: worker.main_task is not None and worker.main_task.done())
-    assert heard == [signal.SIGUSR1]
+        assert heard == [signal.SIGTERM]
+    assert heard == [signal.SIGTERM, signal.SIGUSR1]  # as arq's says it of a worker that is closed
 
 
 # Connections

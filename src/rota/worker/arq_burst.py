@@ -9,6 +9,9 @@ from rota.engine.wake import POLL
 from rota.server.outage import FAULTS, Outage
 from rota.worker.stopping import StoppableWorker
 
+#: The shortest pause between two looks at the queue, in seconds: with a `poll_delay` of 0 it would only look.
+SHORTEST = 0.05
+
 
 class Burst:
     """The burst of one worker."""
@@ -28,7 +31,9 @@ class Burst:
 
     async def over(self, engine: Engine) -> None:
         """Wait until the queue is empty, deferred jobs included, or enough jobs were run, or the worker is stopped."""
-        pause = min(POLL, self._worker.poll_delay_s or POLL)
+        pause = min(POLL, max(self._worker.poll_delay_s, SHORTEST))
+        await self._is_empty()
+        engine.look()
         while not self._worker.stopping:
             if engine.busy or engine.wants_slot:
                 with contextlib.suppress(TimeoutError):
@@ -42,7 +47,9 @@ class Burst:
         await self._contract.finished()
 
     async def _is_empty(self) -> bool:
+        """Tell whether nothing is left, once the cron ticks that are near are enqueued."""
         try:
+            await self._worker.heart_beat()
             return not await self._worker.pool.zcard(self._worker.queue_name)
         except FAULTS as error:
             await self._outage.pause(error)

@@ -1,4 +1,7 @@
-"""How a worker stops: at once, or by a drain, when it is told to by a call or a signal."""
+"""How a worker stops: at once, or by a drain, when it is told to by a call or a signal.
+
+Signals are for a bare worker, and so their log lines are arq's; the service hears signals once for all its workers.
+"""
 
 import asyncio
 import logging
@@ -13,6 +16,7 @@ from rota.model.outcome import Cause
 from rota.process.signals import forget, listen, run_to_end
 
 logger = logging.getLogger("rota.worker")
+arq_logger = logging.getLogger("arq.worker")
 
 
 class StoppableWorker(Worker):
@@ -23,6 +27,7 @@ class StoppableWorker(Worker):
         self._listening: list[tuple[signal.Signals, Callable[[signal.Signals], object]]] = []
         self._stop = asyncio.Event()
         self._drained_by: asyncio.Task[None] | None = None
+        self._picks = True
         self.engine: Engine | None = None
         super().__init__(functions, **arq)
 
@@ -41,32 +46,46 @@ class StoppableWorker(Worker):
         """How many jobs run now."""
         return len(self.engine.executions) if self.engine else 0
 
+    @property
+    def allow_pick_jobs(self) -> bool:
+        """Whether it claims jobs; may be changed while it works."""
+        return self._picks
+
+    @allow_pick_jobs.setter
+    def allow_pick_jobs(self, picks: bool) -> None:
+        self._picks = picks
+        if self.engine is not None:
+            self.engine.picking = picks and not self.stopping
+            self.engine.look()
+
     def stop(self) -> None:
         """Stop now: tell what runs to end, and hand it back."""
-        self._pick_no_more()
-        if self.engine is not None:
-            self.engine.stop(Cause.SHUTDOWN)
         self._stop.set()
+        if self.engine is not None:
+            self.engine.picking = False
+            self.engine.stop(Cause.SHUTDOWN)
 
     async def drain(self, timeout: float) -> None:
         """Stop claiming, let what runs finish within `timeout` seconds, then stop."""
-        self._pick_no_more()
-        if self.engine is not None and timeout > 0:
-            try:
-                async with asyncio.timeout(timeout):
-                    await self.engine.quiet()
-            except TimeoutError:
-                logger.warning("worker.drain_timeout", extra={"queue": self.queue_name, "seconds": timeout})
+        if not await self._completed(timeout):
+            logger.warning("worker.drain_timeout", extra={"queue": self.queue_name, "seconds": timeout})
         self.stop()
 
-    def _pick_no_more(self) -> None:
-        self.allow_pick_jobs = False
-        if self.engine is not None:
-            self.engine.picking = False
+    async def _completed(self, timeout: float) -> bool:
+        """Claim nothing more, and tell whether what runs has finished within `timeout` seconds; 0 does not ask."""
+        if self.engine is None or timeout <= 0:
+            return True
+        self.engine.picking = False
+        try:
+            async with asyncio.timeout(timeout):
+                await self.engine.quiet()
+        except TimeoutError:
+            return False
+        return True
 
     def handle_sig(self, signum: signal.Signals) -> None:
         """Stop now, because of a signal, and call `on_stop`."""
-        self._log_shutdown(signum)
+        self._log_shutdown(signum, "", "ongoing to cancel")
         self.stop()
         if self.on_stop:
             self.on_stop(signum)
@@ -74,16 +93,25 @@ class StoppableWorker(Worker):
     def handle_sig_wait_for_completion(self, signum: signal.Signals) -> None:
         """Stop claiming, and wait `job_completion_wait` seconds for what runs; at a second signal, stop at once."""
         if self._drained_by is not None:
+            self._drained_by.cancel()
             self.handle_sig(signum)
             return
-        self._log_shutdown(signum)
-        self._drained_by = self.loop.create_task(self.drain(self._job_completion_wait))
-        if self.on_stop:
-            self._drained_by.add_done_callback(lambda _: self.on_stop and self.on_stop(signum))
+        arq_logger.info("Setting allow_pick_jobs to `False`")
+        self.allow_pick_jobs = False
+        self._log_shutdown(signum, "", "to be completed")
+        self._drained_by = self.loop.create_task(self._complete(signum))
 
-    def _log_shutdown(self, signum: signal.Signals) -> None:
-        fields = {"queue": self.queue_name, "signal": signum.name, "running": self.running}
-        logger.info("worker.stopping", extra=fields)
+    async def _complete(self, signum: signal.Signals) -> None:
+        await self._completed(self._job_completion_wait)
+        self._log_shutdown(signum, ", wait complete", "ongoing to cancel")
+        self.stop()
+        if self.on_stop:
+            self.on_stop(signum)
+
+    def _log_shutdown(self, signum: signal.Signals, stage: str, what: str) -> None:
+        counts = (self.jobs_complete, self.jobs_failed, self.jobs_retried, self.running)
+        line = f"shutdown on %s{stage} ◆ %d jobs complete ◆ %d failed ◆ %d retries ◆ %d {what}"
+        arq_logger.info(line, signal.Signals(signum).name, *counts)
 
     def _add_signal_handler(self, signum: signal.Signals, handler: Callable[[signal.Signals], None]) -> None:
         listen(self.loop, signum, handler)
@@ -106,6 +134,9 @@ class StoppableWorker(Worker):
     def _begin_again(self) -> None:
         """Be ready to run once more, as arq's worker is after it has stopped."""
         self._stop.clear()
-        self._drained_by = None
-        self.allow_pick_jobs = True
         self.engine = None
+
+    def _pick_again(self) -> None:
+        """Claim jobs, at the beginning of another run, if a signal has ended the last one."""
+        if self._drained_by is not None:
+            self._drained_by, self.allow_pick_jobs = None, True

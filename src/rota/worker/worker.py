@@ -6,6 +6,7 @@ Bare, it runs arq's plain functions by arq's contract. With a `policy` it is the
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from rota.server import connections
 from rota.server.outage import FAULTS, Outage
 from rota.wire.keys import QueueKeys
 from rota.wire.queue import QueueScripts
+from rota.worker.arq_arguments import showing_arqs
 from rota.worker.arq_burst import Burst
 from rota.worker.arq_contract import ArqContract
 from rota.worker.arq_cron import Cron
@@ -36,6 +38,7 @@ from rota.worker.shift import LAST_MOMENT, Shift
 from rota.worker.stopping import StoppableWorker
 
 logger = logging.getLogger("rota.worker")
+arq_logger = logging.getLogger("arq.worker")
 
 
 class Policy(Protocol):
@@ -63,6 +66,7 @@ class QueueWorker(StoppableWorker):
     :param worker_id: unique among all workers; made up by default.
     """
 
+    @showing_arqs
     def __init__(
         self,
         functions: Sequence[Any] = (),
@@ -94,7 +98,10 @@ class QueueWorker(StoppableWorker):
         self.outage = Outage(self.queue_name, self._shared.outages)
         self._burst = Burst(self, self.contract, self.outage)
         self._cron = Cron(self.scripts, self.job_serializer, self.expires_extra_ms)
-        self._health_key = HealthKey(self.health_check_key, self.worker_id, self.health_check_interval)
+        self._health_key = HealthKey(
+            self.health_check_key, self.worker_id, self.health_check_interval, log=not self._service
+        )
+        self._heart = asyncio.Lock()
         self._pools = Pools(
             {
                 "job_serializer": self.job_serializer,
@@ -108,10 +115,16 @@ class QueueWorker(StoppableWorker):
 
     async def main(self) -> None:
         """Connect, start up, work until told to stop (or, in burst, until nothing is left), and settle everything."""
+        self._pick_again()
         self._pool = await self._pools.own(self._pool, self.redis_settings)
-        logger.info("worker.starting", extra={"queue": self.queue_name, "functions": list(self.functions)})
-        if not self._service:
-            await log_redis_info(self.pool, logger.info)
+        if self._service:
+            logger.info(
+                "worker.starting", extra={"queue": self.queue_name, "functions": list(self.functions)}
+            )
+        else:
+            names = ", ".join(self.functions)
+            arq_logger.info("Starting worker for %d functions: %s", len(self.functions), names)
+            await log_redis_info(self.pool, arq_logger.info)
         self.ctx["redis"] = self._pools.for_handlers(self.pool)
         if self.on_startup:
             await self.on_startup(self.ctx)
@@ -134,7 +147,7 @@ class QueueWorker(StoppableWorker):
             self.engine = shift.engine
             if self._policy is not None:
                 self.engine.executions.on_stuck = self._policy.stuck
-            self.engine.picking = self.allow_pick_jobs
+            self.engine.picking = self.allow_pick_jobs and not self.stopping
             try:
                 until = self._burst.over(shift.engine) if self.burst else self.told_to_stop()
                 await shift.run(until, self._beat(keeper.watch, shift.watcher))
@@ -169,6 +182,11 @@ class QueueWorker(StoppableWorker):
                 await self.outage.pause(error)
             await asyncio.sleep(BEAT)
 
+    async def heart_beat(self) -> None:
+        """Write the health key and enqueue the ticks that are near; one beat at a time, or a tick would be skipped."""
+        async with self._heart:
+            await super().heart_beat()
+
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Enqueue the ticks that are near, each once, whatever the clocks of other schedulers say."""
         await self._cron.run(self.pool, self.cron_jobs, n, n + timedelta(seconds=delay * num_windows))
@@ -187,7 +205,10 @@ class QueueWorker(StoppableWorker):
 
     async def close(self) -> None:
         """Stop if it still runs, call `on_shutdown`, and close the connections."""
-        self.stop()
+        if self._service or self._handle_signals:
+            self.stop()
+        else:
+            self.handle_sig(signal.SIGUSR1)  # as arq's does
         if (
             self.main_task is not None
             and not self.main_task.done()
@@ -216,9 +237,3 @@ class QueueWorker(StoppableWorker):
     @tasks.setter
     def tasks(self, _: dict[str, asyncio.Task[Any]]) -> None:
         """arq's constructor sets an empty one."""
-
-    def __repr__(self) -> str:
-        return (
-            f"<QueueWorker {self.queue_name} complete={self.jobs_complete} failed={self.jobs_failed} "
-            f"retried={self.jobs_retried} running={self.running}>"
-        )

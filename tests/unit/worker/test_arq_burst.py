@@ -23,6 +23,7 @@ class Worker:
         self.stopping = False
         self.queue_name = "arq:queue:email"
         self.queued = queued
+        self.near = 0
         self.faults: list[Exception] = []
         self.pool = self
         self.busy = self.wants_slot = False
@@ -34,6 +35,10 @@ class Worker:
         if self.faults:
             raise self.faults.pop()
         return self.queued
+
+    async def heart_beat(self) -> None:
+        if self.near:
+            self.queued, self.near = self.queued + self.near, 0
 
     async def changed(self) -> None:
         await self.change.wait()
@@ -84,6 +89,16 @@ async def test_it_is_over_when_the_queue_is_empty_and_the_contract_has_finished(
 
 async def test_deferred_jobs_are_waited_for() -> None:
     worker = Worker(queued=1)
+    task = worker.started()
+    await until(lambda: worker.looks > 1)
+    assert not task.done()
+    worker.queued = 0
+    await asyncio.wait_for(task, 10)
+
+
+async def test_a_tick_that_is_near_is_enqueued_and_waited_for() -> None:
+    worker = Worker()
+    worker.near = 1
     task = worker.started()
     await until(lambda: worker.looks > 1)
     assert not task.done()

@@ -36,7 +36,7 @@ class Worker:
     def __init__(self, redis: Redis, name: str) -> None:
         self.now = 1_000_000.0
         self.redis = cast(ArqRedis, redis)
-        self.key = HealthKey("arq:queue:health-check", name, 60.0, Clock(time=lambda: self.now))
+        self.key = HealthKey("arq:queue:health-check", name, 60.0, clock=Clock(time=lambda: self.now))
 
     async def write(self) -> None:
         async def counts() -> str:
