@@ -89,10 +89,9 @@ async def every_job(client: Client) -> None:
     assert await (await client.enqueue(jobs.snoozes)).result(10) == 1
     assert await (await client.enqueue(jobs.threaded)).result(10) == "thread"
     assert await (await client.enqueue(jobs.apart)).result(10) == "process"
-    await client.enqueue(jobs.once, user="ann")
+    await client.enqueue(jobs.once.options(delay=60), user="ann")
     await client.enqueue(jobs.once.options(on_taken="replace"), user="ann")
-    for user in ("ann", "ann", "bob"):
-        await client.enqueue(jobs.last, user=user)
+    await client.enqueue(jobs.last, user="ann")
     calls = [limited.call(user="ann") for limited in (jobs.slow, jobs.alone) for _ in range(5)]
     handles = await client.enqueue_many([*calls, *(jobs.urgent.call() for _ in range(3))])
     for handle in handles:
