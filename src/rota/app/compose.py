@@ -17,7 +17,7 @@ from rota.attempts.off_loop import OffLoop
 from rota.attempts.parts import QueuePolicy, Resources, Stacks
 from rota.attempts.runner import Runner
 from rota.attempts.threads import Threads
-from rota.client.bridge import OwnBridge
+from rota.client.bridge import LoopBridge, OwnBridge
 from rota.client.client import Client
 from rota.client.sync import SyncClient
 from rota.engine.contract import Contract
@@ -25,6 +25,7 @@ from rota.engine.keeper import LeaseKeeper
 from rota.engine.shares import UNLIMITED, Shares
 from rota.flows.fanout import FlowJobs
 from rota.flows.flows import Flows
+from rota.model.enqueueing import OFFERED, OFFERED_SYNC, Clients
 from rota.model.options import check_seconds
 from rota.model.registry import Registry
 from rota.process.clock import SYSTEM_CLOCK, Clock
@@ -73,9 +74,11 @@ def subscribers_of(settings: Settings) -> tuple[Subscriber, ...]:
 async def connect(settings: Settings | None = None) -> Client:
     """Open a client on the Redis of `settings` (read from the environment if not given). Close it when done.
 
-    Raises ConfigError, ServerError.
+    Until then it is also the one that `job.enqueue` uses on this event loop. Raises ConfigError, ServerError.
     """
-    return await _connect(settings or load(), once=False)
+    client, loop = await _connect(settings or load(), once=False), asyncio.get_running_loop()
+    OFFERED.add(client, lambda: asyncio.get_running_loop() is loop)
+    return client
 
 
 def connect_sync(settings: Settings | None = None, *, timeout: float = 10.0) -> SyncClient:
@@ -87,6 +90,8 @@ def connect_sync(settings: Settings | None = None, *, timeout: float = 10.0) -> 
     Nothing is read or opened before its first call, so it may be made where a module is imported, and before a server
     forks its processes. `timeout` is the longest time that a call may take, in seconds, beside what a wait is given.
 
+    Until it is closed it is also the one that `job.enqueue_sync` uses.
+
     Its calls raise ServerError while Redis is away, at once where it can be told, and connect again when it is back.
     The first raises ConfigError for settings that cannot work.
     """
@@ -96,7 +101,9 @@ def connect_sync(settings: Settings | None = None, *, timeout: float = 10.0) -> 
     def found() -> Settings:
         return load() if settings is None else settings
 
-    return SyncClient(OwnBridge(lambda: connect_at_once(found()), timeout=timeout), found)
+    client = SyncClient(OwnBridge(lambda: connect_at_once(found()), timeout=timeout), found)
+    OFFERED_SYNC.add(client)
+    return client
 
 
 async def connect_at_once(settings: Settings) -> Client:
@@ -199,7 +206,13 @@ class QueueParts:
         runner = Runner(
             policy_of(settings, queue),
             handlers_of(process.registry, queue, flows),
-            Resources(deps=process.deps, report=report, off_loop=off_loop.call, inputs=flows),
+            Resources(
+                deps=process.deps,
+                report=report,
+                off_loop=off_loop.call,
+                inputs=flows,
+                clients=functools.cache(lambda: clients_of(settings, worker.pool)),
+            ),
             Stacks(
                 tracers=TRACERS,
                 middleware=MIDDLEWARE,
@@ -229,6 +242,12 @@ def worker_settings(parts: ProcessParts, queue: str) -> dict[str, Any]:
         "shared": parts.shared,
         "weight": own.weight,
     }
+
+
+def clients_of(settings: Settings, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Clients:
+    """Return the clients of a worker for its handlers, on its own connections. Call it on the worker's event loop."""
+    client = client_of(settings, redis, clock=clock)
+    return Clients(client, SyncClient(LoopBridge(client, asyncio.get_running_loop()), lambda: settings))
 
 
 def policy_of(settings: Settings, queue: QueueSettings) -> QueuePolicy:

@@ -21,9 +21,9 @@ from rota.attempts.frames import LENGTHS, describe, frame
 from rota.errors import ResultTooLarge
 from rota.model.headers import inherited
 from rota.model.job import Job
-from rota.model.run import Run, RunFacts
+from rota.model.run import Run, RunFacts, enter
 from rota.names import full_name
-from rota.telemetry.logs.belonging import Belonging, enter
+from rota.telemetry.logs.belonging import Belonging
 from rota.telemetry.logs.records import MOST_OF_BLOCK, Teller, adopt_structlog
 from rota.wire.envelopes import encode_error
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rota.engine.execution import Execution
+from rota.model.enqueueing import Clients
 from rota.model.flows.batch import Batch
 from rota.model.job import Job
 from rota.model.run import Run
@@ -60,12 +61,14 @@ class Resources:
     :param report: takes the progress of a running job: claim, job's name, percent, message.
     :param off_loop: runs the handlers that must not run on the event loop.
     :param inputs: fetches what a flow gives to its jobs; None in a worker that serves no flows.
+    :param clients: returns the clients with which handlers enqueue; None in their place where nothing can be enqueued.
     """
 
     deps: Callable[[], Any]
     report: Callable[[Claim, str, float, str], None]
     off_loop: OffLoopCall
     inputs: Inputs | None = None
+    clients: Callable[[], Clients | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

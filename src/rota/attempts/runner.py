@@ -274,6 +274,7 @@ class Runner:
             report=partial(self._resources.report, claim, attempt.job.name),
             keep=execution.keep,
             stopped_by=lambda: execution.cause,
+            clients=self._resources.clients(),
         )
 
     def _last_checkpoint(self, execution: Execution) -> Any:

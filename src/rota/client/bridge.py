@@ -101,6 +101,30 @@ class OwnBridge:
         self._loop_thread = self._opened = None
 
 
+class LoopBridge:
+    """The way from a thread to a client on an event loop that runs already, such as a worker's."""
+
+    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
+        self._client = client
+        self._loop = loop
+
+    def ask(self, question: Callable[[Client], Awaitable[T]], *, longer: float | None = 0.0) -> T:
+        """Ask the client, and return its answer. Each call to Redis is bounded, and so is each wait by its timeout."""
+        refuse_on_a_loop()
+
+        async def answer() -> T:
+            return await question(self._client)
+
+        future = asyncio.run_coroutine_threadsafe(answer(), self._loop)
+        try:
+            return future.result()
+        finally:
+            future.cancel()
+
+    def close(self) -> None:
+        """Leave the client open: it is the worker's."""
+
+
 def refuse_on_a_loop() -> None:
     """Raise RuntimeError on a thread whose event loop runs, which a blocking call would stop."""
     try:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
+from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 
 from pydantic_core import to_json
 
@@ -20,6 +20,7 @@ from rota.flows.batches import BatchHandle
 from rota.flows.flows import Flows
 from rota.flows.members import NewBatch
 from rota.flows.waiting import wait_for
+from rota.model.enqueueing import OFFERED, Enqueueable
 from rota.model.flows.handle import FlowHandle
 from rota.model.flows.stages import FlowCall, Pipeline
 from rota.model.handle import Handle
@@ -88,13 +89,14 @@ class Client:
 
     async def close(self) -> None:
         """Close the connections to Redis. Handles of this client cannot be used any more."""
+        OFFERED.remove(self)
         await self.redis.aclose(close_connection_pool=True)
         if self._on_close is not None:
             self._on_close()
 
     # Enqueue
 
-    async def enqueue(self, job: "Enqueueable[P, H_co]", /, *args: P.args, **kwargs: P.kwargs) -> H_co:
+    async def enqueue(self, job: Enqueueable[P, H_co], /, *args: P.args, **kwargs: P.kwargs) -> H_co:
         """Enqueue a job, or a pipeline, with its arguments, in one round trip.
 
             handle = await client.enqueue(send_email, to="ann@example.com")
@@ -338,13 +340,6 @@ class Client:
         of its own time. Raises JobNotFound (NoDeadLetter where the job is there), ServerError.
         """
         await self._dead_letters.delete(queue, job_id)
-
-
-class Enqueueable(Protocol[P, H_co]):
-    """A job or a pipeline: something to enqueue, with the arguments that it takes and the handle that comes of it."""
-
-    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Promise[Any]: ...
-    def handle(self, client: Client, id: str, /) -> H_co: ...  # noqa: A002 - the field's word
 
 
 def _calls(calls: Iterable[Any]) -> Iterator[Call[Any]]:

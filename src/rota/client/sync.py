@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, cast
+from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast
 
 from rota.client.client import Client, check_enqueueable, parser_of, put
 from rota.flows.batches import BatchHandle, BatchInfo
+from rota.model.enqueueing import OFFERED_SYNC, SyncEnqueueable
 from rota.model.flows.stages import Pipeline
 from rota.model.info import CancelAnswer, JobInfo
-from rota.model.job import Call, Job, Promise
+from rota.model.job import Call, Job
 from rota.model.options import EnqueueFields
 from rota.model.state import State
 from rota.model.sync import Bridge, SyncFlowHandle, SyncHandle, sync_flow_handle, sync_handle
@@ -46,11 +47,12 @@ class SyncClient:
 
     def close(self) -> None:
         """Close the connections to Redis and end the thread. The end of the process does it too."""
+        OFFERED_SYNC.remove(self)
         self.bridge.close()
 
     # Enqueue
 
-    def enqueue(self, job: "SyncEnqueueable[P, H_co]", /, *args: P.args, **kwargs: P.kwargs) -> H_co:
+    def enqueue(self, job: SyncEnqueueable[P, H_co], /, *args: P.args, **kwargs: P.kwargs) -> H_co:
         """Enqueue a job, or a pipeline, with its arguments; see `Client.enqueue`."""
         check_enqueueable(job)
         promise = job.call(*args, **kwargs)
@@ -218,10 +220,3 @@ class SyncBatchHandle:
 
     def __repr__(self) -> str:
         return f"<SyncBatchHandle {self.id}>"
-
-
-class SyncEnqueueable(Protocol[P, H_co]):
-    """A job or a pipeline: something to enqueue, with the arguments that it takes and the handle that comes of it."""
-
-    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Promise[Any]: ...
-    def handle(self, client: SyncClient, id: str, /) -> H_co: ...  # noqa: A002 - the field's word

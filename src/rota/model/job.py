@@ -24,7 +24,7 @@ from rota.model.payload.payload import PayloadType, ResultType
 from rota.model.policies.backoff import Backoff
 from rota.model.policies.limits import RateLimit, SlotLimit
 from rota.model.policies.uniqueness import Unique
-from rota.model.run import Run
+from rota.model.run import Run, enqueuer, sync_enqueuer
 from rota.model.sync import SyncHandle, SyncSource
 from rota.names import check_name, full_name
 
@@ -105,6 +105,22 @@ class Job(Generic[P, R]):
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> "Call[R]":
         """Return this job with checked arguments, for a bulk enqueue. Raises InvalidPayload."""
         return Call(self, self.payload.bind(args, kwargs))
+
+    async def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """Enqueue this job by the client that is there: `await greet.enqueue(name="Ann")`.
+
+        Within a job that is the worker's own, as for `run.enqueue`, and elsewhere the client that `rota.connect()`
+        opened last on this event loop. Raises RuntimeError where there is none, and what `Client.enqueue` raises.
+        """
+        return await enqueuer(self.name).enqueue(self, *args, **kwargs)
+
+    def enqueue_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> SyncHandle[R]:
+        """Enqueue this job from a plain function: `greet.enqueue_sync(name="Ann")`.
+
+        Within a job by the worker's own client, and elsewhere by the one that `rota.connect_sync()` made last. Raises
+        RuntimeError where there is none, and what `SyncClient.enqueue` raises.
+        """
+        return sync_enqueuer(self.name).enqueue(self, *args, **kwargs)
 
     @overload
     def handle(self, client: JobClient, id: str, /) -> Handle[R]: ...

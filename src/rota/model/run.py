@@ -3,13 +3,26 @@
 import logging
 import math
 from collections.abc import Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack
 
 from rota.model.checkpoint import encode
+from rota.model.enqueueing import (
+    OFFERED,
+    OFFERED_SYNC,
+    Clients,
+    Enqueueable,
+    Enqueuer,
+    SyncEnqueueable,
+    SyncEnqueuer,
+)
 from rota.model.flows.batch import Batch
 from rota.model.trace import log_fields
+
+P = ParamSpec("P")
+H_co = TypeVar("H_co", covariant=True)
 
 _LOGGER = logging.getLogger("jobs")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -72,6 +85,7 @@ class Run:
 
     __slots__ = (
         *RunFacts._fields,
+        "_clients",
         "_keep",
         "_log_fields",
         "_report",
@@ -92,6 +106,7 @@ class Run:
         report: Callable[[float, str], None] | None = None,
         keep: Callable[[bytes], None] | None = None,
         stopped_by: Callable[[], str | None] | None = None,
+        clients: Clients | None = None,
         **named: Unpack[NamedFacts],
     ) -> None:
         """Make a run of its facts, or of `id`, `job`, `queue` and others by name, as a handler's own test does.
@@ -99,6 +114,7 @@ class Run:
         :param report: takes the handler's progress: percent and message.
         :param keep: takes a checkpoint that the handler saves, as JSON.
         :param stopped_by: says why the attempt was told to end; None while it was not.
+        :param clients: enqueue what the handler enqueues; None where there are none, as in a child process.
         """
         (
             self.id,
@@ -121,6 +137,7 @@ class Run:
         self._report = report
         self._keep = keep
         self._stopped_by = stopped_by
+        self._clients = clients
 
     @property
     def facts(self) -> RunFacts:
@@ -155,6 +172,32 @@ class Run:
             }
         return self._log_fields
 
+    async def enqueue(self, job: Enqueueable[P, H_co], /, *args: P.args, **kwargs: P.kwargs) -> H_co:
+        """Enqueue another job, or a pipeline, over the worker's connections; it gets this job's headers and trace.
+
+            await run.enqueue(send_receipt.options(delay=60), order="o-7")
+
+        The arguments, the handle and the errors are those of `Client.enqueue`. Raises RuntimeError where there is no
+        worker behind the run, as in a child process.
+        """
+        return await self._of_worker(job).on_loop.enqueue(job, *args, **kwargs)
+
+    def enqueue_sync(self, job: SyncEnqueueable[P, H_co], /, *args: P.args, **kwargs: P.kwargs) -> H_co:
+        """Enqueue as `enqueue` does, from a handler that is a plain function; its thread waits for Redis.
+
+        Raises RuntimeError on the event loop, which would stand still meanwhile, and in a child process.
+        """
+        return self._of_worker(job).blocking.enqueue(job, *args, **kwargs)
+
+    def _of_worker(self, job: object) -> Clients:
+        if self._clients is None:
+            name = getattr(job, "name", "a job")
+            raise RuntimeError(
+                f"there is no worker behind this run to enqueue {name} with; a handler in a child process enqueues "
+                "with rota.connect_sync(), a test that calls the handler itself uses bench.run"
+            )
+        return self._clients
+
     def progress(self, percent: float, message: str = "") -> None:
         """Report how far the job is, from 0 to 100 (a number outside counts as 0 or 100), with a short message.
 
@@ -184,6 +227,31 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.queue}:{self.job} {self.id} attempt {self.attempt} of {self.max_attempts}>"
+
+
+_CURRENT: ContextVar[Run | None] = ContextVar("run", default=None)
+
+
+def enter(run: Run) -> None:
+    """Let what this context does from now on be done within `run`."""
+    _CURRENT.set(run)
+
+
+def current_run() -> Run | None:
+    """Return the attempt that this code is part of, by its context: its coroutines, tasks and threads have it."""
+    return _CURRENT.get()
+
+
+def enqueuer(name: str) -> Enqueuer:
+    """Return what enqueues the job `name` here: the attempt, or else the application's client. Raises RuntimeError."""
+    run = _CURRENT.get()
+    return OFFERED.latest(name) if run is None or run._clients is None else run._clients.on_loop
+
+
+def sync_enqueuer(name: str) -> SyncEnqueuer:
+    """Return what enqueues the job `name` where no event loop runs, as `enqueuer` does. Raises RuntimeError."""
+    run = _CURRENT.get()
+    return OFFERED_SYNC.latest(name) if run is None or run._clients is None else run._clients.blocking
 
 
 class _JobLog(logging.LoggerAdapter[logging.Logger]):

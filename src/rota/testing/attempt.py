@@ -10,7 +10,7 @@ from rota.engine.execution import Execution
 from rota.errors import JobTimeout
 from rota.model.job import Job
 from rota.model.outcome import Cause
-from rota.model.run import Run
+from rota.model.run import Run, enter
 from rota.wire.claims import Claim
 
 
@@ -44,6 +44,7 @@ async def run_alone(
     """
     execution.task = asyncio.current_task()
     execution.enter()
+    enter(run)
     timer = asyncio.get_running_loop().call_later(timeout, execution.stop, Cause.TIMEOUT)
     try:
         if job.kind == "async":

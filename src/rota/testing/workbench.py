@@ -18,6 +18,7 @@ from rota.attempts.runner import Runner
 from rota.client.sync import SyncClient
 from rota.errors import ResultTooLarge
 from rota.model.checkpoint import encode
+from rota.model.enqueueing import OFFERED, OFFERED_SYNC, Clients
 from rota.model.headers import current_headers
 from rota.model.job import Job
 from rota.model.run import Run, RunFacts
@@ -93,6 +94,10 @@ class Bench(Evidence):
 
     def __enter__(self) -> Self:
         self._open.enter_context(self._clock.opened())
+        OFFERED.add(self.client)
+        self._open.callback(OFFERED.remove, self.client)
+        OFFERED_SYNC.add(self.sync_client)
+        self._open.callback(OFFERED_SYNC.remove, self.sync_client)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -138,7 +143,7 @@ class Bench(Evidence):
         async with self._resources() as (deps, pools):
             report = partial(self._journal.report, facts)
             own = None if job.kind == "process" else deps
-            run = Run(facts, deps=own, report=report, keep=execution.keep)
+            run = Run(facts, deps=own, report=report, keep=execution.keep, clients=self._clients())
             call = run_alone(job, run, arguments, execution, timeout=timeout, off_loop=pools.call)
             try:
                 raw = await self._time.task(call)
@@ -202,6 +207,9 @@ class Bench(Evidence):
             stack.enter_context(self._time.running())
             yield deps, pools
 
+    def _clients(self) -> Clients:
+        return compose.clients_of(self.settings, self.redis, self._clock.passed)
+
     def _workers(self, deps: Any, pools: Pools) -> list[Worker]:
         name = f"bench-{next(self._drains)}"
         parts = compose.ProcessParts(
@@ -232,7 +240,13 @@ class Bench(Evidence):
         return Runner(
             compose.policy_of(settings, queue),
             handlers.handlers_of(self.registry, queue, flows),
-            Resources(deps=parts.process.deps, report=report, off_loop=pools.call, inputs=flows),
+            Resources(
+                deps=parts.process.deps,
+                report=report,
+                off_loop=pools.call,
+                inputs=flows,
+                clients=self._clients,
+            ),
             Stacks(tracers=compose.TRACERS, middleware=self._middleware, subscribers=self._subscribers),
             clock=clock,
             # Jitter spreads a herd; in a test it would only change the order from one run to the next.

@@ -11,6 +11,7 @@ from rota.errors import InvalidPayload
 from rota.model.flows.handle import FlowHandle, FlowSource
 from rota.model.job import Job, Promise
 from rota.model.options import EnqueueOptions, refuse_unknown
+from rota.model.run import enqueuer, sync_enqueuer
 from rota.model.sync import SyncFlowHandle, SyncSource
 from rota.names import check_id
 
@@ -83,6 +84,14 @@ class Pipeline(Generic[P, R]):
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> FlowCall[R]:
         """Return this pipeline with checked arguments. Raises InvalidPayload."""
         return FlowCall(self, self.bind(args, kwargs))
+
+    async def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> FlowHandle[R]:
+        """Enqueue this pipeline by the client that is there, which is found and raises as for `Job.enqueue`."""
+        return await enqueuer(self.name).enqueue(self, *args, **kwargs)
+
+    def enqueue_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> SyncFlowHandle[R]:
+        """Enqueue this pipeline from a plain function, by the client that is found as for `Job.enqueue_sync`."""
+        return sync_enqueuer(self.name).enqueue(self, *args, **kwargs)
 
     @overload
     def handle(self, client: FlowSource, id: str, /) -> FlowHandle[R]: ...

@@ -6,18 +6,10 @@ process too. A line outside of attempts, and a logger that is off, cost nothing.
 
 import logging
 from collections.abc import Awaitable
-from contextvars import ContextVar
 from typing import Any
 
-from rota.model.run import Run
+from rota.model.run import Run, current_run, enter
 from rota.seams import CallNext
-
-_ATTEMPT: ContextVar[Run | None] = ContextVar("attempt", default=None)
-
-
-def enter(run: Run) -> None:
-    """Let the lines that this context writes from now on be those of `run`."""
-    _ATTEMPT.set(run)
 
 
 def trace(run: Run, call_next: CallNext) -> Awaitable[Any]:
@@ -31,7 +23,7 @@ class Belonging(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the fields. What a call gave by the same names stays beside them, as `<name>_`."""
-        run = _ATTEMPT.get()
+        run = current_run()
         if run is not None and not _is_ours(record):
             have = vars(record)
             for name, value in run.log_fields.items():

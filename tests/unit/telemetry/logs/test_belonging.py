@@ -6,7 +6,8 @@ import logging
 from typing import Any
 
 from rota import Run
-from rota.telemetry.logs.belonging import Belonging, enter
+from rota.model.run import enter
+from rota.telemetry.logs.belonging import Belonging
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 HEADERS = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "tenant": "acme"}
