@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rota.app.arq_functions import functions_of
-from rota.app.handlers import handlers_of, jobs_of
+from rota.app.handlers import guests_of, handlers_of, jobs_of
 from rota.app.probes import Probes
 from rota.attempts.children import Processes
 from rota.attempts.off_loop import OffLoop
@@ -205,7 +205,7 @@ class QueueParts:
         off_loop = OffLoop(threads, process.processes, settings.result_limit)
         runner = Runner(
             policy_of(settings, queue),
-            handlers_of(process.registry, queue, flows),
+            handlers_of(process.registry, queue, flows) | guests_of(process.registry, queue),
             Resources(
                 deps=process.deps,
                 report=report,

@@ -20,6 +20,12 @@ def handlers_of(
     return {job.name: Handler(job, rules_of(job, queue)) for job in jobs}
 
 
+def guests_of(registry: Registry, queue: QueueSettings) -> dict[str, Handler]:
+    """Return the handlers of the jobs of other queues by full name: one enqueue may put them on this queue."""
+    guests = [job for job in registry.jobs if registry.queue_of(job) != queue.name]
+    return {registry.full_name(job): Handler(job, rules_of(job, queue)) for job in guests}
+
+
 def jobs_of(registry: Registry, queue: QueueSettings) -> Mapping[str, Job[Any, Any]]:
     """Return the jobs of a queue by short name; none for a queue that no job declares."""
     return registry.for_queue(queue.name) if queue.name in registry.queues else {}

@@ -10,7 +10,7 @@ from rota.model.job import Job
 from rota.model.options import EnqueueOptions
 from rota.model.outcome import Cause, Rules
 from rota.wire.claims import Claim
-from rota.wire.envelopes import FETCHED, Envelope
+from rota.wire.envelopes import FETCHED, HOME, Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,12 @@ class Attempt:
     def task(self) -> str:
         """The job's name; empty while the envelope is not open."""
         return self.envelope.name if self.envelope else ""
+
+    @property
+    def home(self) -> str | None:
+        """The job's own queue, where it was enqueued on another one than that."""
+        home = self.envelope.options.get(HOME) if self.envelope else None
+        return home if isinstance(home, str) else None
 
     @property
     def headers(self) -> Mapping[str, str]:

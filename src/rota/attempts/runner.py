@@ -135,10 +135,11 @@ class Runner:
 
     def _look_up(self, attempt: Attempt) -> None:
         """Find the job and its rules. Raises UnknownJob after the grace, UnreadablePayload for impossible options."""
-        handler = self._handlers.get(attempt.task)
+        name = full_name(attempt.home, attempt.task) if attempt.home else attempt.task
+        handler = self._handlers.get(name)
         if handler is None:
             self._leave_to_others(attempt)
-            raise UnknownJob(attempt.task, self._handlers)
+            raise UnknownJob(name, self._handlers)
         attempt.job, attempt.rules = handler.job, handler.rules
         if attempt.envelope and attempt.envelope.options:
             attempt.rules = override(handler.rules, attempt.envelope.options)
@@ -195,7 +196,8 @@ class Runner:
             return
         try:
             raw = job.payload.bind(kwargs=self._arguments(attempt))
-            terms = terms_of(job, self._policy.queue, raw, namespace=self._policy.namespace, priority=0)
+            queue, namespace = self._policy.queue, self._policy.namespace
+            terms = terms_of(job, queue, raw, namespace=namespace, priority=0, home=attempt.home)
         except (InvalidPayload, UnreadablePayload):
             return  # The call fails of the same, and the job dies with that error.
         if terms:

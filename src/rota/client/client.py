@@ -25,7 +25,7 @@ from rota.model.flows.handle import FlowHandle
 from rota.model.flows.stages import FlowCall, Pipeline
 from rota.model.handle import Handle
 from rota.model.info import CancelAnswer, JobInfo
-from rota.model.job import Call, Job, Promise
+from rota.model.job import Call, Job, Promise, queue_of
 from rota.model.options import EnqueueFields, EnqueueOptions
 from rota.model.state import State
 from rota.names import check_name, ids_of
@@ -164,7 +164,7 @@ class Client:
             await client.enqueue_by_name("email:send_email", {"to": "ann@example.com"}, delay=60)
 
         `payload` holds the arguments by name; the worker checks them. The priority and the unique key that the job's
-        code declares are not known here, and do not count.
+        code declares are not known here, and do not count. `queue=` lets it run on another queue than that of its name.
 
         Raises InvalidPayload for arguments that JSON cannot carry, ValueError for a name that is not allowed, TypeError
         for a payload that is not a mapping, and otherwise as `enqueue` does.
@@ -208,8 +208,8 @@ class Client:
         return BatchHandle(self.flows, batch_id)
 
     def queue_of(self, job: Job[Any, Any]) -> str:
-        """Return the short name of the queue that `job` belongs to."""
-        return job.queue or self._settings.default_queue
+        """Return the short name of the queue on which `job` is enqueued."""
+        return queue_of(job, self._settings.default_queue)
 
     async def status(self, queue: str, job_id: str) -> JobInfo:
         """Return a job as it is now, by its id in Redis or the id that you gave it. Raises JobNotFound, ServerError."""

@@ -1,6 +1,6 @@
 """Enqueueing: jobs become drafts, and drafts are sent, those of one queue together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import OutOfMemoryError
 
 from rota.errors import EnqueueIncomplete, JobExists, PayloadTooLarge
-from rota.model.job import Job
+from rota.model.job import Job, home_of, wire_options
 from rota.model.options import EnqueueOptions
 from rota.model.policies.terms import terms_and_key
 from rota.names import full_name, new_id, wire_id
@@ -18,6 +18,7 @@ from rota.server.faults import ServerError, explained
 from rota.settings.settings import Settings
 from rota.wire import envelopes
 from rota.wire.claims import decode_id
+from rota.wire.envelopes import HOME
 from rota.wire.keys import QueueKeys, check_queue, events_key, queue_key
 from rota.wire.scripts import ENQUEUE
 
@@ -105,17 +106,20 @@ class Enqueuer:
 
     def draft(self, job: Job[Any, Any], arguments: bytes) -> Draft:
         """Return a draft of a job with its arguments (JSON). Raises PayloadTooLarge, InvalidPayload."""
-        queue, options = check_queue(job.queue or self._default_queue), job.enqueue_options
-        payload = self._payload(queue, job.name, arguments, options)
+        home, options = check_queue(home_of(job, self._default_queue)), job.enqueue_options
+        queue = options.queue or home
+        payload = self._payload(queue, job.name, arguments, wire_options(job, self._default_queue))
         terms, unique = terms_and_key(
-            job, queue, arguments, namespace=self._namespace, priority=options.priority
+            job, queue, arguments, namespace=self._namespace, priority=options.priority, home=home
         )
         return Draft(queue, job.name, payload, terms, unique, options, job)
 
-    def draft_by_name(self, queue: str, task: str, arguments: bytes, options: EnqueueOptions) -> Draft:
-        """Return a draft of a job of which only the name is known. Raises PayloadTooLarge."""
+    def draft_by_name(self, home: str, task: str, arguments: bytes, options: EnqueueOptions) -> Draft:
+        """Return a draft of a job of which only the name and the own queue are known. Raises PayloadTooLarge."""
+        queue = options.queue or home
+        marks = {} if queue == home else {HOME: home}
         terms = f"p={options.priority}" if options.priority else ""
-        payload = self._payload(queue, task, arguments, options)
+        payload = self._payload(queue, task, arguments, {**options.wire(), **marks})
         return Draft(queue, task, payload, terms, "", options, None)
 
     async def send(self, drafts: Sequence[Draft]) -> list[Enqueued]:
@@ -140,10 +144,8 @@ class Enqueuer:
                 raise answer
         return [answer for answer in answers if isinstance(answer, Enqueued)]
 
-    def _payload(self, queue: str, task: str, arguments: bytes, options: EnqueueOptions) -> bytes:
-        payload = envelopes.encode_job(
-            task, arguments, enqueued_ms=self._clock.time_ms(), options=options.wire()
-        )
+    def _payload(self, queue: str, task: str, arguments: bytes, options: Mapping[str, Any]) -> bytes:
+        payload = envelopes.encode_job(task, arguments, enqueued_ms=self._clock.time_ms(), options=options)
         if len(payload) > self._payload_limit:
             raise PayloadTooLarge(full_name(queue, task), len(payload), self._payload_limit)
         return payload

@@ -9,7 +9,7 @@ from rota.flows.batches import BatchHandle, BatchInfo
 from rota.model.enqueueing import OFFERED_SYNC, SyncEnqueueable
 from rota.model.flows.stages import Pipeline
 from rota.model.info import CancelAnswer, JobInfo
-from rota.model.job import Call, Job
+from rota.model.job import Call, Job, queue_of
 from rota.model.options import EnqueueFields
 from rota.model.state import State
 from rota.model.sync import Bridge, SyncFlowHandle, SyncHandle, sync_flow_handle, sync_handle
@@ -115,8 +115,8 @@ class SyncClient:
         return SyncBatchHandle(self.bridge, batch_id)
 
     def queue_of(self, job: Job[Any, Any]) -> str:
-        """Return the short name of the queue that `job` belongs to."""
-        return job.queue or self._settings().default_queue
+        """Return the short name of the queue on which `job` is enqueued."""
+        return queue_of(job, self._settings().default_queue)
 
     def status(self, queue: str, job_id: str) -> JobInfo:
         """Return a job as it is now; see `Client.status`."""

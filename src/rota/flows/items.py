@@ -19,7 +19,7 @@ from rota.model.run import Run
 from rota.model.trace import renewed
 from rota.seams import Outgoing
 from rota.wire import envelopes
-from rota.wire.envelopes import FAN_OUT
+from rota.wire.envelopes import FAN_OUT, HOME
 
 _FIELDS = ("kind", "task", "argument", "terms")
 #: The same of the first stage of a pipeline that runs for each item.
@@ -117,7 +117,7 @@ class Expansion:
 
     def _terms(self, payload: bytes) -> str:
         """Return the planned terms, and beside them the limits that the plan could not name without the item."""
-        planned, job = self.stage.terms, self.jobs.get(self.stage.task)
+        planned, job = self.stage.terms, self._job()
         if job is None or (job.limit is None and job.concurrency is None) or is_limited(planned):
             return planned
         arguments = to_json(envelopes.decode_job(payload).kwargs)
@@ -126,6 +126,11 @@ class Expansion:
             replace(job, unique=None), self.run.queue, arguments, namespace=namespace, priority=0
         )
         return f"{planned} {limits}".strip()
+
+    def _job(self) -> Job[Any, Any] | None:
+        """Return the stage's job; None for one of another queue, whose limits the worker finds that claims it."""
+        recipe = self.stage.recipe
+        return None if recipe is None or HOME in recipe.options else self.jobs.get(self.stage.task)
 
     def _payload_with_headers(self, job: Outgoing) -> bytes:
         """Return the job's payload with the senders' headers, and those of the fan-out's own job beside them."""

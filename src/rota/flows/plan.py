@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic_core import to_json
 
 from rota.model.flows.stages import Each, Pipeline
-from rota.model.job import Job
+from rota.model.job import Job, home_of, queue_of, wire_options
 from rota.model.options import EnqueueOptions
 from rota.model.policies.terms import terms_of
 from rota.seams import Outgoing
@@ -95,7 +95,7 @@ class Planner:
 
     def payload(self, job: Job[Any, Any], arguments: bytes, **marks: bool) -> bytes:
         """Return the payload of a job; `marks` go beside the job's own options."""
-        options = {**job.enqueue_options.wire(), **marks}
+        options = {**wire_options(job, self._default_queue), **marks}
         return envelopes.encode_job(job.name, arguments, enqueued_ms=self.now_ms, options=options)
 
     def terms(self, job: Job[Any, Any], arguments: bytes | None) -> str:
@@ -110,11 +110,12 @@ class Planner:
             arguments or b"{}",
             namespace=self._namespace,
             priority=job.enqueue_options.priority,
+            home=home_of(job, self._default_queue),
         )
 
     def queue_of(self, job: Job[Any, Any]) -> str:
-        """Return the queue that `job` belongs to."""
-        return job.queue or self._default_queue
+        """Return the queue on which `job` is put."""
+        return queue_of(job, self._default_queue)
 
     def _stages(self, pipeline: Pipeline[Any, Any], path: str) -> Fields:
         yield f"{path}n", len(pipeline.stages)
@@ -141,7 +142,7 @@ class Planner:
         yield f"{at}:task", job.name
         yield f"{at}:on_failure", stage.on_failure
         yield f"{at}:argument", job.payload.positional[0]
-        yield f"{at}:options", to_json(job.enqueue_options.wire())
+        yield f"{at}:options", to_json(wire_options(job, self._default_queue))
         yield f"{at}:terms", self.terms(job, None)
         yield from _when(job.enqueue_options, at, "delay")
 

@@ -27,6 +27,7 @@ from rota.model.policies.uniqueness import Unique
 from rota.model.run import Run, enqueuer, sync_enqueuer
 from rota.model.sync import SyncHandle, SyncSource
 from rota.names import check_name, full_name
+from rota.wire.envelopes import HOME
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,8 +98,8 @@ class Job(Generic[P, R]):
     def options(self, **options: Unpack[EnqueueFields]) -> "Job[P, R]":
         """Return a copy to enqueue with these options, which win over its policy; EnqueueOptions says what each means.
 
-        `delay` (seconds or a timedelta), `at`, `id`, `timeout`, `max_attempts`, `backoff`, `keep_result`, `priority`
-        and `on_taken`. Raises TypeError for another name, ValueError for an impossible value.
+        `delay` (seconds or a timedelta), `at`, `id`, `queue`, `timeout`, `max_attempts`, `backoff`, `keep_result`,
+        `priority` and `on_taken`. Raises TypeError for another name, ValueError for an impossible value.
         """
         return replace(self, enqueue_options=self.enqueue_options.changed(options))
 
@@ -133,6 +134,22 @@ class Job(Generic[P, R]):
     def __call__(self, run: Run, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Call the handler itself, as a unit test does: nothing is enqueued, checked or retried."""
         return self.handler(run, *args, **kwargs)
+
+
+def home_of(job: Job[Any, Any], default_queue: str) -> str:
+    """Return the queue that a job belongs to, on which workers find its code."""
+    return job.queue or default_queue
+
+
+def queue_of(job: Job[Any, Any], default_queue: str) -> str:
+    """Return the queue on which a job is enqueued: the one that `options` names, or else its own."""
+    return job.enqueue_options.queue or home_of(job, default_queue)
+
+
+def wire_options(job: Job[Any, Any], default_queue: str) -> dict[str, Any]:
+    """Return the options that travel with a job; one that runs on another queue than its own says which that is."""
+    options, home = job.enqueue_options.wire(), home_of(job, default_queue)
+    return options if queue_of(job, default_queue) == home else {**options, HOME: home}
 
 
 class Promise(Generic[R_co]):

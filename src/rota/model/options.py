@@ -9,6 +9,7 @@ from rota.errors import UnreadablePayload
 from rota.model.policies.backoff import Backoff
 from rota.names import check_id
 from rota.units import LONGEST
+from rota.wire.keys import check_queue
 
 OnTaken = Literal["refuse", "existing", "replace", "debounce"]
 
@@ -24,6 +25,7 @@ class EnqueueFields(TypedDict, total=False):
     delay: float | timedelta | None
     at: datetime | None
     id: str | None
+    queue: str | None
     timeout: float | None
     max_attempts: int | None
     backoff: Backoff | None
@@ -39,6 +41,7 @@ class EnqueueOptions:
     delay: seconds until the job is due.
     at: the time when the job is due, with a time zone; instead of `delay`.
     id: the job's id, unique on its queue.
+    queue: the queue that it waits and runs on, instead of its own.
     timeout, max_attempts, backoff, keep_result, priority: as in Job.
     on_taken: what happens when the id, or the unique key of the job, is in use. "refuse" raises JobExists, "existing"
         returns the job that has it, "replace" gives that job the new arguments and options if it still waits, and
@@ -50,6 +53,7 @@ class EnqueueOptions:
     delay: float | None = None
     at: datetime | None = None
     id: str | None = None
+    queue: str | None = None
     timeout: float | None = None
     max_attempts: int | None = None
     backoff: Backoff | None = None
@@ -64,6 +68,8 @@ class EnqueueOptions:
             _check_time(self.at)
         if self.id is not None:
             check_id(self.id)
+        if self.queue is not None:
+            check_queue(self.queue)
         check_on_taken(self.on_taken)
         check_priority(self.priority)
         check_seconds("delay", self.delay)

@@ -7,7 +7,7 @@ from pydantic_core import from_json
 from rota.errors import JobError
 from rota.model.event import Event, EventType
 from rota.model.info import JobInfo
-from rota.model.job import Job
+from rota.model.job import Job, queue_of
 from rota.model.registry import Registry
 from rota.testing.enqueued import Enqueued, check_arguments, complaint
 from rota.testing.journal import Journal, Put
@@ -52,7 +52,7 @@ class Evidence:
 
     def checkpoints(self, job: Job[..., Any]) -> list[Any]:
         """Return every state that `job` saved with `run.checkpoint`, in order, as the JSON value that it became."""
-        return self._journal.saved(self.registry.queue_of(job), job.name)
+        return self._journal.saved(queue_of(job, self.registry.default_queue), job.name)
 
     @property
     def dead(self) -> list[JobInfo]:
@@ -65,7 +65,7 @@ class Evidence:
         found = [self._read(put, job) for put in (*self._journal.puts, *self._unannounced())]
         if job is None:
             return found
-        queue = self.registry.queue_of(job)
+        queue = queue_of(job, self.registry.default_queue)
         return [one for one in found if (one.queue, one.task) == (queue, job.name)]
 
     def assert_enqueued(self, job: Job[..., Any], /, **arguments: Any) -> Enqueued:
@@ -75,14 +75,14 @@ class Evidence:
         what was enqueued instead, and TypeError for an argument that the job does not take.
         """
         check_arguments(job, arguments)
-        queue = self.registry.queue_of(job)
+        queue = queue_of(job, self.registry.default_queue)
         for one in self.enqueued(job):
             if one.is_like(job, queue, arguments):
                 return one
         raise AssertionError(complaint(job, queue, arguments, self.enqueued()))
 
     def _of(self, job: Job[..., Any]) -> list[Event]:
-        queue = self.registry.queue_of(job)
+        queue = queue_of(job, self.registry.default_queue)
         return [event for event in self.events if (event.queue, event.task) == (queue, job.name)]
 
     def _seen_queues(self) -> list[str]:

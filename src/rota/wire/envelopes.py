@@ -35,6 +35,8 @@ HEAD = b'{"v":1,"f":"'
 FROM_FLOW = "flow"
 #: An option in an envelope: a batch calls this job back, and the job gets the batch.
 OF_BATCH = "batch"
+#: The option of a job that runs on another queue than its own, which it names.
+HOME = "home"
 #: The options of jobs that get something from their flow.
 FETCHED = frozenset({FROM_FLOW, OF_BATCH})
 #: The names of rota's own two jobs, which expand lists and stop what is left of flows. No user's job has a name with

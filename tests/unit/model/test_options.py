@@ -25,7 +25,7 @@ def test_none_takes_an_option_back() -> None:
 
 def test_an_unknown_option_names_the_allowed_ones() -> None:
     with pytest.raises(
-        TypeError, match=r"no option 'dely'; choose from: delay, at, id, timeout, max_attempts"
+        TypeError, match=r"no option 'dely'; choose from: delay, at, id, queue, timeout, max_attempts"
     ):
         EnqueueOptions().changed({"dely": 5})
 

@@ -25,24 +25,39 @@ _FLOW = re.compile(r"(?:^| )[wf]=([^\s:|]+):flow:")
 
 
 def terms_of(
-    job: Job[Any, Any], queue: str, arguments: bytes, *, namespace: str, priority: int | None = None
+    job: Job[Any, Any],
+    queue: str,
+    arguments: bytes,
+    *,
+    namespace: str,
+    priority: int | None = None,
+    home: str | None = None,
 ) -> str:
-    """Return the terms of `job` on `queue` with these arguments (JSON); "" if it has none. Raises InvalidPayload."""
+    """Return the terms of `job` on `queue` with these arguments (JSON); "" if it has none. Raises InvalidPayload.
+
+    The limits are counted on `home`, the job's own queue, wherever it runs.
+    """
     named = _named(job, arguments)
     timed = job.unique is None or job.unique.period_ms > 0
     key = "" if timed else unique_key(job, queue, named, namespace)
-    return " ".join(_tokens(job, queue, named, namespace, priority=priority, key=key))
+    return " ".join(_tokens(job, home or queue, named, namespace, priority=priority, key=key))
 
 
 def terms_and_key(
-    job: Job[Any, Any], queue: str, arguments: bytes, *, namespace: str, priority: int | None = None
+    job: Job[Any, Any],
+    queue: str,
+    arguments: bytes,
+    *,
+    namespace: str,
+    priority: int | None = None,
+    home: str | None = None,
 ) -> tuple[str, str]:
     """Return the terms, and `<unique key> <its period, ms>` for the enqueue; "" for a job that is not unique."""
     named = _named(job, arguments)
     if job.unique is None:
-        return " ".join(_tokens(job, queue, named, namespace, priority=priority)), ""
+        return " ".join(_tokens(job, home or queue, named, namespace, priority=priority)), ""
     key, period = unique_key(job, queue, named, namespace), job.unique.period_ms
-    tokens = _tokens(job, queue, named, namespace, priority=priority, key="" if period else key)
+    tokens = _tokens(job, home or queue, named, namespace, priority=priority, key="" if period else key)
     return " ".join(tokens), f"{key} {period}"
 
 
