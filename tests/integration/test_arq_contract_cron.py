@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 from arq.connections import ArqRedis
@@ -99,6 +100,37 @@ async def test_ticks_follow_the_workers_time_zone(kind: Kind, redis: ArqRedis) -
     (job,) = worker.cron_jobs
     assert job.next_run is not None
     assert (job.next_run.astimezone(UTC).hour, job.next_run.astimezone(UTC).minute) == (2, 30)
+    await worker.close()
+
+
+@pytest.mark.parametrize("day", [datetime(2099, 10, 25, tzinfo=UTC), datetime(2099, 3, 29, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    ("when", "moments"),
+    [
+        ({"minute": {0, 30}}, {"00:00", "00:30", "01:00", "01:30", "02:00", "02:30"}),
+        ({"hour": 1, "minute": 0}, {"00:00"}),
+    ],
+    ids=["half-hourly", "daily"],
+)
+async def test_ticks_go_on_while_the_clock_is_changed(
+    redis: ArqRedis, day: datetime, when: dict[str, Any], moments: set[str]
+) -> None:
+    """In London, where the clock is changed at one o'clock by UTC; arq's worker is silent for 90 minutes."""
+    try:
+        london = ZoneInfo("Europe/London")
+    except ZoneInfoNotFoundError:
+        pytest.skip("this machine has no time zones")
+    if "hour" in when and day.month == 3:
+        moments = {"01:00"}
+    worker = make(QueueWorker, redis, [], cron_jobs=[cron(tick, microsecond=0, **when)], timezone=london)
+    begin = day - timedelta(seconds=30)
+    for seconds in range(0, 3 * 3600, 20):
+        await worker.run_cron((begin + timedelta(seconds=seconds)).astimezone(london), 0.5)
+    due = [
+        datetime.fromtimestamp(ms / 1000, UTC)
+        for _, ms in await redis.zrange("arq:queue", 0, -1, withscores=True)
+    ]
+    assert sorted(f"{moment:%H:%M}" for moment in due) == sorted(moments)
     await worker.close()
 
 

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from arq.connections import ArqRedis, log_redis_info
@@ -97,7 +97,7 @@ class QueueWorker(StoppableWorker):
         self._share = self._shared.shares.share(weight)
         self.outage = Outage(self.queue_name, self._shared.outages)
         self._burst = Burst(self, self.contract, self.outage)
-        self._cron = Cron(self.scripts, self.job_serializer, self.expires_extra_ms)
+        self._cron = Cron(self.scripts, self.job_serializer, self.expires_extra_ms, zone=arq.get("timezone"))
         self._health_key = HealthKey(
             self.health_check_key, self.worker_id, self.health_check_interval, log=not self._service
         )
@@ -189,7 +189,8 @@ class QueueWorker(StoppableWorker):
 
     async def run_cron(self, n: datetime, delay: float, num_windows: int = 2) -> None:
         """Enqueue the ticks that are near, each once, whatever the clocks of other schedulers say."""
-        await self._cron.run(self.pool, self.cron_jobs, n, n + timedelta(seconds=delay * num_windows))
+        until = n.astimezone(UTC) + timedelta(seconds=delay * num_windows)
+        await self._cron.run(self.pool, self.cron_jobs, n, until)
 
     async def record_health(self) -> None:
         """Write arq's health key, with the worker that wrote it."""
