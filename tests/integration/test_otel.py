@@ -311,6 +311,13 @@ def test_an_endpoint_sets_a_provider_up_whose_end_is_bounded(monkeypatch: pytest
     assert not left.is_alive()
 
 
+def test_a_collector_on_this_machine_is_reached_without_a_proxy() -> None:
+    for host, is_direct in (("localhost:4318", True), ("[::1]:4318", True), ("collector:4318", False)):
+        session = otel._session(f"http://{host}")
+        assert (session is not None) is is_direct
+        assert session is None or not session.trust_env
+
+
 def test_a_provider_of_the_program_s_own_goes_first() -> None:
     with collected():
         assert otel.start(load({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})) is None

@@ -157,3 +157,12 @@ def test_who_set_sentry_up_by_itself_keeps_its_options() -> None:
 
 def test_closing_what_was_never_set_up_is_nothing() -> None:
     sentry.close()
+
+
+def test_a_sentry_on_this_machine_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.test:3128")
+    for host, is_direct in (("127.0.0.1:9", True), ("sentry.test", False)):
+        with forgotten():
+            assert sentry.start(load({"SENTRY_DSN": f"http://key@{host}/1"}))
+            options = sentry_sdk.get_client().options
+            assert (options["http_proxy"] == "") is is_direct

@@ -1,10 +1,12 @@
-"""Finds a port to listen on: the wanted one, or the next that is free.
+"""Finds a port to listen on: the wanted one, or the next that is free; knows which addresses are this machine.
 
 Several workers on one machine are started with the same settings, and none of them may fail over its metrics.
 """
 
 import errno
+import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 from rota.errors import RotaError
 
@@ -14,6 +16,19 @@ PORTS = 100
 
 class EndpointError(RotaError):
     """Raised for a host or a port that cannot be listened on, for a reason that will not pass."""
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether `url` leads to this machine itself, where a proxy from HTTP_PROXY has nothing to do.
+
+    Raises ValueError for what cannot be taken apart.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def listen(host: str, port: int) -> socket.socket:

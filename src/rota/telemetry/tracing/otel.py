@@ -8,7 +8,7 @@ worker with an OTEL_EXPORTER_OTLP_ENDPOINT. In all other processes `opentelemetr
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from threading import Thread
 from typing import Any
@@ -17,6 +17,7 @@ from rota.errors import RemoteError, Signal
 from rota.model.run import Run
 from rota.model.trace import tenant
 from rota.names import printable
+from rota.process.ports import is_loopback
 from rota.seams import CallNext, Outgoing, Switched
 from rota.settings.settings import Settings
 
@@ -54,10 +55,22 @@ def start(settings: Settings) -> Any:
         return None
     resource = Resource.create({"service.name": settings.otel_service_name})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
+    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", session=_session(endpoint))
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider
+
+
+def _session(endpoint: str) -> Any:
+    """Return a session without a proxy for a collector on this machine; None, the exporter's own, for any other."""
+    with suppress(ValueError):
+        if is_loopback(endpoint):
+            import requests  # noqa: PLC0415 - the exporter's own dependency
+
+            session = requests.Session()
+            session.trust_env = False
+            return session
+    return None
 
 
 def close(provider: Any) -> None:

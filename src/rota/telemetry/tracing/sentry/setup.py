@@ -1,10 +1,12 @@
 """Sets Sentry up for a worker so that neither payloads nor secrets leave it, and ends it in time."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic import SecretStr
 
+from rota.process.ports import is_loopback
 from rota.settings.settings import ConfigError, Settings
 from rota.telemetry.tracing.sentry.failure import FailureReporter, is_first
 from rota.telemetry.tracing.sentry.scrub import Scrubber
@@ -37,9 +39,8 @@ def start(settings: Settings, **options: Any) -> bool:
             ["SENTRY_DSN is set, but sentry-sdk is not installed; install rota[sentry] or unset it"]
         ) from None
     try:
-        sentry_sdk.init(
-            settings.sentry_dsn.get_secret_value(), **{**_DEFAULTS, **_options(settings), **options}
-        )
+        dsn = settings.sentry_dsn.get_secret_value()
+        sentry_sdk.init(dsn, **{**_DEFAULTS, **_proxies(dsn), **_options(settings), **options})
     except BadDsn:
         raise ConfigError(["SENTRY_DSN is not a DSN; write https://<key>@<host>/<project>"]) from None
     FailureReporter.reports_retries = settings.sentry_report_retries
@@ -61,6 +62,14 @@ def secrets_of(settings: Settings) -> Iterator[str]:
             yield value.get_secret_value()
     if settings.redis is not None and settings.redis.password:
         yield settings.redis.password
+
+
+def _proxies(dsn: str) -> dict[str, str]:
+    """Return the options that keep what is for this machine away from HTTP_PROXY."""
+    with contextlib.suppress(ValueError):  # which Sentry itself finds
+        if is_loopback(dsn):
+            return {"http_proxy": "", "https_proxy": ""}
+    return {}
 
 
 def _options(settings: Settings) -> dict[str, Any]:
