@@ -1,11 +1,13 @@
 """Workers and other programs of rota in processes of their own, `python -m rota`, as operators start them."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -39,27 +41,35 @@ def gone(pid: int) -> bool:
         return True
 
 
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Worker:
     """One process whose log a test reads: the events that it and its children wrote."""
 
-    def __init__(self, log: Path, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(
+        self, log: Path, environment: dict[str, str], *arguments: str, terminal: str | None = None
+    ) -> None:
         self.log = log
-        with log.open("wb") as out:
+        with log.open("wb") if terminal is None else open(terminal, "r+b", buffering=0) as out:
             self._process = start(
                 *arguments,
                 cwd=log.parent,
                 environment=environment,
+                stdin=None if terminal is None else out,
                 stdout=out,
                 stderr=out,
                 # A group of its own: a signal to the group is what a terminal sends.
                 start_new_session=True,
+                preexec_fn=None if terminal is None else _take_terminal,
             )
         self.pid = self._process.pid
 
-    def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the log lines of one event, with their fields."""
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return the log lines of one event, or of all, with their fields."""
         lines = (line for line in self.log.read_text("utf-8").split("\n") if line.startswith("{"))
-        return [event for event in map(json.loads, lines) if event["event"] == name]
+        return [event for event in map(json.loads, lines) if name in (None, event["event"])]
 
     def says(self, name: str) -> bool:
         """Tell whether the log has a line of this event."""

@@ -106,6 +106,12 @@ class Fleet:
         self.workers.append(worker)
         return worker
 
+    def on_terminal(self, terminal: str) -> Worker:
+        """Start one worker on `terminal`, a device, which gets its log."""
+        worker = Worker(self._folder / "none.log", self._environment({}), terminal=terminal)
+        self.workers.append(worker)
+        return worker
+
     def _environment(self, settings: dict[str, object]) -> dict[str, str]:
         own = {
             "HOME": str(self._folder),

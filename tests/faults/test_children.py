@@ -1,5 +1,6 @@
 """Handlers in threads and child processes: timeouts, deaths, and what a worker that ends leaves behind."""
 
+import contextlib
 import os
 import signal
 import time
@@ -11,12 +12,21 @@ from rota import Client, JobCancelled, JobFailed, State
 from tests.faults.fleet import Fleet, records
 from tests.faults.jobs_for_faults.in_processes import (
     compute,
-    deaf_to_interrupts,
+    deaf_to_signals,
     die,
     end,
     report_from_process,
+    run_program,
 )
-from tests.faults.jobs_for_faults.in_threads import listen, nap, report_from_thread
+from tests.faults.jobs_for_faults.in_threads import (
+    STARTS,
+    end_another,
+    end_another_in_process,
+    end_another_on_loop,
+    listen,
+    nap,
+    report_from_thread,
+)
 from tests.faults.jobs_for_faults.on_loop import work
 from tests.processes import gone
 from tests.waiting import until
@@ -129,16 +139,64 @@ async def test_children_end_with_a_worker_that_is_killed(fleet: Fleet, client: C
     await until(lambda: all(map(gone, children)), "no orphans are left", 10)
 
 
-async def test_a_child_ignores_the_interrupt_of_a_terminal_and_ends_with_its_worker(
+async def test_a_child_ignores_what_is_sent_to_all_and_ends_with_its_worker(
     fleet: Fleet, client: Client
 ) -> None:
     (worker,) = await fleet.start()
-    assert await (await client.enqueue(deaf_to_interrupts)).result(20) is True
+    programs = await (await client.enqueue(deaf_to_signals)).result(20)
+    assert programs == [-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP], "the programs that it starts do not"
     child = await (await client.enqueue(compute, seconds=0.1)).result(20)
     assert not gone(child)
     worker.send(signal.SIGTERM)
     assert await worker.ended() == 0
     assert gone(child)
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancel", "shutdown", "kill"])
+async def test_what_a_process_job_has_started_ends_with_it(fleet: Fleet, client: Client, how: str) -> None:
+    (worker,) = await fleet.start(drain_timeout=0.2)
+    timeout = 1.5 if how == "timeout" else 60
+    handle = await client.enqueue(run_program.options(timeout=timeout), then="wait")
+    programs = await started_programs(fleet, worker.pid, 2)
+    match how:
+        case "cancel":
+            await handle.cancel()
+        case "shutdown":
+            worker.send(signal.SIGTERM)
+        case "kill":
+            worker.kill()
+    await until(lambda: all(map(gone, programs)), "nothing of it is left", 10)
+
+
+async def test_a_process_job_that_dies_is_noticed_at_once_though_one_that_it_forked_lives(
+    fleet: Fleet, client: Client
+) -> None:
+    (worker,) = await fleet.start()
+    handle = await client.enqueue(run_program, then="die")
+    with pytest.raises(JobFailed, match="ended with exit status 3"):
+        await handle.result(20)
+    (forked,) = fleet.ledger.entries("forked")
+    await until(lambda: gone(forked.pid), "and what it forked is gone")
+    assert worker.alive
+
+
+async def started_programs(fleet: Fleet, pid: int, count: int) -> set[int]:
+    """Wait until `count` shells sleep below the process `pid`; return all processes below it."""
+
+    def sleeping() -> bool:
+        return sum("sleep" in name for name in names(pid).values()) == count
+
+    await until(sleeping, "the programs run")
+    return set(names(pid))
+
+
+def names(pid: int) -> dict[int, str]:
+    """Return the names of all processes below `pid`."""
+    found = {}
+    for one in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found[one.pid] = one.name()
+    return found
 
 
 async def test_progress_arrives_from_threads_and_processes(fleet: Fleet, client: Client) -> None:
@@ -181,3 +239,19 @@ async def test_signals_and_retry_rules_hold_in_a_process_as_on_the_loop(fleet: F
     assert error is not None
     assert error.traceback
     assert 'raise ValueError("wrong")' in error.traceback
+
+
+async def test_a_handler_ends_the_processes_that_it_starts_and_its_worker_does_not_notice(
+    fleet: Fleet, client: Client
+) -> None:
+    (worker,) = await fleet.start()
+    starters = (end_another, end_another_on_loop, end_another_in_process)
+    handles = {
+        (one.name, how): await client.enqueue(one.options(timeout=10), how=how)
+        for one in starters
+        for how in STARTS
+    }
+    for case, handle in handles.items():
+        assert await handle.result(20) == -signal.SIGTERM, case
+    assert not worker.says("worker.draining")
+    await (await client.enqueue(work, seconds=0)).result(10)

@@ -1,8 +1,12 @@
-"""SIGTERM and SIGINT: what runs finishes, what cannot finish in time goes back unspent, and the process says 0."""
+"""Signals to stop: what runs finishes, what cannot finish in time goes back unspent, and the process says 0."""
 
 import asyncio
+import contextlib
+import os
+import pty
 import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from rota import Client, Handle, State
@@ -109,3 +113,53 @@ async def test_a_thread_that_does_not_listen_cannot_hold_up_the_end(fleet: Fleet
     info = await handle.status()
     assert (info.state, info.attempts) == ("waiting", 0)
     assert not await records(client, "lost")
+
+
+async def test_a_closed_terminal_drains_and_says_so_more_than_once_without_hurry(
+    fleet: Fleet, client: Client
+) -> None:
+    (worker,) = await fleet.start()
+    handles: list[Handle[Any]] = [
+        await client.enqueue(work, seconds=1),
+        await client.enqueue(compute, seconds=1),
+    ]
+    await until(lambda: len(fleet.ledger.entries("start")) == 2, "they run")
+    for signum in (signal.SIGHUP, signal.SIGCONT, signal.SIGHUP, signal.SIGTERM):
+        worker.send(signum, group=True)
+    assert await worker.ended() == 0
+    assert fleet.ledger.times("end") == {handle.id: 1 for handle in handles}
+    assert len(worker.events("worker.draining")) == 1
+    assert not worker.says("worker.hurried")
+
+
+async def test_a_worker_whose_terminal_is_gone_finishes_what_it_runs_though_it_cannot_write(
+    fleet: Fleet, client: Client
+) -> None:
+    screen, terminal = pty.openpty()
+    worker = fleet.on_terminal(os.ttyname(terminal))
+    os.close(terminal)
+    handle = await client.enqueue(work, seconds=1)
+    await until(lambda: fleet.ledger.entries("start"), "it runs")
+    os.close(screen)
+    assert await worker.ended() == 0
+    assert fleet.ledger.times("end") == {handle.id: 1}
+    assert await records(client, "completed") == {handle.id: 1}
+
+
+async def test_a_worker_that_was_started_to_outlast_its_terminal_does(fleet: Fleet, client: Client) -> None:
+    with ignoring(signal.SIGHUP):
+        (worker,) = await fleet.start()
+    worker.send(signal.SIGHUP)
+    await (await client.enqueue(work, seconds=0)).result(10)
+    assert worker.alive
+    assert not worker.says("worker.draining")
+
+
+@contextlib.contextmanager
+def ignoring(signum: signal.Signals) -> Iterator[None]:
+    """Let the programs that a block starts ignore `signum`, as nohup does."""
+    before = signal.signal(signum, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signum, before)

@@ -1,6 +1,10 @@
 """When arq's hooks are called, and what they see: on arq's worker and on ours alike."""
 
 import asyncio
+import signal
+import threading
+import time
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -8,10 +12,14 @@ from arq.connections import ArqRedis
 from arq.jobs import Job
 from arq.worker import Retry
 
-from tests.integration.arq_holes.side_by_side import Kind, both, burst, echo, named, running
+from rota.engine import execution
+from rota.worker.worker import QueueWorker
+from tests.integration.arq_holes.side_by_side import Kind, both, burst, echo, make, named, running
 from tests.waiting import until
 
 Ctx = dict[Any, Any]
+OVER = threading.Event()
+WORD: ContextVar[str] = ContextVar("word", default="none")
 
 
 class Diary:
@@ -205,3 +213,88 @@ async def test_a_hook_may_have_tasks_that_fail_after_a_job_that_timed_out(
     worker = await burst(kind, redis, [named("hang", hang, timeout=0.05)], on_job_end=end)
     assert ends == ["failed"]
     assert worker.jobs_failed == 1
+
+
+async def hang(ctx: Ctx) -> None:
+    await asyncio.sleep(60)
+
+
+async def go_on(ctx: Ctx) -> None:
+    """Ignore every cancellation until the test is over."""
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if OVER.is_set():
+                raise
+
+
+@pytest.mark.parametrize("hook", ["on_job_start", "on_job_end"])
+@pytest.mark.parametrize("how", [hang, go_on])
+async def test_a_hook_that_hangs_has_the_time_that_a_function_has_and_keeps_no_slot(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch, hook: str, how: Any
+) -> None:
+    """arq's worker waits for it for ever."""
+    monkeypatch.setattr(execution, "PATIENCE", 0.2)
+    OVER.clear()
+    function = named("echo", echo, timeout=0.1)
+    job = await redis.enqueue_job("echo", 1)
+    assert job is not None
+    async with running(QueueWorker, redis, [function], max_jobs=1, **{hook: how}) as worker:
+        if hook == "on_job_start":
+            with pytest.raises(TimeoutError):
+                await job.result(timeout=10, poll_delay=0.02)
+        else:
+            assert await job.result(timeout=10, poll_delay=0.02) == 1
+        other = await redis.enqueue_job("echo", 2)
+        assert other is not None
+        await until(lambda: worker.jobs_complete + worker.jobs_failed == 2)
+        OVER.set()
+
+
+async def test_a_hook_that_hangs_ends_with_its_worker_and_the_result_stands(redis: ArqRedis) -> None:
+    job = await redis.enqueue_job("echo", 1)
+    assert job is not None
+    async with running(QueueWorker, redis, [named("echo", echo)], on_job_end=hang) as worker:
+        await until(lambda: worker.jobs_complete == 1)
+        began = time.monotonic()
+    assert time.monotonic() - began < 3
+    assert await job.result(timeout=1) == 1
+
+
+async def test_hooks_may_take_back_what_they_set_in_the_context_of_a_job(redis: ArqRedis) -> None:
+    seen = []
+
+    async def start(ctx: Ctx) -> None:
+        ctx["token"] = WORD.set("of this job")
+
+    async def end(ctx: Ctx) -> None:
+        seen.append(WORD.get())
+        WORD.reset(ctx["token"])
+        seen.append(WORD.get())
+
+    await redis.enqueue_job("echo", 1)
+    await burst(QueueWorker, redis, [named("echo", echo)], on_job_start=start, on_job_end=end)
+    assert seen == ["of this job", "none"]
+
+
+async def test_a_startup_that_hangs_is_stopped_as_on_arq(redis: ArqRedis) -> None:
+    began = asyncio.Event()
+
+    async def startup(ctx: Ctx) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    worker = make(QueueWorker, redis, [named("echo", echo)], on_startup=startup)
+    main = asyncio.create_task(worker.async_run())
+    await began.wait()
+    worker.handle_sig(signal.SIGUSR1)
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(5):
+            await main
+    assert await redis.enqueue_job("echo", 1)
+    worker.on_startup = None
+    worker.burst = True
+    await worker.async_run()
+    assert worker.jobs_complete == 1
+    await worker.close()

@@ -354,7 +354,7 @@ async def test_a_cancelled_main_task_hands_its_jobs_back(redis: ArqRedis) -> Non
     await worker.close()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_signal_ends_a_process_in_order(
     stock_client: ArqRedis, server: RedisServer, ledger: Ledger, signum: signal.Signals
 ) -> None:
@@ -375,7 +375,8 @@ async def test_a_process_that_waits_for_its_jobs_finishes_them(
     jobs = [await put(stock_client, "work", 1) for _ in range(5)]
     with process("rota", server, "arq:queue", ledger, job_completion_wait=20, max_jobs=4) as child:
         await ledger.reaches("start", 4)
-        child.send_signal(signal.SIGTERM)
+        for signum in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):  # as where a terminal is closed
+            child.send_signal(signum)
         assert await ended(child) == 0
     assert ledger.count("start") == ledger.count("end")
     assert len(ledger.lines("end")) == 4

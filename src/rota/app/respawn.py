@@ -1,7 +1,7 @@
 """`rota worker --respawn`: a small parent that starts the worker again when it is to be recycled, or crashed.
 
 A worker that exits with status 75 is replaced at once; one that crashed, after a pause that grows. Any other end of the
-worker ends the parent too, with the same status. SIGTERM and SIGINT are passed on. The parent may be killed: the worker
+worker ends the parent too, with the same status. Signals to stop are passed on. The parent may be killed: the worker
 notices, and stops as if it had been told to.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from rota.app.recycling import EXIT_RECYCLE
 from rota.model.policies.backoff import exponential
+from rota.process.services import drop_output
 from rota.process.signals import hearing
 
 logger = logging.getLogger("rota.respawn")
@@ -46,6 +47,7 @@ class Respawn:
                 began = loop.time()
                 status = await self._run_once()
                 if self._is_final(status):
+                    drop_output()
                     return _exit_status(status)
                 await self._pause(status, loop.time() - began)
                 if self._told is not None:

@@ -1,8 +1,10 @@
 """The supervisor: the life of a worker process, from its settings to its exit status.
 
-Boot: the server is found and checked. Serve: each queue has its worker, and services run beside them. Drain: SIGTERM or
-SIGINT stops claiming and lets running jobs finish, for at most `DRAIN_TIMEOUT`; jobs that still run then go back to
-their places, unspent. A second signal does not wait. End: everything is settled and closed, in the reverse order.
+Start: the server is found and checked, the lifespan of the jobs entered. Work: each queue has its worker, and services
+run beside them. Drain: SIGTERM, SIGINT or SIGHUP stops claiming and lets running jobs finish, for at most
+`DRAIN_TIMEOUT`; jobs that still run then go back to their places, unspent. A second signal does not wait. End:
+everything is settled and closed, in the reverse order. A signal during the start, or a second one during the end, cuts
+that short, and one more ends the process at once.
 
 A process that is to be recycled drains in the same way, and so does one whose worker or service failed by a bug: its
 exit status asks for a fresh process.
@@ -12,6 +14,7 @@ import asyncio
 import logging
 import os
 import signal
+from enum import Enum
 from typing import Any
 
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
@@ -26,8 +29,8 @@ from rota.fleet.heartbeat import Heartbeat
 from rota.model.registry import Registry
 from rota.process.identity import unique_name
 from rota.process.loop_watch import BEAT, LoopBeat
-from rota.process.services import EXIT_FAILED, Failure, Periodic, Services, exit_now
-from rota.process.signals import hearing, run_to_end
+from rota.process.services import EXIT_FAILED, Failure, Periodic, Services, drop_output, exit_now
+from rota.process.signals import hearing, is_echo, run_to_end
 from rota.process.tasks import end_all
 from rota.seams import Service
 from rota.server import connections
@@ -40,15 +43,18 @@ from rota.worker.worker import QueueWorker
 
 logger = logging.getLogger("rota.worker")
 
-#: A signal that is repeated within this time is the same one: sent to the whole process group, and passed on by the
-#: parent as well. In seconds.
-ECHO = 1.0
-
-
 #: What may be left behind of a handler; it ends with the process alone.
 LEFT = ("thread", "handler")
-#: The time that tasks which handlers have left get to end with the process, in seconds.
+#: The time that tasks which handlers have left get to end with the process, and an end that is cut short, in seconds.
 CLOSING = 1.0
+
+
+class Stage(Enum):
+    """How far a worker process has come."""
+
+    STARTING = "starting"
+    WORKING = "working"
+    ENDING = "ending"
 
 
 class Supervisor:
@@ -66,10 +72,12 @@ class Supervisor:
         self._queues = settings.served_queues(registry.queues)
         self._workers: list[QueueWorker] = []
         self._probes = Probes(settings, registry, self._workers)
-        self._connecting: asyncio.Task[Any] | None = None
+        self._stage = Stage.STARTING
+        self._main_task: asyncio.Task[None] | None = None
+        self._cut = False
         self._heartbeat: Heartbeat | None = None
         self._draining: asyncio.Future[list[None]] | None = None
-        self._told_at: float | None = None
+        self._told: tuple[signal.Signals, float] | None = None
         self._why = ""
         self._status = 0
         self._left_running = False
@@ -89,6 +97,7 @@ class Supervisor:
             otel.close(provider)
         if self._left_running or self._has_stuck_service:
             exit_now(self._status)
+        drop_output()
         return self._status
 
     def _run_loop(self) -> None:
@@ -97,7 +106,8 @@ class Supervisor:
         loop = runner.get_loop()
         try:
             loop.set_default_executor(threads)
-            run_to_end(loop, loop.create_task(self._main(server)))
+            self._main_task = loop.create_task(self._main(server))
+            run_to_end(loop, self._main_task)
         finally:
             # Closing a loop waits for all of its tasks and threads, however long they take.
             self._tell_left(run_to_end(loop, loop.create_task(end_all(CLOSING))), threads)
@@ -119,29 +129,24 @@ class Supervisor:
         with hearing(self._signalled):
             self._probes.start()
             try:
-                if await self._boot(server):
-                    await self._serve(server)
+                await self._boot(server)
+                await self._serve(server)
+            except asyncio.CancelledError:
+                if not self._cut:
+                    raise
             finally:
                 self._probes.stop()
+        logger.info("worker.stopped", extra={"status": self._status, "why": self._why})
 
-    # Boot
+    # Start
 
-    async def _boot(self, server: Server) -> bool:
-        """Check the server and publish the limits; return False if the process was told to stop meanwhile."""
+    async def _boot(self, server: Server) -> None:
+        """Check the server, and publish the limits. Raises ServerError."""
         timeout = self._settings.boot_timeout
-        self._connecting = asyncio.create_task(
-            connections.open(server.target, boot_timeout=timeout, prepare=self._prepare)
-        )
-        try:
-            redis = await self._connecting
-        except asyncio.CancelledError:
-            if self._draining is None:
-                raise
-            return False
+        redis = await connections.open(server.target, boot_timeout=timeout, prepare=self._prepare)
         await redis.aclose(close_connection_pool=True)
         for line in self._advice():
             logger.warning("settings.advice", extra={"advice": line})
-        return True
 
     async def _prepare(self, redis: Any) -> None:
         """Check what the worker may do, and publish the limits. Raises ServerError, and what redis-py raises."""
@@ -163,6 +168,7 @@ class Supervisor:
         async with child_processes() as processes, lifespan(self._registry) as deps:
             if self._draining is not None:
                 return
+            self._stage = Stage.WORKING
             keeper, recycling = lease_keeper(self._settings, server), self._recycling()
             subscribers = subscribers_of(self._settings)
             if self._settings.recycles:
@@ -183,6 +189,7 @@ class Supervisor:
                 async with self._services:
                     with self._probes.watching(keeper):
                         await self._work(server, parts)
+                    self._stage = Stage.ENDING
 
     def _beside(self, keeper: LeaseKeeper, recycling: Recycling, heartbeat: Heartbeat) -> tuple[Service, ...]:
         """Return the services that run beside the workers."""
@@ -227,7 +234,6 @@ class Supervisor:
         await asyncio.gather(*running)
         for worker in self._workers:
             await worker.close()
-        logger.info("worker.stopped", extra={"status": self._status, "why": self._why})
 
     async def _run_worker(self, worker: QueueWorker) -> None:
         """Run one queue's worker. Its failure ends the process, as no other worker of the process serves the queue."""
@@ -241,15 +247,38 @@ class Supervisor:
 
     def _signalled(self, signum: signal.Signals) -> None:
         now = asyncio.get_running_loop().time()
-        if self._told_at is None:
+        if self._told is None:
             # A process that drains to be recycled is not hurried: this is the first that it hears of stopping. But it
             # is not to be started again.
-            self._told_at = now
+            self._told = signum, now
             self._status = 0 if self._status == EXIT_RECYCLE else self._status
             self._drain(signum.name)
-        elif self._parent is None or now - self._told_at >= ECHO:
+            return
+        first, told_at = self._told
+        if not is_echo(signum, first, now - told_at, passed_on=self._parent is not None):
             logger.warning("worker.hurried", extra={"signal": signum.name})
+            self._hurry()
+
+    def _hurry(self) -> None:
+        """Wait for nobody: hand back what runs, or cut the end of the process short."""
+        if self._stage is Stage.WORKING:
             self._hand_back()
+        elif self._cut:
+            self._exit()
+        else:
+            self._cut_short()
+            asyncio.get_running_loop().call_later(CLOSING, self._exit)
+
+    def _cut_short(self) -> None:
+        """Cancel what the process waits for at its start or its end: the server, or the lifespan of the jobs."""
+        self._cut = True
+        if self._main_task is not None:
+            self._main_task.cancel()
+
+    def _exit(self) -> None:
+        """End the process at once, though something of it was not closed."""
+        logger.error("worker.cut_short", extra={"status": EXIT_FAILED, "while": self._stage.value})
+        exit_now(EXIT_FAILED)
 
     def _recycle(self, reason: str) -> None:
         """Drain, and ask for a fresh process by the exit status."""
@@ -281,8 +310,8 @@ class Supervisor:
         self._draining = asyncio.gather(*(worker.drain(timeout) for worker in self._workers))
         if self._heartbeat is not None:
             self._heartbeat.look()
-        if self._connecting is not None:
-            self._connecting.cancel()
+        if self._stage is Stage.STARTING:
+            self._cut_short()
 
     def _hand_back(self) -> None:
         for worker in self._workers:

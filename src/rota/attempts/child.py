@@ -1,8 +1,9 @@
 """A child process that runs handlers which would keep the event loop busy.
 
 It reads one job at a time from a socket, runs it in its main thread, and writes back progress, checkpoints, log records
-and the result, as `frames` says. It ignores SIGINT: a terminal sends that to every process, and the parent decides. It
-leaves the moment its socket closes, whatever it is doing, so a parent that was killed leaves no orphans.
+and the result, as `frames` says. It ignores the signals that stop a worker: systemd sends SIGTERM to every process of a
+service, and the parent decides. The moment its socket closes it ends, whatever it is doing, with all that it has
+started, so a parent that was killed leaves no orphans.
 """
 
 import importlib
@@ -15,7 +16,7 @@ import socket
 import struct
 import sys
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 from rota.attempts.frames import LENGTHS, describe, frame
 from rota.errors import ResultTooLarge
@@ -23,6 +24,7 @@ from rota.model.headers import inherited
 from rota.model.job import Job
 from rota.model.run import Run, RunFacts, enter
 from rota.names import full_name
+from rota.process.signals import TO_STOP, ignore
 from rota.telemetry.logs.belonging import Belonging
 from rota.telemetry.logs.records import MOST_OF_BLOCK, Teller, adopt_structlog
 from rota.wire.envelopes import encode_error
@@ -30,7 +32,7 @@ from rota.wire.envelopes import encode_error
 
 def main(fd: int) -> None:
     """Serve the parent that passed the socket `fd`, until it goes away."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore(*TO_STOP)
     sock = socket.socket(fileno=fd)
     sock.set_inheritable(False)
     Child(sock).serve()
@@ -58,7 +60,7 @@ class Child:
             try:
                 self._send(*self._run(head, body))
             except OSError:
-                os._exit(0)
+                end()
 
     def _listen(self) -> None:
         try:
@@ -68,7 +70,7 @@ class Child:
                     self._jobs.put((json.loads(stream.read(head)), stream.read(body)))
         except (OSError, ValueError, struct.error):
             pass  # cut off in the middle of a frame: the same as its end
-        os._exit(0)
+        end()
 
     def _run(self, head: dict[str, Any], arguments: bytes) -> tuple[dict[str, Any], bytes]:
         """Run one job; return the head and the body of the frame that ends it."""
@@ -93,6 +95,13 @@ class Child:
     def _send(self, head: dict[str, Any], body: bytes = b"") -> None:
         with self._write:
             self._sock.sendall(frame(head, body))
+
+
+def end() -> NoReturn:
+    """End this process, and what it has started."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 def find(module: str, qualname: str) -> Job[Any, Any]:

@@ -1,12 +1,14 @@
 """Child processes for the handlers that would keep the event loop busy: the worker's side; `child` is the other one.
 
-A child is killed when its job is stopped, and its neighbours do not notice.
+A child is killed when its job is stopped, with the programs that it has started, and its neighbours do not notice. It
+leads a session of its own: its process group is what it has started, and a terminal's signals do not reach it.
 """
 
 import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -26,6 +28,10 @@ Keep = Callable[[bytes], None]
 
 #: How long a worker reads what a killed child had written, in seconds.
 LAST_WORDS = 1.0
+
+#: How often a worker looks whether a child that has a job still runs, in seconds. Its socket tells nothing while a
+#: process that the handler forked holds the other end open.
+LOOK = 0.25
 
 #: A child imports from the same places as its worker.
 _BOOT = (
@@ -132,6 +138,8 @@ class _Child:
         self._reader = reader
         self._writer = writer
         self._lengths: tuple[int, int] | None = None
+        self._status: int | None = None
+        self._looking: asyncio.TimerHandle | None = None
 
     @classmethod
     async def start(cls) -> "_Child":
@@ -142,6 +150,7 @@ class _Child:
             process = subprocess.Popen(  # noqa: ASYNC220, S603 - it returns at once, and runs our own program
                 [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
                 pass_fds=(theirs.fileno(),),
+                start_new_session=True,
             )
         try:
             reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
@@ -149,7 +158,7 @@ class _Child:
             await child._receive()
         except BaseException:
             # Stopped while it booted: it is not in the list of children yet.
-            process.kill()
+            _kill_group(process.pid)
             process.wait()
             ours.close()
             raise
@@ -157,7 +166,7 @@ class _Child:
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None and not self._reader.at_eof()
+        return self._look() is None and not self._reader.at_eof()
 
     @property
     def pid(self) -> int:
@@ -175,18 +184,43 @@ class _Child:
             "log_level": logging.getLogger().level,
         }
         self._writer.write(frame(head, arguments))
-        while True:
-            answer, body = await self._receive()
-            if "percent" in answer:
-                run.progress(answer["percent"], answer["message"])
-            elif "checkpoint" in answer:
-                keep(body)
-            elif "log" in answer:
-                retell(answer["log"])
-            elif "result" in answer:
-                return body
-            else:
-                raise revive(answer, body)
+        with self._watched():
+            while True:
+                answer, body = await self._receive()
+                if "percent" in answer:
+                    run.progress(answer["percent"], answer["message"])
+                elif "checkpoint" in answer:
+                    keep(body)
+                elif "log" in answer:
+                    retell(answer["log"])
+                elif "result" in answer:
+                    return body
+                else:
+                    raise revive(answer, body)
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Look four times a second, while the block runs, whether the process has ended."""
+        self._look_again(False)
+        try:
+            yield
+        finally:
+            if self._looking is not None:
+                self._looking.cancel()
+
+    def _look_again(self, ended: bool) -> None:
+        if ended:
+            # A process beyond its group holds the socket. What was written in time has been read.
+            self._writer.close()
+        has_ended = self._look() is not None
+        self._looking = asyncio.get_running_loop().call_later(LOOK, self._look_again, has_ended)
+
+    def _look(self) -> int | None:
+        """Return the status of the process, None while it runs. What it has started ends with it."""
+        if self._status is None and (status := self._process.poll()) is not None:
+            self._status = status
+            _kill_group(self.pid)
+        return self._status
 
     async def last_words(self, keep: Keep) -> None:
         """Read what a killed child had written before: checkpoints and logs. How its job ended counts no more."""
@@ -213,12 +247,20 @@ class _Child:
         return json.loads(raw[:head]), raw[head:]
 
     def kill(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
+        """Kill the process and what it has started."""
+        if self._look() is None:
+            _kill_group(self.pid)
 
     async def reap(self) -> int:
         """Wait until the process has ended; return its status."""
         self._writer.close()
-        while (status := self._process.poll()) is None:  # noqa: ASYNC110 - a process sets no event
+        while (status := self._look()) is None:  # noqa: ASYNC110 - a process sets no event
             await asyncio.sleep(0.01)
         return status
+
+
+def _kill_group(pid: int) -> None:
+    """Kill the process group that the process `pid` leads or has led."""
+    # A group of which all have ended is gone. On macOS, one of which all are zombies may not be signalled.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)

@@ -8,6 +8,7 @@ traceback; a service that fails FAILURES times in a row is down for good, which 
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -168,7 +169,19 @@ async def serve(*services: Service) -> int:
     status = EXIT_FAILED if failures else 0
     if running.stuck:
         exit_now(status)
+    drop_output()
     return status
+
+
+def drop_output() -> None:
+    """Drop what cannot be written any more as the terminal or the pipe is gone. Python would end with status 120."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream.closed:
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def exit_now(status: int) -> NoReturn:

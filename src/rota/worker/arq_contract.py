@@ -8,6 +8,7 @@ a job) ends only the job here. Log lines are arq's.
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from arq.cron import CronJob
 from arq.utils import truncate
 from arq.worker import Function, JobExecutionFailed, Retry, RetryJob, Worker
 
-from rota.engine.execution import Execution
+from rota.engine.execution import PATIENCE, Execution
 from rota.model.outcome import Cause
 from rota.names import printable
 from rota.wire.claims import Claim, Settlement, Told, hand_back
@@ -94,12 +95,15 @@ class ArqContract:
             "enqueue_time": job.enqueued_at,
             "score": claim.due_ms,
         }
+        limit = worker.job_timeout_s if function.timeout_s is None else function.timeout_s
         try:
+            execution.enter()
+            execution.close = partial(self._close, job, function, execution)
             if worker.on_job_start:
-                await worker.on_job_start(ctx)
+                await self._within(limit, worker.on_job_start(ctx), execution)
             job.log_start()
             job.started = time.monotonic()
-            result = await self._call(function, ctx, job, execution)
+            result = await self._within(limit, function.coroutine(ctx, *job.args, **job.kwargs), execution)
             text = "" if result is None or not worker.log_results else truncate(repr(result))
         except BaseException as error:  # whatever a function raises ends its job, and nothing else
             if execution.left:
@@ -111,30 +115,43 @@ class ArqContract:
             logger.info("%6.2fs ← %s ● %s", job.seconds, job.ref, text)
             worker.jobs_complete += 1
             settlement = self._finish(job, function, True, result)
-        await self._hook("on_job_end", worker.on_job_end, ctx)
+        finally:
+            execution.leave()
+        if worker.on_job_end:
+            await self._end(ctx, limit, execution, settlement)
         return settlement._replace(context=ctx) if worker.after_job_end else settlement
 
-    async def _call(
-        self, function: Function | CronJob, ctx: dict[Any, Any], job: ArqJob, execution: Execution
-    ) -> Any:
-        limit = self._worker.job_timeout_s if function.timeout_s is None else function.timeout_s
-        execution.enter()
-        execution.close = partial(self._close, job, function, execution)
+    async def _within(self, limit: float | None, work: Awaitable[Any], execution: Execution) -> Any:
+        """Await a function, or the hook before it, for `limit` seconds at most. Raises what it raises, TimeoutError."""
         timer = asyncio.get_running_loop().call_later(limit, execution.stop, Cause.TIMEOUT) if limit else None
         try:
-            return await function.coroutine(ctx, *job.args, **job.kwargs)
+            return await work
         except asyncio.CancelledError:
             if execution.cause is Cause.TIMEOUT:
                 raise TimeoutError from None
             raise
         finally:
-            execution.leave()
             if timer is not None:
                 timer.cancel()
 
-    async def _hook(self, name: str, hook: Any, ctx: dict[Any, Any]) -> None:
-        if hook is None:
+    async def _end(
+        self, ctx: dict[Any, Any], limit: float | None, execution: Execution, settlement: Settlement
+    ) -> None:
+        """Run arq's `on_job_end`, which keeps the slot for `limit` seconds at most, and less when told to stop."""
+        execution.close = lambda: settlement
+        hook = self._hook("on_job_end", self._worker.on_job_end, ctx)
+        if execution.cause is not None:
+            # Its function was interrupted by then, and the hook is not: it has time to clean up.
+            async with asyncio.timeout(PATIENCE):
+                await hook
             return
+        execution.enter()
+        try:
+            await self._within(limit, hook, execution)
+        finally:
+            execution.leave()
+
+    async def _hook(self, name: str, hook: Any, ctx: dict[Any, Any]) -> None:
         try:
             await hook(ctx)
         except BaseException:

@@ -6,14 +6,14 @@ Signals are for a bare worker, and so their log lines are arq's; the service hea
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from arq.worker import Worker
 
 from rota.engine.engine import Engine
 from rota.model.outcome import Cause
-from rota.process.signals import forget, listen, run_to_end
+from rota.process.signals import forget, is_echo, listen, run_to_end, to_stop
 
 logger = logging.getLogger("rota.worker")
 arq_logger = logging.getLogger("arq.worker")
@@ -24,12 +24,19 @@ class StoppableWorker(Worker):
 
     def __init__(self, functions: Sequence[Any], **arq: Any) -> None:
         # arq's constructor listens for signals.
-        self._listening: list[tuple[signal.Signals, Callable[[signal.Signals], object]]] = []
+        self._listening: list[tuple[signal.Signals, Callable[[signal.Signals], None]]] = []
         self._stop = asyncio.Event()
         self._drained_by: asyncio.Task[None] | None = None
         self._picks = True
         self.engine: Engine | None = None
+        self._told: tuple[signal.Signals, float] | None = None
+        self._starting: asyncio.Task[Any] | None = None
         super().__init__(functions, **arq)
+        if signal.SIGHUP in to_stop():
+            # arq's worker listens for SIGTERM and SIGINT, if at all, and dies of a terminal that is closed.
+            for signum, handler in list(self._listening):
+                if signum is signal.SIGTERM:
+                    self._add_signal_handler(signal.SIGHUP, handler)
 
     def run(self) -> None:
         """Run the worker in its loop until it has stopped, and close it, whatever the tasks of its jobs raise."""
@@ -61,9 +68,22 @@ class StoppableWorker(Worker):
     def stop(self) -> None:
         """Stop now: tell what runs to end, and hand it back."""
         self._stop.set()
+        if self._starting is not None:
+            self._starting.cancel()
         if self.engine is not None:
             self.engine.picking = False
             self.engine.stop(Cause.SHUTDOWN)
+
+    async def _start_up(self, hook: Coroutine[Any, Any, object]) -> None:
+        """Run arq's `on_startup` in the task of the worker, as arq does. Raises CancelledError when told to stop."""
+        self._starting = asyncio.current_task()
+        try:
+            await hook
+        except asyncio.CancelledError:
+            self._begin_again()
+            raise
+        finally:
+            self._starting = None
 
     async def drain(self, timeout: float) -> None:
         """Stop claiming, let what runs finish within `timeout` seconds, then stop."""
@@ -93,9 +113,11 @@ class StoppableWorker(Worker):
     def handle_sig_wait_for_completion(self, signum: signal.Signals) -> None:
         """Stop claiming, and wait `job_completion_wait` seconds for what runs; at a second signal, stop at once."""
         if self._drained_by is not None:
-            self._drained_by.cancel()
-            self.handle_sig(signum)
+            if self._told is None or not is_echo(signum, self._told[0], self.loop.time() - self._told[1]):
+                self._drained_by.cancel()
+                self.handle_sig(signum)
             return
+        self._told = signum, self.loop.time()
         arq_logger.info("Setting allow_pick_jobs to `False`")
         self.allow_pick_jobs = False
         self._log_shutdown(signum, "", "to be completed")
@@ -134,6 +156,7 @@ class StoppableWorker(Worker):
     def _begin_again(self) -> None:
         """Be ready to run once more, as arq's worker is after it has stopped."""
         self._stop.clear()
+        self._told = None
         self.engine = None
 
     def _pick_again(self) -> None:

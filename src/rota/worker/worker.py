@@ -127,7 +127,7 @@ class QueueWorker(StoppableWorker):
             await log_redis_info(self.pool, arq_logger.info)
         self.ctx["redis"] = self._pools.for_handlers(self.pool)
         if self.on_startup:
-            await self.on_startup(self.ctx)
+            await self._start_up(self.on_startup(self.ctx))
         async with connections.patient_clone(self.pool, POLL) as blocking:
             await self._work(blocking)
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from typing import Literal
 
@@ -40,9 +41,29 @@ def die(run: Run, how: Ending) -> int:
 
 
 @job(process=True)
-def deaf_to_interrupts(run: Run) -> bool:
-    """Tell whether this process ignores the signal that a terminal sends to the whole group."""
-    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+def deaf_to_signals(run: Run) -> list[int]:
+    """Send this process what a terminal or systemd sends to all; return how a program that it starts ends of each."""
+    sent = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for signum in sent:
+        os.kill(os.getpid(), signum)
+    return [end_program(signum) for signum in sent]
+
+
+def end_program(signum: signal.Signals) -> int:
+    """Start a program, end it by a signal, and return its exit status."""
+    program = subprocess.Popen(["sleep", "60"])
+    program.send_signal(signum)
+    return program.wait()
+
+
+@job(process=True, max_attempts=1)
+def run_program(run: Run, then: Literal["wait", "die"]) -> None:
+    """Run a program, which starts another one, and wait for it, or die and leave it."""
+    if os.fork() == 0:
+        note(run, "forked")
+        subprocess.run(["sh", "-c", "sleep 60; true"], check=False)
+    note(run, "start")
+    subprocess.run(["sh", "-c", "sleep 60; true"], check=False) if then == "wait" else os._exit(3)
 
 
 @job(process=True)

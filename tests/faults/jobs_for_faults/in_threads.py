@@ -1,6 +1,11 @@
 """Plain functions, which run in threads: they cannot be stopped, only told to stop."""
 
+import multiprocessing
+import os
+import signal
+import subprocess
 import time
+from collections.abc import Callable
 
 from rota import Run, job
 from tests.faults.jobs_for_faults.ledger import note
@@ -32,3 +37,49 @@ def report_from_thread(run: Run, seconds: float = 2) -> None:
     """Report progress, and stay until a reader had time to see it."""
     run.progress(40, "from a thread")
     time.sleep(seconds)
+
+
+def _by_multiprocessing() -> int | None:
+    one = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    one.start()
+    one.terminate()
+    one.join()
+    return one.exitcode
+
+
+def _by_fork() -> int:
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    os.kill(pid, signal.SIGTERM)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _by_subprocess() -> int:
+    one = subprocess.Popen(["sleep", "60"])
+    one.terminate()
+    return one.wait()
+
+
+STARTS: dict[str, Callable[[], int | None]] = {
+    "multiprocessing": _by_multiprocessing,
+    "fork": _by_fork,
+    "subprocess": _by_subprocess,
+}
+
+
+@job(max_attempts=1)
+def end_another(run: Run, how: str) -> int | None:
+    """Start another process from a thread, and end it with SIGTERM; return its status."""
+    return STARTS[how]()
+
+
+@job(max_attempts=1)
+async def end_another_on_loop(run: Run, how: str) -> int | None:
+    return STARTS[how]()
+
+
+@job(max_attempts=1, process=True)
+def end_another_in_process(run: Run, how: str) -> int | None:
+    return STARTS[how]()

@@ -307,12 +307,17 @@ def count_and_die(run: Run) -> None:
 
 
 @job(process=True)
-def leave_a_process_behind(run: Run) -> None:
+def leave_a_process_behind(run: Run, dies: bool = False) -> None:
+    """Fork a process beyond the group of this one, which holds its socket open."""
     pid = os.fork()
     if not pid:
+        os.setsid()
         time.sleep(60)
         os._exit(0)
+    time.sleep(0.1)
     run.checkpoint(pid)
+    if dies:
+        os._exit(3)
     time.sleep(60)
 
 
@@ -370,3 +375,13 @@ async def test_a_process_that_the_killed_one_left_behind_does_not_hold_us_up(pro
         assert not gone(left)
     finally:
         os.kill(left, signal.SIGKILL)
+
+
+@on_shared_loop
+async def test_nor_does_it_hide_that_the_one_that_forked_it_has_died(processes: Processes) -> None:
+    running = execution()
+    async with asyncio.timeout(30):
+        with pytest.raises(ChildDied) as died:
+            await call(processes, leave_a_process_behind, b'{"dies": true}', running)
+    assert died.value.status == 3
+    os.kill(running.checkpoint.value, signal.SIGKILL)

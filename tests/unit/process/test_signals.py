@@ -3,10 +3,13 @@
 import asyncio
 import os
 import signal
+import time
+from collections.abc import Callable
 
 import pytest
+import uvloop
 
-from rota.process.signals import forget, listen
+from rota.process.signals import forget, hearing, is_echo, listen, to_stop
 from tests.waiting import until
 
 SIGNAL = signal.SIGUSR1
@@ -70,3 +73,57 @@ def test_a_closed_loop_can_still_be_forgotten() -> None:
     listen(loop, SIGNAL, print)
     loop.close()
     forget(loop, SIGNAL, print)
+
+
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_forked_process_ends_by_its_signals_and_its_parent_does_not_hear_them(
+    make: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    told: list[signal.Signals] = []
+
+    def end_fork() -> int:
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(60)
+            os._exit(0)
+        os.kill(pid, signal.SIGTERM)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    async def main() -> None:
+        with hearing(told.append):
+            assert await asyncio.to_thread(end_fork) == -signal.SIGTERM
+            assert end_fork() == -signal.SIGTERM
+            await asyncio.sleep(0.05)  # a signal that the parent heard would be told by now
+            assert told == []
+            os.kill(os.getpid(), signal.SIGTERM)
+            await until(lambda: told == [signal.SIGTERM])
+
+    with asyncio.Runner(loop_factory=make) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "since", "passed_on", "same"),
+    [
+        (signal.SIGHUP, signal.SIGHUP, 0.2, False, True),
+        (signal.SIGHUP, signal.SIGTERM, 0.2, False, True),
+        (signal.SIGTERM, signal.SIGHUP, 0.2, False, True),
+        (signal.SIGTERM, signal.SIGTERM, 0.2, False, False),
+        (signal.SIGINT, signal.SIGINT, 0.2, True, True),
+        (signal.SIGHUP, signal.SIGHUP, 1.2, False, False),
+        (signal.SIGINT, signal.SIGINT, 1.2, True, False),
+    ],
+)
+def test_a_signal_that_a_terminal_or_a_parent_repeats_at_once_counts_once(
+    first: signal.Signals, second: signal.Signals, since: float, passed_on: bool, same: bool
+) -> None:
+    assert is_echo(second, first, since, passed_on=passed_on) is same
+
+
+def test_a_signal_that_was_ignored_from_the_start_stops_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert to_stop() == (signal.SIGTERM, signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.SIGHUP in to_stop()
