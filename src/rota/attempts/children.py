@@ -125,7 +125,7 @@ def _interrupting(execution: Execution, child: "_Child") -> Iterator[None]:
         yield
     finally:
         # From here on the child may be another job's.
-        execution.interrupt = execution.cancel_task
+        execution.interrupt = None
 
 
 class _Child:

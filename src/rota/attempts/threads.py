@@ -57,7 +57,7 @@ class Threads:
             await asyncio.wait({work, abandoned}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # What middleware does after the thread is stopped as any coroutine is.
-            execution.interrupt = execution.cancel_task
+            execution.interrupt = None
         if not work.done():
             self._leave_behind(work, execution, run)
         value, error = work.result()

@@ -23,7 +23,7 @@ class Execution:
     The first cause wins, and is set before the handler is interrupted, so that the contract reads why the attempt
     ended instead of guessing from an exception. Only the handler is interrupted, between `enter` and `leave`: what is
     done before and after it, for the record, runs to its end. How to interrupt depends on the handler: a task is
-    cancelled; a handler in a thread or a process replaces `interrupt`.
+    cancelled; a handler in a thread or a process sets `interrupt`.
 
     `close` is set once the handler runs: it returns the settlement of the attempt without waiting for the handler.
     `left` says that the attempt was settled in this way. `threads` is what asyncio's own threads do for the handler.
@@ -53,7 +53,7 @@ class Execution:
         self.cause: Cause | None = None
         self.live = False
         self.task: asyncio.Task[Any] | None = None
-        self.interrupt: Callable[[], object] = self.cancel_task
+        self.interrupt: Callable[[], object] | None = None
         self.checkpoint = Checkpoint.read(claim.checkpoint)
         self._now = clock.monotonic
         self._written = self.checkpoint.number
@@ -70,7 +70,7 @@ class Execution:
             self.cause = cause
             self._stopped_at = self._told_at = self._now()
             if self.live:
-                self.interrupt()
+                self._interrupt()
 
     def insist(self) -> None:
         """Interrupt again a handler that was told to stop PATIENCE seconds ago and goes on.
@@ -80,7 +80,7 @@ class Execution:
         """
         if self.live and self.cause is not None and self._now() - self._stopped_at >= PATIENCE:
             self._stopped_at = self._now()
-            self.interrupt()
+            self._interrupt()
 
     @property
     def patience(self) -> float:
@@ -105,11 +105,21 @@ class Execution:
             self._cancels -= 1
             self.task.uncancel()
 
+    def _interrupt(self) -> None:
+        (self.interrupt or self.cancel_task)()
+
     def cancel_task(self) -> None:
         """Interrupt the handler in the ordinary way, by cancelling the task that runs it."""
         if self.task is not None:
             self._cancels += 1
             self.task.cancel()
+
+    def release(self) -> None:
+        """Let go of the attempt, which has ended and refers to this execution.
+
+        What refers to itself is freed by the garbage collector only: with thousands of jobs a second, those are pauses.
+        """
+        self.task = self.close = None
 
     # What the handler saves
 

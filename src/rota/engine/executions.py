@@ -92,10 +92,11 @@ class Executions(dict[str, Execution]):
             settlement = self.stumbled(claim, error)
         if execution.left:
             logger.warning("handler.ended_late", extra={"job_id": printable(claim.id)})
-            return
-        if execution.threads and execution.cause is not None:
-            await self._let_threads_end(execution, settlement.task)
-        self._end(execution, settlement)
+        else:
+            if execution.threads and execution.cause is not None:
+                await self._let_threads_end(execution, settlement.task)
+            self._end(execution, settlement)
+        execution.release()
 
     async def _let_threads_end(self, execution: Execution, task: str) -> None:
         """Hold the settlement until asyncio's threads have done what a stopped handler had given them to do."""
