@@ -3,21 +3,30 @@
 import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 from rota.attempts.children import Processes
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.leases import Leases
+from rota.engine.tokens import LONGEST, SharedTokens
 from rota.errors import LifespanFailed
 from rota.errors.traces import message_of, place_of
 from rota.model.registry import Registry
 from rota.process.health_file import HealthFile
+from rota.process.identity import unique_name
 from rota.process.loop_watch import LoopWatch
 from rota.server import connections
+from rota.server.clones import REPLY_TIMEOUT
 from rota.server.outage import FAULTS
 from rota.server.place import Server
 from rota.settings.load import Settings
 from rota.telemetry.logs import logs
+from rota.wire.keys import bell_key
+from rota.worker.shared import Shared
+
+#: The most connections on which the workers of one process send their calls. A call takes a millisecond.
+MOST = 16
 
 
 @contextlib.asynccontextmanager
@@ -68,8 +77,28 @@ async def own_client(server: Server) -> AsyncIterator[Any]:
     try:
         yield redis
     finally:
-        with contextlib.suppress(*FAULTS):
-            await redis.aclose(close_connection_pool=True)
+        await _close(redis)
+
+
+@contextlib.asynccontextmanager
+async def connected(server: Server, shared: Shared, queues: int) -> AsyncIterator[Shared]:
+    """Yield `shared` with the connections that the workers of several queues share, until the block ends."""
+    if queues < 2:  # noqa: PLR2004 - one queue has nobody to share with
+        yield shared
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        redis = connections.bounded_client(server.target, MOST)
+        blocking = connections.async_client(server.target, socket_timeout=LONGEST + REPLY_TIMEOUT)
+        tokens = SharedTokens(redis, blocking, bell_key(unique_name()))
+        for client in (redis, blocking):
+            stack.push_async_callback(_close, client)
+        stack.push_async_callback(tokens.close)
+        yield replace(shared, redis=redis, tokens=tokens)
+
+
+async def _close(client: Any) -> None:
+    with contextlib.suppress(*FAULTS):
+        await client.aclose(close_connection_pool=True)
 
 
 def lease_keeper(settings: Settings, server: Server) -> LeaseKeeper:

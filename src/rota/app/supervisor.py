@@ -22,7 +22,7 @@ from rota.app.handlers import rules_of
 from rota.app.limits import figures_of, publish
 from rota.app.probes import Probes
 from rota.app.recycling import EXIT_RECYCLE, Recycling
-from rota.app.resources import child_processes, lease_keeper, lifespan, own_client
+from rota.app.resources import child_processes, connected, lease_keeper, lifespan, own_client
 from rota.attempts.threads import LoopThreads
 from rota.engine.keeper import LeaseKeeper
 from rota.fleet.heartbeat import Heartbeat
@@ -39,6 +39,7 @@ from rota.server.rights import Rights, check_rights
 from rota.settings.load import ConfigError, Settings
 from rota.telemetry.tracing import otel
 from rota.telemetry.tracing.sentry import sentry
+from rota.worker.shared import Shared
 from rota.worker.worker import QueueWorker
 
 logger = logging.getLogger("rota.worker")
@@ -188,7 +189,8 @@ class Supervisor:
                 self._services = Services(self._beside(keeper, recycling, self._heartbeat), self._given_up)
                 async with self._services:
                     with self._probes.watching(keeper):
-                        await self._work(server, parts)
+                        async with connected(server, parts.shared, len(self._queues)) as shared:
+                            await self._work(server, parts, shared)
                     self._stage = Stage.ENDING
 
     def _beside(self, keeper: LeaseKeeper, recycling: Recycling, heartbeat: Heartbeat) -> tuple[Service, ...]:
@@ -221,10 +223,11 @@ class Supervisor:
         if self._parent is not None and os.getppid() != self._parent:
             self._drain("orphaned")
 
-    async def _work(self, server: Server, parts: ProcessParts) -> None:
+    async def _work(self, server: Server, parts: ProcessParts, shared: Shared) -> None:
         for queue in self._queues:
-            pool = connections.async_client(server.target)
-            self._workers.append(QueueWorker(**worker_settings(parts, queue), redis_pool=pool))
+            own = worker_settings(parts, queue) | {"shared": shared}
+            pool = shared.redis or connections.async_client(server.target)
+            self._workers.append(QueueWorker(**own, redis_pool=pool))
         running = [asyncio.create_task(self._run_worker(worker)) for worker in self._workers]
         concurrency = {queue: self._settings.queue(queue).concurrency for queue in self._queues}
         logger.info(

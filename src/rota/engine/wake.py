@@ -12,6 +12,7 @@ import random
 from typing import Any, Protocol
 
 from rota.engine.link import QueueLink
+from rota.engine.tokens import Tokens
 from rota.process.tasks import end
 from rota.server.outage import FAULTS
 
@@ -47,45 +48,51 @@ class Sleeper(Protocol):
 
 
 class Waker:
-    """Blocks on the wake list whenever its engine could take a job.
+    """Waits for tokens whenever its engine could take a job.
 
-    :param link: the way to the queue, on a client whose calls may block.
+    :param link: the way to the queue.
+    :param tokens: where it waits.
     :param engine: the engine that is woken.
     :param poll: wake it at least this often, in seconds.
     """
 
-    def __init__(self, link: QueueLink, engine: Sleeper, poll: float = POLL) -> None:
+    def __init__(self, link: QueueLink, tokens: Tokens, engine: Sleeper, poll: float = POLL) -> None:
         self._scripts = link.scripts
         self._redis = link.redis
         self._outage = link.outage
+        self._tokens = tokens
         self._engine = engine
         self._poll = poll
 
     async def run(self) -> None:
         """Wait for tokens, and wake the engine, until cancelled."""
-        while True:
-            await self._engine.ready()
-            try:
-                token = await self._token()
-                if token and not self._engine.has_free_slot:
-                    # The slots filled while we waited: another worker should have the token.
-                    await self._pass_on()
-                elif token and self._engine.held_back:
-                    # Another process may have a slot. This engine remembers that there is work, until it is its turn.
-                    self._engine.look()
-                    await self._pass_on()
-                    await asyncio.sleep(BREATH)
-                else:
-                    self._engine.look(polled=not token)
-            except FAULTS as error:
-                await self._outage.pause(error)
+        try:
+            while True:
+                await self._engine.ready()
+                try:
+                    await self._turn()
+                except FAULTS as error:
+                    await self._outage.pause(error)
+        finally:
+            self._tokens.leave(self._scripts.keys.wake)
+
+    async def _turn(self) -> None:
+        token = await self._token()
+        if token and not self._engine.has_free_slot:
+            # The slots filled while we waited: another worker should have the token.
+            await self._pass_on()
+        elif token and self._engine.held_back:
+            # Another process may have a slot. This engine remembers that there is work, until it is its turn.
+            self._engine.look()
+            await self._pass_on()
+            await asyncio.sleep(BREATH)
+        else:
+            self._engine.look(polled=not token)
 
     async def _token(self) -> bool:
         """Wait for a token; False if none came within an interval, which varies so that polls spread."""
         timeout = self._poll * (0.9 + 0.2 * random.random())  # noqa: S311 - spreads polls
-        return (
-            await self._redis.execute_command("BLPOP", self._scripts.keys.wake, f"{timeout:.3f}") is not None
-        )
+        return await self._tokens.wait(self._scripts.keys.wake, timeout, self._pass_on)
 
     async def _pass_on(self) -> None:
         await self._scripts.nudge(self._redis, self._poll)

@@ -29,6 +29,7 @@ __all__ = [
     "ServerError",
     "ServerInfo",
     "async_client",
+    "bounded_client",
     "check_server",
     "clone",
     "from_arq_settings",
@@ -60,6 +61,24 @@ class ArqOptions(TypedDict, total=False):
     job_deserializer: Deserializer | None
     default_queue_name: str
     expires_extra_ms: int
+
+
+class Bounded(ArqRedis):
+    """A client with few connections: one has at most `most` calls under way, and the others wait for their turn."""
+
+    def __init__(self, pool: aio.ConnectionPool, most: int) -> None:
+        super().__init__(pool)
+        self.auto_close_connection_pool = True
+        self._turns = asyncio.Semaphore(most)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        async with self._turns:
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+
+def bounded_client(target: RedisTarget, most: int) -> Bounded:
+    """Return a client like `async_client`'s with at most `most` connections. No call may block on the server."""
+    return Bounded(_pool(target, REPLY_TIMEOUT), most)
 
 
 def async_client(

@@ -19,7 +19,18 @@ from rota.server.faults import (
     is_channel_refused,
     is_key_refused,
 )
-from rota.wire.keys import ABORT, IN_PROGRESS, JOB, RESULT, RETRY, TRIED, QueueKeys, events_key, queue_key
+from rota.wire.keys import (
+    ABORT,
+    BELL,
+    IN_PROGRESS,
+    JOB,
+    RESULT,
+    RETRY,
+    TRIED,
+    QueueKeys,
+    events_key,
+    queue_key,
+)
 from rota.wire.scripts import (
     CHECKPOINT,
     FLOW_FAN_OUT,
@@ -87,7 +98,10 @@ _HARMLESS: dict[str, str] = {
 }
 _WORKERS_SCRIPTS = (STEP, RENEW, PROGRESS, CHECKPOINT, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP)
 #: What a worker sends beside its scripts: its heartbeat, what its flows' jobs read, how it learns of cancels.
-_SENT = ("DEL", "EXISTS", "HGET", "HMGET", "LRANGE", "MGET", "SADD", "SET", "SMEMBERS", "SREM", "ZMSCORE")
+_SENT = (
+    *("DEL", "EXISTS", "HGET", "HMGET", "LPUSH", "LRANGE", "MGET", "PEXPIRE"),
+    *("SADD", "SET", "SMEMBERS", "SREM", "ZMSCORE"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +115,8 @@ class Rights:
     def of_worker(cls, queues: Sequence[str], namespace: str) -> "Rights":
         """Return what a worker of `queues` must be allowed."""
         needed = {*_SENT, *(name for script in _WORKERS_SCRIPTS for name in script.commands)}
-        jobs = (f"{prefix}rights" for prefix in (JOB, RESULT, RETRY, IN_PROGRESS))
+        bell = (BELL,) if len(queues) > 1 else ()
+        jobs = (f"{prefix}rights" for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, *bell))
         ours = (f"{namespace}:{kind}:rights" for kind in ("flow", "limit", "slots", "unique"))
         places = [QueueKeys.of(queue_key(queue)) for queue in queues]
         of_queues = (key for keys in places for key in (keys.queue, f"{keys.dead}:rights"))

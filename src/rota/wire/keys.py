@@ -10,6 +10,10 @@ arq's own keys keep arq's spelling, so that stock clients and workers read them:
     arq:result:<id>      string  the final record of a job that is over; expires
     arq:abort            zset    the ids of running jobs that are to be cancelled, by the time of the request
 
+Of a process of several queues there is besides:
+
+    arq:bell:<process>   list    for a moment, an entry that interrupts its wait for tokens; expires
+
 A queue's other keys hang on the queue's own, as `arq:queue:email:active`: `QueueKeys` lists them. A key that belongs to
 no single queue begins with the namespace, as `rota:events`: the stream of events, flows, limits, unique keys. Times in
 Redis are milliseconds of the server's clock.
@@ -27,6 +31,7 @@ IN_PROGRESS = "arq:in-progress:"
 ABORT = "arq:abort"
 #: A key that is made and deleted within one script, which tries what a user may do.
 TRIED = "arq:rights"
+BELL = "arq:bell:"
 
 _PARTS = (
     *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "snoozes", "watcher"),
@@ -46,6 +51,11 @@ RESERVED = frozenset(
         "health-check",
     }
 )
+
+
+def bell_key(process: str) -> str:
+    """Return the key of the list that interrupts the call in which `process` waits for its queues' tokens."""
+    return f"{BELL}{process}"
 
 
 def check_queue(name: str) -> str:

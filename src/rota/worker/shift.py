@@ -3,10 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
-from dataclasses import replace
 from typing import Any
-
-from arq.connections import ArqRedis
 
 from rota.engine.capacity import Capacity
 from rota.engine.contract import Contract
@@ -16,6 +13,7 @@ from rota.engine.isolation import Isolation
 from rota.engine.leases import Leases
 from rota.engine.link import QueueLink
 from rota.engine.shares import Share
+from rota.engine.tokens import Tokens
 from rota.engine.wake import POLL, Waker, Watcher
 from rota.model.outcome import Cause
 from rota.names import printable
@@ -32,7 +30,7 @@ class Shift:
     """One stretch of work on one queue.
 
     :param link: the way to the queue.
-    :param blocking: a client for calls that wait on the server.
+    :param tokens: where it waits for wake tokens.
     :param contract: what runs the jobs.
     :param capacity: how many jobs may run.
     :param leases: renews the leases of what was claimed.
@@ -44,7 +42,7 @@ class Shift:
     def __init__(
         self,
         link: QueueLink,
-        blocking: ArqRedis,
+        tokens: Tokens,
         contract: Contract,
         capacity: Capacity,
         *,
@@ -67,9 +65,7 @@ class Shift:
             cancellable=cancellable,
             alarm=lambda: self.watcher.holds,
         )
-        self._waker = Waker(
-            replace(link, redis=blocking), self.engine, poll=min(POLL, link.scripts.lease / 4)
-        )
+        self._waker = Waker(link, tokens, self.engine, poll=min(POLL, link.scripts.lease / 4))
 
     async def run(self, until: Coroutine[Any, Any, None], *beside: Coroutine[Any, Any, None]) -> None:
         """Work, with the coroutines of `beside` going on, until `until` returns; then settle everything.

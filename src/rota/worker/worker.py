@@ -8,18 +8,19 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from arq.connections import ArqRedis, log_redis_info
+from arq.connections import log_redis_info
 
 from rota.engine.capacity import Capacity
 from rota.engine.contract import Contract
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.leases import Leases
 from rota.engine.link import QueueLink
+from rota.engine.tokens import OwnTokens, Tokens
 from rota.engine.wake import POLL, ROLE_EVERY, Watcher
 from rota.process.identity import unique_name
 from rota.process.loop_watch import BEAT, LoopWatch
@@ -108,7 +109,8 @@ class QueueWorker(StoppableWorker):
                 "job_deserializer": self.job_deserializer,
                 "default_queue_name": self.queue_name,
                 "expires_extra_ms": self.expires_extra_ms,
-            }
+            },
+            self._shared.redis,
         )
 
     # Life
@@ -128,15 +130,24 @@ class QueueWorker(StoppableWorker):
         self.ctx["redis"] = self._pools.for_handlers(self.pool)
         if self.on_startup:
             await self._start_up(self.on_startup(self.ctx))
-        async with connections.patient_clone(self.pool, POLL) as blocking:
-            await self._work(blocking)
+        async with self._tokens() as tokens:
+            await self._work(tokens)
 
-    async def _work(self, blocking: ArqRedis) -> None:
+    @contextlib.asynccontextmanager
+    async def _tokens(self) -> AsyncIterator[Tokens]:
+        """Yield where the worker waits for tokens: beside the others of the process, or on a connection of its own."""
+        if self._shared.tokens is not None:
+            yield self._shared.tokens
+            return
+        async with connections.patient_clone(self.pool, POLL) as blocking:
+            yield OwnTokens(blocking)
+
+    async def _work(self, tokens: Tokens) -> None:
         link = QueueLink(self.scripts, self.pool, self.outage)
         with self._keeping() as keeper:
             shift = Shift(
                 link,
-                blocking,
+                tokens,
                 self.contract,
                 Capacity(self.max_jobs, self._burst.budget),
                 leases=keeper.leases,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from rota.engine.link import QueueLink
+from rota.engine.tokens import OwnTokens
 from rota.engine.wake import BREATH, Waker
 from rota.server.outage import Outage
 from rota.wire.queue import QueueScripts
@@ -43,7 +44,8 @@ class Tokens:
 
 @contextlib.asynccontextmanager
 async def waking(tokens: Tokens) -> AsyncIterator[None]:
-    waker = Waker(QueueLink(cast(QueueScripts, tokens), tokens, Outage("email")), tokens)
+    link = QueueLink(cast(QueueScripts, tokens), tokens, Outage("email"))
+    waker = Waker(link, OwnTokens(tokens), tokens)
     task = asyncio.create_task(waker.run())
     try:
         yield

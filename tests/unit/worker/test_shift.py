@@ -4,7 +4,6 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from arq.connections import ArqRedis
 from redis.exceptions import ConnectionError as Disconnected
 
 from rota.engine.capacity import Capacity
@@ -13,6 +12,7 @@ from rota.engine.isolation import Isolation
 from rota.engine.leases import Leases
 from rota.engine.link import QueueLink
 from rota.engine.shares import UNLIMITED
+from rota.engine.tokens import OwnTokens
 from rota.server.outage import Outage
 from rota.wire.claims import Claim, Settlement, hand_back
 from rota.wire.keys import QueueKeys
@@ -96,7 +96,7 @@ class Works:
         link = QueueLink(cast(QueueScripts, self.scripts), self.scripts, Outage("email"))
         self.shift = Shift(
             link,
-            cast(ArqRedis, self.scripts),
+            OwnTokens(self.scripts),
             self.jobs,
             Capacity(1),
             leases=self.leases,
