@@ -1,10 +1,12 @@
 """A worker's start and end: faults of Redis do not end the start, and nothing that hangs outlasts two signals."""
 
+import asyncio
 import signal
 import time
 
 import pytest
 
+from rota.process.signals import ECHO
 from rota.wire.scripts import PUBLISH
 from tests.faults.fleet import JOBS, Fleet
 from tests.faults.proxy import Answer, Proxy, containing
@@ -59,6 +61,18 @@ async def test_one_that_ignores_its_cancellation_does_not_outlast_a_second_signa
     assert time.monotonic() - told_at < 5
     (cut,) = worker.events("worker.cut_short")
     assert cut["while"] == ("starting" if "start" in where else "ending")
+
+
+@pytest.mark.parametrize("where", ["start blocking", "end blocking"])
+async def test_one_that_blocks_the_event_loop_is_ended_by_a_signal_that_comes_again(
+    fleet: Fleet, where: str
+) -> None:
+    worker = await hanging(fleet, where)
+    worker.send(signal.SIGINT)
+    await asyncio.sleep(ECHO * 1.1)  # what comes at once is the same signal
+    worker.send(signal.SIGINT)
+    assert await worker.ended(5) == 1
+    assert worker.says("worker.cut_short")
 
 
 @pytest.mark.parametrize("fault", ["cut", "LOADING", "READONLY"])

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from enum import Enum
 from typing import Any
 
@@ -30,7 +31,7 @@ from rota.model.registry import Registry
 from rota.process.identity import unique_name
 from rota.process.loop_watch import BEAT, LoopBeat
 from rota.process.services import EXIT_FAILED, Failure, Periodic, Services, drop_output, exit_now
-from rota.process.signals import hearing, is_echo, run_to_end
+from rota.process.signals import ECHO, hearing, is_echo, run_to_end
 from rota.process.tasks import end_all
 from rota.seams import Service
 from rota.server import connections
@@ -79,6 +80,7 @@ class Supervisor:
         self._heartbeat: Heartbeat | None = None
         self._draining: asyncio.Future[list[None]] | None = None
         self._told: tuple[signal.Signals, float] | None = None
+        self._unheard_since: float | None = None
         self._why = ""
         self._status = 0
         self._left_running = False
@@ -127,7 +129,7 @@ class Supervisor:
         return self._services is not None and bool(self._services.stuck)
 
     async def _main(self, server: Server) -> None:
-        with hearing(self._signalled):
+        with hearing(self._signalled, self._arrived):
             self._probes.start()
             try:
                 await self._boot(server)
@@ -248,7 +250,16 @@ class Supervisor:
 
     # Drain
 
+    def _arrived(self, signum: signal.Signals) -> None:
+        """End the process at a second signal, if its event loop has not heard of the first: a lifespan blocks it."""
+        now = time.monotonic()
+        if self._unheard_since is None:
+            self._unheard_since = now
+        elif self._stage is not Stage.WORKING and now - self._unheard_since >= ECHO:
+            self._exit()
+
     def _signalled(self, signum: signal.Signals) -> None:
+        self._unheard_since = None
         now = asyncio.get_running_loop().time()
         if self._told is None:
             # A process that drains to be recycled is not hurried: this is the first that it hears of stopping. But it

@@ -114,16 +114,27 @@ def _tell(loop: asyncio.AbstractEventLoop, signum: signal.Signals) -> None:
 
 
 @contextlib.contextmanager
-def hearing(handler: Handler) -> Iterator[None]:
-    """Call `handler` for each signal to stop that arrives while the block runs in the event loop."""
+def hearing(handler: Handler, arrived: Handler | None = None) -> Iterator[None]:
+    """Call `handler` for each signal to stop that arrives while the block runs in the event loop.
+
+    `arrived` is called before it, at once, between two instructions of whatever runs, also while the loop is blocked.
+    """
     loop, signums = asyncio.get_running_loop(), to_stop()
     for signum in signums:
         listen(loop, signum, handler)
+        if arrived is not None:
+            _interrupt(signum, arrived)
     try:
         yield
     finally:
         for signum in signums:
             forget(loop, signum, handler)
+
+
+def _interrupt(signum: signal.Signals, arrived: Handler) -> None:
+    # The loop is woken by the interpreter, whatever handler is here.
+    signal.signal(signum, lambda number, _: arrived(signal.Signals(number)))
+    signal.siginterrupt(signum, False)
 
 
 async def until_signalled(work: Coroutine[Any, Any, object]) -> None:

@@ -1,8 +1,12 @@
-"""A job, and a lifespan that hangs where HANGS says: at its start or its end; "deaf", it ignores every cancellation."""
+"""A job, and a lifespan that hangs where HANGS says: at its start or its end.
+
+"deaf", it ignores every cancellation; "blocking", it blocks the event loop.
+"""
 
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -24,6 +28,8 @@ async def lifespan() -> AsyncIterator[None]:
 
 async def _hang() -> None:
     logging.getLogger("jobs").warning("hangs")
+    if "blocking" in HANGS:
+        time.sleep(60)
     while True:
         try:
             await asyncio.sleep(60)
