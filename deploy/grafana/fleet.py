@@ -218,6 +218,12 @@ def _processes() -> Panels:
             "short",
             "Outages of Redis as processes saw them. One process alone: its network; all at once: Redis.",
             (increase("arq_redis_reconnects_total", "instance"), "{{instance}}"),
-            span=WIDE // 2,
+        ),
+        graph(
+            "Log lines dropped",
+            "short",
+            "Lines of the log that nobody read in time: what reads stderr stands still, or is too slow.",
+            (increase("arq_worker_log_lines_dropped_total", "instance"), "{{instance}}"),
+            span=WIDE,
         ),
     ]

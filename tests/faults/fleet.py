@@ -1,6 +1,7 @@
 """Fleets of worker processes for fault tests, watched from outside, with a ledger beside Redis."""
 
 import os
+import subprocess
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from rota import Client
 from tests.faults.jobs_for_faults.ledger import VARIABLE
-from tests.processes import ROOT, Worker, environment
+from tests.processes import ROOT, Worker, environment, start
 from tests.waiting import until
 
 JOBS = "tests.faults.jobs_for_faults"
@@ -89,6 +90,7 @@ class Fleet:
     def __init__(self, folder: Path, url: str) -> None:
         self.ledger = Ledger(folder / "ledger")
         self.workers: list[Worker] = []
+        self._unread: list[subprocess.Popen[bytes]] = []
         self._folder = folder
         self._url = url
 
@@ -111,6 +113,13 @@ class Fleet:
         worker = Worker(self._folder / "none.log", self._environment({}), terminal=terminal)
         self.workers.append(worker)
         return worker
+
+    def unread(self, **settings: object) -> "subprocess.Popen[bytes]":
+        """Start one worker whose log is a pipe that nobody reads, until the test does."""
+        environment = self._environment(settings)
+        process = start("worker", cwd=self._folder, environment=environment, stderr=subprocess.PIPE)
+        self._unread.append(process)
+        return process
 
     def _environment(self, settings: dict[str, object]) -> dict[str, str]:
         own = {
@@ -138,4 +147,7 @@ class Fleet:
     def close(self) -> None:
         for worker in self.workers:
             worker.close()
+        for process in self._unread:
+            process.kill()
+            process.communicate()
         self.ledger.close()

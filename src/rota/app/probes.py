@@ -18,6 +18,7 @@ from rota.model.registry import Registry
 from rota.process.http import Endpoint, Reply, Route
 from rota.server.outage import Outages
 from rota.settings.settings import Settings
+from rota.telemetry.logs.outflow import dropped
 from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.telemetry.metrics.jobs import JobMetrics
 from rota.telemetry.metrics.tally import Labels, Tally
@@ -141,6 +142,7 @@ class Probes:
         provide("arq_worker_slots_busy", self._of_queues(lambda meter: meter.slots.busy))
         provide("arq_worker_slot_seconds_total", self._of_queues(lambda meter: meter.slots.seconds()))
         provide("arq_worker_draining", lambda: [((), self.draining)])
+        provide("arq_worker_log_lines_dropped_total", lambda: [((), dropped())])
         provide("arq_worker_event_loop_lag_seconds", self._lag)
         provide("arq_worker_recycled_total", self.recycled.read)
         provide("arq_redis_reconnects_total", lambda: [((), self.outages.ended)])

@@ -18,6 +18,7 @@ from rota.app.respawn import EXIT_WRONG, Respawn
 from rota.cli import exits, fleet, jobs, look, redis_prompt, screen
 from rota.cli.arguments import whole
 from rota.errors import DiscoveryFailed, LifespanFailed, RotaError
+from rota.errors.secrets import SECRETS
 from rota.errors.traces import written
 from rota.model.registry import discover
 from rota.server.place import checkout, locate
@@ -57,9 +58,9 @@ def _say_failed(error: RotaError) -> None:
     if logs.write_json():
         write(logger, logging.CRITICAL, "process.failed", {"error": str(error)}, trace=trace)
     else:
-        frames = (trace or "").replace("Traceback (most recent call last):\n", "")
+        frames = SECRETS.hidden(trace or "").replace("Traceback (most recent call last):\n", "")
         sys.stderr.write(f"{indented(frames)}\n" if frames else "")
-        sys.stderr.write(f"rota: {error}\n")
+        sys.stderr.write(f"rota: {SECRETS.hidden(str(error))}\n")
 
 
 def _say_version(asked: bool) -> None:

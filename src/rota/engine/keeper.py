@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from rota.engine.leases import Leases
 from rota.process.health_file import HealthFile
+from rota.process.last_words import last_words
 from rota.process.loop_watch import EXIT_BLOCKED, LoopWatch
 
 logger = logging.getLogger("rota.leases")
@@ -108,8 +109,7 @@ class LeaseKeeper:
             if stop.wait(RESCUE):
                 return
         # Nothing runs this service, or the loop is blocked, which nothing watches any longer.
-        logger.critical("leases.failed", exc_info=error)
-        logging.shutdown()
+        last_words(lambda: logger.critical("leases.failed", exc_info=error))
         self._die(EXIT_BLOCKED)
 
 

@@ -1,6 +1,7 @@
 """How an autoscaler sees what its fleet needs: by asking an exporter, or Redis itself."""
 
 import asyncio
+import base64
 import json
 import math
 import time
@@ -9,7 +10,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable
 from http.client import HTTPException
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from rota.errors import RotaError, UnknownQueue
 from rota.fleet.fleet import Fleet, FleetNeed, choose
@@ -38,11 +39,12 @@ BLINDNESS: tuple[type[BaseException], ...] = (*FAULTS, Unseen)
 
 def ask_exporter(url: str, queues: tuple[str, ...] | None) -> Ask:
     """Return a function that asks the exporter at `url`. Raises ConfigError for what cannot be an address."""
-    opener, address = _opener(url), f"{url.rstrip('/')}/scaling"
+    opener, request = _opener(url), _request(f"{url.rstrip('/')}/scaling")
+    address = request.full_url
 
     def fetch() -> FleetNeed:
         try:
-            with opener.open(address, timeout=DEADLINE) as answer:
+            with opener.open(request, timeout=DEADLINE) as answer:
                 need = choose(FleetNeed.of_json(json.loads(_body(answer))), queues)
             # Figures that are no numbers show here, and not where workers are to be started.
             return need if need.desired >= 0 and math.isfinite(need.latency) else _nonsense(address)
@@ -69,6 +71,17 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
     except ValueError:
         raise ConfigError(["AUTOSCALER_URL is not an address such as http://127.0.0.1:9464"]) from None
     return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if direct else []))
+
+
+def _request(address: str) -> urllib.request.Request:
+    """Return the request to `address`, with the user and password in it sent as a header and shown nowhere."""
+    parts = urlsplit(address)
+    login, _, place = parts.netloc.rpartition("@")
+    request = urllib.request.Request(parts._replace(netloc=place).geturl())  # noqa: S310 - http, as checked
+    if login:
+        token = base64.b64encode(unquote(login).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {token}")
+    return request
 
 
 def _body(answer: Any) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 from rota.errors.traces import stack_of
 from rota.model.run import Run
 from rota.process.clock import SYSTEM_CLOCK, Clock
+from rota.process.last_words import last_words
 
 logger = logging.getLogger("rota.loop")
 
@@ -86,8 +87,8 @@ class LoopWatch:
             self._longest = 0.0
         if silence <= self._limit:
             return True
-        logger.critical("loop.hung", extra={"seconds": round(silence, 1), **self._blocker()})
-        logging.shutdown()
+        fields = {"seconds": round(silence, 1), **self._blocker()}
+        last_words(lambda: logger.critical("loop.hung", extra=fields))
         self._die(EXIT_BLOCKED)
         return False
 

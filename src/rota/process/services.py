@@ -17,6 +17,7 @@ from typing import NoReturn, Self
 from rota.errors import RotaError
 from rota.model.policies.backoff import exponential
 from rota.process.clock import SYSTEM_CLOCK, Clock
+from rota.process.last_words import last_words
 from rota.process.signals import until_signalled
 from rota.seams import Service
 
@@ -186,5 +187,5 @@ def drop_output() -> None:
 
 def exit_now(status: int) -> NoReturn:
     """End the process without waiting for threads or tasks that do not end."""
-    logging.shutdown()
+    last_words()
     os._exit(status)

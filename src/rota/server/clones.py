@@ -21,6 +21,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from rota.server import discretion
 from rota.server.packing import packing, unpacking
 from rota.server.target import REDIS_PORT, RedisTarget
 from rota.server.tls import Tls
@@ -31,11 +32,11 @@ REPLY_TIMEOUT = 5.0
 HEALTH_CHECK = 30
 
 _SYNC: dict[type[aio.AbstractConnection], type[plain.AbstractConnection]] = {
-    aio.Connection: plain.Connection,
-    aio.SSLConnection: plain.SSLConnection,
-    aio.UnixDomainSocketConnection: plain.UnixDomainSocketConnection,
-    aio_sentinel.SentinelManagedConnection: plain_sentinel.SentinelManagedConnection,
-    aio_sentinel.SentinelManagedSSLConnection: plain_sentinel.SentinelManagedSSLConnection,
+    aio.Connection: discretion.BlockingConnection,
+    aio.SSLConnection: discretion.BlockingSSLConnection,
+    aio.UnixDomainSocketConnection: discretion.BlockingUnixConnection,
+    aio_sentinel.SentinelManagedConnection: discretion.BlockingSentinelConnection,
+    aio_sentinel.SentinelManagedSSLConnection: discretion.BlockingSentinelSSLConnection,
 }
 # A dead peer is noticed within a minute, also by a connection that only listens.
 _KEEPALIVE = {

@@ -17,6 +17,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from rota.errors.secrets import SECRETS
 from rota.model.policies.backoff import exponential
 from rota.server.check import ServerInfo, check_server
 from rota.server.clones import REPLY_TIMEOUT, clone, patient_clone, rebuild, timeouts
@@ -147,6 +148,7 @@ async def from_arq_settings(settings: RedisSettings, **arq: Unpack[ArqOptions]) 
 
     Tries again `conn_retries` times, `conn_retry_delay` seconds apart, as arq does, and then raises redis-py's error.
     """
+    SECRETS.keep(settings.password)
     client = rebuild(_as_arq_would(settings, **arq))
     for left in range(settings.conn_retries, -1, -1):
         try:

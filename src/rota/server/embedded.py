@@ -94,12 +94,25 @@ def _directory(root: Path) -> Path:
     directory = root.resolve() / ".rota"
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
+        _check_owner(directory)
         (directory / ".gitignore").write_text("*\n")
     except OSError as error:
         raise EmbeddedServerError(
             f"the embedded server needs to write to {directory} ({error.strerror}); set REDIS_URL instead"
         ) from error
     return directory
+
+
+def _check_owner(directory: Path) -> None:
+    """Refuse a folder into which others may write. Raises EmbeddedServerError, and what `stat` raises."""
+    for found in (directory.lstat(), directory.stat()):
+        is_open = bool(found.st_mode & 0o022) and not stat.S_ISLNK(found.st_mode)
+        if found.st_uid != os.getuid() or is_open:
+            whose = "others may write into it" if is_open else f"it belongs to user {found.st_uid}"
+            raise EmbeddedServerError(
+                f"{directory}, where the embedded server keeps its data, is not yours alone: {whose}; remove it or "
+                "take their rights (chmod go-w), or set REDIS_URL instead"
+            )
 
 
 def _ensure_server(directory: Path, socket_path: Path, deadline: float) -> None:

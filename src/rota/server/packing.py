@@ -13,8 +13,10 @@ from redis import exceptions as faults
 from redis.asyncio import connection as aio
 from redis.asyncio import sentinel as aio_sentinel
 
+from rota.server.discretion import Discreet
 
-class _Packing:
+
+class _Packing(Discreet):
     """A mixin before a connection class of redis-py."""
 
     def pack_command(self, *args: Any) -> list[bytes]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
+from rota.errors.secrets import SECRETS
 from rota.server.tls import TLS_OPTIONS, InvalidTarget, Tls
 
 Address = tuple[str, int]
@@ -41,6 +42,7 @@ class RedisTarget:
     tls: Tls | None = None
 
     def __post_init__(self) -> None:
+        SECRETS.keep(self.password, self.sentinel_password)
         if not self.host or not 1 <= self.port <= _HIGHEST_PORT:
             raise InvalidTarget(f"has a wrong host or port; a port is from 1 to {_HIGHEST_PORT}")
         if self.db < 0:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
+from rota.errors.secrets import SECRETS, login_of
 from rota.settings.env_file import read_env_file
 from rota.settings.problems import problems_of
 from rota.settings.queues import QUEUES, misnamed
@@ -51,7 +52,22 @@ def load(env: Mapping[str, str] | None = None, *, env_file: Path | None = None) 
     problems = [*found.problems, *wrong_names.values(), *wrong_values]
     if settings is None or problems:
         raise ConfigError([as_written(problem, found.prefixed) for problem in problems])
+    _keep_secrets(settings)
     return settings
+
+
+def _keep_secrets(settings: Settings) -> None:
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr) and "://" not in value.get_secret_value():
+            SECRETS.keep(value.get_secret_value())
+    for url in (settings.autoscaler_url, settings.sentry_dsn and settings.sentry_dsn.get_secret_value()):
+        SECRETS.keep(*login_of(url or ""))
+
+
+def is_without_colour() -> bool:
+    """Tell whether the user wants no colours (NO_COLOR), or the terminal has none. Every program reads these two."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
 class _Found(EnvSettingsSource):

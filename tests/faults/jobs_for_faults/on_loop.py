@@ -33,6 +33,15 @@ async def block(run: Run, seconds: float) -> None:
 
 
 @job
+async def chatter(run: Run, lines: int) -> None:
+    """Write many long lines into the log."""
+    note(run, "start")
+    for number in range(lines):
+        run.log.info("chatter", extra={"number": number, "text": "x" * 500})
+    note(run, "end")
+
+
+@job
 async def kill(run: Run, after: float) -> None:
     """Kill the process that runs it, every time, when its neighbours are in the midst of their work."""
     note(run, "start")

@@ -1,6 +1,7 @@
 """Sight: what an exporter answers, and what is taken for no answer."""
 
 import asyncio
+import base64
 import contextlib
 import json
 from typing import Any
@@ -131,3 +132,27 @@ async def test_a_server_that_speaks_no_http_is_not_seen() -> None:
         port: int = server.sockets[0].getsockname()[1]
         with pytest.raises(Unseen, match=str(port)):
             await ask_exporter(f"http://127.0.0.1:{port}", None)()
+
+
+async def test_a_user_and_a_password_are_sent_and_never_shown() -> None:
+    seen: list[str] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.0 401 Unauthorized\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Unseen, match="answers 401") as unseen:
+            await ask_exporter(f"http://ann:open%20sesame@127.0.0.1:{port}", None)()
+    assert f"Authorization: Basic {base64.b64encode(b'ann:open sesame').decode()}" in seen[0]
+    assert "sesame" not in str(unseen.value)
+
+
+@pytest.mark.parametrize("address", ["http://:sesame@:1", "http://u:sesame@host:port", "ftp://u:sesame@host"])
+def test_a_wrong_address_is_refused_without_its_password(address: str) -> None:
+    with pytest.raises(ConfigError, match="AUTOSCALER_URL") as refused:
+        ask_exporter(address, None)
+    assert "sesame" not in str(refused.value)

@@ -234,6 +234,26 @@ def test_a_folder_that_others_may_read_is_refused(root: Path) -> None:
     folder.rmdir()
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o720])
+def test_a_folder_of_data_into_which_others_may_write_is_refused(root: Path, mode: int) -> None:
+    folder = root / ".rota"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(EmbeddedServerError, match=r"\.rota.* is not yours alone: others may write into it"):
+        join(root)
+    assert not list(folder.iterdir())
+
+
+def test_a_folder_of_data_that_another_user_made_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / ".rota").mkdir(mode=0o700)
+    another = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: another)
+    with pytest.raises(EmbeddedServerError, match=f"it belongs to user {another - 1}"):
+        join(root)
+
+
 def test_a_name_with_spaces_and_marks_does_no_harm(root: Path) -> None:
     odd = root / 'a "b" ü%20'
     odd.mkdir()

@@ -6,6 +6,8 @@ own, an escape sequence would move the cursor, and a bidirectional mark would re
 
 import json
 
+from rota.errors.secrets import SECRETS
+
 #: Above this a number is shown by its error: Python refuses to write numbers of thousands of digits.
 _MOST_DIGITS = 10**100
 #: Below this are the numbers that every reader of JSON takes; infinity and NaN are not.
@@ -27,10 +29,10 @@ def portable(value: object, most: int) -> object:
         return value
     try:
         if len(raw := json.dumps(value, default=plain, allow_nan=False)) <= most:
-            return json.loads(raw)
+            return json.loads(SECRETS.hidden(raw))
     except (TypeError, ValueError, RecursionError):
         pass  # a key that is not text, a circular value, one too deep, or a number that JSON does not have
-    return cut(str(plain(value)), most)
+    return cut(SECRETS.hidden(str(plain(value))), most)
 
 
 def cut(text: str, most: int) -> str:
@@ -54,7 +56,7 @@ def plain(value: object) -> object:
     if value is None or type(value) in (bool, float) or (type(value) is int and abs(value) < _MOST_DIGITS):
         return value
     try:
-        return escaped(str.__str__(repr(value)))
+        return escaped(SECRETS.hidden(str.__str__(repr(value))))
     except Exception as error:
         return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
 

@@ -5,6 +5,7 @@ such as an id, a message or an exception, stays within its field: a record is on
 terminal, which is indented. Long values are cut, and a value that cannot be written fails neither the line nor the job.
 """
 
+import atexit
 import json
 import logging
 import re
@@ -14,8 +15,11 @@ from collections.abc import MutableMapping
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from rota.errors.secrets import SECRETS
+from rota.settings.load import is_without_colour
 from rota.telemetry.logs.belonging import Belonging
 from rota.telemetry.logs.escaping import cut, escaped, indented, plain, portable
+from rota.telemetry.logs.outflow import Outflow
 from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, adopt_structlog, fields_of
 
 #: Keys that the renderer uses; a field of such a name gets a `_` behind it.
@@ -25,7 +29,10 @@ _BLOCKS = ("exception", "stack")
 #: The loggers of the service, and of `run.log`.
 _OURS = frozenset({"rota", "arq", "jobs"})
 #: The handler that was set up, if there is one.
-_made: list[logging.Handler] = []
+_made: list[Outflow] = []
+#: Fields that nobody else writes, and the names of events.
+_WORDS = frozenset({"level", "logger", "timestamp"})
+_EVENT = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
 _WORD = re.compile(r"[\w.-]+")
 
 Fields = MutableMapping[str, Any]
@@ -33,14 +40,18 @@ Fields = MutableMapping[str, Any]
 
 def setup(level: str, style: Literal["console", "json"]) -> None:
     """Send all logs of the process to stderr, warnings too, in one shape. `level` is a name such as `info`."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Outflow(sys.stderr)
     handler.setFormatter(_formatter(style))
     handler.addFilter(Belonging())
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
     root.addHandler(handler)
+    for earlier in _made:
+        atexit.unregister(earlier.flush)
     _made[:] = [handler]
+    # The standard library's own flush forgets the handler when the user's code calls dictConfig.
+    atexit.register(handler.flush)
     root.setLevel(level.upper())
     logging.captureWarnings(True)
 
@@ -121,10 +132,13 @@ def _to_json() -> list[Any]:
 def _to_console() -> list[Any]:
     from structlog.dev import ConsoleRenderer, plain_traceback  # noqa: PLC0415 - an extra
 
-    renderer = ConsoleRenderer(
-        colors=sys.stderr.isatty(), pad_event_to=18, exception_formatter=plain_traceback
-    )
+    renderer = ConsoleRenderer(colors=_in_colour(), pad_event_to=18, exception_formatter=plain_traceback)
     return [_for_people, renderer]
+
+
+def _in_colour() -> bool:
+    """Tell whether stderr is a terminal that shows colours, and the user has not said NO_COLOR."""
+    return sys.stderr is not None and sys.stderr.isatty() and not is_without_colour()
 
 
 def _add_fields(_: Any, __: str, event: Fields) -> Fields:
@@ -153,7 +167,7 @@ def _add_exception(_: Any, __: str, event: Fields) -> Fields:
 
 
 def _for_machines(_: Any, __: str, event: Fields) -> Fields:
-    return {str(name): portable(value, _most(name)) for name, value in event.items()}
+    return {str(name): portable(_discreet(name, value), _most(name)) for name, value in event.items()}
 
 
 def _most(name: str) -> int:
@@ -170,7 +184,15 @@ def _name(name: object) -> str:
     return cut(text if _WORD.fullmatch(text) else repr(text), MOST)
 
 
+def _discreet(name: str, value: Any) -> Any:
+    """Return a value without the secrets of this process. Our own words stay: one of them may be a password."""
+    if not isinstance(value, str) or name in _WORDS or (name == "event" and _EVENT.fullmatch(value)):
+        return value
+    return SECRETS.hidden(str.__str__(value))
+
+
 def _shown(name: str, value: Any) -> Any:
+    value = _discreet(name, value)
     if name in _BLOCKS and isinstance(value, str):
         return indented(cut(value, MOST_OF_BLOCK))
     shown = plain(value)

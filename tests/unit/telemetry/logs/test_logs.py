@@ -445,3 +445,31 @@ def test_a_handler_of_the_user_s_on_the_root_is_left_alone(capsys: pytest.Captur
     logs.revive()
     assert write(capsys) == ""
     assert stream.getvalue() == "job.completed\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+    ],
+)
+def test_colours_are_for_terminals_whose_user_wants_them(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], coloured: bool
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    logs.setup("info", "console")
+    logging.getLogger("rota.jobs").info("job.completed", extra={"job": "email:send"})
+    assert ("\x1b[" in terminal.getvalue()) == coloured
+    assert "job.completed" in terminal.getvalue()

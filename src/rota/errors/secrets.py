@@ -1,0 +1,90 @@
+"""Takes the secrets that this process was given out of what it says: log lines, errors, events for Sentry.
+
+The passwords of Redis are kept as addresses are made of them, all others as the settings are read.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+#: What stands in a secret's place.
+HIDDEN = "***"
+#: A shorter secret is taken out of a server's own errors alone: elsewhere it may be a word.
+SHORTEST = 6
+
+_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^/\s'\"<>@]+@", re.IGNORECASE)
+#: A server or a proxy that does not know a command repeats what came with it.
+_REPEATED = re.compile(r",? with args beginning with:.*", re.DOTALL)
+
+
+class Secrets:
+    """The secrets of a process."""
+
+    def __init__(self) -> None:
+        self._all: set[str] = set()
+        self._long: re.Pattern[str] | None = None
+
+    def keep(self, *secrets: str | None) -> None:
+        """Add secrets that are to be taken out from now on."""
+        new = {secret for secret in secrets if secret} - self._all
+        if new:
+            self._all |= new
+            forms = {form for secret in self._all for form in _forms(secret) if len(form) >= SHORTEST}
+            self._long = _any_of(forms)
+
+    def hidden(self, text: str) -> str:
+        """Return `text` without the secrets, and without the user and password of any URL in it."""
+        if self._long is not None:
+            text = self._long.sub(HIDDEN, text)
+        return _LOGIN.sub(rf"\1{HIDDEN}@", text) if "@" in text else text
+
+    def hide_in(self, error: BaseException, *also: str | None) -> None:
+        """Take secrets, `also` and short ones too, out of an error of a server and of what it came from."""
+        forms = {form for secret in {*self._all, *also} if secret for form in _forms(secret)}
+        whole = re.compile(rf"(?<!\w)(?:{_alternatives(forms)})(?!\w)") if forms else None
+        for one in _linked(error):
+            one.args = tuple(self._without(part, whole) for part in one.args)
+
+    def _without(self, part: object, secrets: re.Pattern[str] | None) -> object:
+        if not isinstance(part, str):
+            return part
+        text = _REPEATED.sub("", part)
+        return self.hidden(secrets.sub(HIDDEN, text) if secrets else text)
+
+
+def _linked(error: BaseException) -> list[BaseException]:
+    """Return an error with its causes, and the errors that it was made of."""
+    found: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if not any(one is other for other in found):
+            found.append(one)
+            linked = (one.__cause__, one.__context__, *one.args)
+            waiting += [other for other in linked if isinstance(other, BaseException)]
+    return found
+
+
+def _forms(secret: str) -> set[str]:
+    """Return a secret as it is, and as a `repr` and JSON show it."""
+    return {secret, repr(secret)[1:-1], secret.replace("'", "\\'"), json.dumps(secret)[1:-1]}
+
+
+def _any_of(forms: Iterable[str]) -> re.Pattern[str] | None:
+    return re.compile(_alternatives(forms)) if forms else None
+
+
+def _alternatives(forms: Iterable[str]) -> str:
+    return "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
+
+
+def login_of(url: str) -> tuple[str, ...]:
+    """Return the password in a URL, as it is written and as it is meant; where there is none, the user, a key."""
+    user, _, password = url.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")
+    secret = password or user
+    return (secret, unquote(secret)) if secret else ()
+
+
+#: The secrets of this process.
+SECRETS = Secrets()
