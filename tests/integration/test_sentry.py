@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from rota import Cancel, Client, Handle, Job, Retry, Run, Snooze, State, fixed, job
 from rota.app.compose import client_of
+from rota.errors.secrets import SECRETS
 from rota.server import connections
 from rota.server.faults import ServerError
 from rota.server.target import RedisTarget
@@ -137,9 +138,30 @@ async def log_and_fail(run: Run) -> None:
         raise
 
 
+@job(max_attempts=2, backoff=SOON)
+async def capture_and_fail(run: Run) -> None:
+    """Tell Sentry of the error of the last attempt, and raise it."""
+    try:
+        raise ValueError(f"attempt {run.attempt}")
+    except ValueError as error:
+        if run.attempt == run.max_attempts:
+            sentry_sdk.capture_exception(error)
+        raise
+
+
 JOBS = (
     *(fail, fail_thrice, recover, nest, signal, retry_until_dead, dawdle, fail_in_thread, fail_in_process),
-    *(log_and_fail, stop_early, cancel_itself, misfit, boast, linger, dawdle_in_process, crash),
+    *(
+        log_and_fail,
+        capture_and_fail,
+        stop_early,
+        cancel_itself,
+        misfit,
+        boast,
+        linger,
+        dawdle_in_process,
+        crash,
+    ),
 )
 NESTING: list[Client] = []
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -523,6 +545,25 @@ async def test_an_error_that_its_handler_logs_and_raises_is_reported_once(
 ) -> None:
     (error,) = await dead(await client.enqueue(log_and_fail), sent)
     assert words(error) == "ValueError: once is enough"
+
+
+@pytest.mark.parametrize("failing", [log_and_fail, capture_and_fail], ids=lambda job: job.name)
+async def test_so_it_is_where_the_jobs_package_has_set_sentry_up_itself(
+    client: Client, server: RedisServer, failing: Any
+) -> None:
+    SECRETS.keep("open-sesame")
+    with forgotten():
+        sentry_sdk.init(DSN, transport=Captured)
+        sent: Any = sentry_sdk.get_client().transport
+        async with serving(server.url, *JOBS):
+            (error,) = await dead(await client.enqueue(failing), sent)
+            assert words(error).startswith("ValueError: ")
+            # Subscribers were told; the error comes a second time if it comes at all.
+            logging.getLogger("elsewhere").error("got open-sesame")
+        assert [one.get("logentry", {}).get("message") for one in sent.errors] == [
+            error.get("logentry", {}).get("message"),
+            "got ***",
+        ]
 
 
 async def test_our_own_log_lines_about_failures_are_not_events(sent: Captured) -> None:

@@ -85,6 +85,7 @@ class Leases:
         # Replaced, not changed: the keeper's thread may be going through it.
         self._holdings: tuple[Holding, ...] = ()
         self._redis: Any = None
+        self._failing = False
 
     def hold(self, scripts: QueueScripts, on_lost: Callable[[list[str]], None]) -> Holding:
         """Return the holding of one more queue."""
@@ -97,7 +98,7 @@ class Leases:
         self._holdings = tuple(other for other in self._holdings if other is not holding)
 
     def keep(self) -> None:
-        """Renew all leases if that is due; a fault is logged, and the renewal is tried again soon."""
+        """Renew all leases if that is due; a fault is logged the first time, and the renewal is tried again soon."""
         now = self._now()
         if now >= self._due:
             self._due = now + (self.interval if self._renew() else min(self.interval, AGAIN))
@@ -115,7 +116,10 @@ class Leases:
             for holding in self._holdings:
                 holding.renew(self._redis)
         except (RedisError, OSError) as error:
-            logger.warning("leases.not_renewed", extra={"error": f"{type(error).__name__}: {error}"})
+            if not self._failing:
+                logger.warning("leases.not_renewed", extra={"error": f"{type(error).__name__}: {error}"})
+            self._failing = True
             self.close()
             return False
+        self._failing = False
         return True

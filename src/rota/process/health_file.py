@@ -20,11 +20,18 @@ class HealthFile:
         self._path = path
         self._silence = silence
         self._within = within
+        self._failing = False
 
     def touch(self) -> None:
-        """Touch the file if the loop is well. A file that cannot be written is logged, each time."""
+        """Touch the file if the loop is well. That it cannot be written is logged once, and once that it can again."""
         if self._silence() < self._within:
             try:
                 self._path.touch()
             except OSError as error:
-                logger.warning("health_file.not_written", extra={"error": str(error)})
+                if not self._failing:
+                    logger.warning("health_file.not_written", extra={"error": str(error)})
+                self._failing = True
+            else:
+                if self._failing:
+                    logger.info("health_file.written", extra={"path": str(self._path)})
+                self._failing = False

@@ -1,4 +1,4 @@
-"""Waits for a Redis that does not answer, with backoff and jitter, and logs the outage and its end once each."""
+"""Waits for a Redis that does not answer, with backoff and jitter, and logs an outage and its end once a process."""
 
 import asyncio
 import logging
@@ -14,53 +14,71 @@ FAULTS: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
 
 #: The longest pause between two tries, in seconds.
 CEILING = 1.0
+#: A server that refuses calls is well again when it has refused none for this long, in seconds.
+REST = 10.0
 
 
 class Outages:
-    """The outages of a whole process: each lasts from the first worker that meets it to the last that sees its end."""
+    """The outages of a whole process: each lasts from the first worker that meets it to the last that sees its end.
+
+    Between two refusals, as of a full server, other calls may go well: that is one outage, until none came for REST.
+    """
 
     def __init__(self) -> None:
         self.ongoing: set[str] = set()
         self.ended = 0
+        #: True from the line that says that Redis is away to the one that says that it is back.
+        self.told = False
+        self._since = self._last = 0.0
+        self._refused = False
 
-    def begin(self, name: str) -> None:
-        """Note that the worker `name` cannot reach Redis."""
+    def begin(self, name: str, error: BaseException) -> None:
+        """Note that a call of the worker `name` failed, and log it if that is news."""
         self.ongoing.add(name)
+        self._last, refused = time.monotonic(), isinstance(error, ResponseError)
+        if self.told and not (self._refused and not refused):
+            return
+        self._since = self._since if self.told else self._last
+        self.told, self._refused = True, refused
+        logger.warning("redis.unavailable", extra={"error": f"{type(error).__name__}: {error}"})
 
     def end(self, name: str) -> None:
-        """Note that the worker `name` reaches Redis again, and count the outage when it was the last."""
+        """Note that the worker `name` reaches Redis again."""
         self.ongoing.discard(name)
-        self.ended += not self.ongoing
+        self.look()
+
+    def look(self) -> None:
+        """Log and count the end of an outage, once it is over for every worker."""
+        now = time.monotonic()
+        if self.told and not self.ongoing and not (self._refused and now - self._last < REST):
+            self.told = False
+            self.ended += 1
+            until = self._last if self._refused else now
+            logger.info("redis.back", extra={"seconds": round(until - self._since, 2)})
 
 
 class Outage:
-    """One worker's outage. All parts of the worker that talk to Redis share it, so that one line is logged."""
+    """One worker's outage. All parts of the worker that talk to Redis share it."""
 
     def __init__(self, name: str, outages: Outages | None = None) -> None:
         self._name = name
         self._outages = outages or Outages()
-        self._since: float | None = None
+        self._ongoing = False
         self._tries = 0
-        self._last = ""
         self._refused = False
         self.count = 0
 
     @property
     def ongoing(self) -> bool:
         """True while the last call failed."""
-        return self._since is not None
+        return self._ongoing
 
     async def pause(self, error: BaseException, redis: object = None) -> None:
-        """Log a failed call, if its error is a new one, and sleep a little longer than the last time."""
+        """Note a failed call, which is logged if it is the first, and sleep a little longer than the last time."""
         self._refused = isinstance(error, ResponseError)
-        text = f"{type(error).__name__}: {error}"
-        if self._since is None:
-            self._since = time.monotonic()
-            self.count += 1
-            self._outages.begin(self._name)
-        if text != self._last:
-            logger.warning("redis.unavailable", extra={"queue": self._name, "error": text})
-            self._last = text
+        self.count += not self._ongoing
+        self._ongoing = True
+        self._outages.begin(self._name, error)
         if isinstance(error, ReadOnlyError) and redis is not None:
             # A failover left us on the replica: a new connection asks the sentinels for the primary.
             await redis.connection_pool.disconnect(inuse_connections=False)  # type: ignore[attr-defined]
@@ -75,8 +93,8 @@ class Outage:
 
     def over(self) -> None:
         """End the outage, after a call that went well."""
-        if self._since is not None:
-            seconds = round(time.monotonic() - self._since, 2)
-            self._since, self._tries, self._last = None, 0, ""
+        if self._ongoing:
+            self._ongoing, self._tries = False, 0
             self._outages.end(self._name)
-            logger.info("redis.back", extra={"queue": self._name, "seconds": seconds})
+        elif self._outages.told:
+            self._outages.look()

@@ -9,7 +9,13 @@ from rota.settings.queues import QueueSettings, in_variables, variable_prefix
 _SHORT_LEASE = 5.0
 
 
+#: The most jobs that are named.
+_NAMED = 3
+
+
 class _Times(Protocol):
+    @property
+    def app_env(self) -> str: ...
     @property
     def lease(self) -> float: ...
     @property
@@ -33,13 +39,9 @@ def advice(
 ) -> Iterator[str]:
     """Yield a sentence for each surprise. `timeouts` are those of the jobs by name, in seconds; `queues` are served."""
     drain, lease, block = settings.drain_timeout, settings.lease, settings.loop_block_limit
-    outlasting = [f"{name} ({timeout:g} s)" for name, timeout in sorted(timeouts.items()) if timeout > drain]
-    if outlasting:
+    if settings.app_env != "development" and (longer := _outlasting(timeouts, drain)):
         when = "deploy and recycling" if settings.recycles else "deploy"
-        yield (
-            f"these jobs may run longer than DRAIN_TIMEOUT, {drain:g} s, and would then start again at every {when}: "
-            f"{', '.join(outlasting)}"
-        )
+        yield f"{longer} longer than DRAIN_TIMEOUT, {drain:g} s, and would then start again at every {when}"
     if lease < _SHORT_LEASE:
         yield f"LEASE is {lease:g} s: a short pause of Redis or the network will look like a crash"
     if block < lease:
@@ -50,6 +52,15 @@ def advice(
     if settings.redis and settings.redis.tls and settings.redis.tls.cert_reqs == "none":
         yield "REDIS_SSL_CERT_REQS is none: whoever stands between here and Redis can read and change jobs"
     yield from _about_slots(settings.worker_concurrency, queues)
+
+
+def _outlasting(timeouts: Mapping[str, float], drain: float) -> str:
+    """Return which jobs may run longer than a drain, the longest first; empty if none may."""
+    longest_first = sorted(timeouts.items(), key=lambda one: (-one[1], one[0]))
+    named = [f"{name} ({timeout:g} s)" for name, timeout in longest_first if timeout > drain]
+    if len(named) > _NAMED:
+        named[_NAMED:] = [f"{len(named) - _NAMED} other jobs"]
+    return " and ".join(filter(None, (", ".join(named[:-1]), *named[-1:]))) + " may run" if named else ""
 
 
 def _about_slots(slots: int | None, queues: Sequence[QueueSettings]) -> Iterator[str]:

@@ -125,13 +125,14 @@ async def test_a_fault_is_logged_and_tried_again_soon_on_another_connection(
     renewals.fault = faults.ConnectionError("gone")
     with caplog.at_level(logging.WARNING, "rota.leases"):
         kept.keep(0)
+        kept.keep(AGAIN)
     assert [record.getMessage() for record in caplog.records] == ["leases.not_renewed"]
     assert kept.connections[0].closed
     renewals.fault = None
     kept.keep(AGAIN * 0.9)
-    assert len(renewals.asked) == 1
+    assert len(renewals.asked) == 2
     kept.keep(AGAIN * 0.1)
-    assert (len(renewals.asked), len(kept.connections)) == (2, 2)
+    assert (len(renewals.asked), len(kept.connections)) == (3, 3)
     kept.keep(9.9)
     assert len(renewals.asked) == 2
 

@@ -1,5 +1,6 @@
 """The health file: touched while the loop is heard of."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,18 @@ def test_the_file_is_touched_while_the_loop_is_heard_of(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_a_file_that_cannot_be_written_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    HealthFile(tmp_path / "nosuch" / "alive", lambda: 0.0).touch()
-    assert [record.getMessage() for record in caplog.records] == ["health_file.not_written"]
+def test_a_file_that_cannot_be_written_is_logged_once_and_once_when_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "nosuch"
+    file = HealthFile(folder / "alive", lambda: 0.0)
+    with caplog.at_level(logging.INFO, "rota.leases"):
+        for _ in range(4):
+            file.touch()
+        folder.mkdir()
+        for _ in range(4):
+            file.touch()
+    assert [record.getMessage() for record in caplog.records] == [
+        "health_file.not_written",
+        "health_file.written",
+    ]

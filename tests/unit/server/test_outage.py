@@ -1,13 +1,14 @@
-"""An outage: pauses that grow up to a ceiling, one line for each new error, and one line when the outage is over."""
+"""An outage: pauses that grow up to a ceiling, one line when it begins, and one line when it is over."""
 
 import asyncio
 import logging
+import time
 
 import pytest
 from redis import asyncio as aio
 from redis import exceptions as faults
 
-from rota.server.outage import CEILING, FAULTS, Outage, Outages
+from rota.server.outage import CEILING, FAULTS, REST, Outage, Outages
 
 REFUSED = faults.ConnectionError("Connection refused")
 
@@ -52,12 +53,63 @@ async def test_an_outage_is_told_of_once_and_so_is_its_end(
         await outage.pause(faults.ResponseError("LOADING"))
         outage.over()
         outage.over()
-    told = [(record.getMessage(), vars(record).get("error")) for record in caplog.records]
-    assert told == [
+    assert told(caplog) == [
         ("redis.unavailable", "ConnectionError: Connection refused"),
-        ("redis.unavailable", "ResponseError: LOADING"),
         ("redis.back", None),
     ]
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str | None]]:
+    return [(record.getMessage(), vars(record).get("error")) for record in caplog.records]
+
+
+async def test_an_outage_of_nine_queues_is_one_of_their_process(
+    pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    process = Outages()
+    queues = [Outage(f"queue-{number}", process) for number in range(9)]
+    with caplog.at_level(logging.INFO, "rota.redis"):
+        for _ in range(3):
+            for outage in queues:
+                await outage.pause(REFUSED)
+        for outage in queues:
+            outage.over()
+    assert told(caplog) == [
+        ("redis.unavailable", "ConnectionError: Connection refused"),
+        ("redis.back", None),
+    ]
+
+
+async def test_a_server_that_refuses_some_calls_and_takes_others_is_told_of_once(
+    pauses: list[float], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    full = faults.OutOfMemoryError("OOM command not allowed")
+    outage = Outage("email")
+    with caplog.at_level(logging.INFO, "rota.redis"):
+        for _ in range(49):
+            await outage.pause(full)
+            now += 1
+            outage.over()
+        assert told(caplog) == [("redis.unavailable", "OutOfMemoryError: OOM command not allowed")]
+        now += REST
+        outage.over()
+        outage.over()
+    assert told(caplog)[1:] == [("redis.back", None)]
+    assert vars(caplog.records[-1])["seconds"] == 48
+
+
+async def test_a_server_that_refuses_and_then_is_gone_is_told_of_again(
+    pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    outage = Outage("email")
+    with caplog.at_level(logging.INFO, "rota.redis"):
+        await outage.pause(faults.ResponseError("OOM"))
+        for _ in range(2):
+            await outage.pause(REFUSED)
+        outage.over()
+    assert [event for event, _ in told(caplog)] == ["redis.unavailable", "redis.unavailable", "redis.back"]
 
 
 async def test_it_is_known_whether_one_is_going_on_and_how_many_there_were(pauses: list[float]) -> None:

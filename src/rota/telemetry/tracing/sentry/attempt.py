@@ -9,7 +9,7 @@ from rota.names import full_name, printable
 from rota.seams import CallNext, Switched
 from rota.telemetry.tracing.sentry.memory import MEMORY, Left
 from rota.telemetry.tracing.sentry.scrub import PAYLOAD
-from rota.telemetry.tracing.sentry.sdk import ORIGIN, is_on, quieten, sdk
+from rota.telemetry.tracing.sentry.sdk import ORIGIN, is_on, prepare, sdk
 
 _STATUS = {
     "timeout": "deadline_exceeded",
@@ -24,7 +24,7 @@ class AttemptTracer(Switched):
 
     def is_on(self) -> bool:
         if is_on():
-            quieten()
+            prepare()
         return is_on()
 
     async def __call__(self, run: Run, call_next: CallNext) -> Any:

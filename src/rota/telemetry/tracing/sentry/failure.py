@@ -25,19 +25,6 @@ _HEARD = frozenset(EventType) - {EventType.ENQUEUED, EventType.STARTED, EventTyp
 _MECHANISM = {"type": "rota", "handled": False}
 
 
-def is_first(event: Any, hint: Any) -> bool:
-    """Tell whether Sentry has not sent this error of an attempt yet: a handler may log an error and raise it."""
-    error = (hint or {}).get("exc_info", (None, None))[1]
-    job = event.get("contexts", {}).get("job")
-    if error is None or job is None:
-        return True
-    attempt = (job.get("id"), job.get("attempt"))
-    if getattr(error, "_rota_sent", None) == attempt:
-        return False
-    error._rota_sent = attempt
-    return True
-
-
 class FailureReporter(Selective):
     """A subscriber, which hears of every end of an attempt."""
 

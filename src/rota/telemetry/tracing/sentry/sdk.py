@@ -1,7 +1,10 @@
 """Sentry's own package, where it is set up, and the names that it and we must agree on."""
 
+import contextlib
 import sys
 from typing import Any
+
+from rota.errors.secrets import SECRETS
 
 #: What our spans and events name as their origin.
 ORIGIN = "auto.queue.rota"
@@ -21,9 +24,42 @@ def is_on() -> bool:
     return sdk() is not None
 
 
-def quieten() -> None:
-    """Let Sentry pass over the log lines about failures that we report ourselves."""
+def prepare() -> None:
+    """Let Sentry, by whomever it was set up, send each error of an attempt once, and without this process' secrets."""
     from sentry_sdk.integrations.logging import ignore_logger  # noqa: PLC0415 - an extra
+    from sentry_sdk.scope import add_global_event_processor, global_event_processors  # noqa: PLC0415
 
     for name in QUIET:
         ignore_logger(name)
+    if _once not in global_event_processors:
+        add_global_event_processor(_once)
+
+
+def _once(event: Any, hint: Any) -> Any:
+    return _discreet(event) if is_first(event, hint) else None
+
+
+def is_first(event: Any, hint: Any) -> bool:
+    """Tell whether Sentry has not sent this error of an attempt yet: a handler may log an error and raise it."""
+    error = ((hint or {}).get("exc_info") or (None, None))[1]
+    job = event.get("contexts", {}).get("job")
+    if error is None or job is None:
+        return True
+    attempt = (job.get("id"), job.get("attempt"))
+    if getattr(error, "_rota_sent", None) == attempt:
+        return False
+    with contextlib.suppress(Exception):
+        # An exception may refuse new attributes.
+        error._rota_sent = attempt
+    return True
+
+
+def _discreet(value: Any) -> Any:
+    """Return an event without this process' secrets."""
+    if isinstance(value, str):
+        return SECRETS.hidden(value)
+    if isinstance(value, dict):
+        return {key: _discreet(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_discreet(one) for one in value]
+    return value

@@ -8,9 +8,9 @@ from pydantic import SecretStr
 
 from rota.process.ports import is_loopback
 from rota.settings.settings import ConfigError, Settings
-from rota.telemetry.tracing.sentry.failure import FailureReporter, is_first
+from rota.telemetry.tracing.sentry.failure import FailureReporter
 from rota.telemetry.tracing.sentry.scrub import Scrubber
-from rota.telemetry.tracing.sentry.sdk import sdk
+from rota.telemetry.tracing.sentry.sdk import prepare, sdk
 
 #: Events that are unsent when the process ends are given up after this, in seconds.
 FLUSH = 1.5
@@ -43,6 +43,7 @@ def start(settings: Settings, **options: Any) -> bool:
         sentry_sdk.init(dsn, **{**_DEFAULTS, **_proxies(dsn), **_options(settings), **options})
     except BadDsn:
         raise ConfigError(["SENTRY_DSN is not a DSN; write https://<key>@<host>/<project>"]) from None
+    prepare()
     FailureReporter.reports_retries = settings.sentry_report_retries
     return True
 
@@ -79,9 +80,6 @@ def _options(settings: Settings) -> dict[str, Any]:
 
     scrub = Scrubber(secrets_of(settings)).event
 
-    def before_send(event: Any, hint: Any) -> Any:
-        return scrub(event) if is_first(event, hint) else None
-
     return {
         "environment": settings.sentry_environment,
         "release": settings.sentry_release,
@@ -89,6 +87,6 @@ def _options(settings: Settings) -> dict[str, Any]:
         # Sentry's arq integration knows only arq's own worker; the command line may hold a payload.
         "disabled_integrations": [ArqIntegration(), ArgvIntegration()],
         "event_scrubber": EventScrubber(recursive=True),
-        "before_send": before_send,
+        "before_send": scrub,
         "before_send_transaction": scrub,
     }
