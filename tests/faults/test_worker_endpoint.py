@@ -167,9 +167,14 @@ async def test_a_lost_job_is_recovered_by_the_worker_that_claims_it_again(
     handle = await client.enqueue(work, seconds=3)
     await until(lambda: fleet.ledger.entries("start"), "it runs")
     killed.kill()
-    _, answers = await answers_of(fleet, lease=1)
+    survivor, answers = await answers_of(fleet, lease=1)
     await handle.result(20)
     assert await answers.value("arq_jobs_recovered_total", queue="default") == 1
+    (told,) = survivor.events("job.recovered")
+    assert (told["job"], told["job_id"], told["lost"]) == ("default:work", handle.id, 1)
+    assert f"-{killed.pid}-" in told["worker"]
+    (started,) = survivor.events("job.started")
+    assert started["waited"] < 1, "what the lost attempt took is no wait"
 
 
 async def test_a_loss_is_counted_in_one_process_though_the_job_goes_on_in_another(

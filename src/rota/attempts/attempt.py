@@ -75,8 +75,9 @@ class Attempt:
 
     @property
     def waited(self) -> float:
-        """How long the job was due before it was claimed, in seconds."""
-        return max(0.0, (self.claim.started_ms - self.claim.due_ms) / 1000)
+        """How long the job waited before it was claimed, in seconds. That a worker lost it is no part of it."""
+        claim = self.claim
+        return max(0.0, (claim.started_ms - max(claim.due_ms, claim.taken_back_ms)) / 1000)
 
 
 def override(rules: Rules, wire: Mapping[str, Any]) -> Rules:

@@ -128,8 +128,21 @@ class Runner:
             raise JobExpired
         attempt.envelope = envelope = envelopes.open_job(claim.payload)
         attempt.number = max(claim.attempt, envelope.tries or 0)
+        if claim.recovered:
+            self._tell_recovered(attempt)
         if claim.lost and claim.lost >= self._policy.max_lost:
             raise JobLost(claim.lost)
+
+    def _tell_recovered(self, attempt: Attempt) -> None:
+        """Log that a job comes from a worker that was lost, which cannot say so itself."""
+        claim = attempt.claim
+        fields = {
+            "job": full_name(self._policy.queue, attempt.task),
+            "job_id": printable(claim.id),
+            "worker": claim.lost_by,
+            "lost": claim.lost,
+        }
+        logger.warning("job.recovered", extra=fields)
 
     # Look up
 

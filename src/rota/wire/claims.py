@@ -68,7 +68,8 @@ class Claim(NamedTuple):
     `unknown_since_ms` is when a worker first had no such job, 0 if that has not happened. `aborted` says that the job's
     cancel was asked for. `terms` are what the scripts know of the job beside its payload. `checkpoint` is what an
     earlier attempt saved, as it lies in Redis. `snoozes` counts how often the handler put the job off. `recovered` says
-    that the claim before this one was lost: of all claims after a loss, the first one says so.
+    the claim before this one was lost: of all claims after a loss, the first one says so; `lost_by` is the worker that
+    had it, and `taken_back_ms` the time since which it waits again.
     """
 
     id: str
@@ -84,12 +85,16 @@ class Claim(NamedTuple):
     checkpoint: bytes | None = None
     snoozes: int = 0
     recovered: bool = False
+    lost_by: str = ""
+    taken_back_ms: int = 0
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> "Claim":
         """Read a claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms, checkpoint, snoozes."""
         raw_id, entry, payload, attempt, aborted, terms, checkpoint, snoozes = row
         token, due, started, lost, unknown = entry.decode().split(" ")
+        recovered = "!" in token
+        lost_by, taken_back_ms = _read_mark(token) if recovered else ("", 0)
         return cls(
             decode_id(raw_id),
             token,
@@ -103,8 +108,16 @@ class Claim(NamedTuple):
             terms.decode("utf-8", "surrogateescape"),
             checkpoint,
             int(snoozes or 0),
-            token.endswith("!"),
+            recovered,
+            lost_by,
+            taken_back_ms,
         )
+
+
+def _read_mark(token: str) -> tuple[str, int]:
+    """Return what the token of a job that was lost ends with: the worker that had it, and when it was taken back."""
+    worker, _, at = token.partition("!")[2].rpartition("@")
+    return worker, int(at) if at.isdecimal() else 0
 
 
 #: A running job's progress: its claim, its name, percent, message.

@@ -28,7 +28,7 @@ class ModelJob:
     losses: int = 0
     saved: int = 0
     asked: bool = False
-    taken_back: bool = False
+    taken_back: str = ""
 
     @property
     def entry(self) -> tuple[str, int, int, int] | None:
@@ -36,7 +36,7 @@ class ModelJob:
         if self.state == "held":
             return self.token, self.due, self.lost, self.unknown
         if self.state == "waiting" and (self.lost or self.unknown):
-            return f"-{'!' if self.taken_back else self.stranger}", self.due, self.lost, self.unknown
+            return f"-{self.taken_back or self.stranger}", self.due, self.lost, self.unknown
         return None
 
     def is_for(self, worker: str, now: int) -> bool:
@@ -48,7 +48,7 @@ class ModelJob:
     def wait(self, due: int) -> None:
         """Put the job back in the line, due at `due`."""
         self.state, self.due, self.score, self.stranger = "waiting", due, due, ""
-        self.taken_back = False
+        self.taken_back = ""
 
 
 @dataclass
@@ -189,8 +189,9 @@ class Model:
                 job.lost += 1
                 job.losses += 1
                 job.attempt -= 1
+                holder = job.token.partition("!")[0].rsplit(":", 3)[0]
                 job.wait(job.due)
-                job.taken_back = True
+                job.taken_back = f"!{holder}@{self.now}"
 
     def _claimed_by(self, worker: str, seq: int) -> list[ModelClaim]:
         return [claim_of(job) for job in self.held() if job.token.startswith(f"{worker}:0:{seq}:")]
@@ -202,7 +203,7 @@ class Model:
         due = [job for job in self.live() if job.is_for(worker, self.now)]
         ending = any(job.deadline <= self.now for job in self.held())
         for number, job in enumerate(due[:want], 1):
-            job.state, job.token = "held", f"{worker}:0:{seq}:{number}{'!' if job.taken_back else ''}"
+            job.state, job.token = "held", f"{worker}:0:{seq}:{number}{job.taken_back}"
             job.attempt += 1
             job.claims += 1
             job.deadline = job.score = self.now + self.lease
@@ -223,7 +224,7 @@ def claim_of(job: ModelJob) -> ModelClaim:
         job.unknown,
         job.saved,
         job.asked,
-        job.taken_back,
+        bool(job.taken_back),
     )
 
 

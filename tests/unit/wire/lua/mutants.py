@@ -56,11 +56,11 @@ MUTANTS = [
     Mutant("finished but still active", "chunked('ZREM', active, gone)", ""),
     Mutant("handed back but still active", "redis.call('ZREM', active, job.id)", ""),
     Mutant("losses are not counted", "lost + 1", "lost"),
-    Mutant("a lost job is recovered by no claim", "format('-!', due", "format('-', due"),
+    Mutant("a lost job is recovered by no claim", "format(mark_of(token), due", "format('-', due"),
     Mutant(
         "a job that was lost once is recovered by every claim",
         "unknown and '-' .. worker or '-'",
-        "unknown and '-' .. worker or lost > 0 and '-!' or '-'",
+        "unknown and '-' .. worker or lost > 0 and '-!w@0' or '-'",
     ),
     Mutant("a loss spends an attempt", "if service then redis.pcall('DECR', RETRY .. id) end", ""),
     Mutant(

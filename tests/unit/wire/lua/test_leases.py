@@ -71,6 +71,19 @@ class TestLosing:
                 await worker.settle(again(claim, 0))
         assert recovered == [False, True, False, False, True, True, False]
 
+    async def test_a_claim_after_a_loss_names_the_worker_that_had_the_job_and_since_when_it_waits(
+        self, clocked: Bed
+    ) -> None:
+        clocked.put("a")
+        await clocked.worker("host-7-ab:c").claim_one()
+        await clocked.pass_time(LEASE + 5)
+        second = await clocked.worker("v").claim_one()
+        assert (second.lost_by, second.taken_back_ms) == ("host-7-ab:c", second.started_ms)
+        await clocked.pass_time(LEASE + 5)
+        third = await clocked.worker("u").claim_one()
+        assert (third.lost_by, third.lost) == ("v", 2)
+        assert third.taken_back_ms > second.taken_back_ms
+
     @pytest.mark.parametrize("put_back", [interrupted, partial(unknown, delay=0)])
     async def test_a_recovered_job_that_is_only_put_back_is_recovered_no_more(
         self, clocked: Bed, put_back: Callable[[Claim], Settlement]

@@ -4,7 +4,8 @@
 --
 -- A token that begins with '-' marks the entry of a job that waits, kept because the next claim must know what it says:
 --   '-<worker>'  that worker did not know the job, and leaves it to the others until the time in place of `started`
---   '-!'         the job was just lost; the next claim ends its token with '!', to say that it recovers a lost job
+--   '-!<worker>@<ms>'  the job was just lost: by that worker, and taken back at that time; the next claim ends its
+--                token with the same from '!' on, to say that it recovers a lost job
 --   '-'          neither
 
 --@include now

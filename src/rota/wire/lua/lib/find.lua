@@ -3,8 +3,8 @@
 -- Expects what step.lua says of its call.
 --
 -- A due job is { id, due, entry (false = none), held (arq's in-progress key), score (its time in the queue, read where
--- the job was found in an index), terms (false = none), rest (of its entry: ` lost unknown-since`), mark ('!' = it was
--- just lost) }.
+-- the job was found in an index), terms (false = none), rest (of its entry: ` lost unknown-since`), mark (what the
+-- tokens of a job that was just lost end with) }.
 
 --@include entries
 --@include limits
@@ -35,7 +35,7 @@ local function jobs_at(source, offset, size)
     local entry = entries[i]
     jobs[i] = { id = id, due = due_jobs[2 * i], entry = entry, held = held[i], score = scores[i], terms = terms[i],
       rest = entry and string.match(entry, '( %S+ %S+)$') or ' 0 0',
-      mark = entry and string.sub(entry, 1, 2) == '-!' and '!' or '' }
+      mark = entry and string.match(entry, '^%-(!%S*)') or '' }
   end
   return jobs
 end

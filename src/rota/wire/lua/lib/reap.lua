@@ -49,12 +49,18 @@ local function forget_claim(id, token)
   if service and has.snoozes then redis.call('HDEL', snoozes, id) end
 end
 
+-- Return the mark of a lost job: the worker that had it, and the time since which it waits again.
+local function mark_of(token)
+  local holder = string.match(token, '^([^!]*):%d+:%d+:%d+') or ''
+  return '-!' .. holder .. '@' .. now_ms
+end
+
 -- Put a job that was lost back to its old place, its attempt unspent.
 local function take_back(id, token, due, lost, unknown, terms)
   redis.call('DEL', HELD .. id)
   redis.call('ZADD', queue, ms(due), id)
   index_priority(queue, id, due, terms)
-  redis.call('HSET', runs, id, format('-!', due, 0, lost + 1, unknown))
+  redis.call('HSET', runs, id, format(mark_of(token), due, 0, lost + 1, unknown))
   if service then redis.pcall('DECR', RETRY .. id) end
   emit('type', 'lost', 'queue', queue_name, 'id', id, 'task', '', 'attempt', '0', 'detail', token)
 end
