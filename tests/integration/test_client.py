@@ -1,6 +1,7 @@
 """The client against a real server and a real worker: enqueue, see, cancel, bring back."""
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
@@ -28,6 +29,7 @@ from rota import (
     fixed,
     job,
 )
+from rota.cli import screen
 from rota.model.job import Call
 from rota.settings.settings import Settings
 from tests.servers import RedisServer
@@ -63,6 +65,14 @@ async def fail(run: Run, word: str = "no") -> None:
     raise ValueError(word)
 
 
+@job(max_attempts=3, backoff=fixed(0.05, jitter=0))
+async def stumble(run: Run, patient: bool) -> None:
+    """Fail at each attempt; the last of a patient one takes its time."""
+    if patient and run.attempt == run.max_attempts:
+        await asyncio.sleep(60)
+    raise LookupError(f"attempt {run.attempt}")
+
+
 @job
 async def refuse(run: Run) -> None:
     raise Cancel("not wanted")
@@ -75,7 +85,7 @@ async def rest(run: Run, seconds: float = 60) -> str:
     return "rested"
 
 
-JOBS = (add, tell, report, fail, refuse, rest)
+JOBS = (add, tell, report, fail, stumble, refuse, rest)
 
 
 @pytest.fixture
@@ -594,3 +604,35 @@ async def test_many_tasks_share_one_client(client: Client, server: RedisServer) 
         handles = await asyncio.gather(*(client.enqueue(add, a=number) for number in range(100)))
         results = await asyncio.gather(*(handle.result(20) for handle in handles))
     assert results == [number + 1 for number in range(100)]
+
+
+async def test_while_a_job_is_tried_again_the_errors_of_its_attempts_are_seen(
+    client: Client, working: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handle = await client.enqueue(stumble, patient=True)
+    info = await until_job(handle, lambda info: info.attempts == 3 and info.state is State.ACTIVE)
+    assert [(one.attempt, one.error.type, one.error.message) for one in info.failures] == [
+        (1, "LookupError", "attempt 1"),
+        (2, "LookupError", "attempt 2"),
+    ]
+    assert info.failures[0].at <= info.failures[1].at <= datetime.now(UTC)
+    assert info.error is not None
+    assert (info.error.message, info.reason) == ("attempt 2", "")
+    screen.details(info)
+    said = capsys.readouterr().out
+    assert "LookupError: attempt 1" in said
+    assert said.count("LookupError: attempt 2") >= 2, "by itself, and at the end of its traceback"
+    screen.value(screen.as_json(info))
+    assert [one["error"]["message"] for one in json.loads(capsys.readouterr().out)["failures"]] == [
+        "attempt 1",
+        "attempt 2",
+    ]
+
+
+async def test_a_dead_letter_has_the_errors_of_all_attempts(client: Client, working: None) -> None:
+    handle = await client.enqueue(stumble, patient=False)
+    info = await until_in(handle, State.DEAD)
+    assert [one.error.message for one in info.failures] == ["attempt 1", "attempt 2"]
+    assert info.error is not None
+    assert info.error.message == "attempt 3"
+    assert await client.redis.hlen("arq:queue:default:attempts") == 0

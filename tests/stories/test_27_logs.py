@@ -53,6 +53,15 @@ def break_in_a_process(run: Run) -> None:
     look_up()
 
 
+async def wait_for_the_other_side() -> None:
+    await asyncio.sleep(60)
+
+
+@job(max_attempts=1, timeout=0.05)
+async def dawdle(run: Run) -> None:
+    await wait_for_the_other_side()
+
+
 @job
 async def talk_in_a_coroutine(run: Run) -> None:
     await asyncio.to_thread(logging.getLogger("library").info, "a library's words")
@@ -120,6 +129,14 @@ async def test_a_failure_has_its_traceback_with_each_retry_and_the_death(
         for part in ("KeyError: 'the first'", "direct cause", "in look_up", "in break_in_a_"):
             assert part in line["exception"]
         assert "/src/rota/" not in line["exception"], "the frames of the worker help nobody"
+
+
+async def test_a_timeout_shows_where_the_handler_stood(client: Client, lines: Lines) -> None:
+    await client.enqueue(dawdle)
+    (line,) = [line for line in await lines("job.dead") if line["event"] == "job.dead"]
+    assert line["error"].startswith("rota.errors.JobTimeout: ")
+    assert "in wait_for_the_other_side" in line["exception"]
+    assert "/src/rota/" not in line["exception"]
 
 
 @pytest.mark.parametrize("talking", [talk_in_a_coroutine, talk_in_a_thread, talk_in_a_process])

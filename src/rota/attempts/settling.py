@@ -16,6 +16,8 @@ _FINAL = {OutcomeKind.COMPLETED, OutcomeKind.CANCELLED, OutcomeKind.DEAD}
 _UNSPENT = {OutcomeKind.SNOOZED, OutcomeKind.INTERRUPTED, OutcomeKind.LOST}
 #: The most characters that are kept of a handler's reason for cancelling its job.
 _REASON_LIMIT = 500
+#: The most characters that are kept of the traceback of an attempt that will be repeated.
+_TRACE_LIMIT = 1000
 #: How many bytes of an unreadable payload its error shows, in hexadecimal.
 _SHOWN = 256
 
@@ -46,7 +48,8 @@ class Settling:
             context=self.announcer.prepare(attempt, outcome, detail, duration),
         )
         if kind not in _FINAL:
-            return Settlement.again(attempt.claim, outcome.delay, told, unspent=kind in _UNSPENT)
+            again = Settlement.again(attempt.claim, outcome.delay, told, unspent=kind in _UNSPENT)
+            return again._replace(failure=_brief(outcome)) if kind is OutcomeKind.RETRIED else again
         if kind is OutcomeKind.DEAD:
             return Settlement.dead(attempt.claim, outcome.reason, told)
         return Settlement.finished(attempt.claim, told, reason=outcome.reason)
@@ -65,6 +68,13 @@ class Settling:
             queue=self.queue_key,
             id=claim.id,
         )
+
+
+def _brief(outcome: Outcome) -> bytes:
+    """Return the error of an attempt that will be repeated, as it is kept with the job until the job is over."""
+    if outcome.error is None:
+        return b""
+    return envelopes.encode_error(outcome.error, failure=True, most_of_trace=_TRACE_LIMIT)
 
 
 def _detail(attempt: Attempt, outcome: Outcome) -> bytes:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rota.errors import JobError
 from rota.model.info import JobInfo
 from rota.names import printable
 
@@ -59,9 +60,15 @@ def as_json(info: JobInfo) -> dict[str, Any]:
     """Return everything that is known of a job as values of JSON."""
     known = {name: getattr(info, name) for name in JobInfo.__dataclass_fields__}
     if info.error is not None:
-        error = info.error
-        known["error"] = {"type": error.type, "message": error.message, "traceback": error.traceback}
+        known["error"] = _error(info.error)
+    known["failures"] = [
+        {"attempt": one.attempt, "at": one.at, "error": _error(one.error)} for one in info.failures
+    ]
     return known
+
+
+def _error(error: JobError) -> dict[str, str | None]:
+    return {"type": error.type, "message": error.message, "traceback": error.traceback}
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -104,8 +111,12 @@ def details(info: JobInfo) -> None:
     """Print everything that is known of one job, one field a line."""
     for name in JobInfo.__dataclass_fields__:
         found = getattr(info, name)
-        if found not in (None, ""):
+        if found not in (None, "", ()) and name != "failures":
             sys.stdout.write(f"{name:<12} {safe(f'{found:g}' if isinstance(found, float) else found)}\n")
+    for failure in info.failures:
+        sys.stdout.write(
+            f"attempt {failure.attempt:<4} {failure.at:%Y-%m-%d %H:%M:%S} {safe(failure.error)}\n"
+        )
     if info.error is not None and info.error.traceback:
         for line in info.error.traceback.splitlines():
             sys.stdout.write(f"  {safe(line)}\n")

@@ -1,12 +1,13 @@
 """Jobs as Redis holds them, read without changing anything: by their ids, or a page of a queue."""
 
+import re
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from rota.errors import UnreadablePayload
-from rota.model.info import JobInfo
+from rota.model.info import Failure, JobInfo
 from rota.model.state import State
 from rota.names import ids_of
 from rota.wire import envelopes
@@ -15,6 +16,8 @@ from rota.wire.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys, queue_key
 
 #: The number of members that are read at a time while a page is filled.
 _PAGE = 200
+#: A failed attempt as it lies in Redis: its number, the time in milliseconds, its error.
+_FAILURE = re.compile(rb"(\d{1,9}) (\d{1,14}) (.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class _Raw:
     parked: float | None
     checkpoint: bytes | None
     snoozes: bytes | None
+    failures: bytes | None
     letter: dict[bytes, bytes]
 
 
@@ -112,6 +116,7 @@ def _ask(pipe: Any, keys: QueueKeys, member: bytes) -> None:
     pipe.zscore(keys.parked, member)
     pipe.hget(keys.checkpoint, member)
     pipe.hget(keys.snoozes, member)
+    pipe.hget(keys.attempts, member)
     pipe.hgetall(f"{keys.dead}:".encode() + member)
 
 
@@ -174,6 +179,8 @@ def _live(job_id: str, queue: str, raw: _Raw, score: float, now: int) -> JobInfo
     state = State.ACTIVE if active else State.WAITING if waits else State.DELAYED
     percent, message = _progress(raw.progress)
     started = raw.run.split() if raw.run and active else []
+    # What is kept of attempts without a counter of attempts is of a former job of the same id.
+    failures = () if raw.attempts is None else read_failures(raw.failures)
     return JobInfo(
         job_id,
         queue,
@@ -185,10 +192,12 @@ def _live(job_id: str, queue: str, raw: _Raw, score: float, now: int) -> JobInfo
         enqueued_at=enqueued_at,
         due_at=None if active else _time(int(score)),
         started_at=_time(int(started[2])) if started else None,
+        error=failures[-1].error if failures else None,
         snoozes=int(raw.snoozes or 0),
         payload=payload,
-        # A checkpoint without a counter of attempts was saved by a former job of the same id.
+        # So is a checkpoint.
         checkpoint=None if raw.attempts is None else read_checkpoint(raw.checkpoint),
+        failures=failures,
     )
 
 
@@ -206,6 +215,7 @@ def _dead(job_id: str, queue: str, letter: dict[bytes, bytes]) -> JobInfo:
         reason=letter[b"reason"].decode(),
         payload=payload,
         checkpoint=read_checkpoint(letter.get(b"checkpoint")),
+        failures=read_failures(letter.get(b"attempts")),
     )
 
 
@@ -255,6 +265,15 @@ def read_checkpoint(raw: bytes | None) -> Any:
         return Checkpoint.read(raw).value
     except ValueError:
         return None
+
+
+def read_failures(raw: bytes | None) -> tuple[Failure, ...]:
+    """Return the failed attempts that lie in Redis, but for lines that cannot be read."""
+    failures = []
+    for line in (raw or b"").split(b"\n"):
+        if found := _FAILURE.fullmatch(line):
+            failures.append(Failure(int(found[1]), _time(int(found[2])), envelopes.error_of(found[3])))
+    return tuple(failures)
 
 
 def _time(ms: int) -> datetime:

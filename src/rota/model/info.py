@@ -14,6 +14,15 @@ CancelAnswer = Literal["cancelled", "requested", "finished", "not found"]
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that failed, and after which the job went on: its number, when it ended (UTC), and its error."""
+
+    attempt: int
+    at: datetime
+    error: JobError
+
+
+@dataclass(frozen=True, slots=True)
 class JobInfo:
     """A job as it is now. Times are in UTC; a field that does not apply to the job's state is None or empty.
 
@@ -29,7 +38,8 @@ class JobInfo:
     :param started_at: when its last attempt started.
     :param finished_at: when it ended.
     :param result: the JSON value that the handler returned.
-    :param error: the last error of a dead job.
+    :param error: the last error: of a dead job, and of a job that will be or is being tried again.
+    :param failures: the attempts that failed before, the oldest first; of many or large ones the last.
     :param reason: why the job died, or was cancelled.
     :param snoozes: how often a live job has put itself off.
     :param payload: its arguments by name; None where they are no longer kept, or cannot be read.
@@ -53,3 +63,4 @@ class JobInfo:
     snoozes: int = 0
     payload: dict[str, Any] | None = None
     checkpoint: Any = None
+    failures: tuple[Failure, ...] = ()

@@ -107,7 +107,9 @@ def decide(
         case Cause.CANCEL:
             return Outcome(OutcomeKind.CANCELLED, error=error, reason="cancelled")
         case Cause.TIMEOUT:
-            error = JobTimeout(rules.timeout)
+            # Shown where the handler stood when it was stopped.
+            where = None if error is None else error.__traceback__
+            error = JobTimeout(rules.timeout).with_traceback(where)
     if error is None:
         return COMPLETED
     return _judge(rules, attempt, error, rand)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rota.client.view import read_checkpoint
+from rota.client.view import read_checkpoint, read_failures
 from rota.errors import UnreadablePayload
 from rota.model.info import JobInfo
 from rota.model.state import State
@@ -35,6 +35,7 @@ def _letter(queue: str, job_id: str, letter: Mapping[bytes, bytes]) -> JobInfo:
         reason=letter[b"reason"].decode(),
         payload=_payload(letter.get(b"payload")),
         checkpoint=read_checkpoint(letter.get(b"checkpoint")),
+        failures=read_failures(letter.get(b"attempts")),
     )
 
 

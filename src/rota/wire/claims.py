@@ -169,6 +169,8 @@ class Settlement(NamedTuple):
     limited job was enqueued without.
 
     AGAIN and DEAD: `checkpoint` is what the attempt saved last, if that is not written yet.
+
+    AGAIN: `failure` is the error of an attempt that will be repeated, as JSON.
     """
 
     id: str
@@ -188,6 +190,7 @@ class Settlement(NamedTuple):
     unknown: bool = False
     terms: str = ""
     checkpoint: bytes = b""
+    failure: bytes = b""
 
     @classmethod
     def finished(
@@ -245,6 +248,7 @@ class Settlement(NamedTuple):
             ("unknown", int(self.unknown)),
             ("terms", sendable(self.terms)),
             ("checkpoint", self.checkpoint),
+            ("failure", self.failure),
         )
         given = [(name, value) for name, value in extras if value]
         return given if self.delay_ms is None else [*given, ("delay_ms", self.delay_ms)]

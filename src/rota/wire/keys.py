@@ -34,7 +34,8 @@ TRIED = "arq:rights"
 BELL = "arq:bell:"
 
 _PARTS = (
-    *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "snoozes", "watcher"),
+    *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "snoozes", "attempts"),
+    "watcher",
     "solitude",
     *("terms", "parked", "paused", "stats", "workers", "worker"),
 )
@@ -79,6 +80,7 @@ class QueueKeys:
     :param progress: hash: what running jobs last reported, `percent message`.
     :param checkpoint: hash: what jobs that are not over have saved, `number state`.
     :param snoozes: hash: how often live jobs have put themselves off.
+    :param attempts: hash: the errors of the failed attempts of live jobs, a line `attempt ms error` each.
     :param terms: hash: what the scripts must know of a job beside its payload: priority, limits, unique key, flow.
     :param parked: zset: the jobs that are due and kept back by a limit, by the time they may try again.
     :param dead: zset: the dead letters by the time of death. Each has a hash `dead:<id>`.
@@ -106,6 +108,7 @@ class QueueKeys:
     progress: str
     checkpoint: str
     snoozes: str
+    attempts: str
     watcher: str
     solitude: str
     terms: str

@@ -47,7 +47,7 @@ end
 
 local JOB, RESULT, RETRY, HELD, ABORT = 'arq:job:', 'arq:result:', 'arq:retry:', 'arq:in-progress:', 'arq:abort'
 local active, runs, seen, step_prefix, dead, progress, events, solitude, checkpoint = unpack(KEYS, 2, 10)
-local snoozes = queue .. ':snoozes'
+local snoozes, attempts = queue .. ':snoozes', queue .. ':attempts'
 -- How the tokens of this step's claims begin.
 local token_prefix = worker .. ':' .. lane .. ':' .. seq .. ':'
 local lease = tonumber(lease_px)
@@ -57,14 +57,14 @@ local deadline_ms = ms(now + lease)
 -- Within this time every idle worker looks at the queue, ms.
 local TURN = 3500
 
--- Tells which keys a queue has that most queues lack: `has.terms`, `.checkpoint`, `.snoozes`, `.paused`, `.suspects`.
--- They are looked up when one is first asked for, and a queue with none of them pays for one command. A part that makes
+-- Tells which keys a queue has that most queues lack: `has.terms`, `.checkpoint`, `.snoozes`, `.attempts`, `.paused`,
+-- `.suspects`. They are looked up when one is first asked for, and a queue with none of them pays for one command. A part that makes
 -- such a key in this step sets its field.
 local unfound -- how many of the keys exist that have not been asked for yet
 local has = setmetatable({}, {
   __index = function(known, part)
     unfound = unfound
-      or redis.call('EXISTS', queue .. ':terms', checkpoint, snoozes, queue .. ':paused', queue .. ':suspects')
+      or redis.call('EXISTS', queue .. ':terms', checkpoint, snoozes, attempts, queue .. ':paused', queue .. ':suspects')
     known[part] = unfound > 0 and redis.call('EXISTS', queue .. ':' .. part) == 1
     if known[part] then unfound = unfound - 1 end
     return known[part]

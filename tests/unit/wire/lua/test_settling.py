@@ -224,6 +224,50 @@ class TestAgain:
         await worker.settle(again(claim, 0))
         assert (bed.looking.hlen(KEYS.snoozes), bed.looking.zcard(ABORT)) == (0, 0)
 
+    async def test_the_errors_of_failed_attempts_are_kept_and_go_into_the_dead_letter(self, bed: Bed) -> None:
+        worker, (claim,) = await bed.claimed("a")
+        for attempt in (1, 2):
+            await worker.settle(again(claim, 0, failure=b'"no %d"' % attempt))
+            claim = await worker.claim_one()
+        kept = bed.looking.hget(KEYS.attempts, "a")
+        assert [line.split(b" ", 2)[::2] for line in kept.split(b"\n")] == [
+            [b"1", b'"no 1"'],
+            [b"2", b'"no 2"'],
+        ]
+        await worker.settle(bury(claim))
+        assert bed.looking.hget(f"{KEYS.dead}:a", "attempts") == kept
+        assert bed.looking.hlen(KEYS.attempts) == 0
+
+    async def test_of_large_errors_the_last_are_kept(self, bed: Bed) -> None:
+        worker, (claim,) = await bed.claimed("a")
+        for attempt in range(1, 6):
+            await worker.settle(again(claim, 0, failure=b'"%b"' % (b"%d" % attempt * 3000)))
+            claim = await worker.claim_one()
+        kept = bed.looking.hget(KEYS.attempts, "a")
+        assert [line.split(b" ")[0] for line in kept.split(b"\n")] == [b"4", b"5"]
+        await worker.settle(again(claim, 0, failure=b'"%b"' % (b"6" * 9000)))
+        assert bed.looking.hget(KEYS.attempts, "a").count(b"\n") == 0
+
+    @pytest.mark.parametrize("end", ["finish", "cancel", "remove"])
+    async def test_they_go_with_a_job_however_it_ends(self, bed: Bed, end: str) -> None:
+        worker, (claim,) = await bed.claimed("a")
+        await worker.settle(again(claim, 0, failure=b'"no"'))
+        assert bed.looking.hlen(KEYS.attempts) == 1
+        if end == "cancel":
+            await bed.cancel("a")
+        else:
+            claim = await worker.claim_one()
+            if end == "remove":
+                bed.looking.zrem(KEYS.queue, "a")
+            await worker.settle(finish(claim) if end == "finish" else again(claim, 0, failure=b'"no"'))
+        assert bed.looking.hlen(KEYS.attempts) == 0
+
+    async def test_a_first_attempt_has_none_before_it(self, bed: Bed) -> None:
+        bed.looking.hset(KEYS.attempts, "a", '7 1700000000000 "of another job"')
+        worker, (claim,) = await bed.claimed("a")
+        await worker.settle(again(claim, 0, failure=b'"no"'))
+        assert bed.looking.hget(KEYS.attempts, "a").startswith(b"1 ")
+
     @pytest.mark.parametrize(("delay", "tokens"), [(0.0, 1), (3.0, 1), (60.0, 0)])
     async def test_what_is_handed_back_for_soon_wakes_another_worker(
         self, bed: Bed, delay: float, tokens: int

@@ -12,12 +12,15 @@
 --   unknown     again: no worker here knows the job
 --   terms       again: those that the job was enqueued without
 --   checkpoint  dead, again: one that is not written yet
+--   failure     again: the error of an attempt that will be repeated, JSON without a newline
 
 --@include brief
 --@include chunks
 --@include entries
 --@include limits
 
+-- The most that is kept of the errors of one job's attempts, bytes.
+local MOST_OF_FAILURES = 8000
 local handed_back = false -- a job that was settled is due again, soon
 
 local function read_settlements()
@@ -71,6 +74,8 @@ local function bury(job)
   if terms then redis.call('HSET', letter, 'terms', terms) end
   local saved = job.checkpoint or service and has.checkpoint and redis.call('HGET', checkpoint, id)
   if saved then redis.call('HSET', letter, 'checkpoint', saved) end
+  local failures = service and has.attempts and redis.call('HGET', attempts, id)
+  if failures then redis.call('HSET', letter, 'attempts', failures) end
   redis.call('PEXPIRE', letter, ms(retention))
   redis.call('ZADD', dead, now_ms, id)
   local expired = redis.call('ZRANGEBYSCORE', dead, '-inf', ms(now - retention), 'LIMIT', 0, 100)
@@ -119,6 +124,7 @@ local function forget_jobs(finished, gone)
   if has.terms then
     for _, job in ipairs(finished) do let_go(job) end
   end
+  if service and has.attempts then chunked('HDEL', attempts, gone) end
   chunked('ZREM', active, gone)
   chunked('HDEL', runs, gone)
 end
@@ -166,6 +172,18 @@ local function remember(job, due, lost, unknown_since)
   end
 end
 
+-- Keep the error of an attempt beside those before it, `attempt ms error` in a line each. The oldest go first, where
+-- they take up too much. An attempt that is numbered 1 is the first of a new job of this id.
+local function keep_failure(job)
+  local line = job.attempt .. ' ' .. now_ms .. ' ' .. job.failure
+  local before = job.attempt ~= '1' and has.attempts and redis.call('HGET', attempts, job.id)
+  -- A step that failed on the way has kept it.
+  if before and string.match('\n' .. before, '\n(%S+)[^\n]*$') == job.attempt then return end
+  while before and #before + #line > MOST_OF_FAILURES do before = string.match(before, '\n(.*)$') end
+  redis.call('HSET', attempts, job.id, before and before .. '\n' .. line or line)
+  has.attempts = true
+end
+
 -- Count down attempts, and count up snoozes. Either may count once at most, so this comes after the fence: what fails
 -- here is not done again, and stops nothing else.
 local function count_back(job)
@@ -185,6 +203,7 @@ local function put_back(job, due, lost, unknown_since, terms)
   if not job.unspent and job.attempt ~= '0' then
     redis.call('SET', RETRY .. job.id, job.attempt) -- a stock client may have asked to start at a later try
   end
+  if service and job.failure then keep_failure(job) end
   redis.call('ZREM', active, job.id)
   remember(job, due, lost, unknown_since)
   count_back(job)
@@ -197,6 +216,7 @@ local function forget_job(id, terms)
   redis.call('DEL', RETRY .. id)
   redis.call('ZREM', ABORT, id)
   if has.snoozes then redis.call('HDEL', snoozes, id) end
+  if has.attempts then redis.call('HDEL', attempts, id) end
   redis.call('ZREM', active, id)
   redis.call('HDEL', runs, id)
 end

@@ -13,7 +13,7 @@ local function withdraw(queue, id)
     return 'requested'
   end
   redis.call('ZREM', queue, id)
-  for _, part in ipairs({ ':runs', ':progress', ':checkpoint', ':snoozes' }) do
+  for _, part in ipairs({ ':runs', ':progress', ':checkpoint', ':snoozes', ':attempts' }) do
     redis.call('HDEL', queue .. part, id)
   end
   -- A cancel may have been asked for while the job ran, before a retry: it must not meet another job under this id.
