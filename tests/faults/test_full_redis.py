@@ -10,6 +10,7 @@ from rota import Client, State, connect
 from rota.server.faults import ServerError
 from rota.settings.load import load
 from tests.faults.fleet import Fleet, records
+from tests.faults.jobs_for_faults.in_processes import report_from_process
 from tests.faults.jobs_for_faults.on_loop import carry, work
 from tests.processes import ROOT, environment
 from tests.servers import RedisServer
@@ -41,6 +42,22 @@ async def test_finished_work_is_recorded_while_redis_is_full_and_the_rest_follow
     await more.result(10)
     assert await records(own_client, "completed") == dict.fromkeys([*ids, more.id], 1)
     assert fleet.ledger.times("start") == dict.fromkeys([*ids, more.id], 1)
+
+
+async def test_a_full_redis_that_refuses_some_calls_is_one_line_of_the_log(
+    own_fleet: Fleet, own_client: Client, own_server: RedisServer
+) -> None:
+    (worker,) = await own_fleet.start()
+    handles = [await own_client.enqueue(report_from_process, seconds=3), await own_client.enqueue(work)]
+    await until(lambda: len(worker.events("job.started")) == 2, "they run")
+    with own_server.client() as plain:
+        plain.set("ballast", "x" * 2_000_000)
+        plain.config_set("maxmemory", 1_000_000)
+        for handle in handles:
+            await handle.result(20)
+        plain.config_set("maxmemory", 0)
+    assert len(worker.events("redis.unavailable")) <= 1
+    assert len(worker.events("redis.back")) <= 1
 
 
 async def fill(client: Client, ids: list[str]) -> None:

@@ -111,7 +111,7 @@ async def open(  # noqa: A001 - read as connections.open
 ) -> ArqRedis:
     """Return arq's client on `target`, once the server is there and fit for use.
 
-    Tries for `boot_timeout` seconds while the server cannot be reached or is loading, and logs each try; `once` tries
+    Tries for `boot_timeout` seconds while the server cannot be reached or is loading, and logs why, once; `once` tries
     no second time, as is right where a person waits. `prepare` is called on the server that was found, and tried again
     with it. Raises ServerError when that time is over, and at once for a fault
     that waiting does not cure.
@@ -173,7 +173,7 @@ async def _checked(
     prepare: Prepare | None,
 ) -> ServerInfo:
     deadline = time.monotonic() + boot_timeout
-    attempt = 0
+    attempt, told = 0, ""
     while True:
         attempt += 1
         try:
@@ -191,9 +191,10 @@ async def _checked(
         wait = _WAITS.delay(attempt)
         if once or not error.transient or time.monotonic() + wait > deadline:
             raise error
-        logger.warning(
-            "redis.waiting", extra={"redis": target.safe_url, "reason": str(error), "attempt": attempt}
-        )
+        if str(error) != told:
+            told = str(error)
+            fields = {"redis": target.safe_url, "reason": told, "at_most": boot_timeout}
+            logger.warning("redis.waiting", extra=fields)
         await asyncio.sleep(wait)
 
 
