@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from rota.fleet.reading import QueueReading
+from rota.fleet.reading import QueueReading, read
 from rota.fleet.watch import DEADLINE, Snapshot, Watch
 from rota.model.registry import Registry
 from rota.process.http import Endpoint, Reply, Route
@@ -62,7 +62,8 @@ class Exporter:
         endpoint = Endpoint(routes(watch, self._settings), host=self._settings.metrics_host, port=self._port)
         endpoint.start()
         try:
-            await connections.look_first(redis, watch.look)
+            # A bug in the watch is the service's to report.
+            await connections.look_first(redis, lambda: read(redis, self._queues))
             logger.info("exporter.ready", extra={"queues": list(self._queues)})
             return await serve(watch)
         finally:
