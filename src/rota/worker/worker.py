@@ -120,9 +120,8 @@ class QueueWorker(StoppableWorker):
         self._pick_again()
         self._pool = await self._pools.own(self._pool, self.redis_settings)
         if self._service:
-            logger.info(
-                "worker.starting", extra={"queue": self.queue_name, "functions": list(self.functions)}
-            )
+            # `rota list` names the jobs; there may be many.
+            logger.info("worker.starting", extra={"queue": self.queue_name, "jobs": len(self.functions)})
         else:
             names = ", ".join(self.functions)
             arq_logger.info("Starting worker for %d functions: %s", len(self.functions), names)
