@@ -54,7 +54,12 @@ async def test_the_logs_of_a_worker_an_exporter_and_an_autoscaler(
     proxy, password = proxied
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "__init__.py").write_text(JOBS)
-    variables = {"REDIS_URL": url_of(proxy, password), "LOG_FORMAT": "json", "METRICS_PORT": "0"}
+    variables = {
+        "REDIS_URL": url_of(proxy, password),
+        "LOG_FORMAT": "json",
+        "METRICS_PORT": "0",
+        "LOG_LEVEL": "debug",
+    }
     scaling = {"AUTOSCALER_DRY_RUN": "true", "AUTOSCALER_INTERVAL": "0.5s"}
     env = environment(tmp_path, **variables, **scaling)
     with ExitStack() as stack:
@@ -63,17 +68,15 @@ async def test_the_logs_of_a_worker_an_exporter_and_an_autoscaler(
         }
         for process in run.values():
             stack.callback(process.close)
-        await until(lambda: run["worker"].says("worker.ready") and run["exporter"].says("endpoint.ready"))
-        await until(
-            lambda: run["autoscaler"].says("autoscaler.scales") or run["autoscaler"].log.stat().st_size
-        )
+        await until(lambda: run["worker"].says("worker.ready") and run["exporter"].says("exporter.ready"))
+        await until(lambda: any(map(run["autoscaler"].says, ("autoscaler.scales", "autoscaler.stays"))))
         forget_auth(proxy, password)
-        await until(lambda: run["worker"].says("redis.unavailable"))
-        await until(lambda: run["exporter"].says("redis.unavailable"))
+        for name in ("worker", "exporter"):
+            # All else is told.
+            await until(lambda name=name: "unknown command 'AUTH'" in run[name].log.read_text())
         await until(lambda: run["autoscaler"].says("autoscaler.blind"))
         said = {name: process.log.read_text() for name, process in run.items()}
     assert [name for name, text in said.items() if password in text] == []
-    assert "unknown command 'AUTH'" in said["worker"], "all else is told"
 
 
 @pytest.mark.parametrize("reply", [REPLY, OTHERWISE])

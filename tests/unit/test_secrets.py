@@ -28,6 +28,8 @@ def secrets() -> Secrets:
             "mail to ann@example.com of https://example.com/@ann",
             "mail to ann@example.com of https://example.com/@ann",
         ),
+        ("redis://:p@ss@host/0", "redis://***@host/0"),
+        ("https://example.com?to=ann@example.com", "https://example.com?to=ann@example.com"),
         ("a pw is a word", "a pw is a word"),
     ],
 )

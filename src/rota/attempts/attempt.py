@@ -75,7 +75,7 @@ class Attempt:
 
     @property
     def waited(self) -> float:
-        """How long the job waited before it was claimed, in seconds. That a worker lost it is no part of it."""
+        """How long the job waited before it was claimed, in seconds. An attempt that was lost does not count."""
         claim = self.claim
         return max(0.0, (claim.started_ms - max(claim.due_ms, claim.taken_back_ms)) / 1000)
 

@@ -13,7 +13,7 @@ HIDDEN = "***"
 #: A shorter secret is taken out of a server's own errors alone: elsewhere it may be a word.
 SHORTEST = 6
 
-_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^/\s'\"<>@]+@", re.IGNORECASE)
+_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^/?#\s'\"<>]+@", re.IGNORECASE)
 #: A server or a proxy that does not know a command repeats what came with it.
 _REPEATED = re.compile(r",? with args beginning with:.*", re.DOTALL)
 

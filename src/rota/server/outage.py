@@ -22,24 +22,25 @@ class Outages:
     """The outages of a whole process: each lasts from the first worker that meets it to the last that sees its end.
 
     Between two refusals, as of a full server, other calls may go well: that is one outage, until none came for REST.
+    A server that cannot be reached and then refuses, or the other way round, is told of twice: there are two causes.
     """
 
     def __init__(self) -> None:
         self.ongoing: set[str] = set()
         self.ended = 0
-        #: True from the line that says that Redis is away to the one that says that it is back.
-        self.told = False
+        #: What was told of since Redis was well: True for a refusal, False for no answer. Empty while it is well.
+        self.told: set[bool] = set()
         self._since = self._last = 0.0
         self._refused = False
 
     def begin(self, name: str, error: BaseException) -> None:
         """Note that a call of the worker `name` failed, and log it if that is news."""
         self.ongoing.add(name)
-        self._last, refused = time.monotonic(), isinstance(error, ResponseError)
-        if self.told and not (self._refused and not refused):
+        self._last, self._refused = time.monotonic(), isinstance(error, ResponseError)
+        if self._refused in self.told:
             return
         self._since = self._since if self.told else self._last
-        self.told, self._refused = True, refused
+        self.told.add(self._refused)
         logger.warning("redis.unavailable", extra={"error": f"{type(error).__name__}: {error}"})
 
     def end(self, name: str) -> None:
@@ -51,7 +52,7 @@ class Outages:
         """Log and count the end of an outage, once it is over for every worker."""
         now = time.monotonic()
         if self.told and not self.ongoing and not (self._refused and now - self._last < REST):
-            self.told = False
+            self.told.clear()
             self.ended += 1
             until = self._last if self._refused else now
             logger.info("redis.back", extra={"seconds": round(until - self._since, 2)})

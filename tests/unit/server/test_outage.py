@@ -50,7 +50,7 @@ async def test_an_outage_is_told_of_once_and_so_is_its_end(
     with caplog.at_level(logging.INFO, "rota.redis"):
         for _ in range(5):
             await outage.pause(REFUSED)
-        await outage.pause(faults.ResponseError("LOADING"))
+        await outage.pause(faults.BusyLoadingError("LOADING"))
         outage.over()
         outage.over()
     assert told(caplog) == [
