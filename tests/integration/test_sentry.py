@@ -138,6 +138,24 @@ async def log_and_fail(run: Run) -> None:
         raise
 
 
+@job(max_attempts=1, process=True)
+def log_and_fail_in_process(run: Run) -> None:
+    try:
+        raise ValueError("once is enough")
+    except ValueError:
+        run.log.exception("it.failed")
+        raise
+
+
+@job(max_attempts=1, process=True)
+def log_one_and_fail_of_another(run: Run) -> None:
+    try:
+        raise ValueError("was handled")
+    except ValueError:
+        run.log.exception("it.failed")
+    raise LookupError("was not")
+
+
 @job(max_attempts=2, backoff=SOON)
 async def capture_and_fail(run: Run) -> None:
     """Tell Sentry of the error of the last attempt, and raise it."""
@@ -153,6 +171,8 @@ JOBS = (
     *(fail, fail_thrice, recover, nest, signal, retry_until_dead, dawdle, fail_in_thread, fail_in_process),
     *(
         log_and_fail,
+        log_and_fail_in_process,
+        log_one_and_fail_of_another,
         capture_and_fail,
         stop_early,
         cancel_itself,
@@ -545,6 +565,21 @@ async def test_an_error_that_its_handler_logs_and_raises_is_reported_once(
 ) -> None:
     (error,) = await dead(await client.enqueue(log_and_fail), sent)
     assert words(error) == "ValueError: once is enough"
+
+
+async def test_so_it_is_in_a_child_process(client: Client, sent: Captured, at_work: None) -> None:
+    (error,) = await dead(await client.enqueue(log_and_fail_in_process), sent)
+    assert words(error) == "ValueError: once is enough"
+    frame = error["exception"]["values"][0]["stacktrace"]["frames"][-1]
+    assert (frame["function"], frame["in_app"]) == ("log_and_fail_in_process", True)
+    assert error["logentry"]["message"] == "it.failed"
+
+
+async def test_an_error_that_is_logged_and_another_that_is_raised_are_two(
+    client: Client, sent: Captured, at_work: None
+) -> None:
+    errors = await dead(await client.enqueue(log_one_and_fail_of_another), sent, 2)
+    assert [words(error) for error in errors] == ["ValueError: was handled", "LookupError: was not"]
 
 
 @pytest.mark.parametrize("failing", [log_and_fail, capture_and_fail], ids=lambda job: job.name)

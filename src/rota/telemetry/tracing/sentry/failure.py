@@ -13,7 +13,7 @@ from rota.errors import JobTimeout, RemoteError
 from rota.errors.signals import culprit
 from rota.model.event import Event, EventType
 from rota.model.trace import sentry_headers, tenant
-from rota.names import full_name
+from rota.names import full_name, printable
 from rota.seams import Selective
 from rota.telemetry.tracing.sentry import remote
 from rota.telemetry.tracing.sentry.attempt import describe
@@ -66,6 +66,8 @@ def _again(event: Event, error: BaseException, left: Left | None) -> None:
 
 
 def _send(event: Event, error: BaseException, left: Left | None, level: str) -> None:
+    if isinstance(error, RemoteError) and remote.was_sent(printable(event.id), event.attempt, error):
+        return
     sentry = sdk()
     body, hint = _body(sentry, error, left)
     body["level"] = level

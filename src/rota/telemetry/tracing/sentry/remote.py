@@ -1,4 +1,7 @@
-"""Builds the Sentry event of an error in a child process from its text: its type, its message and its frames."""
+"""Builds the Sentry event of an error in a child process from its text: its type, its message and its frames.
+
+What a child logs is sent when it is logged, and not once more when it ends the attempt.
+"""
 
 import re
 from typing import Any
@@ -6,6 +9,9 @@ from typing import Any
 from rota.errors import RemoteError
 
 _TRACEBACK = "Traceback (most recent call last):\n"
+#: What was sent of attempts that have not ended, by id and number; the oldest are forgotten first.
+_MOST = 1000
+_sent: dict[tuple[str, int], str] = {}
 _FRAME = re.compile(r'^ +File "(.+)", line (\d+), in (.+)(?:\n {4,}(.+))?', re.MULTILINE)
 
 
@@ -18,6 +24,31 @@ def event_of(error: RemoteError, mechanism: dict[str, Any]) -> dict[str, Any]:
     if error.traceback:
         value["stacktrace"] = {"frames": frames_of(error.traceback)}
     return {"exception": {"values": [value]}, "extra": {"traceback": error.traceback or ""}}
+
+
+def event_of_text(text: str, mechanism: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a Sentry event that shows an error of which the traceback is known, and no more."""
+    kind, _, message = _last_line(text).partition(": ")
+    module, _, kind = kind.rpartition(".")
+    value = {"type": kind, "value": message, "module": module or None, "mechanism": mechanism}
+    return {"exception": {"values": [{**value, "stacktrace": {"frames": frames_of(text)}}]}}
+
+
+def remember(job_id: str, attempt: int, text: str) -> None:
+    """Note that an error of an attempt was sent when its child process logged it; `text` is its traceback."""
+    _sent[job_id, attempt] = _last_line(text)
+    while len(_sent) > _MOST:
+        del _sent[next(iter(_sent))]
+
+
+def was_sent(job_id: str, attempt: int, error: RemoteError) -> bool:
+    """Tell whether the error that ended an attempt was sent before, when it was logged."""
+    sent = _sent.pop((job_id, attempt), None)
+    return sent is not None and sent == _last_line(error.traceback or f"{error.type}: {error.message}")
+
+
+def _last_line(text: str) -> str:
+    return text.rstrip().rpartition("\n")[2]
 
 
 def frames_of(text: str) -> list[dict[str, Any]]:

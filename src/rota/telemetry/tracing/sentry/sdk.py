@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from rota.errors.secrets import SECRETS
+from rota.telemetry.tracing.sentry import remote
 
 #: What our spans and events name as their origin.
 ORIGIN = "auto.queue.rota"
@@ -36,6 +37,11 @@ def prepare() -> None:
 
 
 def _once(event: Any, hint: Any) -> Any:
+    record = (hint or {}).get("log_record")
+    if record is not None and record.exc_text and not record.exc_info and hasattr(record, "job_id"):
+        # An error that a child process has logged; the child may raise it too.
+        remote.remember(record.job_id, getattr(record, "attempt", 0), record.exc_text)
+        event |= remote.event_of_text(record.exc_text, {"type": "logging", "handled": True})
     return _discreet(event) if is_first(event, hint) else None
 
 
