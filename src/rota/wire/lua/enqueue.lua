@@ -65,7 +65,7 @@ local function replace(id, payload, due, is_moved, terms, unique, period)
   end
   redis.call('HDEL', queue .. ':runs', id)
   redis.call('HDEL', queue .. ':snoozes', id)
-  redis.call('HDEL', queue .. ':attempts', id)
+  redis.pcall('HDEL', queue .. ':attempts', id)
   redis.call('ZREM', 'arq:abort', id)
   redis.call('SET', 'arq:job:' .. id, payload)
   redis.call('DEL', 'arq:retry:' .. id)

@@ -262,6 +262,20 @@ class TestAgain:
             await worker.settle(finish(claim) if end == "finish" else again(claim, 0, failure=b'"no"'))
         assert bed.looking.hlen(KEYS.attempts) == 0
 
+    @pytest.mark.parametrize("end", [finish, bury])
+    async def test_a_key_of_another_type_in_their_place_holds_up_nothing(
+        self, bed: Bed, end: Callable[[Claim], Settlement]
+    ) -> None:
+        bed.looking.set(KEYS.attempts, "no hash")
+        worker, (claim,) = await bed.claimed("a")
+        for _ in range(2):
+            assert await worker.settle(again(claim, 0, failure=b'"no"')) == [True]
+            claim = await worker.claim_one()
+        assert await worker.settle(end(claim)) == [True]
+        assert bed.entry("a") is None
+        bed.put("b")
+        assert await bed.cancel("b") == "cancelled"
+
     async def test_a_first_attempt_has_none_before_it(self, bed: Bed) -> None:
         bed.looking.hset(KEYS.attempts, "a", '7 1700000000000 "of another job"')
         worker, (claim,) = await bed.claimed("a")

@@ -47,7 +47,7 @@ local function forget_claim(id, token)
   redis.call('HDEL', runs, id)
   if not redis.call('ZSCORE', queue, id) then forget_checkpoints({ id }) end
   if service and has.snoozes then redis.call('HDEL', snoozes, id) end
-  if service and has.attempts then redis.call('HDEL', attempts, id) end
+  forget_failures({ id })
 end
 
 -- Return the mark of a lost job: the worker that had it, and the time since which it waits again.

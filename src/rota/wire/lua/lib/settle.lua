@@ -59,6 +59,11 @@ local function forget_checkpoints(ids)
   if service and has.checkpoint then chunked('HDEL', checkpoint, ids) end
 end
 
+-- Nothing else depends on the errors of attempts: where their key is of another type, the jobs go on all the same.
+local function forget_failures(ids)
+  if service and has.attempts then pcall(chunked, 'HDEL', attempts, ids) end
+end
+
 ---------------------------------------------------------------------------------------------------- over
 
 -- Keep a dead job as a dead letter, and strike letters that have expired off the list.
@@ -74,8 +79,8 @@ local function bury(job)
   if terms then redis.call('HSET', letter, 'terms', terms) end
   local saved = job.checkpoint or service and has.checkpoint and redis.call('HGET', checkpoint, id)
   if saved then redis.call('HSET', letter, 'checkpoint', saved) end
-  local failures = service and has.attempts and redis.call('HGET', attempts, id)
-  if failures then redis.call('HSET', letter, 'attempts', failures) end
+  local failures = service and has.attempts and redis.pcall('HGET', attempts, id)
+  if type(failures) == 'string' then redis.call('HSET', letter, 'attempts', failures) end
   redis.call('PEXPIRE', letter, ms(retention))
   redis.call('ZADD', dead, now_ms, id)
   local expired = redis.call('ZRANGEBYSCORE', dead, '-inf', ms(now - retention), 'LIMIT', 0, 100)
@@ -124,7 +129,7 @@ local function forget_jobs(finished, gone)
   if has.terms then
     for _, job in ipairs(finished) do let_go(job) end
   end
-  if service and has.attempts then chunked('HDEL', attempts, gone) end
+  forget_failures(gone)
   chunked('ZREM', active, gone)
   chunked('HDEL', runs, gone)
 end
@@ -176,11 +181,12 @@ end
 -- they take up too much. An attempt that is numbered 1 is the first of a new job of this id.
 local function keep_failure(job)
   local line = job.attempt .. ' ' .. now_ms .. ' ' .. job.failure
-  local before = job.attempt ~= '1' and has.attempts and redis.call('HGET', attempts, job.id)
+  local before = job.attempt ~= '1' and has.attempts and redis.pcall('HGET', attempts, job.id)
+  if type(before) ~= 'string' then before = false end
   -- A step that failed on the way has kept it.
   if before and string.match('\n' .. before, '\n(%S+)[^\n]*$') == job.attempt then return end
   while before and #before + #line > MOST_OF_FAILURES do before = string.match(before, '\n(.*)$') end
-  redis.call('HSET', attempts, job.id, before and before .. '\n' .. line or line)
+  redis.pcall('HSET', attempts, job.id, before and before .. '\n' .. line or line)
   has.attempts = true
 end
 
@@ -216,7 +222,7 @@ local function forget_job(id, terms)
   redis.call('DEL', RETRY .. id)
   redis.call('ZREM', ABORT, id)
   if has.snoozes then redis.call('HDEL', snoozes, id) end
-  if has.attempts then redis.call('HDEL', attempts, id) end
+  forget_failures({ id })
   redis.call('ZREM', active, id)
   redis.call('HDEL', runs, id)
 end

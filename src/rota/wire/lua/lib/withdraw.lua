@@ -13,9 +13,10 @@ local function withdraw(queue, id)
     return 'requested'
   end
   redis.call('ZREM', queue, id)
-  for _, part in ipairs({ ':runs', ':progress', ':checkpoint', ':snoozes', ':attempts' }) do
+  for _, part in ipairs({ ':runs', ':progress', ':checkpoint', ':snoozes' }) do
     redis.call('HDEL', queue .. part, id)
   end
+  redis.pcall('HDEL', queue .. ':attempts', id)
   -- A cancel may have been asked for while the job ran, before a retry: it must not meet another job under this id.
   redis.call('ZREM', 'arq:abort', id)
   local attempts = redis.call('GET', 'arq:retry:' .. id) or '0'
