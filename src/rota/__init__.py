@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         UnknownQueue,
     )
     from rota.flows.batches import BatchHandle, BatchInfo
-    from rota.model.event import Event, EventType
+    from rota.model.event import Event, EventType, StreamEvent
     from rota.model.flows.batch import Batch
     from rota.model.flows.handle import FlowHandle, FlowInfo, StageInfo
     from rota.model.flows.pipelines import each, pipeline
@@ -89,6 +89,7 @@ __all__ = [
     "Snooze",
     "StageInfo",
     "State",
+    "StreamEvent",
     "SyncBatchHandle",
     "SyncClient",
     "SyncFlowHandle",
@@ -127,7 +128,7 @@ _HOMES = {
     "rota.client.sync": ("SyncBatchHandle", "SyncClient"),
     "rota.telemetry.metrics.page": ("client_metrics",),
     "rota.wire.envelopes": ("job_deserializer", "job_serializer"),
-    "rota.model.event": ("Event", "EventType"),
+    "rota.model.event": ("Event", "EventType", "StreamEvent"),
     "rota.model.info": ("JobInfo",),
     "rota.model.job": ("Job", "job"),
     "rota.model.policies.limits": ("at_most", "per_hour", "per_minute", "per_second"),

@@ -4,7 +4,7 @@ A web handler, a script and another job use the same object. An enqueue is one r
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
@@ -15,12 +15,14 @@ from rota.client import view
 from rota.client.cancellation import Cancellation
 from rota.client.dead_letters import DeadLetters
 from rota.client.enqueue import Draft, Enqueuer
+from rota.client.events import EventReader, newest
 from rota.errors import InvalidPayload, JobNotFound
 from rota.flows.batches import BatchHandle
 from rota.flows.flows import Flows
 from rota.flows.members import NewBatch
 from rota.flows.waiting import wait_for
 from rota.model.enqueueing import OFFERED, Enqueueable
+from rota.model.event import EventType, StreamEvent
 from rota.model.flows.handle import FlowHandle
 from rota.model.flows.stages import FlowCall, Pipeline
 from rota.model.handle import Handle
@@ -35,7 +37,7 @@ from rota.server.faults import explained
 from rota.settings.settings import Settings
 from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.wire.claims import decode_id, encode_id
-from rota.wire.keys import QueueKeys, check_queue, queue_key
+from rota.wire.keys import QueueKeys, check_queue, events_key, queue_key
 from rota.wire.scripts import NUDGE
 
 P = ParamSpec("P")
@@ -78,6 +80,7 @@ class Client:
         self._enqueuer = Enqueuer(redis, settings, around, clock)
         self._cancellation = Cancellation(redis, settings, clock)
         self._dead_letters = DeadLetters(redis, settings)
+        self._events = events_key(settings.namespace)
         self._clock = clock
         self._on_close = on_close
 
@@ -260,6 +263,33 @@ class Client:
         async with explained(self.redis):
             raw = await self.redis.get(QueueKeys.of(queue_key(queue)).paused)
         return None if raw is None else datetime.fromtimestamp(int(raw) / 1000, UTC)
+
+    def events(
+        self,
+        *,
+        after: str | None = None,
+        queue: str | None = None,
+        types: Iterable[EventType | str] | None = None,
+    ) -> AsyncIterator[StreamEvent]:
+        """Read what happens to jobs, on all workers, as it happens: an iterator without end.
+
+            async for event in client.events(queue="email", types=["dead"]):
+                print(event.task, event.error)
+
+        Begins with what comes after the iteration has begun, or after the event at `after`: the `position` of one that
+        was read, an `event_position()`, or "0-0" for all that are kept. While Redis is away it waits, and goes on where
+        it was. Where the stream was trimmed before it was read (`EVENTS_MAXLEN`), the next event has `gap`.
+
+        Raises ValueError for a type or a position that is not one; ServerError for a fault that stays.
+        """
+        return EventReader(self._events, after, queue=queue, types=types).all(self.redis)
+
+    async def event_position(self) -> str:
+        """Return the position of the newest event, from which `events` misses nothing that is enqueued afterwards.
+
+        Raises ServerError.
+        """
+        return await newest(self.redis, self._events)
 
     # Pause, cancel, retry
 

@@ -1,12 +1,14 @@
 """The client for code without an event loop: the methods of Client, each of which blocks until it has its answer."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast
 
 from rota.client.client import Client, check_enqueueable, parser_of, put
+from rota.client.events import EventReader
 from rota.flows.batches import BatchHandle, BatchInfo
 from rota.model.enqueueing import OFFERED_SYNC, SyncEnqueueable
+from rota.model.event import EventType, StreamEvent
 from rota.model.flows.stages import Pipeline
 from rota.model.info import CancelAnswer, JobInfo
 from rota.model.job import Call, Job, queue_of
@@ -14,6 +16,7 @@ from rota.model.options import EnqueueFields
 from rota.model.state import State
 from rota.model.sync import Bridge, SyncFlowHandle, SyncHandle, sync_flow_handle, sync_handle
 from rota.settings.settings import Settings
+from rota.wire.keys import events_key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,6 +142,25 @@ class SyncClient:
     def paused_since(self, queue: str) -> datetime | None:
         """Return when the queue was paused, or None for one that is not paused; see `Client.paused_since`."""
         return self._ask(lambda client: client.paused_since(queue))
+
+    def events(
+        self,
+        *,
+        after: str | None = None,
+        queue: str | None = None,
+        types: Iterable[EventType | str] | None = None,
+    ) -> Iterator[StreamEvent]:
+        """Read what happens to jobs, as it happens: an iterator without end, until Ctrl-C; see `Client.events`."""
+        reader = EventReader(events_key(self._settings().namespace), after, queue=queue, types=types)
+        return self._read(reader)
+
+    def _read(self, reader: EventReader) -> Iterator[StreamEvent]:
+        while True:
+            yield from self._ask(lambda client: reader.wait(client.redis), longer=None)
+
+    def event_position(self) -> str:
+        """Return the position of the newest event; see `Client.event_position`."""
+        return self._ask(lambda client: client.event_position())
 
     # Pause, cancel, retry
 

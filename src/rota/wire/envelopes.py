@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from rota.errors import JobError, UnreadablePayload
 from rota.names import check_name, printable
@@ -275,6 +275,18 @@ def error_of(raw: bytes) -> JobError:
         error = None
     if isinstance(error, JobError):
         return error
+    return JobError("CancelledError" if error else "unknown", str(error or ""))
+
+
+def begun_error_of(raw: bytes) -> JobError:
+    """Read the beginning of an error, which is what an event has of it: its type, and its message as far as it goes."""
+    whole = raw.decode("utf-8", "ignore").encode()
+    try:
+        error = marks.exception_of(from_json(whole, allow_partial="trailing-strings"))
+    except ValueError:
+        error = None
+    if isinstance(error, JobError):
+        return JobError(error.type, error.message)
     return JobError("CancelledError" if error else "unknown", str(error or ""))
 
 
