@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from rota.model.run import Run
     from rota.model.state import State
     from rota.model.sync import SyncFlowHandle, SyncHandle
+    from rota.seams import CallNext, Middleware, Subscriber
     from rota.server.faults import ServerError
     from rota.settings.settings import ConfigError
     from rota.telemetry.metrics.page import client_metrics
@@ -58,6 +59,7 @@ __all__ = [
     "Batch",
     "BatchHandle",
     "BatchInfo",
+    "CallNext",
     "Cancel",
     "CheckpointTooLarge",
     "Client",
@@ -76,6 +78,7 @@ __all__ = [
     "JobFailed",
     "JobInfo",
     "JobNotFound",
+    "Middleware",
     "NoDeadLetter",
     "NotReplayed",
     "PayloadTooLarge",
@@ -90,6 +93,7 @@ __all__ = [
     "StageInfo",
     "State",
     "StreamEvent",
+    "Subscriber",
     "SyncBatchHandle",
     "SyncClient",
     "SyncFlowHandle",
@@ -139,6 +143,7 @@ _HOMES = {
     "rota.model.run": ("Run",),
     "rota.model.state": ("State",),
     "rota.model.sync": ("SyncFlowHandle", "SyncHandle"),
+    "rota.seams": ("CallNext", "Middleware", "Subscriber"),
     "rota.server.faults": ("ServerError",),
     "rota.settings.settings": ("ConfigError",),
     "rota.model.policies.uniqueness": ("debounce", "throttle", "unique"),

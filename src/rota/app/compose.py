@@ -53,7 +53,7 @@ TRACERS: tuple[Middleware, ...] = (
     sentry.AttemptTracer(),
     otel.AttemptTracer(),
 )
-#: Around every handler, within the tracers, outermost first.
+#: Around every handler, within the tracers, outermost first; that of the jobs package comes within it.
 MIDDLEWARE: tuple[Middleware, ...] = ()
 #: Around every enqueue, and told what it created.
 SENDERS: tuple[Sender, ...] = (
@@ -62,13 +62,18 @@ SENDERS: tuple[Sender, ...] = (
     relay.HeaderSender(),
     ENQUEUED,
 )
-#: Told of every event.
+#: Told of every event, before those of the jobs package.
 SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.FailureReporter())
 
 
 def subscribers_of(settings: Settings) -> tuple[Subscriber, ...]:
     """Return SUBSCRIBERS, of which the log writes as many successes as `settings` say."""
     return tuple(Log(settings.log_success_rate) if one is log else one for one in SUBSCRIBERS)
+
+
+def middleware_of(registry: Registry) -> tuple[Middleware, ...]:
+    """Return MIDDLEWARE, and within it the one of the jobs package."""
+    return (*MIDDLEWARE, *registry.hooks.middleware)
 
 
 async def connect(settings: Settings | None = None) -> Client:
@@ -215,8 +220,12 @@ class QueueParts:
             ),
             Stacks(
                 tracers=TRACERS,
-                middleware=MIDDLEWARE,
-                subscribers=(*process.subscribers, probes.subscriber) if probes else process.subscribers,
+                middleware=middleware_of(process.registry),
+                subscribers=(
+                    *process.subscribers,
+                    *((probes.subscriber,) if probes else ()),
+                    *process.registry.hooks.subscribers,
+                ),
             ),
         )
         return probes.meter(queue.name, runner) if probes else runner

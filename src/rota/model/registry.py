@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from rota.errors import DiscoveryFailed, JobClash, UnknownJob, UnknownQueue
 from rota.errors.traces import place_of
@@ -20,9 +20,19 @@ Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 AnyJob = Job[Any, Any]
 
 
+class Hooks(NamedTuple):
+    """The code of a jobs package around its jobs; `rota.seams` says what each kind is."""
+
+    middleware: tuple[Callable[..., Any], ...] = ()
+    subscribers: tuple[Callable[..., Any], ...] = ()
+
+
+NO_HOOKS = Hooks()
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The jobs of one package, and the lifespan of what they depend on.
+    """The jobs of one package, the lifespan of what they depend on, and the code around all of them.
 
     Jobs that name no queue belong to `default_queue`. `lifespan` is None when the package has none.
     """
@@ -31,6 +41,7 @@ class Registry:
     default_queue: str
     lifespan: Lifespan | None
     _by_queue: Mapping[str, Mapping[str, AnyJob]]
+    hooks: Hooks = NO_HOOKS
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -80,7 +91,7 @@ def discover(package: str, default_queue: str = "default") -> Registry:
     for job in jobs:
         _resolve(job)
     frozen = {queue: MappingProxyType(jobs) for queue, jobs in by_queue.items()}
-    return Registry(jobs, default_queue, _lifespan(root), MappingProxyType(frozen))
+    return Registry(jobs, default_queue, _lifespan(root), MappingProxyType(frozen), _hooks(root))
 
 
 def _modules_under(package: ModuleType) -> Iterator[ModuleType]:
@@ -147,11 +158,48 @@ def _resolve(job: AnyJob) -> None:
         raise DiscoveryFailed(job.handler.__module__, str(error)) from error
 
 
+def _declared(package: ModuleType, name: str) -> Any:
+    value = getattr(package, name, None)
+    # The import of jobs/lifespan.py has set the package's attribute `lifespan` to the module.
+    return getattr(value, name, None) if isinstance(value, ModuleType) else value
+
+
+def _hooks(package: ModuleType) -> Hooks:
+    return Hooks(
+        _around(package, "middleware", "an async def (run, call_next)", 2),
+        _around(package, "subscribers", "a plain function (event)", 1),
+    )
+
+
+def _around(package: ModuleType, name: str, what: str, takes: int) -> tuple[Callable[..., Any], ...]:
+    """Return the list `name` of a package. Raises DiscoveryFailed for what is none, or holds something else."""
+    found = _declared(package, name)
+    if found is None:
+        return ()
+    if not isinstance(found, list | tuple):
+        raise DiscoveryFailed(
+            package.__name__, f"its {name} is {type(found).__name__}; it is a list: [{what}, …]"
+        )
+    for one in found:
+        if not callable(one) or not _takes(one, takes) or (takes == 1 and inspect.iscoroutinefunction(one)):
+            shown = getattr(one, "__qualname__", None) or type(one).__qualname__
+            raise DiscoveryFailed(package.__name__, f"{shown} in its {name} does not fit; each is {what}")
+    return tuple(found)
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    """Tell whether a function can be called with this number of arguments; one that does not say it can."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        pass
+    return True
+
+
 def _lifespan(package: ModuleType) -> Lifespan | None:
-    lifespan = getattr(package, "lifespan", None)
-    if isinstance(lifespan, ModuleType):
-        # The import of jobs/lifespan.py has set the package's attribute `lifespan` to the module.
-        lifespan = getattr(lifespan, "lifespan", None)
+    lifespan: Lifespan | None = _declared(package, "lifespan")
     if lifespan is not None and not callable(lifespan):
         raise DiscoveryFailed(
             package.__name__, "its lifespan is not a function; decorate one with asynccontextmanager"

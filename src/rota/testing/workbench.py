@@ -52,8 +52,8 @@ class Bench(Evidence):
     :param deps: what handlers get as `run.deps`; by default what the package's lifespan yields, opened for the time of
         each `run` and `drain`.
     :param settings: `Settings`, or those that differ from their defaults, by name. The environment is not read.
-    :param middleware: around every handler, outermost first; by default the service's own.
-    :param subscribers: told of every event; by default the service's own.
+    :param middleware: around every handler, outermost first; by default the service's own and that of the jobs package.
+    :param subscribers: told of every event; by default the service's own and those of the jobs package.
     :param processes: run process jobs in real child processes; else each runs in a thread of this process.
     :param start: what the clock says first; by default the time of day.
     :param patience: seconds after which open sockets that stay silent count as idle, and time may jump.
@@ -68,8 +68,8 @@ class Bench(Evidence):
         *,
         deps: Any = LIFESPAN,
         settings: Settings | Mapping[str, Any] | None = None,
-        middleware: Sequence[Middleware] = compose.MIDDLEWARE,
-        subscribers: Sequence[Subscriber] = compose.SUBSCRIBERS,
+        middleware: Sequence[Middleware] | None = None,
+        subscribers: Sequence[Subscriber] | None = None,
         processes: bool = False,
         start: datetime | None = None,
         patience: float = PATIENCE,
@@ -84,8 +84,9 @@ class Bench(Evidence):
         self.redis.changed = journal.look
         super().__init__(registry, self.settings.served_queues(registry.queues), looking, journal)
         self._deps = deps
-        self._middleware = tuple(middleware)
-        self._subscribers = (*subscribers, journal.hear)
+        self._middleware = compose.middleware_of(registry) if middleware is None else tuple(middleware)
+        own = (*compose.SUBSCRIBERS, *registry.hooks.subscribers) if subscribers is None else subscribers
+        self._subscribers = (*own, journal.hear)
         self._processes = processes
         self._time = VirtualTime(self._clock, patience)
         self._open = ExitStack()

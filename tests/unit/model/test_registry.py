@@ -51,6 +51,7 @@ def test_jobs_are_collected_from_every_module_and_folder(write: Write) -> None:
 def test_a_package_without_jobs_is_empty(write: Write) -> None:
     registry = discover(write())
     assert (registry.jobs, registry.queues, registry.lifespan) == ((), (), None)
+    assert registry.hooks == ((), ())
 
 
 def test_a_job_without_a_queue_belongs_to_the_default_one(write: Write) -> None:
@@ -204,3 +205,45 @@ def test_a_lifespan_without_its_decorator_is_refused(write: Write, text: str) ->
         DiscoveryFailed, match=r"lifespan at .*__init__\.py:1 is a bare function; decorate it"
     ):
         discover(write(__init__=text))
+
+
+HOOKS = """
+async def timed(run, call_next): return await call_next(run)
+def tell(event): ...
+middleware = [timed]
+subscribers = (tell,)
+"""
+
+
+def test_the_code_around_all_jobs_is_found_in_the_package_or_in_modules_of_its_names(write: Write) -> None:
+    hooks = discover(write(__init__=HOOKS)).hooks
+    assert [one.__name__ for kind in hooks for one in kind] == ["timed", "tell"]
+
+
+def test_modules_may_be_named_for_what_they_hold(write: Write) -> None:
+    hooks = discover(write(middleware=HOOKS, subscribers=HOOKS)).hooks
+    assert [one.__name__ for kind in hooks for one in kind] == ["timed", "tell"]
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "middleware = timed",
+            r"its middleware is function; it is a list: \[an async def \(run, call_next\)",
+        ),
+        (
+            "middleware = [tell]",
+            r"tell in its middleware does not fit; each is an async def \(run, call_next\)",
+        ),
+        (
+            "subscribers = [timed]",
+            r"timed in its subscribers does not fit; each is a plain function \(event\)",
+        ),
+        ("subscribers = [3]", "int in its subscribers does not fit"),
+        ("async def late(event): ...\nsubscribers = [late]", "late in its subscribers does not fit"),
+    ],
+)
+def test_what_does_not_fit_around_jobs_stops_the_boot(write: Write, line: str, sentence: str) -> None:
+    with pytest.raises(DiscoveryFailed, match=sentence):
+        discover(write(__init__=HOOKS + line))
