@@ -127,6 +127,8 @@ def test_queues_counts_every_queue_that_there_is(project: Project) -> None:
     assert rows(ran.out) == [["default", "0", "0", "0", "0", "no"], ["email", "1", "1", "0", "0", "no"]]
     restricted = project.rota("queues", QUEUES__REPORTS__CONCURRENCY="1", WORKER_QUEUES="reports")
     assert rows(restricted.out) == [["reports", "0", "0", "0", "0", "no"]]
+    limited = project.rota("queues", QUEUES__EMAIL__FLEET_CONCURRENCY="4")
+    assert rows(limited.out)[1][3] == "0 of 4"
 
 
 def test_a_paused_queue_says_since_when(project: Project) -> None:
@@ -403,7 +405,14 @@ def test_what_is_shown_is_json_where_that_is_asked_for(project: Project, dead: l
     assert put["queue"] == "email"
     assert said("queues")[1] | {"paused_since": None} == {
         "queue": "email",
-        **{"waiting": 0, "delayed": 1, "active": 0, "dead": 3, "paused_since": None},
+        **{
+            "waiting": 0,
+            "delayed": 1,
+            "active": 0,
+            "dead": 3,
+            "fleet_concurrency": None,
+            "paused_since": None,
+        },
     }
     listed = said("jobs", "email", "--state", "dead", "--limit", "2")
     assert (listed["total"], listed["offset"], len(listed["jobs"])) == (3, 0, 2)

@@ -189,6 +189,7 @@ class QueueParts:
                 # The last time before it is given up, a job runs alone.
                 suspect=max(0, settings.max_lost - 1),
                 rate=self.queue.rate_limit.figures if self.queue.rate_limit else "",
+                most=self.queue.fleet_concurrency,
             ),
         )
 

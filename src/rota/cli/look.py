@@ -1,6 +1,6 @@
 """The commands that look, and change nothing: the jobs of the code, the queues, and what lies on them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -96,18 +96,34 @@ def queues(as_json: AsJson = False) -> None:
     settings = load()
     names = settings.served_queues(discover(settings.jobs_package, settings.default_queue).queues)
 
+    most = {name: settings.queue(name).fleet_concurrency for name in names}
+
     async def act(client: Client) -> None:
         found = [(name, await client.counts(name), await client.paused_since(name)) for name in names]
         if as_json:
-            screen.value([{"queue": name, **states, "paused_since": since} for name, states, since in found])
+            screen.value(
+                [
+                    {"queue": name, **states, "fleet_concurrency": most[name], "paused_since": since}
+                    for name, states, since in found
+                ]
+            )
             return
         rows = [
-            (name, *(states[state] for state in LISTED), f"since {_moment(since)} UTC" if since else "no")
+            (name, *_counted(states, most[name]), f"since {_moment(since)} UTC" if since else "no")
             for name, states, since in found
         ]
         screen.table(("queue", *LISTED, "paused"), rows)
 
     with_client(settings, act)
+
+
+def _counted(states: Mapping[State, int], most: int | None) -> list[int | str]:
+    """Return the numbers of a queue's jobs by state; a limit of the whole fleet stands beside what it limits."""
+    numbers = {state: states[state] for state in LISTED}
+    return [
+        f"{number} of {most}" if most and state is State.ACTIVE else number
+        for state, number in numbers.items()
+    ]
 
 
 def jobs(

@@ -153,6 +153,7 @@ class Fleet:
             slots=_slots_of_a_worker(reading) or own.concurrency,
             rate=_rate(own),
             active=active,
+            most=own.fleet_concurrency or float("inf"),
         )
 
 

@@ -30,6 +30,7 @@ class Load:
     :param slots: jobs of this queue that one worker runs at once.
     :param rate: starts per second that the queue's own rate limit allows.
     :param active: jobs that run now.
+    :param most: jobs that the queue's own limit lets run at once in the whole fleet.
     """
 
     arrivals: float
@@ -39,6 +40,7 @@ class Load:
     slots: int
     rate: float = math.inf
     active: float = math.inf
+    most: float = math.inf
 
     def __post_init__(self) -> None:
         if self.slo <= 0:
@@ -54,7 +56,7 @@ def slots_needed(load: Load) -> float:
     slots = min(starts, load.rate) * load.job_seconds
     # A slot is useful only to a job that is there, or will be there once a new worker is. Without this bound, a job
     # that takes much longer than the objective would count for many slots.
-    return min(slots, load.active + load.ready + load.arrivals * load.slo * HASTE)
+    return min(slots, load.most, load.active + load.ready + load.arrivals * load.slo * HASTE)
 
 
 def workers_needed(loads: Iterable[Load], cap: int | None = None) -> int:

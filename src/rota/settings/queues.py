@@ -31,6 +31,9 @@ class QueueOptions(BaseModel):
     concurrency: Concurrency | None = None
     """In place of QUEUE_CONCURRENCY."""
 
+    fleet_concurrency: Concurrency | None = None
+    """How many jobs of this queue run at once over all worker processes; else any number."""
+
     max_attempts: Attempts | None = None
     """In place of MAX_ATTEMPTS."""
 
@@ -72,8 +75,9 @@ OPTIONS = tuple(name.upper() for name in QueueOptions.model_fields)
 class QueueSettings:
     """The settings in force for one queue, which a job or an enqueue may override; times in seconds.
 
-    `concurrency` is the queue's limit in one process, `rate_limit` its limit over all processes, and `weight` its share
-    where WORKER_CONCURRENCY caps the process. `slo` is the longest acceptable wait of a job.
+    `concurrency` is the queue's limit in one process, `fleet_concurrency` and `rate_limit` are its limits over all
+    processes, and `weight` is its share where WORKER_CONCURRENCY caps the process. `slo` is the longest acceptable wait
+    of a job.
     """
 
     name: str
@@ -83,6 +87,7 @@ class QueueSettings:
     timeout: float
     keep_result: float
     rate_limit: RateLimit | None = None
+    fleet_concurrency: int | None = None
     weight: float = 1.0
     slo: float = 60.0
 

@@ -26,6 +26,7 @@ class ServiceRules:
     :param dead_retention: how long dead letters are kept, in seconds.
     :param suspect: a job that was lost this often runs alone in its process; 0 means that none does.
     :param rate: the queue's own rate limit, as `RateLimit.figures`; empty without one.
+    :param most: how many of the queue's jobs run at once over all workers; None: any number.
     """
 
     queue: str = ""
@@ -34,6 +35,12 @@ class ServiceRules:
     dead_retention: float = 30 * 86400.0
     suspect: int = 0
     rate: str = ""
+    most: int | None = None
+
+    @property
+    def limits(self) -> str:
+        """The limits of the whole queue, as a step reads them."""
+        return self.rate if self.most is None else f"{self.rate}/{self.most}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,7 @@ class QueueScripts:
             round(rules.dead_retention * 1000),
             rules.queue,
             rules.suspect,
-            rules.rate,
+            rules.limits,
         )
 
     async def forget(self, redis: Any, lanes: int) -> None:

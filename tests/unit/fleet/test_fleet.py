@@ -63,6 +63,11 @@ def test_what_a_rate_limit_keeps_back_is_no_reason_to_scale() -> None:
     assert need((0, one)).desired > 100
 
 
+def test_no_more_slots_are_wanted_than_the_whole_fleet_may_fill() -> None:
+    one = queue(ready=100_000, ended=10, busy=10.0)
+    assert need((0, one), QUEUES__EMAIL__FLEET_CONCURRENCY="25").desired == 3
+
+
 def test_what_one_process_serves_twice_is_one_worker() -> None:
     fleet = Fleet(load({}), ["email", "video"])
     both = {name: queue(beats=(beat("p"), beat("q", status="draining"))) for name in ("email", "video")}

@@ -4,7 +4,8 @@
 -- ARGV  of the worker:
 --         1 its id   2 lease, ms   3 service: 1 = events, dead letters, losses given back   4 events to keep
 --         5 retention of dead letters, ms   6 queue's name in events   7 suspect: a job lost this often runs with no
---         other beside it (0 = off)   8 the queue's rate: `<interval, us> <tolerance, us>` ('' = none)
+--         other beside it (0 = off)   8 the queue's limits: of its rate
+--         `<interval, us> <tolerance, us>`, and `/<most>` of the jobs that the whole fleet runs at once ('' = none)
 --       of this step:
 --         9 lane   10 sequence number of the step in its lane   11 resend: 1 after a lost reply, 2 if
 --         the step of this number before it was refused, which may have claimed jobs nevertheless
@@ -29,7 +30,7 @@
 --@include now
 
 local queue = KEYS[1]
-local worker, lease_px, service, keep_events, retention, queue_name, suspect, queue_rate = unpack(ARGV, 1, 8)
+local worker, lease_px, service, keep_events, retention, queue_name, suspect, queue_limits = unpack(ARGV, 1, 8)
 local lane, seq, resend, want, alone, settlement_count = unpack(ARGV, 9, 14)
 local FIRST_SETTLEMENT = 15
 local refused = resend == '2'
@@ -123,7 +124,7 @@ local function step()
   -- Claim due jobs. Return the claims; whether due jobs are left behind; and, where the queue's own rate keeps them
   -- back, for how long, ms.
   local function claim_due()
-    local most, rate = startable()
+    local most, rate, room = startable()
     local found, left = choose(most)
     local claims = {}
     if #found > 0 then
@@ -132,6 +133,7 @@ local function step()
       end
       claims = claim(found)
     end
+    if left and room and #found >= room then return claims, false, -1 end
     if left and rate and opens_at(rate, 0) > now_us then return claims, false, pace(rate, #found == want) end
     return claims, left, nil
   end
@@ -184,7 +186,9 @@ local function step()
 
   wake_others(queue)
   handed_back = handed_back or woken[queue]
-  if left or (handed_back and want == 0 and not has.paused) then wake_queue(queue) end
+  -- A job of a fleet that was full has ended, and this worker wants no other.
+  local freed = want == 0 and #answers > 0 and first_due <= now and (fleet_room() or 0) > 0
+  if left or ((handed_back or freed) and want == 0 and not has.paused) then wake_queue(queue) end
   return { now, closed_for or time_to_next(first_due, left), left and 1 or 0, answers, claims,
     suspect_waits and makes_room() and 1 or 0 }
 end

@@ -219,10 +219,12 @@ class Bed:
         lease: float = LEASE,
         suspect: int = 0,
         rate: RateLimit | None = None,
+        most: int | None = None,
         keys: QueueKeys = KEYS,
     ) -> "Worker":
         """Return a new worker of this queue, or of the one with `keys`."""
-        rules = ServiceRules("q", events=EVENTS, suspect=suspect, rate=rate.figures if rate else "")
+        figures = rate.figures if rate else ""
+        rules = ServiceRules("q", events=EVENTS, suspect=suspect, rate=figures, most=most)
         return Worker(self, QueueScripts(keys, name, lease, rules if service else None))
 
     async def claimed(self, *ids: str, name: str = "w", service: bool = True) -> tuple["Worker", list[Claim]]:

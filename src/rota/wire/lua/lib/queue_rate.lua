@@ -1,22 +1,33 @@
----------------------------------------------------------------------------------------------------- the queue's rate
--- How many jobs a queue with a rate of its own lets start now, and which worker waits for its next turn. Expects what
+---------------------------------------------------------------------------------------------------- the queue's limits
+-- How many jobs a queue with limits of its own lets start now, and which worker waits for its next turn. Expects what
 -- step.lua says of its call.
 --
--- Such a rate parks no jobs: it caps what a step may claim. While it is closed one worker, the pacer, waits for the
--- next turn and the others sleep.
+-- Such limits park no jobs: they cap what a step may claim. While the rate is closed one worker, the pacer, waits for
+-- the next turn and the others sleep. While as many jobs run in the whole fleet as may, all sleep: the step that
+-- settles one of them claims the next, or leaves a token where its worker wants none.
 
 --@include rates
 --@include wake
 
--- Return how many jobs may be claimed now, at most `want`; and the rate, where there is one.
+-- Return how many more jobs the whole fleet may run of this queue; nil where it may run any number.
+local function fleet_room()
+  local most = string.match(queue_limits, '/(%d+)$')
+  return most and math.max(0, tonumber(most) - redis.call('ZCARD', active))
+end
+
+-- Return how many jobs may be claimed now, at most `want`; the rate, where there is one; and the room in the fleet,
+-- where that is limited.
 local function startable()
-  local interval, tolerance = string.match(queue_rate, '^(%d+) (%d+)$')
-  if not interval then return want end
+  if queue_limits == '' then return want end
+  local room = fleet_room()
+  local at_once = math.min(want, room or want)
+  local interval, tolerance = string.match(queue_limits, '^(%d+) (%d+)')
+  if not interval then return at_once, nil, room end
   local rate = { key = queue .. ':limit', interval = tonumber(interval), tolerance = tonumber(tolerance) }
   rate.tat = sane(rate, redis.call('GET', rate.key))
   local most = 0
-  while most < want and opens_at(rate, most) <= now_us do most = most + 1 end
-  return most, rate
+  while most < at_once and opens_at(rate, most) <= now_us do most = most + 1 end
+  return most, rate, room
 end
 
 -- Return how long this worker is to wait for a rate that is closed, ms; -1 for all but the pacer. `full` says that this
