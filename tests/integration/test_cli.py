@@ -131,6 +131,14 @@ def test_queues_counts_every_queue_that_there_is(project: Project) -> None:
     assert rows(limited.out)[1][3] == "0 of 4"
 
 
+def test_enqueue_takes_another_queue_that_is_served(project: Project) -> None:
+    ran = project.rota("enqueue", "send", "--queue", "default")
+    assert re.fullmatch(r"default [0-9a-f]{32}\n", ran.out)
+    project.rota("enqueue", "send", "--queue", "nosuch").refused("there is no queue 'nosuch'")
+    bulk = project.rota("enqueue", "send", "--queue", "bulk", QUEUES__BULK__CONCURRENCY="1")
+    assert bulk.out.startswith("bulk ")
+
+
 def test_a_paused_queue_says_since_when(project: Project) -> None:
     assert project.rota("pause", "email").out == "email is paused\n"
     shown = rows(project.rota("queues").out)

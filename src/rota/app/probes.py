@@ -35,7 +35,9 @@ class Probes:
         jobs = [(registry.queue_of(job), job.name) for job in registry.jobs]
         ENQUEUED.names.learn([*jobs, *((queue, FAN_OUT) for queue in registry.queues)])
         queues = settings.served_queues(registry.queues)
-        self.subscriber = JobMetrics([job for job in jobs if job[0] in queues], builtin=(FAN_OUT, SWEEP))
+        # One enqueue may put any of the jobs on any of the queues.
+        anywhere = frozenset((FAN_OUT, SWEEP, *(name for _, name in jobs)))
+        self.subscriber = JobMetrics([job for job in jobs if job[0] in queues], anywhere)
         self.outages = Outages()
         self.keeper: LeaseKeeper | None = None
         self.draining = False

@@ -36,6 +36,7 @@ def enqueue(
         datetime | None, typer.Option(parser=moment, metavar="WHEN", help="when it is due, with its zone")
     ] = None,
     priority: Annotated[int | None, typer.Option(help="from 0 to 9; higher ones start first")] = None,
+    queue: Annotated[str | None, typer.Option(help="to run on this queue, instead of the job's own")] = None,
     job_id: Annotated[str | None, typer.Option("--id", help="an id of your own")] = None,
     timeout: Annotated[
         float | None,
@@ -48,12 +49,11 @@ def enqueue(
     as_json: AsJson = False,
 ) -> None:
     """Enqueue a job, and print its queue and id."""
-    settings = load()
+    settings = load() if queue is None else serving(queue)
     job = discover(settings.jobs_package, settings.default_queue).find(name)
     given = payload(arguments)
-    chosen = _with_options(
-        job, delay=delay, at=at, id=job_id, priority=priority, timeout=timeout, max_attempts=max_attempts
-    )
+    chosen = _with_options(job, queue=queue, delay=delay, at=at, id=job_id, priority=priority)
+    chosen = _with_options(chosen, timeout=timeout, max_attempts=max_attempts)
 
     async def act(client: Client) -> None:
         handle = await client.enqueue(chosen, **given)

@@ -2,12 +2,25 @@
 
 import json
 
+from rota import Run, job
 from rota.app.probes import Probes
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.leases import Leases
 from rota.settings.load import load
 from tests.unit.engine.renewals import Connection
 from tests.workers import registry_of
+
+
+@job(queue="email")
+async def greet(run: Run) -> None: ...
+
+
+def test_a_job_that_runs_on_another_queue_is_counted_there_by_its_name() -> None:
+    probes = Probes(load({"METRICS_PORT": "off"}), registry_of((greet,)), [])
+    for name in ("greet", "stranger"):
+        probes.subscriber.started("bulk", name, 0.1)
+    found = {labels for labels, _ in probes.subscriber._started()}
+    assert found == {("email", "greet"), ("bulk", "greet"), ("bulk", "other")}
 
 
 async def test_a_process_starts_until_its_lease_keeper_has_begun_and_is_not_well_once_that_has_ended() -> (

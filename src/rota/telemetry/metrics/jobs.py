@@ -34,12 +34,13 @@ _NEVER_RAN = _REJECTED | {"expired", "lost"}
 class JobMetrics(Selective, Counting):
     """A subscriber. `jobs`, (queue, task) each, have series of their own, which begin at 0.
 
-    The engine's own jobs, by their names in `builtin`, have series once they run.
+    Jobs that may run on any queue, by their names in `anywhere`, have series once they run: the engine's own, and those
+    that an enqueue put on another queue than theirs.
     """
 
-    def __init__(self, jobs: Iterable[Labels], builtin: Collection[str] = ()) -> None:
+    def __init__(self, jobs: Iterable[Labels], anywhere: Collection[str] = ()) -> None:
         self._jobs = {job: _Counts() for job in jobs}
-        self._builtin = builtin
+        self._anywhere = anywhere
         self.rejected = Tally()
         #: Most events are of these types, and are counted without being made.
         self.counters = {EventType.STARTED: self.started, EventType.COMPLETED: self.completed}
@@ -95,7 +96,7 @@ class JobMetrics(Selective, Counting):
 
     def _of(self, queue: str, task: str) -> "_Counts":
         known = self._jobs.get((queue, task))
-        return known or self._jobs.setdefault((queue, task if task in self._builtin else OTHER), _Counts())
+        return known or self._jobs.setdefault((queue, task if task in self._anywhere else OTHER), _Counts())
 
     def _started(self) -> Iterator[tuple[Labels, float]]:
         for labels, counts in list(self._jobs.items()):
