@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from rota.model.run import Run
     from rota.model.state import State
     from rota.model.sync import SyncFlowHandle, SyncHandle
-    from rota.seams import CallNext, Middleware, Subscriber
+    from rota.seams import CallNext, Middleware, Outgoing, Sender, Subscriber
     from rota.server.faults import ServerError
     from rota.settings.settings import ConfigError
     from rota.telemetry.metrics.page import client_metrics
@@ -81,6 +81,7 @@ __all__ = [
     "Middleware",
     "NoDeadLetter",
     "NotReplayed",
+    "Outgoing",
     "PayloadTooLarge",
     "Pipeline",
     "QueueWorker",
@@ -88,6 +89,7 @@ __all__ = [
     "Retry",
     "RotaError",
     "Run",
+    "Sender",
     "ServerError",
     "Snooze",
     "StageInfo",
@@ -143,7 +145,7 @@ _HOMES = {
     "rota.model.run": ("Run",),
     "rota.model.state": ("State",),
     "rota.model.sync": ("SyncFlowHandle", "SyncHandle"),
-    "rota.seams": ("CallNext", "Middleware", "Subscriber"),
+    "rota.seams": ("CallNext", "Middleware", "Outgoing", "Sender", "Subscriber"),
     "rota.server.faults": ("ServerError",),
     "rota.settings.settings": ("ConfigError",),
     "rota.model.policies.uniqueness": ("debounce", "throttle", "unique"),

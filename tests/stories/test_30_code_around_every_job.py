@@ -1,15 +1,32 @@
-"""A jobs package says what runs around all of its jobs: `middleware` and `subscribers`, two lists of it.
+"""A jobs package says what runs around all of its jobs: `middleware`, `subscribers` and `senders`, lists of it.
 
 Middleware is called around each attempt, the first of the list outermost; a subscriber is told of each event after it
-became true, and cannot change anything. This file is such a package.
+became true, and cannot change anything; a sender is around what jobs enqueue. This file is such a package.
 """
 
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 import rota
-from rota import CallNext, Cancel, Client, Event, JobCancelled, Middleware, Run, Subscriber, job
+from rota import (
+    CallNext,
+    Cancel,
+    Client,
+    Event,
+    JobCancelled,
+    Middleware,
+    Outgoing,
+    Run,
+    Sender,
+    Subscriber,
+    job,
+)
+from rota.settings.load import load
+from tests.servers import RedisServer
 
 around: list[str] = []
 told: list[Event] = []
@@ -45,14 +62,34 @@ def failing(event: Event) -> None:
     raise RuntimeError("the chat is down")
 
 
+@contextmanager
+def of_a_job(jobs: Sequence[Outgoing]) -> Iterator[None]:
+    """Let what jobs enqueue say so, in a header."""
+    for one in jobs:
+        one.headers["by"] = "a job"
+    yield
+
+
 middleware: list[Middleware] = [outer, inner]
 subscribers: list[Subscriber] = [failing, Remembering()]
+senders: list[Sender] = [of_a_job]
 
 
 @job
 async def greet(run: Run, name: str) -> str:
     around.append("greet")
     return f"Hello, {name}"
+
+
+@job
+async def tell_by(run: Run) -> str:
+    return run.headers.get("by", "nobody")
+
+
+@job
+async def ask(run: Run) -> str:
+    handle = await run.enqueue(tell_by)
+    return await handle.result(timeout=20)
 
 
 @job(process=True)
@@ -83,6 +120,23 @@ async def test_it_may_choose_the_outcome_by_a_signal(client: Client) -> None:
     with pytest.raises(JobCancelled, match="the tenant has left"):
         await handle.result(timeout=20)
     assert around == ["outer greet", "inner", "out greet"]
+
+
+async def test_a_sender_is_around_what_jobs_enqueue(client: Client) -> None:
+    assert await (await client.enqueue(ask)).result(timeout=20) == "A JOB"
+    assert await (await client.enqueue(tell_by)).result(timeout=20) == "NOBODY"
+
+
+async def test_an_application_has_senders_of_its_own(client: Client, server: RedisServer) -> None:
+    settings = load({"REDIS_URL": server.url})
+    async with await rota.connect(settings, senders=[of_a_job]) as own:
+        assert await (await own.enqueue(tell_by)).result(timeout=20) == "A JOB"
+
+    def enqueue() -> str:
+        with rota.connect_sync(settings, senders=[of_a_job]) as own:
+            return own.enqueue(tell_by).result(timeout=20)
+
+    assert await asyncio.to_thread(enqueue) == "A JOB"
 
 
 async def test_a_subscriber_that_fails_costs_neither_the_job_nor_the_others(

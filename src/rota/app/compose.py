@@ -5,7 +5,7 @@ The stacks are the visible lists below. Nothing else in the project puts parts t
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ TRACERS: tuple[Middleware, ...] = (
 )
 #: Around every handler, within the tracers, outermost first; that of the jobs package comes within it.
 MIDDLEWARE: tuple[Middleware, ...] = ()
-#: Around every enqueue, and told what it created.
+#: Around every enqueue, and told what it created; those of a jobs package and of an application come within them.
 SENDERS: tuple[Sender, ...] = (
     sentry.EnqueueTracer(),
     otel.EnqueueTracer(),
@@ -76,17 +76,21 @@ def middleware_of(registry: Registry) -> tuple[Middleware, ...]:
     return (*MIDDLEWARE, *registry.hooks.middleware)
 
 
-async def connect(settings: Settings | None = None) -> Client:
+async def connect(settings: Settings | None = None, *, senders: Sequence[Sender] = ()) -> Client:
     """Open a client on the Redis of `settings` (read from the environment if not given). Close it when done.
 
-    Until then it is also the one that `job.enqueue` uses on this event loop. Raises ConfigError, ServerError.
+    `senders` are around every enqueue, within the service's own, or told what it created. Until it is closed, the
+    client is also the one that `job.enqueue` uses on this event loop. Raises ConfigError, ServerError.
     """
-    client, loop = await _connect(settings or load(), once=False), asyncio.get_running_loop()
+    client = await _connect(settings or load(), once=False, senders=senders)
+    loop = asyncio.get_running_loop()
     OFFERED.add(client, lambda: asyncio.get_running_loop() is loop)
     return client
 
 
-def connect_sync(settings: Settings | None = None, *, timeout: float = 10.0) -> SyncClient:
+def connect_sync(
+    settings: Settings | None = None, *, timeout: float = 10.0, senders: Sequence[Sender] = ()
+) -> SyncClient:
     """Return a client for code without an event loop, on the Redis of `settings` (by default, of the environment).
 
         client = rota.connect_sync()
@@ -95,7 +99,7 @@ def connect_sync(settings: Settings | None = None, *, timeout: float = 10.0) -> 
     Nothing is read or opened before its first call, so it may be made where a module is imported, and before a server
     forks its processes. `timeout` is the longest time that a call may take, in seconds, beside what a wait is given.
 
-    Until it is closed it is also the one that `job.enqueue_sync` uses.
+    Until it is closed it is also the one that `job.enqueue_sync` uses. `senders` are those of `connect`.
 
     Its calls raise ServerError while Redis is away, at once where it can be told, and connect again when it is back.
     The first raises ConfigError for settings that cannot work.
@@ -106,31 +110,37 @@ def connect_sync(settings: Settings | None = None, *, timeout: float = 10.0) -> 
     def found() -> Settings:
         return load() if settings is None else settings
 
-    client = SyncClient(OwnBridge(lambda: connect_at_once(found()), timeout=timeout), found)
+    client = SyncClient(OwnBridge(lambda: connect_at_once(found(), senders), timeout=timeout), found)
     OFFERED_SYNC.add(client)
     return client
 
 
-async def connect_at_once(settings: Settings) -> Client:
+async def connect_at_once(settings: Settings, senders: Sequence[Sender] = ()) -> Client:
     """Open a client as `connect` does, with one try: a person waits for the answer. Raises ServerError."""
-    return await _connect(settings, once=True)
+    return await _connect(settings, once=True, senders=senders)
 
 
-async def _connect(settings: Settings, *, once: bool) -> Client:
+async def _connect(settings: Settings, *, once: bool, senders: Sequence[Sender]) -> Client:
     server = await asyncio.to_thread(locate, settings.redis)
     try:
         redis = await connections.open(server.target, boot_timeout=settings.boot_timeout, once=once)
     except BaseException:
         server.close()
         raise
-    return client_of(settings, redis, server)
+    return client_of(settings, redis, server, senders=senders)
 
 
 def client_of(
-    settings: Settings, redis: Any, server: Server | None = None, *, clock: Clock = SYSTEM_CLOCK
+    settings: Settings,
+    redis: Any,
+    server: Server | None = None,
+    *,
+    senders: Sequence[Sender] = (),
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Client:
-    """Return a client on an open connection, which closes `server` with itself."""
-    return Client(redis, settings, senders=SENDERS, clock=clock, on_close=server.close if server else None)
+    """Return a client on an open connection, which closes `server` with itself. `senders` come within SENDERS."""
+    on_close = server.close if server else None
+    return Client(redis, settings, senders=(*SENDERS, *senders), clock=clock, on_close=on_close)
 
 
 @dataclass(frozen=True)
@@ -217,7 +227,7 @@ class QueueParts:
                 report=report,
                 off_loop=off_loop.call,
                 inputs=flows,
-                clients=functools.cache(lambda: clients_of(settings, worker.pool)),
+                clients=functools.cache(lambda: clients_of(settings, process.registry, worker.pool)),
             ),
             Stacks(
                 tracers=TRACERS,
@@ -254,9 +264,9 @@ def worker_settings(parts: ProcessParts, queue: str) -> dict[str, Any]:
     }
 
 
-def clients_of(settings: Settings, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Clients:
+def clients_of(settings: Settings, registry: Registry, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Clients:
     """Return the clients of a worker for its handlers, on its own connections. Call it on the worker's event loop."""
-    client = client_of(settings, redis, clock=clock)
+    client = client_of(settings, redis, senders=registry.hooks.senders, clock=clock)
     return Clients(client, SyncClient(LoopBridge(client, asyncio.get_running_loop()), lambda: settings))
 
 
@@ -285,9 +295,7 @@ def flow_jobs(
 ) -> FlowJobs:
     """Return the worker's part in the flows of a queue; `redis` is called for its connection when a job needs it."""
     terms = QueueKeys.of(queue_key(queue.name)).terms
-    return FlowJobs(lambda: flows_of(settings, redis(), clock), jobs_of(registry, queue), terms)
-
-
-def flows_of(settings: Settings, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Flows:
-    """Return the pipelines and batches on an open connection."""
-    return Flows(redis, settings, senders=Senders(SENDERS), clock=clock)
+    senders = Senders((*SENDERS, *registry.hooks.senders))
+    return FlowJobs(
+        lambda: Flows(redis(), settings, senders=senders, clock=clock), jobs_of(registry, queue), terms
+    )

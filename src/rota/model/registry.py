@@ -25,6 +25,7 @@ class Hooks(NamedTuple):
 
     middleware: tuple[Callable[..., Any], ...] = ()
     subscribers: tuple[Callable[..., Any], ...] = ()
+    senders: tuple[Any, ...] = ()
 
 
 NO_HOOKS = Hooks()
@@ -168,6 +169,7 @@ def _hooks(package: ModuleType) -> Hooks:
     return Hooks(
         _around(package, "middleware", "an async def (run, call_next)", 2),
         _around(package, "subscribers", "a plain function (event)", 1),
+        _around(package, "senders", "a context manager (jobs)", 1),
     )
 
 
@@ -181,6 +183,8 @@ def _around(package: ModuleType, name: str, what: str, takes: int) -> tuple[Call
             package.__name__, f"its {name} is {type(found).__name__}; it is a list: [{what}, …]"
         )
     for one in found:
+        if callable(getattr(one, "created", None)):
+            continue  # a sender that is only told
         if not callable(one) or not _takes(one, takes) or (takes == 1 and inspect.iscoroutinefunction(one)):
             shown = getattr(one, "__qualname__", None) or type(one).__qualname__
             raise DiscoveryFailed(package.__name__, f"{shown} in its {name} does not fit; each is {what}")

@@ -209,7 +209,7 @@ class Bench(Evidence):
             yield deps, pools
 
     def _clients(self) -> Clients:
-        return compose.clients_of(self.settings, self.redis, self._clock.passed)
+        return compose.clients_of(self.settings, self.registry, self.redis, self._clock.passed)
 
     def _workers(self, deps: Any, pools: Pools) -> list[Worker]:
         name = f"bench-{next(self._drains)}"

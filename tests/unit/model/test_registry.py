@@ -51,7 +51,7 @@ def test_jobs_are_collected_from_every_module_and_folder(write: Write) -> None:
 def test_a_package_without_jobs_is_empty(write: Write) -> None:
     registry = discover(write())
     assert (registry.jobs, registry.queues, registry.lifespan) == ((), (), None)
-    assert registry.hooks == ((), ())
+    assert registry.hooks == ((), (), ())
 
 
 def test_a_job_without_a_queue_belongs_to_the_default_one(write: Write) -> None:
@@ -210,19 +210,24 @@ def test_a_lifespan_without_its_decorator_is_refused(write: Write, text: str) ->
 HOOKS = """
 async def timed(run, call_next): return await call_next(run)
 def tell(event): ...
+class Counting:
+    def created(self, jobs): ...
 middleware = [timed]
 subscribers = (tell,)
+senders = [Counting()]
 """
 
 
 def test_the_code_around_all_jobs_is_found_in_the_package_or_in_modules_of_its_names(write: Write) -> None:
-    hooks = discover(write(__init__=HOOKS)).hooks
-    assert [one.__name__ for kind in hooks for one in kind] == ["timed", "tell"]
+    middleware, subscribers, senders = discover(write(__init__=HOOKS)).hooks
+    assert [one.__name__ for one in (*middleware, *subscribers)] == ["timed", "tell"]
+    assert [type(one).__name__ for one in senders] == ["Counting"]
 
 
 def test_modules_may_be_named_for_what_they_hold(write: Write) -> None:
     hooks = discover(write(middleware=HOOKS, subscribers=HOOKS)).hooks
     assert [one.__name__ for kind in hooks for one in kind] == ["timed", "tell"]
+    assert hooks.senders == ()
 
 
 @pytest.mark.parametrize(
@@ -239,6 +244,10 @@ def test_modules_may_be_named_for_what_they_hold(write: Write) -> None:
         (
             "subscribers = [timed]",
             r"timed in its subscribers does not fit; each is a plain function \(event\)",
+        ),
+        (
+            "senders = [print()]",
+            r"NoneType in its senders does not fit; each is a context manager \(jobs\)",
         ),
         ("subscribers = [3]", "int in its subscribers does not fit"),
         ("async def late(event): ...\nsubscribers = [late]", "late in its subscribers does not fit"),
