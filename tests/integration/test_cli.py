@@ -139,6 +139,19 @@ def test_enqueue_takes_another_queue_that_is_served(project: Project) -> None:
     assert bulk.out.startswith("bulk ")
 
 
+def test_reschedule_lets_a_job_run_now_or_puts_it_off(project: Project) -> None:
+    job_id = enqueued(project, "send", "--delay", "60")
+    assert project.rota("reschedule", "email", job_id).out == "rescheduled\n"
+    assert rows(project.rota("queues").out)[1][1:3] == ["1", "0"]
+    assert project.rota("reschedule", "email", job_id, "--delay", "1h").out == "rescheduled\n"
+    assert rows(project.rota("queues").out)[1][1:3] == ["0", "1"]
+    assert json.loads(project.rota("reschedule", "email", job_id, "--json").out) == {"answer": "rescheduled"}
+    missing = project.rota("reschedule", "email", "nosuch")
+    assert (missing.status, missing.out) == (3, "not found\n")
+    both = ("--delay", "1h", "--at", "2030-01-01T00:00:00Z")
+    project.rota("reschedule", "email", job_id, *both).refused("--delay or --at")
+
+
 def test_a_paused_queue_says_since_when(project: Project) -> None:
     assert project.rota("pause", "email").out == "email is paused\n"
     shown = rows(project.rota("queues").out)

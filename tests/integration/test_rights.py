@@ -34,6 +34,7 @@ CLIENTS_SCRIPTS = (
     scripts.ENQUEUE,
     scripts.CANCEL,
     scripts.REPLAY,
+    scripts.RESCHEDULE,
     scripts.NUDGE,
     scripts.FLOW_START,
     scripts.FLOW_FAN_OUT,
@@ -96,6 +97,9 @@ async def every_job(client: Client) -> None:
     handles = await client.enqueue_many([*calls, *(jobs.urgent.call() for _ in range(3))])
     for handle in handles:
         await handle.result(10)
+    later = await client.enqueue(jobs.double.options(delay=60), 1)
+    assert await later.reschedule() == "rescheduled"
+    assert await later.result(10) == 2
     running_job = await client.enqueue(jobs.sleeps.options(id="s"))
     await until_in(running_job, State.ACTIVE)
     assert await running_job.cancel() == "requested"

@@ -17,9 +17,16 @@ from rota.model.options import EnqueueFields
 from rota.model.registry import discover
 from rota.settings.load import load
 
+Delay = Annotated[
+    float | None, typer.Option(parser=duration("--delay"), metavar=TIME, help="until it is due: 30s, 1h")
+]
+At = Annotated[
+    datetime | None, typer.Option(parser=moment, metavar="WHEN", help="when it is due, with its zone")
+]
+
 
 def add_to(cli: typer.Typer) -> None:
-    for command in (enqueue, flow, pause, resume, cancel, retry, delete):
+    for command in (enqueue, flow, pause, resume, cancel, reschedule, retry, delete):
         cli.command(rich_help_panel="Jobs and queues")(command)
 
 
@@ -29,12 +36,8 @@ def enqueue(
         str, typer.Argument(metavar="PAYLOAD", help="a JSON object; - reads it from stdin, @FILE from a file")
     ] = "{}",
     *,
-    delay: Annotated[
-        float | None, typer.Option(parser=duration("--delay"), metavar=TIME, help="until it is due: 30s, 1h")
-    ] = None,
-    at: Annotated[
-        datetime | None, typer.Option(parser=moment, metavar="WHEN", help="when it is due, with its zone")
-    ] = None,
+    delay: Delay = None,
+    at: At = None,
     priority: Annotated[int | None, typer.Option(help="from 0 to 9; higher ones start first")] = None,
     queue: Annotated[str | None, typer.Option(help="to run on this queue, instead of the job's own")] = None,
     job_id: Annotated[str | None, typer.Option("--id", help="an id of your own")] = None,
@@ -157,6 +160,28 @@ def cancel(
             for job_id, answer in answers.items():
                 screen.say(answer if len(job_ids) == 1 else f"{job_id} {answer}")
         if "not found" in answers.values():
+            raise typer.Exit(exits.NOT_FOUND)
+
+    with_client(settings, act)
+
+
+def reschedule(
+    queue: str,
+    job_id: Annotated[str, typer.Argument(help="the job, by id")],
+    *,
+    delay: Delay = None,
+    at: At = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a job that waits run now, or put it off."""
+    if delay is not None and at is not None:
+        raise RotaError("reschedule takes --delay or --at, and one of them only")
+    settings = serving(queue)
+
+    async def act(client: Client) -> None:
+        answer = await client.reschedule(queue, job_id, delay=delay, at=at)
+        screen.answer({"answer": answer}, answer, as_json)
+        if answer == "not found":
             raise typer.Exit(exits.NOT_FOUND)
 
     with_client(settings, act)

@@ -5,7 +5,7 @@ A web handler, a script and another job use the same object. An enqueue is one r
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 
@@ -16,6 +16,7 @@ from rota.client.cancellation import Cancellation
 from rota.client.dead_letters import DeadLetters
 from rota.client.enqueue import Draft, Enqueuer
 from rota.client.events import EventReader, newest
+from rota.client.rescheduling import reschedule
 from rota.errors import InvalidPayload, JobNotFound
 from rota.flows.batches import BatchHandle
 from rota.flows.flows import Flows
@@ -26,7 +27,7 @@ from rota.model.event import EventType, StreamEvent
 from rota.model.flows.handle import FlowHandle
 from rota.model.flows.stages import FlowCall, Pipeline
 from rota.model.handle import Handle
-from rota.model.info import CancelAnswer, JobInfo
+from rota.model.info import CancelAnswer, JobInfo, RescheduleAnswer
 from rota.model.job import Call, Job, Promise, queue_of
 from rota.model.options import EnqueueFields, EnqueueOptions
 from rota.model.state import State
@@ -340,6 +341,25 @@ class Client:
             async for _, answer in self._cancellation.cancel(queue, ids, task):
                 counts[answer] += 1
         return dict(counts)
+
+    async def reschedule(
+        self, queue: str, job_id: str, *, delay: float | timedelta | None = None, at: datetime | None = None
+    ) -> RescheduleAnswer:
+        """Make a job that waits due at another time: now, `delay` seconds from now, or at `at`.
+
+            await client.reschedule("email", "welcome-ann")  # now
+            await client.reschedule("email", "welcome-ann", delay=timedelta(hours=1))
+
+        `job_id` is the id in Redis, or the one that you gave the job. A job that waits for its next attempt may be
+        moved too, and keeps its attempts; one that a limit keeps back waits for its turn all the same. Returns
+        "rescheduled"; "running" for a job that a worker has; "finished" for one that is over; "not found" where Redis
+        holds neither a job of this id nor its record. Raises ValueError as `Job.options` does, ServerError.
+        """
+        when = EnqueueOptions().changed({"delay": delay, "at": at})
+        async with explained(self.redis):
+            return await reschedule(
+                self.redis, self._settings, queue, job_id, delay=when.delay or 0.0, at=when.at
+            )
 
     async def retry(self, queue: str, job_id: str) -> Handle[Any]:
         """Bring a dead letter back, with its full number of attempts, and the checkpoint that it saved.

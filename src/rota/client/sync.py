@@ -1,7 +1,7 @@
 """The client for code without an event loop: the methods of Client, each of which blocks until it has its answer."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast
 
 from rota.client.client import Client, check_enqueueable, parser_of, put
@@ -10,7 +10,7 @@ from rota.flows.batches import BatchHandle, BatchInfo
 from rota.model.enqueueing import OFFERED_SYNC, SyncEnqueueable
 from rota.model.event import EventType, StreamEvent
 from rota.model.flows.stages import Pipeline
-from rota.model.info import CancelAnswer, JobInfo
+from rota.model.info import CancelAnswer, JobInfo, RescheduleAnswer
 from rota.model.job import Call, Job, queue_of
 from rota.model.options import EnqueueFields
 from rota.model.state import State
@@ -184,6 +184,12 @@ class SyncClient:
     def cancel_all(self, queue: str, *, task: str | None = None) -> dict[CancelAnswer, int]:
         """Cancel all live jobs of a queue, or those of one name; see `Client.cancel_all`."""
         return self._ask(lambda client: client.cancel_all(queue, task=task), longer=None)
+
+    def reschedule(
+        self, queue: str, job_id: str, *, delay: float | timedelta | None = None, at: datetime | None = None
+    ) -> RescheduleAnswer:
+        """Make a job that waits due at another time, by default now; see `Client.reschedule`."""
+        return self._ask(lambda client: client.reschedule(queue, job_id, delay=delay, at=at))
 
     def retry(self, queue: str, job_id: str) -> SyncHandle[Any]:
         """Bring a dead letter back; see `Client.retry`."""

@@ -72,7 +72,7 @@ class StreamEvent:
     :param worker: the worker that started it.
     :param due: when it may start, or start again; of a job that started, when it was due.
     :param error: why it was retried, cancelled or died: type and beginning of the message, without the traceback.
-    :param reason: why it died, was cancelled, or was enqueued again ("replayed", "replaced").
+    :param reason: why it died, was cancelled, or was enqueued again ("replayed", "replaced", "rescheduled").
     :param percent: how far it is, from 0 to 100.
     :param message: what it reported beside that.
     :param gap: True where events may be missing before this one: they were trimmed before they were read.

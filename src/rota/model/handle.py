@@ -1,10 +1,11 @@
 """The handle of one enqueued job, to look at it, wait for it and cancel it."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from rota.errors import JobCancelled, JobFailed
-from rota.model.info import CancelAnswer, JobInfo
+from rota.model.info import CancelAnswer, JobInfo, RescheduleAnswer
 from rota.model.state import State
 
 R = TypeVar("R")
@@ -21,6 +22,11 @@ class JobClient(Protocol):
 
     async def cancel(self, queue: str, job_id: str) -> CancelAnswer:
         """Cancel a job, or ask the worker that runs it to stop."""
+
+    async def reschedule(
+        self, queue: str, job_id: str, *, delay: float | timedelta | None = None, at: datetime | None = None
+    ) -> RescheduleAnswer:
+        """Make a job that waits due at another time."""
 
     def queue_of(self, job: Any, /) -> str:
         """Return the queue that `job` belongs to."""
@@ -77,6 +83,12 @@ class Handle(Generic[R]):
         kept. Raises ServerError.
         """
         return await self._client.cancel(self.queue, self.id)
+
+    async def reschedule(
+        self, *, delay: float | timedelta | None = None, at: datetime | None = None
+    ) -> RescheduleAnswer:
+        """Make the job due at another time, by default now; see `Client.reschedule`. Raises ServerError."""
+        return await self._client.reschedule(self.queue, self.id, delay=delay, at=at)
 
     def __repr__(self) -> str:
         return f"<Handle {self.queue} {self.id}>"

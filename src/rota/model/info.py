@@ -12,6 +12,10 @@ from rota.model.state import State
 #: there, and no record of one.
 CancelAnswer = Literal["cancelled", "requested", "finished", "not found"]
 
+#: The answer to a request to reschedule a job. "running": a worker has it. "finished": the job is over. "not found": no
+#: job of this id is there, and no record of one.
+RescheduleAnswer = Literal["rescheduled", "running", "finished", "not found"]
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:

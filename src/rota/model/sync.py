@@ -1,13 +1,14 @@
 """The handles of code without an event loop: the same answers, and each call blocks until it has one."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic_core import from_json
 
 from rota.model.flows.handle import FlowClient, FlowHandle, FlowInfo, RetryAnswer
 from rota.model.handle import Handle, JobClient, result_of
-from rota.model.info import CancelAnswer, JobInfo
+from rota.model.info import CancelAnswer, JobInfo, RescheduleAnswer
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -81,6 +82,12 @@ class SyncHandle(Generic[R]):
     def cancel(self) -> CancelAnswer:
         """Cancel the job; the answers are those of `Handle.cancel`. Raises ServerError."""
         return self._ask(lambda client: client.cancel(self.queue, self.id))
+
+    def reschedule(
+        self, *, delay: float | timedelta | None = None, at: datetime | None = None
+    ) -> RescheduleAnswer:
+        """Make the job due at another time, by default now; see `Client.reschedule`. Raises ServerError."""
+        return self._ask(lambda client: client.reschedule(self.queue, self.id, delay=delay, at=at))
 
     def _ask(self, question: Callable[[JobClient], Awaitable[T]], longer: float | None = 0.0) -> T:
         return self._bridge.ask(question, longer=longer)

@@ -83,6 +83,7 @@ RIGHTS = Script.load("rights")
 ENQUEUE = Script.load("enqueue")
 CANCEL = Script.load("cancel")
 REPLAY = Script.load("replay")
+RESCHEDULE = Script.load("reschedule")
 NUDGE = Script.load("nudge")
 
 # Called by clients and by the jobs that run flows.
