@@ -223,11 +223,6 @@ def test_an_unknown_command_or_option_is_refused_with_the_usage(
     assert "Traceback" not in ran.err
 
 
-def test_a_state_that_cannot_be_listed_is_refused_with_those_that_can(connected: Project) -> None:
-    ran = connected.rota("jobs", "default", "--state", "completed")
-    ran.refused("completed jobs leave their queue", "waiting, delayed, active, dead")
-
-
 # What is enqueued by a program
 
 

@@ -152,6 +152,15 @@ def test_reschedule_lets_a_job_run_now_or_puts_it_off(project: Project) -> None:
     project.rota("reschedule", "email", job_id, *both).refused("--delay or --at")
 
 
+def test_cancelled_jobs_are_listed_without_a_total(project: Project) -> None:
+    job_id = enqueued(project, "send", "--delay", "60")
+    project.rota("cancel", "email", job_id)
+    shown = rows(project.rota("jobs", "email", "--state", "cancelled").out)
+    assert [(row[0], row[1]) for row in shown] == [(job_id, "send")]
+    assert json.loads(project.rota("jobs", "email", "--state", "cancelled", "--json").out)["total"] is None
+    assert rows(project.rota("jobs", "email", "--state", "completed").out) == []
+
+
 def test_a_paused_queue_says_since_when(project: Project) -> None:
     assert project.rota("pause", "email").out == "email is paused\n"
     shown = rows(project.rota("queues").out)

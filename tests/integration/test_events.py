@@ -26,7 +26,7 @@ from rota import (
     pipeline,
 )
 from rota.settings.load import load
-from rota.wire.keys import events_key
+from rota.wire.keys import RESULT, events_key
 from tests.servers import RedisServer
 from tests.waiting import until, until_job
 from tests.workers import serving
@@ -182,6 +182,30 @@ async def test_the_rights_of_an_application_and_two_more_are_enough(own_server: 
         position = await client.event_position()
         await client.enqueue(double, 1)
         assert [one.task for one in await first(client, 1, after=position)] == ["double"]
+
+
+async def test_finished_jobs_are_listed_by_their_events_while_their_records_are_kept(
+    server: RedisServer, redis: ArqRedis
+) -> None:
+    async with serving(server.url, double, give_up, EVENTS_MAXLEN="100000") as works:
+        client = works.client
+        handles = await client.enqueue_many(double.call(number) for number in range(300))
+        for handle in handles:
+            await handle.result(timeout=30)
+        gone = await client.enqueue(give_up)
+        await until(lambda: over(gone), "it has given up")
+        newest = await client.jobs("default", "completed", limit=10)
+        assert [one.state for one in newest] == ["completed"] * 10
+        every = await client.jobs("default", "completed", limit=1000)
+        assert newest == every[:10]
+        assert {one.id for one in every} == {one.id for one in handles}
+        assert await client.jobs("default", "completed", offset=290, limit=50) == every[290:]
+        await redis.delete(RESULT + every[0].id)
+        assert len(await client.jobs("default", "completed", limit=1000)) == 299
+        assert [(one.id, one.reason) for one in await client.jobs("default", "cancelled")] == [
+            (gone.id, "no")
+        ]
+        assert await client.jobs("other", "completed") == []
 
 
 async def test_what_no_reader_knows_is_passed_over(redis: ArqRedis) -> None:

@@ -15,7 +15,7 @@ from rota.client import view
 from rota.client.cancellation import Cancellation
 from rota.client.dead_letters import DeadLetters
 from rota.client.enqueue import Draft, Enqueuer
-from rota.client.events import EventReader, newest
+from rota.client.events import EventReader, ended, newest
 from rota.client.rescheduling import reschedule
 from rota.errors import InvalidPayload, JobNotFound
 from rota.flows.batches import BatchHandle
@@ -240,17 +240,19 @@ class Client:
     async def jobs(
         self, queue: str, state: State | str = State.WAITING, *, offset: int = 0, limit: int = 50
     ) -> list[JobInfo]:
-        """Return a page of a queue's jobs in one state: waiting, delayed, active or dead.
+        """Return a page of a queue's jobs in one state.
 
-            oldest = await client.jobs("email", "dead", limit=10)
+            newest = await client.jobs("email", "dead", limit=10)
 
-        Jobs come in the order in which they are due, dead ones newest first. Raises ValueError for completed and
-        cancelled, since Redis keeps no list of those; ServerError.
+        Jobs come in the order in which they are due; dead, completed and cancelled ones newest first. Redis keeps no
+        list of completed and cancelled jobs: they are found by their events, as long as the stream has those
+        (`EVENTS_MAXLEN`), and with their records (`keep_result`). Raises ValueError for an unknown state, ServerError.
         """
         wanted = State(state)
-        if wanted in (State.COMPLETED, State.CANCELLED):
-            raise ValueError(f"{wanted} jobs leave their queue; list waiting, delayed, active or dead ones")
         async with explained(self.redis):
+            if wanted in (State.COMPLETED, State.CANCELLED):
+                found = await ended(self.redis, self._events, queue, wanted, offset + limit)
+                return found[offset:]
             keys = QueueKeys.of(queue_key(queue))
             return await view.page(self.redis, queue, keys, wanted, offset=offset, limit=limit)
 

@@ -5,9 +5,13 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+from rota.client import view
 from rota.model.event import EventType, StreamEvent
+from rota.model.info import JobInfo
+from rota.model.state import State
 from rota.server.faults import ServerError, explained
 from rota.server.outage import Outage
+from rota.wire.keys import QueueKeys, queue_key
 
 #: The most events that one round trip reads.
 _PAGE = 500
@@ -88,6 +92,29 @@ def _checked(place: str) -> str:
             f"after is {place!r}; it is the position of an event, such as 1767225600000-0, or 0-0"
         )
     return place if "-" in place else f"{place}-0"
+
+
+async def ended(redis: Any, key: str, queue: str, state: State, most: int) -> list[JobInfo]:
+    """Return the latest jobs of a queue that ended so, newest first, of those whose event and record are still kept.
+
+    Redis keeps no list of such jobs, so the stream is read backwards until there are `most`. Raises the faults of
+    Redis.
+    """
+    found: dict[str, JobInfo] = {}
+    keys, last = QueueKeys.of(queue_key(queue)), "+"
+    while len(found) < most:
+        page = await redis.xrevrange(key, max=last, count=_PAGE)
+        events = [StreamEvent.read(place, raw) for place, raw in page]
+        wanted = [one for one in events if one and (one.queue, one.type) == (queue, state.value)]
+        ids = list(dict.fromkeys(one.id for one in wanted if one.id not in found))
+        for info in await view.find(redis, queue, keys, ids) if ids else ():
+            # An id may have been used again, and its record may have expired.
+            if info is not None and info.state is state:
+                found[info.id] = info
+        if len(page) < _PAGE:
+            break
+        last = f"({page[-1][0].decode()}"
+    return list(found.values())[:most]
 
 
 async def newest(redis: Any, key: str) -> str:
