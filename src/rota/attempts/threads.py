@@ -7,12 +7,16 @@ settled without it, and the process asks to be recycled.
 import asyncio
 import contextvars
 import logging
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from types import FrameType
 from typing import Any, NoReturn
 
 from rota.engine.execution import CURRENT, PATIENCE, Execution
+from rota.errors.traces import stack_of
 from rota.model.run import Run
 from rota.names import printable
 
@@ -66,7 +70,8 @@ class Threads:
         return value
 
     def _leave_behind(self, work: asyncio.Future[Any], execution: Execution, run: Run) -> NoReturn:
-        logger.error("thread.stuck", extra={"job_id": printable(execution.claim.id), "job": run.job})
+        fields = {"job_id": printable(execution.claim.id), "job": run.job, "stack": _stack_of(run)}
+        logger.error("thread.stuck", extra=fields)
         self._on_stuck()
         raise asyncio.CancelledError
 
@@ -102,3 +107,21 @@ def _outcome(
         return handler(run, **arguments), None
     except BaseException as error:
         return None, error
+
+
+def _stack_of(run: Run) -> str:
+    """Return where the thread stands in which the handler of `run` runs; empty if it has ended meanwhile."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            frame = sys._current_frames().get(thread.ident or 0)
+            if frame is not None and _is_in(frame, run):
+                return stack_of(frame)
+    return ""
+
+
+def _is_in(frame: FrameType | None, run: Run) -> bool:
+    while frame is not None:
+        if frame.f_code is _outcome.__code__ and frame.f_locals.get("run") is run:
+            return True
+        frame = frame.f_back
+    return False

@@ -95,7 +95,10 @@ async def test_one_that_does_not_end_in_time_is_left_behind_and_said(
     finally:
         let_go.set()
     assert stuck == [True]
-    assert [record.getMessage() for record in caplog.records] == ["thread.stuck"]
+    (record,) = caplog.records
+    assert record.getMessage() == "thread.stuck"
+    assert "let_go.wait(10)" in vars(record)["stack"], "where it stands"
+    assert "/rota/" not in vars(record)["stack"]
 
 
 async def test_its_slot_is_held_while_it_still_runs_and_time_is_left(threads: Threads) -> None:
