@@ -347,7 +347,7 @@ async def test_open_waits_while_the_server_loads(caplog: pytest.LogCaptureFixtur
     assert not answers
     reasons = [vars(record)["reason"] for record in caplog.records]
     assert [reason.partition(" is ")[2] for reason in reasons] == [
-        "still loading its data: give it more BOOT_TIMEOUT"
+        "still loading its data: try again when it has, or give it more BOOT_TIMEOUT"
     ], "once, though it was asked twice"
 
 

@@ -163,8 +163,9 @@ async def test_sentinels_that_are_not_there() -> None:
     assert "s3cr3t" not in f"{error!r}"
 
 
-async def test_a_sentinel_taken_for_a_redis(group: Group) -> None:
-    error = await refused(RedisTarget("127.0.0.1", group.port))
+@pytest.mark.parametrize("db", [0, 1])
+async def test_a_sentinel_taken_for_a_redis(group: Group, db: int) -> None:
+    error = await refused(RedisTarget("127.0.0.1", group.port, db=db))
     assert "is a Sentinel, not a Redis: write redis+sentinel:// in REDIS_URL" in str(error)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from arq.cron import cron
 from redis.exceptions import NoPermissionError, ResponseError
 
-from rota import Client, JobCancelled, JobFailed, State, each, pipeline
+from rota import Client, JobCancelled, JobFailed, QueueWorker, State, each, pipeline
 from rota.app.compose import client_of
 from rota.server import connections, faults, rights
 from rota.server.faults import ServerError
@@ -25,6 +26,7 @@ from tests.integration.project import Project
 from tests.processes import environment, start
 from tests.servers import RedisServer
 from tests.waiting import until, until_in
+from tests.workers import at_work
 
 HERE = Path(__file__).parent
 PAGE = (Path(__file__).parents[2] / "docs" / "redis.md").read_text("utf-8")
@@ -45,18 +47,29 @@ SCRIPTS = [script for script in vars(scripts).values() if isinstance(script, Scr
 
 
 @pytest.fixture
-def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], own_server: RedisServer) -> Project:
-    with own_server.client() as admin:
-        for name, line in LINES.items():
-            admin.execute_command("ACL", "SETUSER", name, "on", ">secret", *line)
-    return Project(tmp_path, capsys, own_server.url)
+def guarded(server: RedisServer) -> Iterator[RedisServer]:
+    """Yield the session's server, which forgets users, refusals and limits afterwards."""
+    with server.client() as admin:
+        admin.execute_command("ACL", "LOG", "RESET")
+        yield server
+        admin.execute_command("ACL", "DELUSER", *LINES, "app", "bare")
+        admin.execute_command("ACL", "LOG", "RESET")
+        admin.config_set("maxmemory", 0)
 
 
 @pytest.fixture
-def url(own_server: RedisServer) -> Iterator[Any]:
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], guarded: RedisServer) -> Project:
+    with guarded.client() as admin:
+        for name, line in LINES.items():
+            admin.execute_command("ACL", "SETUSER", name, "on", ">secret", *line)
+    return Project(tmp_path, capsys, guarded.url)
+
+
+@pytest.fixture
+def url(guarded: RedisServer) -> Iterator[Any]:
     """Return the address of the server for a user, and see that nothing was refused."""
-    yield lambda user: f"redis://{user}:secret@127.0.0.1:{own_server.port}/0"
-    with own_server.client() as admin:
+    yield lambda user: f"redis://{user}:secret@127.0.0.1:{guarded.port}/0"
+    with guarded.client() as admin:
         refused = [dict(zip(one[::2], one[1::2], strict=True)) for one in admin.execute_command("ACL", "LOG")]
         assert [(one[b"username"], one[b"object"]) for one in refused] == []
 
@@ -147,6 +160,9 @@ async def every_look(client: Client) -> None:
     assert await client.cancel("default", "late") == "cancelled"
     await client.enqueue(jobs.double.options(delay=60), number=1)
     assert (await client.cancel_all("default"))["cancelled"] >= 1
+    spare = await client.enqueue(jobs.fails)
+    await until_in(spare, State.DEAD)
+    await client.delete_dead("default", spare.id)
     (letter, *_) = await client.jobs("default", "dead")
     await client.retry("default", letter.id)
     await client.retry_dead("default", task="fails")
@@ -167,6 +183,34 @@ async def test_all_of_it_runs_under_the_documented_rights(
         # What a worker process enqueues, it does as its own user.
         async with await client_at(url("worker")) as client:
             await every_flow(client, "worker")
+
+
+ANSWERED: list[str] = []
+
+
+async def answer(ctx: dict[Any, Any]) -> int:
+    ANSWERED.append(ctx["job_id"])
+    return 42
+
+
+async def test_a_bare_worker_and_arqs_client_run_under_the_documented_rights(
+    project: Project, guarded: RedisServer, url: Callable[[str], str]
+) -> None:
+    (more,) = re.findall(r"its user needs `([^`]+)`", PAGE)
+    with guarded.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "bare", "on", ">secret", *LINES["worker"], *more.split())
+    target = RedisTarget.from_url(url("bare"))
+    each_second = cron(answer, second=set(range(60)))
+    async with connections.async_client(target) as client, connections.async_client(target) as pool:
+        worker = QueueWorker([answer], redis_pool=pool, cron_jobs=[each_second], health_check_interval=1)
+        async with at_work(worker):
+            asked = await client.enqueue_job("answer")
+            assert asked is not None
+            assert await asked.result(timeout=10) == 42
+            await client.enqueue_job("answer", _defer_by=60)
+            assert await client.queued_jobs()
+            assert await client.all_job_results()
+            await until(lambda: any(one.startswith("cron:") for one in ANSWERED), "a tick has run")
 
 
 def test_the_commands_run_under_the_documented_rights(project: Project, url: Callable[[str], str]) -> None:
@@ -227,13 +271,13 @@ WHOLE = ("~arq:*", "~rota:*", "&__redis__:*", "+@all", "-@dangerous", "+info")
 
 
 @pytest.fixture
-def refused(own_server: RedisServer) -> Callable[..., Awaitable[str]]:
+def refused(guarded: RedisServer) -> Callable[..., Awaitable[str]]:
     """Return what a worker says at its boot to a user with some rights."""
 
     async def ask(*words: str) -> str:
-        with own_server.client() as admin:
+        with guarded.client() as admin:
             admin.execute_command("ACL", "SETUSER", "app", "reset", "on", ">secret", *words)
-        target = RedisTarget("127.0.0.1", own_server.port, username="app", password="secret")
+        target = RedisTarget("127.0.0.1", guarded.port, username="app", password="secret")
         try:
             client = await connections.open(
                 target,
@@ -249,11 +293,11 @@ def refused(own_server: RedisServer) -> Callable[..., Awaitable[str]]:
 
 
 async def test_rights_that_suffice_are_found_without_a_trace(
-    refused: Callable[..., Awaitable[str]], own_server: RedisServer
+    refused: Callable[..., Awaitable[str]], guarded: RedisServer
 ) -> None:
     assert await refused(*WHOLE) == ""
     assert await refused(*LINES["worker"]) == ""
-    with own_server.client() as admin:
+    with guarded.client() as admin:
         assert admin.execute_command("ACL", "LOG") == []
         assert admin.keys() == []
 
@@ -297,9 +341,9 @@ async def test_a_user_that_only_reads_may_not_touch_any_key(refused: Callable[..
 
 
 async def test_a_full_server_keeps_no_worker_from_booting(
-    refused: Callable[..., Awaitable[str]], own_server: RedisServer
+    refused: Callable[..., Awaitable[str]], guarded: RedisServer
 ) -> None:
-    with own_server.client() as admin:
+    with guarded.client() as admin:
         admin.config_set("maxmemory", "100kb")
     assert await refused(*WHOLE) == ""
 
@@ -341,10 +385,10 @@ def test_every_version_says_it_in_its_own_words(answer: object, said: str | None
 
 
 @pytest.mark.parametrize("command", ["worker", "exporter", "autoscaler"])
-def test_a_program_ends_with_one_sentence(project: Project, own_server: RedisServer, command: str) -> None:
-    with own_server.client() as admin:
+def test_a_program_ends_with_one_sentence(project: Project, guarded: RedisServer, command: str) -> None:
+    with guarded.client() as admin:
         admin.execute_command("ACL", "SETUSER", "app", "on", ">p", *WHOLE, "-smembers")
-    url = f"redis://app:p@127.0.0.1:{own_server.port}/0"
+    url = f"redis://app:p@127.0.0.1:{guarded.port}/0"
     ran = project.rota(command, REDIS_URL=url, METRICS_PORT="0", AUTOSCALER_DRY_RUN="true")
     ran.refused("refuses the command SMEMBERS to this user", status=6)
 
@@ -359,11 +403,11 @@ def test_a_program_ends_with_one_sentence(project: Project, own_server: RedisSer
     ],
 )
 def test_a_command_line_ends_with_one_sentence(
-    project: Project, own_server: RedisServer, arguments: tuple[str, ...], without: str
+    project: Project, guarded: RedisServer, arguments: tuple[str, ...], without: str
 ) -> None:
-    with own_server.client() as admin:
+    with guarded.client() as admin:
         admin.execute_command("ACL", "SETUSER", "app", "on", ">p", *WHOLE, f"-{without}")
         admin.sadd("arq:queue:default:workers", "one")
-    url = f"redis://app:p@127.0.0.1:{own_server.port}/0"
+    url = f"redis://app:p@127.0.0.1:{guarded.port}/0"
     ran = project.rota(*arguments, REDIS_URL=url)
     ran.refused(f"refuses the command {without.upper()} to this user", status=6)

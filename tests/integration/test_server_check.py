@@ -2,16 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
+from redis.exceptions import ResponseError
 
 from rota.server import connections
 from rota.server.connections import ServerError
+from rota.server.faults import explained
 from rota.server.target import RedisTarget
 from tests.integration.strangers import Stranger, info, mute, polite
 from tests.servers import RedisServer, free_port
+from tests.waiting import wait_until
 
 CANARY = "s3cr3tCanary"
 
@@ -171,6 +176,100 @@ async def test_a_server_without_room_for_another_client() -> None:
     assert sentence == "it has no room for another client: raise its maxclients"
 
 
+#: What a server may answer to any command; what is then said of it, at boot and later; and whether it may heal.
+ANSWERS = {
+    "MASTERDOWN Link with MASTER is down": ("is a replica that has lost its master", True),
+    "MISCONF Redis is configured to save RDB snapshots, but": (
+        "cannot save to its disk and takes no writes",
+        True,
+    ),
+    "BUSY Redis is busy running a script": ("runs a script that does not end", True),
+    "NOREPLICAS Not enough good replicas to write.": ("takes no writes without its replicas", True),
+    "READONLY You can't write against a read only replica.": ("is a read-only replica", True),
+    "OOM command not allowed when used memory > 'maxmemory'.": ("is full", True),
+    "LOADING Redis is loading the dataset in memory": ("is still loading its data", True),
+    "ERR max number of clients reached": ("has no room for another client", True),
+    "MOVED 3999 127.0.0.1:6381": ("is a Redis Cluster", False),
+    "ASK 3999 127.0.0.1:6381": ("is a Redis Cluster", False),
+    "CROSSSLOT Keys in request don't hash to the same slot": ("is a Redis Cluster", False),
+    "CLUSTERDOWN The cluster is down": ("is a Redis Cluster", False),
+    "TRYAGAIN Multiple keys request during rehashing of slot": ("is a Redis Cluster", False),
+    "NOAUTH Authentication required.": ("asks for a password", False),
+    "DENIED Redis is running in protected mode": ("is in protected mode", False),
+    "NOPERM User a has no permissions to run the 'zcard' command": ("refuses the command ZCARD", False),
+    "NOPERM No permissions to access a key": ("refuses a key to this user", False),
+    "ERR unknown command 'SELECT', with args beginning with: '1'": ("is a Sentinel", False),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("command", ["INFO", "ZCARD"])
+async def test_each_state_of_a_server_has_its_sentence(answer: str, command: str) -> None:
+    sentence, transient = ANSWERS[answer]
+    said = {command: f"-{answer}\r\n".encode()}
+    async with Stranger(polite(**said)) as stranger:
+        client = connections.async_client(RedisTarget("127.0.0.1", stranger.port), socket_timeout=1)
+        look = connections.check_server if command == "INFO" else at_work
+        with pytest.raises(ServerError) as caught:
+            await look(client)
+        await client.aclose()
+    assert f"{RedisTarget('127.0.0.1', stranger.port)} {sentence}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.transient is transient
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("MASTERDOWN Link is down", "is a replica that has lost its master"),
+        ("NOPERM No permissions to access a key", "refuses a key to this user"),
+    ],
+)
+async def test_an_answer_within_a_pipeline_is_told_too(answer: str, sentence: str) -> None:
+    async with Stranger(polite(ZCARD=f"-{answer}\r\n".encode())) as stranger:
+        client = connections.async_client(RedisTarget("127.0.0.1", stranger.port), socket_timeout=1)
+        pipe = client.pipeline(transaction=False)
+        pipe.zcard("MOVED 1 BUSY x")
+        with pytest.raises(ServerError, match=sentence):
+            async with explained(client):
+                await pipe.execute()
+        await client.aclose()
+
+
+async def at_work(client: ArqRedis) -> None:
+    async with explained(client):
+        await client.zcard("x")
+
+
+async def test_a_server_that_runs_a_script_for_ever(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path, "--busy-reply-threshold", "10")
+    server.start()
+    try:
+        with server.client() as admin, server.client() as other, ThreadPoolExecutor(1) as threads:
+            script = threads.submit(other.eval, "while true do end", 0)
+            wait_until(lambda: _is_busy(admin), "the script runs")
+            sentence = await refused(at(server))
+            admin.script_kill()
+            assert isinstance(script.exception(10), ResponseError)
+        assert sentence == ("it runs a script that does not end: wait for it, or end it with SCRIPT KILL")
+    finally:
+        server.stop()
+
+
+def _is_busy(admin: Any) -> bool:
+    try:
+        admin.ping()
+    except ResponseError:
+        return True
+    return False
+
+
+async def test_a_server_that_is_full_of_clients(own_server: RedisServer) -> None:
+    with own_server.client() as admin:
+        admin.config_set("maxclients", 1)
+        assert await refused(at(own_server)) == "it has no room for another client: raise its maxclients"
+
+
 # Getting in
 
 
@@ -282,7 +381,7 @@ async def test_a_full_server_that_throws_keys_away_takes_writes(own_server: Redi
 
 async def test_a_server_that_is_loading() -> None:
     sentence = await refused_stranger(polite(INFO=info(redis_version="7.2.0", loading=1)))
-    assert sentence == "it is still loading its data: give it more BOOT_TIMEOUT"
+    assert sentence == ("it is still loading its data: try again when it has, or give it more BOOT_TIMEOUT")
 
 
 async def test_what_may_pass_by_itself_is_marked() -> None:

@@ -5,6 +5,7 @@ The stacks are the visible lists below. Nothing else in the project puts parts t
 
 import asyncio
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,9 +81,10 @@ async def connect(settings: Settings | None = None, *, senders: Sequence[Sender]
     """Open a client on the Redis of `settings` (read from the environment if not given). Close it when done.
 
     `senders` are around every enqueue, within the service's own, or told what it created. Until it is closed, the
-    client is also the one that `job.enqueue` uses on this event loop. Raises ConfigError, ServerError.
+    client is also the one that `job.enqueue` uses on this event loop. Warns where no Redis is set and an embedded
+    server was started, on which no worker is. Raises ConfigError, ServerError.
     """
-    client = await _connect(settings or load(), once=False, senders=senders)
+    client = await _connect(settings or load(), once=False, senders=senders, tell=_warn)
     loop = asyncio.get_running_loop()
     OFFERED.add(client, lambda: asyncio.get_running_loop() is loop)
     return client
@@ -115,19 +117,33 @@ def connect_sync(
     return client
 
 
-async def connect_at_once(settings: Settings, senders: Sequence[Sender] = ()) -> Client:
-    """Open a client as `connect` does, with one try: a person waits for the answer. Raises ServerError."""
-    return await _connect(settings, once=True, senders=senders)
+async def connect_at_once(
+    settings: Settings, senders: Sequence[Sender] = (), *, tell: Callable[[str], object] | None = None
+) -> Client:
+    """Open a client as `connect` does, with one try: a person waits for the answer. Raises ServerError.
+
+    `tell` is called with the sentence that `connect` gives as a warning, where no worker is on an embedded server.
+    """
+    return await _connect(settings, once=True, senders=senders, tell=tell or _warn)
 
 
-async def _connect(settings: Settings, *, once: bool, senders: Sequence[Sender]) -> Client:
+async def _connect(
+    settings: Settings, *, once: bool, senders: Sequence[Sender], tell: Callable[[str], object]
+) -> Client:
     server = await asyncio.to_thread(locate, settings.redis)
     try:
+        if server.loneliness:
+            tell(server.loneliness)
         redis = await connections.open(server.target, boot_timeout=settings.boot_timeout, once=once)
     except BaseException:
         server.close()
         raise
     return client_of(settings, redis, server, senders=senders)
+
+
+def _warn(sentence: str) -> None:
+    # A warning, and not a line of a log: an application need not have set its logs up to see it.
+    warnings.warn(sentence, UserWarning, stacklevel=4)
 
 
 def client_of(

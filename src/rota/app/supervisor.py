@@ -163,7 +163,7 @@ class Supervisor:
             registry.full_name(job): rules_of(job, settings.queue(registry.queue_of(job))).timeout
             for job in registry.jobs
         }
-        return settings.warnings(timeouts, self._queues)
+        return settings.warnings(timeouts, self._queues, registry.queues)
 
     # Serve
 

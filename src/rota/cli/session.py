@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from rota.app import compose as composition
+from rota.cli import screen
 from rota.client.client import Client
 from rota.errors import UnknownQueue
 from rota.model.registry import discover
@@ -24,7 +25,11 @@ def with_client(settings: Settings, act: Callable[[Client], Coroutine[Any, Any, 
     """Run `act` with a client on the Redis of the settings, which is tried once."""
 
     async def go() -> None:
-        async with await composition.connect_at_once(settings) as client:
+        async with await composition.connect_at_once(settings, tell=_tell) as client:
             await act(client)
 
     asyncio.run(go())
+
+
+def _tell(sentence: str) -> None:
+    screen.note(f"rota: warning: {sentence}")

@@ -73,7 +73,7 @@ class Exporter:
 
 def all_queues(settings: Settings, registry: Registry) -> tuple[str, ...]:
     """Return every queue there is, including those that a worker with these settings would not serve."""
-    return settings.model_copy(update={"worker_queues": None}).served_queues(registry.queues)
+    return settings.known_queues(registry.queues)
 
 
 def routes(watch: Watch, settings: Settings) -> dict[str, Route]:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rota.server.clones import target_of
-from rota.server.faults import FULL, LOADING, NOT_REDIS, REPLICA, ServerError, explain, no_cluster
+from rota.server.faults import FULL, LOADING, NOT_REDIS, REPLICA, SENTINEL, ServerError, explain, no_cluster
 from rota.server.target import RedisTarget
 
 OLDEST = (6, 2)
@@ -90,7 +90,7 @@ def _refusal(info: Mapping[str, Any], target: RedisTarget) -> ServerError | None
 def _unfit(info: Mapping[str, Any]) -> str | None:
     version, _ = _version(info)
     if _mode(info) == "sentinel":
-        return "is a Sentinel, not a Redis: write redis+sentinel:// in REDIS_URL, or set REDIS_SENTINELS"
+        return SENTINEL
     if not _is_new_enough(info):
         return f"runs Redis {version}: use Redis {'.'.join(map(str, OLDEST))} or later, or Valkey"
     return None

@@ -37,10 +37,16 @@ class EmbeddedServerError(RotaError):
 
 
 class EmbeddedServer:
-    """The process's share in the checkout's server; use it as a context manager, or `close()` it."""
+    """The process's share in the checkout's server; use it as a context manager, or `close()` it.
 
-    def __init__(self, socket_path: Path, clients: int) -> None:
+    `folder` is where the server keeps its data; `is_new` says that this process started it, so that no worker is there
+    yet.
+    """
+
+    def __init__(self, socket_path: Path, clients: int, *, folder: Path, is_new: bool = False) -> None:
         self.url = f"unix://{quote(str(socket_path))}?db=0"
+        self.folder = folder
+        self.is_new = is_new
         self._clients: int | None = clients
         _joined.add(self)
 
@@ -83,11 +89,11 @@ def join(root: Path, *, timeout: float = 30.0) -> EmbeddedServer:
         socket_path = _socket_path(directory)
         clients = _lock(directory / guardian.CLIENTS_LOCK, fcntl.LOCK_SH, deadline)
         try:
-            _ensure_server(directory, socket_path, deadline)
+            is_new = _ensure_server(directory, socket_path, deadline)
         except BaseException:
             os.close(clients)
             raise
-    return EmbeddedServer(socket_path, clients)
+    return EmbeddedServer(socket_path, clients, folder=directory, is_new=is_new)
 
 
 def _directory(root: Path) -> Path:
@@ -115,8 +121,11 @@ def _check_owner(directory: Path) -> None:
             )
 
 
-def _ensure_server(directory: Path, socket_path: Path, deadline: float) -> None:
-    """Wait until a guarded server answers. A guardian that is just leaving is replaced when it has left."""
+def _ensure_server(directory: Path, socket_path: Path, deadline: float) -> bool:
+    """Wait until a guarded server answers, and tell whether it was started here.
+
+    A guardian that is just leaving is replaced when it has left.
+    """
     starts = 0
     while True:
         guardianship = _take_guardianship(directory)
@@ -127,7 +136,7 @@ def _ensure_server(directory: Path, socket_path: Path, deadline: float) -> None:
             finally:
                 os.close(guardianship)
         elif _answers(socket_path):
-            return
+            return starts > 0
         if time.monotonic() > deadline:
             raise _no_server(directory, "does not answer")
         time.sleep(_POLL)

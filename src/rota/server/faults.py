@@ -20,8 +20,9 @@ from rota.server.clones import target_of
 from rota.server.outage import FAULTS
 from rota.server.target import RedisTarget
 
+SENTINEL = "is a Sentinel, not a Redis: write redis+sentinel:// in REDIS_URL, or set REDIS_SENTINELS"
 NOT_REDIS = "does not answer as Redis does: correct REDIS_URL (or REDIS_HOST and REDIS_PORT)"
-LOADING = "is still loading its data: give it more BOOT_TIMEOUT"
+LOADING = "is still loading its data: try again when it has, or give it more BOOT_TIMEOUT"
 FULL = "it is full and takes no new jobs, workers drain it: raise its maxmemory or free some of it"
 REPLICA = "is a read-only replica: point REDIS_URL (or REDIS_HOST) at the master, or use Sentinel"
 
@@ -37,8 +38,9 @@ _PROTECTED = "give it a password, or set protected-mode no"
 _DENIED = re.compile(r"run the '([A-Za-z|_-]+)' command")
 _UNKNOWN = re.compile(r"nknown (?:command|subcommand) ['`]([A-Za-z|_-]{2,24})['`]")
 
-#: Faults that a client meets while it works, by their class or by a part of their text.
-_AT_WORK: tuple[tuple[type[Exception] | str, str], ...] = (
+#: States in which a server takes no commands, or no writes, and that may pass by themselves: by the class of the fault,
+#: or by a word of its text.
+_STATES: tuple[tuple[type[Exception] | str, str], ...] = (
     (
         redis_faults.OutOfMemoryError,
         "is full: raise its maxmemory, or remove what is not needed; nothing was written",
@@ -47,9 +49,17 @@ _AT_WORK: tuple[tuple[type[Exception] | str, str], ...] = (
         redis_faults.ReadOnlyError,
         "is a read-only replica: point REDIS_URL at the primary; nothing was written",
     ),
-    ("MISCONF", "cannot save to its disk and takes no writes: look at its log"),
+    (
+        "MASTERDOWN",
+        "is a replica that has lost its master: wait for that, or point REDIS_URL (or REDIS_HOST) at the master",
+    ),
+    ("MISCONF", "cannot save to its disk and takes no writes: make room there, or look at its log"),
+    ("BUSY ", "runs a script that does not end: wait for it, or end it with SCRIPT KILL"),
+    ("NOREPLICAS", "takes no writes without its replicas: bring them back, or lower min-replicas-to-write"),
     ("WRONGTYPE", "holds a key of ours with another type: is its database shared with another application?"),
 )
+#: How the answers begin that only a cluster gives.
+_OF_CLUSTERS = ("MOVED ", "ASK ", "CROSSSLOT ", "CLUSTERDOWN ", "TRYAGAIN ")
 
 
 class ServerError(RotaError):
@@ -76,17 +86,13 @@ async def explained(redis: Any) -> AsyncIterator[None]:
 
 
 def _at_work(error: BaseException, target: RedisTarget) -> ServerError:
-    if refused := _refused(error):
-        return ServerError(f"{target} refuses {refused} to this user: {ACL}")
-    for mark, sentence in _AT_WORK:
-        if _matches(error, mark):
-            return ServerError(f"{target} {sentence}", transient=True)
-    if isinstance(error, redis_faults.ResponseError) and not isinstance(
-        error, redis_faults.AuthenticationError
-    ):
-        code = str(error).partition(" ")[0][:40]
-        return ServerError(f"{target} refuses a command ({code}): look at its log")
-    return explain(error, target)
+    if not isinstance(error, redis_faults.ResponseError):
+        return explain(error, target)
+    code = str(error).partition(" ")[0][:40]
+    other = f"refuses a command ({code if code.isupper() else 'ERR'}): look at its log"
+    refused = _refused(error)
+    sentence = f"refuses {refused} to this user: {ACL}" if refused else other
+    return _reply(error, target) or ServerError(f"{target} {sentence}")
 
 
 def explain(error: BaseException, target: RedisTarget) -> ServerError:
@@ -166,11 +172,15 @@ def _sentinels(error: BaseException, target: RedisTarget) -> ServerError | None:
 def _reply(error: BaseException, target: RedisTarget) -> ServerError | None:
     if not isinstance(error, redis_faults.RedisError):
         return None
+    # A pipeline puts its command before the answer.
+    text = str(error).rpartition("of pipeline caused error: ")[2].lstrip("('\"")
+    for state, sentence in _STATES:
+        if isinstance(error, state) if isinstance(state, type) else state in text:
+            return ServerError(f"{target} {sentence}", transient=True)
     for mark, sentence, transient in _replies(target, error):
         if _matches(error, mark):
             return ServerError(f"{target} {sentence}", transient)
-    text = str(error)
-    return no_cluster(target) if "cluster mode" in text or text.startswith(("MOVED", "CLUSTERDOWN")) else None
+    return no_cluster(target) if "cluster mode" in text or text.startswith(_OF_CLUSTERS) else None
 
 
 def _replies(target: RedisTarget, error: BaseException) -> Iterator[tuple[str | type[Exception], str, bool]]:
@@ -182,6 +192,9 @@ def _replies(target: RedisTarget, error: BaseException) -> Iterator[tuple[str | 
     yield redis_faults.AuthenticationError, f"refuses this user or password: {_LOGIN}", False
     yield redis_faults.NoPermissionError, f"refuses {_refused(error)} to this user: {ACL}", False
     yield "DB index", f"has no database {target.db}: choose a lower one in REDIS_URL (or REDIS_DB)", False
+    # A Sentinel has no databases.
+    yield "nknown command 'SELECT'", SENTINEL, False
+    yield "nknown command 'select'", SENTINEL, False
     yield "DENIED", f"is in protected mode and refuses other machines: {_PROTECTED}", False
     yield redis_faults.BusyLoadingError, LOADING, True
     yield "is now a slave", REPLICA, True

@@ -14,6 +14,16 @@ class Server:
     target: RedisTarget
     embedded: EmbeddedServer | None = None
 
+    @property
+    def loneliness(self) -> str | None:
+        """A sentence for who started the embedded server just now, where no worker is; None in any other case."""
+        if self.embedded is None or not self.embedded.is_new:
+            return None
+        return (
+            f"REDIS_URL is not set, so a server was started in {self.embedded.folder}, and no worker is there: jobs "
+            "wait until one runs in the same project, and other projects do not see them"
+        )
+
     def close(self) -> None:
         """Let go of the embedded server, if that is used."""
         if self.embedded is not None:

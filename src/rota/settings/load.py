@@ -23,7 +23,7 @@ from rota.settings.env_file import read_env_file
 from rota.settings.problems import problems_of
 from rota.settings.queues import QUEUES, misnamed
 from rota.settings.settings import ConfigError, Settings
-from rota.settings.spelling import FILE, as_written, is_service_variable, misspelt, own_first
+from rota.settings.spelling import FILE, as_written, is_service_variable, misspelt, own_first, quoted
 
 __all__ = ["ENV_FILE", "SECRETS_DIR", "ConfigError", "Settings", "gather", "load"]
 
@@ -126,12 +126,22 @@ def gather(
     file = _read_env_file(env_file, found.problems) if reads_file and env_file else {}
     (env, file), prefixed = own_first([env, file], known)
     real, local = _resolve(env, known, found.problems), _resolve(file, known, found.problems)
+    real |= _unquoted(real, found.problems)
     named = real.get("SECRETS_DIR") or local.get("SECRETS_DIR")
     secrets = _read_secrets(Path(named) if named else secrets_dir, known, found.problems)
     if not is_production and (local | secrets).get("APP_ENV") == "production":
         found.problems.append("APP_ENV is production in a file; only the environment itself can say so")
     found.prefixed = prefixed
     found.values = local | secrets | {name: local[name] for name in prefixed if name in local} | real
+    return found
+
+
+def _unquoted(values: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    """Note which values stand in quotes, and return these without, so that what else is wrong with them is said too."""
+    found = quoted(values)
+    problems += (
+        f"{name} stands in quotes, which are part of the value here; leave them out" for name in found
+    )
     return found
 
 

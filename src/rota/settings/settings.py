@@ -10,6 +10,7 @@ from rota.errors import RotaError
 from rota.model.policies.backoff import Backoff
 from rota.settings.advice import advice
 from rota.settings.queues import QueueSettings, in_variables, variable_prefix
+from rota.settings.spelling import misspelt_queues, near_miss
 from rota.settings.variables import Variables
 from rota.wire.keys import check_queue
 
@@ -83,29 +84,76 @@ class Settings(Variables):
     def served_queues(self, declared: Iterable[str]) -> tuple[str, ...]:
         """Return the queues that this process works on, in alphabetical order.
 
-        These are the queues that jobs declared (the default queue too, if a job named none) and the queues under
-        QUEUES__, of which WORKER_QUEUES chooses. Raises ConfigError for a name that cannot be a queue's, for two names
-        that are the same in variables, and for a choice that does not exist.
+        These are the queues that `known_queues` returns, of which WORKER_QUEUES chooses. Raises ConfigError as that
+        does, and for a choice that does not exist.
+        """
+        names = self.known_queues(declared)
+        if self.worker_queues is None:
+            return names
+        unknown = list(dict.fromkeys(name for name in self.worker_queues if name not in names))
+        if unknown:
+            meant = near_miss(unknown[0].upper(), [name.upper() for name in names], sure=True)
+            hint = f"did you mean {meant.lower()}? " if meant else ""
+            choices = ", ".join(names) or "none"
+            raise ConfigError(
+                [f"WORKER_QUEUES: there is no queue {', '.join(unknown)}; {hint}choose from: {choices}"]
+            )
+        return tuple(name for name in names if name in self.worker_queues)
+
+    def known_queues(self, declared: Iterable[str]) -> tuple[str, ...]:
+        """Return all queues, in alphabetical order: those that jobs declared, and those under QUEUES__.
+
+        The default queue is one if a job named none. Raises ConfigError for a name that cannot be a queue's, for two
+        names that are the same in variables, and for a queue under QUEUES__ that is a slip of one that jobs declared,
+        unless WORKER_QUEUES names it.
         """
         spelt = {in_variables(name): name for name in _checked(sorted(set(declared)))}
-        names = sorted({*spelt.values(), *(spelt.get(queue, queue) for queue in self.queues)})
-        if self.worker_queues is None:
-            return tuple(names)
-        choices = ", ".join(names) or "none"
-        unknown = [name for name in self.worker_queues if name not in names]
-        if unknown:
-            problem = f"WORKER_QUEUES: there is no queue {', '.join(unknown)}; choose from: {choices}"
-            raise ConfigError([problem])
-        return tuple(name for name in names if name in self.worker_queues)
+        problems = [
+            self._slip(queue, meant) for queue, meant in misspelt_queues(self._undeclared(spelt), spelt)
+        ]
+        if problems:
+            raise ConfigError(problems)
+        return tuple(sorted({*spelt.values(), *(spelt.get(queue, queue) for queue in self.queues)}))
+
+    def _undeclared(self, declared: Iterable[str]) -> list[str]:
+        """Return the queues that have settings and no job, unless WORKER_QUEUES says that they are meant."""
+        meant = {in_variables(name) for name in (*declared, *(self.worker_queues or ()), self.default_queue)}
+        return [queue for queue in self.queues if queue not in meant]
+
+    def _slip(self, queue: str, meant: str) -> str:
+        wrong = self._variable(queue)
+        right = wrong.replace(variable_prefix(queue), variable_prefix(meant))
+        return (
+            f"{wrong} names the queue {queue}, which no job has; did you mean {right}? "
+            "If not, name the queue in WORKER_QUEUES"
+        )
+
+    def _variable(self, queue: str) -> str:
+        """Return a variable that names the queue."""
+        return f"{variable_prefix(queue)}{min(self.queues[queue].model_fields_set, default='concurrency').upper()}"
 
     @property
     def recycles(self) -> bool:
         """True if the process ends after some jobs or above some memory, to be started again."""
         return self.recycle_after_jobs is not None or self.recycle_after_memory is not None
 
-    def warnings(self, timeouts: Mapping[str, float], queues: Iterable[str] = ()) -> list[str]:
-        """Return a sentence for each setting that is allowed but will surprise; `timeouts` are the jobs', by name."""
-        return list(advice(self, timeouts, [self.queue(name) for name in queues]))
+    def warnings(
+        self, timeouts: Mapping[str, float], queues: Iterable[str] = (), declared: Iterable[str] | None = None
+    ) -> list[str]:
+        """Return a sentence for each setting that is allowed but will surprise.
+
+        `timeouts` are those of the jobs by name, in seconds; `queues` are served, and `declared` by jobs, where that is
+        known.
+        """
+        unsaid = [] if declared is None or self.worker_queues else self._undeclared(declared)
+        return [
+            *advice(self, timeouts, [self.queue(name) for name in queues]),
+            *(
+                f"no job declares the queue {queue}, which {self._variable(queue)} names: it is served; "
+                "WORKER_QUEUES says that this is meant"
+                for queue in unsaid
+            ),
+        ]
 
     def _option(self, queue: str, name: str, fallback: str | None = None) -> Any:
         own = getattr(self.queues.get(queue), name, None)

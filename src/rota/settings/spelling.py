@@ -5,7 +5,7 @@ order, but for typing errors, which change neither digits nor the first letter o
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from rota.settings.queues import OPTIONS, QUEUES
 
@@ -15,12 +15,23 @@ _LONG_WORD = 5
 _LONG_NAME = 7
 _VERY_LONG_WORD = 8
 _MOST_SLIPS = 2
+_SHORTEST_QUEUE = 4
 
 
 #: Behind the name of a variable: the variable holds the path of a file with the value.
 FILE = "_FILE"
 #: Before the name of a variable: it is meant for rota, and wins over the bare name, which others may set too.
 OWN = "ROTA_"
+#: What cannot stand beside a name: with the prefix, the name wins over these too where they are bare.
+_INSTEAD_OF = {
+    "REDIS_URL": (
+        *("REDIS_HOST", "REDIS_PORT", "REDIS_SENTINELS", "REDIS_SENTINEL_MASTER"),
+        *("REDIS_USERNAME", "REDIS_PASSWORD", "REDIS_DB", "REDIS_SSL"),
+    ),
+    "REDIS_HOST": ("REDIS_URL", "REDIS_SENTINELS", "REDIS_SENTINEL_MASTER"),
+    "REDIS_SENTINELS": ("REDIS_URL", "REDIS_HOST", "REDIS_PORT"),
+}
+_QUOTED = re.compile(r"""(["'])(?:(?!\1).)+\1""", re.DOTALL)
 
 
 def own_first(
@@ -28,7 +39,8 @@ def own_first(
 ) -> tuple[list[dict[str, str]], frozenset[str]]:
     """Return each source with bare names alone, and the names that were written with ROTA_ before them.
 
-    A bare name that stands with the prefix in any of the sources is left out of all of them, and so is its NAME_FILE.
+    A bare name that stands with the prefix in any of the sources is left out of all of them, and so are its NAME_FILE,
+    and the bare names that say the same in another way.
     """
     spellings = {*known, *(name + FILE for name in known)}
 
@@ -60,7 +72,16 @@ def _same_setting(name: str, known: Collection[str]) -> tuple[str, ...]:
     if name.startswith(QUEUES):
         return (name,)
     base = name if name in known else name.removesuffix(FILE)
-    return base, base + FILE
+    return tuple(one + end for one in (base, *_INSTEAD_OF.get(base, ())) for end in ("", FILE))
+
+
+def quoted(values: Mapping[str, str]) -> dict[str, str]:
+    """Return what is within the quotes of each value that stands in quotes; a password may have them.
+
+    Who set it meant a shell, or a file that is read as one.
+    """
+    whole = ((name, value) for name, value in values.items() if not name.endswith("PASSWORD"))
+    return {name: value[1:-1] for name, value in whole if _QUOTED.fullmatch(value)}
 
 
 def misspelt(names: Iterable[str], known: Collection[str]) -> list[str]:
@@ -86,6 +107,14 @@ def near_miss(name: str, known: Iterable[str], *, sure: bool = False) -> str | N
         return None
     candidates = [(slips, ours) for ours in known if (slips := _slips(plain, ours, sure=sure)) is not None]
     return min(candidates)[1] if candidates else None
+
+
+def misspelt_queues(names: Iterable[str], declared: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield each of `names` that is probably meant to be one of the `declared` queues, with that one."""
+    for name in names:
+        others = [one.upper() for one in declared if len(one) >= _SHORTEST_QUEUE]
+        if meant := near_miss(name.upper(), others, sure=True):
+            yield name, meant.lower()
 
 
 def is_service_variable(name: str, value: str) -> bool:

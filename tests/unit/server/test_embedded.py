@@ -17,6 +17,8 @@ import redis
 
 from rota.server import embedded, guardian
 from rota.server.embedded import EmbeddedServer, EmbeddedServerError, join
+from rota.server.place import Server
+from rota.server.target import RedisTarget
 from tests.waiting import wait_until
 
 
@@ -65,6 +67,16 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("c").resolve()
     yield root
     wait_until(lambda: not servers(root) and not guardians(root))
+
+
+def test_who_starts_the_server_knows_that_it_is_alone(root: Path) -> None:
+    with join(root) as one, join(root) as other:
+        assert (one.is_new, one.folder) == (True, root / ".rota")
+        assert (other.is_new, other.folder) == (False, root / ".rota")
+        sentence = Server(RedisTarget.from_url(one.url), one).loneliness
+        assert sentence
+        assert f"a server was started in {root}/.rota, and no worker is there" in sentence
+        assert Server(RedisTarget.from_url(other.url), other).loneliness is None
 
 
 def test_a_client_gets_an_address_that_redis_py_understands(root: Path) -> None:

@@ -270,6 +270,32 @@ def test_a_pointer_may_have_the_prefix_too(tmp_path: Path) -> None:
     assert prefixed(env) == {"REDIS_URL": "redis://one"}
 
 
+def test_an_address_with_the_prefix_wins_over_one_that_is_written_otherwise() -> None:
+    known = (*KNOWN, "REDIS_HOST", "REDIS_SENTINELS", "REDIS_SENTINEL_MASTER", "REDIS_DB")
+    bare = {"REDIS_HOST": "other", "REDIS_DB": "3", "REDIS_PASSWORD": "x"}
+
+    def found(**own: str) -> dict[str, str]:
+        return gather({**bare, **own}, known, env_file=None, secrets_dir=None).values
+
+    assert found(ROTA_REDIS_URL="redis://one") == {"REDIS_URL": "redis://one"}
+    assert found(ROTA_REDIS_HOST="one", REDIS_URL="redis://x") == {**bare, "REDIS_HOST": "one"}
+    assert found(ROTA_REDIS_URL="redis://one", ROTA_REDIS_DB="1") == {
+        "REDIS_URL": "redis://one",
+        "REDIS_DB": "1",
+    }
+
+
+@pytest.mark.parametrize("mark", ["'", '"'])
+def test_quotes_around_a_value_of_the_environment_are_a_problem(tmp_path: Path, mark: str) -> None:
+    assert problems({"REDIS_URL": f"{mark}redis://one{mark}"}) == [
+        "REDIS_URL stands in quotes, which are part of the value here; leave them out"
+    ]
+    assert problems({"HEALTH_FILE": f"{mark}a{mark} {mark}b{mark}"}) == []
+    assert problems({"REDIS_PASSWORD": f"{mark}a{mark}"}) == []
+    file = written(tmp_path, ".env", f"REDIS_URL={mark}redis://one{mark}\n")
+    assert values({}, env_file=file) == {"REDIS_URL": "redis://one"}
+
+
 def test_production_may_be_said_with_the_prefix(tmp_path: Path) -> None:
     file = written(tmp_path, ".env", "MAX_ATTEMPTS=9\n")
     assert prefixed({"ROTA_APP_ENV": "production", "APP_ENV": "staging"}, file) == {"APP_ENV": "production"}

@@ -55,9 +55,50 @@ def test_worker_queues_chooses_among_them() -> None:
     assert settings.served_queues(["reports", "default"]) == ("email", "reports")
     with pytest.raises(ConfigError) as caught:
         settings.served_queues(["default"])
-    assert (
-        str(caught.value) == "WORKER_QUEUES: there is no queue reports, reports; choose from: default, email"
+    assert str(caught.value) == "WORKER_QUEUES: there is no queue reports; choose from: default, email"
+
+
+def test_a_slip_in_the_name_of_a_queue_stops_the_boot() -> None:
+    settings = load({"QUEUES__EMIAL__CONCURRENCY": "20"})
+    with pytest.raises(ConfigError) as caught:
+        settings.served_queues(["email", "default"])
+    assert str(caught.value) == (
+        "QUEUES__EMIAL__CONCURRENCY names the queue emial, which no job has; did you mean QUEUES__EMAIL__CONCURRENCY? "
+        "If not, name the queue in WORKER_QUEUES"
     )
+    with pytest.raises(ConfigError):
+        settings.known_queues(["email"])
+
+
+@pytest.mark.parametrize(
+    ("ghost", "declared"), [("BULK", "email"), ("EMAIL2", "email"), ("REPORT_B", "report-a"), ("LOW", "law")]
+)
+def test_a_queue_without_a_job_of_its_own_is_served(ghost: str, declared: str) -> None:
+    settings = load({f"QUEUES__{ghost}__CONCURRENCY": "2"})
+    assert ghost.lower() in settings.served_queues([declared])
+
+
+def test_of_a_queue_without_a_job_the_boot_says_that_it_is_served() -> None:
+    env = {"QUEUES__BULK__SLO": "1m", "QUEUES__BULK__TIMEOUT": "2"}
+    assert load(env).warnings({}, ["bulk", "email"], ["email"]) == [
+        "no job declares the queue bulk, which QUEUES__BULK__SLO names: it is served; "
+        "WORKER_QUEUES says that this is meant"
+    ]
+    assert load({**env, "WORKER_QUEUES": "bulk"}).warnings({}, ["bulk"], ["email"]) == []
+    assert load(env).warnings({}, ["bulk"], ["bulk"]) == []
+
+
+def test_worker_queues_says_that_a_queue_is_meant() -> None:
+    settings = load({"QUEUES__EMIAL__WEIGHT": "2", "WORKER_QUEUES": "email,emial"})
+    assert settings.served_queues(["email"]) == ("email", "emial")
+    assert settings.known_queues(["email", "other"]) == ("email", "emial", "other")
+
+
+def test_a_slip_in_worker_queues_is_said() -> None:
+    with pytest.raises(
+        ConfigError, match=r"there is no queue emial; did you mean email\? choose from: email"
+    ):
+        load({"WORKER_QUEUES": "emial"}).served_queues(["email"])
 
 
 def test_two_queues_with_one_name_in_variables_stop_the_boot() -> None:
