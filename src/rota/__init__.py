@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from rota.settings.settings import ConfigError
     from rota.telemetry.metrics.page import client_metrics
     from rota.wire.envelopes import job_deserializer, job_serializer
+    from rota.worker.arq_settings import run_worker
     from rota.worker.worker import QueueWorker
 
 __all__ = [
@@ -120,6 +121,7 @@ __all__ = [
     "per_minute",
     "per_second",
     "pipeline",
+    "run_worker",
     "throttle",
     "unique",
 ]
@@ -149,6 +151,7 @@ _HOMES = {
     "rota.server.faults": ("ServerError",),
     "rota.settings.settings": ("ConfigError",),
     "rota.model.policies.uniqueness": ("debounce", "throttle", "unique"),
+    "rota.worker.arq_settings": ("run_worker",),
     "rota.worker.worker": ("QueueWorker",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from arq.version import VERSION
@@ -26,7 +27,7 @@ from tests.servers import RedisServer
 REQUIREMENTS = ROOT / "requirements" / "arq-suite.txt"
 PLUGIN = Path(__file__).parent / "arq_suite"
 #: How long the registry may take, in seconds.
-PATIENCE = 90
+PATIENCE = 60
 SETTINGS = """
 [pytest]
 asyncio_mode = auto
@@ -54,7 +55,7 @@ def suite(request: pytest.FixtureRequest) -> Path:
 def fetch(into: Path, suite: Path) -> None:
     """Fetch what the lock file names, and unpack it to `suite`: arq's tests and the libraries beside them."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    command += ["--no-binary", "arq", "--no-build-isolation", "--timeout", "15", "--retries", "1"]
+    command += ["--no-binary", "arq", "--no-build-isolation", "--timeout", "10", "--retries", "1"]
     try:
         done = subprocess.run(
             [*command, "--dest", str(into), "--requirement", str(REQUIREMENTS)],
@@ -73,8 +74,9 @@ def fetch(into: Path, suite: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(suite / "site")
     (source,) = into.glob("arq-*.tar.gz")
+    safe: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     with tarfile.open(source) as archive:
-        archive.extractall(into, filter="data")
+        archive.extractall(into, **safe)
     shutil.move(into / source.name.removesuffix(".tar.gz") / "tests", suite / "tests")
     (suite / "pytest.ini").write_text(SETTINGS)
 

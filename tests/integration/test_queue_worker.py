@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,9 +79,11 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
 ) -> None:
     """The other worker has its own loop and would claim the job as soon as the lease ended."""
     runs = []
+    blocks = threading.Event()
 
     async def block(ctx: Ctx) -> None:
         runs.append(ctx["job_try"])
+        blocks.set()
         time.sleep(1.9)
 
     async def elsewhere() -> None:
@@ -91,10 +94,13 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
             await until(done.is_set)
         assert other.jobs_complete == 0
 
+    def work_elsewhere() -> None:
+        assert blocks.wait(30)
+        asyncio.run(elsewhere())
+
     done = asyncio.Event()
     async with running(QueueWorker, redis, [named("block", block)], lease=1) as worker:
-        await asyncio.sleep(0.1)  # this worker is idle, and the one that the job wakes
-        other_loop = asyncio.get_running_loop().run_in_executor(None, lambda: asyncio.run(elsewhere()))
+        other_loop = asyncio.get_running_loop().run_in_executor(None, work_elsewhere)
         await redis.enqueue_job("block")
         await until(lambda: worker.jobs_complete == 1)
         await asyncio.sleep(0.1)  # the other worker looks at the queue once more
@@ -396,6 +402,26 @@ async def test_a_second_signal_does_not_wait(
         child.send_signal(signal.SIGTERM)
         assert await ended(child) == 0
     assert len(ledger.lines("shutdown")) == 1
+
+
+async def test_a_worker_that_a_signal_has_drained_picks_jobs_when_it_is_run_again(redis: ArqRedis) -> None:
+    gate = asyncio.Event()
+
+    async def hold(ctx: Ctx) -> None:
+        await gate.wait()
+
+    worker = mine(redis, [named("hold", hold)], job_completion_wait=5, burst=True)
+    await put(redis, "hold")
+    main = asyncio.create_task(worker.async_run())
+    await until(lambda: worker.running == 1)
+    worker.handle_sig_wait_for_completion(signal.SIGTERM)
+    gate.set()
+    await main
+    assert (worker.jobs_complete, worker.allow_pick_jobs) == (1, False)
+    await put(redis, "hold")
+    await asyncio.wait_for(worker.async_run(), 10)
+    assert worker.jobs_complete == 2
+    await worker.close()
 
 
 async def test_on_stop_is_told_the_signal(redis: ArqRedis) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from rota.app.respawn import EXIT_WRONG, Respawn
-from rota.cli import exits, fleet, jobs, look, redis_prompt, screen
+from rota.cli import exits, fleet, from_arq, jobs, look, redis_prompt, screen
 from rota.cli.arguments import whole
 from rota.errors import DiscoveryFailed, LifespanFailed, RotaError
 from rota.errors.secrets import SECRETS
@@ -201,5 +201,6 @@ def redis_cli(ctx: typer.Context) -> None:
 
 
 look.add_to(cli)
+from_arq.add_to(cli)
 jobs.add_to(cli)
 fleet.add_to(cli)

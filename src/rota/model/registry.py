@@ -83,7 +83,7 @@ def discover(package: str, default_queue: str = "default") -> Registry:
     queue, ValueError for a default queue's name that is not allowed.
     """
     check_name("queue", default_queue)
-    root = _imported(package)
+    root = imported(package)
     by_queue: dict[str, dict[str, AnyJob]] = {}
     for module in (root, *_modules_under(root)):
         for job in _jobs_in(module):
@@ -99,7 +99,7 @@ def _modules_under(package: ModuleType) -> Iterator[ModuleType]:
     for name in sorted(_names_under(package)):
         if name.rpartition(".")[2] == "__main__":
             continue  # importing it would start a program
-        module = _imported(name)
+        module = imported(name)
         yield module
         yield from _modules_under(module)
 
@@ -117,7 +117,8 @@ def _holds_modules(folder: Path) -> bool:
     return folder.is_dir() and folder.name.isidentifier() and any(folder.rglob("*.py"))
 
 
-def _imported(name: str) -> ModuleType:
+def imported(name: str) -> ModuleType:
+    """Import a module of the user's. Raises DiscoveryFailed with the place where its import failed."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from arq.jobs import Deserializer, SerializationError, Serializer, deserialize_job_raw, serialize_result
 from arq.utils import args_to_string, ms_to_datetime
 
+from rota.errors import UnreadablePayload
 from rota.names import printable
 from rota.wire.claims import Claim
 
@@ -46,8 +47,10 @@ class ArqJob:
             self.enqueued_at = ms_to_datetime(int(enqueued_ms))
             self.enqueued_ms = int(enqueued_ms)
             return int(tries or 0)
-        except SerializationError:
+        except SerializationError as error:
             logger.exception("deserializing job %s failed", printable(self.claim.id))
+            if isinstance(error.__cause__, UnreadablePayload):
+                raise SerializationError(f"unable to deserialize job: {error.__cause__}") from error
             raise
         except BaseException as error:
             logger.exception("deserializing job %s failed", printable(self.claim.id))

@@ -162,4 +162,6 @@ class StoppableWorker(Worker):
     def _pick_again(self) -> None:
         """Claim jobs, at the beginning of another run, if a signal has ended the last one."""
         if self._drained_by is not None:
+            self._drained_by.cancel()
             self._drained_by, self.allow_pick_jobs = None, True
+            self._stop.clear()

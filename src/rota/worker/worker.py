@@ -28,7 +28,7 @@ from rota.server import connections
 from rota.server.outage import FAULTS, Outage
 from rota.wire.keys import QueueKeys
 from rota.wire.queue import QueueScripts
-from rota.worker.arq_arguments import showing_arqs
+from rota.worker.arq_arguments import showing_arqs, unpickles, without_pickles
 from rota.worker.arq_burst import Burst
 from rota.worker.arq_contract import ArqContract
 from rota.worker.arq_cron import Cron
@@ -40,6 +40,11 @@ from rota.worker.stopping import StoppableWorker
 
 logger = logging.getLogger("rota.worker")
 arq_logger = logging.getLogger("arq.worker")
+
+PICKLES = (
+    "jobs are unpickled: whoever can write to this Redis can run code in this worker. "
+    "Pass job_serializer and job_deserializer, or allow_pickle=False, which refuses pickles"
+)
 
 
 class Policy(Protocol):
@@ -65,6 +70,8 @@ class QueueWorker(StoppableWorker):
     :param shared: what the workers of this process share; None if this is the only one.
     :param weight: of the queue, where the slots of the process are capped; above 0.
     :param worker_id: unique among all workers; made up by default.
+    :param allow_pickle: True: without serializers, jobs are unpickled, as arq does. False: jobs and results are then
+        JSON, by rota's serializer pair, and a job that is a pickle fails unread.
     """
 
     @showing_arqs
@@ -77,10 +84,14 @@ class QueueWorker(StoppableWorker):
         shared: Shared | None = None,
         weight: float = 1.0,
         worker_id: str | None = None,
+        allow_pickle: bool = True,
         **arq: Any,
     ) -> None:
         if lease < 1:
             raise ValueError(f"lease is {lease} s; it has to be at least 1 s")
+        if not allow_pickle:
+            arq = without_pickles(arq)
+        self._unpickles = unpickles(arq)
         super().__init__(functions, **arq)
         # Shared between workers, a ctx sends child jobs to the wrong queue, and cron jobs split their ticks.
         self.ctx = dict(self.ctx)
@@ -103,15 +114,15 @@ class QueueWorker(StoppableWorker):
             self.health_check_key, self.worker_id, self.health_check_interval, log=not self._service
         )
         self._heart = asyncio.Lock()
-        self._pools = Pools(
-            {
-                "job_serializer": self.job_serializer,
-                "job_deserializer": self.job_deserializer,
-                "default_queue_name": self.queue_name,
-                "expires_extra_ms": self.expires_extra_ms,
-            },
-            self._shared.redis,
-        )
+        self._pools = Pools(self._client_options(), self._shared.redis)
+
+    def _client_options(self) -> connections.ArqOptions:
+        return {
+            "job_serializer": self.job_serializer,
+            "job_deserializer": self.job_deserializer,
+            "default_queue_name": self.queue_name,
+            "expires_extra_ms": self.expires_extra_ms,
+        }
 
     # Life
 
@@ -126,6 +137,8 @@ class QueueWorker(StoppableWorker):
             names = ", ".join(self.functions)
             arq_logger.info("Starting worker for %d functions: %s", len(self.functions), names)
             await log_redis_info(self.pool, arq_logger.info)
+            if self._unpickles:
+                arq_logger.warning(PICKLES)
         self.ctx["redis"] = self._pools.for_handlers(self.pool)
         if self.on_startup:
             await self._start_up(self.on_startup(self.ctx))

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+import logging
 import pickle
 import time
 from typing import Any
@@ -12,14 +14,15 @@ from arq.cron import cron
 from arq.jobs import Job
 from arq.worker import Worker, async_check_health, get_kwargs
 
-from rota import job_deserializer, job_serializer
+from rota import JobError, Run, job_deserializer, job_serializer
+from rota import job as service_job
 from rota.errors import UnreadablePayload
 from rota.server.target import RedisTarget
 from rota.worker.worker import QueueWorker
 from tests.integration.arq_holes.side_by_side import burst, echo, make, named, running, settings_of
 from tests.servers import RedisServer
 from tests.waiting import until
-from tests.workers import at_work
+from tests.workers import at_work, serving
 
 Ctx = dict[Any, Any]
 KINDS = pytest.mark.parametrize("kind", [Worker, QueueWorker], ids=["arq", "rota"])
@@ -215,6 +218,63 @@ async def test_with_our_serializers_a_pickle_is_not_read(redis: ArqRedis, kind: 
     with pytest.raises(Exception, match="unable to deserialize") as refused:
         await job.result(timeout=1)
     assert isinstance(refused.value.__cause__, UnreadablePayload)
+    assert TAKEN_OVER == []
+
+
+async def test_a_bare_worker_unpickles_as_arq_does_and_says_so_when_it_starts(
+    redis: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = await put(redis, "echo", {1, 2})
+    await burst(QueueWorker, redis, [named("echo", echo)])
+    assert await job.result(timeout=1) == {1, 2}
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert said.startswith("jobs are unpickled: whoever can write to this Redis can run code in this worker")
+
+
+@pytest.mark.parametrize("given", [{}, {"job_deserializer": pickle.loads, "job_serializer": pickle.dumps}])
+async def test_a_bare_worker_that_allows_no_pickle_fails_one_unread_and_writes_json(
+    redis: ArqRedis, caplog: pytest.LogCaptureFixture, given: dict[str, Any]
+) -> None:
+    TAKEN_OVER.clear()
+    attack = await put(redis, "echo", 1)
+    await redis.set(f"arq:job:{attack.job_id}", pickle.dumps(Exploit()))
+    redis.job_serializer, redis.job_deserializer = job_serializer, job_deserializer
+    good = await put(redis, "echo", [1, 2])
+    worker = await burst(QueueWorker, redis, [named("echo", echo)], allow_pickle=False, **given)
+    assert (worker.jobs_complete, worker.jobs_failed, TAKEN_OVER) == (1, 1, [])
+    assert await good.result(timeout=1) == [1, 2]
+    with pytest.raises(JobError, match=r"unable to deserialize job: .* bytes that are a pickle"):
+        await Job(attack.job_id, redis, _deserializer=job_deserializer).result(timeout=1)
+    assert "jobs are unpickled" not in caplog.text
+
+
+async def test_a_worker_with_serializers_of_its_own_says_nothing_of_pickles(
+    redis: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    own: dict[str, Any] = {
+        "job_serializer": job_serializer,
+        "job_deserializer": json.loads,
+    }
+    for allowed in (True, False):
+        worker = make(QueueWorker, redis, [echo], burst=True, allow_pickle=allowed, **own)
+        await worker.async_run()
+        assert worker.job_deserializer is own["job_deserializer"]
+        await worker.close()
+    assert "unpickled" not in caplog.text
+
+
+async def test_the_service_makes_a_dead_letter_of_a_pickle(redis: ArqRedis, server: RedisServer) -> None:
+    TAKEN_OVER.clear()
+
+    @service_job(name="greet")
+    async def greet(run: Run) -> None:
+        """Never called: a pickle is not a job."""
+
+    async with serving(server.url, greet):
+        await redis.set("arq:job:attack", pickle.dumps(Exploit()))
+        await redis.zadd("arq:queue:default", {"attack": 1})
+        letter = await until(lambda: redis.hgetall("arq:queue:default:dead:attack"))
+        assert b"a pickle" in letter[b"error"]
     assert TAKEN_OVER == []
 
 

@@ -50,6 +50,17 @@ async def test_one_that_comes_back_is_as_urgent_as_before(clocked: Bed, ending: 
     assert await clocked.worker("v").claim_ids(1) == ["urgent"]
 
 
+async def test_one_that_a_stock_worker_took_over_and_finished_is_forgotten(clocked: Bed) -> None:
+    await clocked.enqueue("urgent", terms="p=9")
+    await clocked.worker("w").claim_one()
+    clocked.finish_as_stock_does("urgent")
+    clocked.put("b")
+    await clocked.pass_time(LEASE + 1)
+    await clocked.worker("v").step(1)
+    assert not clocked.looking.exists(f"{KEYS.queue}:terms")
+    assert not clocked.looking.zcard(f"{KEYS.queue}:p9")
+
+
 async def test_an_index_that_tells_of_what_is_gone_is_put_right(bed: Bed) -> None:
     await bed.enqueue("gone", "moved", "here", terms="p=2")
     bed.looking.zrem(KEYS.queue, "gone")

@@ -42,10 +42,13 @@ local function is_gone(id, token)
   return taken or not redis.call('ZSCORE', queue, id)
 end
 
-local function forget_claim(id, token)
+local function forget_claim(id, token, terms)
   if token and is_memory(token) then return end -- a step that failed has taken it back
   redis.call('HDEL', runs, id)
-  if not redis.call('ZSCORE', queue, id) then forget_checkpoints({ id }) end
+  if not redis.call('ZSCORE', queue, id) then
+    if terms then forget_terms(queue, id, terms) end
+    forget_checkpoints({ id })
+  end
   if service and has.snoozes then redis.call('HDEL', snoozes, id) end
   forget_failures({ id })
 end
@@ -77,7 +80,7 @@ local function reap()
     if entries[i] then token, due, _, lost, unknown = parse(entries[i]) end
     local terms = has.terms and terms_of(queue, id)
     if terms then free_slot(queue, id, terms) end
-    if is_gone(id, token) then forget_claim(id, token) else take_back(id, token, due, lost, unknown, terms) end
+    if is_gone(id, token) then forget_claim(id, token, terms) else take_back(id, token, due, lost, unknown, terms) end
   end
   redis.call('ZREM', active, unpack(ids))
 end
