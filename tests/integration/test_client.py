@@ -316,9 +316,10 @@ async def test_jobs_are_listed_by_state_in_pages(client: Client) -> None:
     assert [info.id for info in await client.jobs("default", "delayed")] == [delayed.id]
     assert await client.jobs("default", State.DEAD) == []
     assert await client.jobs("nosuch") == []
-    for state in (State.COMPLETED, State.CANCELLED, "nosuch"):
-        with pytest.raises(ValueError, match=str(state)):
-            await client.jobs("default", state)
+    assert await client.jobs("default", State.COMPLETED) == []
+    assert await client.jobs("default", State.CANCELLED) == []
+    with pytest.raises(ValueError, match="nosuch"):
+        await client.jobs("default", "nosuch")
 
 
 @pytest.mark.usefixtures("working")
