@@ -9,8 +9,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from redis.exceptions import OutOfMemoryError
+
 from rota.server.outage import FAULTS
 from rota.wire.keys import QueueKeys
+from rota.wire.scripts import BEAT
 
 #: From one heartbeat to the next, and how long each of them holds, in seconds.
 EVERY, LIFE = 5.0, 16.0
@@ -112,11 +115,19 @@ class Heartbeat:
 
     async def beat(self) -> None:
         """Write one heartbeat: a command a queue, in one round trip. Raises what redis-py raises."""
-        status: Status = "draining" if self._draining() else "running"
+        try:
+            await self._beat()
+        except OutOfMemoryError:
+            keys = [
+                key for one in self._workers for key in (self._key(one), QueueKeys.of(one.queue_name).workers)
+            ]
+            words = [self._word(one) for one in self._workers]
+            await BEAT(self._redis, keys, (self._process, round(LIFE * 1000), *words))
+
+    async def _beat(self) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for worker in self._workers:
-            beat = Beat(self._process, status, worker.max_jobs, worker.running, self._cap)
-            pipe.set(self._key(worker), beat.wire(), px=round(LIFE * 1000), get=True)
+            pipe.set(self._key(worker), self._word(worker), px=round(LIFE * 1000), get=True)
         # A process whose key had expired, as at the start, may have been removed from the set.
         listed, self._listed = self._listed, False
         for worker, former in zip(self._workers, await pipe.execute(), strict=True):
@@ -124,6 +135,10 @@ class Heartbeat:
                 pipe.sadd(QueueKeys.of(worker.queue_name).workers, self._process)
         await pipe.execute()
         self._listed = True
+
+    def _word(self, worker: Served) -> str:
+        status: Status = "draining" if self._draining() else "running"
+        return Beat(self._process, status, worker.max_jobs, worker.running, self._cap).wire()
 
     def _key(self, worker: Served) -> str:
         return f"{QueueKeys.of(worker.queue_name).worker}:{self._process}"

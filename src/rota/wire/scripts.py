@@ -75,6 +75,7 @@ CHECKPOINT = Script.load("checkpoint")
 WATCH = Script.load("watch")
 TICK = Script.load("tick")
 PUBLISH = Script.load("publish")
+BEAT = Script.load("beat")
 
 # Called once by a worker, when it starts.
 RIGHTS = Script.load("rights")

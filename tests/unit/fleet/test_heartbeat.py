@@ -64,6 +64,18 @@ async def test_it_costs_a_command_a_queue_and_one_round_trip(redis: Any) -> None
     assert after["total_reads_processed"] - before["total_reads_processed"] - 1 == 1
 
 
+async def test_a_full_redis_hears_it_too(redis: Any) -> None:
+    workers = [Worker(EMAIL.queue, 10, 3), Worker(VIDEO.queue, 2, 2)]
+    await redis.config_set("maxmemory", 1)
+    try:
+        await Heartbeat(redis, "p", workers, cap=8).beat()
+    finally:
+        await redis.config_set("maxmemory", 0)
+    assert await beats(redis, "email") == (Beat("p", "running", 10, 3, 8),)
+    assert await beats(redis, "video") == (Beat("p", "running", 2, 2, 8),)
+    assert 0 < await redis.pttl(f"{VIDEO.worker}:p") <= LIFE * 1000
+
+
 async def test_a_change_is_told_at_once(redis: Any) -> None:
     drains = False
     heartbeat = Heartbeat(redis, "p", [Worker(EMAIL.queue)], draining=lambda: drains)

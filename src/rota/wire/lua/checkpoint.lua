@@ -5,10 +5,12 @@
 -- Returns how many reports counted.
 --
 -- Keeps true: the token keeps out a report from a claim that was lost or settled; the number keeps out a report that
--- was sent before a newer one of the same claim, and arrives after it.
+-- was sent before a newer one of the same claim, and arrives after it. A full Redis keeps checkpoints too: each takes
+-- the place of one before it, or of the work that would be done again.
 
 local runs, checkpoint = KEYS[1], KEYS[2]
 
+redis.call('PERSIST', runs) -- a full Redis allows it, and what follows it
 local counted = 0
 for at = 1, #ARGV, 4 do
   local id, token, number, saved = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]

@@ -9,13 +9,14 @@
 local runs, progress, events = KEYS[1], KEYS[2], KEYS[3]
 local queue_name, keep_events = ARGV[1], ARGV[2]
 
+redis.call('PERSIST', runs) -- a full Redis allows it, and what follows it
 local counted = 0
 for at = 3, #ARGV, 5 do
   local id, token, task, percent, message = unpack(ARGV, at, at + 4)
   local entry = redis.call('HGET', runs, id)
   if entry and string.match(entry, '^(%S+)') == token then
     redis.call('HSET', progress, id, percent .. ' ' .. message)
-    redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'progress', 'queue', queue_name, 'id', id,
+    redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'progress', 'queue', queue_name, 'id', id,
       'task', task, 'percent', percent, 'message', message)
     counted = counted + 1
   end

@@ -6,6 +6,6 @@
 --
 -- Keeps true: all of them change in one step, also where Redis is full.
 
-redis.call('DEL', unpack(KEYS)) -- a full Redis allows it, and what follows it
+redis.call('PERSIST', KEYS[1]) -- a full Redis allows it, and what follows it
 for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i]) end
 return 1

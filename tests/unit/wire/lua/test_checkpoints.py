@@ -7,7 +7,6 @@ a request or a reply may be lost, between any two of them.
 from collections.abc import Callable
 
 import pytest
-from redis.exceptions import OutOfMemoryError
 
 from rota.wire.claims import Checkpoint, Claim, Settlement
 from rota.wire.keys import RETRY
@@ -265,10 +264,11 @@ class TestDeadLetters:
         assert bed.looking.hget(f"{KEYS.dead}:a", "checkpoint") == state(3).wire()
 
 
-async def test_a_full_server_takes_what_rides_in_a_settlement(real: Bed) -> None:
+async def test_a_full_server_takes_checkpoints_and_reports(real: Bed) -> None:
     worker, claim = await started(real, saved=1)
     with real.full():
-        with pytest.raises(OutOfMemoryError):
-            await keep(worker, claim, 2)
-        assert await worker.settle(riding(again(claim, 0), 2)) == [True]
+        assert await keep(worker, claim, 2) == 1
         assert kept(real) == state(2)
+        assert await worker.scripts.report(real.redis, [(claim, "work", 50.0, "half")]) == 1
+        assert await worker.settle(riding(again(claim, 0), 3)) == [True]
+        assert kept(real) == state(3)
