@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from rota.errors import JobNotFound
 from rota.flows.flows import Flows
-from rota.flows.view import time_of
+from rota.flows.view import readable, time_of
 from rota.model.flows.batch import Batch
 from rota.model.state import State
 from rota.server.faults import explained
@@ -53,22 +53,24 @@ class BatchHandle:
         """
         key = await self._flows.find_key(self.id)
         async with explained(self._flows.redis):
-            batch = await read_batch(self._flows, key.rpartition(":")[2])
+            with readable(self.id):
+                batch = await read_batch(self._flows, key.rpartition(":")[2])
             state, at, ended = await self._flows.redis.hmget(key, "state", "at", "ended")
         if batch is None or state is None:
             raise JobNotFound(self.id)
-        return BatchInfo(
-            batch.id,
-            batch.name,
-            batch.total,
-            batch.completed,
-            batch.dead,
-            batch.cancelled,
-            batch.dead_ids,
-            State(state.decode()),
-            time_of(at),
-            time_of(ended) if ended else None,
-        )
+        with readable(self.id):
+            return BatchInfo(
+                batch.id,
+                batch.name,
+                batch.total,
+                batch.completed,
+                batch.dead,
+                batch.cancelled,
+                batch.dead_ids,
+                State(state.decode()),
+                time_of(at),
+                time_of(ended) if ended else None,
+            )
 
     async def wait(self, timeout: float | None = None) -> BatchInfo:
         """Wait until all jobs have ended, at most `timeout` seconds (None: without end).

@@ -16,6 +16,7 @@ from rota.flows.batches import read_batch
 from rota.flows.flows import Flows
 from rota.flows.items import Expansion, FanOutStage
 from rota.flows.plan import Place
+from rota.flows.results import gathered
 from rota.model.flows.batch import Batch
 from rota.model.job import Job, job
 from rota.model.policies.terms import flow_namespace
@@ -27,8 +28,6 @@ from rota.wire.envelopes import FAN_OUT, SWEEP
 
 T = TypeVar("T")
 
-#: The number of results that are read in one round trip.
-_PAGE = 1000
 #: A job whose Redis call failed runs again after this many seconds; the attempt is not spent.
 _PAUSE = 1.0
 _FAULTS: tuple[type[BaseException], ...] = (*FAULTS, ServerError)
@@ -126,7 +125,11 @@ async def _input(flows: Flows, place: Place) -> bytes:
     if value is not None:
         raw: bytes = value
         return raw
-    return b"[%b]" % b",".join(await _results(flows.redis, f"{key}:{before}", int(total or 0)))
+    results = await gathered(flows.redis, f"{key}:{before}", int(total or 0))
+    if results is None:
+        # The flow has ended in the meantime, and its results are gone.
+        raise _Over
+    return results
 
 
 async def _batch(flows: Flows, place: Place | None) -> Batch:
@@ -142,19 +145,6 @@ async def _stop(flows: Flows, place: Place) -> None:
         before, more = await flows.stop(key, cancel=False)
         if not before:
             raise _Absent
-
-
-async def _results(redis: Any, key: str, total: int) -> list[bytes]:
-    """Return the results of a stage's items, in the order of the items."""
-    results: list[bytes | None] = []
-    for start in range(0, total, _PAGE):
-        items = range(start, min(start + _PAGE, total))
-        results += await redis.hmget(key, [str(item) for item in items])
-    found = [result for result in results if result is not None]
-    if len(found) < total:
-        # The flow has ended in the meantime, and its results are gone.
-        raise _Over
-    return found
 
 
 class _Over(Cancel):

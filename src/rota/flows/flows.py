@@ -7,8 +7,9 @@ from pydantic_core import from_json, to_json
 
 from rota.errors import JobCancelled, JobExists, JobFailed, JobNotFound, PayloadTooLarge
 from rota.flows.plan import STAGE_FIELDS, Planner, headers_field, stage_job, stages_of
+from rota.flows.results import gathered
 from rota.flows.scripts import FlowScripts, NewFlow
-from rota.flows.view import FIELDS, counts_of, info_of
+from rota.flows.view import FIELDS, counts_of, info_of, readable
 from rota.flows.waiting import wait_for
 from rota.model.flows.handle import FlowHandle, FlowInfo, RetryAnswer
 from rota.model.flows.stages import Pipeline
@@ -115,15 +116,18 @@ class Flows:
         return key if own_id is None else self.key(own_id.decode())
 
     async def status(self, flow_id: str) -> FlowInfo:
-        """Return how far a flow is. Raises JobNotFound, ServerError."""
+        """Return how far a flow is. Raises JobNotFound, UnreadablePayload, ServerError."""
         key = await self.find_key(flow_id)
         async with explained(self.redis):
             fields = dict(zip(FIELDS, await self.redis.hmget(key, FIELDS), strict=True))
             if fields["id"] is None:
                 raise JobNotFound(flow_id)
-            stages = from_json(fields["stages"])
-            counts = await self.redis.hmget(key, counts_of(stages))
-        return info_of(fields, stages, counts)
+            with readable(flow_id):
+                stages = from_json(fields["stages"] or b"")
+                names = counts_of(stages)
+            counts = await self.redis.hmget(key, names) if names else []
+        with readable(flow_id):
+            return info_of(fields, stages, counts)
 
     async def wait(self, key: str, flow_id: str, timeout: float | None) -> None:
         """Wait until the flow at `key` is over, at most `timeout` seconds. Raises ResultTimeout, ServerError."""
@@ -142,14 +146,28 @@ class Flows:
             state, result, error, failed = await self.redis.hmget(key, "state", "result", "error", "failed")
         if state is None:
             raise JobNotFound(flow_id)
-        match State(state.decode()):
+        with readable(flow_id):
+            ended = State(state.decode())
+        match ended:
             case State.CANCELLED:
                 raise JobCancelled(flow_id, envelopes.error_of(error or b"").message)
             case State.DEAD:
                 fault = envelopes.error_of(error or b"")
-                raise JobFailed(fault.type, fault.message, failed.decode() or flow_id, fault.traceback)
-        raw: bytes = result
-        return raw
+                died_of = (failed or b"").decode("utf-8", "replace")
+                raise JobFailed(fault.type, fault.message, died_of or flow_id, fault.traceback)
+        return result or await self._last_results(key, flow_id)
+
+    async def _last_results(self, key: str, flow_id: str) -> bytes:
+        """Return what the items of a run's last stage returned, as a JSON list. Raises JobNotFound, ServerError."""
+        async with explained(self.redis):
+            stage = (await self.redis.hget(key, "stage") or b"").decode("utf-8", "replace")
+            total = await self.redis.hget(key, f"{stage}:total")
+            with readable(flow_id):
+                number = int(total or 0)
+            results = None if total is None else await gathered(self.redis, f"{key}:{stage}", number)
+        if results is None:
+            raise JobNotFound(flow_id)
+        return results
 
     # Cancel and retry
 

@@ -23,7 +23,8 @@ from rota.wire.envelopes import OF_BATCH
 class Member(NamedTuple):
     """A job of a batch, in the order in which `flow_fan_out.lua` takes its values.
 
-    `due` is in milliseconds since 1970, 0 for a job that is not delayed.
+    `due` is in milliseconds since 1970, 0 for a job that is not delayed; below 0 it is a delay that counts from the
+    begin of the batch, by the clock of Redis.
     """
 
     payload: bytes
@@ -43,7 +44,7 @@ class Member(NamedTuple):
                 f"job {job.name} has an id; ids in a batch are the batch's own: give that one the id"
             )
         payload, terms = planner.payload(job, call.arguments), planner.terms(job, call.arguments)
-        return cls(payload, terms, planner.queue_of(job), job.name, _due_ms(options, planner.now_ms))
+        return cls(payload, terms, planner.queue_of(job), job.name, _due_ms(options))
 
     @classmethod
     def called_back(cls, planner: Planner, call: Call[Any]) -> "Member":
@@ -198,7 +199,7 @@ class NewBatch:
         return portion(made, lambda job: len(job.payload))
 
 
-def _due_ms(options: EnqueueOptions, now_ms: int) -> int:
+def _due_ms(options: EnqueueOptions) -> int:
     if options.at is not None:
         return round(options.at.timestamp() * 1000)
-    return now_ms + round(options.delay * 1000) if options.delay else 0
+    return -round(options.delay * 1000) if options.delay else 0

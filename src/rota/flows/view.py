@@ -1,9 +1,11 @@
 """How far a run of a pipeline is, read from the fields of its hash."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from rota.errors import UnreadablePayload
 from rota.model.flows.handle import FlowInfo, StageInfo
 from rota.model.state import State
 from rota.wire import envelopes
@@ -12,6 +14,15 @@ from rota.wire import envelopes
 FIELDS = ("id", "name", "state", "at", "ended", "error", "failed", "stages")
 #: The fields that count a stage's jobs, behind the stage's number.
 _COUNTS = ("total", "completed", "dead", "cancelled")
+
+
+@contextmanager
+def readable(flow_id: str) -> Iterator[None]:
+    """Raise UnreadablePayload for what lies under a flow's keys and is not what rota wrote."""
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UnreadablePayload(f"what Redis holds of {flow_id!r} cannot be read: {error}") from error
 
 
 def counts_of(stages: Sequence[Sequence[Any]]) -> list[str]:

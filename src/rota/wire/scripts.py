@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-_COMMAND = re.compile(r"\b(?:p?call|chunked)\('([A-Z]+)'")
+_COMMAND = re.compile(r"\b(?:p?call|chunked|command|discard)\('([A-Z]+)'")
 _INCLUDE = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rota import BatchInfo, JobNotFound, PayloadTooLarge, Run, State, job, pipeline
+from rota import BatchInfo, Client, JobNotFound, PayloadTooLarge, Run, State, job, pipeline
+from rota.process.clock import Clock
 from rota.testing import Bench
 
 
@@ -77,6 +78,23 @@ async def test_a_delay_counts_from_the_clock_that_a_test_moves() -> None:
         await bench.drain()
         assert bench.now == datetime(2020, 1, 1, 0, 1, tzinfo=UTC)
         assert (await batch.status()).completed == 1
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("kind", ["job", "batch", "pipeline"])
+async def test_a_delay_does_not_depend_on_the_clock_of_the_client(
+    bench: Bench, kind: str, hours: int
+) -> None:
+    start = bench.now
+    client = Client(bench.redis, bench.settings, clock=Clock(time=lambda: start.timestamp() + 3600 * hours))
+    later = work.options(delay=60)
+    if kind == "batch":
+        await client.batch([later.call(1)])
+    else:
+        await client.enqueue(later if kind == "job" else pipeline(later, work), 1)
+    await bench.drain()
+    assert bench.results(work)
+    assert 59 <= (bench.now - start).total_seconds() <= 61
 
 
 async def test_a_dead_one_that_is_brought_back_runs_by_itself(bench: Bench) -> None:

@@ -6,23 +6,28 @@
 -- Returns 'cancelled' (it was waiting), 'requested' (a worker has it: stopped within a second), 'absent'.
 --
 -- Keeps true: a cancelled job has left its queue, its limits and its flow in one step; nothing of it is left but the
--- record. A request to stop lasts no longer than its job, or a day.
+-- record; if a command fails, nothing of it has changed. A request to stop lasts no longer than its job, or a day.
 
 local queue, events = KEYS[1], KEYS[2]
 local queue_name, keep_events, id, record, record_life = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local task, detail = ARGV[6], ARGV[7]
 
+--@include whole
 --@include ends
 
--- Requests for jobs that finished before they were read would stay for ever. A full Redis allows this first write, and
--- what follows it.
-redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', ms(now - DAY))
-local answer, attempts, terms = withdraw(queue, id)
-if answer == 'cancelled' then
+local function cancel()
+  local answer, attempts, terms = withdraw(queue, id)
+  if answer ~= 'cancelled' then return answer end
   if record ~= '' then redis.call('SET', 'arq:result:' .. id, record, 'PX', record_life) end
   redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'cancelled', 'queue', queue_name, 'id', id,
     'task', task, 'attempt', attempts, 'detail', brief(detail), 'reason', 'cancelled')
   tell_end(terms, 'cancelled', detail, id)
-  wake_others()
+  return answer
 end
+
+-- Requests for jobs that finished before they were read would stay for ever. A full Redis allows this first write, and
+-- what follows it.
+redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', ms(now - DAY))
+local answer = whole(cancel)
+pcall(wake_others)
 return answer

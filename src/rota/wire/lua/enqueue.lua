@@ -9,76 +9,41 @@
 --       for its delay from the start)
 -- Returns for each job 1 = put, { 0, id of the job that has the place } = nothing was changed, { 2, id } = replaced.
 --
--- Keeps true: an id has at most one live job, and so has a unique key. A job that runs is never replaced.
+-- Keeps true: an id has at most one live job, and so has a unique key. A job that runs is never replaced. If a
+-- command fails, nothing is put; a job that was to be replaced is then replaced by the same call.
 
 local queue, wake, events = KEYS[1], KEYS[2], KEYS[3]
 local queue_name, keep_events, may_reuse = ARGV[1], ARGV[2], ARGV[3] == '1'
 
 --@include now
 --@include chunks
+--@include faults
+--@include holders
 
 -- Return what knows terms and limits. That is most of this script, and most jobs have no terms: it is put together when
 -- the first job needs it.
 local limits
 local function with_limits()
   limits = limits or (function()
---@include put
-    return { arrange = arrange, schedule = schedule, terms_of = terms_of, due_in_line = due_in_line,
-      leave_lines = leave_lines, unindex_priority = unindex_priority, release_unique = release_unique,
-      wake_others = wake_others }
+--@include replacing
+    return { arrange = arrange, replace = replace, take_off = take_off, wake_others = wake_others }
   end)()
   return limits
 end
 
 local function tell(id, task, due, ...)
   if events == '' then return end
-  redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
+  redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
     'task', task, 'due', ms(due), ...)
 end
 
--- Return the job that holds a unique key. A holder that was deleted by hand holds it no longer; for a period the key
--- outlives its job.
-local function holder_of(unique, period)
-  local holder = redis.call('GET', unique)
-  if holder and period == 0 and not redis.call('ZSCORE', queue, holder) then return false end
-  return holder
-end
-
-local function hold(unique, id, period)
-  if period > 0 then redis.call('SET', unique, id, 'PX', period) else redis.call('SET', unique, id) end
-end
-
--- Give the job that waits under `id` another payload and other terms, and return when it is due; false if none waits.
--- Unless `is_moved` it keeps its place.
-local function replace(id, payload, due, is_moved, terms, unique, period)
-  local score = redis.call('ZSCORE', queue, id)
-  local held = redis.call('ZSCORE', queue .. ':active', id) or redis.call('EXISTS', 'arq:in-progress:' .. id) == 1
-  if not score or held or redis.call('EXISTS', 'arq:job:' .. id) == 0 then return false end
-  local parts = with_limits()
-  local former = parts.terms_of(queue, id)
-  if not is_moved then due = former and parts.due_in_line(queue, id, former) or tonumber(score) end
-  if former then
-    redis.call('HDEL', queue .. ':terms', id)
-    parts.unindex_priority(queue, id, former)
-    parts.leave_lines(queue, id, former)
-    parts.release_unique(id, former, 'f')
-  end
-  redis.call('HDEL', queue .. ':runs', id)
-  redis.call('HDEL', queue .. ':snoozes', id)
-  redis.pcall('HDEL', queue .. ':attempts', id)
-  redis.call('ZREM', 'arq:abort', id)
-  redis.call('SET', 'arq:job:' .. id, payload)
-  redis.call('DEL', 'arq:retry:' .. id)
-  if terms == '' then parts.schedule(queue, id, due) else parts.arrange(queue, id, due, terms) end
-  if unique then hold(unique, id, period) end
-  return due
-end
-
-local answers, scores, results, put_ids = {}, {}, {}, {}
+local answers, scores, results, put_ids, told = {}, {}, {}, {}, {}
+local begun = {} -- the jobs that this call puts, whole or in part: { id, terms, unique key }
 
 -- Put a job, and return whether its id was free. The jobs without terms are put on the queue together, at the end.
 local function put_new(id, payload, due, life, task, terms, unique, period)
   if not redis.call('SET', 'arq:job:' .. id, payload, 'NX') then return false end
+  begun[#begun + 1] = { id, terms, unique }
   if life > 0 then redis.call('PEXPIRE', 'arq:job:' .. id, ms(due - now + life)) end
   if unique then hold(unique, id, period) end
   if terms == '' then
@@ -89,11 +54,12 @@ local function put_new(id, payload, due, life, task, terms, unique, period)
   end
   results[#results + 1] = 'arq:result:' .. id
   put_ids[#put_ids + 1] = id
-  tell(id, task, due)
+  told[#told + 1] = { id, task, due }
   return true
 end
 
-for at = 4, #ARGV, 9 do
+-- Put one job, or do with it what is to be done where its id or its key is taken.
+local function put_at(at)
   local id, payload, due, delay, life, task, terms, unique_term, on_taken = unpack(ARGV, at, at + 8)
   due, delay = tonumber(due), tonumber(delay)
   local unique, period
@@ -104,23 +70,45 @@ for at = 4, #ARGV, 9 do
   local is_moved = on_taken == 'debounce' or due >= 0 or delay > 0
   if due < 0 then due = now + delay end
 
-  local holder = unique and holder_of(unique, period)
+  local holder = unique and holder_of(queue, unique, period)
   local is_free = not holder and (may_reuse or redis.call('EXISTS', 'arq:result:' .. id) == 0)
   if is_free and put_new(id, payload, due, tonumber(life), task, terms, unique, period) then
     answers[#answers + 1] = 1
   else
     holder = holder or id
     local new_due = (on_taken == 'replace' or on_taken == 'debounce')
-      and replace(holder, payload, due, is_moved, terms, unique, period)
-    if new_due then tell(holder, task, new_due, 'reason', 'replaced') end
+      and with_limits().replace(queue, holder, payload, due, is_moved, terms, unique, period)
+    if new_due then told[#told + 1] = { holder, task, new_due, 'reason', 'replaced' } end
     answers[#answers + 1] = { new_due and 2 or 0, holder }
   end
 end
 
-chunked('ZADD', queue, scores)
--- A stock client may have asked to abort the last job of an id when that was over.
-chunked('ZREM', 'arq:abort', put_ids)
-delete(results)
-if #results > 0 and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
-if limits then limits.wake_others(queue) end
+local function put_all()
+  check_right('ZREM', queue) -- which takes a job off again
+  for at = 4, #ARGV, 9 do put_at(at) end
+  chunked('ZADD', queue, scores)
+  -- A stock client may have asked to abort the last job of an id when that was over.
+  chunked('ZREM', 'arq:abort', put_ids)
+  delete(results)
+end
+
+-- Remove a job that was put in part: its payload would keep the id for ever, for a job that never runs.
+local function undo(id, terms, unique)
+  if terms == '' then redis.pcall('ZREM', queue, id) else with_limits().take_off(queue, id, terms) end
+  for _, key in ipairs({ 'arq:job:' .. id, unique }) do remove(key) end
+end
+
+local function wake_all()
+  if #results > 0 and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
+  if limits then limits.wake_others(queue) end
+end
+
+local is_done, problem = pcall(put_all)
+if not is_done then
+  for _, job in ipairs(begun) do undo(unpack(job)) end
+  raise(problem)
+end
+-- Nothing else depends on these: without a token an idle worker finds the jobs by itself, a little later.
+for _, one in ipairs(told) do tell(unpack(one)) end
+pcall(wake_all)
 return answers

@@ -3,7 +3,7 @@
 -- KEYS  1 flow  2 events
 -- ARGV  1 events to keep  2 stage  3 number of the first item here (-1 = only ask)  4 how many items there are in all
 --       then for each item 2 values: payload (of an item that is a pipeline: its input, JSON), terms
---       (for a batch 5: payload, terms, queue, task, due in ms)
+--       (for a batch 5: payload, terms, queue, task, due in ms; below 0: for so long after the batch began)
 -- Returns { number of the first item that has not been put, -1 where the stage is over; how many were put here }.
 --
 -- Keeps true: the cursor moves in the same step as its items are put, and only a call that begins at the cursor puts
@@ -12,6 +12,7 @@
 local key, events = KEYS[1], KEYS[2]
 local keep_events, stage, first, total = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
+--@include whole
 --@include revive
 
 local flow = flow_at(key)
@@ -21,10 +22,13 @@ if first ~= cursor then return { cursor, 0 } end
 local count = 0
 
 local function put_jobs()
+  local begun = tonumber(redis.call('HGET', key, 'at') or nil) or now
   for at = 5, #ARGV, 5 do
     local payload, terms, queue_name, task, due = unpack(ARGV, at, at + 4)
+    due = tonumber(due)
+    if due < 0 then due = begun - due end
     redis.call('HSET', key .. ':at', cursor, queue_name)
-    local is_put = put_member(flow, 0, cursor, queue_name, task, payload, math.max(tonumber(due), now), terms)
+    local is_put = put_member(flow, 0, cursor, queue_name, task, payload, math.max(due, now), terms)
     if is_put then count = count + 1 end
     cursor = cursor + 1
   end
@@ -63,8 +67,10 @@ local function put_items()
   cursor = cursor + #items
 end
 
-if flow.kind == 'batch' then put_jobs() else put_items() end
-redis.call('HSET', key, stage .. ':cursor', cursor)
-if flow.kind ~= 'batch' and cursor == total then close_stage(flow, stage) end
-wake_others()
+whole(function()
+  if flow.kind == 'batch' then put_jobs() else put_items() end
+  redis.call('HSET', key, stage .. ':cursor', cursor)
+  if flow.kind ~= 'batch' and cursor == total then close_stage(flow, stage) end
+end)
+pcall(wake_others)
 return { cursor, count }

@@ -4,11 +4,13 @@
 -- ARGV  1 events to keep  2 headers of what is put from now on, JSON ('' = as before)
 -- Returns 'retried', 'stopping' (jobs of it are still being stopped), 'refused' (it is not dead) or 'absent'.
 --
--- Keeps true: a flow goes on only when none of its jobs runs or waits any more, so that no item runs twice at once.
+-- Keeps true: a flow goes on only when none of its jobs runs or waits any more, so that no item runs twice at once; and as a whole or not at
+-- all.
 
 local key, events = KEYS[1], KEYS[2]
 local keep_events, headers = ARGV[1], ARGV[2]
 
+--@include whole
 --@include revive
 
 local flow = flow_at(key)
@@ -16,9 +18,11 @@ if not flow or flow.kind == 'batch' then return 'absent' end
 if flow.state ~= 'dead' or flow.parent ~= '' then return 'refused' end
 if not is_quiet(flow) then return 'stopping' end
 local plan = plan_of(flow, flow.stage)
-if plan.kind == 'job' then drop_letter(plan.queue, flow.id .. '.' .. flow.stage .. '.0') end
-drop_letter(plan.queue, flow.id .. '.' .. flow.stage .. '.each')
-if headers ~= '' then redis.call('HSET', flow.plan, 'headers', headers) end
-revive(flow)
-wake_others()
+whole(function()
+  if plan.kind == 'job' then drop_letter(plan.queue, flow.id .. '.' .. flow.stage .. '.0') end
+  drop_letter(plan.queue, flow.id .. '.' .. flow.stage .. '.each')
+  if headers ~= '' then redis.call('HSET', flow.plan, 'headers', headers) end
+  revive(flow)
+end)
+pcall(wake_others)
 return 'retried'

@@ -6,11 +6,13 @@
 --       9 how many jobs the batch has; then field, value of the plan
 -- Returns { 1, id } = begun, { 0, id of the flow that has the alias }.
 --
--- Keeps true: at most one live flow has an alias. The same call again, after its reply was lost, begins nothing.
+-- Keeps true: at most one live flow has an alias. The same call again, after its reply was lost, begins nothing; nor does one in which
+-- a command fails.
 
 local key, plan, events, alias = KEYS[1], KEYS[2], KEYS[3], KEYS[4] or ''
 local keep_events, id, kind, name, keep, retain, input, stages, jobs = unpack(ARGV, 1, 9)
 
+--@include whole
 --@include ends
 
 local taken = alias ~= '' and redis.call('GET', alias)
@@ -22,18 +24,25 @@ if taken then
 end
 if redis.call('EXISTS', key) == 1 then return { 1, id } end
 
-redis.call('HSET', key, 'id', id, 'kind', kind, 'state', 'active', 'name', name, 'stage', 0, 'open', 0, 'parent', '',
-  'plan', plan, 'path', '', 'at', now_ms, 'keep', keep, 'retain', retain, 'alias', alias, 'stages', stages)
-if input ~= '' then redis.call('HSET', key, 'in', input) end
-for at = 10, #ARGV, 2 do redis.call('HSET', plan, ARGV[at], ARGV[at + 1]) end
-if alias ~= '' then redis.call('SET', alias, id) end
-flow_event('enqueued', '', id, name, 'due', now_ms)
-local flow = flow_at(key)
-if kind == 'batch' then
-  redis.call('HSET', key, '0:total', jobs, '0:cursor', 0)
-  close_batch(flow)
-else
-  start_stage(flow, 0)
+local function write_down()
+  redis.call('HSET', key, 'id', id, 'kind', kind, 'state', 'active', 'name', name, 'stage', 0, 'open', 0, 'parent', '',
+    'plan', plan, 'path', '', 'at', now_ms, 'keep', keep, 'retain', retain, 'alias', alias, 'stages', stages)
+  if input ~= '' then redis.call('HSET', key, 'in', input) end
+  for at = 10, #ARGV, 2 do redis.call('HSET', plan, ARGV[at], ARGV[at + 1]) end
+  if kind == 'batch' then redis.call('HSET', key, '0:total', jobs, '0:cursor', 0) end
 end
-wake_others()
+
+local function begin()
+  taken_back_by(function()
+    remove(key)
+    remove(plan)
+  end, write_down)
+  if alias ~= '' then redis.call('SET', alias, id) end
+  flow_event('enqueued', '', id, name, 'due', now_ms)
+  local flow = flow_at(key)
+  if kind == 'batch' then close_batch(flow) else start_stage(flow, 0) end
+end
+
+whole(begin)
+pcall(wake_others)
 return { 1, id }

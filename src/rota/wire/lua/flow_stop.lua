@@ -5,18 +5,19 @@
 -- Returns { state before, or '' for none such; 1 if there is more to stop }.
 --
 -- Keeps true: a flow ends once. `swept` says how far its jobs are stopped, so that a call that is cut off is followed
--- by one that goes on there; a job that is stopped twice is stopped once.
+-- by one that goes on there; so is one in which a command fails, which has stopped nothing.
 
 local key, events = KEYS[1], KEYS[2]
 local keep_events, is_cancelled, detail = ARGV[1], ARGV[2] == '1', ARGV[3]
 
+--@include whole
 --@include ends
 
 local MOST = 500
 
 -- Count the jobs of a batch that have not been put as cancelled: none of them will be put any more.
 local function seal_batch(flow)
-  if redis.call('HSETNX', flow.key, 'stopped', 1) == 0 then return end
+  redis.call('HSET', flow.key, 'stopped', 1)
   local total, cursor = unpack(redis.call('HMGET', flow.key, '0:total', '0:cursor'))
   redis.call('HINCRBY', flow.key, '0:cancelled', tonumber(total) - tonumber(cursor))
   redis.call('HSET', flow.key, '0:cursor', total)
@@ -61,14 +62,15 @@ local flow = flow_at(key)
 if not flow then return { '', 0 } end
 -- As in cancel: a full Redis allows this first write, and what follows it.
 redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', ms(now - DAY))
-local before, more = flow.state, false
-if flow.kind == 'batch' then
-  if is_cancelled and before == 'active' then seal_batch(flow) end
-  if redis.call('HGET', flow.key, 'stopped') then more = stop_jobs(flow) end
-else
+local before = flow.state
+local more = whole(function()
+  if flow.kind == 'batch' then
+    if is_cancelled and before == 'active' then seal_batch(flow) end
+    return redis.call('HGET', flow.key, 'stopped') and stop_jobs(flow)
+  end
   if is_cancelled and before == 'active' then finish(flow, 'cancelled', detail, '') end
   local open = tonumber(redis.call('HGET', flow.key, 'open') or 0)
-  if flow.state ~= 'active' and open > 0 then more = stop_items(flow) end
-end
-wake_others()
+  return flow.state ~= 'active' and open > 0 and stop_items(flow)
+end)
+pcall(wake_others)
 return { before, more and 1 or 0 }

@@ -4,15 +4,19 @@
 -- ARGV  1 queue's name in events  2 events to keep; then ids
 -- Returns for each id 'replayed', 'absent' (no such letter), 'taken' (a live job holds the id), 'empty' (the
 -- payload had expired before the job died: there is nothing to run), 'stopping' (other jobs of its flow are still being
--- stopped) or 'over' (its input went with its flow).
+-- stopped) or 'over' (its input went with its flow). Or, where another job holds its unique key, one of these words and
+-- the id of that job, by the rule of the key: 'existing' and 'held' (refuse, or it runs): the letter stays; 'replaced':
+-- that job, which waits, has its payload now.
 --
 -- Keeps true: a job is a dead letter or a live one, never both. A letter of which a flow died revives the flow; one
--- that its flow has gone on without runs by itself.
+-- that its flow has gone on without runs by itself. If a command fails, the letter is what it was.
 
 local queue, dead, wake, events, checkpoint = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local queue_name, keep_events = ARGV[1], ARGV[2]
 
+--@include whole
 --@include revive
+--@include replacing
 
 -- Return what becomes of a letter with these terms (see `rejoin`, or 'over'); the flow it is a member of again, if any;
 -- and the terms it is put with.
@@ -25,43 +29,78 @@ local function place_in_flow(terms)
   return as, nil, (string.gsub(string.gsub(terms, ' ?w=%S+', ''), '^ ', ''))
 end
 
+-- Give a job what a letter had saved. A checkpoint counts only beside a counter.
+local function keep_saved(id, saved)
+  if not saved then return redis.call('DEL', 'arq:retry:' .. id) end
+  redis.call('HSET', checkpoint, id, saved)
+  redis.call('SET', 'arq:retry:' .. id, '0')
+end
+
+local function tell(id, task, due, reason)
+  redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
+    'task', task or '', 'due', ms(due), 'reason', reason)
+end
+
+-- Put a letter's job back, and return whether it may run again.
 local function bring_back(id, letter, payload, task, former_terms, saved)
   local as, flow, terms = place_in_flow(former_terms or '')
   if as == 'stopping' or as == 'over' then return as end
-  redis.call('DEL', 'arq:retry:' .. id, letter)
   redis.call('ZREM', dead, id)
   -- Reviving the flow may have put the job already.
   if put(queue, id, payload, now, 0, terms) then
     if flow then redis.call('HINCRBY', flow.key, 'open', 1) end
-    if saved then
-      redis.call('HSET', checkpoint, id, saved)
-      redis.call('SET', 'arq:retry:' .. id, '0') -- a checkpoint counts only beside a counter
-    end
-    redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
-      'task', task or '', 'due', now_ms, 'reason', 'replayed')
+    keep_saved(id, saved)
+    tell(id, task, now, 'replayed')
   end
+  discard('DEL', letter)
   return 'replayed'
+end
+
+-- Let a letter take the place of the job that holds its unique key, if the rule says so and that job waits still.
+local function stand_in(id, letter, holder, payload, task, terms, saved)
+  local unique, rule, period = unique_of(terms)
+  if rule == 'existing' then return { rule, holder } end
+  local due = rule ~= 'refuse' and replace(queue, holder, payload, now, false, terms, unique, period)
+  if not due then return { 'held', holder } end
+  redis.call('ZREM', dead, id)
+  keep_saved(holder, saved)
+  tell(holder, task, due, 'replaced')
+  discard('DEL', letter)
+  return { 'replaced', holder }
+end
+
+local function has_other_type(letter)
+  local problem = redis.pcall('HLEN', letter)
+  return type(problem) == 'table' and string.find(tostring(problem.err), 'WRONGTYPE', 1, true)
+end
+
+local function replay(id)
+  local letter = dead .. ':' .. id
+  local found = redis.pcall('HMGET', letter, 'payload', 'task', 'terms', 'checkpoint')
+  if found.err and has_other_type(letter) then return 'empty' end
+  if found.err then raise(found) end
+  local payload, task, terms, saved = unpack(found)
+  if redis.call('EXISTS', letter) == 0 then
+    redis.call('ZREM', dead, id)
+    return 'absent'
+  end
+  if not payload then return 'empty' end
+  if redis.call('EXISTS', 'arq:job:' .. id) == 1 then return 'taken' end
+  local unique, _, period = unique_of(terms or '')
+  local holder = unique and holder_of(queue, unique, period)
+  if holder and holder ~= id then return stand_in(id, letter, holder, payload, task, terms, saved) end
+  if unique then hold(unique, id, period) end
+  return bring_back(id, letter, payload, task, terms, saved)
 end
 
 local answers, replayed = {}, false
 for i = 3, #ARGV do
-  local id = ARGV[i]
-  local letter = dead .. ':' .. id
-  local payload, task, terms, saved = unpack(redis.call('HMGET', letter, 'payload', 'task', 'terms', 'checkpoint'))
-  local answer
-  if redis.call('EXISTS', letter) == 0 then
-    redis.call('ZREM', dead, id)
-    answer = 'absent'
-  elseif not payload then
-    answer = 'empty'
-  elseif redis.call('EXISTS', 'arq:job:' .. id) == 1 then
-    answer = 'taken'
-  else
-    answer = bring_back(id, letter, payload, task, terms, saved)
-    replayed = true
-  end
+  local answer = whole(replay, ARGV[i])
+  replayed = replayed or answer == 'replayed' or answer[1] == 'replaced'
   answers[#answers + 1] = answer
 end
-wake_others()
-if replayed and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
+pcall(function()
+  wake_others()
+  if replayed and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end
+end)
 return answers

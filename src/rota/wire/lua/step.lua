@@ -27,6 +27,8 @@
 --
 -- The parts of a step are in lib/, included in the order in which a step goes through them.
 
+--@include calls
+--@include faults
 --@include now
 
 local queue = KEYS[1]
@@ -91,24 +93,29 @@ local function step()
   local function set_first(...)
     local answer = redis.pcall('SET', ...)
     if type(answer) ~= 'table' or not answer.err then return answer end
-    if string.find(answer.err, 'OOM', 1, true) then
+    if string.find(tostring(answer.err), 'OOM', 1, true) then
       if service then redis.call('XTRIM', events, 'MAXLEN', '~', 1000) else redis.call('PERSIST', queue) end
     end
     return redis.call('SET', ...)
   end
 
   -- Tell a job's flow of its end. Few jobs are part of a flow, and the part that knows flows is the largest: it is put
-  -- together only when the first such job ends.
-  local tell_flow
+  -- together only when the first such job ends. The terms go with it, so that a flow is told once however often the step
+  -- is sent. A flow that cannot be told at the second time either is damaged, and holds up no job.
+  local tell_flow, in_one
   local function tell_end(job_terms, outcome, detail, id)
     if not term(job_terms, 'w') then return end
     if not tell_flow then
-      tell_flow = (function()
+      tell_flow, in_one = (function()
 --@include ends
-        return tell_end
+        return function(ended_terms, how, said, ended)
+          tell_end(ended_terms, how, said, ended)
+          redis.call('HDEL', queue .. ':terms', ended)
+        end, whole
       end)()
     end
-    tell_flow(job_terms, outcome, detail, id)
+    local is_told, problem = pcall(in_one, tell_flow, job_terms, outcome, detail, id)
+    if not is_told and (not resend or is_forbidden(problem)) then raise(problem) end
   end
 
   -- Holds the number of the lane's last step that claimed something, or was sent again.

@@ -209,7 +209,8 @@ class Bed:
         """Replay dead letters, and return the script's answer for each."""
         args = ("q", 1000, *map(encode_id, ids))
         answers = await REPLAY(self.redis, (KEYS.queue, KEYS.dead, KEYS.wake, EVENTS, KEYS.checkpoint), args)
-        return [answer.decode() for answer in answers]
+        words = [answer if isinstance(answer, list) else [answer] for answer in answers]
+        return [b" ".join(word).decode() for word in words]
 
     def worker(
         self,

@@ -248,6 +248,14 @@ class TestCancel:
         assert bed.result("a") is None
         assert bed.events() == []
 
+    @pytest.mark.parametrize("prefix", [JOB, RETRY])
+    async def test_what_lies_there_in_another_type_is_cancelled_too(self, bed: Bed, prefix: str) -> None:
+        await bed.enqueue("a")
+        bed.looking.delete(f"{prefix}a")
+        bed.looking.hset(f"{prefix}a", "odd", "1")
+        assert await bed.cancel("a") == "cancelled"
+        assert bed.looking.exists(f"{JOB}a", f"{RETRY}a") == 0
+
     async def test_requests_that_nobody_heard_go_after_a_day(self, clocked: Bed) -> None:
         await clocked.enqueue("a", "b")
         await clocked.worker("w").claim(2)
@@ -291,6 +299,14 @@ class TestReplay:
         assert await bed.replay("a") == ["empty"]
         assert bed.looking.zcard(KEYS.dead) == 1
         assert bed.score("a") is None
+
+    async def test_a_letter_of_another_type_is_empty_and_holds_up_no_other(self, bed: Bed) -> None:
+        await bed.enqueue("b")
+        worker = bed.worker("w")
+        await worker.settle(bury(await worker.claim_one()))
+        bed.looking.zadd(KEYS.dead, {"a": 1})
+        bed.looking.set(f"{KEYS.dead}:a", "text")
+        assert await bed.replay("a", "b") == ["empty", "replayed"]
 
     async def test_one_that_is_not_there_is_absent(self, bed: Bed) -> None:
         bed.looking.zadd(KEYS.dead, {"expired": 1})

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from fakeredis._helpers import SimpleError
-from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
 from redis.exceptions import ResponseError
 
 from rota.testing.clock import BenchClock
@@ -29,41 +27,17 @@ from tests.unit.wire.lua.beds import (
     interrupted,
     unknown,
 )
+from tests.unit.wire.lua.faults import Faults
+from tests.waiting import until
 
 #: One in this many commands is made to fail; at full scale, every one.
 EVERY = 1 if float(os.environ.get("FAULTS_SCALE", "0.1")) >= 1 else 7
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 RATE = "rota:r:x"
 LIMITED = f"p=5 c=rota:c:x|k|2 r={RATE}|k|1000|1000000 u=rota:u:k|s"
-#: What may be missed when a command fails: events, figures, and the moment at which an idle worker wakes.
-_OPTIONAL = (EVENTS, f"{KEYS.queue}:stats", KEYS.wake)
-
-
-class Faults:
-    """Lets one command of the scripts fail, the `at`th from when it was set; 0 = none."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.at = 0
-        self.failed: str | None = None
-        call = ScriptingCommandsMixin._lua_redis_call
-
-        def failing(mixin: Any, runtime: Any, known: Any, command: bytes, *args: Any) -> Any:
-            if self.at:
-                self.at -= 1
-                if not self.at:
-                    self.failed = " ".join(str(word) for word in (command, *args))
-                    raise SimpleError("WRONGTYPE this command was made to fail")
-            return call(mixin, runtime, known, command, *args)
-
-        monkeypatch.setattr(ScriptingCommandsMixin, "_lua_redis_call", failing)
-
-    def arm(self, at: int) -> None:
-        """Let the `at`th command from now on fail."""
-        self.at, self.failed = at, None
-
-    def disarm(self) -> None:
-        """Let all commands succeed again, as after the cause is gone."""
-        self.at = 0
+#: What may be missed when a command fails: events, figures, the moment at which an idle worker wakes, and
+#: that a priority has no jobs any more, which a claim sees too.
+_OPTIONAL = (EVENTS, f"{KEYS.queue}:stats", KEYS.wake, f"{KEYS.queue}:levels")
 
 
 @pytest.fixture
@@ -190,7 +164,102 @@ async def forgiving(run: Run) -> None:
     assert worker.renew() == []
 
 
+async def enqueueing(run: Run) -> None:
+    """Enqueue jobs, plain and with all that a job may have; nothing is left of a call that failed."""
+    bed = run.bed
+    before = bed.everything()
+
+    async def call(is_resent: bool) -> Any:
+        assert not is_resent or bed.everything() == before
+        return await bed.enqueue("full", "second", life_ms=60_000, terms=LIMITED, unique="rota:u:k 0")
+
+    assert await run.sent(call) == [1, 0]
+
+
+async def enqueueing_plain(run: Run) -> None:
+    """Enqueue jobs without terms in one call."""
+    bed = run.bed
+    before = bed.everything()
+
+    async def call(is_resent: bool) -> Any:
+        assert not is_resent or bed.everything() == before
+        return await bed.enqueue("a", "b", life_ms=60_000)
+
+    assert await run.sent(call) == [1, 1]
+
+
+async def replacing(run: Run) -> None:
+    """Replace a job that waits by another payload, other terms and another place."""
+    bed = run.bed
+    await bed.enqueue("a", terms=LIMITED, unique="rota:u:k 0", delay=5)
+
+    async def call(_: bool) -> Any:
+        terms = "p=6 u=rota:u:k|f"
+        return await bed.enqueue("b", payload=b"new", terms=terms, unique="rota:u:k 0", taken="debounce")
+
+    assert await run.sent(call) == [2]
+
+
+async def cancelling(run: Run) -> None:
+    """Cancel a job that waits, with all that a job may have."""
+    bed, worker = run.bed, run.bed.worker("w")
+    await bed.enqueue("full", terms=LIMITED, unique="rota:u:k 0")
+    claim = await worker.claim_one()
+    await worker.scripts.keep(bed.redis, [(claim, Checkpoint(1, b"1"))])
+    await worker.settle(again(claim, 60))
+    await bed.enqueue("waits", terms=LIMITED)
+    before = bed.everything()
+
+    async def call(is_resent: bool) -> Any:
+        assert not is_resent or bed.everything() == before
+        return await bed.cancel("full")
+
+    assert await run.sent(call) == "cancelled"
+
+
+async def replaying(run: Run) -> None:
+    """Bring back dead letters: with all that a job may have, and plain."""
+    bed, worker = run.bed, run.bed.worker("w")
+    await bed.enqueue("full", terms=LIMITED)
+    bed.put("plain")
+    claims = {claim.id: claim for claim in await worker.claim(2)}
+    await worker.scripts.keep(bed.redis, [(claims["full"], Checkpoint(1, b"1"))])
+    await worker.settle(*map(bury, claims.values()))
+    letters = {key: value for key, value in bed.everything().items() if ":dead" in key}
+
+    async def call(is_resent: bool) -> Any:
+        if is_resent:
+            left = bed.everything()
+            for key, letter in letters.items():
+                job_id = key.rpartition(":")[2]
+                assert left.get(key) == letter or key == KEYS.dead or bed.score(job_id) is not None
+        return await bed.replay("full", "plain")
+
+    assert set(await run.sent(call)) <= {"replayed", "absent"}
+
+
+async def ticking(run: Run) -> None:
+    """Enqueue a tick of a cron job of arq."""
+    bed = run.bed
+
+    async def call(is_resent: bool) -> Any:
+        assert not is_resent or not bed.everything()
+        return await bed.worker("w", service=False).scripts.tick(
+            bed.redis,
+            "nightly",
+            tick_ms=1000,
+            memory=60.0,
+            job_id="nightly:1000",
+            payload=b"cron",
+            due_ms=1000,
+            life_ms=60_000,
+        )
+
+    assert await run.sent(call)
+
+
 STEPS: list[Story] = [over, going_again, claimed_and_finished, reaping, forgiving]
+CALLS: list[Story] = [enqueueing, enqueueing_plain, replacing, cancelling, replaying, ticking]
 
 
 async def outcome(story: Story, faults: Faults, at: int) -> tuple[dict[str, Any], bool]:
@@ -201,6 +270,7 @@ async def outcome(story: Story, faults: Faults, at: int) -> tuple[dict[str, Any]
         bed = Bed(redis, looking, clock)
         faults.arm(0)
         await story(Run(bed, faults, at))
+        bed.advance(0.01)  # what could not be deleted expires
         found = {key: value for key, value in bed.everything().items() if key not in _OPTIONAL}
     return found, faults.failed is not None
 
@@ -211,11 +281,31 @@ def but_for_counts(found: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if not key.startswith(counts)}
 
 
-@pytest.mark.parametrize("story", STEPS, ids=lambda story: story.__name__)
-async def test_a_step_of_which_one_command_failed_is_made_whole(story: Story, faults: Faults) -> None:
+async def every_fault_is_healed(story: Story, faults: Faults) -> None:
+    """Check that a story ends the same whichever of its commands fails."""
     expected, _ = await outcome(story, faults, 0)
     at, has_failed = 1, True
     while has_failed:
         found, has_failed = await outcome(story, faults, at)
         assert but_for_counts(found) == but_for_counts(expected), f"{at}: {faults.failed}"
         at += EVERY
+
+
+@pytest.mark.parametrize("story", STEPS, ids=lambda story: story.__name__)
+async def test_a_step_of_which_one_command_failed_is_made_whole(story: Story, faults: Faults) -> None:
+    await every_fault_is_healed(story, faults)
+
+
+@pytest.mark.parametrize("story", CALLS, ids=lambda story: story.__name__)
+async def test_a_call_of_a_client_that_failed_is_made_whole_by_the_next(story: Story, faults: Faults) -> None:
+    await every_fault_is_healed(story, faults)
+
+
+async def test_a_client_that_may_not_delete_leaves_no_payload_for_a_job_that_never_runs(real: Bed) -> None:
+    real.looking.acl_setuser("narrow", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-del"])
+    await real.redis.execute_command("AUTH", "narrow", "any")
+    with pytest.raises(ResponseError):
+        await real.enqueue("a")
+    await until(lambda: not real.looking.exists("arq:job:a"))
+    real.looking.acl_setuser("narrow", commands=["+del"])
+    assert await real.enqueue("a") == [1]

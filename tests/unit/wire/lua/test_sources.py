@@ -15,7 +15,18 @@ from rota.wire.scripts import Script
 SCRIPTS = {name: script for name, script in vars(scripts).items() if isinstance(script, Script)}
 #: What Redis gives to scripts.
 GIVEN = {"KEYS", "ARGV", "redis", "math", "string", "table"} | {
-    *("error", "ipairs", "pcall", "pairs", "setmetatable", "tonumber", "tostring", "type", "unpack"),
+    *(
+        "error",
+        "ipairs",
+        "pcall",
+        "pairs",
+        "select",
+        "setmetatable",
+        "tonumber",
+        "tostring",
+        "type",
+        "unpack",
+    ),
 }
 _GETGLOBAL, _SETGLOBAL = 5, 7
 

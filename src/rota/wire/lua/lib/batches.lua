@@ -21,18 +21,21 @@ end
 local function close_batch(flow)
   local total, completed, dead, cancelled, keep, stopped, alias = unpack(redis.call('HMGET', flow.key, '0:total',
     '0:completed', '0:dead', '0:cancelled', 'keep', 'stopped', 'alias'))
-  if over(completed, dead, cancelled) < tonumber(total) then return end
+  -- Where the number of its jobs was lost, a batch is over with the last of those that are known.
+  total = tonumber(total) or over(completed, dead, cancelled) + redis.call('HLEN', flow.key .. ':at')
+  if over(completed, dead, cancelled) < total then return end
   local state = stopped and 'cancelled' or 'completed'
   redis.call('HSET', flow.key, 'state', state, 'ended', now_ms)
   put_callback(flow, 'finished')
   for _, key in ipairs({ flow.key, flow.plan, flow.key .. ':dead' }) do redis.call('PEXPIRE', key, keep) end
-  if alias ~= '' then redis.call('PEXPIRE', alias, keep) end
+  if alias and alias ~= '' then redis.call('PEXPIRE', alias, keep) end
   flow_event(state, '', flow.id, flow.name, 'attempt', '0', 'detail', '', 'reason', '')
 end
 
 -- Count the end of a job, once.
 local function tell_batch(flow, item, outcome, id)
   if redis.call('HDEL', flow.key .. ':at', item) == 0 then return end
+  redis.call('HINCRBY', flow.key, 'open', -1)
   redis.call('HINCRBY', flow.key, '0:' .. outcome, 1)
   if outcome == 'dead' then
     if redis.call('RPUSH', flow.key .. ':dead', id) > MOST_NAMED then redis.call('RPOP', flow.key .. ':dead') end

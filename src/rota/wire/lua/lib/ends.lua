@@ -8,23 +8,31 @@
 
 local SWEEP = '{"v":1,"f":"_sweep","t":null,"a":[],"k":{},"et":' .. now_ms .. '}'
 local DAY = 86400000 -- ms
+local tidied = {} -- the flows that this script deletes
 
 -- Delete what a flow worked with, once it has ended and none of its jobs runs. A dead flow keeps it, to be retried; a
 -- flow that is an item goes as a whole, and is counted off its parent.
 local function tidy(flow)
-  local state, open = unpack(redis.call('HMGET', flow.key, 'state', 'open'))
-  if not state or state == 'active' or tonumber(open) > 0 then return end
+  local state, open, is_large = unpack(redis.call('HMGET', flow.key, 'state', 'open', 'large'))
+  if not state or tidied[flow.key] or state == 'active' or tonumber(open) > 0 then return end
   local stage, before = flow.stage, tonumber(flow.stage) - 1
   if flow.parent ~= '' then
-    redis.call('UNLINK', flow.key, results_key(flow, stage), results_key(flow, before))
+    tidied[flow.key] = true
+    discard('UNLINK', flow.key)
+    discard_results(flow, before)
+    if not is_large then discard_results(flow, stage) end
     local parent = flow_of(flow.parent)
     if parent then
       redis.call('HINCRBY', parent.key, 'open', -1)
       tidy(parent)
     end
   elseif state ~= 'dead' then
-    redis.call('UNLINK', flow.plan, results_key(flow, stage), results_key(flow, before))
-    redis.call('HDEL', flow.key, 'in', stage .. ':result', before .. ':result')
+    discard('UNLINK', flow.plan)
+    discard_results(flow, before)
+    discard('HDEL', flow.key, 'in', stage .. ':result', before .. ':result')
+    -- What its last items returned is its result, and stays as long as that.
+    local is_result = state == 'completed' and redis.call('HEXISTS', flow.key, 'result') == 0
+    if not is_result then discard_results(flow, stage) end
   end
 end
 
@@ -32,8 +40,8 @@ end
 local function tell(member, outcome, detail, id)
   local flow, stage, item = flow_of(member)
   if not flow then return end
-  redis.call('HINCRBY', flow.key, 'open', -1)
   if flow.kind == 'batch' then return tell_batch(flow, item, outcome, id) end
+  redis.call('HINCRBY', flow.key, 'open', -1)
   report(flow, stage, item, outcome, detail, id)
   tidy(flow)
 end
@@ -68,8 +76,8 @@ local function expire(flow, state, detail)
   local keep, retain, alias = unpack(redis.call('HMGET', flow.key, 'keep', 'retain', 'alias'))
   local life = state == 'dead' and retain or keep
   redis.call('PEXPIRE', flow.key, life)
-  redis.call('PEXPIRE', results_key(flow, flow.stage), life)
-  redis.call('PEXPIRE', results_key(flow, tonumber(flow.stage) - 1), life)
+  expire_results(flow, flow.stage, life)
+  expire_results(flow, tonumber(flow.stage) - 1, life)
   redis.call('PEXPIRE', flow.plan, ms(math.max(tonumber(life), DAY)))
   if alias ~= '' then redis.call('PEXPIRE', alias, life) end
   flow_event(state, '', flow.id, flow.name, 'attempt', '0', 'detail', state == 'completed' and '' or brief(detail),
@@ -78,14 +86,19 @@ end
 
 -- End a flow: completed, dead or cancelled. `detail` is its error, `id` the job that it died of.
 function finish(flow, state, detail, id)
-  if state == 'completed' then detail = result_of(flow) end
   flow.state = state
-  redis.call('HSET', flow.key, 'state', state, 'ended', now_ms, state == 'completed' and 'result' or 'error', detail,
-    'failed', id)
+  redis.call('HSET', flow.key, 'state', state, 'ended', now_ms, 'failed', id)
+  if state ~= 'completed' then
+    redis.call('HSET', flow.key, 'error', detail)
+  elseif has_result(flow) then
+    detail = result_of(flow)
+    redis.call('HSET', flow.key, 'result', detail)
+  end
   if state ~= 'completed' then stop_rest(flow, detail) end
   if flow.parent ~= '' then
     local parent, stage, item = flow_of(flow.parent)
     if redis.call('EXISTS', flow.key) == 1 then redis.call('PEXPIRE', flow.key, DAY) end
+    if parent and string.sub(detail, 1, 1) == '@' and takes(parent, stage) then keep_large(flow, parent, stage) end
     if parent then report(parent, stage, item, state, detail, id) end
   else
     expire(flow, state, detail)

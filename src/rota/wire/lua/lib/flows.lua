@@ -5,7 +5,7 @@
 --
 -- A flow is the hash `<prefix><id>`:
 --   id, kind (pipeline | batch), name, alias (the key of an id that the user gave), stages (to show)
---   state, stage (the current one), at, ended, result or error, failed (the job that it died of)
+--   state, stage (the current one), at, ended, result (but of a last stage that is `each`) or error, failed (the job that it died of)
 --   open      its jobs that are not over, whatever became of the flow: at 0, nothing of it runs
 --   parent    of an item that is a pipeline: `<flow>|<stage>|<item>`
 --   in        the first stage's input, where it has one
@@ -13,13 +13,16 @@
 --   keep, retain  for how long a flow that has ended is kept, ms, and for how long a dead one
 --   again (it was revived), swept (how far its jobs are stopped), stopped (a cancelled batch), told (of a dead job)
 --   <stage>:total, :cursor (how many items are put), :completed, :dead, :cancelled, :result
--- The results of a stage that is `each` of a list lie in the hash `<flow>:<stage>`, by item. The client wrote the plan,
+-- The results of a stage that is `each` of a list lie in the hash `<flow>:<stage>`, by item. An item that is a flow may
+-- have the result `@<number> <hash>`: its own items' results are large and lie in that hash, and the set
+-- `<flow>:<stage>:large` names it. The client wrote the plan,
 -- and in its field `headers` (JSON) what goes into the payloads of the jobs that the scripts put.
 --
 -- The jobs of a flow have the ids `<id>.<stage>.<item>`, and say in their terms, `w=<flow>|<stage>|<item>`, which
 -- member of the flow they are. An item that is a pipeline itself is a flow too, with its parent's plan and a longer
 -- path.
 
+--@include whole
 --@include now
 
 local function flow_event(kind, queue_name, id, task, ...)
@@ -60,6 +63,22 @@ local function child_key(flow, stage, item)
 end
 
 local function results_key(flow, stage) return flow.key .. ':' .. stage end
+
+-- Call `command` on all that holds the results of a stage: the items' own, and those that lie with the items' flows.
+local function on_results(command, flow, stage, ...)
+  local key = results_key(flow, stage)
+  for _, one in ipairs(redis.call('SMEMBERS', key .. ':large')) do command(one, ...) end
+  command(key .. ':large', ...)
+  command(key, ...)
+end
+
+local function discard_results(flow, stage)
+  on_results(function(key) discard('UNLINK', key) end, flow, stage)
+end
+
+local function expire_results(flow, stage, life)
+  on_results(function(key) redis.call('PEXPIRE', key, life) end, flow, stage)
+end
 
 -- Return how many jobs of a stage are over, from its three counts.
 local function over(completed, dead, cancelled)

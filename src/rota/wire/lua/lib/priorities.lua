@@ -20,7 +20,7 @@ local function drop_level(queue, level)
   if redis.call('EXISTS', queue .. ':p' .. level) == 1 then return end
   redis.call('HDEL', queue .. ':levels', level)
   if redis.call('HLEN', queue .. ':levels') == redis.call('HEXISTS', queue .. ':levels', 'turn') then
-    redis.call('DEL', queue .. ':levels')
+    redis.call('HDEL', queue .. ':levels', 'turn') -- which deletes the key
   end
 end
 

@@ -31,7 +31,7 @@ local function check_clock()
   if is_done then return end
   -- The next step has to know of the silence too: to it all the claims would look lost.
   redis.call('SET', seen, 0, 'PX', ms(lease * 4))
-  error(type(problem) == 'string' and { err = problem } or problem, 0)
+  raise(problem)
 end
 
 -- Tell whether there is nothing to take back: a stock worker has taken the job over, or has finished it.

@@ -13,9 +13,11 @@ local function revive(flow)
     stage .. ':cancelled', 0)
   redis.call('HDEL', flow.key, 'ended', 'error', 'failed', 'swept')
   local alias = redis.call('HGET', flow.key, 'alias')
-  for _, key in ipairs({ flow.key, flow.plan, results_key(flow, stage), results_key(flow, before) }) do
-    redis.call('PERSIST', key)
-  end
+  local function persist(key) redis.call('PERSIST', key) end
+  persist(flow.key)
+  persist(flow.plan)
+  on_results(persist, flow, stage)
+  on_results(persist, flow, before)
   if alias ~= '' then redis.call('PERSIST', alias) end
   flow_event('enqueued', '', flow.id, flow.name, 'due', now_ms, 'reason', 'replayed')
   start_stage(flow, tonumber(stage))
@@ -25,12 +27,13 @@ end
 local function drop_letter(queue_name, id)
   local dead = 'arq:queue:' .. queue_name .. ':dead'
   if redis.call('ZREM', dead, id) == 0 then return end
-  local saved = redis.call('HGET', dead .. ':' .. id, 'checkpoint')
+  local letter = dead .. ':' .. id
+  local saved = redis.call('HGET', letter, 'checkpoint')
   if saved then
     redis.call('HSET', 'arq:queue:' .. queue_name .. ':checkpoint', id, saved)
     redis.call('SET', 'arq:retry:' .. id, '0') -- a checkpoint counts only beside a counter
   end
-  redis.call('DEL', dead .. ':' .. id)
+  discard('DEL', letter)
 end
 
 -- Revive the flow of a dead letter if it died of that job, and return what becomes of the job: 'member' (it is one of

@@ -19,7 +19,7 @@ local function withdraw(queue, id)
   redis.pcall('HDEL', queue .. ':attempts', id)
   -- A cancel may have been asked for while the job ran, before a retry: it must not meet another job under this id.
   redis.call('ZREM', 'arq:abort', id)
-  local attempts = redis.call('GET', 'arq:retry:' .. id) or '0'
+  local attempts = redis.call('MGET', 'arq:retry:' .. id)[1] or '0' -- MGET: a key of another type is none
   redis.call('DEL', 'arq:job:' .. id, 'arq:retry:' .. id)
   local terms = terms_of(queue, id)
   if terms then forget_terms(queue, id, terms) end
