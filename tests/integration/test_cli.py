@@ -322,6 +322,25 @@ def test_retry_brings_one_dead_letter_back(project: Project, dead: list[str]) ->
     )
 
 
+@pytest.mark.parametrize("rule", ["existing", "refuse"])
+def test_retry_names_the_job_that_has_the_unique_key_of_a_letter(
+    project: Project, dead: list[str], server: RedisServer, rule: str
+) -> None:
+    letter, live = dead[:2]
+    project.rota("retry", "email", live)
+    with server.client() as redis:
+        redis.hset(f"arq:queue:email:dead:{letter}", "terms", f"u=rota:unique:email:send:k|f|{rule}")
+        redis.set("rota:unique:email:send:k", live)
+    ran = project.rota("retry", "email", letter)
+    if rule == "existing":
+        assert ran.out == f"{live} has the unique key of {letter}, and stands for it\n"
+    else:
+        ran.refused(
+            f"job '{live}' has the unique key of '{letter}'; retry that one when it is over", status=1
+        )
+    assert re.search(r"state +dead", project.rota("show", "email", letter).out)
+
+
 @pytest.mark.parametrize(
     ("options", "brought"),
     [

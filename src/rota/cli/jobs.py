@@ -208,8 +208,9 @@ def retry(
             count = await client.retry_dead(queue, task=job, reason=reason)
             screen.answer({"retried": count}, f"{count} brought back", as_json)
         else:
-            found = (await client.retry(queue, job_id)).id
-            screen.answer({"retried": 1, "id": found}, f"{found} brought back", as_json)
+            found = await client.retry(queue, job_id)
+            told = "brought back" if found.created else f"has the unique key of {job_id}, and stands for it"
+            screen.answer({"retried": int(found.created), "id": found.id}, f"{found.id} {told}", as_json)
 
     with_client(settings, act)
 

@@ -367,12 +367,16 @@ class Client:
         """Bring a dead letter back, with its full number of attempts, and the checkpoint that it saved.
 
         `job_id` is the id in Redis, or the one that you gave the job.
-        A job whose death ended a pipeline lets the pipeline go on where it stopped. Raises JobNotFound, and for a job
-        that is there and has no dead letter NoDeadLetter; JobExists while a live job has its id; NotReplayed for a
-        letter without a payload, and for a job of a pipeline or a batch that is over or still being stopped;
-        ServerError.
+        A job whose death ended a pipeline lets the pipeline go on where it stopped. While another job has the unique
+        key of the letter, the key's rule holds as at an enqueue: "existing" returns a handle of that job, whose
+        `created` is False, and the letter stays; "replace" and "debounce" give that job the letter's arguments.
+
+        Raises JobNotFound, and for a job that is there and has no dead letter NoDeadLetter; JobExists while a live job
+        has its id, or its unique key and "refuse" is the rule or that job runs; NotReplayed for a letter without a
+        payload, and for a job of a pipeline or a batch that is over or still being stopped; ServerError.
         """
-        return Handle(self, queue, await self._dead_letters.replay(queue, job_id))
+        job = await self._dead_letters.replay(queue, job_id)
+        return Handle(self, queue, job.id, created=job.is_itself)
 
     async def retry_dead(
         self, queue: str, *, task: str | None = None, reason: str | None = None, since: datetime | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from rota.client import view
 from rota.errors import JobExists, JobNotFound, NoDeadLetter, NotReplayed
@@ -17,6 +17,13 @@ from rota.wire.scripts import REPLAY
 _CHUNK = 200
 
 
+class Replayed(NamedTuple):
+    """The job that a letter came back as; `is_itself` is False where the job that has its unique key stands for it."""
+
+    id: str
+    is_itself: bool
+
+
 class DeadLetters:
     """The dead letters of all queues, over one connection."""
 
@@ -25,16 +32,24 @@ class DeadLetters:
         self._events = events_key(settings.namespace)
         self._events_maxlen = settings.events_maxlen
 
-    async def replay(self, queue: str, job_id: str) -> str:
-        """Bring one letter back; return its id in Redis. Raises JobNotFound, JobExists, NotReplayed, ServerError."""
+    async def replay(self, queue: str, job_id: str) -> Replayed:
+        """Bring one letter back, or find the job that has its unique key, by the rule of the key.
+
+        Raises JobNotFound, JobExists, NotReplayed, ServerError.
+        """
         for found in ids_of(queue, job_id):
             (answer,) = await self._replay(queue, [encode_id(found)])
+            if isinstance(answer, list):
+                rule, holder = answer
+                if rule == b"held":
+                    raise JobExists(decode_id(holder), found)
+                return Replayed(decode_id(holder), is_itself=False)
             if answer == b"taken":
                 raise JobExists(found)
             if answer in (b"stopping", b"over", b"empty"):
                 raise NotReplayed(found, answer.decode())
             if answer == b"replayed":
-                return found
+                return Replayed(found, is_itself=True)
         raise await self._no_letter(queue, job_id)
 
     async def replay_all(
@@ -54,7 +69,8 @@ class DeadLetters:
             if task is not None or reason is not None:
                 chunk = await self._matching(queue, chunk, task, reason)
             if chunk:
-                replayed += (await self._replay(queue, chunk)).count(b"replayed")
+                answers = await self._replay(queue, chunk)
+                replayed += sum(answer == b"replayed" or answer[0] == b"replaced" for answer in answers)
         return replayed
 
     async def delete(self, queue: str, job_id: str) -> None:
@@ -89,10 +105,10 @@ class DeadLetters:
             if info is not None and task in (None, info.task) and reason in (None, info.reason)
         ]
 
-    async def _replay(self, queue: str, members: Sequence[bytes]) -> list[bytes]:
+    async def _replay(self, queue: str, members: Sequence[bytes]) -> list[Any]:
         keys = QueueKeys.of(queue_key(queue))
         async with explained(self._redis):
-            answers: list[bytes] = await REPLAY(
+            answers: list[Any] = await REPLAY(
                 self._redis,
                 (keys.queue, keys.dead, keys.wake, self._events, keys.checkpoint),
                 (queue, self._events_maxlen, *members),

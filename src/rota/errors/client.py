@@ -78,9 +78,19 @@ class _OfJob(RotaError):
 
 
 class JobExists(_OfJob):
-    """Raised by the client when the id, or the unique key, is taken; `id` is the id of the job that has it."""
+    """Raised by the client when the id, or the unique key, is taken; `id` is the id of the job that has it.
+
+    `letter` is the dead letter that was to be brought back, where it is its key that the other job has; else "".
+    """
+
+    def __init__(self, id: str, letter: str = "") -> None:  # noqa: A002 (the field's word)
+        super().__init__(id)
+        self.args = (id, letter)
+        self.letter = letter
 
     def __str__(self) -> str:
+        if self.letter:
+            return f"job {self.id!r} has the unique key of {self.letter!r}; retry that one when it is over"
         return f'there is a job with the id {self.id!r} already; use another, or on_taken="existing" to get that one'
 
 

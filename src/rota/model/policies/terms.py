@@ -17,6 +17,7 @@ from pydantic_core import from_json, to_jsonable_python
 from rota.errors import InvalidPayload
 from rota.model.job import Job
 from rota.model.policies.limits import Key, RateLimit, SlotLimit
+from rota.model.policies.uniqueness import Unique
 from rota.names import full_name
 
 _LONGEST = 80
@@ -38,7 +39,7 @@ def terms_of(
     The limits are counted on `home`, the job's own queue, wherever it runs.
     """
     named = _named(job, arguments)
-    timed = job.unique is None or job.unique.period_ms > 0
+    timed = job.unique is None or job.unique.period_ms > 0  # the time began with the enqueue
     key = "" if timed else unique_key(job, queue, named, namespace)
     return " ".join(_tokens(job, home or queue, named, namespace, priority=priority, key=key))
 
@@ -57,7 +58,7 @@ def terms_and_key(
     if job.unique is None:
         return " ".join(_tokens(job, home or queue, named, namespace, priority=priority)), ""
     key, period = unique_key(job, queue, named, namespace), job.unique.period_ms
-    tokens = _tokens(job, home or queue, named, namespace, priority=priority, key="" if period else key)
+    tokens = _tokens(job, home or queue, named, namespace, priority=priority, key=key)
     return " ".join(tokens), f"{key} {period}"
 
 
@@ -115,7 +116,15 @@ def _tokens(
         limit = limit_key(job, queue, namespace, job.concurrency)
         yield f"c={limit}|{key_text(job, job.concurrency.key, named)}|{job.concurrency.most}"
     if key and job.unique is not None:
-        yield f"u={key}|{str(job.unique.until)[0]}"
+        yield _unique(job.unique, key)
+
+
+def _unique(unique: Unique, key: str) -> str:
+    """Return the term of a unique key; the default rule, "existing", is not written down."""
+    if unique.period_ms:
+        return f"u={key}|0|{unique.on_taken}|{unique.period_ms}"
+    until = str(unique.until)[0]
+    return f"u={key}|{until}" if unique.on_taken == "existing" else f"u={key}|{until}|{unique.on_taken}"
 
 
 def _named(job: Job[Any, Any], arguments: bytes) -> dict[str, Any]:

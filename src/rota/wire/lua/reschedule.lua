@@ -26,7 +26,7 @@ redis.call('PERSIST', 'arq:job:' .. id)
 local terms = terms_of(queue, id)
 if terms then leave_lines(queue, id, terms) end
 schedule(queue, id, due, terms or nil)
-redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
+redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
   'task', task, 'due', ms(due), 'reason', 'rescheduled')
 -- The idle workers did not know of this time: one of them is to look, and waits until then if that is soon.
 wake_queue(queue)

@@ -1,6 +1,6 @@
 """The terms of a job: what is written for the scripts, of its policy and its arguments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -69,7 +69,7 @@ def test_without_a_key_all_arguments_are_the_key_in_whatever_order() -> None:
         for raw in (b'{"user":"ann","z":[1,2]}', b'{"z":[1,2],"user":"ann"}', b'{"user":"bob"}')
     )
     assert one == other != another
-    assert one[0] == ""
+    assert one[0] == f"u={one[1].removesuffix(' 60000')}|0|existing|60000"
     assert one[1].startswith("ns:unique:q:remind:")
     assert one[1].endswith(" 60000")
 
@@ -80,6 +80,13 @@ def test_a_key_that_is_given_back_by_the_job_s_end_is_a_term_too() -> None:
         "ns:unique:q:rebuild:ann 0",
     )
     assert terms_and_key(ship, "q", b'{"tenant":"a","order":{"customer":"b"}}', namespace="ns")[1] == ""
+
+
+@pytest.mark.parametrize("rule", ["refuse", "replace", "existing"])
+def test_a_rule_for_a_key_that_is_taken_is_a_term_unless_it_is_the_default(rule: Any) -> None:
+    asked = replace(rebuild, unique=unique(key="user", on_taken=rule))
+    token = terms_and_key(asked, "q", b'{"user":"ann"}', namespace="ns", priority=0)[0]
+    assert token == "u=ns:unique:q:rebuild:ann|f" + ("" if rule == "existing" else f"|{rule}")
 
 
 def test_a_part_that_is_not_there_is_said_before_anything_is_sent() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rota.wire.keys import JOB, RETRY
-from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, again, finish
+from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, again, bury, finish
 from tests.unit.wire.lua.limited import lines, rated, slotted
 
 KEY = "rota:unique:q:work:k"
@@ -131,3 +131,66 @@ async def test_a_lost_job_holds_its_key_until_it_is_done(clocked: Bed) -> None:
     worker = clocked.worker("v")
     await worker.settle(finish(await worker.claim_one()))
     assert clocked.looking.exists(KEY) == 0
+
+
+async def with_a_letter(bed: Bed, mode: str) -> None:
+    """Let job a die, and job b of the same key wait."""
+    await bed.enqueue("a", payload=b"of a", **until(mode))
+    worker = bed.worker("w")
+    await worker.settle(bury(await worker.claim_one()))
+    assert await bed.enqueue("b", payload=b"of b", **until(mode)) == [1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "answer"),
+    [("f", "existing b"), ("s", "existing b"), ("f|existing", "existing b"), ("f|refuse", "held b")],
+)
+async def test_a_letter_whose_key_another_job_has_stays_a_letter(bed: Bed, mode: str, answer: str) -> None:
+    await with_a_letter(bed, mode)
+    before = bed.everything()
+    assert await bed.replay("a") == [answer]
+    assert bed.everything() == before
+
+
+@pytest.mark.parametrize("mode", ["f|replace", "s|debounce"])
+async def test_a_letter_replaces_the_job_that_has_its_key_and_waits_if_that_is_the_rule(
+    bed: Bed, mode: str
+) -> None:
+    await with_a_letter(bed, mode)
+    place = bed.score("b")
+    assert await bed.replay("a") == ["replaced b"]
+    assert (bed.looking.get(f"{JOB}b"), bed.score("b"), bed.score("a")) == (b"of a", place, None)
+    assert not [key for key in bed.all_keys() if ":dead" in key]
+    assert bed.events("b")[-1]["reason"] == "replaced"
+
+
+async def test_a_letter_does_not_replace_a_job_that_runs(bed: Bed) -> None:
+    await with_a_letter(bed, "f|replace")
+    claim = await bed.worker("other").claim_one()
+    assert await bed.replay("a") == ["held b"]
+    assert (claim.id, bed.looking.zcard(KEYS.dead)) == ("b", 1)
+
+
+async def test_a_job_that_comes_back_has_its_key_again(bed: Bed) -> None:
+    await bed.enqueue("a", **until("f|refuse"))
+    worker = bed.worker("w")
+    await worker.settle(bury(await worker.claim_one()))
+    assert await bed.replay("a") == ["replayed"]
+    assert await bed.enqueue("b", **until("f|refuse")) == [0]
+    await worker.settle(finish(await worker.claim_one()))
+    assert await bed.enqueue("b", **until("f|refuse")) == [1]
+
+
+async def test_one_in_a_period_counts_jobs_that_come_back_too(clocked: Bed) -> None:
+    timed: dict[str, Any] = {"terms": f"u={KEY}|0|existing|10000", "unique": f"{KEY} 10000"}
+    await clocked.enqueue("a", **timed)
+    worker = clocked.worker("w")
+    await worker.settle(bury(await worker.claim_one()))
+    clocked.advance(10.1)
+    assert await clocked.enqueue("b", **timed) == [1]
+    assert await clocked.replay("a") == ["existing b"]
+    await worker.settle(finish(await worker.claim_one()))
+    assert await clocked.replay("a") == ["existing b"]
+    clocked.advance(10.1)
+    assert await clocked.replay("a") == ["replayed"]
+    assert await clocked.enqueue("c", **timed) == [0]

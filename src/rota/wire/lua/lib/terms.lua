@@ -4,7 +4,9 @@
 --   p=<1-9>                                          its priority
 --   r=<limit>|<key>|<interval, us>|<tolerance, us>   its rate limit
 --   c=<limit>|<key>|<most>                           its concurrency limit: how many jobs of this key run at once
---   u=<unique key>|<s or f>                          the key that only it may hold until it has started or has finished
+--   u=<unique key>|<s, f or 0>[|<rule>[|<ms>]]       the key that only it may hold until it has started or has finished,
+--                                                    or (0) for a time; and what an enqueue of another job of that key
+--                                                    does: existing, refuse, replace or debounce
 --   w=<flow>|<stage>|<item>                          its place in a flow
 --   i=1                                              its input lies in its flow
 --   f=<flow>                                         the flow that it works for, without being one of its members
