@@ -71,6 +71,10 @@ class Process:
         """Return how many jobs it has completed, by its log."""
         return self._log.read_text("utf-8").count(" ← ")
 
+    def works(self) -> bool:
+        """Tell whether its worker has started, by its log."""
+        return "Starting worker" in self._log.read_text("utf-8")
+
     async def stop(self, signum: signal.Signals = signal.SIGTERM) -> None:
         """Stop it, and see that it ends in order."""
         self.process.send_signal(signum)
@@ -130,6 +134,7 @@ async def test_workers_are_exchanged_and_back_and_each_job_ends_once(
     await back.stop()
     watching = project.start(f"{OURS} --watch .")
     assert await project.run(f"{OURS} --burst") == 0
+    await until(watching.works)
     await watching.stop(signal.SIGINT)
     sent = await until(lambda: redis.hgetall("sent"))
     assert set(sent.values()) == {b"1"}

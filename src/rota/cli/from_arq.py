@@ -1,5 +1,6 @@
 """`rota arq`: arq's command, with its arguments and options, for a project's arq settings on our worker."""
 
+import contextlib
 import logging
 import logging.config
 import shlex
@@ -46,7 +47,9 @@ def arq(
     check: Annotated[bool, typer.Option("--check", help="tell whether a worker lives, and end")] = False,
     watch: Annotated[
         Path | None,
-        typer.Option(exists=True, file_okay=False, help="start again when a file in this folder changes"),
+        typer.Option(
+            exists=True, file_okay=False, help="start again when a .py or .env file in this folder changes"
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="log debugging lines, too")] = False,
     custom_log_dict: Annotated[
@@ -118,16 +121,19 @@ def _status(arguments: dict[str, Any]) -> int:
 def _watch(folder: Path, words: list[str]) -> None:
     """Run the command without --watch, in a process that is started again with fresh code when a file changes."""
     try:
-        from watchfiles import run_process  # noqa: PLC0415 - a development tool
+        from watchfiles import PythonFilter, run_process  # noqa: PLC0415 - a development tool
     except ImportError:
         raise RotaError("--watch needs watchfiles; install it with: pip install watchfiles") from None
-    run_process(
-        folder,
-        target=shlex.join([sys.executable, "-m", "rota", "arq", *words]),
-        target_type="command",
-        callback=lambda _: screen.say("files changed, reloading the worker"),
-        sigint_timeout=PATIENCE,
-    )
+    with contextlib.suppress(KeyboardInterrupt):  # while it starts a worker again, Ctrl-C arrives as one
+        run_process(
+            folder,
+            target=shlex.join([sys.executable, "-m", "rota", "arq", *words]),
+            target_type="command",
+            # Of all files, a log in this folder would start the worker again with each of its lines.
+            watch_filter=PythonFilter(extra_extensions=(".env",)),
+            callback=lambda _: screen.say("files changed, reloading the worker"),
+            sigint_timeout=PATIENCE,
+        )
 
 
 class WithFields(logging.Formatter):
