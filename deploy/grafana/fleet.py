@@ -55,6 +55,7 @@ COLUMNS = [
     ("Slots", "short", most("arq_queue_slots", "queue")),
     ("Busy", "short", most("arq_queue_slots_busy", "queue")),
     ("Paused", "bool", most("arq_queue_paused", "queue")),
+    ("In the code", "bool_yes_no", least("arq_queue_declared", "queue")),
 ]
 
 

@@ -135,6 +135,30 @@ def test_workers_are_counted_while_they_run_and_no_longer(exporter: Address, pro
     exporter.until(lambda seen: seen["arq_queue_workers", "email", "running"] == 0)
 
 
+def test_a_queue_that_nothing_names_is_counted_and_needs_no_workers(
+    project: Project, own_server: RedisServer
+) -> None:
+    with own_server.client() as client:
+        client.zadd("arq:queue:emial", {"a": 1, "b": 2})
+        client.zadd("arq:queue:former:dead", {"c": 1})
+    port = free_port()
+    process = project.process("exporter", METRICS_PORT=str(port), LOG_FORMAT="json")
+    try:
+        address = Address(port)
+        seen = address.until(lambda seen: ("arq_queue_declared", "emial") in seen.values)
+        assert (seen["arq_queue_declared", "emial"], seen["arq_queue_declared", "email"]) == (0, 1)
+        assert seen["arq_queue_jobs", "emial", "waiting"] == 2
+        assert seen["arq_queue_jobs", "former", "dead"] == 1
+        assert seen["arq_queue_workers", "emial", "running"] == 0
+        assert ("arq_queue_desired_workers", "emial") not in seen.values
+        assert [one["queue"] for one in address.json("/scaling")[1]["queues"]] == ["default", "email"]
+    finally:
+        process.terminate()
+        out, err = process.communicate(timeout=20)
+    said = [line for line in map(json.loads, (out + err).splitlines()) if line["event"] == "queue.stray"]
+    assert [line["queue"] for line in said] == ["emial", "former"]
+
+
 def stop(processes: list[subprocess.Popen[str]]) -> None:
     for process in processes:
         process.terminate()

@@ -65,7 +65,7 @@ class Exporter:
             # A bug in the watch is the service's to report.
             await connections.look_first(redis, lambda: read(redis, self._queues))
             logger.info("exporter.ready", extra={"queues": list(self._queues)})
-            return await serve(watch)
+            return await serve(watch, watch.strays)
         finally:
             endpoint.stop()
             await redis.aclose(close_connection_pool=True)
@@ -116,6 +116,7 @@ def expose(metrics: Metrics, watch: Watch, settings: Settings) -> None:
     metrics.provide("arq_build_info", lambda: [(build(), 1)])
     provide("arq_queue_jobs", _jobs)
     provide("arq_queue_workers", _workers)
+    provide("arq_queue_declared", _declared)
     provide("arq_queue_slo_seconds", lambda _: (((one,), settings.queue(one).slo) for one in watch.queues))
     provide("arq_queue_desired_workers", lambda now: (((one.queue,), one.desired) for one in now.need.queues))
     provide("arq_redis_config_ok", lambda now: (((k,), v) for k, v in now.reading.server.checks.items()))
@@ -126,21 +127,26 @@ def expose(metrics: Metrics, watch: Watch, settings: Settings) -> None:
 
 
 def _of_queues(value: Callable[[QueueReading], float]) -> Callable[[Snapshot], Values]:
-    return lambda now: (((queue,), value(one)) for queue, one in now.reading.queues.items())
+    return lambda now: (((queue,), value(one)) for queue, one in now.reading.every_queue.items())
 
 
 def _of_server(fact: Callable[[Facts], float]) -> Callable[[Snapshot], Values]:
     return lambda now: [((), fact(now.reading.server))]
 
 
+def _declared(now: Snapshot) -> Iterator[tuple[Labels, float]]:
+    for queue in now.reading.every_queue:
+        yield (queue,), queue in now.reading.queues
+
+
 def _jobs(now: Snapshot) -> Iterator[tuple[Labels, float]]:
-    for queue, one in now.reading.queues.items():
+    for queue, one in now.reading.every_queue.items():
         for state, count in one.states.items():
             yield (queue, str(state)), count
 
 
 def _workers(now: Snapshot) -> Iterator[tuple[Labels, float]]:
-    for queue, one in now.reading.queues.items():
+    for queue, one in now.reading.every_queue.items():
         for status in ("running", "draining"):
             yield (queue, status), one.workers(status)
 

@@ -57,11 +57,20 @@ class QueueReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The fleet at one moment: `at`, in seconds of the server's clock."""
+    """The fleet at one moment: `at`, in seconds of the server's clock.
+
+    `strays` are the queues that nothing names: they are shown, and need no workers, as none would serve them.
+    """
 
     at: float
     queues: dict[str, QueueReading]
     server: Facts
+    strays: dict[str, QueueReading] = field(default_factory=dict)
+
+    @property
+    def every_queue(self) -> dict[str, QueueReading]:
+        """The queues of the fleet, and the strays."""
+        return self.queues | self.strays
 
 
 @dataclass(slots=True)
@@ -82,9 +91,10 @@ class _Raw:
     names: list[bytes] = field(default_factory=list)
 
 
-async def read(redis: Any, queues: Sequence[str]) -> Reading:
-    """Read `queues`, and the server itself. Raises what redis-py raises; the caller sets a deadline."""
-    keys = [QueueKeys.of(queue_key(queue)) for queue in queues]
+async def read(redis: Any, queues: Sequence[str], strays: Sequence[str] = ()) -> Reading:
+    """Read `queues`, strays and the server itself. Raises what redis-py raises; the caller sets a deadline."""
+    names = (*queues, *strays)
+    keys = [QueueKeys.of(queue_key(queue)) for queue in names]
     seconds, micros = await redis.time()
     now = seconds * 1000 + micros // 1000
     pipe = redis.pipeline(transaction=True)
@@ -95,8 +105,13 @@ async def read(redis: Any, queues: Sequence[str]) -> Reading:
     width = len(answers) // len(keys) if keys else 0
     raws = [_Raw(*answers[index * width : (index + 1) * width]) for index in range(len(keys))]
     details = iter(await _details(redis, keys, raws))
-    found = {queue: _reading(raw, now, details) for queue, raw in zip(queues, raws, strict=True)}
-    return Reading(now / 1000, found, Facts.of(facts))
+    found = {queue: _reading(raw, now, details) for queue, raw in zip(names, raws, strict=True)}
+    return Reading(
+        now / 1000,
+        {queue: found[queue] for queue in queues},
+        Facts.of(facts),
+        {queue: found[queue] for queue in strays},
+    )
 
 
 def _ask(pipe: Any, keys: QueueKeys, now: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rota.fleet.fleet import Fleet, FleetNeed
 from rota.fleet.reading import Reading, read
+from rota.fleet.strays import Strays
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.server.outage import FAULTS, Outage
 from rota.settings.load import Settings
@@ -34,6 +35,7 @@ class Watch:
         self, settings: Settings, queues: Sequence[str], redis: Any, *, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self.queues = tuple(queues)
+        self.strays = Strays(redis, queues)
         self.last_success = 0.0
         self._redis = redis
         self._clock = clock
@@ -63,7 +65,7 @@ class Watch:
         """Read once. Raises what redis-py raises, and TimeoutError; then there is nothing to show."""
         try:
             async with asyncio.timeout(DEADLINE):
-                reading = await read(self._redis, self.queues)
+                reading = await read(self._redis, self.queues, self.strays.queues)
             need = self._fleet.appraise(reading)
         except BaseException:
             self._latest = None

@@ -171,3 +171,11 @@ async def test_a_million_waiting_jobs_are_read_within_fifty_milliseconds(redis: 
     assert found.states[State.ACTIVE] == 1000
     # The best one: what the others took longer, this machine's other work took.
     assert min(took) <= 0.05
+
+
+async def test_strays_are_read_beside_the_queues_of_the_fleet(client: Client, redis: Any) -> None:
+    await client.enqueue_by_name("email:send", {})
+    await client.enqueue_by_name("emial:send", {})
+    reading = await read(redis, ["email"], ["emial"])
+    assert list(reading.queues) == ["email"]
+    assert {name: one.ready for name, one in reading.every_queue.items()} == {"email": 1, "emial": 1}

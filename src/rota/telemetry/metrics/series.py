@@ -71,6 +71,13 @@ SERIES = (
     ),
     Series("arq_queue_slots_busy", "gauge", "fleet", "Slots in which jobs run.", ("queue",)),
     Series("arq_queue_paused", "gauge", "fleet", "1 while nothing is claimed from the queue.", ("queue",)),
+    Series(
+        "arq_queue_declared",
+        "gauge",
+        "fleet",
+        "0 for a queue that has jobs or dead letters and that no job and no setting names.",
+        ("queue",),
+    ),
     Series("arq_queue_slo_seconds", "gauge", "fleet", "Longest acceptable wait of a job.", ("queue",)),
     Series(
         "arq_queue_desired_workers", "gauge", "fleet", "Workers that keep the queue's objective.", ("queue",)

@@ -1,0 +1,59 @@
+"""Looks now and then for strays: queues that have jobs or dead letters, and that no job and no setting names."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from redis.exceptions import NoPermissionError
+
+from rota.server.outage import FAULTS
+from rota.wire.inventory import queues_in
+
+logger = logging.getLogger("rota.exporter")
+
+#: From one search to the next, in seconds. A search looks at every key of the database.
+EVERY = 60.0
+#: The most that are shown: each is a row of series in Prometheus, and anybody who enqueues can make one.
+MOST = 50
+
+
+class Strays:
+    """The service that keeps the names of the strays up to date."""
+
+    name = "strays"
+    may_end = False
+
+    def __init__(self, redis: Any, named: Collection[str], *, every: float = EVERY) -> None:
+        self.queues: tuple[str, ...] = ()
+        self._redis = redis
+        self._named = frozenset(named)
+        self._every = every
+        self._refused = False
+
+    async def run(self) -> None:
+        """Search again and again, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except NoPermissionError as error:
+                self._say_refused(error)
+            except FAULTS:
+                # Redis is away, and the watch says so.
+                pass
+            await asyncio.sleep(self._every)
+
+    async def look(self) -> None:
+        """Search once, and log what was not there before. Raises what redis-py raises."""
+        found = tuple(sorted(await queues_in(self._redis) - self._named))
+        for queue in found[:MOST]:
+            if queue not in self.queues:
+                logger.warning(
+                    "queue.stray", extra={"queue": queue, "reason": "no job and no setting names it"}
+                )
+        self.queues = found[:MOST]
+
+    def _say_refused(self, error: NoPermissionError) -> None:
+        if not self._refused:
+            self._refused = True
+            logger.warning("queue.strays_unseen", extra={"reason": str(error)})
