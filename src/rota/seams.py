@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 from rota.model.event import Event, EventType
 from rota.model.run import Run
-from rota.names import printable
+from rota.names import full_name, printable
 
 logger = logging.getLogger("rota.events")
 
@@ -200,7 +200,7 @@ def count(counts: Iterable[Count], queue: str, task: str, seconds: float) -> Non
         try:
             one(queue, task, seconds)
         except BaseException:
-            logger.exception("subscriber.failed", extra={"job": task})
+            logger.exception("subscriber.failed", extra={"job": full_name(queue, task)})
 
 
 def tell(subscribers: Iterable[Subscriber], event: Event) -> None:

@@ -147,7 +147,7 @@ async def test_a_line_of_any_logger_within_an_attempt_says_whose_it_is(
         handle = await client.enqueue(talking)
     (line,) = [line for line in await lines("a library's words") if line["logger"] == "library"]
     assert (line["job_id"], line["attempt"], line["tenant"]) == (handle.id, 1, "acme")
-    assert (line["queue"], line["job"]) == ("default", talking.name)
+    assert (line["queue"], line["job"]) == ("default", f"default:{talking.name}")
 
 
 async def test_no_word_of_a_stranger_s_makes_a_line(client: Client, lines: Lines) -> None:

@@ -180,7 +180,8 @@ class Runner:
             self._told_unknown.clear()
         self._told_unknown[attempt.task] = now
         job_id, queue = printable(attempt.claim.id), self._policy.queue
-        fields = {"job_id": job_id, "job": attempt.task, "queue": queue} | ({"error": error} if error else {})
+        fields = {"job_id": job_id, "job": full_name(queue, attempt.task), "queue": queue}
+        fields |= {"error": error} if error else {}
         logger.warning("job.unknown", extra=fields)
 
     # Fetch

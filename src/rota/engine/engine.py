@@ -57,7 +57,7 @@ class Engine:
         alarm: Callable[[], bool] = lambda: True,
     ) -> None:
         self.capacity = capacity
-        self.executions = Executions(contract, service=link.scripts.service is not None, ended=self._ended)
+        self.executions = Executions(contract, service=link.scripts.service, ended=self._ended)
         self.pulse = Pulse(link, self.executions, cancellable=cancellable, reported=contract.reported)
         self.holding = leases.hold(link.scripts, self.executions.lost)
         self.picking = True
@@ -234,7 +234,8 @@ class Engine:
 
     def _tell_stale(self, settlement: Settlement) -> None:
         self.stale += 1
-        logger.warning("job.stale", extra={"job_id": printable(settlement.id), "job": settlement.task})
+        name = self.executions.named(settlement.task)
+        logger.warning("job.stale", extra={"job_id": printable(settlement.id), "job": name})
 
     def _set_timer(self, upcoming: float | None, belief: Belief) -> None:
         """Look again when the next job is due, in `upcoming` seconds, if that is before the next poll."""

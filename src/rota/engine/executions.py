@@ -7,9 +7,10 @@ from collections.abc import Callable
 from rota.engine.contract import Contract
 from rota.engine.execution import CURRENT, Execution
 from rota.model.outcome import Cause
-from rota.names import printable
+from rota.names import full_name, printable
 from rota.wire import envelopes
 from rota.wire.claims import Claim, Settlement, Told, hand_back
+from rota.wire.queue import ServiceRules
 
 logger = logging.getLogger("rota.worker")
 
@@ -29,7 +30,7 @@ class Executions(dict[str, Execution]):
         self,
         contract: Contract,
         *,
-        service: bool,
+        service: ServiceRules | None,
         ended: Callable[[Claim, Settlement], None],
     ) -> None:
         super().__init__()
@@ -38,6 +39,10 @@ class Executions(dict[str, Execution]):
         self._ended = ended
         #: Called when something of a handler was left behind and still runs: "handler" or "thread".
         self.on_stuck: Callable[[str], object] = lambda what: None
+
+    def named(self, task: str) -> str:
+        """Return the name of a job of this queue as logs write it: `queue:name`, or what arq calls its function."""
+        return full_name(self._service.queue, task) if self._service and task else task
 
     def start(self, claim: Claim) -> None:
         """Run `claim` in a task; an execution that has lost an earlier claim of the same job is stopped."""
@@ -106,7 +111,7 @@ class Executions(dict[str, Execution]):
             self._tell_stuck(execution, "thread", task)
 
     def _tell_stuck(self, execution: Execution, what: str, task: str) -> None:
-        fields = {"job_id": printable(execution.claim.id), "job": task, "cause": execution.cause}
+        fields = {"job_id": printable(execution.claim.id), "job": self.named(task), "cause": execution.cause}
         logger.error("%s.stuck", what, extra=fields)
         self.on_stuck(what)
 

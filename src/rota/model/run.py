@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import Any, NamedTuple, NoReturn, ParamSpec, TypedDict, TypeVar, Unpack
 
 from rota.model.checkpoint import encode
 from rota.model.enqueueing import (
@@ -20,6 +20,7 @@ from rota.model.enqueueing import (
 )
 from rota.model.flows.batch import Batch
 from rota.model.trace import log_fields
+from rota.names import full_name
 
 P = ParamSpec("P")
 H_co = TypeVar("H_co", covariant=True)
@@ -165,7 +166,7 @@ class Run:
         if self._log_fields is None:
             self._log_fields = {
                 "job_id": self.id,
-                "job": self.job,
+                "job": full_name(self.queue, self.job),
                 "queue": self.queue,
                 "attempt": self.attempt,
                 **log_fields(self.headers),
@@ -210,6 +211,8 @@ class Run:
             raise TypeError(f"a progress message is text, not {type(message).__name__}")
         if self._report is not None:
             self._report(min(max(float(percent), 0.0), 100.0), message[:_MESSAGE_LIMIT])
+        # To type checkers it is None: they complain of an await themselves.
+        return _PROGRESS  # type: ignore[return-value]
 
     def checkpoint(self, state: Any) -> None:
         """Save how far the job is: if this attempt does not complete it, the next has `state` as `last_checkpoint`.
@@ -224,6 +227,7 @@ class Run:
         raw = encode(state, self.checkpoint_limit)
         if self._keep is not None:
             self._keep(raw)
+        return _CHECKPOINT  # type: ignore[return-value]
 
     def __repr__(self) -> str:
         return f"<Run {self.queue}:{self.job} {self.id} attempt {self.attempt} of {self.max_attempts}>"
@@ -252,6 +256,21 @@ def sync_enqueuer(name: str) -> SyncEnqueuer:
     """Return what enqueues the job `name` where no event loop runs, as `enqueuer` does. Raises RuntimeError."""
     run = _CURRENT.get()
     return OFFERED_SYNC.latest(name) if run is None or run._clients is None else run._clients.blocking
+
+
+class _Done:
+    """The result of a call that is done at once: awaited all the same, it says how to write the call."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: str) -> None:
+        self._call = call
+
+    def __await__(self) -> NoReturn:
+        raise TypeError(f"{self._call} is done at once and cannot be awaited; write it without `await`")
+
+
+_PROGRESS, _CHECKPOINT = _Done("run.progress(...)"), _Done("run.checkpoint(...)")
 
 
 class _JobLog(logging.LoggerAdapter[logging.Logger]):

@@ -479,7 +479,7 @@ async def test_of_many_jobs_with_one_unknown_name_one_line_a_minute_is_logged(
             assert (await runner.execute(Execution(claim(name)))).unknown
         moment[0] += 31
     told = [record.__dict__["job"] for record in caplog.records if record.message == "job.unknown"]
-    assert told == ["nosuch", "another"] * 2
+    assert told == ["email:nosuch", "email:another"] * 2
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"\\ud800", b'a","x":"b'])

@@ -113,3 +113,12 @@ def test_a_run_of_an_unknown_fact_is_refused() -> None:
 
 def test_the_facts_have_the_same_names_for_a_test_that_gives_them_as_for_a_worker() -> None:
     assert tuple(NamedFacts.__annotations__) == RunFacts._fields
+
+
+@pytest.mark.parametrize("call", ["progress", "checkpoint"])
+async def test_a_call_that_is_done_at_once_says_so_when_it_is_awaited(call: str) -> None:
+    run: Any = run_with()
+    with pytest.raises(
+        TypeError, match=rf"run\.{call}\(\.\.\.\) is done at once .* write it without `await`"
+    ):
+        await getattr(run, call)(50)

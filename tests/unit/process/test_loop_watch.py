@@ -85,7 +85,7 @@ def test_a_block_names_the_job_and_begins_with_the_user_s_frames(
 
     asyncio.run(compose([], handler)(Run(id="1", job="build", queue="reports", attempt=2)))  # type: ignore[arg-type]
     ((blocked, fields),) = said(caplog)
-    assert (blocked, fields["job_id"], fields["job"]) == ("loop.blocked", "1", "build")
+    assert (blocked, fields["job_id"], fields["job"]) == ("loop.blocked", "1", "reports:build")
     assert (fields["queue"], fields["attempt"]) == ("reports", 2)
     frames = [line for line in fields["stack"].splitlines() if line.startswith("  File")]
     assert not any("asyncio" in frame for frame in frames)

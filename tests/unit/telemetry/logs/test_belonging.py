@@ -14,7 +14,7 @@ HEADERS = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "tenant": "acme"}
 RUN = Run(id="1", job="send", queue="email", attempt=2, headers=HEADERS)
 FIELDS = {
     "job_id": "1",
-    "job": "send",
+    "job": "email:send",
     "queue": "email",
     "attempt": 2,
     "trace_id": TRACE,
