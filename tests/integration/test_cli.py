@@ -71,6 +71,25 @@ async def send(run: Run, to: str = "ann") -> None:
 '''
 
 
+#: A job that puts another one on another queue, when that has long been empty.
+CHAIN = """
+import asyncio
+
+from rota import Run, connect, job
+
+
+@job(queue="second")
+async def end(run: Run) -> None: ...
+
+
+@job(queue="first")
+async def begin(run: Run) -> None:
+    await asyncio.sleep(2)
+    async with await connect() as client:
+        await client.enqueue(end)
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], server: RedisServer) -> Project:
     project = Project(tmp_path, capsys, server.url)
@@ -528,6 +547,22 @@ def test_enqueue_waits_for_the_result_of_a_worker_and_prints_it(
     worker.send_signal(signal.SIGINT)
     _, err = worker.communicate(timeout=20)
     assert worker.returncode == 0, err
+
+
+def test_a_burst_ends_when_nothing_is_left_on_any_queue(project: Project) -> None:
+    project.write("jobs/chain.py", CHAIN)
+    enqueued(project, "first:begin")
+    enqueued(project, "greet", '{"name": "ann"}', "--delay", "1")
+    worker = project.process("worker", "--burst", METRICS_PORT="off", LOG_FORMAT="json")
+    _, err = worker.communicate(timeout=30)
+    assert worker.returncode == 0, err
+    assert {row[0]: row[1:5] for row in rows(project.rota("queues").out)} == {
+        name: ["0"] * 4 for name in ("default", "email", "first", "second")
+    }
+    assert '"why": "burst"' in err
+    again = project.process("worker", "--burst", METRICS_PORT="off", LOG_FORMAT="json")
+    again.communicate(timeout=30)
+    assert again.returncode == 0, "there was nothing to do"
 
 
 def test_a_wait_that_is_too_short_says_so_and_leaves_the_job(project: Project) -> None:

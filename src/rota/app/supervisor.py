@@ -18,6 +18,7 @@ import time
 from enum import Enum
 from typing import Any
 
+from rota.app.burst import Burst
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
 from rota.app.handlers import rules_of
 from rota.app.limits import figures_of, publish
@@ -65,12 +66,16 @@ class Supervisor:
     :param settings: what the process works with.
     :param registry: the jobs that it knows.
     :param parent: the id of the process that respawns this one, which drains when its parent is gone; None: nobody.
+    :param burst: whether the process ends when nothing is left on its queues.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, parent: int | None = None) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, parent: int | None = None, *, burst: bool = False
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._parent = parent
+        self._burst = burst
         self._queues = settings.served_queues(registry.queues)
         self._workers: list[QueueWorker] = []
         self._probes = Probes(settings, registry, self._workers)
@@ -188,7 +193,10 @@ class Supervisor:
             )
             async with own_client(server) as redis:
                 self._heartbeat = self._beating(redis)
-                self._services = Services(self._beside(keeper, recycling, self._heartbeat), self._given_up)
+                beside = self._beside(keeper, recycling, self._heartbeat)
+                if self._burst:
+                    beside = (*beside, Burst(redis, self._queues, lambda: self._drain("burst")))
+                self._services = Services(beside, self._given_up)
                 async with self._services:
                     with self._probes.watching(keeper):
                         async with connected(server, parts.shared, len(self._queues)) as shared:

@@ -70,7 +70,11 @@ class Threads:
         return value
 
     def _leave_behind(self, work: asyncio.Future[Any], execution: Execution, run: Run) -> NoReturn:
-        fields = {"job_id": printable(execution.claim.id), "job": run.log_fields["job"], "stack": _stack_of(run)}
+        fields = {
+            "job_id": printable(execution.claim.id),
+            "job": run.log_fields["job"],
+            "stack": _stack_of(run),
+        }
         logger.error("thread.stuck", extra=fields)
         self._on_stuck()
         raise asyncio.CancelledError

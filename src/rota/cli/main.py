@@ -105,17 +105,20 @@ def worker(
             parser=whole("--concurrency", 1, 10_000), metavar="N", help="jobs of each queue that run at once"
         ),
     ] = None,
+    burst: Annotated[
+        bool, typer.Option("--burst", help="end when no job is left on the queues, delayed ones included")
+    ] = False,
     parent: Annotated[
         int | None, typer.Option(help="the process that respawns this one, which ends with it", hidden=True)
     ] = None,
 ) -> None:
-    """Work on the queues until a signal."""
+    """Work on the queues, until a signal or, in a burst, until nothing is left."""
     settings = chosen(load(), queues, concurrency)
     if respawn:
         options = {"--queues": queues, "--concurrency": concurrency}
         given = [str(word) for option in options.items() if option[1] is not None for word in option]
-        _respawn(settings, given)
-    _run_mode(settings, parent)
+        _respawn(settings, [*given, "--burst"] if burst else given)
+    _run_mode(settings, parent, burst=burst)
 
 
 def chosen(settings: Settings, queues: str | None, concurrency: int | None) -> Settings:
@@ -141,13 +144,13 @@ def _respawn(settings: Settings, options: Sequence[str]) -> NoReturn:
         server.close()
 
 
-def _run_mode(settings: Settings, parent: int | None = None) -> NoReturn:
+def _run_mode(settings: Settings, parent: int | None = None, *, burst: bool = False) -> NoReturn:
     from rota.app.supervisor import Supervisor  # noqa: PLC0415 - a client's command does not need it
 
     logs.setup(settings.log_level, settings.log_format)
     registry = discover(settings.jobs_package, settings.default_queue)
     logs.revive()
-    sys.exit(Supervisor(settings, registry, parent).run())
+    sys.exit(Supervisor(settings, registry, parent, burst=burst).run())
 
 
 #: What each MODE runs.
