@@ -41,7 +41,7 @@ dev: setup ## everything there is in one process, started again when a file chan
 	@$(PY) -m rota dev
 
 worker: setup ## one worker process for all queues
-	@MODE=worker $(PY) -m rota
+	@exec env MODE=worker $(PY) -m rota # without a shell between, which Ctrl-C would end with a complaint of make's
 
 redis-cli: setup ## look at the queue's keys; ARGS="zrange arq:queue:default 0 -1" runs one command
 	@$(PY) -m rota redis-cli $(ARGS)

@@ -206,6 +206,27 @@ def test_jobs_lists_one_state_with_whole_ids(project: Project) -> None:
     assert rows(project.rota("jobs", "email", "--state", "active").out) == []
 
 
+def test_a_delayed_job_is_run_now_or_put_off(project: Project) -> None:
+    job_id = enqueued(project, "send", "--delay", "60")
+    assert re.fullmatch(
+        rf"{job_id} is due at 2099-01-02 02:04:05 UTC\n",
+        project.rota("reschedule", "email", job_id, "--at", "2099-01-02T03:04:05+01:00").out,
+    )
+    assert rows(project.rota("jobs", "email", "--state", "delayed").out)[0][3] == "2099-01-02 02:04:05"
+    assert project.rota("reschedule", "email", job_id, "--now").status == 0
+    assert rows(project.rota("jobs", "email").out)[0][0] == job_id
+    project.rota("cancel", "email", job_id)
+    project.rota("reschedule", "email", job_id, "--now").refused("is cancelled", "enqueue it again", status=1)
+    project.rota("reschedule", "email", "nosuch", "--now").refused("there is no job with the id", status=3)
+
+
+@pytest.mark.parametrize("options", [(), ("--now", "--delay", "1h"), ("--delay", "soon")], ids=str)
+def test_a_job_that_is_rescheduled_to_no_time_or_to_two_is_refused(
+    project: Project, options: tuple[str, ...]
+) -> None:
+    project.rota("reschedule", "email", "an-id", *options).refused("--delay")
+
+
 def test_cancel_says_what_became_of_the_job(project: Project) -> None:
     job_id = enqueued(project, "send")
     assert project.rota("cancel", "email", job_id).out == "cancelled\n"
@@ -492,6 +513,37 @@ def test_what_is_shown_is_json_where_that_is_asked_for(project: Project, dead: l
     assert said("delete", "email", dead[1]) == {"deleted": 1, "id": dead[1]}
     assert [one["job"] for one in said("list")] == ["default:greet", "email:send"]
     assert said("plan", "--arrivals", "50", "--seconds", "500ms")["workers"] == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("jobs", "email", "--state", "dead"),
+        ("show", "email", "b"),
+        ("show", "email", "é"),
+        ("queues",),
+        ("list",),
+        ("cancel", "email", "é", "b"),
+        ("--help",),
+        ("retry", "--help"),
+        ("jobs", "email", "--json"),
+    ],
+    ids=str,
+)
+def test_a_pipe_that_takes_ascii_alone_gets_escapes(project: Project, arguments: tuple[str, ...]) -> None:
+    project.rota("enqueue", "send", '{"to": "zoë 🙂"}', "--id", "é")
+    ran = subprocess.run(
+        [sys.executable, "-m", "rota", *arguments],
+        cwd=project.folder,
+        env=project.environment(PYTHONIOENCODING="ascii", NO_COLOR="1"),
+        capture_output=True,
+        check=False,
+    )
+    assert b"Traceback" not in ran.stderr
+    assert ran.stdout.isascii()
+    assert b"\x1b" not in ran.stdout
+    if "--json" in arguments:
+        assert json.loads(ran.stdout)["jobs"][0]["payload"] == {"to": "zoë 🙂"}
 
 
 def test_json_holds_whatever_a_job_says(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -17,12 +18,13 @@ import typer
 from rota.app.respawn import EXIT_WRONG, Respawn
 from rota.cli import exits, fleet, from_arq, jobs, look, redis_prompt, screen
 from rota.cli.arguments import whole
+from rota.cli.dev import Development
 from rota.errors import DiscoveryFailed, LifespanFailed, RotaError
 from rota.errors.secrets import SECRETS
 from rota.errors.traces import written
 from rota.model.registry import discover
 from rota.server.place import checkout, locate
-from rota.settings.load import Settings, load
+from rota.settings.load import ENV_FILE, Settings, load
 from rota.telemetry.logs import logs
 from rota.telemetry.logs.escaping import indented
 from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, write
@@ -44,6 +46,10 @@ def main(*, by_mode: bool = False) -> None:
     for folder in (Path.cwd() / "src", Path.cwd()):
         if folder.is_dir() and str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
+    for stream in (sys.stdout, sys.stderr):
+        # A pipe may take ASCII alone; a name or an error that it cannot take is escaped, and no traceback.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli(obj=by_mode)
     except RotaError as error:
@@ -164,31 +170,22 @@ _MODES: dict[str, Callable[[Settings], NoReturn]] = {
 @cli.command()
 def dev() -> None:
     """Run the workers for development, and restart them when a file changes."""
-    try:
-        from watchfiles import PythonFilter, run_process  # noqa: PLC0415 - a development tool
-    except ImportError:
-        raise RotaError("`rota dev` needs watchfiles; install it with: pip install watchfiles") from None
     root = checkout()
     folder = root / "src" if (root / "src").is_dir() else root
     settings = load()
     # Kept across restarts, so that the embedded server does not stop between them.
     server = locate(settings.redis)
-    screen.say(f"watching {folder}; Ctrl-C ends it")
+    screen.say(f"watching {folder} and {ENV_FILE}; Ctrl-C ends it")
     try:
-        run_process(
-            folder,
-            target=f"{sys.executable} -m rota worker",
-            target_type="command",
-            watch_filter=PythonFilter(extra_extensions=(".lua", ".env")),
-            callback=lambda changes: _say_changed(path for _, path in changes),
-            sigint_timeout=round(settings.drain_timeout) + 5,
-        )
+        Development(folder, (ENV_FILE.absolute(),), settings.drain_timeout + 5, _say_changed).run()
     finally:
         server.close()
 
 
 def _say_changed(paths: Iterable[str]) -> None:
     screen.say(f"changed: {', '.join(sorted(os.path.relpath(path) for path in paths))}")
+    # The next lines are the worker's, which has a buffer of its own.
+    sys.stdout.flush()
 
 
 @cli.command("redis-cli", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

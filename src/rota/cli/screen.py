@@ -40,6 +40,10 @@ def _escaped(char: str) -> str:
 def value(result: Any) -> None:
     """Print a value as JSON, on one line, with what controls a terminal escaped as JSON escapes it."""
     text = to_json(result, fallback=str).decode()
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = "".join(one if one.isascii() else json.dumps(one)[1:-1] for one in text)
     sys.stdout.write("".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text) + "\n")
 
 

@@ -90,9 +90,15 @@ class Autoscaler:
         changed = decision.workers != former.workers
         strayed = self._strayed(need.workers, decision.workers, now)
         fields = self._reasons(need, desired, decision, cpu)
+        if self._course is None:
+            # A line at once: otherwise a fleet that is as it should be, and one that is not watched, look the same.
+            logger.info("autoscaler.sees", extra=fields)
         if changed or strayed:
             self._right_at = now
-            logger.info("autoscaler.scales" if changed else "autoscaler.insists", extra=fields)
+            if self._settings.autoscaler_dry_run:
+                logger.info("autoscaler.would_scale", extra=fields)
+            else:
+                logger.info("autoscaler.scales" if changed else "autoscaler.insists", extra=fields)
             if not await self._make(decision.workers):
                 # Nothing has changed: the next turn tries again.
                 course = replace(former, wanted=course.wanted)

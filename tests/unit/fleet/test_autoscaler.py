@@ -80,17 +80,30 @@ async def test_a_dry_run_says_what_it_would_do_and_does_nothing(
     scene = Scene(tmp_path, AUTOSCALER_DRY_RUN="true")
     with caplog.at_level(logging.INFO, "rota.autoscaler"):
         await scene.turn(need(7, 2))
-    (said,) = caplog.records
+        await scene.turn(need(7, 2))
+    seen, said = caplog.records
     assert scene.made == []
-    assert said.getMessage() == "autoscaler.scales"
+    assert (seen.getMessage(), said.getMessage()) == ("autoscaler.sees", "autoscaler.would_scale")
     assert (vars(said)["workers"], vars(said)["to"], vars(said)["dry_run"]) == (2, 7, True)
+
+
+async def test_a_fleet_that_is_as_it_should_be_is_said_to_be_seen_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene(tmp_path, AUTOSCALER_DRY_RUN="true")
+    with caplog.at_level(logging.INFO, "rota.autoscaler"):
+        for _ in range(3):
+            await scene.turn(need(2, 2, ready=3))
+    (seen,) = caplog.records
+    assert seen.getMessage() == "autoscaler.sees"
+    assert (vars(seen)["workers"], vars(seen)["to"], vars(seen)["ready"]) == (2, 2, 3)
 
 
 async def test_a_line_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(tmp_path)
     with caplog.at_level(logging.INFO, "rota.autoscaler"):
         await scene.turn(need(3, 1, ready=40, latency=12.34))
-    first, second = caplog.records
+    _, first, second = caplog.records
     said = vars(first)
     assert (said["why"], said["desired"], said["to"], said["queue"]) == ("out", 3, 3, "email")
     assert (said["ready"], said["latency"], said["arrivals"], said["job_seconds"]) == (40, 12.3, 30, 1)

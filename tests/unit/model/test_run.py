@@ -51,7 +51,7 @@ def test_the_log_carries_the_job_beside_the_calls_own_fields(caplog: pytest.LogC
     with caplog.at_level(logging.INFO, logger="jobs"):
         run_with(attempt=2).log.info("scene.painted", extra={"scene": 3})
     fields = vars(caplog.records[0])
-    expected = {"job_id": "7", "job": "paint", "queue": "video", "attempt": 2, "scene": 3}
+    expected = {"job_id": "7", "job": "video:paint", "queue": "video", "attempt": 2, "scene": 3}
     assert {name: fields[name] for name in expected} == expected
 
 

@@ -1,0 +1,52 @@
+"""The Makefile, with a stand-in for the virtual environment."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[3]
+#: Stands for Python: says how it was called, and ends well when it is told to, as a worker does.
+PYTHON = f"""#!{sys.executable}
+import os, signal, sys
+signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+print(sys.argv[1:], os.environ.get("MODE"), flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "called"), [("worker", "['-m', 'rota'] worker"), ("dev", "['-m', 'rota', 'dev'] None")]
+)
+def test_ctrl_c_ends_it_without_a_complaint(tmp_path: Path, target: str, called: str) -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("there is no make")
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        environment = {name: value for name, value in os.environ.items() if name not in {"MODE", "MAKEFLAGS"}}
+        # The stand-in is not to be set up, whatever is newer.
+        process = subprocess.Popen(
+            [make, "-o", ".venv/.rota-setup", target],
+            cwd=tmp_path,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    wait_until(lambda: called in log.read_text(), "it runs")
+    # As a terminal does: to make, and to all that it has started.
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(10)
+    assert log.read_text() == f"{called}\n"
