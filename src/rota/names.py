@@ -27,6 +27,11 @@ def full_name(queue: str, name: str) -> str:
     return f"{queue}:{name}"
 
 
+def short_name(queue: str, name: str) -> str:
+    """Return the name of a job on `queue` that is given as `name` or as `queue:name`."""
+    return name.removeprefix(f"{queue}:")
+
+
 def check_id(user_id: str) -> str:
     """Return `user_id`. Raises ValueError when it cannot be a job's id.
 

@@ -126,7 +126,7 @@ def test_enqueue_prints_the_queue_and_the_id(project: Project) -> None:
     job_id = ran.out.split()[1]
     shown = project.rota("show", "email", job_id).out
     assert re.search(r"state +waiting", shown)
-    assert re.search(r"task +send", shown)
+    assert re.search(r"job +email:send", shown)
     assert '{"to": "bob"}' in shown.replace("'", '"')
 
 
@@ -143,9 +143,12 @@ def test_queues_counts_every_queue_that_there_is(project: Project) -> None:
     enqueued(project, "send")
     enqueued(project, "send", "--delay", "60")
     ran = project.rota("queues")
-    assert rows(ran.out) == [["default", "0", "0", "0", "0", "no"], ["email", "1", "1", "0", "0", "no"]]
+    assert rows(ran.out) == [
+        ["default", "0", "0", "0", "0", "0", "no"],
+        ["email", "1", "1", "0", "0", "0", "no"],
+    ]
     restricted = project.rota("queues", QUEUES__REPORTS__CONCURRENCY="1", WORKER_QUEUES="reports")
-    assert rows(restricted.out) == [["reports", "0", "0", "0", "0", "no"]]
+    assert rows(restricted.out) == [["reports", "0", "0", "0", "0", "0", "no"]]
     limited = project.rota("queues", QUEUES__EMAIL__FLEET_CONCURRENCY="4")
     assert rows(limited.out)[1][3] == "0 of 4"
 
@@ -175,7 +178,7 @@ def test_cancelled_jobs_are_listed_without_a_total(project: Project) -> None:
     job_id = enqueued(project, "send", "--delay", "60")
     project.rota("cancel", "email", job_id)
     shown = rows(project.rota("jobs", "email", "--state", "cancelled").out)
-    assert [(row[0], row[1]) for row in shown] == [(job_id, "send")]
+    assert [(row[0], row[1]) for row in shown] == [(job_id, "email:send")]
     assert json.loads(project.rota("jobs", "email", "--state", "cancelled", "--json").out)["total"] is None
     assert rows(project.rota("jobs", "email", "--state", "completed").out) == []
 
@@ -200,31 +203,12 @@ def test_enqueue_takes_a_priority(project: Project) -> None:
 def test_jobs_lists_one_state_with_whole_ids(project: Project) -> None:
     waiting = [enqueued(project, "send") for _ in range(3)]
     delayed = enqueued(project, "send", "--delay", "60")
-    assert [row[:2] for row in rows(project.rota("jobs", "email").out)] == [[one, "send"] for one in waiting]
+    assert [row[:2] for row in rows(project.rota("jobs", "email").out)] == [
+        [one, "email:send"] for one in waiting
+    ]
     assert [row[0] for row in rows(project.rota("jobs", "email", "--limit", "2").out)] == waiting[:2]
     assert [row[0] for row in rows(project.rota("jobs", "email", "--state", "delayed").out)] == [delayed]
     assert rows(project.rota("jobs", "email", "--state", "active").out) == []
-
-
-def test_a_delayed_job_is_run_now_or_put_off(project: Project) -> None:
-    job_id = enqueued(project, "send", "--delay", "60")
-    assert re.fullmatch(
-        rf"{job_id} is due at 2099-01-02 02:04:05 UTC\n",
-        project.rota("reschedule", "email", job_id, "--at", "2099-01-02T03:04:05+01:00").out,
-    )
-    assert rows(project.rota("jobs", "email", "--state", "delayed").out)[0][3] == "2099-01-02 02:04:05"
-    assert project.rota("reschedule", "email", job_id, "--now").status == 0
-    assert rows(project.rota("jobs", "email").out)[0][0] == job_id
-    project.rota("cancel", "email", job_id)
-    project.rota("reschedule", "email", job_id, "--now").refused("is cancelled", "enqueue it again", status=1)
-    project.rota("reschedule", "email", "nosuch", "--now").refused("there is no job with the id", status=3)
-
-
-@pytest.mark.parametrize("options", [(), ("--now", "--delay", "1h"), ("--delay", "soon")], ids=str)
-def test_a_job_that_is_rescheduled_to_no_time_or_to_two_is_refused(
-    project: Project, options: tuple[str, ...]
-) -> None:
-    project.rota("reschedule", "email", "an-id", *options).refused("--delay")
 
 
 def test_cancel_says_what_became_of_the_job(project: Project) -> None:
@@ -247,8 +231,8 @@ def test_cancel_takes_several_ids_and_answers_for_each(project: Project) -> None
 def test_cancel_takes_all_of_a_job_or_of_a_queue(project: Project) -> None:
     for _ in range(3):
         enqueued(project, "send")
-    assert project.rota("cancel", "email", "--job", "other").out == "none\n"
     assert project.rota("cancel", "email", "--job", "send").out == "3 cancelled\n"
+    assert project.rota("cancel", "email", "--job", "send").out == "none\n"
     enqueued(project, "send", "--delay", "60")
     assert project.rota("cancel", "email", "--all").out == "1 cancelled\n"
 
@@ -388,7 +372,8 @@ def test_retry_names_the_job_that_has_the_unique_key_of_a_letter(
         (("--reason", "timeout"), 1),
         (("--reason", "lost"), 0),
         (("--job", "send", "--reason", "failed"), 2),
-        (("--job", "greet"), 0),
+        (("--job", "email:send"), 3),
+        (("--job", "send", "--reason", "lost"), 0),
     ],
 )
 def test_retry_by_its_options_brings_back_what_they_match(
@@ -396,7 +381,17 @@ def test_retry_by_its_options_brings_back_what_they_match(
 ) -> None:
     assert project.rota("retry", "email", *options).out == f"{brought} brought back\n"
     counted = rows(project.rota("queues").out)[1]
-    assert counted == ["email", str(brought), "0", "0", str(len(dead) - brought), "no"]
+    assert counted == ["email", str(brought), "0", "0", str(len(dead) - brought), "0", "no"]
+
+
+@pytest.mark.parametrize("command", ["retry", "cancel"])
+@pytest.mark.parametrize("name", ["sned", "email:sned", "default:send"])
+def test_a_job_that_the_queue_does_not_have_is_refused(
+    project: Project, dead: list[str], command: str, name: str
+) -> None:
+    ran = project.rota(command, "email", "--job", name)
+    ran.refused(f"there is no job '{name}'", "did you mean email:send?")
+    assert rows(project.rota("queues").out)[1][4] == str(len(dead))
 
 
 @pytest.mark.parametrize("arguments", [(), ("--all", "--job", "send"), ("an-id", "--all")], ids=str)
@@ -500,7 +495,9 @@ def test_what_is_shown_is_json_where_that_is_asked_for(project: Project, dead: l
             "active": 0,
             "dead": 3,
             "fleet_concurrency": None,
+            "workers": 0,
             "paused_since": None,
+            "known": True,
         },
     }
     listed = said("jobs", "email", "--state", "dead", "--limit", "2")
@@ -620,7 +617,7 @@ def test_a_burst_ends_when_nothing_is_left_on_any_queue(project: Project) -> Non
 def test_a_wait_that_is_too_short_says_so_and_leaves_the_job(project: Project) -> None:
     ran = project.rota("enqueue", "greet", '{"name": "ann"}', "--wait", "0.05")
     ran.refused("has no result after 0.05 s; it may still come", status=4)
-    assert rows(project.rota("queues").out)[0] == ["default", "1", "0", "0", "0", "no"]
+    assert rows(project.rota("queues").out)[0] == ["default", "1", "0", "0", "0", "0", "no"]
 
 
 def test_a_server_that_is_away_is_one_sentence_at_once(project: Project) -> None:

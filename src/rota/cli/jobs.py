@@ -8,7 +8,7 @@ import typer
 from rota.cli import exits, screen
 from rota.cli.arguments import TIME, duration, moment, payload
 from rota.cli.look import AsJson
-from rota.cli.session import serving, with_client
+from rota.cli.session import Known, on_queue, serving, with_client
 from rota.client.client import Client
 from rota.errors import RotaError
 from rota.model.flows.handle import FlowHandle, FlowInfo, StageInfo
@@ -115,24 +115,22 @@ def _total(stage: StageInfo) -> object:
 
 def pause(queue: str) -> None:
     """Stop all workers from claiming jobs of a queue, until `rota resume`; running jobs go on."""
-    settings = serving(queue)
 
-    async def act(client: Client) -> None:
+    async def act(client: Client, here: Known) -> None:
         await client.pause(queue)
         screen.say(f"{queue} is paused")
 
-    with_client(settings, act)
+    on_queue(queue, act)
 
 
 def resume(queue: str) -> None:
     """Let workers claim from a paused queue again."""
-    settings = serving(queue)
 
-    async def act(client: Client) -> None:
+    async def act(client: Client, here: Known) -> None:
         await client.resume(queue)
         screen.say(f"{queue} goes on")
 
-    with_client(settings, act)
+    on_queue(queue, act)
 
 
 def cancel(
@@ -145,11 +143,12 @@ def cancel(
     """Cancel waiting, delayed and running jobs: one, some, all of one job, or all of a queue."""
     if bool(job_ids) + (job is not None) + everything != 1:
         raise RotaError("cancel takes ids, or --job NAME, or --all, and one of them only")
-    settings = serving(queue)
 
-    async def act(client: Client) -> None:
+    async def act(client: Client, here: Known) -> None:
         if not job_ids:
             counts = await client.cancel_all(queue, task=job)
+            if not counts:
+                here.check_job(queue, job)
             said = ", ".join(f"{count} {answer}" for answer, count in sorted(counts.items())) or "none"
             screen.answer(counts, said, as_json)
             return
@@ -162,7 +161,7 @@ def cancel(
         if "not found" in answers.values():
             raise typer.Exit(exits.NOT_FOUND)
 
-    with_client(settings, act)
+    on_queue(queue, act)
 
 
 def reschedule(
@@ -176,15 +175,14 @@ def reschedule(
     """Let a job that waits run now, or put it off."""
     if delay is not None and at is not None:
         raise RotaError("reschedule takes --delay or --at, and one of them only")
-    settings = serving(queue)
 
-    async def act(client: Client) -> None:
+    async def act(client: Client, _: Known) -> None:
         answer = await client.reschedule(queue, job_id, delay=delay, at=at)
         screen.answer({"answer": answer}, answer, as_json)
         if answer == "not found":
             raise typer.Exit(exits.NOT_FOUND)
 
-    with_client(settings, act)
+    on_queue(queue, act)
 
 
 def retry(
@@ -201,18 +199,19 @@ def retry(
     """Put dead letters back on their queue, with all their attempts again."""
     if (job_id is not None) + (job is not None or reason is not None) + everything != 1:
         raise RotaError("retry takes an id, or --job NAME and --reason WHY, or --all, and one of them only")
-    settings = serving(queue)
 
-    async def act(client: Client) -> None:
+    async def act(client: Client, here: Known) -> None:
         if job_id is None:
             count = await client.retry_dead(queue, task=job, reason=reason)
+            if not count:
+                here.check_job(queue, job)
             screen.answer({"retried": count}, f"{count} brought back", as_json)
         else:
             found = await client.retry(queue, job_id)
             told = "brought back" if found.created else f"has the unique key of {job_id}, and stands for it"
             screen.answer({"retried": int(found.created), "id": found.id}, f"{found.id} {told}", as_json)
 
-    with_client(settings, act)
+    on_queue(queue, act)
 
 
 def delete(
@@ -221,10 +220,9 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Delete a dead letter, with its payload, its error and what it had saved; it cannot be brought back then."""
-    settings = serving(queue)
 
-    async def act(client: Client) -> None:
+    async def act(client: Client, here: Known) -> None:
         await client.delete_dead(queue, job_id)
         screen.answer({"deleted": 1, "id": job_id}, f"{job_id} is deleted", as_json)
 
-    with_client(settings, act)
+    on_queue(queue, act)

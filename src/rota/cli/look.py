@@ -1,7 +1,8 @@
 """The commands that look, and change nothing: the jobs of the code, the queues, and what lies on them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -9,13 +10,15 @@ import typer
 from rota.app.handlers import rules_of
 from rota.cli import screen
 from rota.cli.arguments import whole
-from rota.cli.session import serving, with_client
+from rota.cli.session import Known, known, on_queue, with_client
 from rota.client.client import Client
 from rota.model.info import JobInfo
 from rota.model.job import Job
-from rota.model.registry import discover
+from rota.model.registry import Registry
 from rota.model.state import State
-from rota.settings.load import Settings, load
+from rota.names import full_name
+from rota.server.faults import ServerError
+from rota.settings.load import Settings
 
 #: The states whose jobs can be listed.
 LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
@@ -59,8 +62,8 @@ def add_to(cli: typer.Typer) -> None:
 
 def list_jobs(as_json: AsJson = False) -> None:
     """List every job of the code, with the policy that is in force for it; needs no server."""
-    settings = load()
-    registry = discover(settings.jobs_package, settings.default_queue)
+    here = known()
+    settings, registry = here.settings, here.registry
     policies = [_policy(settings, queue, job) for queue in registry.queues for job in _of(registry, queue)]
     if as_json:
         screen.value(policies)
@@ -68,7 +71,7 @@ def list_jobs(as_json: AsJson = False) -> None:
         screen.table(tuple(policies[0]), [tuple(map(_shown, one.values())) for one in policies])
 
 
-def _of(registry: Any, queue: str) -> list[Job[Any, Any]]:
+def _of(registry: Registry, queue: str) -> list[Job[Any, Any]]:
     return [job for _, job in sorted(registry.for_queue(queue).items())]
 
 
@@ -76,7 +79,7 @@ def _policy(settings: Settings, queue: str, job: Job[Any, Any]) -> dict[str, obj
     own = settings.queue(queue)
     rules = rules_of(job, own)
     return {
-        "job": f"{queue}:{job.name}",
+        "job": full_name(queue, job.name),
         "runs": job.kind,
         "attempts": rules.max_attempts,
         "timeout": rules.timeout,
@@ -96,38 +99,55 @@ def _shown(value: object) -> object:
 
 
 def queues(as_json: AsJson = False) -> None:
-    """List every queue, with the number of its jobs in each state."""
-    settings = load()
-    names = settings.served_queues(discover(settings.jobs_package, settings.default_queue).queues)
-
-    most = {name: settings.queue(name).fleet_concurrency for name in names}
+    """List every queue, with the number of its jobs in each state and of the processes that serve it."""
+    here = known()
 
     async def act(client: Client) -> None:
-        found = [(name, await client.counts(name), await client.paused_since(name)) for name in names]
+        strays = await _strays(client, here)
+        found = [await _queue(client, here, name) for name in (*here.served, *strays)]
         if as_json:
-            screen.value(
-                [
-                    {"queue": name, **states, "fleet_concurrency": most[name], "paused_since": since}
-                    for name, states, since in found
-                ]
+            screen.value([one | {"known": one["queue"] not in strays} for one in found])
+        else:
+            screen.table(("queue", *LISTED, "workers", "paused"), [_queue_row(one) for one in found])
+        for name in strays:
+            screen.warn(
+                f"no job and no setting of this code names the queue {name!r}{_meant(name, here.queues)}"
             )
-            return
-        rows = [
-            (name, *_counted(states, most[name]), f"since {_moment(since)} UTC" if since else "no")
-            for name, states, since in found
-        ]
-        screen.table(("queue", *LISTED, "paused"), rows)
 
-    with_client(settings, act)
+    with_client(here.settings, act)
 
 
-def _counted(states: Mapping[State, int], most: int | None) -> list[int | str]:
-    """Return the numbers of a queue's jobs by state; a limit of the whole fleet stands beside what it limits."""
-    numbers = {state: states[state] for state in LISTED}
-    return [
-        f"{number} of {most}" if most and state is State.ACTIVE else number
-        for state, number in numbers.items()
-    ]
+async def _strays(client: Client, here: Known) -> list[str]:
+    """Return the queues that have jobs or letters, and that nothing names: of former names, or of misspelt ones."""
+    try:
+        return [name for name in await client.queues() if name not in here.queues]
+    except ServerError as error:
+        screen.warn(f"other queues cannot be looked for: {error}")
+        return []
+
+
+async def _queue(client: Client, here: Known, name: str) -> dict[str, Any]:
+    counts, paused = await client.counts(name), await client.paused_since(name)
+    return {
+        "queue": name,
+        **{str(state): counts[state] for state in LISTED},
+        "fleet_concurrency": here.settings.queue(name).fleet_concurrency,
+        "workers": await client.workers(name),
+        "paused_since": paused,
+    }
+
+
+def _queue_row(one: dict[str, Any]) -> list[object]:
+    since, most, active = one["paused_since"], one["fleet_concurrency"], one[State.ACTIVE]
+    # A limit of the whole fleet stands beside what it limits.
+    shown = one | {State.ACTIVE: f"{active} of {most}"} if most else one
+    cells = [shown[name] for name in ("queue", *LISTED, "workers")]
+    return [*cells, f"since {_moment(since)} UTC" if since else "no"]
+
+
+def _meant(name: str, queues: Sequence[str]) -> str:
+    close = get_close_matches(name, queues, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def jobs(
@@ -145,9 +165,8 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """List the jobs of a queue that are in one state, a page at a time; times are in UTC."""
-    settings = serving(queue)
 
-    async def act(client: Client) -> None:
+    async def act(client: Client, _: Known) -> None:
         found = await client.jobs(queue, state, offset=offset, limit=limit)
         # How many completed or cancelled jobs there were, nobody counts.
         total = (await client.counts(queue)).get(state)
@@ -160,11 +179,11 @@ def jobs(
             # Beside the table, not in it: a program that reads the table does not meet it.
             screen.note(line)
 
-    with_client(settings, act)
+    on_queue(queue, act)
 
 
 def _row(info: JobInfo, state: State) -> Iterator[object]:
-    yield from (info.id, info.task, info.attempts)
+    yield from (info.id, info.job, info.attempts)
     yield from (show(info) for _, show in _TIMES[state])
 
 
@@ -178,13 +197,12 @@ def _about_page(command: str, offset: int, shown: int, limit: int, total: int | 
 
 def show(queue: str, job_id: str, as_json: AsJson = False) -> None:
     """Show one job, with everything that is known of it."""
-    settings = serving(queue)
 
-    async def act(client: Client) -> None:
+    async def act(client: Client, _: Known) -> None:
         info = await client.status(queue, job_id)
         if as_json:
             screen.value(screen.as_json(info))
         else:
             screen.details(info)
 
-    with_client(settings, act)
+    on_queue(queue, act)

@@ -60,9 +60,15 @@ def note(line: str) -> None:
     sys.stderr.write(safe(line) + "\n")
 
 
+def warn(line: str) -> None:
+    """Print a warning of one line, beside the output."""
+    note(f"rota: warning: {line}")
+
+
 def as_json(info: JobInfo) -> dict[str, Any]:
     """Return everything that is known of a job as values of JSON."""
     known = {name: getattr(info, name) for name in JobInfo.__dataclass_fields__}
+    known["job"] = info.job
     if info.error is not None:
         known["error"] = _error(info.error)
     known["failures"] = [
@@ -113,7 +119,9 @@ def _records(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def details(info: JobInfo) -> None:
     """Print everything that is known of one job, one field a line."""
-    for name in JobInfo.__dataclass_fields__:
+    for field in JobInfo.__dataclass_fields__:
+        # The name that the job has everywhere else.
+        name = "job" if field == "task" else field
         found = getattr(info, name)
         if found not in (None, "", ()) and name != "failures":
             sys.stdout.write(f"{name:<12} {safe(f'{found:g}' if isinstance(found, float) else found)}\n")

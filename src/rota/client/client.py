@@ -31,13 +31,14 @@ from rota.model.info import CancelAnswer, JobInfo, RescheduleAnswer
 from rota.model.job import Call, Job, Promise, queue_of
 from rota.model.options import EnqueueFields, EnqueueOptions
 from rota.model.state import State
-from rota.names import check_name, ids_of
+from rota.names import check_name, ids_of, short_name
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Sender, Senders
 from rota.server.faults import explained
 from rota.settings.settings import Settings
 from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.wire.claims import decode_id, encode_id
+from rota.wire.inventory import queues_in
 from rota.wire.keys import QueueKeys, check_queue, events_key, queue_key
 from rota.wire.scripts import NUDGE
 
@@ -261,6 +262,19 @@ class Client:
         async with explained(self.redis):
             return await view.counts(self.redis, QueueKeys.of(queue_key(queue)))
 
+    async def queues(self) -> list[str]:
+        """Return the names of all queues that have jobs or dead letters in Redis, whichever code put them there.
+
+        Looks at every key of the database: a second for a million of them. Raises ServerError.
+        """
+        async with explained(self.redis):
+            return sorted(await queues_in(self.redis))
+
+    async def workers(self, queue: str) -> int:
+        """Return how many worker processes serve a queue, those that drain included. Raises ServerError."""
+        async with explained(self.redis):
+            return await view.workers(self.redis, QueueKeys.of(queue_key(queue)))
+
     async def paused_since(self, queue: str) -> datetime | None:
         """Return when the queue was paused, in UTC, or None for a queue that is not paused. Raises ServerError."""
         async with explained(self.redis):
@@ -334,8 +348,9 @@ class Client:
 
             await client.cancel_all("email", task="send_newsletter")
 
-        Raises ServerError.
+        `task` may have its queue before it, `email:send_newsletter`. Raises ServerError.
         """
+        task = task and short_name(queue, task)
         counts: Counter[CancelAnswer] = Counter()
         async with explained(self.redis):
             members = await self.redis.zrange(queue_key(queue), 0, -1)
@@ -385,8 +400,10 @@ class Client:
 
             await client.retry_dead("email", task="send_email", since=datetime.now(UTC) - timedelta(hours=1))
 
-        Letters that cannot be brought back are passed over. Returns how many were. Raises ServerError.
+        `task` may have its queue before it, `email:send_email`. Letters that cannot be brought back are passed over.
+        Returns how many were. Raises ServerError.
         """
+        task = task and short_name(queue, task)
         return await self._dead_letters.replay_all(queue, task=task, reason=reason, since=since)
 
     async def delete_dead(self, queue: str, job_id: str) -> None:

@@ -139,6 +139,14 @@ class SyncClient:
         """Return how many of a queue's jobs are waiting, delayed, active and dead; see `Client.counts`."""
         return self._ask(lambda client: client.counts(queue))
 
+    def queues(self) -> list[str]:
+        """Return the names of all queues that have jobs or dead letters in Redis; see `Client.queues`."""
+        return self._ask(lambda client: client.queues())
+
+    def workers(self, queue: str) -> int:
+        """Return how many worker processes serve a queue; see `Client.workers`."""
+        return self._ask(lambda client: client.workers(queue))
+
     def paused_since(self, queue: str) -> datetime | None:
         """Return when the queue was paused, or None for one that is not paused; see `Client.paused_since`."""
         return self._ask(lambda client: client.paused_since(queue))

@@ -104,6 +104,12 @@ async def counts(redis: Any, keys: QueueKeys) -> dict[State, int]:
     }
 
 
+async def workers(redis: Any, keys: QueueKeys) -> int:
+    """Return how many processes serve the queue, by their heartbeats."""
+    names = await redis.smembers(keys.workers)
+    return int(await redis.exists(*(f"{keys.worker}:".encode() + name for name in names))) if names else 0
+
+
 def _ask(pipe: Any, keys: QueueKeys, member: bytes) -> None:
     pipe.get(RESULT.encode() + member)
     pipe.get(JOB.encode() + member)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from rota.errors import JobError
 from rota.model.state import State
+from rota.names import full_name
 
 #: The answer to a request to cancel. "cancelled": the job waited, and is gone. "requested": a worker runs the job, and
 #: stops it within a second unless it ends before. "finished": the job is over. "not found": no job of this id is
@@ -68,3 +69,8 @@ class JobInfo:
     payload: dict[str, Any] | None = None
     checkpoint: Any = None
     failures: tuple[Failure, ...] = ()
+
+    @property
+    def job(self) -> str:
+        """The job's full name, `queue:name`, as logs write it; empty where the name is not known."""
+        return full_name(self.queue, self.task) if self.task else ""

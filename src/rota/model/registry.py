@@ -3,12 +3,12 @@
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from rota.errors import DiscoveryFailed, JobClash, UnknownJob, UnknownQueue
 from rota.errors.traces import place_of
@@ -18,6 +18,8 @@ from rota.names import check_name, full_name
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 AnyJob = Job[Any, Any]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Hooks(NamedTuple):
@@ -76,32 +78,79 @@ class Registry:
         raise UnknownJob(name, self.full_names)
 
 
-def discover(package: str, default_queue: str = "default") -> Registry:
+#: Told why something of a package cannot be collected.
+OnFailure = Callable[[DiscoveryFailed | JobClash], None]
+
+
+def discover(
+    package: str, default_queue: str = "default", *, on_failure: OnFailure | None = None
+) -> Registry:
     """Import every module under `package` and collect the jobs that they define.
 
     Raises DiscoveryFailed for a module that cannot be imported, JobClash for two handlers of one name on one
-    queue, ValueError for a default queue's name that is not allowed.
+    queue, ValueError for a default queue's name that is not allowed. With `on_failure` the first two are given to it
+    instead, and what they are about is passed over.
     """
     check_name("queue", default_queue)
-    root = imported(package)
-    by_queue: dict[str, dict[str, AnyJob]] = {}
-    for module in (root, *_modules_under(root)):
+    collecting = _Collecting(default_queue, on_failure)
+    collecting.take(package)
+    return collecting.registry()
+
+
+class _Collecting:
+    """The jobs of a package while its modules are looked at."""
+
+    def __init__(self, default_queue: str, on_failure: OnFailure | None) -> None:
+        self._default_queue = default_queue
+        self._on_failure = on_failure
+        self._by_queue: dict[str, dict[str, AnyJob]] = {}
+        self._lifespan: Lifespan | None = None
+        self._hooks = NO_HOOKS
+
+    def take(self, package: str) -> None:
+        """Collect the jobs of all modules under a package, and its lifespan."""
+        root = self._tried(imported, package)
+        if root is None:
+            return
+        self._take_jobs(root)
+        self._lifespan = self._tried(_lifespan, root)
+        self._hooks = self._tried(_hooks, root) or NO_HOOKS
+        for jobs in self._by_queue.values():
+            for job in jobs.values():
+                self._tried(_resolve, job)
+
+    def registry(self) -> Registry:
+        """Return the jobs that were collected, by queue."""
+        jobs = tuple(job for queue in self._by_queue.values() for job in queue.values())
+        frozen = {queue: MappingProxyType(jobs) for queue, jobs in self._by_queue.items()}
+        return Registry(jobs, self._default_queue, self._lifespan, MappingProxyType(frozen), self._hooks)
+
+    def _take_jobs(self, module: ModuleType) -> None:
         for job in _jobs_in(module):
-            _add(by_queue.setdefault(job.queue or default_queue, {}), job, job.queue or default_queue)
-    jobs = tuple(job for queue in by_queue.values() for job in queue.values())
-    for job in jobs:
-        _resolve(job)
-    frozen = {queue: MappingProxyType(jobs) for queue, jobs in by_queue.items()}
-    return Registry(jobs, default_queue, _lifespan(root), MappingProxyType(frozen), _hooks(root))
+            self._tried(self._add, job)
+        for name in sorted(_names_under(module)):
+            # Importing a __main__ would start a program.
+            if name.rpartition(".")[2] != "__main__" and (inner := self._tried(imported, name)):
+                self._take_jobs(inner)
 
+    def _add(self, job: AnyJob) -> None:
+        queue = job.queue or self._default_queue
+        jobs = self._by_queue.setdefault(queue, {})
+        known = jobs.setdefault(job.name, job)
+        if known.handler is not job.handler:
+            raise JobClash(full_name(queue, job.name), known.source, job.source)
+        if job.enqueue_options == EnqueueOptions():
+            # The job itself is preferred to a copy that options() made.
+            jobs[job.name] = job
 
-def _modules_under(package: ModuleType) -> Iterator[ModuleType]:
-    for name in sorted(_names_under(package)):
-        if name.rpartition(".")[2] == "__main__":
-            continue  # importing it would start a program
-        module = imported(name)
-        yield module
-        yield from _modules_under(module)
+    def _tried(self, step: Callable[[T], R], of: T) -> R | None:
+        try:
+            return step(of)
+        except (DiscoveryFailed, JobClash) as error:
+            if self._on_failure is None:
+                raise
+            self._on_failure(error)
+            return None
 
 
 def _names_under(package: ModuleType) -> set[str]:
@@ -141,15 +190,6 @@ def _said_of(error: BaseException) -> str:
 
 def _jobs_in(module: ModuleType) -> list[AnyJob]:
     return [value for value in vars(module).values() if isinstance(value, Job)]
-
-
-def _add(jobs: dict[str, AnyJob], job: AnyJob, queue: str) -> None:
-    known = jobs.setdefault(job.name, job)
-    if known.handler is not job.handler:
-        raise JobClash(full_name(queue, job.name), known.source, job.source)
-    if job.enqueue_options == EnqueueOptions():
-        # The job itself is preferred to a copy that options() made.
-        jobs[job.name] = job
 
 
 def _resolve(job: AnyJob) -> None:

@@ -256,3 +256,20 @@ def test_modules_may_be_named_for_what_they_hold(write: Write) -> None:
 def test_what_does_not_fit_around_jobs_stops_the_boot(write: Write, line: str, sentence: str) -> None:
     with pytest.raises(DiscoveryFailed, match=sentence):
         discover(write(__init__=HOOKS + line))
+
+
+def test_what_cannot_be_collected_is_passed_over_where_that_is_asked_for(write: Write) -> None:
+    package = write(
+        **{
+            "mail": PAINT.replace("paint", "send"),
+            "broken": "import nosuch_library",
+            "clash": PAINT.replace("paint", "send"),
+            "lifespan": "lifespan = 3",
+        }
+    )
+    failures: list[Exception] = []
+    registry = discover(package, on_failure=failures.append)
+    assert registry.full_names == ("video:send",)
+    assert registry.lifespan is None
+    assert [type(one) for one in failures] == [DiscoveryFailed, JobClash, DiscoveryFailed]
+    assert discover("nosuch_package", on_failure=failures.append).jobs == ()
