@@ -61,6 +61,27 @@ async def test_jobs_that_cannot_finish_in_time_run_elsewhere_at_once_and_unspent
     assert worker.says("worker.drain_timeout")
 
 
+async def test_a_worker_that_is_killed_while_it_drains_makes_no_suspects(
+    fleet: Fleet, client: Client
+) -> None:
+    (worker,) = await fleet.start(lease=2)
+    handles = await client.enqueue_many(work.call(seconds=60) for _ in range(3))
+    await running(fleet, worker, 3)
+    worker.send(signal.SIGTERM)
+
+    async def has_said_so() -> bool:
+        return bool(await client.redis.keys("arq:queue:default:step:*:stop"))
+
+    await until(has_said_so, "the worker has said that it stops")
+    worker.send(signal.SIGKILL)
+    (other,) = await fleet.start(lease=2, drain_timeout=0)
+    await running(fleet, other, 3)
+    entries = await client.redis.hgetall("arq:queue:default:runs")
+    assert {raw.decode() for raw in entries} == {handle.id for handle in handles}
+    assert {raw.split()[3] for raw in entries.values()} == {b"0"}
+    assert await records(client, "lost") == {handle.id: 1 for handle in handles}
+
+
 async def test_a_second_signal_does_not_wait(fleet: Fleet, client: Client) -> None:
     (worker,) = await fleet.start(drain_timeout=60)
     handle = await client.enqueue(work, seconds=60)

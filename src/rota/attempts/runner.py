@@ -41,6 +41,8 @@ logger = logging.getLogger("rota.worker")
 
 #: A line of the log names an unknown job once in this many seconds, as long as there are no more names than this.
 _UNKNOWN_TOLD, _MOST_NAMES = 60.0, 1000
+#: An unknown job is left to others for this part of the time for which it has been unknown, up to a limit in seconds.
+_UNKNOWN_SHARE, _UNKNOWN_MOST = 0.1, 60.0
 
 
 class _HandedBack(Exception):
@@ -169,7 +171,9 @@ class Runner:
             return
         self._tell_unknown(attempt, error)
         told = Told(task=attempt.task)
-        raise _HandedBack(Settlement.again(claim, policy.unknown_delay, told, unspent=True, unknown=True))
+        # Many jobs that nobody knows must not take all slots for themselves, over and over.
+        delay = max(policy.unknown_delay, min(_UNKNOWN_MOST, unknown_ms / 1000 * _UNKNOWN_SHARE))
+        raise _HandedBack(Settlement.again(claim, delay, told, unspent=True, unknown=True))
 
     def _tell_unknown(self, attempt: Attempt, error: str) -> None:
         """Log that a job is unknown, once a minute for each name: there may be many jobs, and each comes again."""

@@ -184,7 +184,7 @@ def _live(job_id: str, queue: str, raw: _Raw, score: float, now: int) -> JobInfo
     waits = score <= now or raw.parked is not None
     state = State.ACTIVE if active else State.WAITING if waits else State.DELAYED
     percent, message = _progress(raw.progress)
-    started = raw.run.split() if raw.run and active else []
+    started = raw.run.split()[2:3] if raw.run and active else []
     # What is kept of attempts without a counter of attempts is of a former job of the same id.
     failures = () if raw.attempts is None else read_failures(raw.failures)
     return JobInfo(
@@ -192,14 +192,14 @@ def _live(job_id: str, queue: str, raw: _Raw, score: float, now: int) -> JobInfo
         queue,
         state,
         task,
-        attempts=int(raw.attempts or 0),
+        attempts=_figure(raw.attempts),
         percent=percent,
         message=message,
         enqueued_at=enqueued_at,
-        due_at=None if active else _time(int(score)),
-        started_at=_time(int(started[2])) if started else None,
+        due_at=None if active else _time(score),
+        started_at=_time(_figure(started[0])) if started else None,
         error=failures[-1].error if failures else None,
-        snoozes=int(raw.snoozes or 0),
+        snoozes=_figure(raw.snoozes),
         payload=payload,
         # So is a checkpoint.
         checkpoint=None if raw.attempts is None else read_checkpoint(raw.checkpoint),
@@ -213,12 +213,12 @@ def _dead(job_id: str, queue: str, letter: dict[bytes, bytes]) -> JobInfo:
         job_id,
         queue,
         State.DEAD,
-        letter[b"task"].decode("utf-8", "replace") or task,
-        attempts=int(letter[b"attempt"]),
+        letter.get(b"task", b"").decode("utf-8", "replace") or task,
+        attempts=_figure(letter.get(b"attempt")),
         enqueued_at=enqueued_at,
-        finished_at=_time(int(letter[b"at"])),
-        error=envelopes.error_of(letter[b"error"]),
-        reason=letter[b"reason"].decode(),
+        finished_at=_time(_figure(letter.get(b"at"))),
+        error=envelopes.error_of(letter.get(b"error", b"")),
+        reason=letter.get(b"reason", b"").decode("utf-8", "replace"),
         payload=payload,
         checkpoint=read_checkpoint(letter.get(b"checkpoint")),
         failures=read_failures(letter.get(b"attempts")),
@@ -262,7 +262,10 @@ def _progress(raw: bytes | None) -> tuple[float | None, str]:
     if raw is None:
         return None, ""
     percent, _, message = raw.decode("utf-8", "replace").partition(" ")
-    return float(percent), message
+    try:
+        return float(percent), message
+    except ValueError:
+        return None, message
 
 
 def read_checkpoint(raw: bytes | None) -> Any:
@@ -277,10 +280,22 @@ def read_failures(raw: bytes | None) -> tuple[Failure, ...]:
     """Return the failed attempts that lie in Redis, but for lines that cannot be read."""
     failures = []
     for line in (raw or b"").split(b"\n"):
-        if found := _FAILURE.fullmatch(line):
-            failures.append(Failure(int(found[1]), _time(int(found[2])), envelopes.error_of(found[3])))
+        if (found := _FAILURE.fullmatch(line)) and (at := _time(_figure(found[2]))):
+            failures.append(Failure(_figure(found[1]), at, envelopes.error_of(found[3])))
     return tuple(failures)
 
 
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
+def _figure(raw: bytes | None) -> int:
+    """Return a count or a time as it lies in Redis; 0 for what is none."""
+    try:
+        return int(raw or 0)
+    except ValueError:
+        return 0
+
+
+def _time(ms: float) -> datetime | None:
+    """Return a time of the server's clock; None for one that no calendar has, as another program may have written."""
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

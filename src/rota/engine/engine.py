@@ -6,6 +6,7 @@ the load by themselves. The words for slots and for what is believed of the queu
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ from rota.engine.shares import UNLIMITED, Share
 from rota.engine.wake import POLL
 from rota.model.outcome import Cause
 from rota.names import printable
+from rota.server.outage import FAULTS
 from rota.wire.claims import Claim, Settlement, hand_back
 from rota.wire.queue import BATCH, StepReply
 
@@ -28,6 +30,8 @@ logger = logging.getLogger("rota.worker")
 
 #: A job that is due later than after this many seconds needs no timer: the next poll finds it.
 HORIZON = POLL * 1.2
+#: How long a worker that was told to stop waits for Redis to take note, in seconds.
+_MOMENT = 1.0
 
 
 class Engine:
@@ -125,6 +129,13 @@ class Engine:
         """Wait until no job runs and all are settled."""
         while self.busy:
             await self.changed()
+
+    async def say_it_stops(self) -> None:
+        """Let the queue know that this worker was told to stop, if that takes no more than a moment."""
+        if self._link.scripts.service is not None:
+            with contextlib.suppress(*FAULTS):
+                async with asyncio.timeout(_MOMENT):
+                    await self._link.scripts.say_it_stops(self._link.redis)
 
     def stop(self, cause: Cause) -> None:
         """Tell every job that runs to end, for `cause`."""

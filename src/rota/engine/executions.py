@@ -46,6 +46,9 @@ class Executions(dict[str, Execution]):
 
     def start(self, claim: Claim) -> None:
         """Run `claim` in a task; an execution that has lost an earlier claim of the same job is stopped."""
+        if claim.unreadable:
+            fields = {"job_id": printable(claim.id), "what": claim.unreadable}
+            logger.warning("claim.unreadable", extra=fields)
         former = self.get(claim.id)
         if former is not None:
             # Its lease ran out while this process stood still, and the job has come back to the same process.

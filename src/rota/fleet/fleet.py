@@ -1,5 +1,6 @@
 """What each queue of a fleet needs: its load, from readings over time, and the workers that keep its objective."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -11,6 +12,8 @@ from rota.fleet.scaling import HASTE, Load, workers_needed
 from rota.model.state import State
 from rota.settings.load import Settings
 from rota.settings.queues import QueueSettings
+
+logger = logging.getLogger("rota.fleet")
 
 #: How long a job is taken to last while none has ever ended, in seconds.
 GUESS = 1.0
@@ -117,13 +120,21 @@ class Fleet:
         self._cap = settings.worker_concurrency or 0
         self._settings = {queue: settings.queue(queue) for queue in queues}
         self._histories = {queue: History(window) for queue in queues}
+        self._told: dict[str, str] = {}
 
     def appraise(self, reading: Reading) -> FleetNeed:
         """Return what the fleet needs now, by this reading and the ones before it."""
+        for queue, one in reading.queues.items():
+            self._tell_unreadable(queue, one.unreadable)
         needs = tuple(self._need(queue, one, reading.at) for queue, one in reading.queues.items())
         beats = [beat for one in reading.queues.values() for beat in one.beats]
         draining = {beat.process for beat in beats if beat.status == "draining"}
         return FleetNeed(needs, len({beat.process for beat in beats} - draining), len(draining))
+
+    def _tell_unreadable(self, queue: str, what: str) -> None:
+        if what and what != self._told.get(queue):
+            logger.warning("queue.unreadable", extra={"queue": queue, "what": what})
+        self._told[queue] = what
 
     def _need(self, queue: str, reading: QueueReading, at: float) -> QueueNeed:
         return QueueNeed(

@@ -28,6 +28,7 @@ class QueueReading:
     :param ended: executions that ended since ever.
     :param busy: the slot-seconds of these executions.
     :param beats: the heartbeats of the processes that serve the queue.
+    :param unreadable: what of the queue nobody can read, and counts as nothing here; "" for the ordinary case.
     """
 
     states: dict[State, int]
@@ -39,6 +40,7 @@ class QueueReading:
     ended: int = 0
     busy: float = 0.0
     beats: tuple[Beat, ...] = ()
+    unreadable: str = ""
 
     def workers(self, status: str) -> int:
         """Return how many processes of this status serve the queue."""
@@ -152,7 +154,7 @@ def _reading(raw: _Raw, now: int, details: Iterator[list[bytes | None]]) -> Queu
     # A claim whose lease has ended is among the due jobs, until the next step takes it back.
     ready = max(0, raw.due - raw.expired)
     ages = [(now - started) / 1000 for started in map(_started, entries) if started is not None]
-    ended, busy = (int(value or 0) for value in raw.stats)
+    ended, busy = map(_figure, raw.stats)
     return QueueReading(
         states=_states(raw, ready),
         ready=ready,
@@ -160,9 +162,10 @@ def _reading(raw: _Raw, now: int, details: Iterator[list[bytes | None]]) -> Queu
         oldest_active=max([0.0, *ages]),
         mean_active=sum(ages) / len(ages) if ages else 0.0,
         paused=bool(raw.paused),
-        ended=ended,
-        busy=busy / 1000,
+        ended=ended or 0,
+        busy=(busy or 0) / 1000,
         beats=tuple(_beats(raw, beats)),
+        unreadable="stats" if ended is None or busy is None else "",
     )
 
 
@@ -186,8 +189,19 @@ def _latency(raw: _Raw, held: Sequence[bytes | None], now: int) -> float:
     return max(0.0, (now - free[0]) / 1000) if free else 0.0
 
 
+def _figure(value: bytes | None) -> int | None:
+    """Return a count as the scripts keep it; None for what cannot be one."""
+    try:
+        return int(value or 0)
+    except ValueError:
+        return None
+
+
 def _started(entry: bytes | None) -> int | None:
     """Return when a claim was made, in milliseconds; None where the entry is not, or no longer, a claim's."""
     if entry is None or entry.startswith(b"-"):
         return None
-    return int(entry.split(b" ")[2])
+    try:
+        return int(entry.split(b" ")[2])
+    except (ValueError, IndexError):
+        return None

@@ -69,7 +69,8 @@ class Claim(NamedTuple):
     cancel was asked for. `terms` are what the scripts know of the job beside its payload. `checkpoint` is what an
     earlier attempt saved, as it lies in Redis. `snoozes` counts how often the handler put the job off. `recovered` says
     the claim before this one was lost: of all claims after a loss, the first one says so; `lost_by` is the worker that
-    had it, and `taken_back_ms` the time since which it waits again.
+    had it, and `taken_back_ms` the time since which it waits again. `unreadable` names what Redis held of the job and
+    nobody can read, "run entry" say; what it would have said counts as 0.
     """
 
     id: str
@@ -87,12 +88,26 @@ class Claim(NamedTuple):
     recovered: bool = False
     lost_by: str = ""
     taken_back_ms: int = 0
+    unreadable: str = ""
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> "Claim":
-        """Read a claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms, checkpoint, snoozes."""
-        raw_id, entry, payload, attempt, aborted, terms, checkpoint, snoozes = row
-        token, due, started, lost, unknown = entry.decode().split(" ")
+        """Read a claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms, checkpoint, snoozes.
+
+        If the script could not read something of the job, the name of that comes last.
+        """
+        raw_id, entry, payload, attempt, aborted, terms, checkpoint, snoozes, *strange = row
+        unreadable = strange[0].decode() if strange else ""
+        try:
+            token, due, started, lost, unknown = entry.decode().split(" ")
+            times = int(started), int(lost), int(unknown)
+        except ValueError:
+            token, due, times = entry.partition(b" ")[0].decode(), "", (0, 0, 0)
+            unreadable = "run entry"
+        try:
+            put_off = int(snoozes or 0)
+        except ValueError:
+            put_off, unreadable = 0, "snoozes"
         recovered = "!" in token
         lost_by, taken_back_ms = _read_mark(token) if recovered else ("", 0)
         return cls(
@@ -101,22 +116,22 @@ class Claim(NamedTuple):
             payload,
             attempt,
             _time(due),
-            int(started),
-            int(lost),
-            int(unknown),
+            *times,
             aborted == 1,
             terms.decode("utf-8", "surrogateescape"),
             checkpoint,
-            int(snoozes or 0),
+            put_off,
             recovered,
             lost_by,
             taken_back_ms,
+            unreadable,
         )
 
 
 def _read_mark(token: str) -> tuple[str, int]:
     """Return what the token of a job that was lost ends with: the worker that had it, and when it was taken back."""
     worker, _, at = token.partition("!")[2].rpartition("@")
+    at = at.removesuffix("~")  # the loss does not count
     return worker, int(at) if at.isdecimal() else 0
 
 

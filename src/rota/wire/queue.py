@@ -14,6 +14,8 @@ from rota.wire.scripts import CHECKPOINT, NUDGE, PROGRESS, RENEW, STEP, TICK, WA
 
 #: The most jobs that one step claims or settles. It keeps a step near 3 ms of Redis' time.
 BATCH = 100
+#: How long it is remembered that a worker was told to stop, unless it ends in order before, ms.
+_STOPS_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +144,14 @@ class QueueScripts:
         )
 
     async def forget(self, redis: Any, lanes: int) -> None:
-        """Remove the numbers of the last steps of a worker that steps no more."""
+        """Remove the numbers of the last steps of a worker that steps no more, and its word that it stops."""
         await redis.execute_command(
-            "DEL", *(f"{self.keys.step}:{self.worker}:{lane}" for lane in range(lanes))
+            "DEL", *(f"{self.keys.step}:{self.worker}:{part}" for part in (*range(lanes), "stop"))
         )
+
+    async def say_it_stops(self, redis: Any) -> None:
+        """Say that this worker was told to stop: what it then loses is not the fault of its jobs."""
+        await redis.execute_command("SET", f"{self.keys.step}:{self.worker}:stop", 1, "PX", _STOPS_MS)
 
     # While jobs run
 

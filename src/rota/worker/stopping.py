@@ -98,6 +98,8 @@ class StoppableWorker(Worker):
         self.engine.picking = False
         try:
             async with asyncio.timeout(timeout):
+                if self.engine.busy:
+                    await self.engine.say_it_stops()
                 await self.engine.quiet()
         except TimeoutError:
             return False

@@ -1,6 +1,7 @@
 """Jobs as the client shows them, odd ones and those that stock workers hold among them."""
 
 import json
+from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
@@ -184,3 +185,32 @@ async def test_what_a_former_job_of_the_same_id_has_saved_is_not_shown(
     info = await shown(redis, job_id)
     assert info is not None
     assert info.checkpoint is None
+
+
+@pytest.mark.parametrize("junk", [b"", b"x", b"\xff", b"nan", b"9" * 30])
+async def test_a_job_of_which_every_field_was_overwritten_is_shown_as_far_as_it_can_be(
+    client: Client, redis: Any, worker: QueueScripts, junk: bytes
+) -> None:
+    waits, runs, dies = await enqueue(client, 3)
+    _, _, dead = await claims(worker, redis, 3)
+    await worker.step(redis, lane=0, seq=2, want=0, settlements=[letter(dead)])
+    await redis.zrem(KEYS.active, waits)
+    await redis.delete(f"arq:in-progress:{waits}")
+    await redis.zadd(KEYS.queue, {waits: float("inf")})
+    for job_id in (waits, runs):
+        await redis.set(f"arq:retry:{job_id}", junk)
+        for name in ("runs", "progress", "checkpoint", "snoozes", "terms", "attempts"):
+            await redis.hset(f"{KEYS.queue}:{name}", job_id, junk)
+    fields = await redis.hkeys(f"{KEYS.dead}:{dies}")
+    await redis.hset(f"{KEYS.dead}:{dies}", mapping=dict.fromkeys(fields, junk))
+    infos = [await shown(redis, job_id) for job_id in (waits, runs, dies)]
+    assert [info and info.state for info in infos] == [State.DELAYED, State.ACTIVE, State.DEAD]
+    assert infos[0] is not None
+    assert infos[0].due_at is None
+
+
+async def test_a_dead_letter_that_lost_its_fields_is_shown(client: Client, redis: Any) -> None:
+    await redis.hset(f"{KEYS.dead}:odd", "at", "x")
+    info = await shown(redis, "odd")
+    assert info is not None
+    assert (info.state, info.attempts) == (State.DEAD, 0)

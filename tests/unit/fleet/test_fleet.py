@@ -117,3 +117,10 @@ def test_workers_of_other_queues_are_none_of_a_chosen_fleet() -> None:
     assert (found.workers, found.draining) == (4, 1)
     chosen = choose(found, ["video", "audio"])
     assert (chosen.workers, chosen.draining) == (1, 1)
+
+
+def test_what_cannot_be_read_of_a_queue_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    odd = queue(ready=1, unreadable="stats")
+    need((0, queue()), (1, odd), (2, odd), (3, queue()), (4, odd))
+    told = [(record.message, vars(record)["queue"], vars(record)["what"]) for record in caplog.records]
+    assert told == [("queue.unreadable", "email", "stats")] * 2

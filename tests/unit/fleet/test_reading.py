@@ -179,3 +179,16 @@ async def test_strays_are_read_beside_the_queues_of_the_fleet(client: Client, re
     reading = await read(redis, ["email"], ["emial"])
     assert list(reading.queues) == ["email"]
     assert {name: one.ready for name, one in reading.every_queue.items()} == {"email": 1, "emial": 1}
+
+
+async def test_what_another_hand_wrote_into_counts_and_entries_is_passed_over_and_said(
+    client: Client, redis: Any
+) -> None:
+    for _ in range(3):
+        await client.enqueue_by_name("email:send", {})
+    first, second, _ = await claim(redis, 3)
+    await redis.hset(KEYS.stats, mapping={"ended": "many", "busy": "5000"})
+    await redis.hset(KEYS.runs, mapping={first.id: "t 1 soon 0 0", second.id: ""})
+    found = await reading(redis)
+    assert (found.ended, found.busy, found.unreadable) == (0, 5.0, "stats")
+    assert found.states[State.ACTIVE] == 3

@@ -5,8 +5,8 @@
 -- Returns the ids whose claim no longer holds.
 --
 -- Keeps true: a renewal counts by its token, not by its time: a late one counts as long as nothing has taken the job
--- back. One that comes first after the server stood still does not touch `seen`: the next step learns of the silence,
--- and spares the claims whose renewals come a moment later.
+-- back. One that comes first after the server stood still, or after its clock was set back, does not touch `seen`: the
+-- next step learns of it, and spares the claims whose renewals come a moment later.
 
 --@include now
 local queue, active, runs, seen, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1])
@@ -33,7 +33,7 @@ if #scores > 0 then
   redis.call('ZADD', active, unpack(scores))
   redis.call('ZADD', queue, 'XX', unpack(scores))
   local last_seen = tonumber(redis.call('GET', seen) or nil)
-  if last_seen and now - last_seen <= lease / 2 then
+  if last_seen and now >= last_seen and now - last_seen <= lease / 2 then
     redis.call('SET', seen, now_ms, 'PX', ms(lease * 4))
   end
 end

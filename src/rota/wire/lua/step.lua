@@ -17,7 +17,8 @@
 -- Returns { now ms, ms until the next job is due (-1 = none), 1 if due jobs were left behind,
 --           { for each settlement 1 = counted, 0 = stale, 2 = resent and already gone },
 --           { for each claim { id, its run entry, payload or false, attempt, 1 if its cancel was asked for,
---             its terms ('' = none), its checkpoint or false, how often it has snoozed or false } },
+--             its terms ('' = none), its checkpoint or false, how often it has snoozed or false, and the name of
+--             what of it could not be read, if anything } },
 --           1 if a suspect waits and this worker is the one that should make room for it }
 --
 -- Keeps true: a job with a token in `runs` is in `active`, and in the queue at the same score, its deadline. A
@@ -173,7 +174,7 @@ local function step()
   end
   local first_due = tonumber(head[2])
 
-  check_clock()
+  if check_clock() then first_due = now end
   local claims, left, closed_for = {}, false, nil
   if last and tonumber(last) == seq then
     claims = claimed_before()

@@ -49,6 +49,11 @@ class Bed:
         assert self.clock is not None
         self.clock.advance(seconds)
 
+    def set_back(self, seconds: float) -> None:
+        """Set the clock of the fake server back."""
+        assert self.clock is not None
+        self.clock.now -= seconds
+
     async def pass_time(self, seconds: float, *alive: "Worker") -> None:
         """Let time pass as it does in a busy fleet: steps come all the time, and the workers in `alive` renew.
 

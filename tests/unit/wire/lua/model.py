@@ -35,7 +35,7 @@ class ModelJob:
         """The job's run entry: token, due, lost, unknown since."""
         if self.state == "held":
             return self.token, self.due, self.lost, self.unknown
-        if self.state == "waiting" and (self.lost or self.unknown):
+        if self.state == "waiting" and (self.lost or self.unknown or self.taken_back):
             return f"-{self.taken_back or self.stranger}", self.due, self.lost, self.unknown
         return None
 
@@ -84,6 +84,7 @@ class Model:
         self.jobs: dict[str, ModelJob] = {}
         self._seen: int | None = None
         self._steps: dict[str, tuple[int, int]] = {}
+        self._fell: tuple[str, int] = ("", 0)
 
     def live(self) -> list[ModelJob]:
         """Return the jobs in the queue, in its order."""
@@ -184,14 +185,21 @@ class Model:
                     job.deadline = job.score = self.now + self.lease
 
     def _reap(self) -> None:
-        for job in self.held():
+        held = list(self.held())
+        fallen = {_worker_of(job) for job in held if job.deadline <= self.now + self.lease / 2}
+        name, at = self._fell
+        if name and self.now <= at + self.lease / 2:
+            fallen.add(name)
+        for job in held:
             if job.deadline < self.now:
-                job.lost += 1
+                self._fell = _worker_of(job), self.now
+                is_shared = bool(fallen - {_worker_of(job)}) and not job.token.endswith("~")
+                job.lost += not is_shared
                 job.losses += 1
                 job.attempt -= 1
                 holder = job.token.partition("!")[0].rsplit(":", 3)[0]
                 job.wait(job.due)
-                job.taken_back = f"!{holder}@{self.now}"
+                job.taken_back = f"!{holder}@{self.now}{'~' if is_shared else ''}"
 
     def _claimed_by(self, worker: str, seq: int) -> list[ModelClaim]:
         return [claim_of(job) for job in self.held() if job.token.startswith(f"{worker}:0:{seq}:")]
@@ -226,6 +234,10 @@ def claim_of(job: ModelJob) -> ModelClaim:
         job.asked,
         bool(job.taken_back),
     )
+
+
+def _worker_of(job: ModelJob) -> str:
+    return job.token.split(":")[0]
 
 
 def _rank(job: ModelJob) -> tuple[int, str]:

@@ -45,7 +45,7 @@ MUTANTS = [
     ),
     Mutant(
         "handed back to the end of the line",
-        "tonumber(job.delay_ms) or old_due",
+        "tonumber(job.delay_ms) or math.min(old_due, now)",
         "tonumber(job.delay_ms) or now",
     ),
     Mutant(
@@ -55,8 +55,8 @@ MUTANTS = [
     ),
     Mutant("finished but still active", "chunked('ZREM', active, gone)", ""),
     Mutant("handed back but still active", "redis.call('ZREM', active, job.id)", ""),
-    Mutant("losses are not counted", "lost + 1", "lost"),
-    Mutant("a lost job is recovered by no claim", "format(mark_of(token), due", "format('-', due"),
+    Mutant("losses are not counted", "lost + (counts and 1 or 0)", "lost"),
+    Mutant("a lost job is recovered by no claim", "format(mark_of(token, counts), due", "format('-', due"),
     Mutant(
         "a job that was lost once is recovered by every claim",
         "unknown and '-' .. worker or '-'",
@@ -100,7 +100,7 @@ MUTANTS = [
     ),
     Mutant(
         "a renewal hides a silence",
-        "if last_seen and now - last_seen <= lease / 2 then",
+        "if last_seen and now >= last_seen and now - last_seen <= lease / 2 then",
         "if true then",
         "RENEW",
     ),

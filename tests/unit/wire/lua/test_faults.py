@@ -76,15 +76,16 @@ class Run:
         reply = await self.sent(step)
         assert all(reply.answers) or self.faults.failed
 
-    async def claimed(self, worker: Worker, want: int = 10) -> dict[str, Claim]:
+    async def claimed(self, worker: Worker, want: int = 10, *, alone: bool = False) -> dict[str, Claim]:
         """Claim, as a lane does, in the call in which a command fails, until nothing is left to claim."""
 
         async def step(is_resent: bool) -> Any:
-            return await worker.step(want, seq=worker.last + (not is_resent), refused=is_resent)
+            number = worker.last + (not is_resent)
+            return await worker.step(want, seq=number, refused=is_resent, alone=alone)
 
         await self.sent(step)
         for _ in range(2):
-            await worker.step(want, seq=worker.last + 1)
+            await worker.step(want, seq=worker.last + 1, alone=alone)
         return worker.held
 
 
@@ -258,7 +259,48 @@ async def ticking(run: Run) -> None:
     assert await run.sent(call)
 
 
-STEPS: list[Story] = [over, going_again, claimed_and_finished, reaping, forgiving]
+async def set_back(run: Run) -> None:
+    """Let the server's clock be set back: what was due is due still, and a claim stays with its worker."""
+    bed, worker = run.bed, run.bed.worker("w")
+    bed.put("held")
+    assert len(await worker.claim(1)) == 1
+    bed.put("a", "b")
+    await bed.enqueue("limited", terms=LIMITED)
+    await bed.worker("busy").step()
+    bed.set_back(120)
+    other = bed.worker("other")
+    claims = await run.claimed(other)
+    assert set(claims) == {"a", "b", "limited"}
+    assert worker.renew() == []
+    assert await other.settle(*map(finish, claims.values())) == [True] * 3
+
+
+async def setting_apart(run: Run) -> None:
+    """Set a suspect apart, and claim what is behind it."""
+    bed, worker = run.bed, run.bed.worker("w", suspect=2)
+    await bed.enqueue("full", terms=LIMITED)
+    bed.looking.hset(KEYS.runs, "full", "- 1 0 2 0")
+    bed.put("plain")
+    assert set(await run.claimed(worker)) == {"plain"}
+    reply = await worker.step(1, seq=worker.last + 1, alone=True)
+    assert [claim.id for claim in reply.claims] == ["full"]
+    assert await worker.settle(*map(finish, worker.held.values())) == [True] * 2
+
+
+async def running_alone(run: Run) -> None:
+    """Claim a suspect that was set apart before."""
+    bed, worker = run.bed, run.bed.worker("w", suspect=2)
+    await bed.enqueue("full", terms=LIMITED)
+    bed.looking.hset(KEYS.runs, "full", "- 1 0 2 0")
+    await worker.step(10)
+    assert set(await run.claimed(worker, 1, alone=True)) == {"full"}
+    assert await worker.settle(*map(finish, worker.held.values())) == [True]
+
+
+STEPS: list[Story] = [
+    *(over, going_again, claimed_and_finished, reaping, forgiving, set_back),
+    *(setting_apart, running_alone),
+]
 CALLS: list[Story] = [enqueueing, enqueueing_plain, replacing, cancelling, replaying, ticking]
 
 

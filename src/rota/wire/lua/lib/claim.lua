@@ -62,7 +62,7 @@ local function claim(found)
   local saved = service and has.checkpoint and redis.call('HMGET', checkpoint, unpack(ids)) or {}
   local put_off = service and has.snoozes and redis.call('HMGET', snoozes, unpack(ids)) or {}
   for i = 1, #found do
-    counted[2 * i - 1], counted[2 * i] = counters[i], (tonumber(counts[i] or nil) or 0) + 1
+    counted[2 * i - 1], counted[2 * i] = counters[i], figure(counts[i] or nil) + 1
   end
   hold(found, deadlines, fence, counted)
   local claims = {}
@@ -70,15 +70,15 @@ local function claim(found)
     local attempt = counted[2 * i]
     if service then tell_started(job, payloads[i], attempt) end
     claims[i] = { job.id, job.entry, payloads[i], attempt, aborts[i] and 1 or 0, job.terms or '',
-      saved_by(job.id, counts[i], saved[i]) or false, put_off[i] or false }
+      saved_by(job.id, counts[i], saved[i]) or false, put_off[i] or false, job.strange }
   end
   return claims
 end
 
 -- Return a claim that was made already, as `claim` returned it, with a whole lease.
 local function handed_over(id, entry)
-  local attempt = tonumber(redis.call('GET', RETRY .. id)) or 1
-  local payload = redis.call('MGET', JOB .. id)[1]
+  local payload, count = unpack(redis.call('MGET', JOB .. id, RETRY .. id))
+  local attempt = math.max(1, figure(count or nil))
   redis.call('ZADD', active, deadline_ms, id)
   redis.call('ZADD', queue, 'XX', deadline_ms, id)
   redis.call('SET', HELD .. id, string.match(entry, '^%S+'), 'PX', lease_px)

@@ -4,7 +4,7 @@
 --
 -- A due job is { id, due, entry (false = none), held (arq's in-progress key), score (its time in the queue, read where
 -- the job was found in an index), terms (false = none), rest (of its entry: ` lost unknown-since`), mark (what the
--- tokens of a job that was just lost end with) }.
+-- tokens of a job that was just lost end with), strange (what of it cannot be read) }.
 
 --@include entries
 --@include limits
@@ -33,8 +33,9 @@ local function jobs_at(source, offset, size)
   local terms = has.terms and redis.call('HMGET', queue .. ':terms', unpack(ids)) or {}
   for i, id in ipairs(ids) do
     local entry = entries[i]
+    local rest = entry and string.match(entry, '( %d+ %d+)$')
     jobs[i] = { id = id, due = due_jobs[2 * i], entry = entry, held = held[i], score = scores[i], terms = terms[i],
-      rest = entry and string.match(entry, '( %S+ %S+)$') or ' 0 0',
+      rest = rest or ' 0 0', strange = not rest and entry and 'run entry' or nil,
       mark = entry and string.match(entry, '^%-(!%S*)') or '' }
   end
   return jobs
@@ -98,6 +99,7 @@ end
 local function admit(job)
   local id, terms = job.id, job.terms
   if not terms then return true end
+  if not are_readable(terms) then job.strange = 'terms' end
   if string.find(terms, '[rc]=') then
     local due = due_in_line(queue, id, terms) or tonumber(job.due)
     job.due = ms(due)
@@ -147,7 +149,7 @@ end
 local function find_by_priority(found, most, levels)
   local turn, oldest, in_use = 0, 0, {}
   for i = 1, #levels, 2 do
-    if levels[i] == 'turn' then turn = tonumber(levels[i + 1]) else in_use[#in_use + 1] = levels[i] end
+    if levels[i] == 'turn' then turn = tonumber(levels[i + 1]) or 0 else in_use[#in_use + 1] = levels[i] end
   end
   for i = 1, most do
     if (turn + i) % 5 == 0 then oldest = oldest + 1 end

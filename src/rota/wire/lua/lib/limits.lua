@@ -14,6 +14,13 @@ local function limits_of(terms)
   return slots_term and slots_of(slots_term), rate_term and rate_of(rate_term)
 end
 
+-- Tell whether terms are ours: those that another hand has changed limit nothing where they cannot be read.
+local function are_readable(terms)
+  local slots_term, rate_term = term(terms, 'c'), term(terms, 'r')
+  if slots_term and not slots_of(slots_term) or rate_term and not rate_of(rate_term) then return false end
+  return string.find(terms, '^%l=%S') ~= nil
+end
+
 -- Return when a job was due that waits in a line; nil for one that waits in none.
 local function due_in_line(queue, id, terms)
   local slots, rate = limits_of(terms)

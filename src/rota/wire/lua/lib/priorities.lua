@@ -7,8 +7,10 @@
 --@include now
 --@include terms
 
+local function level_of(terms) return string.match(terms, 'p=([1-9])') end
+
 local function index_priority(queue, id, score, terms)
-  local level = terms and term(terms, 'p')
+  local level = terms and level_of(terms)
   if level then
     redis.call('ZADD', queue .. ':p' .. level, ms(score), id)
     redis.call('HSET', queue .. ':levels', level, 1)
@@ -25,7 +27,7 @@ local function drop_level(queue, level)
 end
 
 local function unindex_priority(queue, id, terms)
-  local level = term(terms, 'p')
+  local level = level_of(terms)
   if level and redis.call('ZREM', queue .. ':p' .. level, id) == 1 then drop_level(queue, level) end
 end
 

@@ -7,6 +7,7 @@
 --@include lines
 
 local now_us = time[1] * 1000000 + time[2]
+local LONGEST = 1e15 -- more than any limit's time, microseconds
 local rates = {} -- by key: those that this script has read
 
 -- Return the `tat` that is written, or 0 where no start can have written it: then the limit was another one, or the
@@ -16,13 +17,16 @@ local function sane(rate, written)
   return tat <= now_us + rate.interval + rate.tolerance and tat or 0
 end
 
+-- Return the rate that a term names; nil for a term that cannot be read, which limits nothing.
 local function rate_of(rate_term)
   local limit, key, interval, tolerance = string.match(rate_term, '^(.-)|(.-)|(%d+)|(%d+)$')
+  if not limit then return nil end
   local limit_key = limit .. ':' .. key
   if rates[limit_key] then return rates[limit_key] end
   local written = redis.call('MGET', limit, limit_key)
-  if written[1] then interval, tolerance = string.match(written[1], '^(%d+) (%d+)$') end
-  local rate = { key = limit_key, interval = tonumber(interval), tolerance = tonumber(tolerance) }
+  local every, at_once = string.match(written[1] or '', '^(%d+) (%d+)$')
+  local rate = { key = limit_key, interval = math.min(tonumber(every or interval), LONGEST),
+    tolerance = math.min(tonumber(at_once or tolerance), LONGEST) }
   rate.tat = sane(rate, written[2])
   rates[limit_key] = rate
   return rate

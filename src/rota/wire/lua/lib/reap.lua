@@ -1,10 +1,13 @@
 ---------------------------------------------------------------------------------------------------- reap
--- Claims whose lease has ended go back into the line, unless it was the server that stood still. Expects what step.lua
--- says of its call.
+-- Claims whose lease has ended go back into the line, unless it was the server that stood still. Where its clock was
+-- set back, what was due is due still. Expects what step.lua says of its call.
 
 --@include entries
 --@include limits
 --@include settle
+
+-- A clock that is set back by less is not worth a look at every job, ms.
+local SET_BACK = 1000
 
 -- Give every claim that looks expired one more lease, in which its worker renews: when the server has stood still, all
 -- of them look expired at once.
@@ -23,15 +26,30 @@ local function forgive()
   end
 end
 
--- Remember when a script ran, and notice when none has for too long: then the server may have stood still.
+-- The server's clock was set back since `last_seen`: without this, whatever was due then would stand still until that
+-- time comes again, and new jobs would pass it. What was to be due later keeps its time of day.
+local function go_back(last_seen)
+--@include set_back
+  return lay_back(last_seen)
+end
+
+-- End a step whose look at the clock failed or is not over: the next one has to know when scripts ran last, too.
+local function insist(last_seen, is_done, problem)
+  if is_done and problem ~= 'more' then return end
+  redis.call('SET', seen, ms(last_seen), 'PX', ms(lease * 4))
+  if not is_done then raise(problem) end
+end
+
+-- Remember when a script ran, and notice when none has for too long: then the server may have stood still. Return
+-- whether its clock was set back.
 local function check_clock()
   local last_seen = tonumber(set_first(seen, now_ms, 'PX', ms(lease * 4), 'GET') or nil)
+  if last_seen and last_seen > now + SET_BACK then
+    insist(last_seen, pcall(go_back, last_seen))
+    return true
+  end
   if last_seen and now - last_seen <= lease / 2 then return end
-  local is_done, problem = pcall(forgive)
-  if is_done then return end
-  -- The next step has to know of the silence too: to it all the claims would look lost.
-  redis.call('SET', seen, 0, 'PX', ms(lease * 4))
-  raise(problem)
+  insist(0, pcall(forgive))
 end
 
 -- Tell whether there is nothing to take back: a stock worker has taken the job over, or has finished it.
@@ -53,18 +71,19 @@ local function forget_claim(id, token, terms)
   forget_failures({ id })
 end
 
--- Return the mark of a lost job: the worker that had it, and the time since which it waits again.
-local function mark_of(token)
+-- Return the mark of a lost job: the worker that had it, the time since which it waits again, whether the loss counts.
+local function mark_of(token, counts)
   local holder = string.match(token, '^([^!]*):%d+:%d+:%d+') or ''
-  return '-!' .. holder .. '@' .. now_ms
+  return '-!' .. holder .. '@' .. now_ms .. (counts and '' or '~')
 end
 
 -- Put a job that was lost back to its old place, its attempt unspent.
-local function take_back(id, token, due, lost, unknown, terms)
+local function take_back(id, token, due, lost, unknown, terms, counts)
+  due = math.min(due, now) -- the clock may have been set back
   redis.call('DEL', HELD .. id)
   redis.call('ZADD', queue, ms(due), id)
   index_priority(queue, id, due, terms)
-  redis.call('HSET', runs, id, format(mark_of(token), due, 0, lost + 1, unknown))
+  redis.call('HSET', runs, id, format(mark_of(token, counts), due, 0, lost + (counts and 1 or 0), unknown))
   if service then redis.pcall('DECR', RETRY .. id) end
   emit('type', 'lost', 'queue', queue_name, 'id', id, 'task', '', 'attempt', '0', 'detail', token)
 end
@@ -74,13 +93,21 @@ end
 local function reap()
   local ids = redis.call('ZRANGEBYSCORE', active, '-inf', '(' .. now_ms, 'LIMIT', 0, 100)
   if #ids == 0 then return end
-  local entries = redis.call('HMGET', runs, unpack(ids))
+--@include losses
+  local entries, last = redis.call('HMGET', runs, unpack(ids)), nil
+  local fallen, fell_before = find_fallen(entries)
   for i, id in ipairs(ids) do
     local token, due, _, lost, unknown
     if entries[i] then token, due, _, lost, unknown = parse(entries[i]) end
     local terms = has.terms and terms_of(queue, id)
     if terms then free_slot(queue, id, terms) end
-    if is_gone(id, token) then forget_claim(id, token, terms) else take_back(id, token, due, lost, unknown, terms) end
+    if is_gone(id, token) then
+      forget_claim(id, token, terms)
+    else
+      last = worker_of(token)
+      take_back(id, token, due, lost, unknown, terms, not is_shared(token, fallen, fell_before))
+    end
   end
+  if last and service then redis.call('SET', step_prefix .. ':fell', last, 'PX', ms(lease / 2)) end
   redis.call('ZREM', active, unpack(ids))
 end

@@ -21,6 +21,12 @@
 
 -- The most that is kept of the errors of one job's attempts, bytes.
 local MOST_OF_FAILURES = 8000
+-- In a second in which this many jobs are due no more are put back, if one of the next FARTHEST seconds has room.
+local HERD, FARTHEST = 1000, 60
+-- Multiples of the golden ratio lie evenly between whole numbers, however many there are.
+local GOLDEN = 0.6180339887
+
+local rooms = {} -- by second: where jobs go that are to be due within it
 local handed_back = false -- a job that was settled is due again, soon
 
 local function read_settlements()
@@ -155,9 +161,48 @@ end
 
 ---------------------------------------------------------------------------------------------------- again
 
+local function due_within(second)
+  return redis.call('ZCOUNT', queue, ms(second * 1000), '(' .. ms(second * 1000 + 1000))
+end
+
+-- Return a second from this one on that has room for another of these jobs; all that are looked at, if none has. Seconds
+-- are filled one after the other, so that the first with room is found by halving.
+local function room_from(second)
+  local full, at, reach, last = second - 1, second, 1, second + FARTHEST - 1
+  local taken = due_within(at)
+  while taken >= HERD do
+    if at == last then
+      return { from = second * 1000, size = FARTHEST * 1000, taken = now % 100000, most = math.huge }
+    end
+    full, at, reach = at, math.min(last, at + reach), 2 * reach
+    taken = due_within(at)
+  end
+  while at - full > 1 do
+    local middle = math.floor((at + full) / 2)
+    local there = due_within(middle)
+    if there < HERD then at, taken = middle, there else full = middle end
+  end
+  return { is_own = at == second, from = at * 1000, size = 1000, taken = taken, most = HERD }
+end
+
+-- Return when a job is due that was to be due at `due`: later, if too many others are. Jobs that failed at one moment
+-- would all come back at one moment, again and again.
+local function spread(due)
+  local second = math.floor(due / 1000)
+  local room = rooms[second]
+  if not room or room.taken >= room.most then
+    room = room_from(second)
+    rooms[second] = room
+  end
+  room.taken = room.taken + 1
+  if room.is_own then return due end
+  return room.from + math.floor(room.size * (room.taken * GOLDEN % 1))
+end
+
 -- Return when a job is due again.
 local function due_again(job, old_due)
-  local due = job.delay_ms and now + tonumber(job.delay_ms) or old_due
+  local due = job.delay_ms and now + tonumber(job.delay_ms) or math.min(old_due, now)
+  if due > now and (job.event == 'retried' or job.unknown) then due = spread(due) end
   -- A cancel was asked for and came too late for this attempt: the next claim ends the job, and nothing waits for that.
   if service and due > now and redis.call('ZSCORE', ABORT, job.id) then due = now end
   if due - now < TURN then handed_back = true end
@@ -190,12 +235,20 @@ local function keep_failure(job)
   has.attempts = true
 end
 
+-- Add to a counter that nothing else depends on, and begin at that where it holds no number.
+local function count_up(key, field, amount)
+  local answer = redis.pcall('HINCRBY', key, field, amount)
+  if type(answer) == 'table' and string.find(tostring(answer.err), 'integer', 1, true) then
+    redis.pcall('HSET', key, field, amount)
+  end
+end
+
 -- Count down attempts, and count up snoozes. Either may count once at most, so this comes after the fence: what fails
 -- here is not done again, and stops nothing else.
 local function count_back(job)
   if job.unspent then redis.pcall('DECR', RETRY .. job.id) end
   if job.event == 'snoozed' then
-    redis.pcall('HINCRBY', snoozes, job.id, 1)
+    count_up(snoozes, job.id, 1)
     has.snoozes = true
   end
 end
@@ -256,8 +309,8 @@ local function tally(jobs)
   local ended, busy = 0, 0
   for _, job in ipairs(jobs) do
     if not job.unknown then
-      local started = tonumber(string.match(job.entry, '^%S+ %S+ (%S+)')) or now
-      ended, busy = ended + 1, busy + math.max(0, now - started)
+      local started = figure(string.match(job.entry, '^%S+ %S+ (%S+)'))
+      ended, busy = ended + 1, busy + (started > 0 and math.max(0, now - started) or 0)
     end
   end
   return ended, busy
@@ -267,9 +320,9 @@ local function add_to_stats(finished, released)
   local ended, busy = tally(finished)
   local others, time_of_others = tally(released)
   if not service or ended + others == 0 then return end
-  -- Nothing else depends on this key: where it is of another type, the settlements count all the same.
-  redis.pcall('HINCRBY', queue .. ':stats', 'ended', ended + others)
-  redis.pcall('HINCRBY', queue .. ':stats', 'busy', ms(busy + time_of_others))
+  -- Where this key is of another type, the settlements count all the same.
+  count_up(queue .. ':stats', 'ended', ended + others)
+  count_up(queue .. ':stats', 'busy', ms(busy + time_of_others))
 end
 
 local function settle()

@@ -8,15 +8,30 @@
 --@include lines
 --@include wake
 
+-- More than any limit allows.
+local MOST_SLOTS = 1000000000
+
 local slots_read = {} -- by key: those that this script has read
 local started = {} -- jobs that this script lets start: they have no run entry yet
 
+-- Return the jobs that hold a slot. A key of another type holds none, and is in the way of those that will.
+local function taken_of(limit_key)
+  local taken = redis.pcall('SCARD', limit_key)
+  if type(taken) == 'number' then return taken end
+  if not string.find(tostring(taken.err), 'WRONGTYPE', 1, true) then error(taken, 0) end
+  redis.call('DEL', limit_key)
+  return 0
+end
+
+-- Return the slots that a term names; nil for a term that cannot be read, which limits nothing.
 local function slots_of(slots_term)
   local limit, key, most = string.match(slots_term, '^(.-)|(.-)|(%d+)$')
+  if not limit then return nil end
   local limit_key = limit .. ':' .. key
   if slots_read[limit_key] then return slots_read[limit_key] end
-  local written = redis.call('GET', limit)
-  local slots = { key = limit_key, most = tonumber(written or most), taken = redis.call('SCARD', limit_key) }
+  local written = redis.call('MGET', limit)[1] -- MGET: a key of another type reads as absent
+  most = math.min(tonumber(string.match(written or '', '^%d+$') or most), MOST_SLOTS)
+  local slots = { key = limit_key, most = most, taken = taken_of(limit_key) }
   slots_read[limit_key] = slots
   return slots
 end
@@ -50,7 +65,7 @@ local function fill(slots)
       if not score then
         drop_ghost(queue, line, id)
       elseif tonumber(score) > now then
-        schedule(queue, id, due, terms_of(queue, id))
+        schedule(queue, id, math.min(due, now), terms_of(queue, id)) -- the clock may have been set back
         redis.call('ZREM', queue .. ':parked', id)
         woken[queue] = true
       end
@@ -69,7 +84,7 @@ local function free_slot(queue, id, terms)
   local slots_term = term(terms, 'c')
   if not slots_term then return end
   local slots = slots_of(slots_term)
-  if redis.call('SREM', slots.key, queue .. ' ' .. id) == 1 then
+  if slots and redis.call('SREM', slots.key, queue .. ' ' .. id) == 1 then
     slots.taken = slots.taken - 1
     fill(slots)
   end

@@ -14,5 +14,6 @@ end
 -- Release the unique key of a job that has started (`moment` 's') or has finished ('f'), if the job still holds it.
 local function release_unique(id, terms, moment)
   local key, held_until = string.match(terms, 'u=([^|]*)|(%l)')
-  if key and (moment == 'f' or held_until == moment) and redis.call('GET', key) == id then redis.call('DEL', key) end
+  if not key or moment ~= 'f' and held_until ~= moment then return end
+  if redis.call('MGET', key)[1] == id then redis.call('DEL', key) end -- MGET: a key of another type reads as absent
 end
