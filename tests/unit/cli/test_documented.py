@@ -1,5 +1,6 @@
-"""The commands and options that the documents name are those that the program has."""
+"""What the documents name is what the program has: commands and options, options of jobs, events of the log."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ import typer
 from typer.main import get_command
 
 from rota.cli.main import cli
+from rota.model.event import EventType
+from rota.model.job import JobFields
+from rota.model.options import EnqueueFields
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -46,3 +50,81 @@ def test_every_command_and_option_that_a_page_names_is_there(page: Path) -> None
 def test_the_pages_name_enough_for_this_to_mean_something() -> None:
     found = {command for page in PAGES for command, _ in named(page)}
     assert {"worker", "jobs", "show", "retry", "enqueue", "list", "desired", "plan"} <= found
+
+
+def test_every_command_is_named_on_a_page_and_a_job_is_shown_by_queue_and_id() -> None:
+    assert options().keys() == {command for page in PAGES for command, _ in named(page)}
+    for page in PAGES:
+        for command, words in named(page):
+            assert command != "show" or len(words.split()) != 1, f"{page.name}: rota show{words}"
+
+
+# Options of jobs
+
+WORKERS = (ROOT / "docs" / "workers.md").read_text("utf-8")
+OF_A_JOB, OF_AN_ENQUEUE = set(JobFields.__annotations__), set(EnqueueFields.__annotations__)
+
+
+def keywords(of: str) -> set[str]:
+    """Return the keyword arguments of the calls of `of` in the code on all pages."""
+    found: set[str] = set()
+    for page in PAGES:
+        for code in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+            calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+            named = [call for call in calls if getattr(call.func, "attr", getattr(call.func, "id", "")) == of]
+            found |= {one.arg for call in named for one in call.keywords if one.arg}
+    return found
+
+
+def test_the_options_of_jobs_and_enqueues_are_all_in_the_table_and_no_others() -> None:
+    rows = [line.split("|")[1:3] for line in WORKERS.splitlines() if re.match(r"\|.*`[a-z_]+=`", line)]
+    columns = zip(*rows, strict=True)
+    of_a_job, of_an_enqueue = (set(re.findall(r"`([a-z_]+)=`", "".join(column))) for column in columns)
+    assert (of_a_job, of_an_enqueue) == (OF_A_JOB, OF_AN_ENQUEUE)
+
+
+def test_the_code_of_the_pages_gives_options_that_there_are() -> None:
+    assert keywords("job") <= OF_A_JOB
+    # The options of a pipeline are among those of a job.
+    assert keywords("options") <= OF_AN_ENQUEUE
+    for page in PAGES:
+        assert "kind=" not in page.read_text("utf-8"), f"{page.name}: the option is process=True"
+
+
+# Events of the log
+
+LOGGING = {"debug", "info", "warning", "error", "critical", "exception", "log", "write"}
+EVENT = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
+#: Words on the pages that look like events, and are spans of traces, hosts or files.
+OTHERS = {"queue.publish", "queue.process", "redis.internal", "autoscaler.service"}
+
+
+def events() -> set[str]:
+    """Return the names of the events that the program logs."""
+    found = {f"job.{event}" for event in EventType}
+    for path in (ROOT / "src" / "rota").rglob("*.py"):
+        found |= {name for name in said(ast.parse(path.read_text("utf-8"))) if EVENT.fullmatch(name)}
+    # Named with what is stuck.
+    return found | {"handler.stuck", "thread.stuck"}
+
+
+def said(module: ast.Module) -> Iterator[str]:
+    """Yield each text that is logged, or that a function returns."""
+    for node in ast.walk(module):
+        parts: list[ast.expr] = []
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in LOGGING:
+            parts = node.args
+        elif isinstance(node, ast.Return) and node.value is not None:
+            parts = [node.value]
+        for one in (inner for part in parts for inner in ast.walk(part)):
+            if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                yield one.value
+
+
+def test_every_event_that_a_page_names_is_logged() -> None:
+    known = events()
+    kinds = {name.partition(".")[0] for name in known}
+    for page in PAGES:
+        for name in re.findall(r"(?<![\w/.])[a-z][a-z_]*\.[a-z][a-z_]*(?![\w/(.])", page.read_text("utf-8")):
+            is_event = name.partition(".")[0] in kinds and name not in OTHERS and not name.endswith(".md")
+            assert not is_event or name in known, f"{page.name} names {name}, which is never logged"
