@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import rota
+from rota.model.event import EventType
 
 SRC = Path(__file__).parents[1] / "src"
 ROTA = SRC / "rota"
@@ -118,3 +119,51 @@ def test_every_part_of_scripts_opens_with_its_name_and_what_it_is_for() -> None:
         name, sentence, *_ = path.read_text("utf-8").splitlines()
         assert re.fullmatch(r"-{100} .+", name), path
         assert re.match(r"-- [A-Z].{40}", sentence), path
+
+
+# What the log says, and what the documents say of it
+
+ROOT = SRC.parent
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+LOGGING = {"debug", "info", "warning", "error", "critical", "exception", "log", "write"}
+EVENT = r"[a-z][a-z_]*\.[a-z][a-z_]*"
+#: Words on the pages that look like events, and are spans of traces, hosts, files or methods.
+OTHERS = {"queue.publish", "queue.process", "redis.internal", "autoscaler.service", "job.enqueue"}
+
+
+@cache
+def events() -> frozenset[str]:
+    """Return the names of the events that the program logs."""
+    found = {name for path in MODULES for name in _logged(parsed(path)) if re.fullmatch(EVENT, name)}
+    # These are put together: of the events of jobs those that a worker is told of, and what is stuck.
+    of_jobs = {f"job.{kind}" for kind in EventType if kind is not EventType.ENQUEUED}
+    return frozenset(found | of_jobs | {"handler.stuck", "thread.stuck"})
+
+
+def _logged(module: ast.Module) -> Iterator[str]:
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Call):
+            continue
+        if getattr(node.func, "attr", getattr(node.func, "id", "")) in LOGGING:
+            parts = (part for argument in node.args for part in ast.walk(argument))
+            yield from (
+                part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            )
+
+
+def test_every_event_that_a_page_names_is_logged() -> None:
+    kinds = {name.partition(".")[0] for name in events()}
+    for page in PAGES:
+        for name in re.findall(rf"(?<![\w/.]){EVENT}(?![\w/(.])", page.read_text("utf-8")):
+            is_event = name.partition(".")[0] in kinds and name not in OTHERS and not name.endswith(".md")
+            assert not is_event or name in events(), f"{page.name} names {name}, which is never logged"
+
+
+def test_every_event_that_is_logged_is_in_the_table_of_events() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    rows = [
+        row.split("|")[1] for row in page.partition("## The events")[2].splitlines() if row.startswith("|")
+    ]
+    told = set(re.findall(rf"`({EVENT})`", "".join(rows)))
+    assert events() - told == set(), "docs/metrics.md#the-events has a line for each"
+    assert told - events() == set(), "these are logged no more"

@@ -1,4 +1,4 @@
-"""What the documents name is what the program has: commands and options, options of jobs, events of the log."""
+"""What the documents name is what the program has: commands and their options, options of jobs and enqueues."""
 
 import ast
 import re
@@ -10,7 +10,6 @@ import typer
 from typer.main import get_command
 
 from rota.cli.main import cli
-from rota.model.event import EventType
 from rota.model.job import JobFields
 from rota.model.options import EnqueueFields
 
@@ -89,42 +88,3 @@ def test_the_code_of_the_pages_gives_options_that_there_are() -> None:
     assert keywords("options") <= OF_AN_ENQUEUE
     for page in PAGES:
         assert "kind=" not in page.read_text("utf-8"), f"{page.name}: the option is process=True"
-
-
-# Events of the log
-
-LOGGING = {"debug", "info", "warning", "error", "critical", "exception", "log", "write"}
-EVENT = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
-#: Words on the pages that look like events, and are spans of traces, hosts or files.
-OTHERS = {"queue.publish", "queue.process", "redis.internal", "autoscaler.service"}
-
-
-def events() -> set[str]:
-    """Return the names of the events that the program logs."""
-    found = {f"job.{event}" for event in EventType}
-    for path in (ROOT / "src" / "rota").rglob("*.py"):
-        found |= {name for name in said(ast.parse(path.read_text("utf-8"))) if EVENT.fullmatch(name)}
-    # Named with what is stuck.
-    return found | {"handler.stuck", "thread.stuck"}
-
-
-def said(module: ast.Module) -> Iterator[str]:
-    """Yield each text that is logged, or that a function returns."""
-    for node in ast.walk(module):
-        parts: list[ast.expr] = []
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in LOGGING:
-            parts = node.args
-        elif isinstance(node, ast.Return) and node.value is not None:
-            parts = [node.value]
-        for one in (inner for part in parts for inner in ast.walk(part)):
-            if isinstance(one, ast.Constant) and isinstance(one.value, str):
-                yield one.value
-
-
-def test_every_event_that_a_page_names_is_logged() -> None:
-    known = events()
-    kinds = {name.partition(".")[0] for name in known}
-    for page in PAGES:
-        for name in re.findall(r"(?<![\w/.])[a-z][a-z_]*\.[a-z][a-z_]*(?![\w/(.])", page.read_text("utf-8")):
-            is_event = name.partition(".")[0] in kinds and name not in OTHERS and not name.endswith(".md")
-            assert not is_event or name in known, f"{page.name} names {name}, which is never logged"
