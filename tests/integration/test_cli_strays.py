@@ -91,6 +91,7 @@ def test_what_needs_no_jobs_works_where_a_module_cannot_be_imported(
     commands: list[tuple[str, ...]] = [
         ("queues",),
         ("list",),
+        ("desired", "email", "--over", "0.1"),
         ("jobs", "reports"),
         ("show", "reports", job_id),
         ("pause", "reports"),

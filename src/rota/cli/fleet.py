@@ -12,6 +12,7 @@ import typer
 from rota.cli import screen
 from rota.cli.arguments import TIME, duration
 from rota.cli.look import AsJson
+from rota.cli.session import known
 from rota.errors import RotaError, UnknownQueue
 from rota.fleet.scaling import Load, slots_needed, workers_needed
 from rota.model.registry import discover
@@ -69,11 +70,11 @@ def desired(
     as_json: Annotated[bool, typer.Option("--json", help="all the figures")] = False,
 ) -> None:
     """Say how many workers there should be now, to keep each queue's objective."""
-    settings = load()
-    queues = settings.served_queues(discover(settings.jobs_package, settings.default_queue).queues)
+    here = known()
+    queues = here.served
     if queue is not None and queue not in queues:
         raise UnknownQueue(queue, queues)
-    need = asyncio.run(_watched(settings, (queue,) if queue else queues, over))
+    need = asyncio.run(_watched(here.settings, (queue,) if queue else queues, over))
     if as_json:
         screen.value(need.to_json())
     else:
