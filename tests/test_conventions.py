@@ -128,7 +128,14 @@ PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").g
 LOGGING = {"debug", "info", "warning", "error", "critical", "exception", "log", "write"}
 EVENT = r"[a-z][a-z_]*\.[a-z][a-z_]*"
 #: Words on the pages that look like events, and are spans of traces, hosts, files or methods.
-OTHERS = {"queue.publish", "queue.process", "redis.internal", "autoscaler.service", "job.enqueue", "job.timed"}
+OTHERS = {
+    "queue.publish",
+    "queue.process",
+    "redis.internal",
+    "autoscaler.service",
+    "job.enqueue",
+    "job.timed",
+}
 
 
 @cache
