@@ -102,9 +102,17 @@ class Load:
 
     async def _feed(self) -> None:
         while self.jobs < JOBS or not self._enough.is_set():
-            await self._redis.enqueue_job("send", self.jobs)
-            self.jobs += 1
+            await self._enqueue()
             await asyncio.sleep(0.02)
+
+    async def more_at_once(self) -> None:
+        """Enqueue more jobs than the worker that hears of them first can take, so that one that polls has its share."""
+        await asyncio.gather(*(self._enqueue() for _ in range(50)))
+
+    async def _enqueue(self) -> None:
+        number = self.jobs
+        self.jobs += 1
+        await self._redis.enqueue_job("send", number)
 
     async def end(self) -> None:
         self._enough.set()
@@ -126,7 +134,8 @@ async def test_workers_are_exchanged_and_back_and_each_job_ends_once(
     before = new[0].done()
     await until(lambda: new[0].done() > before)
     back = project.start(STOCK)
-    await until(back.done)
+    await until(back.works)
+    await until(lambda: shared(load, back))
     for worker in new:
         await worker.stop()
     await load.end()
@@ -142,6 +151,12 @@ async def test_workers_are_exchanged_and_back_and_each_job_ends_once(
     assert sum(worker.done() for worker in (*old, *new, back)) == load.jobs
     await until(lambda: nothing_is_left(redis))
     assert project.ran == COMMANDS
+
+
+async def shared(load: Load, worker: Process) -> bool:
+    """Tell whether `worker` has had a share of the jobs, and enqueue more."""
+    await load.more_at_once()
+    return bool(worker.done())
 
 
 async def all_sent(redis: ArqRedis, jobs: int) -> bool:

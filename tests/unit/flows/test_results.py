@@ -40,6 +40,13 @@ async def bed(server: RedisServer) -> AsyncIterator[Bed]:
         yield bed
 
 
+@pytest.fixture
+async def lonely_bed(own_server: RedisServer) -> AsyncIterator[Bed]:
+    """Yield a bed on a server that no other test has used: the peak of its memory is this test's."""
+    async with real_bed(own_server) as bed:
+        yield bed
+
+
 def used(bed: Bed, what: str = "used_memory") -> int:
     return int(bed.looking.info("memory")[what])
 
@@ -60,7 +67,10 @@ async def completed(bed: Bed) -> FlowHandle[Any]:
     return handle
 
 
-async def test_large_results_take_their_own_memory_and_no_more_and_are_read_in_portions(bed: Bed) -> None:
+async def test_large_results_take_their_own_memory_and_no_more_and_are_read_in_portions(
+    lonely_bed: Bed,
+) -> None:
+    bed = lonely_bed
     before = used(bed)
     bed.looking.config_resetstat()
     handle = await completed(bed)

@@ -35,7 +35,9 @@ def test_ctrl_c_ends_it_without_a_complaint(tmp_path: Path, target: str, called:
     python.chmod(0o755)
     log = tmp_path / "log"
     with log.open("wb") as output:
-        environment = {name: value for name, value in os.environ.items() if name not in {"MODE", "MAKEFLAGS"}}
+        # `make test` tells the makes below it that they are, and they would say where they work.
+        inherited = {"MODE", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
+        environment = {name: value for name, value in os.environ.items() if name not in inherited}
         # The stand-in is not to be set up, whatever is newer.
         process = subprocess.Popen(
             [make, "-o", ".venv/.rota-setup", target],
