@@ -24,6 +24,9 @@ _ESCAPES = {9: "\\t", 10: "\\n", 13: "\\r", 7: "\\a", 8: "\\b", 34: '\\"', 92: "
 _PRINTABLE = range(32, 127)
 
 
+_CLOSED = "the server closed the connection"
+
+
 class Status(bytes):
     """A word of the protocol, such as OK; other strings are shown in quotes."""
 
@@ -72,16 +75,27 @@ class Session:
         self._connection.disconnect()
 
     def _line(self) -> bytes:
-        line = self._replies.readline() if self._replies else b""
+        with _closed_is_lost():
+            line = self._replies.readline() if self._replies else b""
         if not line.endswith(b"\r\n"):
-            raise redis.ConnectionError("the server closed the connection")
+            raise redis.ConnectionError(_CLOSED)
         return line[:-2]
 
     def _bytes(self, length: int) -> bytes:
-        found = self._replies.read(length) if self._replies else b""
+        with _closed_is_lost():
+            found = self._replies.read(length) if self._replies else b""
         if len(found) < length:
-            raise redis.ConnectionError("the server closed the connection")
+            raise redis.ConnectionError(_CLOSED)
         return found
+
+
+@contextlib.contextmanager
+def _closed_is_lost() -> Iterator[None]:
+    """Raise redis.ConnectionError also for a connection that was reset: one that ends with words of ours unread."""
+    try:
+        yield
+    except OSError as error:
+        raise redis.ConnectionError(_CLOSED) from error
 
 
 def raw(reply: Reply) -> bytes:

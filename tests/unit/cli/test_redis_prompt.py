@@ -4,9 +4,12 @@ import io
 import os
 import pty
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -192,6 +195,25 @@ def test_the_prompt_connects_again_after_the_connection_was_lost(
     )
     assert shown[-1] == "PONG"
     assert any(line.startswith("(error)") for line in shown)
+
+
+def test_a_connection_that_is_reset_is_one_sentence(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
+        resetting = thread.submit(reset_after, b"BLPOP", listening)
+        client = redis.Redis(port=listening.getsockname()[1])
+        assert redis_prompt.run(client, ["BLPOP", "list", "0"]) == 1
+        resetting.result(10)
+    assert printed(capsysbinary) == "(error) the server closed the connection\n"
+
+
+def reset_after(word: bytes, listening: socket.socket) -> None:
+    """Answer OK to one connection's commands until one has `word` in it, and then reset the connection."""
+    connection, _ = listening.accept()
+    with connection:
+        while word not in (said := connection.recv(4096)):
+            assert said, "the connection ended before"
+            connection.sendall(b"+OK\r\n" * said.count(b"*"))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def test_the_prompt_keeps_one_connection(
