@@ -1,5 +1,7 @@
 """What all tests share: a real server a test session, empty at the start of each test."""
 
+import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,8 +18,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # On a busy machine an example may take long.
-settings.register_profile("rota", deadline=None)
+settings.register_profile("rota", deadline=None, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "50")))
 settings.load_profile("rota")
+
+
+def pytest_collection_finish() -> None:
+    """Take what the collection of tests made from the garbage collector, which would walk through it at each pass."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
