@@ -15,7 +15,7 @@ from tests.waiting import until
 JOBS = "tests.faults.jobs_for_faults"
 
 #: 1 runs every fault at its full size; every change runs a sample of it. The seed chooses the moments of faults.
-SCALE = float(os.environ.get("FAULTS_SCALE", "0.1"))
+SCALE = float(os.environ.get("FAULTS_SCALE", "0.07"))
 SEED = int(os.environ.get("FAULTS_SEED", "1"))
 FULL = SCALE >= 1
 EVENTS_KEPT = 1_000_000

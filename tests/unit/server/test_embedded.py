@@ -182,7 +182,7 @@ def test_ctrl_c_in_the_terminal_reaches_neither_server_nor_guardian(root: Path) 
 
 def test_many_processes_that_come_and_go_never_miss_the_server_and_never_have_two(root: Path) -> None:
     # Every third process is killed while it is a client; the counter in the data sees lost or split servers.
-    processes, rounds = 6, 20
+    processes, rounds = 6, 12
     body = f"""
         chance = random.Random(int(sys.stdin.readline()))
         for _ in range({rounds}):
