@@ -22,7 +22,7 @@ logger = logging.getLogger("rota.wake")
 POLL = 3.0
 #: How long the watcher's role lasts, and how often it is sought or renewed, in seconds.
 ROLE_LIFE = 25.0
-ROLE_EVERY = 10.0
+ROLE_EVERY = 12.0
 #: A change that may be ours or a stock client's is looked into after this many seconds, with all that come meanwhile.
 DOUBT = 0.05
 #: A worker that passes tokens on because its process is full takes one at most this often, in seconds.

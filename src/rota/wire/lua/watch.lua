@@ -14,6 +14,10 @@ if life == '0' then
   redis.call('DEL', watcher)
   return 0
 end
+if holder then
+  redis.call('PEXPIRE', watcher, life)
+  return 1
+end
 redis.call('DEL', watcher) -- a full Redis allows it, and what follows it
 redis.call('SET', watcher, worker, 'PX', life)
 return 1
