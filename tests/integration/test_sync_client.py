@@ -173,6 +173,21 @@ def test_a_client_that_is_closed_lets_waiting_threads_go(server: RedisServer) ->
             waiting.result(10)
 
 
+def test_a_call_whose_connection_is_closed_with_its_client_says_that_the_client_is_closed(
+    server: RedisServer,
+) -> None:
+    client = client_of(server)
+
+    async def cut(_: object) -> None:
+        closing = threading.Thread(target=client.close)
+        closing.start()
+        time.sleep(0.05)  # on the loop itself, which cannot cancel this call meanwhile
+        raise ServerError("the connection is closed", transient=True)
+
+    with pytest.raises(RuntimeError, match="is closed"):
+        client.bridge.ask(cut)
+
+
 def test_a_forgotten_client_ends_its_thread(server: RedisServer) -> None:
     def threads() -> list[threading.Thread]:
         return [one for one in threading.enumerate() if one.name == "rota-client"]

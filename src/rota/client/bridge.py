@@ -59,7 +59,8 @@ class OwnBridge:
                 raise
             what = "Redis did not answer within the client's timeout"
             raise ServerError(f"{what}, {self._timeout:g} s", transient=True) from None
-        except (concurrent.futures.CancelledError, RuntimeError) as error:
+        except (concurrent.futures.CancelledError, RuntimeError, ServerError) as error:
+            # A call that waits is cancelled, or loses its connection first.
             if self._closed or loop_thread.has_ended:
                 raise _closed() from error
             raise
