@@ -5,14 +5,11 @@ A process of fifty queues would otherwise hold fifty connections for nothing but
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from rota.process.tasks import end
 from rota.server.outage import FAULTS
-
-logger = logging.getLogger("rota.wake")
 
 #: Leaves the token of a queue to another worker.
 PassOn = Callable[[], Awaitable[object]]
@@ -66,9 +63,8 @@ class SharedTokens:
         self._redis = redis
         self._blocking = blocking
         self._bell = bell
-        #: How to pass on the tokens of each list that calls name.
+        #: The lists that the next call names, and how to pass on the tokens of each.
         self._named: dict[str, PassOn] = {}
-        self._left_out: set[str] = set()
         self._waiting: dict[str, asyncio.Future[bool]] = {}
         self._kept: dict[str, asyncio.TimerHandle] = {}
         self._called: frozenset[str] = frozenset()
@@ -78,7 +74,6 @@ class SharedTokens:
     async def wait(self, key: str, seconds: float, pass_on: PassOn) -> bool:
         """Take a token, if one comes in time, or has come a moment ago."""
         self._named[key] = pass_on
-        self._left_out.discard(key)
         if (kept := self._kept.pop(key, None)) is not None:
             kept.cancel()
             return True
@@ -96,7 +91,7 @@ class SharedTokens:
 
     def leave(self, key: str) -> None:
         """Name the list `key` no longer, from the next call on."""
-        self._left_out.add(key)
+        self._named.pop(key, None)
 
     async def close(self) -> None:
         """End the call, and what is done beside it."""
@@ -113,12 +108,12 @@ class SharedTokens:
 
     async def _call_again_and_again(self) -> None:
         try:
-            while names := [key for key in self._named if key not in self._left_out]:
-                self._called = frozenset(names)
-                reply = await self._blocking.execute_command("BLPOP", *names, self._bell, f"{LONGEST:.3f}")
+            while named := dict(self._named):
+                self._called = frozenset(named)
+                reply = await self._blocking.execute_command("BLPOP", *named, self._bell, f"{LONGEST:.3f}")
                 self._called = frozenset()
-                if reply is not None:
-                    self._came(reply[0].decode())
+                if reply is not None and (key := reply[0].decode()) in named:
+                    self._came(key, named[key])
         except FAULTS as error:
             for waiting in self._waiting.values():
                 if not waiting.done():
@@ -126,22 +121,19 @@ class SharedTokens:
         finally:
             self._called = frozenset()
 
-    def _came(self, key: str) -> None:
-        if key == self._bell:
-            return
-        # The next call begins with the others, so that a busy queue does not hide them.
-        pass_on = self._named.pop(key)
-        self._named[key] = pass_on
+    def _came(self, key: str, pass_on: PassOn) -> None:
+        self._named.pop(key, None)
         waiting = self._waiting.pop(key, None)
         if waiting is not None and not waiting.done():
+            # The next call begins with the others, so that a busy queue does not hide them.
+            self._named[key] = pass_on
             waiting.set_result(True)
-        elif key not in self._kept:
-            self._left_out.add(key)
-            self._kept[key] = asyncio.get_running_loop().call_later(KEPT, self._leave_to_others, key)
+        else:
+            self._kept[key] = asyncio.get_running_loop().call_later(KEPT, self._leave_to_others, key, pass_on)
 
-    def _leave_to_others(self, key: str) -> None:
+    def _leave_to_others(self, key: str, pass_on: PassOn) -> None:
         del self._kept[key]
-        self._do(self._named[key]())
+        self._do(pass_on())
 
     async def _ring(self) -> None:
         await self._redis.execute_command("LPUSH", self._bell, "1")

@@ -166,7 +166,7 @@ async def test_one_that_is_cancelled_as_its_token_comes_leaves_it_to_others(
 ) -> None:
     task = waiting(tokens, passed, "a")
     await until(lambda: is_called(redis))
-    tokens._came("a")
+    tokens._came("a", passed.on("a"))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
