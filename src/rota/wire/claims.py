@@ -26,7 +26,7 @@ def sendable(text: str) -> str | bytes:
 
 
 def _time(text: str) -> int:
-    """Return a score as a time; 0 for one that is not a time, as an infinity that another program wrote."""
+    """Return a text as a time; 0 for one that is not a time, as an infinity that another program wrote."""
     try:
         return int(float(text))
     except (ValueError, OverflowError):
@@ -68,9 +68,9 @@ class Claim(NamedTuple):
     `unknown_since_ms` is when a worker first had no such job, 0 if that has not happened. `aborted` says that the job's
     cancel was asked for. `terms` are what the scripts know of the job beside its payload. `checkpoint` is what an
     earlier attempt saved, as it lies in Redis. `snoozes` counts how often the handler put the job off. `recovered` says
-    the claim before this one was lost: of all claims after a loss, the first one says so; `lost_by` is the worker that
-    had it, and `taken_back_ms` the time since which it waits again. `unreadable` names what Redis held of the job and
-    nobody can read, "run entry" say; what it would have said counts as 0.
+    that the claim before this one was lost: of all claims after a loss, the first one says so; `lost_by` is the worker
+    that had it, and `taken_back_ms` the time since which it waits again. `unreadable` names what Redis held of the job
+    and nobody can read, "run entry" say; what it would have said counts as 0.
     """
 
     id: str
@@ -131,8 +131,7 @@ class Claim(NamedTuple):
 def _read_mark(token: str) -> tuple[str, int]:
     """Return what the token of a job that was lost ends with: the worker that had it, and when it was taken back."""
     worker, _, at = token.partition("!")[2].rpartition("@")
-    at = at.removesuffix("~")  # the loss does not count
-    return worker, int(at) if at.isdecimal() else 0
+    return worker, _time(at.removesuffix("~"))  # which says that the loss does not count
 
 
 #: A running job's progress: its claim, its name, percent, message.

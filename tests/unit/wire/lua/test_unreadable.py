@@ -7,7 +7,7 @@ import pytest
 from rota.wire.claims import Claim
 from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, again, finish, interrupted
 
-JUNK = [
+JUNK: list[str | bytes] = [
     "",
     " ",
     "-",
@@ -18,6 +18,8 @@ JUNK = [
     "- 1 2 x 4",
     "\x00\xff",
     "- nan 0 nan 9",
+    b"-!\xff@1",
+    b"-!w@" + b"9" * 5000,
 ]
 TERMS = [
     "",
@@ -52,7 +54,7 @@ async def lives_on(bed: Bed, *expected: str) -> list[Claim]:
 
 @pytest.mark.parametrize("entry", JUNK)
 async def test_a_job_with_a_run_entry_that_cannot_be_read_is_claimed_as_a_new_one(
-    bed: Bed, entry: str
+    bed: Bed, entry: str | bytes
 ) -> None:
     bed.put("odd", "plain")
     bed.looking.hset(KEYS.runs, "odd", entry)
@@ -63,7 +65,7 @@ async def test_a_job_with_a_run_entry_that_cannot_be_read_is_claimed_as_a_new_on
 
 @pytest.mark.parametrize("entry", JUNK)
 async def test_a_claim_whose_entry_was_overwritten_goes_back_when_its_lease_ends(
-    clocked: Bed, entry: str
+    clocked: Bed, entry: str | bytes
 ) -> None:
     dead, _ = await clocked.claimed("odd", name="dead")
     clocked.looking.hset(KEYS.runs, "odd", entry)

@@ -34,9 +34,10 @@ local function jobs_at(source, offset, size)
   for i, id in ipairs(ids) do
     local entry = entries[i]
     local rest = entry and string.match(entry, '( %d+ %d+)$')
+    local mark = entry and string.match(entry, '^%-(!%S*)') or ''
     jobs[i] = { id = id, due = due_jobs[2 * i], entry = entry, held = held[i], score = scores[i], terms = terms[i],
       rest = rest or ' 0 0', strange = not rest and entry and 'run entry' or nil,
-      mark = entry and string.match(entry, '^%-(!%S*)') or '' }
+      mark = (string.gsub(mark, '[^!-~]', '?')) } -- a token is text, whatever another hand has written here
   end
   return jobs
 end
