@@ -1,0 +1,181 @@
+"""What Redis holds of a job, as a look at the job shows it; what another program wrote there is passed over."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from rota.errors import UnreadablePayload
+from rota.model.info import Failure, JobInfo
+from rota.model.state import State
+from rota.wire import envelopes
+from rota.wire.claims import Checkpoint
+
+#: A failed attempt as it lies in Redis: its number, the time in milliseconds, its error.
+_FAILURE = re.compile(rb"(\d{1,9}) (\d{1,14}) (.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The values that Redis holds of one job, in the order in which `rota.client.view` asks for them.
+
+    :param score: in the queue's set: when the job is due, or its lease's deadline.
+    :param deadline: in the set of claimed jobs.
+    :param held: 1 while a stock worker has the job.
+    :param run: the claim that runs, or the memory of the last one.
+    :param parked: the turn of a job that a limit keeps back.
+    """
+
+    result: bytes | None
+    payload: bytes | None
+    score: float | None
+    deadline: float | None
+    held: int
+    attempts: bytes | None
+    run: bytes | None
+    progress: bytes | None
+    parked: float | None
+    checkpoint: bytes | None
+    snoozes: bytes | None
+    failures: bytes | None
+    letter: dict[bytes, bytes]
+
+
+#: The number of these values.
+WIDTH = len(fields(Raw))
+
+
+def info_of(job_id: str, queue: str, raw: Raw, now: int) -> JobInfo | None:
+    """Return what a look at a job shows, or None for a job that Redis does not hold; `now` is the server's, in ms."""
+    if raw.score is not None:
+        return _live(job_id, queue, raw, raw.score, now)
+    finished = _finished(job_id, queue, raw.result) if raw.result is not None else None
+    # A record that is not a failure belongs to a later job, which was given the letter's id again.
+    if raw.letter and (finished is None or finished.state is State.DEAD):
+        return letter_of(job_id, queue, raw.letter)
+    return finished
+
+
+def _live(job_id: str, queue: str, raw: Raw, score: float, now: int) -> JobInfo:
+    task, enqueued_at, payload = _contents(raw.payload)
+    active = raw.deadline is not None or bool(raw.held)
+    waits = score <= now or raw.parked is not None
+    state = State.ACTIVE if active else State.WAITING if waits else State.DELAYED
+    percent, message = _progress(raw.progress)
+    started = raw.run.split()[2:3] if raw.run and active else []
+    # What is kept of attempts without a counter of attempts is of a former job of the same id.
+    failures = () if raw.attempts is None else _failures(raw.failures)
+    return JobInfo(
+        job_id,
+        queue,
+        state,
+        task,
+        attempts=_figure(raw.attempts),
+        percent=percent,
+        message=message,
+        enqueued_at=enqueued_at,
+        due_at=None if active else _time(score),
+        started_at=_time(_figure(started[0])) if started else None,
+        error=failures[-1].error if failures else None,
+        snoozes=_figure(raw.snoozes),
+        payload=payload,
+        # So is a checkpoint.
+        checkpoint=None if raw.attempts is None else _checkpoint(raw.checkpoint),
+        failures=failures,
+    )
+
+
+def letter_of(job_id: str, queue: str, letter: Mapping[bytes, bytes]) -> JobInfo:
+    """Return what a look at a dead letter shows; a field that was lost is empty."""
+    task, enqueued_at, payload = _contents(letter.get(b"payload"))
+    return JobInfo(
+        job_id,
+        queue,
+        State.DEAD,
+        letter.get(b"task", b"").decode("utf-8", "replace") or task,
+        attempts=_figure(letter.get(b"attempt")),
+        enqueued_at=enqueued_at,
+        finished_at=_time(_figure(letter.get(b"at"))),
+        error=envelopes.error_of(letter.get(b"error", b"")),
+        reason=letter.get(b"reason", b"").decode("utf-8", "replace"),
+        payload=payload,
+        checkpoint=_checkpoint(letter.get(b"checkpoint")),
+        failures=_failures(letter.get(b"attempts")),
+    )
+
+
+def _finished(job_id: str, queue: str, raw: bytes) -> JobInfo | None:
+    try:
+        record = envelopes.decode_result(raw)
+    except UnreadablePayload:
+        return None
+    done = State.COMPLETED if record.success else State.CANCELLED if record.cancelled else State.DEAD
+    return JobInfo(
+        job_id,
+        queue,
+        done,
+        record.name,
+        attempts=record.attempt,
+        percent=100.0 if record.success else None,
+        enqueued_at=_time(record.enqueued_ms),
+        started_at=_time(record.started_ms),
+        finished_at=_time(record.finished_ms),
+        result=record.result,
+        error=record.error,
+        reason=record.reason,
+        payload=record.kwargs,
+    )
+
+
+def _contents(payload: bytes | None) -> tuple[str, datetime | None, dict[str, Any] | None]:
+    if payload is None:
+        return "", None, None
+    try:
+        envelope = envelopes.decode_job(payload)
+    except UnreadablePayload:
+        return "", None, None
+    return envelope.name, _time(envelope.enqueued_ms), envelope.kwargs
+
+
+def _progress(raw: bytes | None) -> tuple[float | None, str]:
+    if raw is None:
+        return None, ""
+    percent, _, message = raw.decode("utf-8", "replace").partition(" ")
+    try:
+        return float(percent), message
+    except ValueError:
+        return None, message
+
+
+def _checkpoint(raw: bytes | None) -> Any:
+    """Return the state in a checkpoint as it lies in Redis, or None where there is none that can be read."""
+    try:
+        return Checkpoint.read(raw).value
+    except ValueError:
+        return None
+
+
+def _failures(raw: bytes | None) -> tuple[Failure, ...]:
+    """Return the failed attempts that lie in Redis, but for lines that cannot be read."""
+    failures = []
+    for line in (raw or b"").split(b"\n"):
+        if (found := _FAILURE.fullmatch(line)) and (at := _time(_figure(found[2]))):
+            failures.append(Failure(_figure(found[1]), at, envelopes.error_of(found[3])))
+    return tuple(failures)
+
+
+def _figure(raw: bytes | None) -> int:
+    """Return a count or a time as it lies in Redis; 0 for what is none."""
+    try:
+        return int(raw or 0)
+    except ValueError:
+        return 0
+
+
+def _time(ms: float) -> datetime | None:
+    """Return a time of the server's clock; None for one that no calendar has, as another program may have written."""
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
