@@ -4,7 +4,7 @@
 
 --@include entries
 --@include limits
---@include settle
+--@include kept
 
 -- A clock that is set back by less is not worth a look at every job, ms.
 local SET_BACK = 1000

@@ -1,0 +1,91 @@
+---------------------------------------------------------------------------------------------------- again
+-- Jobs that go again are put back into the line. Expects what step.lua says of its call.
+
+--@include brief
+--@include entries
+--@include herds
+--@include kept
+--@include limits
+
+local handed_back = false -- a job that was settled is due again, soon
+
+-- Return when a job is due again.
+local function due_again(job, old_due)
+  local due = job.delay_ms and now + tonumber(job.delay_ms) or math.min(old_due, now)
+  if due > now and (job.event == 'retried' or job.unknown) then due = spread(due) end
+  -- A cancel was asked for and came too late for this attempt: the next claim ends the job, and nothing waits for that.
+  if service and due > now and redis.call('ZSCORE', ABORT, job.id) then due = now end
+  if due - now < TURN then handed_back = true end
+  return due
+end
+
+-- Leave in the run entry what the next claim must know: how often the job was lost, and since when, and by which
+-- worker, it was not known.
+local function remember(job, due, lost, unknown_since)
+  local since = 0
+  if job.unknown then since = unknown_since > 0 and unknown_since or now end
+  if lost > 0 or since > 0 then
+    local stranger = job.unknown and '-' .. worker or '-'
+    redis.call('HSET', runs, job.id, format(stranger, due, job.unknown and due + TURN or 0, lost, since))
+  else
+    redis.call('HDEL', runs, job.id)
+  end
+end
+
+-- Count down attempts, and count up snoozes. Either may count once at most, so this comes after the fence: what fails
+-- here is not done again, and stops nothing else.
+local function count_back(job)
+  if job.unspent then redis.pcall('DECR', RETRY .. job.id) end
+  if job.event == 'snoozed' then
+    count_up(snoozes, job.id, 1)
+    has.snoozes = true
+  end
+end
+
+local function put_back(job, due, lost, unknown_since, terms)
+  if terms then index_priority(queue, job.id, due, terms) end
+  if job.checkpoint then
+    redis.call('HSET', checkpoint, job.id, job.checkpoint)
+    has.checkpoint = true
+  end
+  if not job.unspent and job.attempt ~= '0' then
+    redis.call('SET', RETRY .. job.id, job.attempt) -- a stock client may have asked to start at a later try
+  end
+  if service and job.failure then keep_failure(job) end
+  redis.call('ZREM', active, job.id)
+  remember(job, due, lost, unknown_since)
+  count_back(job)
+end
+
+-- Forget a job that left the queue while it ran: a stock worker finished it, or it was removed by hand.
+local function forget_job(id, terms)
+  if terms then forget_terms(queue, id, terms) end
+  forget_checkpoints({ id })
+  redis.call('DEL', RETRY .. id)
+  redis.call('ZREM', ABORT, id)
+  if has.snoozes then redis.call('HDEL', snoozes, id) end
+  forget_failures({ id })
+  redis.call('ZREM', active, id)
+  redis.call('HDEL', runs, id)
+end
+
+-- Put a job back into the line. The fence goes last, as with a job that is over.
+local function release(job)
+  local id = job.id
+  local _, old_due, _, lost, unknown_since = parse(job.entry)
+  redis.call('DEL', HELD .. id)
+  if job.terms then
+    redis.call('HSET', queue .. ':terms', id, job.terms)
+    has.terms = true
+  end
+  local due = due_again(job, old_due)
+  local still_there = redis.call('ZADD', queue, 'XX', 'CH', ms(due), id) == 1 or redis.call('ZSCORE', queue, id)
+  if service then redis.call('HDEL', progress, id) end
+  local terms = has.terms and terms_of(queue, id)
+  if terms then free_slot(queue, id, terms) end
+  if still_there then put_back(job, due, lost, unknown_since, terms) else forget_job(id, terms) end
+  if job.event ~= '' then
+    emit('type', job.event, 'queue', queue_name, 'id', id, 'task', job.task, 'attempt', job.attempt,
+      'detail', brief(job.detail), 'due', ms(due))
+  end
+end
