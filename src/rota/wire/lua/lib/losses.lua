@@ -1,6 +1,6 @@
 ---------------------------------------------------------------------------------------------------- losses
--- Which of the claims whose leases have ended count against their jobs. Expects what step.lua says of its call; reap.lua
--- puts this together when it is needed.
+-- Jobs whose claims were lost go back to their places, and some of the losses count against them. Expects what step.lua
+-- says of its call; reap.lua puts this together when it is needed.
 
 local function worker_of(token) return string.match(token, '^([^!]*):%d+:%d+:%d+') end
 
@@ -31,4 +31,20 @@ local function is_shared(token, fallen, fell_before)
   end
   if fell_before and fell_before ~= name then return true end
   return redis.call('EXISTS', step_prefix .. ':' .. name .. ':stop') == 1
+end
+
+-- Return the mark of a lost job: the worker that had it, the time since which it waits again, whether the loss counts.
+local function mark_of(token, counts)
+  return '-!' .. (worker_of(token) or '') .. '@' .. now_ms .. (counts and '' or '~')
+end
+
+-- Put a job that was lost back to its old place, its attempt unspent.
+local function take_back(id, token, due, lost, unknown, terms, counts)
+  due = math.min(due, now) -- the clock may have been set back
+  redis.call('DEL', HELD .. id)
+  redis.call('ZADD', queue, ms(due), id)
+  index_priority(queue, id, due, terms)
+  redis.call('HSET', runs, id, format(mark_of(token, counts), due, 0, lost + (counts and 1 or 0), unknown))
+  if service then redis.pcall('DECR', RETRY .. id) end
+  emit('type', 'lost', 'queue', queue_name, 'id', id, 'task', '', 'attempt', '0', 'detail', token)
 end

@@ -71,23 +71,6 @@ local function forget_claim(id, token, terms)
   forget_failures({ id })
 end
 
--- Return the mark of a lost job: the worker that had it, the time since which it waits again, whether the loss counts.
-local function mark_of(token, counts)
-  local holder = string.match(token, '^([^!]*):%d+:%d+:%d+') or ''
-  return '-!' .. holder .. '@' .. now_ms .. (counts and '' or '~')
-end
-
--- Put a job that was lost back to its old place, its attempt unspent.
-local function take_back(id, token, due, lost, unknown, terms, counts)
-  due = math.min(due, now) -- the clock may have been set back
-  redis.call('DEL', HELD .. id)
-  redis.call('ZADD', queue, ms(due), id)
-  index_priority(queue, id, due, terms)
-  redis.call('HSET', runs, id, format(mark_of(token, counts), due, 0, lost + (counts and 1 or 0), unknown))
-  if service then redis.pcall('DECR', RETRY .. id) end
-  emit('type', 'lost', 'queue', queue_name, 'id', id, 'task', '', 'attempt', '0', 'detail', token)
-end
-
 -- Take back claims whose lease has ended, at most 100 in a step. They leave `active` last: if a command fails on the
 -- way, the next step takes back the rest.
 local function reap()
