@@ -10,13 +10,12 @@
 local queue, events = KEYS[1], KEYS[2]
 local queue_name, keep_events, id, due, delay, task = unpack(ARGV)
 
+--@include held
 --@include limits
 --@include wake
 
 if not redis.call('ZSCORE', queue, id) then return 'absent' end
-if redis.call('ZSCORE', queue .. ':active', id) or redis.call('EXISTS', 'arq:in-progress:' .. id) == 1 then
-  return 'running'
-end
+if is_held(queue, id) then return 'running' end
 due = tonumber(due)
 if due < 0 then due = now + tonumber(delay) end
 

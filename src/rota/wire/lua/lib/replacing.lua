@@ -2,14 +2,14 @@
 -- A job that waits, and is replaced by one that may not be put beside it.
 
 --@include arrange
+--@include held
 --@include holders
 
 -- Give the job that waits under `id` another payload and other terms, and return when it is due; false if none waits.
 -- Unless `is_moved` it keeps its place.
 local function replace(queue, id, payload, due, is_moved, terms, unique, period)
   local score = redis.call('ZSCORE', queue, id)
-  local held = redis.call('ZSCORE', queue .. ':active', id) or redis.call('EXISTS', 'arq:in-progress:' .. id) == 1
-  if not score or held or redis.call('EXISTS', 'arq:job:' .. id) == 0 then return false end
+  if not score or is_held(queue, id) or redis.call('EXISTS', 'arq:job:' .. id) == 0 then return false end
   local former = terms_of(queue, id)
   if not is_moved then due = former and due_in_line(queue, id, former) or tonumber(score) end
   -- The keys come first: if this fails on the way, the same call finds the job under them, and replaces it.

@@ -2,13 +2,14 @@
 -- Take a job that waits off its queue for good, with all that is kept about it; ask the worker of one that runs to
 -- stop.
 
+--@include held
 --@include limits
 
 -- Return 'absent', 'requested' (a worker has the job) or 'cancelled'; with the last also how often the job had been
 -- tried, and its terms. The caller writes the event and tells the job's flow.
 local function withdraw(queue, id)
   if not redis.call('ZSCORE', queue, id) then return 'absent' end
-  if redis.call('ZSCORE', queue .. ':active', id) or redis.call('EXISTS', 'arq:in-progress:' .. id) == 1 then
+  if is_held(queue, id) then
     redis.call('ZADD', 'arq:abort', now_ms, id)
     return 'requested'
   end
