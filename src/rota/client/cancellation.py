@@ -1,6 +1,7 @@
 """Cancelling from outside: jobs that wait leave their queue with a record, jobs that run are asked to stop."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,7 +14,7 @@ from rota.names import ids_of
 from rota.process.clock import Clock
 from rota.settings.settings import Settings
 from rota.wire import envelopes
-from rota.wire.claims import encode_id
+from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import JOB, RETRY, QueueKeys, events_key, queue_key
 from rota.wire.scripts import CANCEL
 
@@ -48,17 +49,17 @@ class Cancellation:
         self._life_ms = round(settings.keep_result * 1000)
         self._clock = clock
 
-    async def cancel(
-        self, queue: str, ids: Sequence[str], task: str | None = None
-    ) -> AsyncIterator[tuple[str, CancelAnswer]]:
-        """Cancel jobs of a queue, or those among them whose name is `task`; yield each id with the answer."""
-        for start in range(0, len(ids), _CHUNK):
-            found = await self._read(ids[start : start + _CHUNK])
+    async def cancel_all(self, queue: str, task: str | None) -> dict[CancelAnswer, int]:
+        """Cancel all live jobs of a queue, or those whose name is `task`; return how many got which answer."""
+        counts: Counter[CancelAnswer] = Counter()
+        members = await self._redis.zrange(queue_key(queue), 0, -1)
+        for start in range(0, len(members), _CHUNK):
+            found = await self._read([decode_id(member) for member in members[start : start + _CHUNK]])
             if task is not None:
                 found = [job for job in found if job.envelope and job.name == task]
             answers = await self._run(queue, [self._args(queue, job) for job in found])
-            for job, answer in zip(found, answers, strict=True):
-                yield job.id, _ANSWERS.get(answer, "finished")
+            counts.update(_ANSWERS.get(answer, "finished") for answer in answers)
+        return dict(counts)
 
     async def cancel_given(self, queue: str, ids: Sequence[str]) -> AsyncIterator[CancelAnswer]:
         """Cancel jobs by their ids in Redis, or by those that their users gave; yield the answers in the same order."""

@@ -3,21 +3,19 @@
 A web handler, a script and another job use the same object. An enqueue is one round trip to Redis.
 """
 
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 
-from pydantic_core import to_json
-
-from rota.client import view
+from rota.client import pausing, view
+from rota.client.calls import check_enqueueable, checked_calls, parser_of
 from rota.client.cancellation import Cancellation
 from rota.client.dead_letters import DeadLetters
 from rota.client.enqueue import Draft, Enqueuer
 from rota.client.events import EventReader, ended, newest
 from rota.client.rescheduling import reschedule
-from rota.errors import InvalidPayload, JobNotFound
+from rota.errors import JobNotFound
 from rota.flows.batches import BatchHandle
 from rota.flows.flows import Flows
 from rota.flows.members import NewBatch
@@ -31,16 +29,15 @@ from rota.model.info import CancelAnswer, JobInfo, RescheduleAnswer
 from rota.model.job import Call, Job, Promise, queue_of
 from rota.model.options import EnqueueFields, EnqueueOptions
 from rota.model.state import State
-from rota.names import check_name, ids_of, short_name
+from rota.names import ids_of, short_name
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Sender, Senders
 from rota.server.faults import explained
 from rota.settings.settings import Settings
 from rota.telemetry.metrics.enqueued import ENQUEUED
-from rota.wire.claims import decode_id, encode_id
+from rota.wire.claims import encode_id
 from rota.wire.inventory import queues_in
-from rota.wire.keys import QueueKeys, check_queue, events_key, queue_key
-from rota.wire.scripts import NUDGE
+from rota.wire.keys import QueueKeys, events_key, queue_key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -126,7 +123,9 @@ class Client:
         JobExists, for the first id that is taken, when all other jobs are enqueued; ServerError when no job was
         enqueued, EnqueueIncomplete, with the ids, when some were.
         """
-        return await self._send([self._enqueuer.draft(call.job, call.arguments) for call in _calls(calls)])
+        return await self._send(
+            [self._enqueuer.draft(call.job, call.arguments) for call in checked_calls(calls)]
+        )
 
     async def batch(
         self,
@@ -174,20 +173,7 @@ class Client:
         Raises InvalidPayload for arguments that JSON cannot carry, ValueError for a name that is not allowed, TypeError
         for a payload that is not a mapping, and otherwise as `enqueue` does.
         """
-        if payload is not None and not isinstance(payload, Mapping):
-            raise TypeError(
-                f'the payload of {name} is {type(payload).__name__}; give arguments by name: {{"to": "ann"}}'
-            )
-        queue, _, task = name.rpartition(":")
-        queue = queue or self._settings.default_queue
-        check_queue(queue)
-        check_name("job", task)
-        try:
-            # Bytes and infinities as typed jobs write them, whose types read them.
-            arguments = to_json(dict(payload or {}), bytes_mode="base64", inf_nan_mode="strings")
-        except ValueError as error:
-            raise InvalidPayload(task, {"": "cannot travel as JSON"}) from error
-        draft = self._enqueuer.draft_by_name(queue, task, arguments, EnqueueOptions().changed(options))
+        draft = self._enqueuer.draft_by_name(name, payload, EnqueueOptions().changed(options))
         (handle,) = await self._send([draft])
         return handle
 
@@ -278,8 +264,7 @@ class Client:
     async def paused_since(self, queue: str) -> datetime | None:
         """Return when the queue was paused, in UTC, or None for a queue that is not paused. Raises ServerError."""
         async with explained(self.redis):
-            raw = await self.redis.get(QueueKeys.of(queue_key(queue)).paused)
-        return None if raw is None else datetime.fromtimestamp(int(raw) / 1000, UTC)
+            return await pausing.since(self.redis, queue)
 
     def events(
         self,
@@ -316,14 +301,12 @@ class Client:
         Jobs that run go on to their end, and jobs may be enqueued as before. Raises ServerError.
         """
         async with explained(self.redis):
-            await self.redis.set(QueueKeys.of(queue_key(queue)).paused, self._clock.time_ms(), nx=True)
+            await pausing.pause(self.redis, queue, self._clock.time_ms())
 
     async def resume(self, queue: str) -> None:
         """Let workers claim from the queue again. Raises ServerError."""
-        keys = QueueKeys.of(queue_key(queue))
         async with explained(self.redis):
-            await self.redis.delete(keys.paused)
-            await NUDGE(self.redis, (keys.queue, keys.wake), (0,))
+            await pausing.resume(self.redis, queue)
 
     async def cancel(self, queue: str, job_id: str) -> CancelAnswer:
         """Cancel a job, by its id in Redis or the id that you gave it.
@@ -351,13 +334,8 @@ class Client:
         `task` may have its queue before it, `email:send_newsletter`. Raises ServerError.
         """
         task = task and short_name(queue, task)
-        counts: Counter[CancelAnswer] = Counter()
         async with explained(self.redis):
-            members = await self.redis.zrange(queue_key(queue), 0, -1)
-            ids = [decode_id(member) for member in members]
-            async for _, answer in self._cancellation.cancel(queue, ids, task):
-                counts[answer] += 1
-        return dict(counts)
+            return await self._cancellation.cancel_all(queue, task)
 
     async def reschedule(
         self, queue: str, job_id: str, *, delay: float | timedelta | None = None, at: datetime | None = None
@@ -415,36 +393,9 @@ class Client:
         await self._dead_letters.delete(queue, job_id)
 
 
-def _calls(calls: Iterable[Any]) -> Iterator[Call[Any]]:
-    for call in calls:
-        if not isinstance(call, Call):
-            name = f"{call.name}.call(...)" if isinstance(call, Job) else "the call of a job"
-            raise TypeError(f"enqueue_many takes calls, not {type(call).__name__}; write {name}")
-        yield call
-
-
-def _no_job(given: Any) -> str:
-    """Return why nothing can be enqueued of what was given in place of a job."""
-    if isinstance(given, Call):
-        name = given.job.name
-        return f"a call of {name} is no job; write enqueue({name}, ...) with its arguments, or enqueue_many([...])"
-    return f"{given!r} is no job; enqueue a function that @job has decorated, or a pipeline"
-
-
-def check_enqueueable(job: Any) -> None:
-    """Raise TypeError for what is neither a job nor a pipeline."""
-    if not isinstance(job, Job | Pipeline):
-        raise TypeError(_no_job(job))
-
-
 async def put(client: Client, promise: Promise[Any]) -> Handle[Any] | FlowHandle[Any]:
     """Enqueue a job, or a pipeline, whose arguments are checked. Raises what `Client.enqueue` raises."""
     if isinstance(promise, FlowCall):
         return await client.flows.start(promise.pipeline, promise.arguments)
     (handle,) = await client.enqueue_many([cast(Call[Any], promise)])
     return handle
-
-
-def parser_of(job: Job[Any, R] | None) -> Callable[[Any], R] | None:
-    """Return what makes the typed result of a job of its JSON value; None for a job that is not known."""
-    return None if job is None else job.result.parse

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from pydantic_core import to_json
 from redis.exceptions import OutOfMemoryError
 
-from rota.errors import EnqueueIncomplete, JobExists, PayloadTooLarge
+from rota.errors import EnqueueIncomplete, InvalidPayload, JobExists, PayloadTooLarge
 from rota.model.job import Job, home_of, wire_options
 from rota.model.options import EnqueueOptions
 from rota.model.policies.terms import terms_and_key
-from rota.names import full_name, new_id, wire_id
+from rota.names import check_name, full_name, new_id, wire_id
 from rota.process.clock import Clock
 from rota.seams import Outgoing, Senders
 from rota.server.faults import ServerError, explained
@@ -114,13 +115,20 @@ class Enqueuer:
         )
         return Draft(queue, job.name, payload, terms, unique, options, job)
 
-    def draft_by_name(self, home: str, task: str, arguments: bytes, options: EnqueueOptions) -> Draft:
-        """Return a draft of a job of which only the name and the own queue are known. Raises PayloadTooLarge."""
+    def draft_by_name(self, name: str, payload: Mapping[str, Any] | None, options: EnqueueOptions) -> Draft:
+        """Return a draft of a job of which only `queue:name`, or `name` on the default queue, is known.
+
+        Raises PayloadTooLarge, InvalidPayload, ValueError for an impossible name, TypeError for a payload by position.
+        """
+        home, _, task = name.rpartition(":")
+        home = check_queue(home or self._default_queue)
+        check_name("job", task)
+        arguments = _arguments(name, task, payload)
         queue = options.queue or home
         marks = {} if queue == home else {HOME: home}
         terms = f"p={options.priority}" if options.priority else ""
-        payload = self._payload(queue, task, arguments, {**options.wire(), **marks})
-        return Draft(queue, task, payload, terms, "", options, None)
+        encoded = self._payload(queue, task, arguments, {**options.wire(), **marks})
+        return Draft(queue, task, encoded, terms, "", options, None)
 
     async def send(self, drafts: Sequence[Draft]) -> list[Enqueued]:
         """Send drafts; return what became of each, in the same order.
@@ -187,6 +195,19 @@ class Enqueuer:
             if not await self._redis.xtrim(self._events, maxlen=_EVENTS_IF_FULL):
                 raise
         return await ENQUEUE(self._redis, keys, args)
+
+
+def _arguments(name: str, task: str, payload: Mapping[str, Any] | None) -> bytes:
+    """Return the arguments of a job whose types are not known, as JSON. Raises InvalidPayload, TypeError."""
+    if payload is not None and not isinstance(payload, Mapping):
+        raise TypeError(
+            f'the payload of {name} is {type(payload).__name__}; give arguments by name: {{"to": "ann"}}'
+        )
+    try:
+        # Bytes and infinities as typed jobs write them, whose types read them.
+        return to_json(dict(payload or {}), bytes_mode="base64", inf_nan_mode="strings")
+    except ValueError as error:
+        raise InvalidPayload(task, {"": "cannot travel as JSON"}) from error
 
 
 def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:

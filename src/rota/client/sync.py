@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast
 
-from rota.client.client import Client, check_enqueueable, parser_of, put
+from rota.client.calls import check_enqueueable, parser_of
+from rota.client.client import Client, put
 from rota.client.events import EventReader
 from rota.flows.batches import BatchHandle, BatchInfo
 from rota.model.enqueueing import OFFERED_SYNC, SyncEnqueueable
