@@ -17,7 +17,6 @@ from rich.table import Table
 from demo_stage import NAMESPACE, QUEUES, MailServer, Place, Worker
 from rota import Client, JobInfo, RotaError, State
 from rota.cli import redis_prompt
-from rota.server import connections
 from rota.wire.keys import JOB, RESULT, QueueKeys, events_key, queue_key
 
 #: The jobs of each queue, as tasks that end when they do.
@@ -44,10 +43,11 @@ def opening(place: Place, jobs: int) -> None:
 def waiting(place: Place, job_id: str) -> None:
     """Show what Redis holds before there is a worker."""
     _title("1. Enqueued: they wait in Redis, as JSON")
-    with _Prompt(place) as ask:
-        for queue in QUEUES:
-            ask("zcard", queue_key(queue))
-        ask("--raw", "get", JOB + job_id)
+    ask = _Prompt(place)
+    ask.choose_database()
+    for queue in QUEUES:
+        ask("zcard", queue_key(queue))
+    ask("--raw", "get", JOB + job_id)
 
 
 def worker_started(worker: Worker) -> None:
@@ -163,13 +163,14 @@ def in_redis(place: Place, dead: JobInfo, done: JobInfo) -> None:
     """Show what Redis holds now, with a dead and a completed job as examples."""
     _title("5. What Redis holds now")
     keys = QueueKeys.of(queue_key(dead.queue))
-    with _Prompt(place) as ask:
-        ask("zcard", keys.queue)
-        ask("zcard", keys.active)
-        ask("zrange", keys.dead, "0", "-1")
-        ask("--raw", "hget", f"{keys.dead}:{dead.id}", "payload")
-        ask("--raw", "get", RESULT + done.id)
-        ask("xlen", events_key(NAMESPACE))
+    ask = _Prompt(place)
+    ask.choose_database()
+    ask("zcard", keys.queue)
+    ask("zcard", keys.active)
+    ask("zrange", keys.dead, "0", "-1")
+    ask("--raw", "hget", f"{keys.dead}:{dead.id}", "payload")
+    ask("--raw", "get", RESULT + done.id)
+    ask("xlen", events_key(NAMESPACE))
 
 
 def closing(place: Place) -> None:
@@ -190,18 +191,14 @@ class _Prompt:
     """Asks Redis as a reader can, and shows the command and what it answers."""
 
     def __init__(self, place: Place) -> None:
-        self._client = connections.sync_client(place.target)
+        self._target = place.target
         self._usual = place.usual
-        self._db = place.target.db
 
-    def __enter__(self) -> "_Prompt":
+    def choose_database(self) -> None:
+        """Begin a prompt in the demo's database, where that is not the one of the settings."""
         if not self._usual:
             out.print("$ make redis-cli ARGS=--raw", style="green")
-            self("select", str(self._db))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
+            self("select", str(self._target.db))
 
     def __call__(self, *words: str) -> None:
         if self._usual:
@@ -212,5 +209,5 @@ class _Prompt:
             words = tuple(word for word in words if word != "--raw")
             out.print(f"redis> {' '.join(words)}", soft_wrap=True, markup=False, style="green")
             words = ("--raw", *words)
-        if redis_prompt.run(self._client, list(words)):
+        if redis_prompt.run(self._target, list(words)):
             raise RotaError(f"Redis did not answer: {' '.join(words)}")

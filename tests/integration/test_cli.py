@@ -268,7 +268,18 @@ def test_redis_cli_runs_a_command_on_the_server_of_the_settings(project: Project
     enqueued(project, "send")
     assert project.rota("redis-cli", "zcard", "arq:queue:email").out == "1\n"
     wrong = project.rota("redis-cli", "nosuch")
-    assert wrong.status == 1
+    assert (wrong.status, wrong.err) == (1, "")
+    assert wrong.out.startswith("ERR unknown command")
+
+
+@pytest.mark.parametrize("words", [["ping"], []], ids=["a command", "the prompt"])
+def test_redis_cli_says_that_redis_is_away_as_the_other_commands_do(
+    project: Project, words: list[str]
+) -> None:
+    away = {"REDIS_URL": "redis://127.0.0.1:1"}
+    ran, other = project.rota("redis-cli", *words, **away), project.rota("queues", **away)
+    ran.refused("redis://127.0.0.1:1/0 is not listening: start it, or correct REDIS_URL", status=EXIT_AWAY)
+    assert (ran.out, ran.err) == ("", other.err)
 
 
 def test_the_documents_table_has_every_exit_status_once() -> None:

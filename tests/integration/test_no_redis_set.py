@@ -10,11 +10,20 @@ from rota.settings.load import load
 from tests.integration.project import Project
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("enqueue", "greet", '{"name": "ann"}'),
+        ("queues",),
+        ("desired", "--over", "0"),
+        ("redis-cli", "ping"),
+    ],
+)
 def test_a_command_says_that_a_server_was_started_and_where(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = Project(tmp_path, capsys)
-    ran = project.rota("enqueue", "greet", '{"name": "ann"}')
+    ran = project.rota(*command)
     assert ran.status == 0
     assert "REDIS_URL" not in ran.out
     (line,) = ran.err.splitlines()

@@ -12,11 +12,12 @@ import typer
 from rota.cli import screen
 from rota.cli.arguments import TIME, duration
 from rota.cli.look import AsJson
-from rota.cli.session import known
+from rota.cli.session import known, with_client
+from rota.client.client import Client
 from rota.errors import RotaError, UnknownQueue
 from rota.fleet.scaling import Load, slots_needed, workers_needed
 from rota.model.registry import discover
-from rota.server.place import locate
+from rota.server.faults import explained
 from rota.settings.load import Settings, load
 from rota.telemetry.logs import logs
 
@@ -74,34 +75,32 @@ def desired(
     queues = here.served
     if queue is not None and queue not in queues:
         raise UnknownQueue(queue, queues)
-    need = asyncio.run(_watched(here.settings, (queue,) if queue else queues, over))
-    if as_json:
-        screen.value(need.to_json())
-    else:
-        screen.say(str(need.desired))
+
+    async def act(client: Client) -> None:
+        need = await _watched(client, here.settings, (queue,) if queue else queues, over)
+        if as_json:
+            screen.value(need.to_json())
+        else:
+            screen.say(str(need.desired))
+
+    with_client(here.settings, act)
 
 
-async def _watched(settings: Settings, queues: tuple[str, ...], seconds: float) -> "FleetNeed":
+async def _watched(
+    client: Client, settings: Settings, queues: tuple[str, ...], seconds: float
+) -> "FleetNeed":
     from rota.fleet.fleet import Fleet  # noqa: PLC0415
-    from rota.fleet.reading import read  # noqa: PLC0415
-    from rota.server import connections  # noqa: PLC0415 - `rota plan` needs none of these
-    from rota.server.faults import explained  # noqa: PLC0415
+    from rota.fleet.reading import read  # noqa: PLC0415 - the other commands need neither
 
     fleet = Fleet(settings, queues, window=max(seconds, 0.1))
-    server = await asyncio.to_thread(locate, settings.redis)
-    redis = await connections.open(server.target, boot_timeout=settings.boot_timeout, once=True)
-    try:
-        until = time.monotonic() + seconds
-        while True:
-            async with explained(redis):
-                need = fleet.appraise(await read(redis, queues))
-            left = until - time.monotonic()
-            if left <= 0:
-                return need
-            await asyncio.sleep(min(1.0, left))
-    finally:
-        await redis.aclose(close_connection_pool=True)
-        server.close()
+    until = time.monotonic() + seconds
+    while True:
+        async with explained(client.redis):
+            need = fleet.appraise(await read(client.redis, queues))
+        left = until - time.monotonic()
+        if left <= 0:
+            return need
+        await asyncio.sleep(min(1.0, left))
 
 
 def plan(

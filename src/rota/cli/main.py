@@ -191,11 +191,11 @@ def _say_changed(paths: Iterable[str]) -> None:
 @cli.command("redis-cli", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def redis_cli(ctx: typer.Context) -> None:
     """Open a prompt on the Redis of the settings, or run one command: rota redis-cli zrange KEY 0 -1."""
-    from rota.server import connections  # noqa: PLC0415
-
     server = locate(load().redis)
     try:
-        sys.exit(redis_prompt.run(connections.sync_client(server.target), ctx.args))
+        if server.loneliness:
+            screen.warn(server.loneliness)
+        sys.exit(redis_prompt.run(server.target, ctx.args))
     finally:
         server.close()
 

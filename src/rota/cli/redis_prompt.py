@@ -12,6 +12,11 @@ from typing import IO, Any, TypeAlias
 
 import redis
 
+from rota.server import connections
+from rota.server.faults import ServerError, explain
+from rota.server.outage import FAULTS
+from rota.server.target import RedisTarget
+
 Reply: TypeAlias = "bytes | int | redis.ResponseError | list[Reply] | None"
 
 STREAMS = frozenset({"monitor", "subscribe", "psubscribe", "ssubscribe"})
@@ -34,17 +39,26 @@ class Status(bytes):
 class Session:
     """A connection that keeps what redis-py's parsers drop: whether a reply is a status or a string."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._connection: Any = client.connection_pool.make_connection()
+    def __init__(self, target: RedisTarget) -> None:
+        self._target = target
+        self._connection: Any = connections.sync_client(target).connection_pool.make_connection()
         self._replies: IO[bytes] | None = None
 
-    def send(self, words: list[str]) -> None:
-        """Send one command, after connecting if necessary (with the client's TLS, password and database)."""
-        if self._replies is None:
+    def connect(self) -> None:
+        """Connect if necessary, with the target's TLS, password and database. Raises ServerError."""
+        if self._replies is not None:
+            return
+        try:
             self._connection.connect()
-            # redis-py has no public name for the socket. A blocking command brings its own timeout.
-            self._connection._sock.settimeout(None)
-            self._replies = self._connection._sock.makefile("rb")
+        except FAULTS as error:
+            raise explain(error, self._target) from error
+        # redis-py has no public name for the socket. A blocking command brings its own timeout.
+        self._connection._sock.settimeout(None)
+        self._replies = self._connection._sock.makefile("rb")
+
+    def send(self, words: list[str]) -> None:
+        """Send one command, after connecting if necessary. Raises ServerError where that fails."""
+        self.connect()
         encoded = [word.encode(errors="surrogateescape") for word in words]
         self._connection.send_packed_command(self._connection.pack_command(*encoded), check_health=False)
 
@@ -135,14 +149,15 @@ def _character(byte: int) -> str:
     return _ESCAPES.get(byte) or (chr(byte) if byte in _PRINTABLE else f"\\x{byte:02x}")
 
 
-def run(client: redis.Redis, argv: list[str]) -> int:
+def run(target: RedisTarget, argv: list[str]) -> int:
     """Run the command in `argv`, or a prompt if it is empty, and return the exit status: 1 after an error.
 
-    Only the settings of `client` are used: the prompt has a connection of its own.
+    Raises ServerError where there is no server to begin with. A prompt outlives one that goes away later.
     """
     plain, words = _plainness(argv)
-    session = Session(client)
+    session = Session(target)
     try:
+        session.connect()
         return 0 if (_one(session, words, plain) if words else _prompt(session, plain)) else 1
     except KeyboardInterrupt:
         return 130
@@ -165,7 +180,7 @@ def _one(session: Session, words: list[str], plain: bool) -> bool:
         _show(reply, plain or (text and isinstance(reply, bytes)))
         while words[0].lower() in STREAMS and not isinstance(reply, redis.ResponseError):
             _show(reply := session.read(), plain)
-    except redis.RedisError as error:
+    except (redis.RedisError, ServerError) as error:
         session.close()
         _write(f"(error) {error}".encode())
         return False

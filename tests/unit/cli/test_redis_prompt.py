@@ -17,6 +17,8 @@ import redis
 
 from rota.cli import redis_prompt
 from rota.server import embedded
+from rota.server.faults import ServerError
+from rota.server.target import RedisTarget
 
 BINARY = "return string.char(0, 255, 10, 9, 34, 92) .. 'é'"
 
@@ -36,6 +38,12 @@ def client(url: str) -> Iterator[redis.Redis]:
         client.xadd("stream", {"field": "a"}, id="1-1")
         client.xadd("stream", {"field": "b"}, id="2-1")
         yield client
+
+
+@pytest.fixture
+def target(client: redis.Redis, url: str) -> RedisTarget:
+    """Return the server, with what `client` has put there."""
+    return RedisTarget.from_url(url)
 
 
 def printed(capsysbinary: pytest.CaptureFixture[bytes]) -> str:
@@ -59,17 +67,17 @@ def printed(capsysbinary: pytest.CaptureFixture[bytes]) -> str:
     ],
 )
 def test_a_reply_is_shown_to_people_as_redis_cli_shows_it(
-    client: redis.Redis, capsysbinary: pytest.CaptureFixture[bytes], command: str, shown: str
+    target: RedisTarget, capsysbinary: pytest.CaptureFixture[bytes], command: str, shown: str
 ) -> None:
-    assert redis_prompt.run(client, ["--no-raw", *command.split()]) == 0
+    assert redis_prompt.run(target, ["--no-raw", *command.split()]) == 0
     assert printed(capsysbinary) == f"{shown}\n"
 
 
 def test_statuses_errors_and_nothing_inside_an_array_keep_their_kind(
-    client: redis.Redis, capsysbinary: pytest.CaptureFixture[bytes]
+    target: RedisTarget, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     script = "return {{ok='FINE'}, {err='ERR no'}, false, {}, 7, 'FINE'}"
-    assert redis_prompt.run(client, ["--no-raw", "EVAL", script, "0"]) == 0
+    assert redis_prompt.run(target, ["--no-raw", "EVAL", script, "0"]) == 0
     assert printed(capsysbinary).splitlines() == [
         "1) FINE",
         "2) (error) ERR no",
@@ -81,24 +89,24 @@ def test_statuses_errors_and_nothing_inside_an_array_keep_their_kind(
 
 
 def test_the_numbers_of_a_long_array_are_aligned(
-    client: redis.Redis, capsysbinary: pytest.CaptureFixture[bytes]
+    target: RedisTarget, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    redis_prompt.run(client, ["--no-raw", "EVAL", "return {1,2,3,4,5,6,7,8,9,{10,11}}", "0"])
+    redis_prompt.run(target, ["--no-raw", "EVAL", "return {1,2,3,4,5,6,7,8,9,{10,11}}", "0"])
     lines = printed(capsysbinary).splitlines()
     assert lines[8:] == [" 9) (integer) 9", "10) 1) (integer) 10", "    2) (integer) 11"]
 
 
 def test_bytes_that_do_not_print_are_escaped_for_people(
-    client: redis.Redis, capsysbinary: pytest.CaptureFixture[bytes]
+    target: RedisTarget, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    redis_prompt.run(client, ["--no-raw", "EVAL", BINARY, "0"])
+    redis_prompt.run(target, ["--no-raw", "EVAL", BINARY, "0"])
     assert printed(capsysbinary) == r'"\x00\xff\n\t\"\\\xc3\xa9"' + "\n"
 
 
 def test_a_reply_goes_unchanged_to_what_is_not_a_terminal(
-    client: redis.Redis, capsysbinary: pytest.CaptureFixture[bytes]
+    target: RedisTarget, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    redis_prompt.run(client, ["EVAL", BINARY, "0"])
+    redis_prompt.run(target, ["EVAL", BINARY, "0"])
     assert capsysbinary.readouterr().out == b'\x00\xff\n\t"\\\xc3\xa9\n'
 
 
@@ -112,16 +120,16 @@ def test_a_reply_goes_unchanged_to_what_is_not_a_terminal(
     ],
 )
 def test_a_reply_is_plain_where_there_is_no_terminal(
-    client: redis.Redis, capsysbinary: pytest.CaptureFixture[bytes], command: str, plain: str
+    target: RedisTarget, capsysbinary: pytest.CaptureFixture[bytes], command: str, plain: str
 ) -> None:
-    assert redis_prompt.run(client, command.split()) == 0
+    assert redis_prompt.run(target, command.split()) == 0
     assert printed(capsysbinary) == f"{plain}\n"
 
 
 def test_a_page_of_text_is_shown_as_it_is(
-    client: redis.Redis, capsysbinary: pytest.CaptureFixture[bytes]
+    target: RedisTarget, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    redis_prompt.run(client, ["--no-raw", "INFO", "keyspace"])
+    redis_prompt.run(target, ["--no-raw", "INFO", "keyspace"])
     assert printed(capsysbinary).startswith("# Keyspace\r\ndb0:keys=3")
 
 
@@ -134,64 +142,75 @@ def test_a_page_of_text_is_shown_as_it_is(
     ],
 )
 def test_an_error_is_shown_and_counts_as_a_failure(
-    client: redis.Redis, capsysbinary: pytest.CaptureFixture[bytes], command: str, shown: str
+    target: RedisTarget, capsysbinary: pytest.CaptureFixture[bytes], command: str, shown: str
 ) -> None:
-    assert redis_prompt.run(client, ["--no-raw", *command.split()]) == 1
+    assert redis_prompt.run(target, ["--no-raw", *command.split()]) == 1
     assert printed(capsysbinary).startswith(shown)
 
 
-def test_an_argument_that_is_not_text_arrives_as_its_bytes(client: redis.Redis) -> None:
-    redis_prompt.run(client, ["SET", "bytes", os.fsdecode(b"\xff\x00")])
+def test_an_argument_that_is_not_text_arrives_as_its_bytes(target: RedisTarget, client: redis.Redis) -> None:
+    redis_prompt.run(target, ["SET", "bytes", os.fsdecode(b"\xff\x00")])
     assert client.get("bytes") == b"\xff\x00"
 
 
-def test_a_server_that_is_not_there_is_one_sentence(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    assert redis_prompt.run(redis.Redis.from_url("unix:///nowhere/sock"), ["PING"]) == 1
-    out = printed(capsysbinary)
-    assert out.startswith("(error) ")
-    assert "/nowhere/sock" in out
-    assert out.count("\n") == 1
+@pytest.mark.parametrize("words", [["PING"], []], ids=["a command", "the prompt"])
+def test_a_server_that_is_not_there_is_one_sentence(
+    words: list[str], capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with pytest.raises(ServerError, match=r"^unix:///nowhere/sock\?db=0 is not listening: start it"):
+        redis_prompt.run(RedisTarget(path="/nowhere/sock"), words)
+    assert printed(capsysbinary) == ""
+
+
+def test_the_prompt_outlives_a_server_that_goes_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with embedded.join(tmp_path) as server:
+        target = RedisTarget.from_url(server.url)
+        lost, away = converse(target, monkeypatch, capsysbinary, "shutdown nosave", "ping")
+    assert lost == "(error) the server closed the connection"
+    assert away.startswith(f"(error) {target} is not listening")
 
 
 def converse(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[bytes], *lines: str
+    target: RedisTarget, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[bytes], *lines: str
 ) -> list[str]:
     """Return what the prompt prints when these lines are its input."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
-    assert redis_prompt.run(client, ["--no-raw"]) == 0
+    assert redis_prompt.run(target, ["--no-raw"]) == 0
     return printed(capture).splitlines()
 
 
 def test_the_prompt_runs_each_line_until_its_input_ends(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+    target: RedisTarget, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     lines = ("set greeting 'hello there'", "", 'append greeting ", you"', "get greeting")
-    assert converse(client, monkeypatch, capsysbinary, *lines) == ["OK", "(integer) 16", '"hello there, you"']
+    assert converse(target, monkeypatch, capsysbinary, *lines) == ["OK", "(integer) 16", '"hello there, you"']
 
 
 @pytest.mark.parametrize("word", ["quit", "EXIT"])
 def test_the_prompt_leaves_when_told(
-    client: redis.Redis,
+    target: RedisTarget,
     monkeypatch: pytest.MonkeyPatch,
     capsysbinary: pytest.CaptureFixture[bytes],
     word: str,
 ) -> None:
-    assert converse(client, monkeypatch, capsysbinary, "ping", word, "ping") == ["PONG"]
+    assert converse(target, monkeypatch, capsysbinary, "ping", word, "ping") == ["PONG"]
 
 
 def test_errors_do_not_end_the_prompt(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+    target: RedisTarget, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    shown = converse(client, monkeypatch, capsysbinary, "incr list", "get 'open", "ping")
+    shown = converse(target, monkeypatch, capsysbinary, "incr list", "get 'open", "ping")
     assert shown[0].startswith("(error) WRONGTYPE")
     assert shown[1:] == ["(error) a quote is not closed", "PONG"]
 
 
 def test_the_prompt_connects_again_after_the_connection_was_lost(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+    target: RedisTarget, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     shown = converse(
-        client, monkeypatch, capsysbinary, "client kill type normal skipme no", "get word", "ping"
+        target, monkeypatch, capsysbinary, "client kill type normal skipme no", "get word", "ping"
     )
     assert shown[-1] == "PONG"
     assert any(line.startswith("(error)") for line in shown)
@@ -200,32 +219,32 @@ def test_the_prompt_connects_again_after_the_connection_was_lost(
 def test_a_connection_that_is_reset_is_one_sentence(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as thread:
         resetting = thread.submit(reset_after, b"BLPOP", listening)
-        client = redis.Redis(port=listening.getsockname()[1])
-        assert redis_prompt.run(client, ["BLPOP", "list", "0"]) == 1
+        target = RedisTarget(port=listening.getsockname()[1])
+        assert redis_prompt.run(target, ["BLPOP", "list", "0"]) == 1
         resetting.result(10)
     assert printed(capsysbinary) == "(error) the server closed the connection\n"
 
 
 def reset_after(word: bytes, listening: socket.socket) -> None:
-    """Answer OK to one connection's commands until one has `word` in it, and then reset the connection."""
+    """Answer one connection's commands as Redis does until one has `word` in it, and then reset the connection."""
     connection, _ = listening.accept()
     with connection:
         while word not in (said := connection.recv(4096)):
             assert said, "the connection ended before"
-            connection.sendall(b"+OK\r\n" * said.count(b"*"))
+            connection.sendall((b"+PONG\r\n" if b"PING" in said else b"+OK\r\n") * said.count(b"*"))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def test_the_prompt_keeps_one_connection(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+    target: RedisTarget, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    shown = converse(client, monkeypatch, capsysbinary, "multi", "incr n", "exec")
+    shown = converse(target, monkeypatch, capsysbinary, "multi", "incr n", "exec")
     assert shown == ["OK", "QUEUED", "1) (integer) 1"]
 
 
 def command_line(url: str, *words: str) -> list[str]:
-    program = "import sys, redis; from rota.cli import redis_prompt; "
-    program += "sys.exit(redis_prompt.run(redis.Redis.from_url(sys.argv[1]), sys.argv[2:]))"
+    program = "import sys; from rota.cli import redis_prompt; from rota.server.target import RedisTarget; "
+    program += "sys.exit(redis_prompt.run(RedisTarget.from_url(sys.argv[1]), sys.argv[2:]))"
     return [sys.executable, "-c", program, url, *words]
 
 
