@@ -12,13 +12,29 @@ import pytest
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
-#: Stands for Python: says how it was called, and ends well when it is told to, as a worker does.
+#: Stands for Python: says how it was called, and ends well when it is told to, as a worker does. Make complains of a
+#: child that ends before make itself has met the signal. No worker is as quick as that, and neither is this.
 PYTHON = f"""#!{sys.executable}
-import os, signal, sys
-signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+import os, signal, sys, time
+
+def end(*_):
+    while not os.path.exists("make-has-met-the-signal"):
+        time.sleep(0.01)
+    sys.exit(0)
+
+signal.signal(signal.SIGINT, end)
 print(sys.argv[1:], os.environ.get("MODE"), flush=True)
 signal.pause()
 """
+
+
+def has_a_signal_before_it(pid: int) -> bool:
+    """Tell whether a process was sent a signal that it has not met yet; False where there is no /proc."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return any(int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd")))
 
 
 @pytest.mark.parametrize(
@@ -50,5 +66,7 @@ def test_ctrl_c_ends_it_without_a_complaint(tmp_path: Path, target: str, called:
     wait_until(lambda: called in log.read_text(), "it runs")
     # As a terminal does: to make, and to all that it has started.
     os.killpg(process.pid, signal.SIGINT)
+    wait_until(lambda: not has_a_signal_before_it(process.pid), "make has met the signal")
+    (tmp_path / "make-has-met-the-signal").touch()
     process.wait(10)
     assert log.read_text() == f"{called}\n"
