@@ -152,7 +152,7 @@ def _character(byte: int) -> str:
 def run(target: RedisTarget, argv: list[str]) -> int:
     """Run the command in `argv`, or a prompt if it is empty, and return the exit status: 1 after an error.
 
-    Raises ServerError where there is no server to begin with. A prompt outlives one that goes away later.
+    Raises ServerError if no server can be reached. A prompt goes on when a server goes away later.
     """
     plain, words = _plainness(argv)
     session = Session(target)
