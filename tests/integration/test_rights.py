@@ -253,9 +253,9 @@ def test_the_lines_have_every_command_of_the_scripts() -> None:
     assert needed(SCRIPTS) <= allowed("worker")
     assert needed(CLIENTS_SCRIPTS) <= allowed("web")
     assert set(rights._HARMLESS) <= allowed("worker")
-    # The worker is the one that blocks and listens.
+    # The worker is the one that blocks and listens, and that looks for the names of jobs in payloads.
     extra = allowed("worker") - allowed("web")
-    assert extra == {"BLPOP", "SUBSCRIBE", "CLIENT|ID", "CLIENT|TRACKING"}
+    assert extra == {"BLPOP", "SUBSCRIBE", "CLIENT|ID", "CLIENT|TRACKING", "GETRANGE"}
 
 
 def test_the_rights_of_a_worker_are_those_that_its_scripts_need() -> None:

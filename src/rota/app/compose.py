@@ -216,6 +216,8 @@ class QueueParts:
                 suspect=max(0, settings.max_lost - 1),
                 rate=self.queue.rate_limit.figures if self.queue.rate_limit else "",
                 most=self.queue.fleet_concurrency,
+                unknown_grace=settings.unknown_grace,
+                unknown_delay=settings.unknown_delay,
             ),
         )
 

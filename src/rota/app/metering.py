@@ -81,6 +81,7 @@ class _Metered:
         self._settled = inner.settled
         self._meter = meter
         self.reported = inner.reported
+        self.strangers = inner.strangers
         self.finished = inner.finished
 
     async def execute(self, execution: Execution) -> Settlement:

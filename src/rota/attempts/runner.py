@@ -6,9 +6,8 @@ handler, encode the result, decide the outcome, settle. The steps stand below it
 
 import asyncio
 import logging
-import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from rota.attempts.announcer import Announcer
 from rota.attempts.attempt import Attempt, Handler, override
 from rota.attempts.parts import QueuePolicy, Resources, Stacks
 from rota.attempts.settling import Settling
+from rota.attempts.strangers import Strangers
 from rota.engine.execution import Execution
 from rota.errors import (
     Cancel,
@@ -38,11 +38,6 @@ from rota.wire.claims import Claim, Settlement, Told, hand_back
 from rota.wire.envelopes import FROM_FLOW
 
 logger = logging.getLogger("rota.worker")
-
-#: A line of the log names an unknown job once in this many seconds, as long as there are no more names than this.
-_UNKNOWN_TOLD, _MOST_NAMES = 60.0, 1000
-#: An unknown job is left to others for this part of the time for which it has been unknown, up to a limit in seconds.
-_UNKNOWN_SHARE, _UNKNOWN_MOST = 0.1, 60.0
 
 
 class _HandedBack(Exception):
@@ -82,7 +77,7 @@ class Runner:
         self._settling = Settling(policy.queue_key, self._announcer, clock)
         self._now = clock.monotonic
         self._rand = rand
-        self._told_unknown: dict[str, float] = {}
+        self._strangers = Strangers(policy.queue, handlers, clock.monotonic)
 
     async def execute(self, execution: Execution) -> Settlement:
         """Run one claim to its end. Whatever goes wrong on the way is an outcome too."""
@@ -108,6 +103,10 @@ class Runner:
         return hand_back(claim) if execution.left else self._close(attempt)
 
     # The rest of the contract
+
+    def strangers(self) -> Collection[str]:
+        """Return the names of jobs that this worker has lately found not to know."""
+        return self._strangers.names()
 
     def settled(self, settlement: Settlement, counted: bool) -> None:
         """Tell the subscribers of an attempt's end, if its settlement counted."""
@@ -169,24 +168,9 @@ class Runner:
         unknown_ms = claim.started_ms - (claim.unknown_since_ms or claim.started_ms)
         if attempt.is_cancelled or unknown_ms > policy.unknown_grace * 1000:
             return
-        self._tell_unknown(attempt, error)
+        self._strangers.tell(claim.id, attempt.task, error)
         told = Told(task=attempt.task)
-        # Many jobs that nobody knows must not take all slots for themselves, over and over.
-        delay = max(policy.unknown_delay, min(_UNKNOWN_MOST, unknown_ms / 1000 * _UNKNOWN_SHARE))
-        raise _HandedBack(Settlement.again(claim, delay, told, unspent=True, unknown=True))
-
-    def _tell_unknown(self, attempt: Attempt, error: str) -> None:
-        """Log that a job is unknown, once a minute for each name: there may be many jobs, and each comes again."""
-        now = self._now()
-        if now - self._told_unknown.get(attempt.task, -math.inf) < _UNKNOWN_TOLD:
-            return
-        if len(self._told_unknown) >= _MOST_NAMES:
-            self._told_unknown.clear()
-        self._told_unknown[attempt.task] = now
-        job_id, queue = printable(attempt.claim.id), self._policy.queue
-        fields = {"job_id": job_id, "job": full_name(queue, attempt.task), "queue": queue}
-        fields |= {"error": error} if error else {}
-        logger.warning("job.unknown", extra=fields)
+        raise _HandedBack(Settlement.again(claim, policy.unknown_delay, told, unspent=True, unknown=True))
 
     # Fetch
 

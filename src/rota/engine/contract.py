@@ -1,5 +1,6 @@
 """The contract between the engine and what runs its jobs: a claim goes in, a settlement comes out."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from rota.engine.execution import Execution
@@ -17,6 +18,9 @@ class Contract(Protocol):
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
         """Take note that the progress of a running job was written."""
+
+    def strangers(self) -> Collection[str]:
+        """Return the names of jobs that are not known here, which the queue had better put off unclaimed."""
 
     async def finished(self) -> None:
         """Wait until everything that `settled` started has ended."""

@@ -192,7 +192,8 @@ class Engine:
     async def _step(self, lane: Lane, ask: Ask) -> StepReply:
         """Settle and claim in one call, which is repeated until Redis has answered."""
         try:
-            return await lane.step(ask.settlements, ask.want, alone=ask.alone)
+            strangers = self._contract.strangers() if ask.want else ()
+            return await lane.step(ask.settlements, ask.want, alone=ask.alone, strangers=strangers)
         finally:
             self._asked -= ask.want
             self._under_way -= 1

@@ -1,6 +1,6 @@
 """A lane: one step in flight at a time, numbered, and sent again until its reply arrives."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from redis.exceptions import ResponseError
@@ -26,7 +26,14 @@ class Lane:
         self._seq = 0
         self._refused = False
 
-    async def step(self, settlements: Sequence[Settlement], want: int, *, alone: bool = False) -> StepReply:
+    async def step(
+        self,
+        settlements: Sequence[Settlement],
+        want: int,
+        *,
+        alone: bool = False,
+        strangers: Collection[str] = (),
+    ) -> StepReply:
         """Settle `settlements` and claim up to `want` jobs; returns when Redis has answered, however long it takes."""
         if not self._refused:
             self._seq += 1
@@ -42,6 +49,7 @@ class Lane:
                     resend=resend,
                     refused=self._refused,
                     alone=alone,
+                    strangers=strangers,
                 )
             except FAULTS as error:
                 await self._outage.pause(error, self._redis)

@@ -56,6 +56,7 @@ _HARMLESS: dict[str, str] = {
     "DECR": "KEY",
     "EXISTS": "KEY",
     "GET": "KEY",
+    "GETRANGE": "KEY 0 0",
     "HDEL": "KEY none",
     "HEXISTS": "KEY field",
     "HGET": "KEY field",

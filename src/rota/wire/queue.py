@@ -3,7 +3,7 @@
 Nothing else calls the scripts of a worker. Times are milliseconds at the wire, and seconds everywhere above it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -29,6 +29,8 @@ class ServiceRules:
     :param suspect: a job that was lost this often runs alone in its process; 0 means that none does.
     :param rate: the queue's own rate limit, as `RateLimit.figures`; empty without one.
     :param most: how many of the queue's jobs run at once over all workers; None: any number.
+    :param unknown_grace: how long a job waits for a worker that knows it, in seconds.
+    :param unknown_delay: for how long such a job is left alone, at least, in seconds.
     """
 
     queue: str = ""
@@ -38,11 +40,18 @@ class ServiceRules:
     suspect: int = 0
     rate: str = ""
     most: int | None = None
+    unknown_grace: float = 86_400.0
+    unknown_delay: float = 5.0
 
     @property
     def limits(self) -> str:
         """The limits of the whole queue, as a step reads them."""
         return self.rate if self.most is None else f"{self.rate}/{self.most}"
+
+    @property
+    def unknown(self) -> str:
+        """How long a job may be unknown, and is left alone, as a step reads them."""
+        return f"{round(self.unknown_grace * 1000)} {round(self.unknown_delay * 1000)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +103,18 @@ class QueueScripts:
         resend: bool = False,
         refused: bool = False,
         alone: bool = False,
+        strangers: Collection[str] = (),
     ) -> StepReply:
         """Settle, take back what was lost, and claim up to `want` jobs, in one call.
 
         `seq` numbers the steps of a lane. A step whose reply was lost is sent again under its number with `resend`.
         `refused` says that Redis refused the step before this one, which had the same number.
         `alone` says that nothing runs in this process, and asks for one suspect and nothing else.
+        `strangers` are names of jobs that this worker does not know: due ones are put off unclaimed.
         """
-        flags = (lane, seq, 1 if resend else 2 * refused, min(want, BATCH), int(alone), len(settlements))
-        args = [*self._step_constants, *flags]
+        flags = (lane, seq, 1 if resend else 2 * refused, min(want, BATCH), int(alone))
+        unknown = "\n".join((self._rules.unknown, *strangers)) if strangers else ""
+        args = [*self._step_constants, *flags, unknown, len(settlements)]
         for settlement in settlements:
             args += settlement.values()
         for place, settlement in enumerate(settlements, 1):

@@ -8,7 +8,7 @@ a job) ends only the job here. Log lines are arq's.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,10 @@ class ArqContract:
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
         """Do nothing: arq's functions report no progress."""
+
+    def strangers(self) -> Collection[str]:
+        """Return none: a function that arq does not know fails its job."""
+        return ()
 
     async def finished(self) -> None:
         """Wait until every `after_job_end` has ended."""

@@ -10,7 +10,8 @@
 --         9 lane   10 sequence number of the step in its lane   11 resend: 1 after a lost reply, 2 if
 --         the step of this number before it was refused, which may have claimed jobs nevertheless
 --         12 want: how many jobs to claim (<= 100)   13 alone: 1 = nothing runs in the worker's process: claim one
---         suspect, and nothing else   14 how many settlements
+--         suspect, and nothing else   14 strangers: the jobs that this worker does not know, `<grace, ms>
+--         <delay, ms>` and a name in each line after it ('' = none)   15 how many settlements
 --       then, for each settlement, the 9 values that every one has, and after all of them the values that only some
 --       have, as number of the settlement, name, value: lib/settle.lua says what they are
 --
@@ -34,8 +35,8 @@
 
 local queue = KEYS[1]
 local worker, lease_px, service, keep_events, retention, queue_name, suspect, queue_limits = unpack(ARGV, 1, 8)
-local lane, seq, resend, want, alone, settlement_count = unpack(ARGV, 9, 14)
-local FIRST_SETTLEMENT = 15
+local lane, seq, resend, want, alone, strangers, settlement_count = unpack(ARGV, 9, 15)
+local FIRST_SETTLEMENT = 16
 local refused = resend == '2'
 service, resend, alone = service == '1', resend == '1', alone == '1'
 

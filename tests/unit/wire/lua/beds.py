@@ -1,7 +1,7 @@
 """Test beds for the scripts: a queue on a fake server whose clock the test moves, or on a real one, and its workers."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from itertools import count
@@ -262,6 +262,7 @@ class Worker:
         resend: bool = False,
         refused: bool = False,
         alone: bool = False,
+        strangers: Collection[str] = (),
     ) -> StepReply:
         """Take a step, under the next number or under `seq`."""
         self.last = next(self.numbers) if seq is None else seq
@@ -274,6 +275,7 @@ class Worker:
             resend=resend,
             refused=refused,
             alone=alone,
+            strangers=strangers,
         )
         for settlement in settlements:
             self.held.pop(settlement.id, None)

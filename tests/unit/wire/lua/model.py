@@ -170,7 +170,10 @@ class Model:
             job.saved = Checkpoint.read(settlement.checkpoint).number
         job.unknown = (job.unknown or self.now) if settlement.unknown else 0
         job.attempt = job.attempt - 1 if settlement.unspent else settlement.attempt
-        due = job.due if settlement.delay_ms is None else self.now + settlement.delay_ms
+        delay_ms = settlement.delay_ms
+        if settlement.unknown:
+            delay_ms = max(delay_ms or 0, min(60_000, (self.now - job.unknown) // 10))
+        due = job.due if delay_ms is None else self.now + delay_ms
         # A job whose cancel was asked for is due at once, so that its next claim ends it.
         job.wait(min(due, self.now) if job.asked else due)
         if settlement.unknown:

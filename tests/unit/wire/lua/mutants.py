@@ -45,8 +45,8 @@ MUTANTS = [
     ),
     Mutant(
         "handed back to the end of the line",
-        "tonumber(job.delay_ms) or math.min(old_due, now)",
-        "tonumber(job.delay_ms) or now",
+        "local due = delay and now + delay or math.min(old_due, now)",
+        "local due = delay and now + delay or now",
     ),
     Mutant(
         "lost jobs go to the end of the line",

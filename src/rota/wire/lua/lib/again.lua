@@ -7,11 +7,23 @@
 --@include kept
 --@include limits
 
+-- A job that no worker knows is left alone for this part of the time for which that has been so, up to a limit, ms.
+local SHARE_ALONE, LONGEST_ALONE = 0.1, 60000
+
 local handed_back = false -- a job that was settled is due again, soon
 
+-- Return for how long a job that nobody knows is left alone, ms: `least`, and longer the longer it has been unknown. A
+-- job that all workers look at over and over takes the time of others.
+local function left_alone(least, unknown_since)
+  local unknown_for = unknown_since > 0 and now - unknown_since or 0
+  return math.max(least, math.min(LONGEST_ALONE, math.floor(unknown_for * SHARE_ALONE)))
+end
+
 -- Return when a job is due again.
-local function due_again(job, old_due)
-  local due = job.delay_ms and now + tonumber(job.delay_ms) or math.min(old_due, now)
+local function due_again(job, old_due, unknown_since)
+  local delay = job.delay_ms and tonumber(job.delay_ms)
+  if delay and job.unknown then delay = left_alone(delay, unknown_since) end
+  local due = delay and now + delay or math.min(old_due, now)
   if due > now and (job.event == 'retried' or job.unknown) then due = spread(due) end
   -- A cancel was asked for and came too late for this attempt: the next claim ends the job, and nothing waits for that.
   if service and due > now and redis.call('ZSCORE', ABORT, job.id) then due = now end
@@ -78,7 +90,7 @@ local function release(job)
     redis.call('HSET', queue .. ':terms', id, job.terms)
     has.terms = true
   end
-  local due = due_again(job, old_due)
+  local due = due_again(job, old_due, unknown_since)
   local still_there = redis.call('ZADD', queue, 'XX', 'CH', ms(due), id) == 1 or redis.call('ZSCORE', queue, id)
   if service then redis.call('HDEL', progress, id) end
   local terms = has.terms and terms_of(queue, id)

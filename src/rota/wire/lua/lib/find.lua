@@ -8,6 +8,7 @@
 
 --@include entries
 --@include limits
+--@include strangers
 
 -- The search goes past jobs that this step may not claim, a stock worker's say, but no further than this.
 local MOST_LOOKED_AT = 1000
@@ -88,14 +89,6 @@ local function state_of(job, source)
   return (deadline or job.held) and 'held' or 'free'
 end
 
--- Tell whether a job is left to other workers for now, because this one did not know it: else this one might win it
--- again and again from one that does.
-local function others_turn(job)
-  if not job.entry or not is_memory(job.entry) then return false end
-  local stranger, _, again_at = parse(job.entry)
-  return stranger == '-' .. worker and now < again_at
-end
-
 -- Tell whether a job's limits let it start now, and take what that takes; a job that may not start is parked.
 local function admit(job)
   local id, terms = job.id, job.terms
@@ -119,13 +112,16 @@ end
 -- due behind them.
 local function find(source, found, most)
   local offset, looked_at = 0, 0
-  while looked_at < MOST_LOOKED_AT do
+  while looked_at < MOST_LOOKED_AT and strange.put_off < MOST_PUT_OFF do
     local size = looked_at > 0 and 100 or most - #found + 1
     local jobs = jobs_at(source, offset, size)
     for _, job in ipairs(jobs) do
       local state = state_of(job, source)
       if state == 'free' and not alone and is_suspect(job) then
         set_apart(job)
+        state = 'moved'
+      elseif state == 'free' and not found[job.id] and is_stranger(job) then
+        put_off(job)
         state = 'moved'
       elseif state == 'free' and not found[job.id] and is_suspect(job) == alone and not others_turn(job) then
         if #found == most then return true end
@@ -142,7 +138,7 @@ local function find(source, found, most)
     if #jobs < size then return false end
     looked_at, offset = looked_at + #jobs, offset + #jobs
   end
-  return suspect_waits -- those that were set apart are out of the way of the next step
+  return suspect_waits or strange.put_off > 0 -- those that were moved are out of the way of the next step
 end
 
 -- Find the jobs of the highest priorities first, but in every fifth place the one that is due the longest, so that none

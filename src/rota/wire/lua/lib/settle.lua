@@ -7,7 +7,7 @@
 -- name:
 --   reason      why the job died or was cancelled
 --   mirror_ms   finished: how long the in-progress mirror stays, as arq wants after a cron job
---   delay_ms    again: until the job is due; without it the job has its old place in the line
+--   delay_ms    again: until the job is due, at least; without it the job has its old place in the line
 --   unspent     again: the attempt is given back
 --   unknown     again: no worker here knows the job
 --   terms       again: those that the job was enqueued without
