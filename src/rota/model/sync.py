@@ -40,13 +40,32 @@ class SyncSource(Protocol):
         """Return a handle of a pipeline's run by its id."""
 
 
-class SyncHandle(Generic[R]):
+class _Blocking(Generic[R]):
+    """A handle whose methods block: the id of what was enqueued, and how to parse its result."""
+
+    __slots__ = ("_bridge", "_parse", "created", "id")
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        id: str,  # noqa: A002 - the field's word
+        parse: Callable[[Any], R] | None = None,
+        *,
+        created: bool = True,
+    ) -> None:
+        self._bridge = bridge
+        self._parse = parse
+        self.id = id
+        self.created = created
+
+
+class SyncHandle(_Blocking[R]):
     """One enqueued job, as a SyncClient returns it: a Handle whose methods block.
 
     `id`, `queue` and `created` are those of Handle.
     """
 
-    __slots__ = ("_bridge", "_parse", "created", "id", "queue")
+    __slots__ = ("queue",)
 
     def __init__(
         self,
@@ -57,11 +76,8 @@ class SyncHandle(Generic[R]):
         *,
         created: bool = True,
     ) -> None:
-        self._bridge = bridge
-        self._parse = parse
+        super().__init__(bridge, id, parse, created=created)
         self.queue = queue
-        self.id = id
-        self.created = created
 
     def status(self) -> JobInfo:
         """Return the job as it is now.
@@ -96,26 +112,13 @@ class SyncHandle(Generic[R]):
         return f"<SyncHandle {self.queue} {self.id}>"
 
 
-class SyncFlowHandle(Generic[R]):
+class SyncFlowHandle(_Blocking[R]):
     """One run of a pipeline, as a SyncClient returns it: a FlowHandle whose methods block.
 
     `id` and `created` are those of FlowHandle.
     """
 
-    __slots__ = ("_bridge", "_parse", "created", "id")
-
-    def __init__(
-        self,
-        bridge: Bridge,
-        id: str,  # noqa: A002 - the field's word
-        parse: Callable[[Any], R] | None = None,
-        *,
-        created: bool = True,
-    ) -> None:
-        self._bridge = bridge
-        self._parse = parse
-        self.id = id
-        self.created = created
+    __slots__ = ()
 
     def status(self) -> FlowInfo:
         """Return how far the run is.

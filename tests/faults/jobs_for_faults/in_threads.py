@@ -1,14 +1,13 @@
 """Plain functions, which run in threads: they cannot be stopped, only told to stop."""
 
 import multiprocessing
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable
 
 from rota import Run, job
 from tests.faults.jobs_for_faults.ledger import note
+from tests.processes import end_fork
 
 
 @job
@@ -47,15 +46,6 @@ def _by_multiprocessing() -> int | None:
     return one.exitcode
 
 
-def _by_fork() -> int:
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(60)
-        os._exit(0)
-    os.kill(pid, signal.SIGTERM)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def _by_subprocess() -> int:
     one = subprocess.Popen(["sleep", "60"])
     one.terminate()
@@ -64,7 +54,7 @@ def _by_subprocess() -> int:
 
 STARTS: dict[str, Callable[[], int | None]] = {
     "multiprocessing": _by_multiprocessing,
-    "fork": _by_fork,
+    "fork": end_fork,
     "subprocess": _by_subprocess,
 }
 

@@ -3,13 +3,13 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Callable
 
 import pytest
 import uvloop
 
 from rota.process.signals import forget, hearing, is_echo, listen, to_stop
+from tests.processes import end_fork
 from tests.waiting import until
 
 SIGNAL = signal.SIGUSR1
@@ -80,14 +80,6 @@ def test_a_forked_process_ends_by_its_signals_and_its_parent_does_not_hear_them(
     make: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     told: list[signal.Signals] = []
-
-    def end_fork() -> int:
-        pid = os.fork()
-        if pid == 0:
-            time.sleep(60)
-            os._exit(0)
-        os.kill(pid, signal.SIGTERM)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     async def main() -> None:
         with hearing(told.append):
