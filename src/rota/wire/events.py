@@ -1,0 +1,117 @@
+"""An entry of a stream of events, read: which events it holds, and what is written of each, without what it means.
+
+The scripts put the events of one call into one entry (`wire/lua/lib/events.lua`), in its field `e`, as a JSON list:
+
+    [["started","email","email:u1","send",1,{"worker":"w-1","due":1767225600000}],["completed","email",…],…]
+
+Each has its type, queue, id, task and attempt, and then, if there is more to say, an object. In the stream of records
+(`NAMESPACE:records`) an entry has raw values in fields beside it, by the number of the event in the entry: `p0` is a
+payload as it lies in Redis, `d0` is a whole result or a whole error, JSON.
+
+Ids may be any bytes, which `encode_id` finds again. Elsewhere a character stands in for bytes that are not UTF-8.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+_EVENTS = b"e"
+# Bytes that are not UTF-8 become these, and so does "\ud800" in JSON. No UTF-8 can be written with them.
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_MOST_ATTEMPTS = 2**53
+
+
+class RawEvent(NamedTuple):
+    """One event as it is written: `position` is its place in the stream, `extras` what only some events say."""
+
+    position: str
+    type: str
+    queue: str
+    id: str
+    task: str
+    attempt: int
+    extras: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One event of the stream of records, with all that it was about.
+
+    :param position: its place in the stream, `<entry>.<number in the entry>`.
+    :param extras: what only some events say: `worker`, `due` (ms), `reason`, `percent`, `message`, `flow`.
+    :param payload: the job as it lies in Redis, of one that was enqueued, and of a stock client's that started.
+    :param detail: JSON: the result of a job that completed, the error of an attempt that failed or of a job that died
+        or was cancelled.
+    """
+
+    position: str
+    type: str
+    queue: str
+    id: str
+    task: str
+    attempt: int
+    extras: Mapping[str, Any]
+    payload: bytes | None
+    detail: bytes | None
+
+
+def read_events(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[RawEvent]:
+    """Return the events of an entry; none of one that cannot be read, as of an earlier or a later version."""
+    return [event for _, event in _numbered(entry_id, fields)]
+
+
+def read_records(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[Record]:
+    """Return the records of an entry; none of one that cannot be read, as of a later version."""
+    return [
+        Record(*event, fields.get(b"p%d" % number), fields.get(b"d%d" % number))
+        for number, event in _numbered(entry_id, fields)
+    ]
+
+
+def _numbered(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Iterator[tuple[int, RawEvent]]:
+    try:
+        rows = json.loads(fields.get(_EVENTS, b"").decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(rows, list):
+        return
+    entry = entry_id.decode()
+    for number, row in enumerate(rows):
+        event = _read(f"{entry}.{number}", row)
+        if event is not None:
+            yield number, event
+
+
+def _read(position: str, row: Any) -> RawEvent | None:
+    match row:
+        case [str(kind), str(queue), str(job_id), str(task), int(attempt), *rest]:
+            if isinstance(attempt, bool) or not 0 <= attempt <= _MOST_ATTEMPTS or not _is_id(job_id):
+                return None
+            extras = (
+                {_text(name): _text(value) for name, value in rest[0].items()}
+                if _is_object(rest)
+                else _NOTHING
+            )
+            return RawEvent(position, _text(kind), _text(queue), job_id, _text(task), attempt, extras)
+    return None
+
+
+def _is_object(rest: list[Any]) -> bool:
+    return bool(rest) and isinstance(rest[0], dict)
+
+
+def _is_id(text: str) -> bool:
+    """Tell whether a text is the id of something in Redis, which `encode_id` finds again."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _text(value: Any) -> Any:
+    return _NO_TEXT.sub("\ufffd", value) if isinstance(value, str) and not value.isascii() else value
