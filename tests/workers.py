@@ -10,7 +10,8 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from rota import Client, Job, QueueWorker
-from rota.app.compose import ProcessParts, client_of, subscribers_of, worker_settings
+from rota.app.compose import ProcessParts, subscribers_of, worker_settings
+from rota.app.connect import client_of
 from rota.app.probes import Probes
 from rota.attempts.children import Processes
 from rota.model.registry import Registry, discover

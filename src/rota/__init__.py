@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rota.app.compose import connect, connect_sync
+    from rota.app.connect import connect, connect_sync
     from rota.client.client import Client
     from rota.client.sync import SyncBatchHandle, SyncClient
     from rota.errors import (
@@ -127,7 +127,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "rota.app.compose": ("connect", "connect_sync"),
+    "rota.app.connect": ("connect", "connect_sync"),
     "rota.model.policies.backoff": ("Backoff", "exponential", "fixed", "linear", "none"),
     "rota.model.flows.batch": ("Batch",),
     "rota.flows.batches": ("BatchHandle", "BatchInfo"),

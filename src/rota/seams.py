@@ -2,7 +2,8 @@
 
 Middleware wraps every attempt, and may change its outcome by raising a signal. A subscriber is told of every event
 after the event became true, and cannot change anything. A sender wraps every enqueue, and may add headers to the jobs.
-A service runs beside the jobs as long as the process does. The stacks of a process are the lists in `rota.app.compose`.
+A service runs beside the jobs as long as the process does. The stacks are the lists in `rota.app.compose`, and those of
+clients in `rota.app.connect`.
 
 A middleware, a subscriber or a sender is a plain function, or an object that is called like one and offers more:
 `Switched`, `Selective`, `Counting` and `Informed` are the offers, which are looked up once, when the stack is built.

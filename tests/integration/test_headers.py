@@ -10,7 +10,7 @@ import sentry_sdk
 
 import rota
 from rota import Client, Handle, Run, State, fixed, job
-from rota.app.compose import client_of
+from rota.app.connect import client_of
 from rota.server import connections
 from rota.server.target import RedisTarget
 from rota.settings.load import load

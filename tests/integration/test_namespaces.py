@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rota import BatchInfo, Client, JobFailed, Run, State, each, job, pipeline
-from rota.app.compose import client_of
+from rota.app.connect import client_of
 from rota.server import connections
 from rota.server.target import RedisTarget
 from rota.settings.load import load

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from rota import Client, Handle, Job, Retry, Run, State, fixed, job
-from rota.app.compose import client_of
+from rota.app.connect import client_of
 from rota.model.trace import trace_id
 from rota.server import connections
 from rota.server.faults import ServerError

@@ -13,7 +13,7 @@ from arq.cron import cron
 from redis.exceptions import NoPermissionError, ResponseError
 
 from rota import Client, JobCancelled, JobFailed, QueueWorker, State, each, pipeline
-from rota.app.compose import client_of
+from rota.app.connect import client_of
 from rota.server import connections, faults, rights
 from rota.server.faults import ServerError
 from rota.server.rights import Rights, check_rights

@@ -15,7 +15,7 @@ import sentry_sdk
 from pydantic import TypeAdapter
 
 from rota import Cancel, Client, Handle, Job, Retry, Run, Snooze, State, fixed, job
-from rota.app.compose import client_of
+from rota.app.connect import client_of
 from rota.errors.secrets import SECRETS
 from rota.server import connections
 from rota.server.faults import ServerError

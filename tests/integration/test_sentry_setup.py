@@ -10,7 +10,7 @@ import sentry_sdk
 from arq.connections import ArqRedis
 
 from rota import Run, job
-from rota.app.compose import client_of
+from rota.app.connect import client_of
 from rota.server import connections
 from rota.server.target import RedisTarget
 from rota.settings.load import ConfigError, load

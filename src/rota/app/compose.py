@@ -1,16 +1,16 @@
-"""The composition root: what a process is made of, from its settings down.
+"""The composition root of a worker: what its process is made of, from the settings down.
 
-The stacks are the visible lists below. Nothing else in the project puts parts together.
+The stacks are the visible lists below. Clients are put together in `app/connect.py`, and nothing else in the project
+puts parts together.
 """
 
-import asyncio
 import functools
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rota.app.arq_functions import functions_of
+from rota.app.connect import SENDERS, clients_of
 from rota.app.handlers import guests_of, handlers_of, jobs_of
 from rota.app.probes import Probes
 from rota.attempts.children import Processes
@@ -18,27 +18,19 @@ from rota.attempts.off_loop import OffLoop
 from rota.attempts.parts import QueuePolicy, Resources, Stacks
 from rota.attempts.runner import Runner
 from rota.attempts.threads import Threads
-from rota.client.bridge import LoopBridge, OwnBridge
-from rota.client.client import Client
-from rota.client.sync import SyncClient
 from rota.engine.contract import Contract
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.shares import UNLIMITED, Shares
 from rota.flows.fanout import FlowJobs
 from rota.flows.flows import Flows
-from rota.model.enqueueing import OFFERED, OFFERED_SYNC, Clients
-from rota.model.options import check_seconds
 from rota.model.registry import Registry
 from rota.process.clock import SYSTEM_CLOCK, Clock
-from rota.seams import Middleware, Sender, Senders, Subscriber
-from rota.server import connections
+from rota.seams import Middleware, Senders, Subscriber
 from rota.server.outage import Outages
-from rota.server.place import Server, locate
-from rota.settings.load import Settings, load
+from rota.settings.load import Settings
 from rota.settings.queues import QueueSettings
 from rota.telemetry.logs import belonging
 from rota.telemetry.logs.events import Log, log
-from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.telemetry.tracing import otel, relay
 from rota.telemetry.tracing.sentry import sentry
 from rota.wire import envelopes
@@ -56,13 +48,6 @@ TRACERS: tuple[Middleware, ...] = (
 )
 #: Around every handler, within the tracers, outermost first; that of the jobs package comes within it.
 MIDDLEWARE: tuple[Middleware, ...] = ()
-#: Around every enqueue, and told what it created; those of a jobs package and of an application come within them.
-SENDERS: tuple[Sender, ...] = (
-    sentry.EnqueueTracer(),
-    otel.EnqueueTracer(),
-    relay.HeaderSender(),
-    ENQUEUED,
-)
 #: Told of every event, before those of the jobs package.
 SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.FailureReporter())
 
@@ -75,88 +60,6 @@ def subscribers_of(settings: Settings) -> tuple[Subscriber, ...]:
 def middleware_of(registry: Registry) -> tuple[Middleware, ...]:
     """Return MIDDLEWARE, and within it the one of the jobs package."""
     return (*MIDDLEWARE, *registry.hooks.middleware)
-
-
-async def connect(settings: Settings | None = None, *, senders: Sequence[Sender] = ()) -> Client:
-    """Open a client on the Redis of `settings` (read from the environment if not given). Close it when done.
-
-    `senders` are around every enqueue, within the service's own, or told what it created. Until it is closed, the
-    client is also the one that `job.enqueue` uses on this event loop. Warns where no Redis is set and an embedded
-    server was started, on which no worker is. Raises ConfigError, ServerError.
-    """
-    client = await _connect(settings or load(), once=False, senders=senders, tell=_warn)
-    loop = asyncio.get_running_loop()
-    OFFERED.add(client, lambda: asyncio.get_running_loop() is loop)
-    return client
-
-
-def connect_sync(
-    settings: Settings | None = None, *, timeout: float = 10.0, senders: Sequence[Sender] = ()
-) -> SyncClient:
-    """Return a client for code without an event loop, on the Redis of `settings` (by default, of the environment).
-
-        client = rota.connect_sync()
-        client.enqueue(send_email, to="ann@example.com")
-
-    Nothing is read or opened before its first call, so it may be made where a module is imported, and before a server
-    forks its processes. `timeout` is the longest time that a call may take, in seconds, beside what a wait is given.
-
-    Until it is closed it is also the one that `job.enqueue_sync` uses. `senders` are those of `connect`.
-
-    Its calls raise ServerError while Redis is away, at once where it can be told, and connect again when it is back.
-    The first raises ConfigError for settings that cannot work.
-    """
-    check_seconds("timeout", timeout, above_zero=True)
-
-    @functools.cache
-    def found() -> Settings:
-        return load() if settings is None else settings
-
-    client = SyncClient(OwnBridge(lambda: connect_at_once(found(), senders), timeout=timeout), found)
-    OFFERED_SYNC.add(client)
-    return client
-
-
-async def connect_at_once(
-    settings: Settings, senders: Sequence[Sender] = (), *, tell: Callable[[str], object] | None = None
-) -> Client:
-    """Open a client as `connect` does, with one try: a person waits for the answer. Raises ServerError.
-
-    `tell` is called with the sentence that `connect` gives as a warning, where no worker is on an embedded server.
-    """
-    return await _connect(settings, once=True, senders=senders, tell=tell or _warn)
-
-
-async def _connect(
-    settings: Settings, *, once: bool, senders: Sequence[Sender], tell: Callable[[str], object]
-) -> Client:
-    server = await asyncio.to_thread(locate, settings.redis)
-    try:
-        if server.loneliness:
-            tell(server.loneliness)
-        redis = await connections.open(server.target, boot_timeout=settings.boot_timeout, once=once)
-    except BaseException:
-        server.close()
-        raise
-    return client_of(settings, redis, server, senders=senders)
-
-
-def _warn(sentence: str) -> None:
-    # A warning, and not a line of a log: an application need not have set its logs up to see it.
-    warnings.warn(sentence, UserWarning, stacklevel=4)
-
-
-def client_of(
-    settings: Settings,
-    redis: Any,
-    server: Server | None = None,
-    *,
-    senders: Sequence[Sender] = (),
-    clock: Clock = SYSTEM_CLOCK,
-) -> Client:
-    """Return a client on an open connection, which closes `server` with itself. `senders` come within SENDERS."""
-    on_close = server.close if server else None
-    return Client(redis, settings, senders=(*SENDERS, *senders), clock=clock, on_close=on_close)
 
 
 @dataclass(frozen=True)
@@ -280,12 +183,6 @@ def worker_settings(parts: ProcessParts, queue: str) -> dict[str, Any]:
         "shared": parts.shared,
         "weight": own.weight,
     }
-
-
-def clients_of(settings: Settings, registry: Registry, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Clients:
-    """Return the clients of a worker for its handlers, on its own connections. Call it on the worker's event loop."""
-    client = client_of(settings, redis, senders=registry.hooks.senders, clock=clock)
-    return Clients(client, SyncClient(LoopBridge(client, asyncio.get_running_loop()), lambda: settings))
 
 
 def policy_of(settings: Settings, queue: QueueSettings) -> QueuePolicy:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rota.app import compose as composition
+from rota.app import connect
 from rota.cli import screen
 from rota.client.client import Client
 from rota.errors import RotaError, UnknownJob, UnknownQueue
@@ -106,7 +106,7 @@ def with_client(settings: Settings, act: Callable[[Client], Coroutine[Any, Any, 
     """Run `act` with a client on the Redis of the settings, which is tried once."""
 
     async def go() -> None:
-        async with await composition.connect_at_once(settings, tell=screen.warn) as client:
+        async with await connect.connect_at_once(settings, tell=screen.warn) as client:
             await act(client)
 
     asyncio.run(go())

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from pydantic_core import from_json
 
-from rota.app import compose, handlers
+from rota.app import compose, connect, handlers
 from rota.attempts.attempt import override
 from rota.attempts.children import Processes
 from rota.attempts.parts import Resources, Stacks
@@ -78,7 +78,7 @@ class Bench(Evidence):
         registry = registry_of(jobs, self.settings)
         self.redis, looking = clients()
         self._clock = BenchClock(start)
-        self.client = compose.client_of(self.settings, self.redis, clock=self._clock.passed)
+        self.client = connect.client_of(self.settings, self.redis, clock=self._clock.passed)
         self.sync_client = SyncClient(BenchBridge(self.client), lambda: self.settings)
         journal = Journal(looking, events_key(self.settings.namespace))
         self.redis.changed = journal.look
@@ -209,7 +209,7 @@ class Bench(Evidence):
             yield deps, pools
 
     def _clients(self) -> Clients:
-        return compose.clients_of(self.settings, self.registry, self.redis, self._clock.passed)
+        return connect.clients_of(self.settings, self.registry, self.redis, self._clock.passed)
 
     def _workers(self, deps: Any, pools: Pools) -> list[Worker]:
         name = f"bench-{next(self._drains)}"

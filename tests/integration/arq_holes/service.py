@@ -5,7 +5,8 @@ from typing import Any
 from arq.connections import ArqRedis
 
 from rota import Client, Job
-from rota.app.compose import client_of, worker_settings
+from rota.app.compose import worker_settings
+from rota.app.connect import client_of
 from rota.seams import Subscriber
 from rota.settings.settings import Settings
 from rota.worker.worker import QueueWorker

@@ -7,7 +7,7 @@ import pytest
 from arq.connections import ArqRedis
 from arq.worker import Worker
 
-from rota.app import compose
+from rota.app import compose, connect
 from rota.app.arq_functions import as_function
 from rota.app.handlers import handlers_of, rules_of
 from rota.attempts.attempt import Handler
@@ -158,7 +158,7 @@ async def test_without_one_the_server_of_the_checkout_is_joined_and_left(
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)
     with pytest.warns(UserWarning, match="no worker is there"):
-        client = await compose.connect(load({}))
+        client = await connect.connect(load({}))
     async with client:
         handle = await client.enqueue(send, to="ann")
         assert (await handle.status()).task == "send"
@@ -170,7 +170,7 @@ async def test_a_client_has_what_the_settings_say(server: RedisServer) -> None:
     own = settings(
         REDIS_URL=server.url, NAMESPACE="shop", DEFAULT_QUEUE="orders", KEEP_RESULT="0", EVENTS_MAXLEN="5"
     )
-    async with await compose.connect(own) as client:
+    async with await connect.connect(own) as client:
         handle = await client.enqueue_by_name("greet")
         assert handle.queue == "orders"
         assert await client.redis.xlen("shop:events") == 1

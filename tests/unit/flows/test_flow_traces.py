@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanKind
 
 from rota import Client, Job, JobFailed, JobNotFound, PayloadTooLarge, Run, each, job, pipeline
 from rota.app import compose
+from rota.app.connect import SENDERS
 from rota.model.trace import trace_id
 from rota.seams import CallNext, Outgoing
 from rota.testing import Bench
@@ -165,7 +166,7 @@ async def test_a_header_of_the_application_s_own_reaches_the_last_job(
     bench: Bench, seen: Seen, tracer: Any
 ) -> None:
     """Items have the header too, although the worker that makes their payloads has no such sender."""
-    client = Client(bench.client.redis, senders=(of_tenant, *compose.SENDERS))
+    client = Client(bench.client.redis, senders=(of_tenant, *SENDERS))
     with tracer():
         await begin_both(client)
         await bench.drain()
@@ -271,7 +272,7 @@ async def test_what_is_retried_goes_on_in_the_trace_of_the_retry(
     bench: Bench, seen: Seen, deadly: set[int], spans: InMemorySpanExporter, value: str
 ) -> None:
     deadly.add(1)
-    client = Client(bench.client.redis, senders=(of_tenant, *compose.SENDERS))
+    client = Client(bench.client.redis, senders=(of_tenant, *SENDERS))
     whole = pipeline(split, each(double), total) if value == "the items" else pipeline(double, double)
     with request():
         handle: Any = await client.enqueue(whole, 3 if value == "the items" else 1)
