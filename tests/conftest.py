@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from rota.server import connections
 from rota.server.target import RedisTarget
+from tests.compiled import compile_once
 from tests.servers import RedisServer
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -20,6 +21,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # On a busy machine an example may take long.
 settings.register_profile("rota", deadline=None, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "50")))
 settings.load_profile("rota")
+
+compile_once()
 
 
 def pytest_collection_finish() -> None:
