@@ -35,9 +35,9 @@ from rota.server.faults import ServerError
 from rota.server.target import RedisTarget
 from rota.settings.settings import ConfigError, Settings
 from rota.wire.claims import Claim, Settlement, Told
-from rota.wire.envelopes import encode_error
 from rota.wire.keys import QueueKeys, queue_key
 from rota.wire.queue import QueueScripts, ServiceRules
+from rota.wire.results import encode_error
 from tests.integration.project import Project
 from tests.servers import RedisServer, free_port
 

@@ -40,7 +40,7 @@ from rota.errors import (
     UnknownQueue,
     UnreadablePayload,
 )
-from rota.wire.envelopes import encode_error, error_of
+from rota.wire.results import encode_error, error_of
 
 ONE_OF_EACH: list[Exception] = [
     Retry(2.5, "rate limited"),

@@ -27,7 +27,7 @@ from rota.names import full_name
 from rota.process.signals import TO_STOP, ignore
 from rota.telemetry.logs.belonging import Belonging
 from rota.telemetry.logs.records import MOST_OF_BLOCK, Teller, adopt_structlog
-from rota.wire.envelopes import encode_error
+from rota.wire.results import encode_error
 
 
 def main(fd: int) -> None:

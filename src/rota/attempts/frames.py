@@ -26,7 +26,7 @@ from rota.errors import (
     Snooze,
 )
 from rota.model.job import Job
-from rota.wire.envelopes import error_of
+from rota.wire.results import error_of
 
 #: The lengths that a frame begins with: of its head, and of its body.
 LENGTHS = struct.Struct("!II")

@@ -9,7 +9,7 @@ from rota.errors import UnreadablePayload
 from rota.model.outcome import Outcome
 from rota.model.state import OutcomeKind
 from rota.process.clock import Clock
-from rota.wire import envelopes
+from rota.wire import envelopes, results
 from rota.wire.claims import Settlement, Told
 
 _FINAL = {OutcomeKind.COMPLETED, OutcomeKind.CANCELLED, OutcomeKind.DEAD}
@@ -56,7 +56,7 @@ class Settling:
 
     def _record(self, attempt: Attempt, kind: OutcomeKind, detail: bytes, duration: float) -> bytes:
         claim, envelope = attempt.claim, attempt.envelope
-        return envelopes.encode_result(
+        return results.encode_result(
             attempt=attempt.number,
             name=attempt.task,
             arguments=envelope or b"{}",
@@ -74,14 +74,14 @@ def _brief(outcome: Outcome) -> bytes:
     """Return the error of an attempt that will be repeated, as it is kept with the job until the job is over."""
     if outcome.error is None:
         return b""
-    return envelopes.encode_error(outcome.error, failure=True, most_of_trace=_TRACE_LIMIT)
+    return results.encode_error(outcome.error, failure=True, most_of_trace=_TRACE_LIMIT)
 
 
 def _detail(attempt: Attempt, outcome: Outcome) -> bytes:
     """Return the error of an attempt as JSON."""
     error = outcome.error
     if outcome.kind is OutcomeKind.CANCELLED:
-        return envelopes.encode_error(asyncio.CancelledError(outcome.reason))
+        return results.encode_error(asyncio.CancelledError(outcome.reason))
     if isinstance(error, UnreadablePayload) and attempt.claim.payload is not None:
         error = UnreadablePayload(f"{error} (begins {envelopes.preview(attempt.claim.payload, _SHOWN)})")
-    return b"" if error is None else envelopes.encode_error(error, failure=True)
+    return b"" if error is None else results.encode_error(error, failure=True)

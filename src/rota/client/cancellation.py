@@ -13,7 +13,7 @@ from rota.model.info import CancelAnswer
 from rota.names import ids_of
 from rota.process.clock import Clock
 from rota.settings.settings import Settings
-from rota.wire import envelopes
+from rota.wire import envelopes, results
 from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import JOB, RETRY, QueueKeys, events_key, queue_key
 from rota.wire.scripts import CANCEL
@@ -113,14 +113,14 @@ class Cancellation:
         return list(answers)
 
     def _args(self, queue: str, job: _Found) -> tuple[Any, ...]:
-        error = envelopes.encode_error(asyncio.CancelledError("cancelled before it ran"))
+        error = results.encode_error(asyncio.CancelledError("cancelled before it ran"))
         record = self._record(queue, job, error) if self._life_ms else b""
         member, life_ms = encode_id(job.id), self._life_ms or 1
         return queue, self._events_maxlen, member, record, life_ms, job.name, error
 
     def _record(self, queue: str, job: _Found, error: bytes) -> bytes:
         now_ms = self._clock.time_ms()
-        return envelopes.encode_result(
+        return results.encode_result(
             attempt=job.attempts,
             name=job.name,
             arguments=job.envelope or b"{}",

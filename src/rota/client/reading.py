@@ -9,7 +9,7 @@ from typing import Any
 from rota.errors import UnreadablePayload
 from rota.model.info import Failure, JobInfo
 from rota.model.state import State
-from rota.wire import envelopes
+from rota.wire import envelopes, results
 from rota.wire.claims import Checkpoint
 
 #: A failed attempt as it lies in Redis: its number, the time in milliseconds, its error.
@@ -97,7 +97,7 @@ def letter_of(job_id: str, queue: str, letter: Mapping[bytes, bytes]) -> JobInfo
         attempts=_figure(letter.get(b"attempt")),
         enqueued_at=enqueued_at,
         finished_at=_time(_figure(letter.get(b"at"))),
-        error=envelopes.error_of(letter.get(b"error", b"")),
+        error=results.error_of(letter.get(b"error", b"")),
         reason=letter.get(b"reason", b"").decode("utf-8", "replace"),
         payload=payload,
         checkpoint=_checkpoint(letter.get(b"checkpoint")),
@@ -107,7 +107,7 @@ def letter_of(job_id: str, queue: str, letter: Mapping[bytes, bytes]) -> JobInfo
 
 def _finished(job_id: str, queue: str, raw: bytes) -> JobInfo | None:
     try:
-        record = envelopes.decode_result(raw)
+        record = results.decode_result(raw)
     except UnreadablePayload:
         return None
     done = State.COMPLETED if record.success else State.CANCELLED if record.cancelled else State.DEAD
@@ -161,7 +161,7 @@ def _failures(raw: bytes | None) -> tuple[Failure, ...]:
     failures = []
     for line in (raw or b"").split(b"\n"):
         if (found := _FAILURE.fullmatch(line)) and (at := _time(_figure(found[2]))):
-            failures.append(Failure(_figure(found[1]), at, envelopes.error_of(found[3])))
+            failures.append(Failure(_figure(found[1]), at, results.error_of(found[3])))
     return tuple(failures)
 
 

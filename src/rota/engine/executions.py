@@ -8,7 +8,7 @@ from rota.engine.contract import Contract
 from rota.engine.execution import CURRENT, Execution
 from rota.model.outcome import Cause
 from rota.names import full_name, printable
-from rota.wire import envelopes
+from rota.wire import results
 from rota.wire.claims import Claim, Settlement, Told, hand_back
 from rota.wire.queue import ServiceRules
 
@@ -131,7 +131,7 @@ class Executions(dict[str, Execution]):
         """
         if claim.attempt < STUMBLES:
             return hand_back(claim, STUMBLE)._replace(unspent=False)
-        detail = envelopes.encode_error(error)
+        detail = results.encode_error(error)
         if not self._service:
             told = Told(attempt=claim.attempt, detail=detail)
             return Settlement.finished(claim, told, reason="stumbled")

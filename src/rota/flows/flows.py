@@ -20,7 +20,7 @@ from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Outgoing, Senders
 from rota.server.faults import explained
 from rota.settings.settings import Settings
-from rota.wire import envelopes
+from rota.wire import envelopes, results
 from rota.wire.keys import flow_alias_key, flow_key
 
 R = TypeVar("R")
@@ -150,9 +150,9 @@ class Flows:
             ended = State(state.decode())
         match ended:
             case State.CANCELLED:
-                raise JobCancelled(flow_id, envelopes.error_of(error or b"").message)
+                raise JobCancelled(flow_id, results.error_of(error or b"").message)
             case State.DEAD:
-                fault = envelopes.error_of(error or b"")
+                fault = results.error_of(error or b"")
                 died_of = (failed or b"").decode("utf-8", "replace")
                 raise JobFailed(fault.type, fault.message, died_of or flow_id, fault.traceback)
         return result or await self._last_results(key, flow_id)
@@ -164,10 +164,10 @@ class Flows:
             total = await self.redis.hget(key, f"{stage}:total")
             with readable(flow_id):
                 number = int(total or 0)
-            results = None if total is None else await gathered(self.redis, f"{key}:{stage}", number)
-        if results is None:
+            found = None if total is None else await gathered(self.redis, f"{key}:{stage}", number)
+        if found is None:
             raise JobNotFound(flow_id)
-        return results
+        return found
 
     # Cancel and retry
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from rota.model.options import EnqueueOptions
 from rota.settings.settings import Settings
-from rota.wire import envelopes
+from rota.wire import envelopes, results
 from rota.wire.keys import events_key, flow_alias_key, flow_key
 from rota.wire.scripts import FLOW_FAN_OUT, FLOW_RETRY, FLOW_START, FLOW_STOP
 
@@ -85,7 +85,7 @@ class FlowScripts:
 
         Returns the flow's state before, which is empty for a flow that is unknown, and whether more is left to stop.
         """
-        error = envelopes.encode_error(asyncio.CancelledError("the whole of it was cancelled"))
+        error = results.encode_error(asyncio.CancelledError("the whole of it was cancelled"))
         before, more = await FLOW_STOP(
             self._redis, (key, self._events), (self._settings.events_maxlen, 1 if cancel else 0, error)
         )

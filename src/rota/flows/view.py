@@ -8,7 +8,7 @@ from typing import Any
 from rota.errors import UnreadablePayload
 from rota.model.flows.handle import FlowInfo, StageInfo
 from rota.model.state import State
-from rota.wire import envelopes
+from rota.wire import results
 
 #: The fields that describe a run as a whole.
 FIELDS = ("id", "name", "state", "at", "ended", "error", "failed", "stages")
@@ -51,7 +51,7 @@ def info_of(
         tuple(_stage_infos(stages, counts)),
         time_of(text("at")),
         time_of(text("ended")) if fields["ended"] else None,
-        envelopes.error_of(fields["error"] or b"") if state is State.DEAD else None,
+        results.error_of(fields["error"] or b"") if state is State.DEAD else None,
         text("failed"),
     )
 

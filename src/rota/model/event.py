@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 from rota.errors import JobError
 from rota.wire.claims import decode_id
-from rota.wire.envelopes import begun_error_of
+from rota.wire.results import begun_error_of
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 

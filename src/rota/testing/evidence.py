@@ -12,7 +12,7 @@ from rota.model.registry import Registry
 from rota.testing.enqueued import Enqueued, check_arguments, complaint
 from rota.testing.journal import Journal, Put
 from rota.testing.letters import dead_letters
-from rota.wire import envelopes
+from rota.wire import results
 from rota.wire.claims import decode_id
 from rota.wire.keys import JOB, QueueKeys, queue_key
 
@@ -48,7 +48,7 @@ class Evidence:
 
         An error is as a reader of Redis sees it: `type` is the name of its class, `message` its text.
         """
-        return [envelopes.error_of(event.detail) for event in self._of(job) if event.type in _FAILURES]
+        return [results.error_of(event.detail) for event in self._of(job) if event.type in _FAILURES]
 
     def checkpoints(self, job: Job[..., Any]) -> list[Any]:
         """Return every state that `job` saved with `run.checkpoint`, in order, as the JSON value that it became."""

@@ -20,7 +20,7 @@ from rota.model.policies.backoff import fixed, linear
 from rota.model.run import Run
 from rota.process.clock import Clock
 from rota.seams import CallNext, Middleware
-from rota.wire import envelopes
+from rota.wire import envelopes, results
 from rota.wire.claims import Checkpoint, Claim, Settlement
 
 RULES = Rules(max_attempts=3, backoff=fixed(7, jitter=0), timeout=5.0, keep_result=60.0)
@@ -167,7 +167,7 @@ def bench() -> Bench:
 
 
 def error(settlement: Settlement) -> str:
-    return str(envelopes.error_of(settlement.detail))
+    return str(results.error_of(settlement.detail))
 
 
 # A handler that ran
@@ -178,7 +178,7 @@ async def test_a_completed_job_is_finished_with_its_result_and_its_record(bench:
     assert (settlement.kind, settlement.event, settlement.task) == ("finished", "completed", "greet")
     assert settlement.detail == b'"hello ann"'
     assert settlement.record_ms == 60_000
-    record = envelopes.decode_result(settlement.record)
+    record = results.decode_result(settlement.record)
     assert (record.success, record.result, record.kwargs) == (True, "hello ann", {"name": "ann"})
     assert (record.name, record.queue, record.attempt, record.enqueued_ms) == (
         "greet",
@@ -261,14 +261,14 @@ async def test_the_last_attempt_is_a_dead_letter_with_its_error(bench: Bench) ->
     settlement = await bench.run("act", '{"how": "error"}', attempt=3)
     assert (settlement.kind, settlement.reason, settlement.event) == ("dead", "failed", "dead")
     assert error(settlement) == "ValueError: no"
-    failure = envelopes.decode_result(settlement.record)
+    failure = results.decode_result(settlement.record)
     assert (failure.success, failure.attempt, str(failure.error)) == (False, 3, "ValueError: no")
 
 
 async def test_a_job_that_its_handler_cancels_is_finished_as_cancelled(bench: Bench) -> None:
     settlement = await bench.run("act", '{"how": "cancel"}')
     assert (settlement.kind, settlement.event, settlement.reason) == ("finished", "cancelled", "not wanted")
-    assert envelopes.decode_result(settlement.record).cancelled
+    assert results.decode_result(settlement.record).cancelled
 
 
 async def test_a_result_that_does_not_fit_is_a_dead_letter_and_not_tried_again(bench: Bench) -> None:
@@ -309,7 +309,7 @@ async def test_a_handler_sees_how_often_its_job_has_snoozed_and_its_event_counts
 async def test_a_cancellation_that_nobody_asked_for_is_recorded_as_the_error_that_it_is(bench: Bench) -> None:
     settlement = await bench.run("act", '{"how": "cancellation"}', attempt=3)
     assert (settlement.kind, settlement.reason) == ("dead", "failed")
-    record = envelopes.decode_result(settlement.record)
+    record = results.decode_result(settlement.record)
     assert not record.cancelled
     assert error(settlement) == "asyncio.exceptions.CancelledError: from elsewhere"
 
@@ -517,7 +517,7 @@ async def test_an_unknown_job_can_be_cancelled(bench: Bench) -> None:
 async def test_so_can_one_that_could_not_have_run(bench: Bench, hopeless: Claim) -> None:
     settlement = await bench.settle(hopeless)
     assert (settlement.kind, settlement.event, settlement.reason) == ("finished", "cancelled", "cancelled")
-    assert envelopes.decode_result(settlement.record).cancelled
+    assert results.decode_result(settlement.record).cancelled
 
 
 # Stock clients

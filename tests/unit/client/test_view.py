@@ -10,9 +10,9 @@ from rota import Client, State
 from rota.client import view
 from rota.model.info import JobInfo
 from rota.wire.claims import Claim, Settlement, Told
-from rota.wire.envelopes import encode_error
 from rota.wire.keys import QueueKeys, queue_key
 from rota.wire.queue import QueueScripts, ServiceRules
+from rota.wire.results import encode_error
 
 KEYS = QueueKeys.of(queue_key("email"))
 

@@ -18,8 +18,8 @@ from rota.engine.shares import Shares
 from rota.model.outcome import Cause
 from rota.server.outage import Outage
 from rota.wire.claims import Checkpoint, Claim, Report, Settlement, hand_back
-from rota.wire.envelopes import error_of
 from rota.wire.queue import QueueScripts, StepReply
+from rota.wire.results import error_of
 from tests.waiting import until
 
 

@@ -24,17 +24,14 @@ from rota.wire.envelopes import (
     Envelope,
     decode_headers,
     decode_job,
-    decode_result,
-    encode_error,
     encode_headers,
     encode_job,
-    encode_result,
-    error_of,
     job_deserializer,
     job_serializer,
     preview,
     with_headers,
 )
+from rota.wire.results import decode_result, encode_error, encode_result, error_of
 
 NOW = 1_700_000_000_000
 OURS = encode_job(

@@ -18,7 +18,7 @@ from rota.model.trace import log_fields
 from rota.names import full_name, printable
 from rota.seams import Selective
 from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, write
-from rota.wire.envelopes import error_of
+from rota.wire.results import error_of
 
 logger = logging.getLogger("rota.jobs")
 

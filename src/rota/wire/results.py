@@ -1,0 +1,151 @@
+"""Results and errors as they lie in Redis, in the final record of a job.
+
+A final record, at `arq:result:<id>`, has the fields `f`, `a`, `k` and `et` of the job (see `rota.wire.envelopes`). `t`
+is the attempt, `s` says whether the job was completed, `r` is its result or its error (see `rota.wire.marks`), `st` and
+`ft` are when the attempt started and ended, `q` is the key of the queue and `id` the job's id.
+"""
+
+from asyncio import CancelledError
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from rota.errors import JobError, UnreadablePayload
+from rota.names import printable
+from rota.wire import marks
+from rota.wire.envelopes import Envelope
+from rota.wire.fields import LAST_MS, MOST_TRIES, field, loads_object, number
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """A job's final record; times are in milliseconds.
+
+    `result` is the JSON value that a completed job returned. Another job has either an `error`, if it died, or
+    `cancelled` and the `reason` for that.
+    """
+
+    attempt: int
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    enqueued_ms: int
+    success: bool
+    result: Any
+    started_ms: int
+    finished_ms: int
+    queue: str
+    id: str
+    error: JobError | None = None
+    cancelled: bool = False
+    reason: str = ""
+
+
+def encode_result(
+    *,
+    attempt: int,
+    name: str,
+    arguments: Envelope | bytes,
+    enqueued_ms: int,
+    success: bool,
+    result: bytes,
+    started_ms: int,
+    finished_ms: int,
+    queue: str,
+    id: str,  # noqa: A002 (the wire's word)
+) -> bytes:
+    """Return a job's final record, as arq keeps it.
+
+    `result` is JSON: the handler's value, or what `encode_error` made. `arguments` is the job's envelope, or the JSON
+    object of its named arguments. `queue` is the full key of the queue.
+    """
+    args, kwargs = _argument_bytes(arguments)
+    return b'{"t":%d,"f":%b,"a":%b,"k":%b,"et":%d,"s":%b,"r":%b,"st":%d,"ft":%d,"q":%b,"id":%b}' % (
+        attempt,
+        to_json(name),
+        args,
+        kwargs,
+        enqueued_ms,
+        b"true" if success else b"false",
+        marks.escaped(result) if success else result,
+        started_ms,
+        finished_ms,
+        to_json(queue),
+        to_json(printable(id)),
+    )
+
+
+def decode_result(raw: bytes) -> ResultRecord:
+    """Read a final record of ours, or of a stock worker with our serializer pair. Raises UnreadablePayload."""
+    data = loads_object(raw)
+    success = field(data, "s", bool)
+    if "r" not in data:
+        raise UnreadablePayload("the record has no field 'r'")
+    failure = None if success else _failure(data["r"])
+    if marks.has_marks(raw):
+        data = marks.unescape(data, revive=False)
+    return ResultRecord(
+        attempt=number(data, "t", MOST_TRIES),
+        name=field(data, "f", str),
+        args=field(data, "a", list),
+        kwargs=field(data, "k", dict),
+        enqueued_ms=number(data, "et", LAST_MS),
+        success=success,
+        result=data["r"] if success else None,
+        started_ms=number(data, "st", LAST_MS),
+        finished_ms=number(data, "ft", LAST_MS),
+        queue=field(data, "q", str) if "q" in data else "",
+        id=field(data, "id", str) if "id" in data else "",
+        error=failure if isinstance(failure, JobError) else None,
+        cancelled=isinstance(failure, CancelledError),
+        reason=str(failure) if isinstance(failure, CancelledError) else "",
+    )
+
+
+def encode_error(error: BaseException, *, failure: bool = False, most_of_trace: int | None = None) -> bytes:
+    """Return `error` as JSON for a final record: its type, its message and its traceback, both capped.
+
+    A cancellation, by asyncio or by `Cancel`, is written as such. With `failure` it is written as an error, because the
+    job was not asked to stop. `most_of_trace` is how many characters of the traceback are kept, if not as many as in
+    a record.
+    """
+    most = marks.TRACEBACK_LIMIT if most_of_trace is None else most_of_trace
+    return marks.dumps(marks.mark_of(error, failure=failure, most_of_trace=most))
+
+
+def error_of(raw: bytes) -> JobError:
+    """Read the error that `encode_error` wrote. Anything else becomes an error of the type `unknown`."""
+    try:
+        error = marks.exception_of(marks.loads(raw))
+    except UnreadablePayload:
+        error = None
+    if isinstance(error, JobError):
+        return error
+    return JobError("CancelledError" if error else "unknown", str(error or ""))
+
+
+def begun_error_of(raw: bytes) -> JobError:
+    """Read the beginning of an error, which is what an event has of it: its type, and its message as far as it goes."""
+    whole = raw.decode("utf-8", "ignore").encode()
+    try:
+        error = marks.exception_of(from_json(whole, allow_partial="trailing-strings"))
+    except ValueError:
+        error = None
+    if isinstance(error, JobError):
+        return JobError(error.type, error.message)
+    return JobError("CancelledError" if error else "unknown", str(error or ""))
+
+
+def _argument_bytes(arguments: Envelope | bytes) -> tuple[bytes, bytes]:
+    if isinstance(arguments, bytes):
+        return b"[]", marks.escaped(arguments)
+    if arguments.raw_kwargs is not None:
+        return b"[]", arguments.raw_kwargs
+    return marks.dumps(arguments.args) if arguments.args else b"[]", marks.dumps(arguments.kwargs)
+
+
+def _failure(value: Any) -> JobError | CancelledError:
+    # A stock worker writes a sentence in place of a result that its serializer refused.
+    note = value if isinstance(value, str) else "the worker wrote no error that can be read"
+    return marks.exception_of(value) or JobError("SerializationError", note)
