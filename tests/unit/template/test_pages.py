@@ -4,13 +4,12 @@
 """
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
-from mypy import api
 
 import rota
+from tests.typed import checked
 
 pytest_plugins = ["pytester"]
 
@@ -19,6 +18,15 @@ DOCS = Path(__file__).parents[3] / "docs"
 PAGES = ("workers.md", "events.md", "tracing.md", "metrics.md")
 #: The pages whose code needs libraries that are not installed here: a type checker reads it, and its tests are run.
 CHECKED = ("web-applications.md",)
+#: Of the libraries that are not here nothing is known.
+UNKNOWN = """
+disallow_untyped_decorators = False
+disallow_subclassing_any = False
+disallow_untyped_defs = False
+disallow_incomplete_defs = False
+disallow_any_unimported = False
+warn_return_any = False
+"""
 CONFTEST = """
 import pytest
 from rota import Job
@@ -70,28 +78,11 @@ def test_the_examples_work(pytester: pytest.Pytester, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("page", CHECKED)
-def test_the_examples_fit_the_types_of_what_they_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
-) -> None:
+def test_the_examples_fit_the_types_of_what_they_use(tmp_path: Path, page: str) -> None:
     blocks = re.findall(r"(?s)```python\n(.*?)```", (DOCS / page).read_text("utf-8"))
     for number, block in enumerate(blocks):
         (tmp_path / f"block_{number}.py").write_text(block.replace("def test_", "def _test_"))
-    monkeypatch.setenv("MYPYPATH", str(Path(rota.__file__).parents[1]))
-    out, err, status = api.run(
-        [
-            *("--strict", "--config-file=", "--ignore-missing-imports", "--follow-imports=silent"),
-            # Of the libraries that are not here nothing is known.
-            *(
-                "--allow-untyped-decorators",
-                "--allow-subclassing-any",
-                "--allow-untyped-defs",
-                "--allow-incomplete-defs",
-            ),
-            *("--allow-any-unimported", "--no-warn-return-any", f"--cache-dir={tmp_path / 'cache'}"),
-            f"--python-executable={sys.executable}",
-            *(str(tmp_path / f"block_{number}.py") for number in range(len(blocks))),
-        ]
-    )
+    out, err, status = checked(tmp_path, [f"block_{number}" for number in range(len(blocks))], UNKNOWN)
     assert (status, err) == (0, ""), out
 
 
