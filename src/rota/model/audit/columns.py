@@ -10,14 +10,10 @@ from rota.errors import JobError, UnreadablePayload
 from rota.wire.claims import encode_id
 from rota.wire.envelopes import decode_job
 
-#: All columns of a row beside its id and its last event, with what they hold of a job that has just begun.
+#: The columns of a row that a job's beginning clears, with what they hold then.
 BLANK: Mapping[str, Any] = {
     **dict.fromkeys(("tenant", "payload", "reason", "error", "error_key", "progress", "message", "result")),
-    **dict.fromkeys(("log", "enqueued_at", "due_at", "started_at", "finished_at", "worker", "version")),
-    **dict.fromkeys(("flow", "parent")),
-    "queue": "",
-    "name": "",
-    "status": "PENDING",
+    **dict.fromkeys(("log", "due_at", "started_at", "finished_at", "worker", "version", "flow", "parent")),
     "attempts": 0,
 }
 
