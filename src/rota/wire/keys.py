@@ -134,6 +134,16 @@ def events_key(namespace: str) -> str:
     return f"{namespace}:events"
 
 
+def records_key(namespace: str) -> str:
+    """Return the key of the stream from which the audit table is written: events with all that they are about."""
+    return f"{namespace}:records"
+
+
+def recording_key(namespace: str) -> str:
+    """Return the key that says whether, and how much of, what happens is recorded: `level most-entries`; expires."""
+    return f"{namespace}:recording"
+
+
 def flow_key(namespace: str, flow_id: str) -> str:
     """Return the key of the hash of a flow: one run of a pipeline, or a batch."""
     return f"{namespace}:flow:{flow_id}"
