@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from rota.cli import main
+from rota.cli import main, modes
 from tests.processes import environment, start
 
 JOBS = '''
@@ -72,7 +72,7 @@ class Project:
         self._captured.readouterr()
         with _as_in_a_new_process(self.folder, ["rota", *arguments], self.environment(**variables)):
             try:
-                main.main(by_mode=not arguments)
+                (main if arguments else modes).main()
                 status = 0
             except SystemExit as end:
                 status = end.code if isinstance(end.code, int) else int(bool(end.code))

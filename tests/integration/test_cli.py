@@ -18,7 +18,7 @@ import pytest
 
 from rota import Client, Run, each, job, pipeline
 from rota.app.respawn import EXIT_AWAY, EXIT_WRONG
-from rota.cli import exits, main, screen
+from rota.cli import exits, screen, workers
 from rota.errors import (
     InvalidPayload,
     JobCancelled,
@@ -573,11 +573,11 @@ def test_list_shows_every_job_with_its_policy_and_needs_no_server(project: Proje
 
 def test_a_worker_takes_its_queues_and_their_concurrency_from_the_command_line(project: Project) -> None:
     settings = Settings(queues={"email": {"concurrency": 3}, "video": {"timeout": 9}})
-    chosen = main.chosen(settings, "email, video", 20)
+    chosen = workers.chosen(settings, "email, video", 20)
     assert chosen.worker_queues == ("email", "video")
     assert (chosen.queue("email").concurrency, chosen.queue("video").concurrency) == (20, 20)
     assert chosen.queue("video").timeout == 9
-    assert main.chosen(settings, None, None) == settings
+    assert workers.chosen(settings, None, None) == settings
     project.rota("worker", "--queues", "nosuch").refused("there is no queue nosuch", "default, email")
 
 

@@ -1,14 +1,13 @@
 """`rota dev`: a worker that is started again whenever a file of the project changes, `.env` included."""
 
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
 from rota.app.recycling import EXIT_RECYCLE
+from rota.cli import workers
 from rota.errors import RotaError
 
 #: How often the files beside the folder are looked at, in milliseconds.
@@ -74,8 +73,7 @@ class Development:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         # In a session of its own, where Ctrl-C does not reach it a second time: two signals make a worker hurry.
-        command = (sys.executable, "-m", "rota", "worker", "--parent", str(os.getpid()))
-        return subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own command
+        return subprocess.Popen(workers.child(), start_new_session=True)  # noqa: S603 - our own command
 
     def _stop(self, worker: "subprocess.Popen[bytes]") -> None:
         worker.terminate()

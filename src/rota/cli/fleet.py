@@ -2,24 +2,21 @@
 
 import asyncio
 import math
-import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rota.cli import screen
+from rota.cli import modes, screen
 from rota.cli.arguments import TIME, duration
 from rota.cli.look import AsJson
 from rota.cli.session import known, with_client
 from rota.client.client import Client
-from rota.errors import RotaError, UnknownQueue
+from rota.errors import UnknownQueue
 from rota.fleet.scaling import Load, slots_needed, workers_needed
-from rota.model.registry import discover
 from rota.server.faults import explained
 from rota.settings.load import Settings, load
-from rota.telemetry.logs import logs
 
 if TYPE_CHECKING:
     from rota.fleet.fleet import FleetNeed
@@ -32,17 +29,7 @@ def add_to(cli: typer.Typer) -> None:
 
 def exporter() -> None:
     """Show the fleet: /metrics for Prometheus, /scaling for scalers, at METRICS_PORT. One is enough."""
-    run_exporter(load())
-
-
-def run_exporter(settings: Settings) -> NoReturn:
-    """Serve the exporter until a signal, and exit the process."""
-    try:
-        from rota.fleet.exporter import Exporter  # noqa: PLC0415 - it needs an extra
-    except ImportError as error:
-        raise RotaError(f"the exporter needs {error.name}; install rota[worker]") from None
-    logs.setup(settings.log_level, settings.log_format)
-    sys.exit(Exporter(settings, discover(settings.jobs_package, settings.default_queue)).run())
+    modes.run_exporter(load())
 
 
 def autoscaler(
@@ -50,16 +37,7 @@ def autoscaler(
 ) -> None:
     """Run AUTOSCALER_COMMAND whenever the number of workers should change, until a signal."""
     settings = load()
-    run_autoscaler(settings.model_copy(update={"autoscaler_dry_run": True}) if dry_run else settings)
-
-
-def run_autoscaler(settings: Settings) -> NoReturn:
-    """Run the autoscaler until a signal, and exit the process."""
-    from rota.fleet.autoscaler import serve  # noqa: PLC0415
-
-    logs.setup(settings.log_level, settings.log_format)
-    registry = discover(settings.jobs_package, settings.default_queue)
-    sys.exit(asyncio.run(serve(settings, registry)))
+    modes.run_autoscaler(settings.model_copy(update={"autoscaler_dry_run": True}) if dry_run else settings)
 
 
 def desired(

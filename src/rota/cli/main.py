@@ -1,35 +1,19 @@
-"""The command line: `rota worker`, `rota enqueue`, `rota jobs`, …; `python -m rota` alone runs what MODE says.
+"""The command line: `rota worker`, `rota enqueue`, `rota jobs`, …; without a command `rota.cli.modes` runs MODE's."""
 
-An error is one sentence on stderr, with the exit status that `rota.cli.exits` has for it.
-"""
-
-import asyncio
-import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
-from io import TextIOWrapper
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
-from rota.app.respawn import EXIT_WRONG, Respawn
-from rota.cli import exits, fleet, from_arq, jobs, look, redis_prompt, screen
+from rota.cli import fleet, from_arq, jobs, look, redis_prompt, screen, workers
 from rota.cli.arguments import whole
 from rota.cli.dev import Development
-from rota.errors import DiscoveryFailed, LifespanFailed, RotaError
-from rota.errors.secrets import SECRETS
-from rota.errors.traces import written
-from rota.model.registry import discover
+from rota.cli.program import all_loaded, program
 from rota.server.place import checkout, locate
-from rota.settings.load import ENV_FILE, Settings, load
-from rota.telemetry.logs import logs
-from rota.telemetry.logs.escaping import indented
-from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, write
-
-logger = logging.getLogger("rota")
+from rota.settings.load import ENV_FILE, load
 
 cli = typer.Typer(
     invoke_without_command=True,
@@ -40,33 +24,11 @@ cli = typer.Typer(
 )
 
 
-def main(*, by_mode: bool = False) -> None:
-    """Run the command of `rota`, or of `python -m rota`, which without one goes `by_mode`."""
-    # The jobs package is beside the engine in a checkout, and in the working directory elsewhere.
-    for folder in (Path.cwd() / "src", Path.cwd()):
-        if folder.is_dir() and str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
-    for stream in (sys.stdout, sys.stderr):
-        # A pipe may take ASCII alone; a name or an error that it cannot take is escaped, and no traceback.
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        cli(obj=by_mode)
-    except RotaError as error:
-        _say_failed(error)
-        sys.exit(exits.status_of(error))
-
-
-def _say_failed(error: RotaError) -> None:
-    """Say why it ends: one sentence, below the frames of the user's code that caused it; one record in JSON logs."""
-    cause = error.__cause__ if isinstance(error, DiscoveryFailed | LifespanFailed) else None
-    trace = written(cause, MOST_OF_BLOCK, MOST) if cause else None
-    if logs.write_json():
-        write(logger, logging.CRITICAL, "process.failed", {"error": str(error)}, trace=trace)
-    else:
-        frames = SECRETS.hidden(trace or "").replace("Traceback (most recent call last):\n", "")
-        sys.stderr.write(f"{indented(frames)}\n" if frames else "")
-        sys.stderr.write(f"rota: {SECRETS.hidden(str(error))}\n")
+def main(*, status_of_help: int = 0) -> None:
+    """Run the command of `rota`. Without one it shows the help, and exits with `status_of_help`."""
+    all_loaded()
+    with program():
+        cli(obj=status_of_help)
 
 
 def _say_version(asked: bool) -> None:
@@ -88,13 +50,8 @@ def root(
     """rota: background jobs on arq and Redis. `python -m rota` alone starts what MODE says."""
     if ctx.invoked_subcommand is not None:
         return
-    if ctx.obj:
-        settings = load()
-        if "mode" in settings.model_fields_set:
-            _MODES[settings.mode](settings)
     typer.echo(ctx.get_help())
-    # Where MODE was to be set and is not, the help must not pass for a worker that has ended well.
-    raise typer.Exit(EXIT_WRONG if ctx.obj else 0)
+    raise typer.Exit(ctx.obj)
 
 
 @cli.command()
@@ -114,57 +71,12 @@ def worker(
     burst: Annotated[
         bool, typer.Option("--burst", help="end when no job is left on the queues, delayed ones included")
     ] = False,
-    parent: Annotated[
-        int | None, typer.Option(help="the process that respawns this one, which ends with it", hidden=True)
-    ] = None,
 ) -> None:
     """Work on the queues, until a signal or, in a burst, until nothing is left."""
-    settings = chosen(load(), queues, concurrency)
+    settings = workers.chosen(load(), queues, concurrency)
     if respawn:
-        options = {"--queues": queues, "--concurrency": concurrency}
-        given = [str(word) for option in options.items() if option[1] is not None for word in option]
-        _respawn(settings, [*given, "--burst"] if burst else given)
-    _run_mode(settings, parent, burst=burst)
-
-
-def chosen(settings: Settings, queues: str | None, concurrency: int | None) -> Settings:
-    """Return the settings with what the command line has in place of WORKER_QUEUES and the queues' concurrency."""
-    changes: dict[str, Any] = {}
-    if queues is not None:
-        changes["worker_queues"] = tuple(name.strip() for name in queues.split(","))
-    if concurrency is not None:
-        own = settings.queues.items()
-        changes["queue_concurrency"] = concurrency
-        changes["queues"] = {name: one.model_copy(update={"concurrency": None}) for name, one in own}
-    return settings.model_copy(update=changes)
-
-
-def _respawn(settings: Settings, options: Sequence[str]) -> NoReturn:
-    logs.setup(settings.log_level, settings.log_format)
-    # Kept from one worker to the next, so that the embedded server does not stop between them.
-    server = locate(settings.redis)
-    command = (sys.executable, "-m", "rota", "worker", "--parent", str(os.getpid()), *options)
-    try:
-        sys.exit(asyncio.run(Respawn(command).run()))
-    finally:
-        server.close()
-
-
-def _run_mode(settings: Settings, parent: int | None = None, *, burst: bool = False) -> NoReturn:
-    from rota.app.supervisor import Supervisor  # noqa: PLC0415 - a client's command does not need it
-
-    logs.setup(settings.log_level, settings.log_format)
-    registry = discover(settings.jobs_package, settings.default_queue)
-    logs.revive()
-    sys.exit(Supervisor(settings, registry, parent, burst=burst).run())
-
-
-#: What each MODE runs.
-_MODES: dict[str, Callable[[Settings], NoReturn]] = {
-    "worker": _run_mode,
-    "exporter": fleet.run_exporter,
-    "autoscaler": fleet.run_autoscaler,
-}
+        workers.respawn(settings, queues, concurrency, burst=burst)
+    workers.run(settings, burst=burst)
 
 
 @cli.command()

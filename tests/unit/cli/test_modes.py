@@ -1,0 +1,52 @@
+"""What `python -m rota` loads: a mode starts in vain with what only commands need."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rota.settings.types import MODES
+from tests.processes import environment
+
+#: A jobs package that says what is loaded when it is imported, and ends the program.
+TELLING = """
+import gc, os, sys
+print(gc.isenabled(), *sys.modules, flush=True)
+os._exit(0)
+"""
+
+
+def loaded(folder: Path, *words: str, mode: str = "worker") -> tuple[bool, set[str]]:
+    """Return whether garbage is collected while a program imports the jobs, and the modules that it has loaded."""
+    (folder / "jobs.py").write_text(TELLING, "utf-8")
+    variables = {"MODE": mode, "LOG_FORMAT": "json", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    ran = subprocess.run(
+        [sys.executable, "-m", "rota", *words],
+        cwd=folder,
+        env=environment(folder, **variables),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    collects, *modules = ran.stdout.split()
+    return collects == "True", set(modules)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_loads_nothing_of_the_commands(tmp_path: Path, mode: str) -> None:
+    collects, modules = loaded(tmp_path, mode=mode)
+    assert not modules & {"typer", "rota.cli.main", "rota.cli.screen", "rota.cli.session"}
+    assert collects
+
+
+def test_nor_does_a_worker_that_is_started_again(tmp_path: Path) -> None:
+    collects, modules = loaded(tmp_path, "worker", "--parent", "1", "--queues=default", "--burst")
+    assert not modules & {"typer", "rota.cli.main", "rota.cli.screen", "rota.cli.session"}
+    assert collects
+
+
+def test_a_command_finds_what_it_needs(tmp_path: Path) -> None:
+    collects, modules = loaded(tmp_path, "worker")
+    assert modules >= {"typer", "rota.cli.main"}
+    assert collects
