@@ -42,15 +42,25 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
+def documented(path: Path) -> tuple[ast.Module | ast.ClassDef | Function, ...]:
+    """Return what may have a docstring in a file: the module, its classes and its functions."""
+    module = ast.parse(path.read_text("utf-8"))
+    return module, *_definitions(module)
+
+
+def _definitions(node: ast.AST) -> Iterator[ast.ClassDef | Function]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | Function):
+            yield child
+        if not isinstance(child, ast.expr):  # none has a definition in it, and most nodes are in one
+            yield from _definitions(child)
 
 
 def functions(paths: list[Path]) -> Iterator[tuple[str, Function]]:
     """Yield each function with its place and name."""
     for path in paths:
-        for node in ast.walk(parsed(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        for node in documented(path):
+            if isinstance(node, Function):
                 yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
 
 
@@ -81,7 +91,7 @@ def test_a_function_s_docstring_begins_with_a_verb_and_says_more_than_the_name()
 def test_a_class_s_docstring_says_what_it_is() -> None:
     wrong = []
     for path in PYTHON:
-        for node in ast.walk(parsed(path)):
+        for node in documented(path):
             docstring = ast.get_docstring(node) if isinstance(node, ast.ClassDef) else None
             if docstring and first_word(docstring) in PRONOUNS:
                 wrong.append(f"{path.relative_to(ROOT)}: {docstring.splitlines()[0]}")
@@ -98,9 +108,8 @@ def test_no_docstring_or_comment_is_a_riddle() -> None:
 
 def prose(path: Path) -> Iterator[str]:
     """Yield each docstring and comment of a Python file."""
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield ast.get_docstring(node) or ""
+    for node in documented(path):
+        yield ast.get_docstring(node) or ""
     yield from re.findall(r"(?:^|\s)#[:\s].*$", path.read_text("utf-8"), re.MULTILINE)
 
 

@@ -48,8 +48,9 @@ SCRIPTS = [script for script in vars(scripts).values() if isinstance(script, Scr
 
 @pytest.fixture
 def guarded(server: RedisServer) -> Iterator[RedisServer]:
-    """Yield the session's server, which forgets users, refusals and limits afterwards."""
+    """Yield the session's server, which knows no script, and forgets users, refusals and limits afterwards."""
     with server.client() as admin:
+        admin.script_flush()
         admin.execute_command("ACL", "LOG", "RESET")
         yield server
         admin.execute_command("ACL", "DELUSER", *LINES, "app", "bare")

@@ -13,7 +13,8 @@ TEXT = EXAMPLE.read_text("utf-8")
 SHOWN = dict(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=(.*)$", TEXT, re.MULTILINE))
 PLAIN = {name: value for name, value in SHOWN.items() if not name.startswith("QUEUES__")}
 OF_A_QUEUE = {name: value for name, value in SHOWN.items() if name.startswith("QUEUES__EMAIL__")}
-WITHOUT_DEFAULT = sorted(name for name in PLAIN if getattr(load({}), name.lower(), ...) is None)
+DEFAULTS = load({})
+WITHOUT_DEFAULT = sorted(name for name in PLAIN if getattr(DEFAULTS, name.lower(), ...) is None)
 #: A variable that is an error by itself is tried together with these.
 COMPANIONS = {
     "REDIS_SENTINELS": {"REDIS_SENTINEL_MASTER": "mymaster"},
