@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rota.model.flows.stages import Pipeline
     from rota.model.handle import Handle
     from rota.model.headers import headers
-    from rota.model.info import JobInfo
+    from rota.model.info import FailureGroup, JobInfo
     from rota.model.job import Job, job
     from rota.model.policies.backoff import Backoff, exponential, fixed, linear, none
     from rota.model.policies.limits import at_most, per_hour, per_minute, per_second
@@ -68,6 +68,7 @@ __all__ = [
     "EnqueueIncomplete",
     "Event",
     "EventType",
+    "FailureGroup",
     "FlowHandle",
     "FlowInfo",
     "Handle",
@@ -137,7 +138,7 @@ _HOMES = {
     "rota.telemetry.metrics.page": ("client_metrics",),
     "rota.wire.envelopes": ("job_deserializer", "job_serializer"),
     "rota.model.event": ("Event", "EventType", "StreamEvent"),
-    "rota.model.info": ("JobInfo",),
+    "rota.model.info": ("FailureGroup", "JobInfo"),
     "rota.model.job": ("Job", "job"),
     "rota.model.policies.limits": ("at_most", "per_hour", "per_minute", "per_second"),
     "rota.model.flows.handle": ("FlowHandle", "FlowInfo", "StageInfo"),

@@ -413,6 +413,36 @@ def test_retry_of_nothing_or_of_two_things_is_refused(
     assert rows(project.rota("queues").out)[1][4] == str(len(dead))
 
 
+def test_failures_are_grouped_by_cause_and_brought_back_by_it(project: Project, dead: list[str]) -> None:
+    ran = project.rota("failures")
+    ((queue, cause, letters, *_, job, error),) = rows(ran.out)
+    assert (queue, letters, job) == ("email", "3", "send")
+    assert "\x1b" not in error
+    assert f"rota retry email --cause {cause}" in ran.err
+    (group,) = json.loads(project.rota("failures", "email", "--json").out)
+    assert (group["cause"], group["count"], set(group["ids"])) == (cause, 3, set(dead))
+    assert project.rota("retry", "email", "--cause", "abc").out == "0 brought back\n"
+    assert project.rota("retry", "email", "--cause", cause).out == "3 brought back\n"
+    assert rows(project.rota("failures").out) == []
+
+
+def test_purge_deletes_what_matches_and_asks_before(
+    project: Project, dead: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.rota("purge", "email").refused("purge takes --job NAME", "or --all")
+    project.rota("purge", "email", "--all").refused("delete 3 dead letters of email for good?", "--yes")
+    project.rota("purge", "email", "--job", "sned", "--yes").refused("there is no job 'sned'")
+    terminal = io.StringIO("n\ny\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    declined = project.rota("purge", "email", "--reason", "timeout")
+    assert (declined.status, declined.out) == (1, "")
+    assert "delete 1 dead letters of email for good? [y/N] nothing was done" in declined.err
+    assert project.rota("purge", "email", "--reason", "timeout").out == "1 deleted\n"
+    assert project.rota("purge", "email", "--all", "--yes", "--json").out == '{"deleted":2}\n'
+    assert project.rota("purge", "email", "--all").out == "0 deleted\n", "nothing is asked for nothing"
+
+
 def test_a_dead_letter_is_deleted(project: Project, dead: list[str]) -> None:
     assert project.rota("delete", "email", dead[0]).out == f"{dead[0]} is deleted\n"
     assert {row[0] for row in rows(project.rota("jobs", "email", "--state", "dead").out)} == set(dead[1:])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
@@ -537,6 +538,7 @@ async def test_a_dead_letter_is_brought_back_with_all_its_attempts(
         ({"reason": "invalid"}, {3}),
         ({"task": "fail", "reason": "timeout"}, set()),
         ({"task": "nosuch"}, set()),
+        ({"cause": "0" * 12}, set()),
         ({"since": timedelta(days=-1)}, {0, 1, 2, 3}),
         ({"since": timedelta(days=1)}, set()),
     ],
@@ -551,6 +553,46 @@ async def test_dead_letters_are_brought_back_by_what_they_have_in_common(
     waiting = {info.id for info in await client.jobs("default")}
     assert waiting == {dead[index].id for index in which}
     assert (await client.counts("default"))[State.DEAD] == len(dead) - len(which)
+
+
+async def test_dead_letters_are_grouped_by_cause(client: Client, dead: list[Handle[Any]]) -> None:
+    groups = {group.reasons[0]: group for group in await client.failures()}
+    assert {reason: group.count for reason, group in groups.items()} == {
+        "failed": 2,
+        "timeout": 1,
+        "invalid": 1,
+    }
+    failed = groups["failed"]
+    assert set(failed.ids) == {dead[0].id, dead[1].id}
+    assert (failed.queue, failed.tasks, failed.error.type) == ("default", ("fail",), "ValueError")
+    assert failed.first_at <= failed.last_at
+    assert await client.failures("nosuch") == []
+    assert await client.count_dead("default", cause=failed.cause) == 2
+    assert await client.purge_dead("default", cause=failed.cause) == 2
+    assert {group.reasons[0] for group in await client.failures("default")} == {"timeout", "invalid"}
+
+
+async def test_groups_tell_when_their_letters_died(client: Client, dead: list[Handle[Any]]) -> None:
+    now = time.time()
+    ages = {dead[0].id: 2 * 3600, dead[1].id: 3 * 86_400}
+    await client.redis.zadd("arq:queue:default:dead", {one: (now - age) * 1000 for one, age in ages.items()})
+    (group,) = [group for group in await client.failures("default") if group.count == 2]
+    assert (group.last_hour, group.last_day, group.last_week) == (0, 1, 2)
+    assert group.ids == (dead[0].id, dead[1].id)
+    assert group.last_at - group.first_at == pytest.approx(timedelta(hours=70), abs=timedelta(seconds=1))
+
+
+async def test_a_letter_of_another_program_or_of_an_older_version_is_in_a_group_too(
+    client: Client, dead: list[Handle[Any]]
+) -> None:
+    before = {group.cause: group.count for group in await client.failures("default")}
+    await client.redis.hdel(f"arq:queue:default:dead:{dead[0].id}", "cause")
+    await client.redis.zadd("arq:queue:default:dead", {"expired": time.time() * 1000, "odd": 1, "string": 2})
+    await client.redis.hset("arq:queue:default:dead:odd", mapping={"error": b"\xff", "reason": "failed"})
+    await client.redis.set("arq:queue:default:dead:string", "x")
+    after = {group.cause: group.count for group in await client.failures("default")}
+    assert before.items() <= after.items()
+    assert sum(after.values()) == sum(before.values()) + 1
 
 
 async def test_many_dead_letters_are_brought_back_in_few_round_trips(

@@ -79,4 +79,6 @@ def _error(head: dict[str, Any], body: bytes) -> Exception:
         case "ResultTooLarge":
             return ResultTooLarge(head["job"], head["size"], head["limit"])
     error = error_of(body)
-    return RemoteError(error.type, error.message, error.traceback, may_retry=head["may_retry"])
+    return RemoteError(
+        error.type, error.message, error.traceback, cause=error.cause, may_retry=head["may_retry"]
+    )

@@ -15,6 +15,15 @@ from rota.units import InvalidDuration, parse_duration
 TIME = "TIME"
 
 
+def confirmed(question: str) -> bool:
+    """Ask a person for a yes. Raises RotaError where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise RotaError(f"{question} Nobody is there to say so: --yes says it")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def duration(option: str, least: float = 0.0) -> Callable[[str | float], float]:
     """Return a reader of the times that `option` takes, written as in settings: `90`, `500ms`, `30s`, `5m`, `1h`.
 

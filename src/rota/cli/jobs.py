@@ -6,10 +6,11 @@ from typing import Annotated, Any, Unpack
 import typer
 
 from rota.cli import exits, screen
-from rota.cli.arguments import TIME, duration, moment, payload
+from rota.cli.arguments import TIME, confirmed, duration, moment, payload
 from rota.cli.look import AsJson
 from rota.cli.session import Known, on_queue, serving, with_client
 from rota.client.client import Client
+from rota.client.dead_letters import WhichFields
 from rota.errors import RotaError
 from rota.model.flows.handle import FlowHandle, FlowInfo, StageInfo
 from rota.model.job import Job
@@ -24,9 +25,13 @@ At = Annotated[
     datetime | None, typer.Option(parser=moment, metavar="WHEN", help="when it is due, with its zone")
 ]
 
+Reason = Annotated[str | None, typer.Option(help="all that died of this: failed, timeout, lost, …")]
+Cause = Annotated[str | None, typer.Option(help="all whose errors have this cause: rota failures names it")]
+Everything = Annotated[bool, typer.Option("--all", help="all dead letters of the queue")]
+
 
 def add_to(cli: typer.Typer) -> None:
-    for command in (enqueue, flow, pause, resume, cancel, reschedule, retry, delete):
+    for command in (enqueue, flow, pause, resume, cancel, reschedule, retry, delete, purge):
         cli.command(rich_help_panel="Jobs and queues")(command)
 
 
@@ -190,19 +195,17 @@ def retry(
     job_id: Annotated[str | None, typer.Argument(help="one dead letter")] = None,
     *,
     job: Annotated[str | None, typer.Option(help="all dead letters of this job")] = None,
-    reason: Annotated[
-        str | None, typer.Option(help="all that died of this: failed, timeout, lost, …")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="all dead letters of the queue")] = False,
+    reason: Reason = None,
+    cause: Cause = None,
+    everything: Everything = False,
     as_json: AsJson = False,
 ) -> None:
     """Put dead letters back on their queue, with all their attempts again."""
-    if (job_id is not None) + (job is not None or reason is not None) + everything != 1:
-        raise RotaError("retry takes an id, or --job NAME and --reason WHY, or --all, and one of them only")
+    which = _which("retry", job_id, {"task": job, "reason": reason, "cause": cause}, everything)
 
     async def act(client: Client, here: Known) -> None:
         if job_id is None:
-            count = await client.retry_dead(queue, task=job, reason=reason)
+            count = await client.retry_dead(queue, **which)
             if not count:
                 here.check_job(queue, job)
             screen.answer({"retried": count}, f"{count} brought back", as_json)
@@ -210,6 +213,42 @@ def retry(
             found = await client.retry(queue, job_id)
             told = "brought back" if found.created else f"has the unique key of {job_id}, and stands for it"
             screen.answer({"retried": int(found.created), "id": found.id}, f"{found.id} {told}", as_json)
+
+    on_queue(queue, act)
+
+
+def _which(command: str, job_id: str | None, fields: WhichFields, everything: bool) -> WhichFields:
+    """Return which dead letters are chosen. Raises RotaError where nothing is, or what excludes each other."""
+    chosen = any(value is not None for value in fields.values())
+    if (job_id is not None) + chosen + everything != 1:
+        one = "an id, or " if command == "retry" else ""
+        raise RotaError(
+            f"{command} takes {one}--job NAME, --reason WHY and --cause KEY, or --all, and one of them only"
+        )
+    return fields
+
+
+def purge(
+    queue: str,
+    *,
+    job: Annotated[str | None, typer.Option(help="all dead letters of this job")] = None,
+    reason: Reason = None,
+    cause: Cause = None,
+    everything: Everything = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete dead letters for good: with their payloads, their errors and what they had saved."""
+    which = _which("purge", None, {"task": job, "reason": reason, "cause": cause}, everything)
+
+    async def act(client: Client, here: Known) -> None:
+        here.check_job(queue, job)
+        count = await client.count_dead(queue, **which)
+        if count and not yes and not confirmed(f"delete {count:,} dead letters of {queue} for good?"):
+            screen.note("nothing was done")
+            raise typer.Exit(exits.FAILED)
+        deleted = await client.purge_dead(queue, **which) if count else 0
+        screen.answer({"deleted": deleted}, f"{deleted:,} deleted", as_json)
 
     on_queue(queue, act)
 

@@ -12,13 +12,13 @@ from rota.cli import screen
 from rota.cli.arguments import whole
 from rota.cli.session import Known, known, on_queue, with_client
 from rota.client.client import Client
-from rota.model.info import JobInfo
+from rota.model.info import FailureGroup, JobInfo
 from rota.model.job import Job
 from rota.model.registry import Registry
 from rota.model.state import State
 from rota.names import full_name
 from rota.server.faults import ServerError
-from rota.settings.load import Settings
+from rota.settings.load import Settings, load
 
 #: The states whose jobs can be listed.
 LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
@@ -56,7 +56,7 @@ _TIMES: dict[State, tuple[tuple[str, Callable[[JobInfo], object]], ...]] = {
 
 def add_to(cli: typer.Typer) -> None:
     cli.command("list", rich_help_panel="Jobs and queues")(list_jobs)
-    for command in (queues, jobs, show):
+    for command in (queues, jobs, show, failures):
         cli.command(rich_help_panel="Jobs and queues")(command)
 
 
@@ -206,3 +206,31 @@ def show(queue: str, job_id: str, as_json: AsJson = False) -> None:
             screen.details(info)
 
     on_queue(queue, act)
+
+
+def failures(
+    queue: Annotated[str | None, typer.Argument(help="of this queue alone")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Group the dead letters by cause: one line for each, the most numerous first; times are in UTC."""
+
+    async def act(client: Client) -> None:
+        found = await client.failures(queue)
+        if as_json:
+            screen.value([screen.group_as_json(group) for group in found])
+            return
+        columns = ("queue", "cause", "letters", "1 h", "24 h", "7 d", "first", "last", "job", "error")
+        screen.table(columns, [_group_row(group) for group in found])
+        for group in found[:1]:
+            screen.note(f"bring them back: rota retry {group.queue} --cause {group.cause}")
+
+    if queue is None:
+        with_client(load(), act)
+    else:
+        on_queue(queue, lambda client, _: act(client))
+
+
+def _group_row(group: FailureGroup) -> tuple[object, ...]:
+    times = (_moment(group.first_at), _moment(group.last_at))
+    counts = (group.count, group.last_hour, group.last_day, group.last_week)
+    return (group.queue, group.cause, *counts, *times, ", ".join(group.tasks), group.error)

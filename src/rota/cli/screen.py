@@ -7,6 +7,7 @@ characters escaped.
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 
 from pydantic_core import to_json
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rota.errors import JobError
-from rota.model.info import JobInfo
+from rota.model.info import FailureGroup, JobInfo
 from rota.names import printable
 
 #: The least width of a column of text that is folded.
@@ -77,8 +78,14 @@ def as_json(info: JobInfo) -> dict[str, Any]:
     return known
 
 
+def group_as_json(group: FailureGroup) -> dict[str, Any]:
+    """Return a group of dead letters as JSON shows it, its error without the traceback."""
+    known = {one.name: getattr(group, one.name) for one in fields(group)}
+    return known | {"error": {"type": group.error.type, "message": group.error.message}}
+
+
 def _error(error: JobError) -> dict[str, str | None]:
-    return {"type": error.type, "message": error.message, "traceback": error.traceback}
+    return {"type": error.type, "message": error.message, "traceback": error.traceback, "cause": error.cause}
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

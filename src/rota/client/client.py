@@ -11,9 +11,10 @@ from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 from rota.client import pausing, view
 from rota.client.calls import check_enqueueable, checked_calls, parser_of
 from rota.client.cancellation import Cancellation
-from rota.client.dead_letters import DeadLetters
+from rota.client.dead_letters import DeadLetters, Which, WhichFields
 from rota.client.enqueue import Draft, Enqueuer
 from rota.client.events import EventReader, ended, newest
+from rota.client.failures import failures
 from rota.client.rescheduling import reschedule
 from rota.errors import JobNotFound
 from rota.flows.batches import BatchHandle
@@ -25,7 +26,7 @@ from rota.model.event import EventType, StreamEvent
 from rota.model.flows.handle import FlowHandle
 from rota.model.flows.stages import FlowCall, Pipeline
 from rota.model.handle import Handle
-from rota.model.info import CancelAnswer, JobInfo, RescheduleAnswer
+from rota.model.info import CancelAnswer, FailureGroup, JobInfo, RescheduleAnswer
 from rota.model.job import Call, Job, Promise, queue_of
 from rota.model.options import EnqueueFields, EnqueueOptions
 from rota.model.state import State
@@ -371,18 +372,33 @@ class Client:
         job = await self._dead_letters.replay(queue, job_id)
         return Handle(self, queue, job.id, created=job.is_itself)
 
-    async def retry_dead(
-        self, queue: str, *, task: str | None = None, reason: str | None = None, since: datetime | None = None
-    ) -> int:
-        """Bring back all dead letters of a queue, or those of one job, of one reason, or that died since a moment.
+    async def failures(self, queue: str | None = None) -> list[FailureGroup]:
+        """Return the dead letters of one queue, or of all, grouped by cause, the most numerous first.
+
+        Reads all dead letters, 1,000 in a round trip. Raises ServerError.
+        """
+        return await failures(self.redis, await self.queues() if queue is None else (queue,))
+
+    async def retry_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
+        """Bring back all dead letters of a queue, or those of one job, reason or cause, or that died since a moment.
 
             await client.retry_dead("email", task="send_email", since=datetime.now(UTC) - timedelta(hours=1))
 
         `task` may have its queue before it, `email:send_email`. Letters that cannot be brought back are passed over.
         Returns how many were. Raises ServerError.
         """
-        task = task and short_name(queue, task)
-        return await self._dead_letters.replay_all(queue, task=task, reason=reason, since=since)
+        return await self._dead_letters.replay_all(queue, Which.of(queue, which))
+
+    async def count_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
+        """Return how many dead letters a queue has, or how many of one job, reason or cause. Raises ServerError."""
+        return await self._dead_letters.count(queue, Which.of(queue, which))
+
+    async def purge_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
+        """Delete all dead letters of a queue, or those of one job, reason or cause, or that died since a moment.
+
+        They cannot be brought back then. Returns how many were deleted. Raises ServerError.
+        """
+        return await self._dead_letters.delete_all(queue, Which.of(queue, which))
 
     async def delete_dead(self, queue: str, job_id: str) -> None:
         """Delete a dead letter, as if its time (`DEAD_RETENTION`) were over: it cannot be brought back then.

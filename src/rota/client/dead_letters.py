@@ -1,12 +1,14 @@
 """Dead letters, brought back or deleted: one by its id, or all of a queue that match."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self, TypedDict
 
 from rota.client import view
 from rota.errors import JobExists, JobNotFound, NoDeadLetter, NotReplayed
-from rota.names import ids_of
+from rota.errors.causes import cause_of
+from rota.model.info import JobInfo
+from rota.names import ids_of, short_name
 from rota.server.faults import explained
 from rota.settings.settings import Settings
 from rota.wire.claims import decode_id, encode_id
@@ -22,6 +24,46 @@ class Replayed(NamedTuple):
 
     id: str
     is_itself: bool
+
+
+class WhichFields(TypedDict, total=False):
+    """The fields of `Which`, as a client's methods take them."""
+
+    task: str | None
+    reason: str | None
+    cause: str | None
+    since: datetime | None
+
+
+class Which(NamedTuple):
+    """A choice of a queue's dead letters; None in a field means any.
+
+    :param task: those of this job, by its short name.
+    :param reason: those that died of this.
+    :param cause: those whose error has this fingerprint.
+    :param since: those that died at this time or later.
+    """
+
+    task: str | None = None
+    reason: str | None = None
+    cause: str | None = None
+    since: datetime | None = None
+
+    @classmethod
+    def of(cls, queue: str, fields: WhichFields) -> Self:
+        """Return the choice that these fields make on a queue; `task` may have the queue before it."""
+        chosen = cls(**fields)
+        return chosen._replace(task=chosen.task and short_name(queue, chosen.task))
+
+    @property
+    def asks_for_letters(self) -> bool:
+        """Whether the letters themselves must be read to choose."""
+        return (self.task, self.reason, self.cause) != (None, None, None)
+
+    def includes(self, info: JobInfo) -> bool:
+        """Tell whether the letter is one of those, whenever it died."""
+        cause = None if self.cause is None or info.error is None else cause_of(info.error, info.error.type)
+        return self.task in (None, info.task) and self.reason in (None, info.reason) and self.cause == cause
 
 
 class DeadLetters:
@@ -52,40 +94,54 @@ class DeadLetters:
                 return Replayed(found, is_itself=True)
         raise await self._no_letter(queue, job_id)
 
-    async def replay_all(
-        self, queue: str, *, task: str | None, reason: str | None, since: datetime | None
-    ) -> int:
-        """Bring back the letters of one job, of one reason, that died since; None in an argument means any.
-
-        Returns how many were brought back. Raises ServerError.
-        """
-        keys = QueueKeys.of(queue_key(queue))
-        low = "-inf" if since is None else str(round(since.timestamp() * 1000))
-        async with explained(self._redis):
-            members = await self._redis.zrangebyscore(keys.dead, low, "+inf")
+    async def replay_all(self, queue: str, which: Which) -> int:
+        """Bring back the letters that match, and return how many were brought back. Raises ServerError."""
         replayed = 0
-        for start in range(0, len(members), _CHUNK):
-            chunk = members[start : start + _CHUNK]
-            if task is not None or reason is not None:
-                chunk = await self._matching(queue, chunk, task, reason)
-            if chunk:
-                answers = await self._replay(queue, chunk)
-                replayed += sum(answer == b"replayed" or answer[0] == b"replaced" for answer in answers)
+        async for chunk in self._chosen(queue, which):
+            answers = await self._replay(queue, chunk)
+            replayed += sum(answer == b"replayed" or answer[0] == b"replaced" for answer in answers)
         return replayed
 
     async def delete(self, queue: str, job_id: str) -> None:
         """Delete one letter, as its expiry would. Raises JobNotFound, ServerError."""
-        keys = QueueKeys.of(queue_key(queue))
         async with explained(self._redis):
             for found in ids_of(queue, job_id):
-                member = encode_id(found)
-                async with self._redis.pipeline(transaction=True) as pipe:
-                    pipe.delete(f"{keys.dead}:".encode() + member)
-                    pipe.zrem(keys.dead, member)
-                    letter, _ = await pipe.execute()
-                if letter:
+                if await self._delete(queue, [encode_id(found)]):
                     return
         raise await self._no_letter(queue, job_id)
+
+    async def delete_all(self, queue: str, which: Which) -> int:
+        """Delete the letters that match, and return how many there were. Raises ServerError."""
+        deleted = 0
+        async for chunk in self._chosen(queue, which):
+            async with explained(self._redis):
+                deleted += await self._delete(queue, chunk)
+        return deleted
+
+    async def count(self, queue: str, which: Which) -> int:
+        """Return how many letters match. Raises ServerError."""
+        return sum([len(chunk) async for chunk in self._chosen(queue, which)])
+
+    async def _delete(self, queue: str, members: Sequence[bytes]) -> int:
+        keys = QueueKeys.of(queue_key(queue))
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(*(f"{keys.dead}:".encode() + member for member in members))
+            pipe.zrem(keys.dead, *members)
+            letters, _ = await pipe.execute()
+        return int(letters)
+
+    async def _chosen(self, queue: str, which: Which) -> AsyncIterator[Sequence[bytes]]:
+        """Yield the letters that match, in portions."""
+        keys = QueueKeys.of(queue_key(queue))
+        low = "-inf" if which.since is None else str(round(which.since.timestamp() * 1000))
+        async with explained(self._redis):
+            members = await self._redis.zrangebyscore(keys.dead, low, "+inf")
+        for start in range(0, len(members), _CHUNK):
+            chunk = members[start : start + _CHUNK]
+            if which.asks_for_letters:
+                chunk = await self._matching(queue, chunk, which)
+            if chunk:
+                yield chunk
 
     async def _no_letter(self, queue: str, job_id: str) -> JobNotFound:
         """Return what to raise for a letter that is not there: the job may be, in another state."""
@@ -93,17 +149,11 @@ class DeadLetters:
             info = await view.find_given(self._redis, queue, job_id)
         return JobNotFound(job_id) if info is None else NoDeadLetter(info.id, info.state)
 
-    async def _matching(
-        self, queue: str, members: Sequence[bytes], task: str | None, reason: str | None
-    ) -> list[bytes]:
+    async def _matching(self, queue: str, members: Sequence[bytes], which: Which) -> list[bytes]:
         async with explained(self._redis):
             ids = [decode_id(member) for member in members]
             found = await view.find(self._redis, queue, QueueKeys.of(queue_key(queue)), ids, letters=True)
-        return [
-            encode_id(info.id)
-            for info in found
-            if info is not None and task in (None, info.task) and reason in (None, info.reason)
-        ]
+        return [encode_id(info.id) for info in found if info is not None and which.includes(info)]
 
     async def _replay(self, queue: str, members: Sequence[bytes]) -> list[Any]:
         keys = QueueKeys.of(queue_key(queue))

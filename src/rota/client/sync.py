@@ -6,12 +6,13 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast
 
 from rota.client.calls import check_enqueueable, parser_of
 from rota.client.client import Client, put
+from rota.client.dead_letters import WhichFields
 from rota.client.events import EventReader
 from rota.flows.batches import BatchHandle, BatchInfo
 from rota.model.enqueueing import OFFERED_SYNC, SyncEnqueueable
 from rota.model.event import EventType, StreamEvent
 from rota.model.flows.stages import Pipeline
-from rota.model.info import CancelAnswer, JobInfo, RescheduleAnswer
+from rota.model.info import CancelAnswer, FailureGroup, JobInfo, RescheduleAnswer
 from rota.model.job import Call, Job, queue_of
 from rota.model.options import EnqueueFields
 from rota.model.state import State
@@ -204,13 +205,21 @@ class SyncClient:
         """Bring a dead letter back; see `Client.retry`."""
         return sync_handle(self.bridge, self._ask(lambda client: client.retry(queue, job_id)), None)
 
-    def retry_dead(
-        self, queue: str, *, task: str | None = None, reason: str | None = None, since: datetime | None = None
-    ) -> int:
+    def failures(self, queue: str | None = None) -> list[FailureGroup]:
+        """Return dead letters grouped by cause; see `Client.failures`."""
+        return self._ask(lambda client: client.failures(queue), longer=None)
+
+    def retry_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
         """Bring back all dead letters of a queue, or some; see `Client.retry_dead`."""
-        return self._ask(
-            lambda client: client.retry_dead(queue, task=task, reason=reason, since=since), longer=None
-        )
+        return self._ask(lambda client: client.retry_dead(queue, **which), longer=None)
+
+    def count_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
+        """Return how many dead letters a queue has, or some of them; see `Client.count_dead`."""
+        return self._ask(lambda client: client.count_dead(queue, **which), longer=None)
+
+    def purge_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
+        """Delete all dead letters of a queue, or some; see `Client.purge_dead`."""
+        return self._ask(lambda client: client.purge_dead(queue, **which), longer=None)
 
     def delete_dead(self, queue: str, job_id: str) -> None:
         """Delete a dead letter; see `Client.delete_dead`."""

@@ -51,6 +51,14 @@ class RemoteError(JobError):
     `may_retry` is what the job's `retry_on` and `give_up_on` say of the exception's class, which only the child knows.
     """
 
-    def __init__(self, type: str, message: str, traceback: str | None, *, may_retry: bool = True) -> None:  # noqa: A002 (wire word)
-        super().__init__(type, message, traceback)
+    def __init__(
+        self,
+        type: str,  # noqa: A002 (wire word)
+        message: str,
+        traceback: str | None,
+        *,
+        cause: str = "",
+        may_retry: bool = True,
+    ) -> None:
+        super().__init__(type, message, traceback, cause=cause)
         self.may_retry = may_retry

@@ -189,14 +189,23 @@ class JobFailed(RotaError):
 class JobError(Exception):
     """A worker's exception as it was recorded: the name of its type and its message, never its class.
 
-    A stock client's `Job.result()` raises it for a failed job; `handle.result()` raises `JobFailed`.
+    A stock client's `Job.result()` raises it for a failed job; `handle.result()` raises `JobFailed`. `cause` is the
+    same for failures of one cause, whatever numbers and ids their messages name; empty where none was recorded.
     """
 
-    def __init__(self, type: str, message: str = "", traceback: str | None = None) -> None:  # noqa: A002 (wire word)
+    def __init__(
+        self,
+        type: str,  # noqa: A002 (wire word)
+        message: str = "",
+        traceback: str | None = None,
+        *,
+        cause: str = "",
+    ) -> None:
         super().__init__(type, message, traceback)
         self.type = type
         self.message = message
         self.traceback = traceback
+        self.cause = cause
 
     def __str__(self) -> str:
         return _described(self.type, self.message)

@@ -63,6 +63,14 @@ def place_of(error: BaseException) -> str:
     return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
 
 
+def frame_of(error: BaseException) -> str:
+    """Return `module.function` of the innermost frame of the user's in a traceback; empty if there is none."""
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if not _is_framework(frame.f_code.co_filename):
+            return f"{frame.f_globals.get('__name__', '')}.{frame.f_code.co_qualname}"
+    return ""
+
+
 def message_of(error: BaseException) -> str:
     """Return what `str` says of an error; of a group, with the types and messages of its members too."""
     text = str(error)

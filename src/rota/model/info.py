@@ -28,6 +28,36 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """The dead letters of one queue that have the same cause. Times are in UTC.
+
+    :param queue: the short name of the queue.
+    :param cause: the fingerprint that they have in common, which `Client.retry_dead` and `Client.purge_dead` take.
+    :param error: the error of the newest letter.
+    :param count: how many letters there are.
+    :param last_hour: how many of them died within the last hour; `last_day` and `last_week` likewise.
+    :param first_at: when the first of them died that is still kept.
+    :param last_at: when the newest died.
+    :param tasks: the names of the jobs, at most five.
+    :param reasons: why they died, `failed` or `timeout` for example.
+    :param ids: the ids of the newest, at most five.
+    """
+
+    queue: str
+    cause: str
+    error: JobError
+    count: int
+    last_hour: int
+    last_day: int
+    last_week: int
+    first_at: datetime
+    last_at: datetime
+    tasks: tuple[str, ...]
+    reasons: tuple[str, ...]
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JobInfo:
     """A job as it is now. Times are in UTC; a field that does not apply to the job's state is None or empty.
 

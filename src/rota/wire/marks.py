@@ -1,7 +1,7 @@
 """Marks: how exceptions are written as JSON, and kept apart from users' dictionaries of the same shape.
 
-An exception becomes `{"__error__": {"type", "message", "traceback"}}`, a cancellation `{"__cancelled__": reason}`. A
-user's dictionary that looks like one of these marks is wrapped: `{"__escaped__": …}`.
+An exception becomes `{"__error__": {"type", "cause", "message", "traceback"}}`, a cancellation
+`{"__cancelled__": reason}`. A user's dictionary that looks like one of these marks is wrapped: `{"__escaped__": …}`.
 """
 
 import secrets
@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from rota.errors import Cancel, JobError, UnreadablePayload
+from rota.errors.causes import cause_of
 from rota.errors.traces import message_of, written
 
 ERROR = "__error__"
@@ -107,8 +108,13 @@ def exception_of(value: Any) -> JobError | CancelledError | None:
         return CancelledError(reason)
     match value.get(ERROR):
         case {"type": str(kind), "message": str(message), **rest}:
-            trace = rest.get("traceback")
-            return JobError(kind, message, trace if isinstance(trace, str) else None)
+            trace, cause = rest.get("traceback"), rest.get("cause")
+            return JobError(
+                kind,
+                message,
+                trace if isinstance(trace, str) else None,
+                cause=cause if isinstance(cause, str) else "",
+            )
     return None
 
 
@@ -122,15 +128,13 @@ def mark_of(
     if isinstance(error, CancelledError | Cancel) and not failure:
         return {_SECRET_CANCELLED: _text(error)}
     if isinstance(error, JobError):
+        kind, message = _encodable(error.type), _encodable(_capped(error.message, _MESSAGE_LIMIT))
         trace = None if error.traceback is None else _encodable(error.traceback[:most_of_trace])
-        message = _encodable(_capped(error.message, _MESSAGE_LIMIT))
-        return {_SECRET_ERROR: {"type": _encodable(error.type), "message": message, "traceback": trace}}
+    else:
+        kind, message, trace = _name(error), _text(error), _trace(error, most_of_trace)
+    # What is long comes last: the cause is found in the beginning of an error, too.
     return {
-        _SECRET_ERROR: {
-            "type": _name(error),
-            "message": _text(error),
-            "traceback": _trace(error, most_of_trace),
-        }
+        _SECRET_ERROR: {"type": kind, "cause": cause_of(error, kind), "message": message, "traceback": trace}
     }
 
 

@@ -133,7 +133,7 @@ def begun_error_of(raw: bytes) -> JobError:
     except ValueError:
         error = None
     if isinstance(error, JobError):
-        return JobError(error.type, error.message)
+        return JobError(error.type, error.message, cause=error.cause)
     return JobError("CancelledError" if error else "unknown", str(error or ""))
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from rota.errors import Cancel, JobError, UnreadablePayload
+from rota.errors.causes import cause_of
 from rota.wire.marks import CANCELLED, ERROR, ESCAPED, dumps, escaped, has_marks, loads, mark_of, unescape
 
 KEYS = st.sampled_from([ERROR, CANCELLED, ESCAPED, "type", "message", "other", "__dunder__"])
@@ -122,7 +123,8 @@ def test_an_exception_inside_a_value_is_marked_and_revived() -> None:
 
 def test_an_error_passed_on_keeps_its_first_words() -> None:
     error = JobError("ValueError", "boom", "Traceback…")
-    assert written(error) == {"type": "ValueError", "message": "boom", "traceback": "Traceback…"}
+    kept = {"type": "ValueError", "message": "boom", "traceback": "Traceback…"}
+    assert written(error) == {**kept, "cause": cause_of(error, "ValueError")}
 
 
 @pytest.mark.parametrize("mark", [{ERROR: "text"}, {ERROR: {"type": 5, "message": ""}}, {CANCELLED: 5}])

@@ -1,7 +1,6 @@
 """The columns of a job's row, made of what lies in Redis: text that any database takes, times, errors."""
 
 import math
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -21,9 +20,6 @@ _TENANT = b'"tenant":'
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999, where datetime ends
 _LAST_SEQUENCE = 9_999_999_999
 _MOST_ATTEMPTS = 2**31 - 1
-_KEY_LENGTH = 200
-# What differs between two errors of one cause: quoted texts, and words with a digit in them.
-_VARIES = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\b\w*\d\w*\b""")
 
 
 def text_of(raw: bytes) -> str:
@@ -96,10 +92,3 @@ def enqueued_at(payload: bytes) -> datetime | None:
 def told(error: JobError) -> str:
     """Return an error in one text: its type, and its message if there is one."""
     return plain(f"{error.type}: {error.message}" if error.message else error.type) or "unknown"
-
-
-def group_of(error: JobError) -> str:
-    """Return what errors of one cause have in common: the type, and the first line without what varies in it."""
-    first = error.message.strip().partition("\n")[0]
-    pattern = " ".join(_VARIES.sub("…", first).split())
-    return plain(f"{error.type}: {pattern}" if pattern else error.type)[:_KEY_LENGTH]  # type: ignore[index]

@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from rota.errors import JobError
+from rota.errors.causes import cause_of
 from rota.model.audit import columns
 from rota.model.event import EventType
 from rota.wire.events import Record
@@ -153,7 +154,7 @@ def _set_error(row: Row, record: Record) -> None:
     if error is None:
         row |= {"error": None, "error_key": None}
     else:
-        row |= {"error": columns.told(error), "error_key": columns.group_of(error)}
+        row |= {"error": columns.told(error), "error_key": cause_of(error, error.type)}
 
 
 def _error_of(record: Record) -> JobError | None:

@@ -14,6 +14,8 @@ local function bury(job)
   if payload or not resend then redis.call('DEL', letter) end
   redis.call('HSET', letter, 'reason', job.reason or '', 'task', job.task, 'attempt', job.attempt, 'error', job.detail,
     'at', now_ms)
+  local cause = string.match(string.sub(job.detail, 1, 500), '"cause":"(%x+)"')
+  if cause then redis.call('HSET', letter, 'cause', cause) end
   if payload then redis.call('HSET', letter, 'payload', payload) end
   local terms = has.terms and terms_of(queue, id)
   if terms then redis.call('HSET', letter, 'terms', terms) end
