@@ -7,13 +7,24 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from redis.exceptions import NoScriptError
 
-_COMMAND = re.compile(r"\b(?:p?call|chunked|command|discard)\('([A-Z]+)'")
+_LUA = Path(__file__).parent / "lua"
+# A command is the first argument of `call`, `pcall` and what stands for them here, and nothing else in capitals is. The
+# names of these functions in the pattern would make it thirty times slower, at the boot of every worker.
+_COMMAND = re.compile(r"\('([A-Z]+)'")
 _INCLUDE = re.compile(r"^--@include (\w+)\n", re.MULTILINE)
+
+
+@cache
+def _pieces(name: str) -> list[str]:
+    """Return the text of a file in pieces: before its first include, that one's name, from there to the next, …"""
+    # Most parts are in many scripts, and every process puts all scripts together at its start.
+    return _INCLUDE.split((_LUA / f"{name}.lua").read_text("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +48,16 @@ class Script:
 
         A part may include others. Each is put in once, where it is named first.
         """
-        scripts = files("rota.wire") / "lua"
         put_in: set[str] = set()
 
-        def part(include: re.Match[str]) -> str:
-            if include[1] in put_in:
+        def whole(file: str) -> str:
+            if file in put_in:
                 return ""
-            put_in.add(include[1])
-            return _INCLUDE.sub(part, (scripts / "lib" / f"{include[1]}.lua").read_text("utf-8"))
+            put_in.add(file)
+            pieces = enumerate(_pieces(file))
+            return "".join(whole(f"lib/{piece}") if index % 2 else piece for index, piece in pieces)
 
-        source = _INCLUDE.sub(part, (scripts / f"{name}.lua").read_text("utf-8"))
+        source = whole(name)
         return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
     async def __call__(self, redis: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:
