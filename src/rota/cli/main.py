@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from rota.cli import fleet, from_arq, jobs, look, redis_prompt, screen, workers
+from rota.cli import redis_prompt, screen, workers
 from rota.cli.arguments import whole
+from rota.cli.commands import fleet, from_arq, jobs, look
 from rota.cli.dev import Development
 from rota.cli.program import all_loaded, program
 from rota.server.place import checkout, locate

@@ -10,7 +10,7 @@ import typer
 
 from rota.cli import modes, screen
 from rota.cli.arguments import TIME, duration
-from rota.cli.look import AsJson
+from rota.cli.commands.look import AsJson
 from rota.cli.session import known, with_client
 from rota.client.client import Client
 from rota.errors import UnknownQueue

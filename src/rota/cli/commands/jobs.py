@@ -7,7 +7,7 @@ import typer
 
 from rota.cli import exits, screen
 from rota.cli.arguments import TIME, confirmed, duration, moment, payload
-from rota.cli.look import AsJson
+from rota.cli.commands.look import AsJson
 from rota.cli.session import Known, on_queue, serving, with_client
 from rota.client.client import Client
 from rota.client.dead_letters import WhichFields
