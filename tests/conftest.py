@@ -13,6 +13,7 @@ from rota.server import connections
 from rota.server.target import RedisTarget
 from rota.wire import scripts
 from tests.compiled import compile_once
+from tests.databases import database, database_url, postgres  # noqa: F401 - fixtures
 from tests.servers import RedisServer
 
 # A collection makes a million objects that stay: the garbage collector would take a fifth of its time to find none.

@@ -22,7 +22,7 @@ ROOMS = """
     settings
     telemetry  engine
     flows  worker
-    client  attempts  fleet
+    client  attempts  fleet  store
     app
     cli  testing
 """

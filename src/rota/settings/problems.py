@@ -1,6 +1,6 @@
 """Turns pydantic's errors into one line for each variable, which says what the variable may be.
 
-No value of a REDIS_ variable is ever quoted: people paste a URL with its password into any of them.
+No value of a REDIS_ or DATABASE_ variable is ever quoted: people paste a URL with its password into any of them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -58,7 +58,7 @@ def _field(model: type[BaseModel], place: list[str]) -> FieldInfo | None:
 
 
 def _quoted(place: list[str], values: Mapping[str, Any]) -> str:
-    if place[0].startswith("redis_"):
+    if place[0].startswith(("redis_", "database_")):
         return "wrong"
     value: Any = values
     for part in place:

@@ -46,6 +46,10 @@ class Settings(Variables):
         problems = []
         if self.app_env == "production" and self.redis is None:
             problems.append("REDIS_URL is not set; production needs it, or REDIS_HOST, or REDIS_SENTINELS")
+        if self.app_env == "production" and self.database and self.database.is_sqlite:
+            problems.append(
+                "DATABASE_URL names a file of SQLite, which one machine alone can use; production needs postgresql://"
+            )
         if self.autoscaler_min > self.autoscaler_max:
             both = f"AUTOSCALER_MIN is {self.autoscaler_min}, above AUTOSCALER_MAX, {self.autoscaler_max}"
             problems.append(f"{both}; it is at most as much")

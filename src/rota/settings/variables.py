@@ -2,7 +2,7 @@
 
 A field `max_attempts` is the variable MAX_ATTEMPTS. Times are in seconds; text may carry a unit (500ms, 30s, 5m, 2h,
 30d). Sizes are in bytes. A name with ROTA_ before it wins over the bare one. The variables for Redis are in
-`rota.settings.redis`, those for one queue in `rota.settings.queues`.
+`rota.settings.redis`, for the database in `rota.settings.database`, for one queue in `rota.settings.queues`.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from rota.model.policies.backoff import BackoffKind
+from rota.settings.database import DatabaseVariables
 from rota.settings.queues import QueueOptions, by_variable
 from rota.settings.redis import RedisVariables
 from rota.settings.types import (
@@ -47,7 +48,7 @@ def _metrics_host(values: dict[str, Any]) -> str:
     return "0.0.0.0" if values.get("app_env") == "production" else "127.0.0.1"  # noqa: S104 - said in .env.example
 
 
-class Variables(RedisVariables):
+class Variables(RedisVariables, DatabaseVariables):
     """The variables of one process, each valid by itself."""
 
     model_config = SettingsConfigDict(

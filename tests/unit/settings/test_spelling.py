@@ -45,7 +45,7 @@ def test_a_slip_is_told_what_was_meant(slip: str, meant: str) -> None:
         *("ROOT_TIMEOUT", "BOT_TIMEOUT", "BOOK_TIMEOUT", "HOST_TIMEOUT", "TRAIN_TIMEOUT", "POST_TIMEOUT"),
         *("LOGLEVEL", "LOG_FILE", "LOG_DIR", "LOG_PATH", "HEALTH_URL", "APP_NAME", "APP_KEY", "APP_URL"),
         *("REDISHOST", "REDISPORT", "REDIS_TLS_URL", "REDIS_SERVICE_HOST", "REDIS_URL_2", "REDIS_DB1"),
-        *("POD_NAMESPACE", "WATCH_NAMESPACE", "CI_JOB_TIMEOUT", "DB_HOST", "PGHOST", "DATABASE_URL"),
+        *("POD_NAMESPACE", "WATCH_NAMESPACE", "CI_JOB_TIMEOUT", "DB_HOST", "PGHOST", "DATABASE_HOST"),
     ],
 )
 def test_a_name_of_another_program_is_left_alone(foreign: str) -> None:

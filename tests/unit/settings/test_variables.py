@@ -7,12 +7,13 @@ from itertools import pairwise
 import pytest
 from pydantic import BaseModel
 
+from rota.settings.database import DatabaseVariables
 from rota.settings.queues import QueueOptions
 from rota.settings.redis import RedisVariables
 from rota.settings.variables import Variables
 
 
-@pytest.mark.parametrize("model", [Variables, RedisVariables, QueueOptions])
+@pytest.mark.parametrize("model", [Variables, RedisVariables, DatabaseVariables, QueueOptions])
 def test_a_sentence_stands_below_each_field(model: type[BaseModel]) -> None:
     (declared,) = ast.parse(inspect.getsource(model)).body
     assert isinstance(declared, ast.ClassDef)

@@ -1,0 +1,113 @@
+"""The tables as SQLAlchemy knows them; `migrations` makes them, and a test holds the two together."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+#: A row, or what an event knows of it, by the names of columns.
+Row = dict[str, Any]
+
+
+class _SqliteMoment(TypeDecorator[datetime]):
+    """A moment in SQLite, which has no type for it: text in UTC that sorts by time."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        # As a method of the class it refuses what is not a time, as PostgreSQL does.
+        return value and datetime.astimezone(value, UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value and value.replace(tzinfo=UTC)
+
+
+_Moment = DateTime(timezone=True).with_variant(_SqliteMoment(), "sqlite")
+
+metadata = MetaData()
+
+#: One row a job. A job whose id is used again begins its row again.
+jobs = Table(
+    "_jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text),
+    Column("queue", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("payload", Text),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("error", Text),
+    Column("error_key", Text),
+    Column("progress", Double),
+    Column("message", Text),
+    Column("result", Text),
+    Column("log", Text),
+    Column("enqueued_at", _Moment, nullable=False),
+    Column("due_at", _Moment),
+    Column("started_at", _Moment),
+    Column("finished_at", _Moment),
+    Column("worker", Text),
+    Column("version", Text),
+    Column("flow", Text),
+    Column("parent", Text),
+    Column("event", Text, nullable=False),
+)
+
+_NEWEST = (jobs.c.enqueued_at.desc(), jobs.c.id.desc())
+
+
+def _where(condition: Any) -> dict[str, Any]:
+    return {"postgresql_where": condition, "sqlite_where": condition}
+
+
+Index("_jobs_newest", *_NEWEST)
+Index("_jobs_tenant", jobs.c.tenant, *_NEWEST)
+Index("_jobs_queue", jobs.c.queue, jobs.c.status, *_NEWEST)
+Index("_jobs_name", jobs.c.name, *_NEWEST)
+Index("_jobs_error", jobs.c.error_key, jobs.c.finished_at, **_where(text("status = 'FAILED'")))
+Index("_jobs_finished", jobs.c.finished_at, **_where(jobs.c.finished_at.is_not(None)))
+Index("_jobs_flow", jobs.c.flow, **_where(jobs.c.flow.is_not(None)))
+
+#: How far a stream has been read into the table; `epoch` is that of the recorder which wrote last.
+recorder = Table(
+    "_recorder",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("last_id", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("updated_at", _Moment, nullable=False),
+)
+
+#: Rows that the database would not take, by the event with which each ended.
+quarantine = Table(
+    "_quarantine",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("position", Text, primary_key=True),
+    Column("error", Text, nullable=False),
+    Column("at", _Moment, nullable=False),
+)
+
+#: The migrations that were made.
+versions = Table(
+    "_rota_schema",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("applied_at", _Moment, nullable=False),
+)

