@@ -1,12 +1,13 @@
-"""The columns of a job's row, made of what lies in Redis: text that any database takes, times, errors."""
+"""The columns of a job's row, made of what lies in Redis: texts, times, errors.
 
-import math
+The store makes any text fit its database.
+"""
+
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from rota.errors import JobError, UnreadablePayload
-from rota.wire.claims import encode_id
 from rota.wire.envelopes import decode_job
 
 #: The columns of a row that a job's beginning clears, with what they hold then.
@@ -19,56 +20,45 @@ BLANK: Mapping[str, Any] = {
 _TENANT = b'"tenant":'
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999, where datetime ends
 _LAST_SEQUENCE = 9_999_999_999
-_MOST_ATTEMPTS = 2**31 - 1
 
 
 def text_of(raw: bytes) -> str:
-    """Return bytes as text that a database takes: bytes that are not UTF-8, and NUL, are escaped."""
-    return raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-
-
-def key_of(job_id: str) -> str:
-    """Return the id of a job as its row has it; it differs from the id only where that is not text."""
-    return job_id if job_id.isascii() and "\0" not in job_id else text_of(encode_id(job_id))
+    """Return bytes as text: those that are not UTF-8 are escaped."""
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def plain(value: Any) -> str | None:
-    """Return a text that an event has as the column of a row has it; None for an empty one, and for what is none."""
-    if not isinstance(value, str) or not value:
-        return None
-    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    """Return a text that an event has as the column of a row has it; None for an empty one, and for anything else."""
+    return value if isinstance(value, str) and value else None
 
 
 def time_of(ms: Any) -> datetime | None:
-    """Return milliseconds as a time in UTC; None for what is none."""
+    """Return milliseconds as a time in UTC; None for anything else."""
     try:
         ms = float(ms)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return datetime.fromtimestamp(ms / 1000, UTC) if 0 <= ms <= _LAST_MS else None
 
 
 def number_of(value: Any) -> float | None:
-    """Return a percentage as a finite number; None for what is none."""
+    """Return a percentage as a number; None for anything else."""
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
 
 
-def attempts_of(attempt: int) -> int:
-    """Return the number of an attempt as far as the column reaches, and at least 0."""
-    return min(max(attempt, 0), _MOST_ATTEMPTS)
-
-
-def place_of(position: str) -> tuple[str, datetime]:
-    """Return a record's position in the fixed width that sorts as the stream does, and its time."""
+def place_of(position: str) -> str:
+    """Return a record's position in the fixed width that sorts as the stream does."""
     entry, _, index = position.rpartition(".")
     ms, _, sequence = entry.partition("-")
-    time = min(int(ms), _LAST_MS)
-    place = f"{time:015}-{min(int(sequence), _LAST_SEQUENCE):010}.{int(index):05}"
-    return place, datetime.fromtimestamp(time / 1000, UTC)
+    return f"{min(int(ms), _LAST_MS):015}-{min(int(sequence), _LAST_SEQUENCE):010}.{int(index):05}"
+
+
+def moment_of(entry: str) -> datetime:
+    """Return when an entry of a stream was written, by the server's clock, as the entry's id says."""
+    return datetime.fromtimestamp(min(int(entry.partition("-")[0]), _LAST_MS) / 1000, UTC)
 
 
 def tenant_of(payload: bytes) -> str | None:
@@ -91,4 +81,4 @@ def enqueued_at(payload: bytes) -> datetime | None:
 
 def told(error: JobError) -> str:
     """Return an error in one text: its type, and its message if there is one."""
-    return plain(f"{error.type}: {error.message}" if error.message else error.type) or "unknown"
+    return f"{error.type}: {error.message}" if error.message else error.type

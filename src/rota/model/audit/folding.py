@@ -16,7 +16,7 @@ Runs of pipelines and batches as a whole have no queue and no row.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from rota.errors import JobError
@@ -30,6 +30,7 @@ PENDING, RUNNING, COMPLETED, FAILED, CANCELLED = "PENDING", "RUNNING", "COMPLETE
 #: The reason of a job that is not in Redis any more, and of whose end nothing was told.
 VANISHED = "vanished"
 
+_NEVER = datetime.fromtimestamp(0, UTC)
 _OPEN = dict.fromkeys(("finished_at", "reason", "result", "progress", "message"))
 
 #: A row, or the columns of it that change, by name.
@@ -43,19 +44,24 @@ def fold(records: Iterable[Record]) -> list[Row]:
     `queue`, `name` (empty where no record has it) and `status`, and the columns that change; all columns if it begins.
     """
     rows: dict[str, Row] = {}
+    entry, at = "", _NEVER
     for record in records:
         apply = _APPLY.get(record.type)
         if apply is None or not record.queue:
             continue
-        place, at = columns.place_of(record.position)
-        key = columns.key_of(record.id)
-        row = rows.get(key)
+        position = record.position
+        if position.rpartition(".")[0] != entry:
+            entry = position.rpartition(".")[0]
+            at = columns.moment_of(entry)
+        row = rows.get(record.id)
         if row is None:
-            row = rows[key] = {"id": key, "name": ""}
+            row = rows[record.id] = {"id": record.id, "name": ""}
         apply(row, record, at)
-        row["event"], row["queue"] = place, columns.plain(record.queue)
+        row["event"], row["queue"] = position, record.queue
         if record.task:
-            row["name"] = columns.plain(record.task)
+            row["name"] = record.task
+    for row in rows.values():
+        row["event"] = columns.place_of(row["event"])
     return list(rows.values())
 
 
@@ -99,7 +105,7 @@ def _started(row: Row, record: Record, at: datetime) -> None:
         row["enqueued_at"] = columns.enqueued_at(record.payload) or at
     row |= _OPEN
     row["status"] = RUNNING
-    row["attempts"] = columns.attempts_of(record.attempt)
+    row["attempts"] = record.attempt
     row["started_at"] = at
     row["worker"] = columns.plain(record.extras.get("worker"))
     _set_payload(row, record)
@@ -118,15 +124,15 @@ def _put_back(row: Row, record: Record, at: datetime) -> None:
     row |= {"status": PENDING, **_OPEN}
     _set_due(row, record)
     if record.type == EventType.RETRIED:
-        row["attempts"] = columns.attempts_of(record.attempt)
+        row["attempts"] = record.attempt
         _set_error(row, record)
     elif record.attempt:
         # The attempt was not spent.
-        row["attempts"] = columns.attempts_of(record.attempt - 1)
+        row["attempts"] = record.attempt - 1
 
 
 def _end(row: Row, record: Record, at: datetime, status: str) -> None:
-    row |= {"status": status, "finished_at": at, "attempts": columns.attempts_of(record.attempt)}
+    row |= {"status": status, "finished_at": at, "attempts": record.attempt}
     row |= {"reason": columns.plain(record.extras.get("reason")), "result": None}
 
 
