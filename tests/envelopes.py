@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import sentry_sdk
+from sentry_sdk import utils
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
@@ -48,7 +50,10 @@ class Captured(Transport):
 def forgotten() -> Iterator[None]:
     """Afterwards no Sentry is set up, and nothing is left of what was told to it."""
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            # An SDK that is given no release starts git at each set-up.
+            patch.setattr(utils, "get_git_revision", lambda: None)
+            yield
     finally:
         FailureReporter.reports_retries = False
         sentry_sdk.get_client().close(timeout=0)

@@ -23,6 +23,7 @@ import demo
 import demo_stage
 from jobs.samples.sleep import sleep
 from rota import State
+from rota.cli import redis_prompt
 from rota.server.embedded import join
 from rota.server.target import RedisTarget
 from rota.settings.load import load
@@ -74,7 +75,7 @@ def keys(server: RedisServer, db: int = 0) -> dict[bytes, bytes]:
 
 @pytest.mark.timeout(200)
 def test_on_a_machine_with_nothing_every_job_ends_as_expected_and_what_is_shown_is_real(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran = run_demo(tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -95,19 +96,24 @@ def test_on_a_machine_with_nothing_every_job_ends_as_expected_and_what_is_shown_
     commands = COMMAND.findall(last_part)
     assert len(commands) == 6
     server = join(tmp_path)
-    for command in commands:
-        asked = subprocess.run(
-            [sys.executable, "-m", "rota", "redis-cli", *command.split()],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        assert asked.stdout
-        assert f"$ make redis-cli ARGS='{command}'\n{asked.stdout}" in last_part
+    first = subprocess.run(
+        [sys.executable, "-m", "rota", "redis-cli", *commands[0].split()],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    answers = [first.stdout]
+    capsys.readouterr()
+    for command in commands[1:]:
+        assert redis_prompt.run(RedisTarget.from_url(server.url), command.split()) == 0
+        answers.append(capsys.readouterr().out)
     server.close()
+    for command, answer in zip(commands, answers, strict=True):
+        assert answer
+        assert f"$ make redis-cli ARGS='{command}'\n{answer}" in last_part
     until_nothing_runs(tmp_path)
 
 
@@ -209,7 +215,8 @@ def source(tmp_path: Path) -> Path:
     copy = tmp_path / "copied" / "src"
     copy.mkdir(parents=True)
     for name in ("jobs", "rota"):
-        shutil.copytree(SRC / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        # With the bytecode: the copies are as old as what they were copied from, and need not be compiled.
+        shutil.copytree(SRC / name, copy / name)
     for path in SRC.glob("demo*.py"):
         shutil.copy(path, copy)
     return copy

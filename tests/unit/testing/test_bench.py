@@ -148,10 +148,11 @@ def test_the_fixture_works_in_each_mode_of_pytest_asyncio(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mode: str, fixture: str, mark: str
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(rota.__file__).parents[1]))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeconftest('pytest_plugins = ["rota.testing"]')
     pytester.makepyfile(STORY.format(fixture=fixture, mark=mark))
     pytester.makeini(f"[pytest]\nasyncio_mode = {mode}\nasyncio_default_fixture_loop_scope = function")
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin")
     result.assert_outcomes(passed=1)
 
 
