@@ -84,7 +84,7 @@ class SharedTokens:
             return waiting.done() and waiting.result()
         except asyncio.CancelledError:
             if waiting.done() and waiting.exception() is None:
-                self._do(pass_on())
+                self._do(pass_on)
             raise
         finally:
             self._waiting.pop(key, None)
@@ -104,7 +104,7 @@ class SharedTokens:
             self._calls = asyncio.create_task(self._call_again_and_again())
         elif self._called and key not in self._called:
             self._called = frozenset()  # rung for once
-            self._do(self._ring())
+            self._do(self._ring)
 
     async def _call_again_and_again(self) -> None:
         try:
@@ -133,19 +133,20 @@ class SharedTokens:
 
     def _leave_to_others(self, key: str, pass_on: PassOn) -> None:
         del self._kept[key]
-        self._do(pass_on())
+        self._do(pass_on)
 
     async def _ring(self) -> None:
         await self._redis.execute_command("LPUSH", self._bell, "1")
         # If this process ends before its call has taken it.
         await self._redis.execute_command("PEXPIRE", self._bell, round(LONGEST * 1000))
 
-    def _do(self, work: Awaitable[object]) -> None:
+    def _do(self, work: Callable[[], Awaitable[object]]) -> None:
+        # The task calls it: one that is cancelled before it begins leaves no coroutine that nobody awaits.
         task = asyncio.create_task(self._try(work))
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 
-    async def _try(self, work: Awaitable[object]) -> None:
+    async def _try(self, work: Callable[[], Awaitable[object]]) -> None:
         # Workers look into their queues by themselves as well, and the outage is logged by those that must get through.
         with contextlib.suppress(*FAULTS):
-            await work
+            await work()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any
 
 import pytest
@@ -171,3 +172,22 @@ async def test_one_that_is_cancelled_as_its_token_comes_leaves_it_to_others(
     with pytest.raises(asyncio.CancelledError):
         await task
     await until(lambda: passed == ["a"])
+
+
+async def test_what_is_closed_before_a_token_is_passed_on_leaves_no_coroutine_that_nobody_awaits(
+    tokens: SharedTokens, redis: Any, passed: Passed
+) -> None:
+    made: list[Any] = []
+
+    def pass_on() -> Any:
+        made.append(passed.on("a")())
+        return made[-1]
+
+    wait = asyncio.create_task(tokens.wait("a", 10, pass_on))
+    await until(lambda: is_called(redis))
+    tokens._waiting["a"].set_result(True)
+    wait.cancel()
+    await asyncio.sleep(0)  # the wait has ended, and what it asked for has not begun
+    assert tokens._beside
+    await tokens.close()
+    assert [one for one in made if getcoroutinestate(one) == CORO_CREATED] == []
