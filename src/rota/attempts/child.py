@@ -6,6 +6,7 @@ service, and the parent decides. The moment its socket closes it ends, whatever 
 started, so a parent that was killed leaves no orphans.
 """
 
+import gc
 import importlib
 import json
 import logging
@@ -32,6 +33,9 @@ from rota.wire.results import encode_error
 
 def main(fd: int) -> None:
     """Serve the parent that passed the socket `fd`, until it goes away."""
+    # What has been imported is there to stay.
+    gc.freeze()
+    gc.enable()
     ignore(*TO_STOP)
     sock = socket.socket(fileno=fd)
     sock.set_inheritable(False)

@@ -33,9 +33,9 @@ LAST_WORDS = 1.0
 #: process that the handler forked holds the other end open.
 LOOK = 0.25
 
-#: A child imports from the same places as its worker.
+#: A child imports from the same places as its worker, and collects garbage when it has.
 _BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+    "import gc; gc.disable(); import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
     "from rota.attempts.child import main; main(int(sys.argv[1]))"
 )
 

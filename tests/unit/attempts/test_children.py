@@ -1,6 +1,7 @@
 """Handlers in child processes: killed when they are stopped, and no neighbour notices."""
 
 import asyncio
+import gc
 import itertools
 import json
 import logging
@@ -42,6 +43,11 @@ from tests.waiting import until
 def whereabouts(run: Run, seconds: float = 0) -> int:
     time.sleep(seconds)
     return os.getpid()
+
+
+@job(process=True)
+def collects(run: Run) -> list[bool]:
+    return [gc.isenabled(), gc.get_freeze_count() > 0]
 
 
 @job(process=True)
@@ -127,6 +133,11 @@ async def test_a_child_is_kept_for_the_next_job(processes: Processes) -> None:
     first = int(await call(processes, whereabouts))
     assert int(await call(processes, whereabouts)) == first != os.getpid()
     assert first in processes.pids
+
+
+@on_shared_loop
+async def test_a_child_collects_garbage_but_not_among_what_it_has_loaded(processes: Processes) -> None:
+    assert await call(processes, collects) == b"[true,true]"
 
 
 async def test_every_child_ends_with_the_pool() -> None:
