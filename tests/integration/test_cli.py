@@ -443,6 +443,40 @@ def test_purge_deletes_what_matches_and_asks_before(
     assert project.rota("purge", "email", "--all").out == "0 deleted\n", "nothing is asked for nothing"
 
 
+def test_memory_shows_what_redis_is_full_of(project: Project, dead: list[str]) -> None:
+    ran = project.rota("memory")
+    found = {row[0]: row[1:] for row in rows(ran.out)}
+    assert found["dead letters"][0] == "3"
+    assert "Redis uses" in ran.err
+    shown = json.loads(project.rota("memory", "--json").out)
+    assert {"dead letters", "events"} <= {one["kind"] for one in shown["usage"]}
+    assert shown["used"] > 0
+
+
+def test_tail_prints_what_happens_until_ctrl_c(project: Project, dead: list[str]) -> None:
+    with project.process("tail", "email", "--type", "dead", "--after", "0-0") as process:
+        lines = [process.stdout.readline() for _ in dead]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+    assert {line.split()[4] for line in lines} == set(dead)
+    assert all(" dead        email:send " in line for line in lines)
+    assert "\x1b" not in "".join(lines)
+    with project.process("tail", "--json", "--after", "0-0") as process:
+        event = json.loads(process.stdout.readline())
+        # Its reader leaves, as `head` does.
+        process.stdout.close()
+        enqueued(project, "greet", '{"name": "x"}')
+        enqueued(project, "greet", '{"name": "y"}')
+        assert process.wait(10) in (0, 1, 141)
+        assert "Traceback" not in process.stderr.read()
+    assert (event["type"], event["queue"]) == ("dead", "email") or event["type"] == "enqueued"
+
+
+def test_tail_refuses_what_is_no_type_and_no_position(project: Project) -> None:
+    project.rota("tail", "--after", "yesterday").refused("--after is 'yesterday'", "position")
+    assert "'done' is not one of" in project.rota("tail", "--type", "done").err
+
+
 def test_a_dead_letter_is_deleted(project: Project, dead: list[str]) -> None:
     assert project.rota("delete", "email", dead[0]).out == f"{dead[0]} is deleted\n"
     assert {row[0] for row in rows(project.rota("jobs", "email", "--state", "dead").out)} == set(dead[1:])

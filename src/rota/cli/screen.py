@@ -48,6 +48,11 @@ def value(result: Any) -> None:
     sys.stdout.write("".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text) + "\n")
 
 
+def flush() -> None:
+    """Hand on what was printed, though more will follow."""
+    sys.stdout.flush()
+
+
 def answer(result: Any, said: str, as_json: bool) -> None:
     """Print what came of a command: for programs as JSON, for people as it is `said`."""
     if as_json:

@@ -10,6 +10,7 @@ from rota.cli import screen
 from rota.client.client import Client
 from rota.errors import RotaError, UnknownJob, UnknownQueue
 from rota.model.registry import Registry, discover
+from rota.process.tasks import end
 from rota.settings.load import Settings, load
 from rota.settings.settings import ConfigError
 from rota.wire.keys import check_queue
@@ -107,6 +108,12 @@ def with_client(settings: Settings, act: Callable[[Client], Coroutine[Any, Any, 
 
     async def go() -> None:
         async with await connect.connect_at_once(settings, tell=screen.warn) as client:
-            await act(client)
+            # In a task of its own, which is cancelled until it ends: one cancellation, as that of Ctrl-C, may be lost.
+            acting = asyncio.create_task(act(client))
+            try:
+                await asyncio.wait({acting})
+            finally:
+                await end({acting})
+            acting.result()
 
     asyncio.run(go())
