@@ -455,6 +455,7 @@ def test_memory_shows_what_redis_is_full_of(project: Project, dead: list[str]) -
 
 def test_tail_prints_what_happens_until_ctrl_c(project: Project, dead: list[str]) -> None:
     with project.process("tail", "email", "--type", "dead", "--after", "0-0") as process:
+        assert process.stdout is not None
         lines = [process.stdout.readline() for _ in dead]
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
@@ -462,6 +463,8 @@ def test_tail_prints_what_happens_until_ctrl_c(project: Project, dead: list[str]
     assert all(" dead        email:send " in line for line in lines)
     assert "\x1b" not in "".join(lines)
     with project.process("tail", "--json", "--after", "0-0") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
         event = json.loads(process.stdout.readline())
         # Its reader leaves, as `head` does.
         process.stdout.close()
