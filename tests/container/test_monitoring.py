@@ -194,7 +194,7 @@ def test_it_is_confined_like_the_others(monitored: Monitored) -> None:
         assert host["Memory"] > 0
         assert host["PidsLimit"] > 0
     networks = monitored.stack.inspect(container)["NetworkSettings"]["Networks"]
-    assert len(networks) == 2
+    assert len(networks) == 3
 
 
 def test_promtool_sees_each_alert_fire_and_stay_silent(

@@ -53,7 +53,7 @@ def test_every_image_has_a_version(name: str) -> None:
     assert re.fullmatch(r"[a-z/-]+:v?\d[\w.-]*", SERVICES[name]["image"])
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if name != "redis-password"])
+@pytest.mark.parametrize("name", [name for name in SERVICES if not name.endswith("-password")])
 def test_what_serves_comes_back_and_has_limits(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
@@ -82,9 +82,31 @@ def test_every_variable_of_ours_is_one_that_it_knows(name: str) -> None:
 
 
 def test_who_wants_no_monitoring_has_none() -> None:
-    profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
-    monitoring = {"exporter", "prometheus", "grafana"}
-    assert profiles == {name: ["monitoring"] if name in monitoring else None for name in SERVICES}
+    profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
+    monitoring = {name for name, needed in profiles.items() if needed == ["monitoring"]}
+    assert monitoring == {"exporter", "prometheus", "grafana"}
+
+
+def test_who_wants_no_database_has_none() -> None:
+    profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
+    assert {name for name, needed in profiles.items() if needed == ["postgres"]} == {
+        "postgres",
+        "postgres-password",
+    }
+    assert "postgres" not in WORKER["depends_on"]
+
+
+def test_the_database_is_on_a_network_without_a_way_out_and_its_password_in_a_file() -> None:
+    database = SERVICES["postgres"]
+    assert database["networks"] == ["postgres"]
+    assert PRODUCTION["networks"]["postgres"] == {"internal": True}
+    made = (ROOT / "deploy" / "postgres" / "make-password").read_text("utf-8")
+    assert f"password={database['environment']['POSTGRES_PASSWORD_FILE']}\n" in made
+    for service in (WORKER, database):
+        assert "postgres-password:/run/postgres:ro" in service["volumes"]
+    assert "POSTGRES_PASSWORD" not in database["environment"]
+    user = database["environment"]["POSTGRES_USER"]
+    assert f"postgresql://{user}:%s@postgres:5432/{database['environment']['POSTGRES_DB']}" in made
 
 
 def test_the_exporter_is_the_worker_in_another_mode() -> None:
