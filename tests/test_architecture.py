@@ -23,6 +23,7 @@ ROOMS = """
     telemetry  engine
     flows  worker
     client  attempts  fleet  store
+    services
     app
     cli  testing
 """

@@ -12,11 +12,13 @@ from redis.exceptions import RedisError
 from rota import Client, Job, QueueWorker
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
 from rota.app.connect import client_of
+from rota.app.declaring import Declaring, schedules_of
 from rota.app.probes import Probes
 from rota.attempts.children import Processes
 from rota.model.registry import Registry, discover
 from rota.server import connections
 from rota.server.target import RedisTarget
+from rota.services.scheduler import Scheduler
 from rota.settings.load import Settings, load
 
 AnyJob = Job[Any, Any]
@@ -65,6 +67,33 @@ async def serving(
         async with at_work(*workers):
             yield Works(client, workers, deps, probes.start())
         assert recycled == [], "the process was to be recycled"
+
+
+@dataclass(frozen=True)
+class Term:
+    """The term of a leader that leads for the whole test."""
+
+    epoch: int = 1
+
+    def check(self) -> None:
+        """Return in any case: the term is never over."""
+
+
+@contextlib.asynccontextmanager
+async def leading(url: str, package: str, **variables: str) -> AsyncIterator[None]:
+    """Declare the schedules of a package, and plan them as a leader does."""
+    settings = load({"REDIS_URL": url, **variables})
+    target = RedisTarget.from_url(url)
+    async with connections.async_client(target) as redis:
+        await Declaring(redis, settings, discover(package)).declare()
+    scheduler = Scheduler(schedules_of(settings), Term(), lambda: connections.async_client(target))
+    planning = asyncio.create_task(scheduler.run())
+    try:
+        yield
+    finally:
+        planning.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await planning
 
 
 def registry_of(jobs: Sequence[AnyJob], default_queue: str = "default") -> Registry:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Snooze,
         UnknownJob,
         UnknownQueue,
+        UnknownSchedule,
     )
     from rota.flows.batches import BatchHandle, BatchInfo
     from rota.model.event import Event, EventType, StreamEvent
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from rota.model.policies.limits import at_most, per_hour, per_minute, per_second
     from rota.model.policies.uniqueness import debounce, throttle, unique
     from rota.model.run import Run
+    from rota.model.schedules.every import every
+    from rota.model.schedules.info import ScheduleInfo
     from rota.model.state import State
     from rota.model.sync import SyncFlowHandle, SyncHandle
     from rota.seams import CallNext, Middleware, Outgoing, Sender, Subscriber
@@ -91,6 +94,7 @@ __all__ = [
     "Retry",
     "RotaError",
     "Run",
+    "ScheduleInfo",
     "Sender",
     "ServerError",
     "Snooze",
@@ -104,12 +108,14 @@ __all__ = [
     "SyncHandle",
     "UnknownJob",
     "UnknownQueue",
+    "UnknownSchedule",
     "at_most",
     "client_metrics",
     "connect",
     "connect_sync",
     "debounce",
     "each",
+    "every",
     "exponential",
     "fixed",
     "headers",
@@ -146,6 +152,8 @@ _HOMES = {
     "rota.model.flows.pipelines": ("each", "pipeline"),
     "rota.model.flows.stages": ("Pipeline",),
     "rota.model.run": ("Run",),
+    "rota.model.schedules.every": ("every",),
+    "rota.model.schedules.info": ("ScheduleInfo",),
     "rota.model.state": ("State",),
     "rota.model.sync": ("SyncFlowHandle", "SyncHandle"),
     "rota.seams": ("CallNext", "Middleware", "Outgoing", "Sender", "Subscriber"),

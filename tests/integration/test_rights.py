@@ -321,7 +321,7 @@ async def test_rights_that_suffice_are_found_without_a_trace(
         (
             ("~arq:*", "~team:*", "&*", "+@all", "-set"),
             "it refuses the command SET and the keys rota:events, rota:flow:*, rota:limit:*, rota:slots:*, "
-            "rota:unique:*",
+            "rota:unique:*, rota:schedule:*, rota:schedules:*",
         ),
         (("~*", "&*", "+@read", "+@connection", "+@scripting", "+info"), None),
     ],

@@ -34,10 +34,12 @@ from rota.errors import (
     ResultTooLarge,
     Retry,
     RotaError,
+    ScheduleClash,
     Signal,
     Snooze,
     UnknownJob,
     UnknownQueue,
+    UnknownSchedule,
     UnreadablePayload,
 )
 from rota.wire.results import encode_error, error_of
@@ -55,7 +57,9 @@ ONE_OF_EACH: list[Exception] = [
     EnqueueIncomplete(["video:1"], 2, "the server is gone"),
     UnknownJob("pain", ["video:paint"]),
     UnknownQueue("vido", ["video"]),
+    UnknownSchedule("nightli", ["nightly"]),
     JobClash("video:paint", "a.py:1", "b.py:2"),
+    ScheduleClash("video:paint", "a.py:1", "b.py:2"),
     LimitClash("painter", "a.py:1", "b.py:2"),
     DiscoveryFailed("jobs.email", "no module named x"),
     LifespanFailed("start", "OSError: no database"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from rota.app.arq_functions import functions_of
 from rota.app.connect import SENDERS, clients_of
+from rota.app.declaring import schedules_of
 from rota.app.handlers import guests_of, handlers_of, jobs_of
 from rota.app.probes import Probes
 from rota.attempts.children import Processes
@@ -18,6 +19,7 @@ from rota.attempts.off_loop import OffLoop
 from rota.attempts.parts import QueuePolicy, Resources, Stacks
 from rota.attempts.runner import Runner
 from rota.attempts.threads import Threads
+from rota.attempts.ticks import TickGate
 from rota.engine.contract import Contract
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.shares import UNLIMITED, Shares
@@ -46,7 +48,8 @@ TRACERS: tuple[Middleware, ...] = (
     sentry.AttemptTracer(),
     otel.AttemptTracer(),
 )
-#: Around every handler, within the tracers, outermost first; that of the jobs package comes within it.
+#: Around every handler, within the tracers and the gate of schedules' ticks, outermost first; that of the jobs package
+#: comes within it.
 MIDDLEWARE: tuple[Middleware, ...] = ()
 #: Told of every event, before those of the jobs package.
 SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.FailureReporter())
@@ -57,9 +60,11 @@ def subscribers_of(settings: Settings) -> tuple[Subscriber, ...]:
     return tuple(Log(settings.log_success_rate) if one is log else one for one in SUBSCRIBERS)
 
 
-def middleware_of(registry: Registry) -> tuple[Middleware, ...]:
-    """Return MIDDLEWARE, and within it the one of the jobs package."""
-    return (*MIDDLEWARE, *registry.hooks.middleware)
+def middleware_of(registry: Registry, settings: Settings, redis: Callable[[], Any]) -> tuple[Middleware, ...]:
+    """Return the gate of schedules' ticks, which asks `redis`, MIDDLEWARE, and within them the one of the package."""
+    declared = {one.name: one.schedule for one in registry.schedules}
+    gate = TickGate(declared, schedules_of(settings), redis)
+    return (gate, *MIDDLEWARE, *registry.hooks.middleware)
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ class QueueParts:
             ),
             Stacks(
                 tracers=TRACERS,
-                middleware=middleware_of(process.registry),
+                middleware=middleware_of(process.registry, settings, lambda: worker.pool),
                 subscribers=(
                     *process.subscribers,
                     *((probes.subscriber,) if probes else ()),

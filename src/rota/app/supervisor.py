@@ -20,6 +20,7 @@ from typing import Any
 
 from rota.app.burst import Burst
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
+from rota.app.declaring import Declaring
 from rota.app.handlers import rules_of
 from rota.app.limits import figures_of, publish
 from rota.app.probes import Probes
@@ -157,10 +158,11 @@ class Supervisor:
             logger.warning("settings.advice", extra={"advice": line})
 
     async def _prepare(self, redis: Any) -> None:
-        """Check what the worker may do, and publish the limits. Raises ServerError, and what redis-py raises."""
+        """Check what the worker may do, publish limits and schedules. Raises ServerError, and what redis-py raises."""
         namespace = self._settings.namespace
         await check_rights(redis, Rights.of_worker(self._queues, namespace))
         await publish(redis, figures_of(self._registry, namespace))
+        await Declaring(redis, self._settings, self._registry).declare()
 
     def _advice(self) -> list[str]:
         registry, settings = self._registry, self._settings
@@ -194,6 +196,7 @@ class Supervisor:
             async with own_client(server) as redis:
                 self._heartbeat = self._beating(redis)
                 beside = self._beside(keeper, recycling, self._heartbeat)
+                beside = (*beside, Declaring(redis, self._settings, self._registry))
                 if self._burst:
                     beside = (*beside, Burst(redis, self._queues, lambda: self._drain("burst")))
                 self._services = Services(beside, self._given_up)

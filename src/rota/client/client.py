@@ -16,6 +16,7 @@ from rota.client.enqueue import Draft, Enqueuer
 from rota.client.events import EventReader, ended, newest
 from rota.client.failures import failures
 from rota.client.rescheduling import reschedule
+from rota.client.schedules import ScheduleControl
 from rota.errors import JobNotFound
 from rota.flows.batches import BatchHandle
 from rota.flows.flows import Flows
@@ -29,6 +30,7 @@ from rota.model.handle import Handle
 from rota.model.info import CancelAnswer, FailureGroup, JobInfo, RescheduleAnswer
 from rota.model.job import Call, Job, Promise, queue_of
 from rota.model.options import EnqueueFields, EnqueueOptions
+from rota.model.schedules.info import ScheduleInfo
 from rota.model.state import State
 from rota.names import ids_of, short_name
 from rota.process.clock import SYSTEM_CLOCK, Clock
@@ -80,6 +82,7 @@ class Client:
         self._enqueuer = Enqueuer(redis, settings, around, clock)
         self._cancellation = Cancellation(redis, settings, clock)
         self._dead_letters = DeadLetters(redis, settings)
+        self._schedules = ScheduleControl(redis, settings)
         self._events = events_key(settings.namespace)
         self._clock = clock
         self._on_close = on_close
@@ -407,6 +410,39 @@ class Client:
         of its own time. Raises JobNotFound (NoDeadLetter where the job is there), ServerError.
         """
         await self._dead_letters.delete(queue, job_id)
+
+    # Schedules
+
+    async def schedules(self) -> list[ScheduleInfo]:
+        """Return all schedules, by name: those that workers have declared, on all queues. Raises ServerError."""
+        async with explained(self.redis):
+            return await self._schedules.look()
+
+    async def run_schedule(self, name: str) -> Handle[Any]:
+        """Enqueue the job of a schedule now, beside its ticks, with the schedule's arguments.
+
+        Raises UnknownSchedule, ServerError.
+        """
+        async with explained(self.redis):
+            draft = await self._schedules.draft(name, self._clock.time_ms())
+        (handle,) = await self._send([draft])
+        return handle
+
+    async def pause_schedule(self, name: str) -> None:
+        """Let a schedule enqueue nothing until `resume_schedule`; a job that runs goes on.
+
+        Raises UnknownSchedule, ServerError.
+        """
+        async with explained(self.redis):
+            await self._schedules.pause(name)
+
+    async def resume_schedule(self, name: str) -> None:
+        """Let a schedule go on with the tick that comes next; what it was paused over is not made up.
+
+        Raises UnknownSchedule, ServerError.
+        """
+        async with explained(self.redis):
+            await self._schedules.resume(name)
 
 
 async def put(client: Client, promise: Promise[Any]) -> Handle[Any] | FlowHandle[Any]:

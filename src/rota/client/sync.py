@@ -15,6 +15,7 @@ from rota.model.flows.stages import Pipeline
 from rota.model.info import CancelAnswer, FailureGroup, JobInfo, RescheduleAnswer
 from rota.model.job import Call, Job, queue_of
 from rota.model.options import EnqueueFields
+from rota.model.schedules.info import ScheduleInfo
 from rota.model.state import State
 from rota.model.sync import Bridge, SyncFlowHandle, SyncHandle, sync_flow_handle, sync_handle
 from rota.settings.settings import Settings
@@ -224,6 +225,24 @@ class SyncClient:
     def delete_dead(self, queue: str, job_id: str) -> None:
         """Delete a dead letter; see `Client.delete_dead`."""
         self._ask(lambda client: client.delete_dead(queue, job_id))
+
+    # Schedules
+
+    def schedules(self) -> list[ScheduleInfo]:
+        """Return all schedules that workers have declared; see `Client.schedules`."""
+        return self._ask(lambda client: client.schedules())
+
+    def run_schedule(self, name: str) -> SyncHandle[Any]:
+        """Enqueue the job of a schedule now; see `Client.run_schedule`."""
+        return sync_handle(self.bridge, self._ask(lambda client: client.run_schedule(name)), None)
+
+    def pause_schedule(self, name: str) -> None:
+        """Let a schedule enqueue nothing until it is resumed; see `Client.pause_schedule`."""
+        self._ask(lambda client: client.pause_schedule(name))
+
+    def resume_schedule(self, name: str) -> None:
+        """Let a schedule go on with the tick that comes next; see `Client.resume_schedule`."""
+        self._ask(lambda client: client.resume_schedule(name))
 
     def _ask(self, question: Callable[[Client], Awaitable[T]], longer: float | None = 0.0) -> T:
         return self.bridge.ask(question, longer=longer)

@@ -10,7 +10,7 @@ A fault keeps what it is about as attributes, says it in one sentence, and can b
 """
 
 from rota.errors.attempts import ChildDied, JobExpired, JobLost, JobTimeout, RemoteError
-from rota.errors.boot import DiscoveryFailed, JobClash, LifespanFailed, LimitClash
+from rota.errors.boot import DiscoveryFailed, JobClash, LifespanFailed, LimitClash, ScheduleClash
 from rota.errors.client import (
     EnqueueIncomplete,
     JobCancelled,
@@ -23,6 +23,7 @@ from rota.errors.client import (
     ResultTimeout,
     UnknownJob,
     UnknownQueue,
+    UnknownSchedule,
 )
 from rota.errors.payloads import (
     CheckpointTooLarge,
@@ -62,10 +63,12 @@ __all__ = [
     "ResultTooLarge",
     "Retry",
     "RotaError",
+    "ScheduleClash",
     "Signal",
     "Snooze",
     "UnknownJob",
     "UnknownQueue",
+    "UnknownSchedule",
     "UnreadablePayload",
 ]
 

@@ -1,4 +1,4 @@
-"""What a worker cannot start with: two jobs of one name, limits that disagree, modules or a lifespan that fail."""
+"""What a worker cannot start with: names that clash, limits that disagree, modules or a lifespan that fail."""
 
 from rota.errors.root import RotaError
 
@@ -14,6 +14,19 @@ class JobClash(RotaError):
 
     def __str__(self) -> str:
         return f"two jobs are named {self.name}: {self.first} and {self.second}; rename one with name="
+
+
+class ScheduleClash(RotaError):
+    """Raised at boot when two schedules have one name: rename either, with `@every(..., name=)`."""
+
+    def __init__(self, name: str, first: str, second: str) -> None:
+        super().__init__(name, first, second)
+        self.name = name
+        self.first = first
+        self.second = second
+
+    def __str__(self) -> str:
+        return f"two schedules are named {self.name}: of {self.first} and of {self.second}; rename one with name="
 
 
 class LimitClash(RotaError):

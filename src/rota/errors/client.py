@@ -54,6 +54,12 @@ class UnknownQueue(_Unknown):
     kind = "queue"
 
 
+class UnknownSchedule(_Unknown):
+    """Raised for a schedule that Redis does not know: its workers declare it when they start."""
+
+    kind = "schedule"
+
+
 class EnqueueIncomplete(RotaError):
     """Raised by `enqueue_many` when the server failed part of the way through; the server's error is the `__cause__`.
 

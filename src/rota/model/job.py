@@ -25,6 +25,7 @@ from rota.model.policies.backoff import Backoff
 from rota.model.policies.limits import RateLimit, SlotLimit
 from rota.model.policies.uniqueness import Unique
 from rota.model.run import Run, enqueuer, sync_enqueuer
+from rota.model.schedules.schedule import Schedule
 from rota.model.sync import SyncHandle, SyncSource
 from rota.names import check_name, full_name
 from rota.wire.envelopes import HOME
@@ -74,6 +75,7 @@ class Job(Generic[P, R]):
     source: where the handler is defined, `path:line`.
     payload, result: the types of the arguments and the result.
     enqueue_options: what `options()` has set.
+    schedules: when it runs by the clock, as `@every` says.
     """
 
     handler: Callable[Concatenate[Run, P], Any]
@@ -94,6 +96,7 @@ class Job(Generic[P, R]):
     payload: PayloadType = field(repr=False)
     result: ResultType = field(repr=False)
     enqueue_options: EnqueueOptions = field(default=EnqueueOptions(), repr=False)
+    schedules: tuple[Schedule, ...] = ()
 
     def options(self, **options: Unpack[EnqueueFields]) -> "Job[P, R]":
         """Return a copy to enqueue with these options, which win over its policy; EnqueueOptions says what each means.

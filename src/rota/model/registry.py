@@ -10,10 +10,11 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, TypeVar
 
-from rota.errors import DiscoveryFailed, JobClash, UnknownJob, UnknownQueue
+from rota.errors import DiscoveryFailed, InvalidPayload, JobClash, ScheduleClash, UnknownJob, UnknownQueue
 from rota.errors.traces import place_of
 from rota.model.job import Job
 from rota.model.options import EnqueueOptions
+from rota.model.schedules.schedule import Schedule
 from rota.names import check_name, full_name
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
@@ -32,6 +33,17 @@ class Hooks(NamedTuple):
 
 NO_HOOKS = Hooks()
 
+#: The longest name of a schedule: its ticks have it in their ids.
+LONGEST_SCHEDULE = 150
+
+
+class Scheduled(NamedTuple):
+    """A schedule with the job that it runs, and the name by which it is known."""
+
+    name: str
+    job: AnyJob
+    schedule: Schedule
+
 
 @dataclass(frozen=True, slots=True)
 class Registry:
@@ -45,6 +57,11 @@ class Registry:
     lifespan: Lifespan | None
     _by_queue: Mapping[str, Mapping[str, AnyJob]]
     hooks: Hooks = NO_HOOKS
+
+    @property
+    def schedules(self) -> tuple[Scheduled, ...]:
+        """Every schedule of the jobs, with its name."""
+        return tuple(one for job in self.jobs for one in schedules_of(job, self.default_queue))
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -78,8 +95,17 @@ class Registry:
         raise UnknownJob(name, self.full_names)
 
 
+def schedules_of(job: AnyJob, default_queue: str) -> list[Scheduled]:
+    """Return the schedules of a job. Those without a name get the job's full name, from the second on with a number."""
+    name = full_name(job.queue or default_queue, job.name)
+    numbered = [name if number == 1 else f"{name}-{number}" for number in range(1, len(job.schedules) + 1)]
+    return [
+        Scheduled(one.name or given, job, one) for one, given in zip(job.schedules, numbered, strict=True)
+    ]
+
+
 #: Told why something of a package cannot be collected.
-OnFailure = Callable[[DiscoveryFailed | JobClash], None]
+OnFailure = Callable[[DiscoveryFailed | JobClash | ScheduleClash], None]
 
 
 def discover(
@@ -88,8 +114,8 @@ def discover(
     """Import every module under `package` and collect the jobs that they define.
 
     Raises DiscoveryFailed for a module that cannot be imported, JobClash for two handlers of one name on one
-    queue, ValueError for a default queue's name that is not allowed. With `on_failure` the first two are given to it
-    instead, and what they are about is passed over.
+    queue, ScheduleClash for two schedules of one name, ValueError for a default queue's name that is not allowed. With
+    `on_failure` the first three are given to it instead, and what they are about is passed over.
     """
     check_name("queue", default_queue)
     collecting = _Collecting(default_queue, on_failure)
@@ -106,6 +132,7 @@ class _Collecting:
         self._by_queue: dict[str, dict[str, AnyJob]] = {}
         self._lifespan: Lifespan | None = None
         self._hooks = NO_HOOKS
+        self._schedules: dict[str, str] = {}
 
     def take(self, package: str) -> None:
         """Collect the jobs of all modules under a package, and its lifespan."""
@@ -118,6 +145,7 @@ class _Collecting:
         for jobs in self._by_queue.values():
             for job in jobs.values():
                 self._tried(_resolve, job)
+                self._tried(self._check_schedules, job)
 
     def registry(self) -> Registry:
         """Return the jobs that were collected, by queue."""
@@ -139,14 +167,29 @@ class _Collecting:
         known = jobs.setdefault(job.name, job)
         if known.handler is not job.handler:
             raise JobClash(full_name(queue, job.name), known.source, job.source)
-        if job.enqueue_options == EnqueueOptions():
-            # The job itself is preferred to a copy that options() made.
+        if job.enqueue_options == EnqueueOptions() and (job.schedules or not known.schedules):
+            # The job itself is preferred to a copy that options() made, and the one that @every made to another.
             jobs[job.name] = job
+
+    def _check_schedules(self, job: AnyJob) -> None:
+        for name, _, schedule in schedules_of(job, self._default_queue):
+            if name in self._schedules:
+                raise ScheduleClash(name, self._schedules[name], job.source)
+            self._schedules[name] = job.source
+            if len(name) > LONGEST_SCHEDULE:
+                reason = f"the schedule name {name!r} is longer than {LONGEST_SCHEDULE} characters; give another name="
+                raise DiscoveryFailed(job.handler.__module__, reason)
+            try:
+                job.payload.bind((), schedule.arguments)
+            except InvalidPayload as error:
+                raise DiscoveryFailed(
+                    job.handler.__module__, f"@every of the job {job.name}: {error}"
+                ) from None
 
     def _tried(self, step: Callable[[T], R], of: T) -> R | None:
         try:
             return step(of)
-        except (DiscoveryFailed, JobClash) as error:
+        except (DiscoveryFailed, JobClash, ScheduleClash) as error:
             if self._on_failure is None:
                 raise
             self._on_failure(error)

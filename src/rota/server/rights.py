@@ -40,6 +40,8 @@ from rota.wire.scripts import (
     PUBLISH,
     RENEW,
     RIGHTS,
+    SCHEDULE_PUBLISH,
+    SCHEDULE_TICK,
     STEP,
     WATCH,
 )
@@ -97,11 +99,16 @@ _HARMLESS: dict[str, str] = {
     "DEL": "KEY",
     "UNLINK": "KEY",
 }
-_WORKERS_SCRIPTS = (STEP, RENEW, PROGRESS, CHECKPOINT, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP)
-#: What a worker sends beside its scripts: its heartbeat, what its flows' jobs read, how it learns of cancels.
+_WORKERS_SCRIPTS = (
+    *(STEP, RENEW, PROGRESS, CHECKPOINT, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
+    *(SCHEDULE_PUBLISH, SCHEDULE_TICK),
+)
+#: What a worker sends beside its scripts: its heartbeat, what its flows' jobs read, how it learns of cancels; and, as
+#: the leader, what it reads of schedules.
 _SENT = (
     *("DEL", "EXISTS", "HGET", "HMGET", "LPUSH", "LRANGE", "MGET", "PEXPIRE"),
     *("SADD", "SET", "SMEMBERS", "SREM", "ZMSCORE"),
+    *("GET", "HGETALL", "TIME", "ZRANGE", "ZSCORE"),
 )
 
 
@@ -118,7 +125,10 @@ class Rights:
         needed = {*_SENT, *(name for script in _WORKERS_SCRIPTS for name in script.commands)}
         bell = (BELL,) if len(queues) > 1 else ()
         jobs = (f"{prefix}rights" for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, *bell))
-        ours = (f"{namespace}:{kind}:rights" for kind in ("flow", "limit", "slots", "unique"))
+        ours = (
+            f"{namespace}:{kind}:rights"
+            for kind in ("flow", "limit", "slots", "unique", "schedule", "schedules")
+        )
         places = [QueueKeys.of(queue_key(queue)) for queue in queues]
         of_queues = (key for keys in places for key in (keys.queue, f"{keys.dead}:rights"))
         keys = (*of_queues, *jobs, ABORT, events_key(namespace), *ours)

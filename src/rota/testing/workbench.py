@@ -27,7 +27,7 @@ from rota.seams import Middleware, Subscriber
 from rota.settings.settings import Settings
 from rota.testing.attempt import RecordedExecution, run_alone
 from rota.testing.clock import BenchClock, seconds_of
-from rota.testing.draining import drain
+from rota.testing.draining import BenchTicks, drain
 from rota.testing.evidence import Evidence
 from rota.testing.jobs import registry_of
 from rota.testing.journal import Journal
@@ -84,7 +84,8 @@ class Bench(Evidence):
         self.redis.changed = journal.look
         super().__init__(registry, self.settings.served_queues(registry.queues), looking, journal)
         self._deps = deps
-        self._middleware = compose.middleware_of(registry) if middleware is None else tuple(middleware)
+        around = compose.middleware_of(registry, self.settings, lambda: self.redis)
+        self._middleware = around if middleware is None else tuple(middleware)
         own = (*compose.SUBSCRIBERS, *registry.hooks.subscribers) if subscribers is None else subscribers
         self._subscribers = (*own, journal.hear)
         self._processes = processes
@@ -172,20 +173,30 @@ class Bench(Evidence):
         )
         return facts, rules.timeout
 
-    async def drain(self, *, until: datetime | None = None, max_jobs: int = 10_000) -> int:
+    async def drain(
+        self, *, until: datetime | None = None, schedules: bool = False, max_jobs: int = 10_000
+    ) -> int:
         """Run everything that is due, move the clock to what is due next, and so on; return the number of attempts.
 
         Ends when nothing is left, or nothing that is due by `until`; the clock then says `until`. Jobs that this bench
-        does not know stay where they are. Raises AssertionError when `max_jobs` attempts were not enough.
+        does not know stay where they are. With `schedules` it also runs the ticks from now on until `until`, which is
+        needed then. Raises AssertionError when `max_jobs` attempts were not enough.
         """
         if self._draining:
             raise RuntimeError("this bench is draining already; await one drain() before the next")
+        if schedules and until is None:
+            raise ValueError(
+                "schedules have no end; say until when to run them: drain(until=..., schedules=True)"
+            )
         end = math.inf if until is None else seconds_of(until)
         self._draining = True
         try:
             async with self._resources() as (deps, pools):
                 workers = self._workers(deps, pools)
-                attempts = await drain(workers, self._clock, self._journal, end=end, max_jobs=max_jobs)
+                ticks = BenchTicks(
+                    self.redis, self.settings, self.registry if schedules else None, self._clock
+                )
+                attempts = await drain(workers, self._clock, self._journal, ticks, end=end, max_jobs=max_jobs)
         finally:
             self._draining = False
         if until is not None:

@@ -15,8 +15,8 @@ Of a process of several queues there is besides:
     arq:bell:<process>   list    for a moment, an entry that interrupts its wait for tokens; expires
 
 A queue's other keys hang on the queue's own, as `arq:queue:email:active`: `QueueKeys` lists them. A key that belongs to
-no single queue begins with the namespace, as `rota:events`: the stream of events, flows, limits, unique keys. Times in
-Redis are milliseconds of the server's clock.
+no single queue begins with the namespace, as `rota:events`: the stream of events, flows, schedules, limits, unique
+keys. Times in Redis are milliseconds of the server's clock.
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,10 @@ ABORT = "arq:abort"
 #: A key that is made and deleted within one script, which tries what a user may do.
 TRIED = "arq:rights"
 BELL = "arq:bell:"
+#: The ids of the jobs that schedules enqueue begin with this.
+TICK = "cron:"
+#: The most digits of a time in milliseconds.
+_MOST_DIGITS = 15
 
 _PARTS = (
     *("active", "runs", "dead", "wake", "seen", "step", "progress", "checkpoint", "snoozes", "attempts"),
@@ -152,3 +156,38 @@ def flow_key(namespace: str, flow_id: str) -> str:
 def flow_alias_key(namespace: str, user_id: str) -> str:
     """Return the key that holds the flow's id where a user gave the flow an id of their own."""
     return f"{namespace}:flow-id:{user_id}"
+
+
+def schedules_key(namespace: str) -> str:
+    """Return the key of the set of all schedules' names."""
+    return f"{namespace}:schedules"
+
+
+def schedule_key(namespace: str, name: str) -> str:
+    """Return the key of the hash of one schedule: what it is planned by, and its ticks."""
+    return f"{namespace}:schedule:{name}"
+
+
+def releases_key(namespace: str) -> str:
+    """Return the key of the sorted set of releases, each one text of schedules, by when it was declared first.
+
+    The text lies at this key with `:<release>` behind it, and expires.
+    """
+    return f"{namespace}:schedules:releases"
+
+
+def tick_id(name: str, tick_ms: int) -> str:
+    """Return the id of the job that one tick of a schedule is. No queue is named `cron`, so no user's id is like it."""
+    return f"{TICK}{name}:{tick_ms}"
+
+
+def tick_of(job_id: str) -> tuple[str, int] | None:
+    """Return the schedule and the tick, in milliseconds, that a job's id names; None for any other job."""
+    if not job_id.startswith(TICK):
+        return None
+    name, _, tick = job_id[len(TICK) :].rpartition(":")
+    return (
+        (name, int(tick))
+        if name and tick.isascii() and tick.isdigit() and len(tick) <= _MOST_DIGITS
+        else None
+    )

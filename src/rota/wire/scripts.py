@@ -88,6 +88,10 @@ TICK = Script.load("tick")
 PUBLISH = Script.load("publish")
 BEAT = Script.load("beat")
 
+# Called by workers and by their leader, through rota.wire.schedules.
+SCHEDULE_PUBLISH = Script.load("schedule_publish")
+SCHEDULE_TICK = Script.load("schedule_tick")
+
 # Called once by a worker, when it starts.
 RIGHTS = Script.load("rights")
 

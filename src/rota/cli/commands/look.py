@@ -26,7 +26,7 @@ LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
 AsJson = Annotated[bool, typer.Option("--json", help="as JSON, for programs")]
 
 
-def _moment(at: datetime | None) -> str:
+def moment(at: datetime | None) -> str:
     return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
@@ -36,19 +36,19 @@ def _progress(info: JobInfo) -> str:
 
 #: What is shown of a job beside its id and its name, by its state.
 _TIMES: dict[State, tuple[tuple[str, Callable[[JobInfo], object]], ...]] = {
-    State.WAITING: (("due", lambda info: _moment(info.due_at)),),
-    State.DELAYED: (("due", lambda info: _moment(info.due_at)),),
+    State.WAITING: (("due", lambda info: moment(info.due_at)),),
+    State.DELAYED: (("due", lambda info: moment(info.due_at)),),
     State.ACTIVE: (
-        ("started", lambda info: _moment(info.started_at)),
+        ("started", lambda info: moment(info.started_at)),
         ("progress", _progress),
     ),
-    State.COMPLETED: (("finished", lambda info: _moment(info.finished_at)),),
+    State.COMPLETED: (("finished", lambda info: moment(info.finished_at)),),
     State.CANCELLED: (
-        ("finished", lambda info: _moment(info.finished_at)),
+        ("finished", lambda info: moment(info.finished_at)),
         ("reason", lambda info: info.reason),
     ),
     State.DEAD: (
-        ("finished", lambda info: _moment(info.finished_at)),
+        ("finished", lambda info: moment(info.finished_at)),
         ("error", lambda info: info.error or ""),
     ),
 }
@@ -142,7 +142,7 @@ def _queue_row(one: dict[str, Any]) -> list[object]:
     # A limit of the whole fleet stands beside what it limits.
     shown = one | {State.ACTIVE: f"{active} of {most}"} if most else one
     cells = [shown[name] for name in ("queue", *LISTED, "workers")]
-    return [*cells, f"since {_moment(since)} UTC" if since else "no"]
+    return [*cells, f"since {moment(since)} UTC" if since else "no"]
 
 
 def _meant(name: str, queues: Sequence[str]) -> str:
@@ -231,6 +231,6 @@ def failures(
 
 
 def _group_row(group: FailureGroup) -> tuple[object, ...]:
-    times = (_moment(group.first_at), _moment(group.last_at))
+    times = (moment(group.first_at), moment(group.last_at))
     counts = (group.count, group.last_hour, group.last_day, group.last_week)
     return (group.queue, group.cause, *counts, *times, ", ".join(group.tasks), group.error)

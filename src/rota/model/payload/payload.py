@@ -34,6 +34,11 @@ class _Typed:
             # The name is defined further down in the module, or in a module whose import has not ended.
             self._form = None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether all names in the annotations could be resolved so far."""
+        return self._form is not None
+
     def resolve(self) -> None:
         """Build the form if that has not been possible so far. Raises TypeError for a name that is still missing."""
         if self._form is None:

@@ -1,0 +1,79 @@
+"""What a client does with schedules: look at them, pause them, and let one run now. Raises the faults of Redis."""
+
+from collections.abc import Callable
+from typing import Any
+
+from rota.client.enqueue import Draft
+from rota.errors import RotaError, UnknownSchedule
+from rota.model.options import EnqueueOptions
+from rota.model.schedules.info import ScheduleInfo
+from rota.model.schedules.state import State
+from rota.settings.settings import Settings
+from rota.wire.envelopes import encode_job
+from rota.wire.schedules import Change, Schedules
+
+
+class ScheduleControl:
+    """The schedules of one namespace, as people see and change them.
+
+    :param redis: an asyncio client.
+    :param settings: namespace, and the length of the stream of events.
+    """
+
+    def __init__(self, redis: Any, settings: Settings) -> None:
+        self._redis = redis
+        self._schedules = Schedules(settings.namespace, settings.events_maxlen)
+
+    async def look(self) -> list[ScheduleInfo]:
+        """Return every schedule in Redis, by name."""
+        found = await self._schedules.read(self._redis)
+        return [ScheduleInfo.of(State.read(name, found[name])) for name in sorted(found)]
+
+    async def pause(self, name: str) -> None:
+        """Take the next tick of a schedule out, and put none until `resume`. Raises UnknownSchedule."""
+
+        def paused(state: State, now: int) -> Change | None:
+            if state.paused is not None:
+                return None
+            out = None if state.tick is None or state.place is None else (*state.place, state.tick)
+            return Change(name, state.version, {"paused": now, "tick": ""}, out=out)
+
+        await self._change(name, paused)
+
+    async def resume(self, name: str) -> None:
+        """Let a schedule go on with the tick that comes next. Raises UnknownSchedule."""
+
+        def resumed(state: State, now: int) -> Change | None:
+            if state.paused is None:
+                return None
+            # What it was paused over is not missed.
+            return Change(name, state.version, {"paused": "", "until": max(now, state.until or 0)})
+
+        await self._change(name, resumed)
+
+    async def draft(self, name: str, now_ms: int) -> Draft:
+        """Return the job of a schedule, to be enqueued now. Raises UnknownSchedule; RotaError for a later version's."""
+        definition = (await self._state(name)).definition
+        if definition is None:
+            raise RotaError(
+                f"the schedule {name!r} is of a later version of rota, and this one cannot read it"
+            )
+        payload = encode_job(
+            definition.task, definition.arguments.encode(), enqueued_ms=now_ms, options=definition.options
+        )
+        return Draft(definition.queue, definition.task, payload, definition.terms, "", EnqueueOptions(), None)
+
+    async def _change(self, name: str, changed: Callable[[State, int], Change | None]) -> None:
+        while True:
+            state = await self._state(name)
+            seconds, micros = await self._redis.time()
+            change = changed(state, seconds * 1000 + micros // 1000)
+            # The scheduler may have been quicker; its next change is seconds away.
+            if change is None or (await self._schedules.apply(self._redis, change))[0] == "done":
+                return
+
+    async def _state(self, name: str) -> State:
+        found = await self._schedules.read(self._redis, name)
+        if name not in found:
+            raise UnknownSchedule(name, sorted(await self._schedules.read(self._redis)))
+        return State.read(name, found[name])

@@ -1,0 +1,1 @@
+"""Work that runs once for a deployment, on the worker process that leads it."""
