@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 
 from rota import Client, State
 from rota.app.recycling import EXIT_RECYCLE
@@ -42,7 +43,8 @@ async def test_what_cannot_finish_in_time_is_put_back_unspent(fleet: Fleet, clie
 
 async def test_all_jobs_are_done_once_in_many_lives(fleet: Fleet, client: Client) -> None:
     handles = await client.enqueue_many(work.call(seconds=0.02) for _ in range(JOBS))
-    parent = fleet.spawn(*RESPAWN, recycle_after_jobs=20, queue_concurrency=4)
+    surprise = {"unknown_delay": 60, "unknown_grace": 60}
+    parent = fleet.spawn(*RESPAWN, recycle_after_jobs=20, queue_concurrency=4, **surprise)
     await fleet.all_ended(handle.id for handle in handles)
     parent.send(signal.SIGTERM)
     assert await parent.ended() == 0
@@ -58,6 +60,8 @@ async def test_all_jobs_are_done_once_in_many_lives(fleet: Fleet, client: Client
     statuses = [event["status"] for event in parent.events("worker.stopped")]
     assert set(statuses[:-1]) == {EXIT_RECYCLE}
     assert statuses[-1] == 0
+    advice = Counter(event["advice"].partition(" ")[0] for event in parent.events("settings.advice"))
+    assert advice["UNKNOWN_DELAY"] == 1, "it is given once, and not by each life"
 
 
 async def test_a_worker_whose_parent_is_killed_finishes_what_runs_and_ends(

@@ -38,6 +38,7 @@ class Recycling:
     :param after_memory: how many resident bytes it takes to ask; None: no number does.
     :param chance: returns a number from 0 up to 1, for the spread.
     :param measure: returns the bytes that are resident now.
+    :param advise: whether to warn of a memory limit that is too low; the process before this one may have.
     """
 
     name = "recycling"
@@ -51,12 +52,14 @@ class Recycling:
         after_memory: int | None,
         chance: Callable[[], float] = random.random,
         measure: Callable[[], int] | None = None,
+        advise: bool = True,
     ) -> None:
         self._ask = ask
         self._jobs = None if after_jobs is None else max(1, round(after_jobs * (1 - SPREAD * chance())))
         self._memory = None if after_memory is None else after_memory * (1 - SPREAD * chance())
         self._chance = chance
         self._measure = measure or resident
+        self._advise = advise
         self._ended = 0
         self._asked = False
 
@@ -74,7 +77,7 @@ class Recycling:
         """Look at the memory until it is full, or until cancelled. Return at once where memory does not matter."""
         if self._memory is None:
             return
-        if (first := self._measure()) >= self._memory:
+        if (first := self._measure()) >= self._memory and self._advise:
             advice = (
                 f"RECYCLE_AFTER_MEMORY is near or below the {format_size(first)} that this process begins with: it "
                 "will be recycled as soon as it has run a job"

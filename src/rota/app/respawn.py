@@ -29,10 +29,11 @@ STEADY = 60.0
 
 
 class Respawn:
-    """Keeps `command` running, one process at a time."""
+    """Keeps `command` running, one process at a time; from the second on it has `again` at its end."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], again: Sequence[str] = ()) -> None:
         self._command = tuple(command)
+        self._again = tuple(again)
         self._child: asyncio.subprocess.Process | None = None
         self._told: signal.Signals | None = None
         self._stop = asyncio.Event()
@@ -54,7 +55,8 @@ class Respawn:
                     return 0
 
     async def _run_once(self) -> int:
-        self._child = await asyncio.create_subprocess_exec(*self._command)
+        command = (*self._command, *self._again) if self._starts else self._command
+        self._child = await asyncio.create_subprocess_exec(*command)
         self._starts += 1
         logger.info("worker.spawned", extra={"pid": self._child.pid, "start": self._starts})
         if self._told is not None:

@@ -68,15 +68,23 @@ class Supervisor:
     :param registry: the jobs that it knows.
     :param parent: the id of the process that respawns this one, which drains when its parent is gone; None: nobody.
     :param burst: whether the process ends when nothing is left on its queues.
+    :param again: whether it takes the place of one that had the same settings, and has given advice about them.
     """
 
     def __init__(
-        self, settings: Settings, registry: Registry, parent: int | None = None, *, burst: bool = False
+        self,
+        settings: Settings,
+        registry: Registry,
+        parent: int | None = None,
+        *,
+        burst: bool = False,
+        again: bool = False,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._parent = parent
         self._burst = burst
+        self._again = again
         self._queues = settings.served_queues(registry.queues)
         self._workers: list[QueueWorker] = []
         self._probes = Probes(settings, registry, self._workers)
@@ -154,7 +162,7 @@ class Supervisor:
         timeout = self._settings.boot_timeout
         redis = await connections.open(server.target, boot_timeout=timeout, prepare=self._prepare)
         await redis.aclose(close_connection_pool=True)
-        for line in self._advice():
+        for line in () if self._again else self._advice():
             logger.warning("settings.advice", extra={"advice": line})
 
     async def _prepare(self, redis: Any) -> None:
@@ -220,7 +228,10 @@ class Supervisor:
     def _recycling(self) -> Recycling:
         settings = self._settings
         return Recycling(
-            self._recycle, after_jobs=settings.recycle_after_jobs, after_memory=settings.recycle_after_memory
+            self._recycle,
+            after_jobs=settings.recycle_after_jobs,
+            after_memory=settings.recycle_after_memory,
+            advise=not self._again,
         )
 
     def _beating(self, redis: Any) -> Heartbeat:

@@ -15,7 +15,9 @@ from rota.settings.load import Settings, load
 from rota.telemetry.logs import logs
 
 
-def run(settings: Settings, parent: int | None = None, *, burst: bool = False) -> NoReturn:
+def run(
+    settings: Settings, parent: int | None = None, *, burst: bool = False, again: bool = False
+) -> NoReturn:
     """Run a worker until a signal or, in a burst, until nothing is left; then exit the process."""
     from rota.app.supervisor import Supervisor  # noqa: PLC0415 - a client's command does not need it
 
@@ -23,7 +25,7 @@ def run(settings: Settings, parent: int | None = None, *, burst: bool = False) -
     logs.setup(settings.log_level, settings.log_format)
     registry = discover(settings.jobs_package, settings.default_queue)
     logs.revive()
-    sys.exit(Supervisor(settings, registry, parent, burst=burst).run())
+    sys.exit(Supervisor(settings, registry, parent, burst=burst, again=again).run())
 
 
 def chosen(settings: Settings, queues: str | None, concurrency: int | None) -> Settings:
@@ -46,7 +48,8 @@ def respawn(settings: Settings, queues: str | None, concurrency: int | None, *, 
     # Kept from one worker to the next, so that the embedded server does not stop between them.
     server = locate(settings.redis)
     try:
-        sys.exit(asyncio.run(Respawn(child([*options, "--burst"] if burst else options)).run()))
+        command = child([*options, "--burst"] if burst else options)
+        sys.exit(asyncio.run(Respawn(command, again=["--again"]).run()))
     finally:
         server.close()
 
@@ -63,5 +66,7 @@ def run_child(options: Sequence[str]) -> NoReturn:
     parser.add_argument("--queues")
     parser.add_argument("--concurrency", type=int)
     parser.add_argument("--burst", action="store_true")
+    parser.add_argument("--again", action="store_true")
     given = parser.parse_args(options)
-    run(chosen(load(), given.queues, given.concurrency), given.parent, burst=given.burst)
+    settings = chosen(load(), given.queues, given.concurrency)
+    run(settings, given.parent, burst=given.burst, again=given.again)

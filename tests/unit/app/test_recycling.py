@@ -20,12 +20,14 @@ MB = 2**20
 class Asked:
     """A process, the reasons for which recycling was asked of it, and how often its memory was measured."""
 
-    def __init__(self, chance: float = 0.0, **limits: int | None) -> None:
+    def __init__(self, chance: float = 0.0, *, advise: bool = True, **limits: int | None) -> None:
         self.reasons: list[str] = []
         self.memory = 50 * MB
         self.measured = 0
         limits = {"after_jobs": None, "after_memory": None, **limits}
-        self.recycling = Recycling(self.reasons.append, chance=lambda: chance, measure=self.measure, **limits)
+        self.recycling = Recycling(
+            self.reasons.append, chance=lambda: chance, measure=self.measure, advise=advise, **limits
+        )
 
     def measure(self) -> int:
         self.measured += 1
@@ -128,6 +130,15 @@ async def test_a_limit_below_what_the_process_begins_with_is_warned_of(
     assert vars(advice)["advice"].startswith(
         "RECYCLE_AFTER_MEMORY is near or below the 50 MB that this process "
     )
+
+
+async def test_but_not_again_in_the_next_life(caplog: pytest.LogCaptureFixture) -> None:
+    asked = Asked(after_memory=40 * MB, advise=False)
+    asked.ends()
+    with caplog.at_level(logging.WARNING, "rota"):
+        async with watching(asked):
+            await until(lambda: asked.reasons == ["memory"])
+    assert caplog.records == []
 
 
 def test_memory_is_what_is_resident_now() -> None:

@@ -83,6 +83,18 @@ async def test_settings_that_cannot_work_end_it(lives: Path) -> None:
     assert count(lives) == 1
 
 
+async def test_from_the_second_on_a_worker_is_told_that_it_is_not_the_first(lives: Path) -> None:
+    program = f"""
+import sys
+with open({str(lives)!r}, "a+") as lives:
+    print(sys.argv[1:], file=lives)
+    lives.seek(0)
+    sys.exit(0 if len(lives.readlines()) == 3 else 75)
+"""
+    assert await Respawn((sys.executable, "-c", program, "--own"), again=["--again"]).run() == 0
+    assert lives.read_text().splitlines() == ["['--own']", *["['--own', '--again']"] * 2]
+
+
 async def test_a_server_that_is_away_later_does_not(lives: Path) -> None:
     assert await worker(lives, 75, 2, 2).run() == 0
     assert count(lives) == 4
