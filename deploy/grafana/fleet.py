@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import dashboard
 
 from deploy.grafana.board import add_rows, board
-from deploy.grafana.panels import PER_SECOND, WIDE, Panels, graph, number, rows
+from deploy.grafana.panels import PER_SECOND, Panels, graph, number, rows
 from deploy.grafana.promql import NAMESPACE, count, increase, least, most, rate, total, worst
 
 ALERTS = f'sum(ALERTS{{alertname=~"Rota.*",alertstate="firing",namespace=~"{NAMESPACE}"}}) or vector(0)'
@@ -225,6 +225,11 @@ def _processes() -> Panels:
             "short",
             "Lines of the log that nobody read in time: what reads stderr stands still, or is too slow.",
             (increase("arq_worker_log_lines_dropped_total", "instance"), "{{instance}}"),
-            span=WIDE,
+        ),
+        graph(
+            "Leader",
+            "short",
+            "Processes that lead: one, but for the moments after it was killed.",
+            (total("arq_leader", "role"), "{{role}}"),
         ),
     ]

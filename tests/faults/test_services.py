@@ -12,7 +12,9 @@ from tests.faults.fleet import Fleet, records
 from tests.waiting import until
 
 
-@pytest.mark.parametrize("service", ["leases", "loop-beat", "heartbeat", "recycling", "tidy", "parent"])
+@pytest.mark.parametrize(
+    "service", ["leases", "loop-beat", "heartbeat", "recycling", "tidy", "parent", "leader"]
+)
 async def test_a_service_that_fails_is_restarted_and_one_that_goes_on_failing_ends_the_process(
     fleet: Fleet, client: Client, tmp_path: Path, service: str
 ) -> None:
@@ -25,6 +27,7 @@ async def test_a_service_that_fails_is_restarted_and_one_that_goes_on_failing_en
         bug_stays=stays,
         recycle_after_memory="1TiB",
         drain_timeout=drain_timeout,
+        leader_lease=1,
     )
     await until(lambda: worker.says("service.failed"), f"it fails: {worker.log}")
     # Memory is looked at only once a job has ended.

@@ -254,9 +254,9 @@ def test_the_lines_have_every_command_of_the_scripts() -> None:
     assert needed(SCRIPTS) <= allowed("worker")
     assert needed(CLIENTS_SCRIPTS) <= allowed("web")
     assert set(rights._HARMLESS) <= allowed("worker")
-    # The worker is the one that blocks and listens, and that looks for the names of jobs in payloads.
+    # The worker is the one that blocks and listens, leads, and looks for the names of jobs in payloads.
     extra = allowed("worker") - allowed("web")
-    assert extra == {"BLPOP", "SUBSCRIBE", "CLIENT|ID", "CLIENT|TRACKING", "GETRANGE"}
+    assert extra == {"BLPOP", "SUBSCRIBE", "CLIENT|ID", "CLIENT|TRACKING", "GETRANGE", "GETEX"}
 
 
 def test_the_rights_of_a_worker_are_those_that_its_scripts_need() -> None:
@@ -321,7 +321,7 @@ async def test_rights_that_suffice_are_found_without_a_trace(
         (
             ("~arq:*", "~team:*", "&*", "+@all", "-set"),
             "it refuses the command SET and the keys rota:events, rota:flow:*, rota:limit:*, rota:slots:*, "
-            "rota:unique:*, rota:schedule:*, rota:schedules:*",
+            "rota:unique:*, rota:schedule:*, rota:schedules:*, rota:leader:*",
         ),
         (("~*", "&*", "+@read", "+@connection", "+@scripting", "+info"), None),
     ],

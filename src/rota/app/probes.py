@@ -17,6 +17,7 @@ from rota.engine.keeper import LeaseKeeper
 from rota.model.registry import Registry
 from rota.process.http import Endpoint, Reply, Route
 from rota.server.outage import Outages
+from rota.services.leader import Leader
 from rota.settings.settings import Settings
 from rota.telemetry.logs.outflow import dropped
 from rota.telemetry.metrics.enqueued import ENQUEUED
@@ -40,6 +41,7 @@ class Probes:
         self.subscriber = JobMetrics([job for job in jobs if job[0] in queues], anywhere)
         self.outages = Outages()
         self.keeper: LeaseKeeper | None = None
+        self.leader: Leader | None = None
         self.draining = False
         self.recycled = Tally((reason,) for reason in ("jobs", "memory", "thread"))
         self._settings = settings
@@ -144,6 +146,7 @@ class Probes:
         provide("arq_worker_slots_busy", self._of_queues(lambda meter: meter.slots.busy))
         provide("arq_worker_slot_seconds_total", self._of_queues(lambda meter: meter.slots.seconds()))
         provide("arq_worker_draining", lambda: [((), self.draining)])
+        provide("arq_leader", lambda: [(("leader",), self.leader is not None and self.leader.leads)])
         provide("arq_worker_log_lines_dropped_total", lambda: [((), dropped())])
         provide("arq_worker_event_loop_lag_seconds", self._lag)
         provide("arq_worker_recycled_total", self.recycled.read)

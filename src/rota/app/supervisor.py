@@ -15,9 +15,11 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
+from rota.app.beside import heartbeat_of, leader_of, recycling_of
 from rota.app.burst import Burst
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
 from rota.app.declaring import Declaring
@@ -39,6 +41,7 @@ from rota.seams import Service
 from rota.server import connections
 from rota.server.place import Server, locate
 from rota.server.rights import Rights, check_rights
+from rota.services.leader import Leader
 from rota.settings.load import ConfigError, Settings
 from rota.telemetry.tracing import otel
 from rota.telemetry.tracing.sentry import sentry
@@ -92,6 +95,7 @@ class Supervisor:
         self._main_task: asyncio.Task[None] | None = None
         self._cut = False
         self._heartbeat: Heartbeat | None = None
+        self._leader: Leader | None = None
         self._draining: asyncio.Future[list[None]] | None = None
         self._told: tuple[signal.Signals, float] | None = None
         self._unheard_since: float | None = None
@@ -187,7 +191,8 @@ class Supervisor:
             if self._draining is not None:
                 return
             self._stage = Stage.WORKING
-            keeper, recycling = lease_keeper(self._settings, server), self._recycling()
+            keeper = lease_keeper(self._settings, server)
+            recycling = recycling_of(self._settings, self._recycle, advise=not self._again)
             subscribers = subscribers_of(self._settings)
             if self._settings.recycles:
                 subscribers = (*subscribers, recycling)
@@ -202,46 +207,30 @@ class Supervisor:
                 self._probes,
             )
             async with own_client(server) as redis:
-                self._heartbeat = self._beating(redis)
-                beside = self._beside(keeper, recycling, self._heartbeat)
-                beside = (*beside, Declaring(redis, self._settings, self._registry))
-                if self._burst:
-                    beside = (*beside, Burst(redis, self._queues, lambda: self._drain("burst")))
-                self._services = Services(beside, self._given_up)
+                self._services = Services(self._beside(keeper, recycling, redis, server), self._given_up)
                 async with self._services:
                     with self._probes.watching(keeper):
                         async with connected(server, parts.shared, len(self._queues)) as shared:
                             await self._work(server, parts, shared)
                     self._stage = Stage.ENDING
 
-    def _beside(self, keeper: LeaseKeeper, recycling: Recycling, heartbeat: Heartbeat) -> tuple[Service, ...]:
-        """Return the services that run beside the workers."""
-        return (
-            keeper,
-            LoopBeat(keeper.watch),
-            heartbeat,
-            recycling,
-            Periodic("tidy", BEAT, self._probes.tidy),
-            Periodic("parent", BEAT, self._look_for_parent),
+    def _beside(
+        self, keeper: LeaseKeeper, recycling: Recycling, redis: Any, server: Server
+    ) -> Iterator[Service]:
+        """Yield the services that run beside the workers."""
+        process = unique_name()
+        self._heartbeat = heartbeat_of(
+            self._settings, redis, process, self._workers, lambda: self._draining is not None
         )
-
-    def _recycling(self) -> Recycling:
-        settings = self._settings
-        return Recycling(
-            self._recycle,
-            after_jobs=settings.recycle_after_jobs,
-            after_memory=settings.recycle_after_memory,
-            advise=not self._again,
-        )
-
-    def _beating(self, redis: Any) -> Heartbeat:
-        return Heartbeat(
-            redis,
-            unique_name(),
-            self._workers,
-            cap=self._settings.worker_concurrency,
-            draining=lambda: self._draining is not None,
-        )
+        self._leader = self._probes.leader = leader_of(self._settings, server, process, self._given_up)
+        yield from (keeper, LoopBeat(keeper.watch), self._heartbeat, recycling)
+        yield Periodic("tidy", BEAT, self._probes.tidy)
+        yield Periodic("parent", BEAT, self._look_for_parent)
+        yield Declaring(redis, self._settings, self._registry)
+        if self._leader is not None:
+            yield self._leader
+        if self._burst:
+            yield Burst(redis, self._queues, lambda: self._drain("burst"))
 
     def _look_for_parent(self) -> None:
         if self._parent is not None and os.getppid() != self._parent:
@@ -346,6 +335,8 @@ class Supervisor:
         self._draining = asyncio.gather(*(worker.drain(timeout) for worker in self._workers))
         if self._heartbeat is not None:
             self._heartbeat.look()
+        if self._leader is not None:
+            self._leader.retire()
         if self._stage is Stage.STARTING:
             self._cut_short()
 

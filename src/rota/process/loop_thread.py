@@ -1,6 +1,7 @@
-"""An event loop in a thread of its own, for code that has none: blocking calls wait there for coroutines."""
+"""An event loop in a thread of its own: for blocking calls, which wait there, and for work that must not be held up."""
 
 import asyncio
+import contextlib
 import os
 import selectors
 import socket
@@ -45,12 +46,21 @@ class LoopThread:
         finally:
             future.cancel()
 
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
+        """Run a coroutine on the loop, and return a future of its end for the loop that runs in this thread.
+
+        To cancel the future cancels the coroutine. Raises RuntimeError when the loop has ended.
+        """
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
+    def tell(self, callback: Callable[[], object]) -> None:
+        """Call `callback` on the loop, soon; it is not called when the loop has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback)
+
     def stop(self, wait: float = 0.0) -> None:
         """End the loop, and wait at most `wait` seconds for that."""
-        try:
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        except RuntimeError:
-            return  # it has ended
+        self.tell(self._stopping.set)
         if threading.current_thread() is not self._thread:
             self._thread.join(wait)
 

@@ -35,6 +35,7 @@ from rota.wire.scripts import (
     CHECKPOINT,
     FLOW_FAN_OUT,
     FLOW_STOP,
+    LEAD,
     NUDGE,
     PROGRESS,
     PUBLISH,
@@ -58,6 +59,7 @@ _HARMLESS: dict[str, str] = {
     "DECR": "KEY",
     "EXISTS": "KEY",
     "GET": "KEY",
+    "GETEX": "KEY",
     "GETRANGE": "KEY 0 0",
     "HDEL": "KEY none",
     "HEXISTS": "KEY field",
@@ -101,12 +103,12 @@ _HARMLESS: dict[str, str] = {
 }
 _WORKERS_SCRIPTS = (
     *(STEP, RENEW, PROGRESS, CHECKPOINT, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
-    *(SCHEDULE_PUBLISH, SCHEDULE_TICK),
+    *(SCHEDULE_PUBLISH, SCHEDULE_TICK, LEAD),
 )
 #: What a worker sends beside its scripts: its heartbeat, what its flows' jobs read, how it learns of cancels; and, as
-#: the leader, what it reads of schedules.
+#: the leader, how it stays that, and what it reads of schedules.
 _SENT = (
-    *("DEL", "EXISTS", "HGET", "HMGET", "LPUSH", "LRANGE", "MGET", "PEXPIRE"),
+    *("DEL", "EXISTS", "GETEX", "HGET", "HMGET", "LPUSH", "LRANGE", "MGET", "PEXPIRE", "PTTL"),
     *("SADD", "SET", "SMEMBERS", "SREM", "ZMSCORE"),
     *("GET", "HGETALL", "TIME", "ZRANGE", "ZSCORE"),
 )
@@ -127,10 +129,11 @@ class Rights:
         jobs = (f"{prefix}rights" for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, *bell))
         ours = (
             f"{namespace}:{kind}:rights"
-            for kind in ("flow", "limit", "slots", "unique", "schedule", "schedules")
+            for kind in ("flow", "limit", "slots", "unique", "schedule", "schedules", "leader")
         )
         places = [QueueKeys.of(queue_key(queue)) for queue in queues]
         of_queues = (key for keys in places for key in (keys.queue, f"{keys.dead}:rights"))
+        # No key that expires is tried itself: to try it is to take its end away.
         keys = (*of_queues, *jobs, ABORT, events_key(namespace), *ours)
         return cls(tuple(name for name in _HARMLESS if name in needed), keys)
 

@@ -150,6 +150,12 @@ class Variables(RedisVariables, DatabaseVariables):
     lease: Annotated[Duration, Field(ge=1)] = 30.0
     """Seconds after which the jobs of a process that went silent run elsewhere; a third of it between renewals."""
 
+    leader: bool = True
+    """Whether the process may be elected to lead: to do, beside its jobs, what is to be done once for all workers."""
+
+    leader_lease: Annotated[Duration, Field(ge=1, le=3600)] = 30.0
+    """Seconds after which another process leads in place of one that went silent; half of it between renewals."""
+
     drain_timeout: Duration = 30.0
     """Seconds that running jobs get to finish when the process is told to stop."""
 

@@ -16,7 +16,7 @@ Of a process of several queues there is besides:
 
 A queue's other keys hang on the queue's own, as `arq:queue:email:active`: `QueueKeys` lists them. A key that belongs to
 no single queue begins with the namespace, as `rota:events`: the stream of events, flows, schedules, limits, unique
-keys. Times in Redis are milliseconds of the server's clock.
+keys, who leads. Times in Redis are milliseconds of the server's clock.
 """
 
 from dataclasses import dataclass
@@ -191,3 +191,18 @@ def tick_of(job_id: str) -> tuple[str, int] | None:
         if name and tick.isascii() and tick.isdigit() and len(tick) <= _MOST_DIGITS
         else None
     )
+
+
+def leader_key(namespace: str) -> str:
+    """Return the key that names the worker process which leads the deployment, and the epoch of its term."""
+    return f"{namespace}:leader"
+
+
+def leader_epoch_key(namespace: str) -> str:
+    """Return the key that holds the last epoch of all; it never expires."""
+    return f"{namespace}:leader:epoch"
+
+
+def leader_vacant_key(namespace: str) -> str:
+    """Return the key of the list in which a leader that resigns leaves an entry, for one of those that wait."""
+    return f"{namespace}:leader:vacant"

@@ -87,6 +87,7 @@ WATCH = Script.load("watch")
 TICK = Script.load("tick")
 PUBLISH = Script.load("publish")
 BEAT = Script.load("beat")
+LEAD = Script.load("lead")
 
 # Called by workers and by their leader, through rota.wire.schedules.
 SCHEDULE_PUBLISH = Script.load("schedule_publish")

@@ -18,6 +18,7 @@ from rota.fleet import heartbeat, watch
 from rota.fleet.autoscaler import Autoscaler
 from rota.model.policies.backoff import fixed
 from rota.process import loop_watch, services
+from rota.wire.leader import Place
 from tests.faults.jobs_for_faults.on_loop import work
 
 __all__ = ["work"]
@@ -29,6 +30,7 @@ CALLS: dict[str, tuple[Any, str]] = {
     "heartbeat": (heartbeat.Heartbeat, "beat"),
     "recycling": (recycling, "resident"),
     "tidy": (Probes, "tidy"),
+    "leader": (Place, "renew"),
     "parent": (Supervisor, "_look_for_parent"),
     "watch": (watch.Watch, "look"),
     "autoscaler": (Autoscaler, "turn"),

@@ -131,6 +131,7 @@ SERIES = (
     Series("arq_worker_slots_busy", "gauge", "process", "Slots in which jobs run.", ("queue",)),
     Series("arq_worker_slot_seconds_total", "counter", "process", "Time that slots were busy.", ("queue",)),
     Series("arq_worker_draining", "gauge", "process", "1 while the process drains."),
+    Series("arq_leader", "gauge", "process", "1 while the process leads the deployment.", ("role",)),
     Series("arq_worker_log_lines_dropped_total", "counter", "process", "Log lines that nobody read."),
     Series("arq_worker_event_loop_lag_seconds", "gauge", "process", "How late the event loop is."),
     Series(

@@ -1,0 +1,49 @@
+"""What runs beside the jobs of a worker process, and what runs once, in the process that leads the deployment."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rota.app.recycling import Recycling
+from rota.fleet.heartbeat import Heartbeat
+from rota.process.services import Failure
+from rota.server.place import Server
+from rota.services.election import LeadersService
+from rota.services.leader import Leader
+from rota.settings.load import Settings
+from rota.wire.leader import Place
+from rota.worker.worker import QueueWorker
+
+
+def recycling_of(settings: Settings, recycle: Callable[[str], None], *, advise: bool) -> Recycling:
+    """Return the service that asks for a fresh process after the jobs, or at the memory, of the settings."""
+    return Recycling(
+        recycle,
+        after_jobs=settings.recycle_after_jobs,
+        after_memory=settings.recycle_after_memory,
+        advise=advise,
+    )
+
+
+def heartbeat_of(
+    settings: Settings, redis: Any, process: str, workers: Sequence[QueueWorker], draining: Callable[[], bool]
+) -> Heartbeat:
+    """Return the service that says what the process does for each of its queues."""
+    return Heartbeat(redis, process, workers, cap=settings.worker_concurrency, draining=draining)
+
+
+def leader_of(
+    settings: Settings, server: Server, process: str, on_failure: Callable[[Failure], object]
+) -> Leader | None:
+    """Return the service by which the process may come to lead; None where LEADER keeps it from that."""
+    if not settings.leader:
+        return None
+    place = Place(settings.namespace, process, settings.leader_lease)
+    return Leader(place, server.target, leaders_services(settings, server), on_failure)
+
+
+def leaders_services(settings: Settings, server: Server) -> tuple[LeadersService, ...]:
+    """Return what the leader runs: each makes its service for one term, in the leader's thread.
+
+    There the service opens what it needs, such as connections of its own, and closes it when it is cancelled.
+    """
+    return ()
