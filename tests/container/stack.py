@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rota.wire.events import RawEvent
 from tests import waiting
 from tests.container.engine import Engine
+from tests.streams import events_in
 
 PROBE = (Path(__file__).parent / "probe.py").read_text("utf-8")
 
@@ -29,9 +31,9 @@ class Event:
     container: str
 
 
-def _event(entry: str, fields: Mapping[str, str]) -> Event:
-    container = fields.get("worker", "").split("-")[0]
-    return Event(int(entry.split("-", maxsplit=1)[0]) / 1000, fields["type"], fields["id"], container)
+def _event(raw: RawEvent) -> Event:
+    container = raw.extras.get("worker", "").split("-")[0]
+    return Event(int(raw.position.split("-", maxsplit=1)[0]) / 1000, raw.type, raw.id, container)
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,8 @@ class Stack:
         """Return the events of these jobs, in order."""
         wanted = set(ids)
         entries = json.loads(self.redis_cli("--json", "xrange", "rota:events", "-", "+"))
-        found = (_event(entry, dict(zip(flat[::2], flat[1::2], strict=True))) for entry, flat in entries)
-        return [event for event in found if event.id in wanted]
+        raw = ((entry.encode(), {b"e": flat[1].encode()}) for entry, flat in entries)
+        return [_event(event) for event in events_in(raw) if event.id in wanted]
 
     def counted(self, ids: Iterable[str], kind: str) -> Counter[str]:
         """Count the events of one kind (started, completed, lost, …) of each of these jobs."""

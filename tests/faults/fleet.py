@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rota import Client
 from tests.faults.jobs_for_faults.ledger import VARIABLE
 from tests.processes import ROOT, Worker, environment, start
+from tests.streams import events_in
 from tests.waiting import until
 
 JOBS = "tests.faults.jobs_for_faults"
@@ -34,7 +35,7 @@ def sized(full: float, sample: float) -> float:
 async def records(client: Client, *types: str) -> Counter[str]:
     """Count, for each job, the events of these `types` in the stream that the scripts write."""
     entries = await client.redis.xrange("rota:events")
-    return Counter(fields[b"id"].decode() for _, fields in entries if fields[b"type"].decode() in types)
+    return Counter(event.id for event in events_in(entries) if event.type in types)
 
 
 class Entry(NamedTuple):

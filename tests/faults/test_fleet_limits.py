@@ -8,6 +8,7 @@ from collections import Counter
 from rota import Client, State
 from tests.faults.fleet import SEED, Entry, Fleet, scaled, sized
 from tests.faults.jobs_for_faults.limited import everything, hold, tick
+from tests.streams import events_in
 from tests.waiting import until, until_empty
 
 PER_SECOND = 50
@@ -16,7 +17,8 @@ PER_SECOND = 50
 async def granted(client: Client) -> list[int]:
     """Return when the script let each job start, in milliseconds of the server's clock."""
     entries = await client.redis.xrange("rota:events")
-    return sorted(int(at.split(b"-")[0]) for at, fields in entries if fields[b"type"] == b"started")
+    started = [event for event in events_in(entries) if event.type == "started"]
+    return sorted(int(event.position.partition("-")[0]) for event in started)
 
 
 async def test_four_workers_keep_one_rate_and_use_it_up(fleet: Fleet, client: Client) -> None:
@@ -93,9 +95,6 @@ async def test_with_everything_on_and_workers_dying_nothing_is_lost_and_nothing_
     left = await client.redis.keys("*")
     kinds = (b":line:", b":parked", b":terms", b"rota:slots:everything:", b"rota:unique:", b":levels", b":p1")
     assert [key for key in left if any(kind in key for kind in kinds)] == []
-    finished = Counter(
-        fields[b"id"].decode()
-        for _, fields in await client.redis.xrange("rota:events")
-        if fields[b"type"] == b"completed"
-    )
+    events = events_in(await client.redis.xrange("rota:events"))
+    finished = Counter(event.id for event in events if event.type == "completed")
     assert finished == dict.fromkeys((handle.id for handle in handles), 1)

@@ -25,6 +25,7 @@ from tests.faults.proxy import Answer, Proxy, anything, containing
 from tests.integration.arq_holes.service import client_for, service
 from tests.integration.arq_holes.side_by_side import make, named, running, settings_of
 from tests.servers import RedisServer
+from tests.streams import events_in
 from tests.waiting import until
 from tests.workers import at_work
 
@@ -202,9 +203,9 @@ async def test_every_job_of_the_service_has_one_terminal_event_wherever_it_is_cu
     points = range(1, 41)
     await in_turns([play(point) for point in points])
     ends: Counter[tuple[str, str]] = Counter()
-    for _, event in await redis.xrange("rota:events"):
-        if event[b"type"] in (b"completed", b"dead"):
-            ends[event[b"queue"].decode(), event[b"id"].decode()] += 1
+    for event in events_in(await redis.xrange("rota:events")):
+        if event.type in ("completed", "dead"):
+            ends[event.queue, event.id] += 1
     assert set(ends.values()) == {1}
     assert Counter(queue for queue, _ in ends) == {f"cut{point}": 3 for point in points}
 

@@ -23,6 +23,7 @@ from tests.faults.fleet import FULL, Fleet
 from tests.faults.jobs_that_leave import NEVER, WAYS, in_process, in_thread, on_loop, pass_by
 from tests.processes import ROOT, Worker, environment
 from tests.servers import RedisServer
+from tests.streams import events_in
 from tests.waiting import until
 
 #: A worker that has left something behind ends within this time, in seconds.
@@ -93,10 +94,9 @@ async def came(handle: Handle[Any], final: dict[str, list[str]]) -> End:
 async def final_records(client: Client) -> dict[str, list[str]]:
     """Return the types of the records that end an attempt, by job."""
     found: dict[str, list[str]] = {}
-    for _, fields in await client.redis.xrange("rota:events"):
-        kind = fields[b"type"].decode()
-        if kind in ("completed", "retried", "snoozed", "dead", "cancelled", "interrupted", "lost"):
-            found.setdefault(fields[b"id"].decode(), []).append(kind)
+    for event in events_in(await client.redis.xrange("rota:events")):
+        if event.type in ("completed", "retried", "snoozed", "dead", "cancelled", "interrupted", "lost"):
+            found.setdefault(event.id, []).append(event.type)
     return {job_id: sorted(kinds) for job_id, kinds in found.items()}
 
 

@@ -19,6 +19,7 @@ from rota.settings.load import load
 from tests.integration import scale
 from tests.integration.project import Project
 from tests.servers import RedisServer
+from tests.streams import events_in
 from tests.waiting import wait_until
 
 JOBS = int(os.environ.get("BURST_JOBS", "1000"))
@@ -84,9 +85,9 @@ class Burst:
         """Return the times at which each job had an event of this kind, in seconds."""
         found: dict[str, list[float]] = {}
         entries: Any = self.redis.xrange("rota:events")
-        for entry, fields in entries:
-            if fields[b"type"].decode() == kind:
-                found.setdefault(fields[b"id"].decode(), []).append(int(entry.split(b"-")[0]) / 1000)
+        for event in events_in(entries):
+            if event.type == kind:
+                found.setdefault(event.id, []).append(int(event.position.partition("-")[0]) / 1000)
         return found
 
 

@@ -1,6 +1,7 @@
 """Reading the stream of events: what each says, from where it goes on, and what was missed."""
 
 import asyncio
+import json
 import re
 from contextlib import aclosing
 from dataclasses import fields
@@ -209,14 +210,42 @@ async def test_finished_jobs_are_listed_by_their_events_while_their_records_are_
 
 
 async def test_what_no_reader_knows_is_passed_over(redis: ArqRedis) -> None:
-    await redis.xadd(events_key("rota"), {"type": "reborn", "id": "1"})
-    await redis.xadd(
-        events_key("rota"), {"type": "lost", "queue": "q", "id": "2", "task": "", "attempt": "0"}
-    )
-    assert [one.id for one in await first(Client(redis), 1, after="0")] == ["2"]
+    key, due = events_key("rota"), {"due": 2.6e14, "percent": "half", "message": 1}
+    await redis.xadd(key, {"type": "lost", "queue": "q", "id": "1", "task": "", "attempt": "0"})
+    await redis.xadd(key, {"e": "[["})
+    await redis.xadd(key, {"e": '[["reborn","q","1","",0],["lost","q","2","",0],["dead","q","1"]]'})
+    await redis.xadd(key, {"e": json.dumps([["lost", "q", "3", "", 0, due]])})
+    found = await first(Client(redis), 2, after="0")
+    assert [(one.id, one.position.partition(".")[2]) for one in found] == [("2", "1"), ("3", "0")]
+    assert (found[1].due, found[1].percent, found[1].message) == (None, None, "")
 
 
-@pytest.mark.parametrize("wrong", ["$", "x", "1-2-3"])
+async def test_a_reader_goes_on_in_the_middle_of_an_entry_or_after_all_of_it(redis: ArqRedis) -> None:
+    client = Client(redis)
+    handles = await client.enqueue_many(double.call(number) for number in range(5))
+    events = await first(client, 5, after="0")
+    entry = events[0].position.partition(".")[0]
+    assert [one.position for one in events] == [f"{entry}.{number}" for number in range(5)]
+    assert await client.event_position() == f"{entry}.4"
+    middle = await first(client, 3, after=events[1].position)
+    assert [(one.id, one.gap) for one in middle] == [(one.id, False) for one in handles[2:]]
+    last = await client.enqueue(double, 5)
+    for position in (entry, f"{entry}.4"):
+        (event,) = await first(client, 1, after=position)
+        assert (event.id, event.gap) == (last.id, False)
+
+
+async def test_many_events_are_many_entries_none_of_them_long(redis: ArqRedis) -> None:
+    client = Client(redis)
+    handles = await client.enqueue_many(double.call(number) for number in range(2000))
+    entries = await redis.xrange(events_key("rota"))
+    assert len(entries) < 200
+    assert max(len(fields[b"e"]) for _, fields in entries) < 3000
+    found = await first(client, 2000, after="0-0")
+    assert [one.id for one in found] == [handle.id for handle in handles]
+
+
+@pytest.mark.parametrize("wrong", ["$", "x", "1-2-3", "1.2", "1-2.x"])
 def test_a_position_that_is_none_is_refused(wrong: str) -> None:
     with connect_sync() as client, pytest.raises(ValueError, match="position of an event"):
         client.events(after=wrong)

@@ -29,6 +29,7 @@ from rota import (
     job_deserializer,
 )
 from tests.servers import RedisServer
+from tests.streams import events_in
 from tests.waiting import until
 from tests.workers import serving
 
@@ -252,8 +253,8 @@ async def in_the_midst(client: Client, handles: list[Handle[Any]]) -> bool:
 
 async def story(client: Client, job_id: str) -> list[str]:
     """Return the events of a job after its first start, without its progress."""
-    entries = [fields for _, fields in await client.redis.xrange("rota:events")]
-    types = [fields[b"type"].decode() for fields in entries if fields[b"id"] == job_id.encode()]
+    events = events_in(await client.redis.xrange("rota:events"))
+    types = [event.type for event in events if event.id == job_id]
     return [kind for kind in types if kind not in ("enqueued", "started", "progress")]
 
 

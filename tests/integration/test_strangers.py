@@ -2,6 +2,7 @@
 
 from rota import Run, State, job
 from tests.servers import RedisServer
+from tests.streams import events_in
 from tests.workers import serving
 
 STRANGERS = 2000
@@ -27,7 +28,6 @@ async def test_a_backlog_of_unknown_jobs_is_put_off_unclaimed(server: RedisServe
         counts = await works.client.counts("default")
         assert counts[State.DELAYED] == STRANGERS
     with server.client() as looking:
-        started = [
-            fields[b"task"] for _, fields in looking.xrange("rota:events") if fields[b"type"] == b"started"
-        ]
-    assert 0 < started.count(b"not_known_here") < STRANGERS / 10
+        events = events_in(looking.xrange("rota:events"))
+    started = [event.task for event in events if event.type == "started"]
+    assert 0 < started.count("not_known_here") < STRANGERS / 10

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from rota import Cancel, Client, EventType, JobCancelled, JobFailed, Retry, Run, Snooze, State, fixed, job
+from tests.streams import events_in
 
 
 class NotYet(Exception):
@@ -83,7 +84,7 @@ async def test_a_job_that_has_snoozed_enough_may_say_so(client: Client, deps: Re
 async def test_every_snooze_is_on_record(client: Client, deps: Reports) -> None:
     handle = await client.enqueue(fetch_report)
     await handle.result(timeout=10)
-    events = [fields[b"type"].decode() for _, fields in await client.redis.xrange("rota:events")]
+    events = [event.type for event in events_in(await client.redis.xrange("rota:events"))]
     assert events.count(EventType.SNOOZED) == 2
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from rota.client import view
 from rota.model.event import EventType, StreamEvent
@@ -11,15 +11,39 @@ from rota.model.info import JobInfo
 from rota.model.state import State
 from rota.server.faults import ServerError, explained
 from rota.server.outage import Outage
+from rota.wire.events import read_events
 from rota.wire.keys import QueueKeys, queue_key
 
-#: The most events that one round trip reads.
-_PAGE = 500
+#: The most entries that one round trip reads; each may hold dozens of events, about 2 KB of them.
+_PAGE = 50
 #: The first pause where nothing is new, and the longest, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
-_PLACE = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?", re.ASCII)
+_PLACE = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20})(?:\.([0-9]{1,9}))?)?", re.ASCII)
 #: The place before all events.
 OLDEST = "0-0"
+
+
+class _Place(NamedTuple):
+    """A place in the stream: behind one event of an entry, by its number, or without one behind the whole entry."""
+
+    entry: str
+    event: int | None = None
+
+    @classmethod
+    def read(cls, position: str) -> "_Place":
+        """Read the position of an event, or of an entry. Raises ValueError."""
+        found = _PLACE.fullmatch(position)
+        if not found:
+            raise ValueError(
+                f"after is {position!r}; it is the position of an event, such as 1767225600000-0.0, or 0-0"
+            )
+        ms, number, event = found.groups()
+        return cls(f"{ms}-{number or 0}", int(event) if event else None)
+
+    def is_before(self, event: StreamEvent) -> bool:
+        """Tell whether an event, of this entry or of a later one, is behind this place."""
+        entry, _, number = event.position.partition(".")
+        return entry != self.entry or (self.event is not None and int(number) > self.event)
 
 
 class EventReader:
@@ -34,7 +58,7 @@ class EventReader:
         self, key: str, after: str | None, *, queue: str | None, types: Iterable[EventType | str] | None
     ) -> None:
         self._key = key
-        self._place = None if after is None else _checked(after)
+        self._place = None if after is None else _Place.read(after)
         self._queue = queue
         self._types = None if types is None else frozenset(EventType(one) for one in types)
         self._outage = Outage("events")
@@ -66,32 +90,30 @@ class EventReader:
     async def _read(self, redis: Any) -> tuple[list[StreamEvent], bool]:
         """Return the events of one page that are asked for, and whether there may be more behind it."""
         if self._place is None:
-            self._place = await newest(redis, self._key)
+            self._place = _Place.read(await newest(redis, self._key))
+        before = self._place
         async with explained(redis):
-            # The page begins with the event that was read last, as long as it is there. If it is not, others that were
+            # The page begins with the entry that was read last, as long as it is there. If it is not, others that were
             # not read may be gone as well.
-            page = await redis.xrange(self._key, min=self._place, count=_PAGE)
-        new = [(place, raw) for place, raw in page if place.decode() != self._place]
-        gap = bool(new) and len(new) == len(page) and self._place != OLDEST
+            page = await redis.xrange(self._key, min=before.entry, count=_PAGE)
+        gap = bool(page) and page[0][0].decode() != before.entry and before.entry != OLDEST
         found = []
-        for place, raw in new:
-            self._place = place.decode()
-            event = StreamEvent.read(place, raw)
-            if event is not None and self._wants(event):
-                found.append(event.after_gap() if gap else event)
-                gap = False
+        for entry, raw in page:
+            for event in _events_of(entry, raw):
+                if before.is_before(event) and self._wants(event):
+                    found.append(event.after_gap() if gap else event)
+                    gap = False
+        if page:
+            self._place = _Place(page[-1][0].decode())
         return found, len(page) == _PAGE
 
     def _wants(self, event: StreamEvent) -> bool:
         return self._queue in (None, event.queue) and (self._types is None or event.type in self._types)
 
 
-def _checked(place: str) -> str:
-    if not _PLACE.fullmatch(place):
-        raise ValueError(
-            f"after is {place!r}; it is the position of an event, such as 1767225600000-0, or 0-0"
-        )
-    return place if "-" in place else f"{place}-0"
+def _events_of(entry: bytes, raw: Any) -> list[StreamEvent]:
+    events = map(StreamEvent.read, read_events(entry, raw))
+    return [event for event in events if event is not None]
 
 
 async def ended(redis: Any, key: str, queue: str, state: State, most: int) -> list[JobInfo]:
@@ -104,8 +126,8 @@ async def ended(redis: Any, key: str, queue: str, state: State, most: int) -> li
     keys, last = QueueKeys.of(queue_key(queue)), "+"
     while len(found) < most:
         page = await redis.xrevrange(key, max=last, count=_PAGE)
-        events = [StreamEvent.read(place, raw) for place, raw in page]
-        wanted = [one for one in events if one and (one.queue, one.type) == (queue, state.value)]
+        events = [event for entry, raw in page for event in reversed(_events_of(entry, raw))]
+        wanted = [one for one in events if (one.queue, one.type) == (queue, state.value)]
         ids = list(dict.fromkeys(one.id for one in wanted if one.id not in found))
         for info in await view.find(redis, queue, keys, ids) if ids else ():
             # An id may have been used again, and its record may have expired.
@@ -121,4 +143,8 @@ async def newest(redis: Any, key: str) -> str:
     """Return the place of the newest event of the stream at `key`. Raises ServerError."""
     async with explained(redis):
         last = await redis.xrevrange(key, count=1)
-    return last[0][0].decode() if last else OLDEST
+    if not last:
+        return OLDEST
+    entry, raw = last[0]
+    events = read_events(entry, raw)
+    return events[-1].position if events else entry.decode()

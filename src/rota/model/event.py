@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from rota.errors import JobError
-from rota.wire.claims import decode_id
+from rota.wire.events import RawEvent
 from rota.wire.results import begun_error_of
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -55,6 +55,9 @@ class Event(NamedTuple):
     error: BaseException | None = None
 
 
+#: Larger numbers are none of ours, and may be more than a float can hold.
+_FAR = 1e15
+_TYPES = frozenset(kind.value for kind in EventType)
 _WITH_ERROR = frozenset({EventType.RETRIED, EventType.DEAD, EventType.CANCELLED})
 
 
@@ -94,27 +97,27 @@ class StreamEvent:
     gap: bool = False
 
     @classmethod
-    def read(cls, position: bytes, raw: Mapping[bytes, bytes]) -> Self | None:
-        """Return the event that an entry of the stream holds; None for one of a later version."""
-        try:
-            kind = EventType(_text(raw, b"type"))
-        except ValueError:
+    def read(cls, raw: RawEvent) -> Self | None:
+        """Return the event as it was read from the stream; None for one of a later version."""
+        at = _time(int(raw.position.partition("-")[0]))
+        if raw.type not in _TYPES or at is None:
             return None
-        percent, due = _text(raw, b"percent"), _text(raw, b"due")
+        kind, extras = EventType(raw.type), raw.extras
+        detail = _text(extras, "detail") if kind in _WITH_ERROR else ""
         return cls(
-            position=position.decode(),
-            at=_time(position.partition(b"-")[0].decode()),
+            position=raw.position,
+            at=at,
             type=kind,
-            queue=_text(raw, b"queue"),
-            id=decode_id(raw.get(b"id", b"")),
-            task=_text(raw, b"task"),
-            attempt=int(_text(raw, b"attempt") or 0),
-            worker=_text(raw, b"worker"),
-            due=_time(due) if due else None,
-            error=begun_error_of(raw[b"detail"]) if kind in _WITH_ERROR and raw.get(b"detail") else None,
-            reason=_text(raw, b"reason"),
-            percent=float(percent) if percent else None,
-            message=_text(raw, b"message"),
+            queue=raw.queue,
+            id=raw.id,
+            task=raw.task,
+            attempt=raw.attempt,
+            worker=_text(extras, "worker"),
+            due=_time(extras.get("due")),
+            error=begun_error_of(detail.encode()) if detail else None,
+            reason=_text(extras, "reason"),
+            percent=_number(extras.get("percent")),
+            message=_text(extras, "message"),
         )
 
     def after_gap(self) -> Self:
@@ -122,9 +125,21 @@ class StreamEvent:
         return replace(self, gap=True)
 
 
-def _text(raw: Mapping[bytes, bytes], name: bytes) -> str:
-    return raw.get(name, b"").decode("utf-8", "replace")
+# Other programs may write to the stream, and to what the scripts read: anything may stand anywhere.
 
 
-def _time(ms: str) -> datetime:
-    return datetime.fromtimestamp(float(ms) / 1000, UTC)
+def _text(extras: Mapping[str, Any], name: str) -> str:
+    value = extras.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and abs(value) < _FAR else None
+
+
+def _time(ms: Any) -> datetime | None:
+    number = _number(ms)
+    try:
+        return None if number is None else datetime.fromtimestamp(number / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

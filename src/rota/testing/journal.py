@@ -1,11 +1,12 @@
 """The events of a bench, in order, from the stream that the scripts write and from what a subscriber is told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rota.model.event import Event, EventType
 from rota.model.run import RunFacts
-from rota.wire.claims import decode_id
+from rota.wire.claims import encode_id
+from rota.wire.events import RawEvent, read_events
 from rota.wire.keys import JOB
 
 _ENDS = frozenset({EventType.COMPLETED, EventType.DEAD, EventType.CANCELLED})
@@ -73,12 +74,12 @@ class Journal:
         """Take the new entries of the stream, and the payloads of new jobs, which are gone when the jobs are over."""
         for number, raw in self._redis.xrange(self._stream, min=self._next):
             self._next = b"(" + number
-            fields = {name.decode(): value for name, value in raw.items()}
-            event = _event(fields)
-            self._new.append(event)
-            # The events of pipelines and batches name no queue.
-            if event.queue:
-                self._note_put(event, fields)
+            for one in read_events(number, raw):
+                event = _event(one)
+                self._new.append(event)
+                # The events of pipelines and batches name no queue.
+                if event.queue:
+                    self._note_put(event, float(one.extras.get("due", 0)))
 
     def read(self) -> None:
         """Read the new entries of the stream."""
@@ -95,7 +96,7 @@ class Journal:
         self.read()
         self._told.clear()
 
-    def _note_put(self, event: Event, fields: Mapping[str, bytes]) -> None:
+    def _note_put(self, event: Event, due_ms: float) -> None:
         job = (event.queue, event.id)
         is_new = event.type is EventType.ENQUEUED or (
             event.type is EventType.STARTED and job not in self._live
@@ -106,9 +107,9 @@ class Journal:
             self._live.discard(job)
         if not is_new or event.reason == "replayed":
             return
-        (payload,) = self._redis.mget(JOB.encode() + fields["id"])
+        (payload,) = self._redis.mget(JOB.encode() + encode_id(event.id))
         if payload is not None:
-            self._puts.append(Put(event.queue, event.id, payload, float(fields["due"])))
+            self._puts.append(Put(event.queue, event.id, payload, due_ms))
 
     def _heard(self, event: Event) -> Event | None:
         for index, told in enumerate(self._told):
@@ -117,18 +118,16 @@ class Journal:
         return None
 
 
-def _event(fields: Mapping[str, bytes]) -> Event:
-    def text(name: str) -> str:
-        return fields.get(name, b"").decode("utf-8", "replace")
-
+def _event(raw: RawEvent) -> Event:
+    extras = raw.extras
     return Event(
-        EventType(text("type")),
-        text("queue"),
-        decode_id(fields["id"]),
-        text("task"),
-        int(fields.get("attempt", 0)),
-        detail=fields.get("detail", b""),
-        reason=text("reason"),
-        percent=float(fields["percent"]) if "percent" in fields else None,
-        message=text("message"),
+        EventType(raw.type),
+        raw.queue,
+        raw.id,
+        raw.task,
+        raw.attempt,
+        detail=extras.get("detail", "").encode(),
+        reason=extras.get("reason", ""),
+        percent=extras.get("percent"),
+        message=extras.get("message", ""),
     )

@@ -24,7 +24,7 @@ class ServiceRules:
 
     :param queue: the queue's short name, as events tell it.
     :param events: the key of the stream of events.
-    :param events_maxlen: about how many events the stream keeps.
+    :param events_maxlen: about how many entries the stream keeps.
     :param dead_retention: how long dead letters are kept, in seconds.
     :param suspect: a job that was lost this often runs alone in its process; 0 means that none does.
     :param rate: the queue's own rate limit, as `RateLimit.figures`; empty without one.

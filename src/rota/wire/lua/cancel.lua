@@ -1,7 +1,7 @@
 -- cancel: take a waiting job off its queue, or ask the worker that runs it to stop.
 --
 -- KEYS  1 queue  2 events
--- ARGV  1 queue's name in events  2 events to keep  3 id  4 record for arq:result ('' = none)  5 its life, ms
+-- ARGV  1 queue's name in events  2 entries of events to keep  3 id  4 record for arq:result ('' = none)  5 its life, ms
 --       6 job's name  7 detail (error, JSON)
 -- Returns 'cancelled' (it was waiting), 'requested' (a worker has it: stopped within a second), 'absent'.
 --
@@ -19,8 +19,7 @@ local function cancel()
   local answer, attempts, terms = withdraw(queue, id)
   if answer ~= 'cancelled' then return answer end
   if record ~= '' then redis.call('SET', 'arq:result:' .. id, record, 'PX', record_life) end
-  redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'cancelled', 'queue', queue_name, 'id', id,
-    'task', task, 'attempt', attempts, 'detail', brief(detail), 'reason', 'cancelled')
+  tell('cancelled', queue_name, id, task, attempts, { reason = 'cancelled', detail = brief(detail) })
   tell_end(terms, 'cancelled', detail, id)
   return answer
 end
@@ -29,5 +28,6 @@ end
 -- what follows it.
 redis.call('ZREMRANGEBYSCORE', 'arq:abort', '-inf', ms(now - DAY))
 local answer = whole(cancel)
+write_events()
 pcall(wake_others)
 return answer

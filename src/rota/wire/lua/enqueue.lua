@@ -1,7 +1,7 @@
 -- enqueue: put jobs on one queue, and wake one worker.
 --
 -- KEYS  1 queue  2 wake  3 events ('' = write none)
--- ARGV  1 queue's name in events  2 events to keep  3 1 = an id whose job has finished may be used again
+-- ARGV  1 queue's name in events  2 entries of events to keep  3 1 = an id whose job has finished may be used again
 --       then, for each job, 9 values: id, payload, due in ms (-1 = now), delay in ms, life of the payload in ms
 --       (0 = for ever), job's name, terms ('' = none), unique key ('' = none) with how long it holds behind a blank
 --       (`<key> <ms>`; 0 = as the terms say), what to do where the id or the key is taken: refuse, existing, replace
@@ -17,6 +17,7 @@ local queue_name, keep_events, may_reuse = ARGV[1], ARGV[2], ARGV[3] == '1'
 
 --@include now
 --@include chunks
+--@include events
 --@include faults
 --@include holders
 
@@ -31,13 +32,7 @@ local function with_limits()
   return limits
 end
 
-local function tell(id, task, due, ...)
-  if events == '' then return end
-  redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
-    'task', task, 'due', ms(due), ...)
-end
-
-local answers, scores, results, put_ids, told = {}, {}, {}, {}, {}
+local answers, scores, results, put_ids = {}, {}, {}, {}
 local begun = {} -- the jobs that this call puts, whole or in part: { id, terms, unique key }
 
 -- Put a job, and return whether its id was free. The jobs without terms are put on the queue together, at the end.
@@ -54,7 +49,7 @@ local function put_new(id, payload, due, life, task, terms, unique, period)
   end
   results[#results + 1] = 'arq:result:' .. id
   put_ids[#put_ids + 1] = id
-  told[#told + 1] = { id, task, due }
+  tell('enqueued', queue_name, id, task, 0, { due = due })
   return true
 end
 
@@ -78,7 +73,7 @@ local function put_at(at)
     holder = holder or id
     local new_due = (on_taken == 'replace' or on_taken == 'debounce')
       and with_limits().replace(queue, holder, payload, due, is_moved, terms, unique, period)
-    if new_due then told[#told + 1] = { holder, task, new_due, 'reason', 'replaced' } end
+    if new_due then tell('enqueued', queue_name, holder, task, 0, { due = new_due, reason = 'replaced' }) end
     answers[#answers + 1] = { new_due and 2 or 0, holder }
   end
 end
@@ -109,6 +104,6 @@ if not is_done then
   raise(problem)
 end
 -- Nothing else depends on these: without a token an idle worker finds the jobs by itself, a little later.
-for _, one in ipairs(told) do tell(unpack(one)) end
+write_events()
 pcall(wake_all)
 return answers

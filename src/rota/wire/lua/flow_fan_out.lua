@@ -1,7 +1,7 @@
 -- flow_fan_out: put the next items of a stage that is `each` of a list, or the next jobs of a batch: at most 500.
 --
 -- KEYS  1 flow  2 events
--- ARGV  1 events to keep  2 stage  3 number of the first item here (-1 = only ask)  4 how many items there are in all
+-- ARGV  1 entries of events to keep  2 stage  3 number of the first item here (-1 = only ask)  4 how many items there are in all
 --       then for each item 2 values: payload (of an item that is a pipeline: its input, JSON), terms
 --       (for a batch 5: payload, terms, queue, task, due in ms; below 0: for so long after the batch began)
 -- Returns { number of the first item that has not been put, -1 where the stage is over; how many were put here }.
@@ -72,5 +72,6 @@ whole(function()
   redis.call('HSET', key, stage .. ':cursor', cursor)
   if flow.kind ~= 'batch' and cursor == total then close_stage(flow, stage) end
 end)
+write_events()
 pcall(wake_others)
 return { cursor, count }

@@ -1,7 +1,7 @@
 -- flow_retry: let a dead pipeline go on at the stage where it died.
 --
 -- KEYS  1 flow  2 events
--- ARGV  1 events to keep  2 headers of what is put from now on, JSON ('' = as before)
+-- ARGV  1 entries of events to keep  2 headers of what is put from now on, JSON ('' = as before)
 -- Returns 'retried', 'stopping' (jobs of it are still being stopped), 'refused' (it is not dead) or 'absent'.
 --
 -- Keeps true: a flow goes on only when none of its jobs runs or waits any more, so that no item runs twice at once; and as a whole or not at
@@ -24,5 +24,6 @@ whole(function()
   if headers ~= '' then redis.call('HSET', flow.plan, 'headers', headers) end
   revive(flow)
 end)
+write_events()
 pcall(wake_others)
 return 'retried'

@@ -1,7 +1,7 @@
 -- flow_start: begin a run of a pipeline, or a batch, whose jobs then come in portions.
 --
 -- KEYS  1 flow  2 plan  3 events  4 alias (holds the flow of an id that the user gave), where there is one
--- ARGV  1 events to keep  2 id  3 kind: pipeline | batch  4 name  5 ms to keep the result  6 ms to keep a dead one
+-- ARGV  1 entries of events to keep  2 id  3 kind: pipeline | batch  4 name  5 ms to keep the result  6 ms to keep a dead one
 --       7 the first stage's input, JSON ('' = its arguments are in its payload)  8 stages to show, JSON
 --       9 how many jobs the batch has; then field, value of the plan
 -- Returns { 1, id } = begun, { 0, id of the flow that has the alias }.
@@ -38,11 +38,12 @@ local function begin()
     remove(plan)
   end, write_down)
   if alias ~= '' then redis.call('SET', alias, id) end
-  flow_event('enqueued', '', id, name, 'due', now_ms)
+  tell('enqueued', '', id, name, 0, { due = now })
   local flow = flow_at(key)
   if kind == 'batch' then close_batch(flow) else start_stage(flow, 0) end
 end
 
 whole(begin)
+write_events()
 pcall(wake_others)
 return { 1, id }

@@ -1,7 +1,7 @@
 -- flow_stop: cancel a flow, and stop what is left of one that was cancelled or died: at most 500 jobs a call.
 --
 -- KEYS  1 flow  2 events
--- ARGV  1 events to keep  2 1 = cancel it, 0 = only stop what is left  3 error (JSON) of what is stopped
+-- ARGV  1 entries of events to keep  2 1 = cancel it, 0 = only stop what is left  3 error (JSON) of what is stopped
 -- Returns { state before, or '' for none such; 1 if there is more to stop }.
 --
 -- Keeps true: a flow ends once. `swept` says how far its jobs are stopped, so that a call that is cut off is followed
@@ -72,5 +72,6 @@ local more = whole(function()
   local open = tonumber(redis.call('HGET', flow.key, 'open') or 0)
   return flow.state ~= 'active' and open > 0 and stop_items(flow)
 end)
+write_events()
 pcall(wake_others)
 return { before, more and 1 or 0 }

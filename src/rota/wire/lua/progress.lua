@@ -1,13 +1,15 @@
 -- progress: keep and tell what running jobs report, where their claims still hold.
 --
 -- KEYS  1 runs  2 progress  3 events
--- ARGV  1 queue's name in events  2 events to keep; then for each report: id, token, job's name, percent, message
+-- ARGV  1 queue's name in events  2 entries of events to keep; then for each report: id, token, job's name, percent, message
 -- Returns how many reports counted.
 --
 -- Keeps true: a report from a claim that was lost or settled changes nothing.
 
 local runs, progress, events = KEYS[1], KEYS[2], KEYS[3]
 local queue_name, keep_events = ARGV[1], ARGV[2]
+
+--@include events
 
 redis.call('PERSIST', runs) -- a full Redis allows it, and what follows it
 local counted = 0
@@ -16,9 +18,10 @@ for at = 3, #ARGV, 5 do
   local entry = redis.call('HGET', runs, id)
   if entry and string.match(entry, '^(%S+)') == token then
     redis.call('HSET', progress, id, percent .. ' ' .. message)
-    redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'progress', 'queue', queue_name, 'id', id,
-      'task', task, 'percent', percent, 'message', message)
+    tell('progress', queue_name, id, task, 0,
+      { percent = number_of(percent), message = message ~= '' and message or nil })
     counted = counted + 1
   end
 end
+write_events()
 return counted

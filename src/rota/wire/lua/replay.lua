@@ -1,7 +1,7 @@
 -- replay: put dead letters back on their queue, as new, with all attempts before them, and what they had saved.
 --
 -- KEYS  1 queue  2 dead  3 wake  4 events  5 checkpoint
--- ARGV  1 queue's name in events  2 events to keep; then ids
+-- ARGV  1 queue's name in events  2 entries of events to keep; then ids
 -- Returns for each id 'replayed', 'absent' (no such letter), 'taken' (a live job holds the id), 'empty' (the
 -- payload had expired before the job died: there is nothing to run), 'stopping' (other jobs of its flow are still being
 -- stopped) or 'over' (its input went with its flow). Or, where another job holds its unique key, one of these words and
@@ -36,11 +36,6 @@ local function keep_saved(id, saved)
   redis.call('SET', 'arq:retry:' .. id, '0')
 end
 
-local function tell(id, task, due, reason)
-  redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
-    'task', task or '', 'due', ms(due), 'reason', reason)
-end
-
 -- Put a letter's job back, and return whether it may run again.
 local function bring_back(id, letter, payload, task, former_terms, saved)
   local as, flow, terms = place_in_flow(former_terms or '')
@@ -50,7 +45,7 @@ local function bring_back(id, letter, payload, task, former_terms, saved)
   if put(queue, id, payload, now, 0, terms) then
     if flow then redis.call('HINCRBY', flow.key, 'open', 1) end
     keep_saved(id, saved)
-    tell(id, task, now, 'replayed')
+    tell('enqueued', queue_name, id, task, 0, { due = now, reason = 'replayed' })
   end
   discard('DEL', letter)
   return 'replayed'
@@ -64,7 +59,7 @@ local function stand_in(id, letter, holder, payload, task, terms, saved)
   if not due then return { 'held', holder } end
   redis.call('ZREM', dead, id)
   keep_saved(holder, saved)
-  tell(holder, task, due, 'replaced')
+  tell('enqueued', queue_name, holder, task, 0, { due = due, reason = 'replaced' })
   discard('DEL', letter)
   return { 'replaced', holder }
 end
@@ -94,11 +89,15 @@ local function replay(id)
 end
 
 local answers, replayed = {}, false
-for i = 3, #ARGV do
-  local answer = whole(replay, ARGV[i])
-  replayed = replayed or answer == 'replayed' or answer[1] == 'replaced'
-  answers[#answers + 1] = answer
-end
+local is_done, problem = pcall(function()
+  for i = 3, #ARGV do
+    local answer = whole(replay, ARGV[i])
+    replayed = replayed or answer == 'replayed' or answer[1] == 'replaced'
+    answers[#answers + 1] = answer
+  end
+end)
+write_events()
+if not is_done then raise(problem) end
 pcall(function()
   wake_others()
   if replayed and redis.call('LLEN', wake) == 0 then redis.call('LPUSH', wake, '1') end

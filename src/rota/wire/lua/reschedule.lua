@@ -1,7 +1,7 @@
 -- reschedule: make a job that waits due at another time.
 --
 -- KEYS  1 queue  2 events
--- ARGV  1 queue's name in events  2 events to keep  3 id  4 due in ms (-1 = now)  5 delay in ms  6 job's name
+-- ARGV  1 queue's name in events  2 entries of events to keep  3 id  4 due in ms (-1 = now)  5 delay in ms  6 job's name
 -- Returns 'rescheduled', 'running' (a worker has it), 'absent'.
 --
 -- Keeps true: the job keeps its payload, its terms and its attempts. It leaves the lines in which it stood, and enters
@@ -10,6 +10,7 @@
 local queue, events = KEYS[1], KEYS[2]
 local queue_name, keep_events, id, due, delay, task = unpack(ARGV)
 
+--@include events
 --@include held
 --@include limits
 --@include wake
@@ -25,8 +26,8 @@ redis.call('PERSIST', 'arq:job:' .. id)
 local terms = terms_of(queue, id)
 if terms then leave_lines(queue, id, terms) end
 schedule(queue, id, due, terms or nil)
-redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', 'enqueued', 'queue', queue_name, 'id', id,
-  'task', task, 'due', ms(due), 'reason', 'rescheduled')
+tell('enqueued', queue_name, id, task, 0, { due = due, reason = 'rescheduled' })
+write_events()
 -- The idle workers did not know of this time: one of them is to look, and waits until then if that is soon.
 wake_queue(queue)
 wake_others(queue)

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 schedule  2 names of all schedules  3 events
 -- ARGV  1 name  2 epoch of the leader ('' = a person asks)  3 version of the schedule that was read (0 = none)
---       4 events to keep  5 queue, by its name in events, job's name and id of the tick to take out, three values ('' = none)
+--       4 entries of events to keep  5 queue, by its name in events, job's name and id of the tick to take out, three values ('' = none)
 --       8 keep | remove  9 how many fields are written; then field, value ('' = no longer), and for each tick to put
 --       7 values: tick, ms; queue's name; id; job's name; payload; due, ms; terms
 -- Returns { 'done', how many were put }, { 'changed', 0 } = it is not as it was read, { 'fenced', 0 } = a later leader was here.
@@ -15,6 +15,7 @@ local key, names, events = KEYS[1], KEYS[2], KEYS[3]
 local name, epoch, version, keep_events = unpack(ARGV, 1, 4)
 local out_of, out_task, out_id, fate, count = unpack(ARGV, 5, 9)
 
+--@include events
 --@include whole
 --@include wake
 --@include put
@@ -24,16 +25,12 @@ local former, last_epoch, done_until = unpack(redis.call('HMGET', key, 'version'
 if epoch ~= '' and tonumber(last_epoch or 0) > tonumber(epoch) then return { 'fenced', 0 } end
 if tonumber(former or 0) ~= tonumber(version) then return { 'changed', 0 } end
 
-local function tell(kind, queue_name, id, task, ...)
-  redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', kind, 'queue', queue_name, 'id', id, 'task', task, ...)
-end
-
 local function take_out()
   local queue = 'arq:queue:' .. out_of
   if is_held(queue, out_id) then return end
   local answer, attempts = withdraw(queue, out_id)
   if answer == 'cancelled' then
-    tell('cancelled', out_of, out_id, out_task, 'attempt', attempts, 'detail', '', 'reason', 'schedule changed')
+    tell('cancelled', out_of, out_id, out_task, attempts, { reason = 'schedule changed' })
   end
 end
 
@@ -55,7 +52,7 @@ local function put_ticks(at)
     local queue = 'arq:queue:' .. queue_name
     if tonumber(tick) > tonumber(done_until or 0) and put(queue, id, payload, tonumber(due), 0, terms) then
       number = number + 1
-      tell('enqueued', queue_name, id, task, 'due', due)
+      tell('enqueued', queue_name, id, task, 0, { due = due })
       if tonumber(due) <= now then woken[queue] = true end
     end
   end
@@ -73,5 +70,6 @@ local function bring_forward()
 end
 
 local number = whole(bring_forward)
+write_events()
 pcall(wake_others)
 return { 'done', number }

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 queue  2 active  3 runs  4 seen  5 step (prefix)  6 dead  7 progress  8 events  9 solitude  10 checkpoint
 -- ARGV  of the worker:
---         1 its id   2 lease, ms   3 service: 1 = events, dead letters, losses given back   4 events to keep
+--         1 its id   2 lease, ms   3 service: 1 = events, dead letters, losses given back   4 entries of events to keep
 --         5 retention of dead letters, ms   6 queue's name in events   7 suspect: a job lost this often runs with no
 --         other beside it (0 = off)   8 the queue's limits: of its rate
 --         `<interval, us> <tolerance, us>`, and `/<most>` of the jobs that the whole fleet runs at once ('' = none)
@@ -52,6 +52,7 @@ end
 
 local JOB, RESULT, RETRY, HELD, ABORT = 'arq:job:', 'arq:result:', 'arq:retry:', 'arq:in-progress:', 'arq:abort'
 local active, runs, seen, step_prefix, dead, progress, events, solitude, checkpoint = unpack(KEYS, 2, 10)
+if not service then events = '' end
 local snoozes, attempts = queue .. ':snoozes', queue .. ':attempts'
 -- How the tokens of this step's claims begin.
 local token_prefix = worker .. ':' .. lane .. ':' .. seq .. ':'
@@ -76,6 +77,8 @@ local has = setmetatable({}, {
   end,
 })
 
+--@include events
+
 ---------------------------------------------------------------------------------------------------- the step
 -- All functions are made inside one, because making a hundred of them is a good part of a step's time. For each local
 -- that a function captures, Lua searches all locals captured so far in the function around it; those from further out
@@ -83,12 +86,6 @@ local has = setmetatable({}, {
 
 local function step()
 --@include limits
---@include brief
-
-  -- Nothing else depends on an event: where it cannot be written, the jobs go on all the same.
-  local function emit(...)
-    if service then redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', ...) end
-  end
 
   -- Write as SET does, in what may be this step's first write. A full Redis refuses that if it takes memory, and refuses
   -- none after one that takes none: cutting the events short is such a one, and makes room besides.
@@ -202,4 +199,8 @@ local function step()
     suspect_waits and makes_room() and 1 or 0 }
 end
 
-return step()
+local is_done, reply = pcall(step)
+-- What a step has changed before a command of it failed is told, because it is not changed again.
+write_events()
+if not is_done then raise(reply) end
+return reply

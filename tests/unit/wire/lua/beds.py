@@ -17,6 +17,7 @@ from rota.wire.keys import ABORT, IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
 from rota.wire.queue import QueueScripts, ServiceRules, StepReply
 from rota.wire.scripts import CANCEL, ENQUEUE, REPLAY
 from tests.servers import RedisServer
+from tests.streams import events_in
 
 KEYS = QueueKeys.of("arq:queue:q")
 EVENTS = "rota:events"
@@ -121,13 +122,10 @@ class Bed:
         """Return the names of all keys on the server."""
         return {raw.decode("utf-8", "backslashreplace") for raw in self.looking.keys("*")}
 
-    def events(self, job_id: str | None = None) -> list[dict[str, str]]:
+    def events(self, job_id: str | None = None) -> list[dict[str, Any]]:
         """Return the events in the stream: all, or those of one job."""
-        entries = [
-            {name.decode(): value.decode("utf-8", "backslashreplace") for name, value in fields.items()}
-            for _, fields in self.looking.xrange(EVENTS)
-        ]
-        return [entry for entry in entries if job_id in (None, entry["id"])]
+        events = events_in(self.looking.xrange(EVENTS))
+        return [one._asdict() | dict(one.extras) for one in events if job_id in (None, one.id)]
 
     def story(self, job_id: str) -> list[str]:
         """Return the types of a job's events, in order."""

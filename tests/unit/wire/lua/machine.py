@@ -14,6 +14,7 @@ from rota.testing.clock import BenchClock
 from rota.testing.server import clients
 from rota.wire.claims import Checkpoint, Claim, Settlement
 from rota.wire.keys import ABORT, IN_PROGRESS, RETRY
+from tests.streams import events_in
 from tests.unit.wire.lua.beds import (
     EVENTS,
     KEYS,
@@ -395,9 +396,8 @@ class ScriptsMachine(RuleBasedStateMachine):
 
     def _every_job_was_told_of(self) -> None:
         told: dict[tuple[str, str], int] = {}
-        for _, fields in self.bed.looking.xrange(EVENTS):
-            event = fields[b"id"].decode(), fields[b"type"].decode()
-            told[event] = told.get(event, 0) + 1
+        for one in events_in(self.bed.looking.xrange(EVENTS)):
+            told[one.id, one.type] = told.get((one.id, one.type), 0) + 1
         for job in self.model.jobs.values():
             ends = sum(told.get((job.id, end), 0) for end in ("completed", "dead", "cancelled"))
             assert ends == 1, f"{job.id} ended {ends} times"

@@ -241,7 +241,7 @@ class TestCancel:
         for job_id in ("a", "b"):
             await bed.cancel(job_id)
         told = [event["attempt"] for event in bed.events() if event["type"] == "cancelled"]
-        assert told == ["1", "0"]
+        assert told == [1, 0]
 
     async def test_a_job_that_is_not_there_is_absent(self, bed: Bed) -> None:
         assert await bed.cancel("a") == "absent"

@@ -338,6 +338,33 @@ async def test_a_step_of_which_one_command_failed_is_made_whole(story: Story, fa
     await every_fault_is_healed(story, faults)
 
 
+@pytest.mark.parametrize(
+    ("story", "told"),
+    [
+        (over, {("full", "completed"), ("plain", "completed"), ("cron", "completed"), ("dead", "dead")}),
+        (
+            going_again,
+            {("full", "retried"), ("plain", "retried"), ("shut", "interrupted"), ("snoozed", "snoozed")},
+        ),
+    ],
+    ids=["over", "going_again"],
+)
+async def test_what_became_of_jobs_is_told_whichever_command_of_the_step_fails(
+    story: Story, told: set[tuple[str, str]], faults: Faults
+) -> None:
+    at, has_failed = 1, True
+    while has_failed:
+        clock = BenchClock(_START)
+        redis, looking = clients()
+        with clock.opened():
+            bed = Bed(redis, looking, clock)
+            await story(Run(bed, faults, at))
+            found = {(event["id"], event["type"]) for event in bed.events()}
+        has_failed = faults.failed is not None
+        assert told <= found or "XADD" in str(faults.failed), f"{at}: {faults.failed}"
+        at += EVERY
+
+
 @pytest.mark.parametrize("story", CALLS, ids=lambda story: story.__name__)
 async def test_a_call_of_a_client_that_failed_is_made_whole_by_the_next(story: Story, faults: Faults) -> None:
     await every_fault_is_healed(story, faults)

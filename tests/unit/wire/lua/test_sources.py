@@ -14,7 +14,7 @@ from rota.wire.scripts import Script
 
 SCRIPTS = {name: script for name, script in vars(scripts).items() if isinstance(script, Script)}
 #: What Redis gives to scripts.
-GIVEN = {"KEYS", "ARGV", "redis", "math", "string", "table"} | {
+GIVEN = {"KEYS", "ARGV", "redis", "math", "string", "table", "cjson"} | {
     *(
         "error",
         "ipairs",
@@ -66,7 +66,7 @@ class Bytecode:
         return int.from_bytes(self._skip(4), "little")
 
     def _text(self) -> str:
-        return self._skip(int.from_bytes(self._skip(8), "little")).rstrip(b"\0").decode()
+        return self._skip(int.from_bytes(self._skip(8), "little")).rstrip(b"\0").decode("utf-8", "replace")
 
     def _constant(self) -> str:
         match self._skip(1):

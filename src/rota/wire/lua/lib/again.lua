@@ -1,7 +1,6 @@
 ---------------------------------------------------------------------------------------------------- again
 -- Jobs that go again are put back into the line. Expects what step.lua says of its call.
 
---@include brief
 --@include entries
 --@include herds
 --@include kept
@@ -96,8 +95,5 @@ local function release(job)
   local terms = has.terms and terms_of(queue, id)
   if terms then free_slot(queue, id, terms) end
   if still_there then put_back(job, due, lost, unknown_since, terms) else forget_job(id, terms) end
-  if job.event ~= '' then
-    emit('type', job.event, 'queue', queue_name, 'id', id, 'task', job.task, 'attempt', job.attempt,
-      'detail', brief(job.detail), 'due', ms(due))
-  end
+  tell(job.event, queue_name, id, job.task, job.attempt, { due = due, detail = brief(job.detail) })
 end

@@ -29,7 +29,7 @@ local function close_batch(flow)
   put_callback(flow, 'finished')
   for _, key in ipairs({ flow.key, flow.plan, flow.key .. ':dead' }) do redis.call('PEXPIRE', key, keep) end
   if alias and alias ~= '' then redis.call('PEXPIRE', alias, keep) end
-  flow_event(state, '', flow.id, flow.name, 'attempt', '0', 'detail', '', 'reason', '')
+  tell(state, '', flow.id, flow.name, 0)
 end
 
 -- Count the end of a job, once.

@@ -5,8 +5,7 @@
 --@include find
 
 local function tell_start(job, task, attempt)
-  emit('type', 'started', 'queue', queue_name, 'id', job.id, 'task', task, 'attempt', attempt, 'worker', worker,
-    'due', job.due)
+  tell('started', queue_name, job.id, task, attempt, { worker = worker, due = job.due })
 end
 
 -- Write the event of a start. The job's name is in the fixed head of our own payloads; in a stock client's it may be

@@ -2,7 +2,6 @@
 -- The end of a job, as its flow is told of it; the end of a flow, and what becomes of the jobs and keys it leaves.
 
 --@include batches
---@include brief
 --@include stages
 --@include withdraw
 
@@ -37,7 +36,7 @@ local function tidy(flow)
 end
 
 -- Tell a flow that one of its jobs has ended.
-local function tell(member, outcome, detail, id)
+local function tell_flow_of(member, outcome, detail, id)
   local flow, stage, item = flow_of(member)
   if not flow then return end
   if flow.kind == 'batch' then return tell_batch(flow, item, outcome, id) end
@@ -49,15 +48,14 @@ end
 -- Tell the flow of a job that has ended, if these terms name one.
 local function tell_end(terms, outcome, detail, id)
   local member = terms and term(terms, 'w')
-  if member and outcome ~= '' then tell(member, outcome, detail, id) end
+  if member and outcome ~= '' then tell_flow_of(member, outcome, detail, id) end
 end
 
 -- Cancel a job that waits; ask the worker that runs it to stop.
 local function stop_member(queue_name, id, task, detail)
   local answer, attempts, terms = withdraw('arq:queue:' .. queue_name, id)
   if answer ~= 'cancelled' then return end
-  flow_event('cancelled', queue_name, id, task, 'attempt', attempts, 'detail', brief(detail),
-    'reason', 'its flow is over')
+  tell('cancelled', queue_name, id, task, attempts, { reason = 'its flow is over', detail = brief(detail) })
   tell_end(terms, 'cancelled', detail, id)
 end
 
@@ -80,8 +78,8 @@ local function expire(flow, state, detail)
   expire_results(flow, tonumber(flow.stage) - 1, life)
   redis.call('PEXPIRE', flow.plan, ms(math.max(tonumber(life), DAY)))
   if alias ~= '' then redis.call('PEXPIRE', alias, life) end
-  flow_event(state, '', flow.id, flow.name, 'attempt', '0', 'detail', state == 'completed' and '' or brief(detail),
-    'reason', state == 'dead' and 'failed' or '')
+  local why = state ~= 'completed' and { reason = state == 'dead' and 'failed' or nil, detail = brief(detail) } or nil
+  tell(state, '', flow.id, flow.name, 0, why)
 end
 
 -- End a flow: completed, dead or cancelled. `detail` is its error, `id` the job that it died of.

@@ -1,7 +1,7 @@
 ---------------------------------------------------------------------------------------------------- flows
 -- A flow is one run of a pipeline, or one batch. The script that ends a job of a flow does all that follows from it:
--- it keeps the result, and puts the next stage's jobs when this was the stage's last. Expects the locals `events` ('' =
--- write none) and `keep_events`.
+-- it keeps the result, and puts the next stage's jobs when this was the stage's last. Expects what events.lua
+-- expects.
 --
 -- A flow is the hash `<prefix><id>`:
 --   id, kind (pipeline | batch), name, alias (the key of an id that the user gave), stages (to show)
@@ -22,15 +22,9 @@
 -- member of the flow they are. An item that is a pipeline itself is a flow too, with its parent's plan and a longer
 -- path.
 
+--@include events
 --@include whole
 --@include now
-
-local function flow_event(kind, queue_name, id, task, ...)
-  if events ~= '' then
-    redis.call('XADD', events, 'MAXLEN', '~', keep_events, '*', 'type', kind, 'queue', queue_name, 'id', id,
-      'task', task, ...)
-  end
-end
 
 -- Return the flow at `key`, or nil.
 local function flow_at(key)

@@ -12,7 +12,7 @@ local function with_headers(flow, payload)
 end
 
 local function announce(queue_name, id, task, due)
-  flow_event('enqueued', queue_name, id, task, 'due', ms(due))
+  tell('enqueued', queue_name, id, task, 0, { due = due })
   woken['arq:queue:' .. queue_name] = true
 end
 

@@ -1,7 +1,6 @@
 ---------------------------------------------------------------------------------------------------- over
 -- Jobs that are over leave Redis but for their record and their dead letter. Expects what step.lua says of its call.
 
---@include brief
 --@include chunks
 --@include kept
 --@include limits
@@ -38,11 +37,6 @@ local function keep_record(job)
   end
 end
 
-local function tell_finished(job, ...)
-  emit('type', job.event, 'queue', queue_name, 'id', job.id, 'task', job.task, 'attempt', job.attempt,
-    'detail', job.event == 'completed' and '' or brief(job.detail), ...)
-end
-
 -- Give back what a job held by its limits, and tell its flow of its end. The terms, which say what is to be done, go
 -- last.
 local function let_go(job)
@@ -54,7 +48,8 @@ local function let_go(job)
   end
 end
 
--- Remove what a queue knows of jobs that are over, and last of all the fence.
+-- Remove what a queue knows of jobs that are over, and last of all the fence. Before that their ends are told: a step
+-- that fails on the way is sent again, and tells them rather twice than never.
 local function forget_jobs(finished, gone)
   chunked('ZREM', queue, gone)
   local keys = {}
@@ -72,6 +67,11 @@ local function forget_jobs(finished, gone)
     for _, job in ipairs(finished) do let_go(job) end
   end
   forget_failures(gone)
+  for _, job in ipairs(finished) do
+    local why = job.event ~= 'completed' and { reason = job.reason, detail = brief(job.detail) } or nil
+    tell(job.event, queue_name, job.id, job.task, job.attempt, why)
+  end
+  write_events()
   chunked('ZREM', active, gone)
   chunked('HDEL', runs, gone)
 end
@@ -90,7 +90,4 @@ local function conclude(finished)
     keep_record(job)
   end
   forget_jobs(finished, gone)
-  for _, job in ipairs(finished) do
-    if job.reason then tell_finished(job, 'reason', job.reason) else tell_finished(job) end
-  end
 end

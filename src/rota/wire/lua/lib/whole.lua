@@ -4,12 +4,13 @@
 -- undone, and the error raised again.
 --
 -- A write is refused where what undoes it is forbidden. Where memory is full, what undoes is allowed once something was
--- written. Events, and what is deleted for good, wait until everything else is done.
+-- written. What is deleted for good waits until everything else is done, and the events of what is undone are not told.
 
 --@include calls
 --@include faults
+--@include told
 
-local command, undoing, at_end, for_good = redis.call, nil, nil, nil
+local command, undoing, for_good = redis.call, nil, nil
 
 -- What undoes a command: { function that is called before it, and returns what undoes it; the command that does so }.
 local UNDO = {}
@@ -121,10 +122,6 @@ UNDO.PERSIST = { live_again, 'PEXPIRE' }
 
 -- Call a command as `redis.call` does within `whole`.
 local function noting(name, key, ...)
-  if name == 'XADD' then
-    at_end[#at_end + 1] = { name, key, ... }
-    return
-  end
   local undo = UNDO[name]
   if not undo then return command(name, key, ...) end
   check_right(undo[2], key)
@@ -162,7 +159,8 @@ end
 
 local function whole(work, ...)
   if undoing then return work(...) end
-  undoing, at_end, for_good = {}, {}, {}
+  undoing, for_good = {}, {}
+  local told_before = #told
   redis.call = noting
   local results = { pcall(work, ...) }
   redis.call = command
@@ -172,10 +170,8 @@ local function whole(work, ...)
   end
   local notes = undoing
   undoing = nil
-  if results[1] then
-    for _, one in ipairs(at_end) do redis.pcall(unpack(one)) end
-    return unpack(results, 2)
-  end
+  if results[1] then return unpack(results, 2) end
+  for i = #told, told_before + 1, -1 do told[i] = nil end
   for i = #notes, 1, -1 do pcall(notes[i]) end
   raise(results[2])
 end
