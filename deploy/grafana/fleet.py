@@ -30,6 +30,7 @@ def fleet() -> dashboard.Dashboard:
         ("Is the objective kept?", _objective()),
         ("What is done", _done()),
         ("Workers", _workers()),
+        ("Schedules", _schedules()),
         ("Processes", _processes()),
     )
     made.with_panel(
@@ -174,6 +175,29 @@ def _workers() -> Panels:
                 f"{most('arq_queue_slots_busy', 'queue')} / ({most('arq_queue_slots', 'queue')} > 0)",
                 "{{queue}}",
             ),
+        ),
+    ]
+
+
+def _schedules() -> Panels:
+    return [
+        graph(
+            "Next run",
+            "s",
+            "How long until a schedule's next tick. Below zero: nobody plans, as no worker leads.",
+            (f"{most('arq_cron_next_run_timestamp_seconds', 'schedule')} - time()", "{{schedule}}"),
+        ),
+        graph(
+            "Last success",
+            "s",
+            "How long ago a job of the schedule last completed. Much more than its interval: look at its runs.",
+            (f"time() - {most('arq_cron_last_success_timestamp_seconds', 'schedule')}", "{{schedule}}"),
+        ),
+        graph(
+            "Missed ticks",
+            "short",
+            "Ticks that nothing could run, so far. Growing: workers are away, or too busy.",
+            (most("arq_cron_missed_total", "schedule"), "{{schedule}}"),
         ),
     ]
 

@@ -93,11 +93,17 @@ def exporter(project: Project) -> Iterator[Address]:
         assert "Traceback" not in err
 
 
-def test_it_shows_every_series_of_the_fleet_once(exporter: Address, project: Project) -> None:
+def test_it_shows_every_series_of_the_fleet_once(
+    exporter: Address, project: Project, own_server: RedisServer
+) -> None:
     for _ in range(3):
         project.rota("enqueue", "send")
     project.rota("enqueue", "send", "--delay", "60")
     project.rota("pause", "default")
+    schedule = {"definition": '{"queue":"email","task":"send"}', "tick": 1_790_000_000_000, "missed": 2}
+    own_server.client().hset("rota:schedule:nightly", mapping=schedule | {"succeeded": 1_780_000_000_500})
+    own_server.client().sadd("rota:schedules", "nightly")
+    exporter.until(lambda seen: ("arq_cron_missed_total", "nightly", "send") in seen.values)
     seen = exporter.until(lambda seen: seen.values.get(("arq_queue_jobs", "email", "waiting")) == 3)
     # The name of a counter, and that of an info, end as they should: none is missing, and none is of a process.
     assert {name for name in seen.names if name.startswith("arq_")} == FLEET | {"arq_build_info"}
@@ -106,6 +112,9 @@ def test_it_shows_every_series_of_the_fleet_once(exporter: Address, project: Pro
     assert (seen["arq_queue_paused", "default"], seen["arq_queue_paused", "email"]) == (1, 0)
     assert (seen["arq_queue_slo_seconds", "email"], seen["arq_queue_slo_seconds", "default"]) == (20, 60)
     assert seen["arq_queue_desired_workers", "email"] == 1
+    assert seen["arq_cron_next_run_timestamp_seconds", "nightly", "send"] == 1_790_000_000
+    assert seen["arq_cron_last_success_timestamp_seconds", "nightly", "send"] == 1_780_000_000.5
+    assert seen["arq_cron_missed_total", "nightly", "send"] == 2
     assert seen["arq_redis_config_ok", "maxmemory_policy"] == 1
     assert seen["arq_redis_config_ok", "persistence"] == 1
     assert seen["arq_redis_config_ok", "maxmemory"] == 0
@@ -187,7 +196,8 @@ def test_without_redis_it_says_so_and_shows_no_old_number(exporter: Address, own
     assert exporter.get("/readyz")[0] == 503
     assert exporter.get("/healthz")[0] == 200
     own_server.start()
-    assert exporter.until(lambda seen: seen.up).names >= FLEET
+    # The schedules were in its memory, and are gone.
+    assert exporter.until(lambda seen: seen.up).names >= {one for one in FLEET if "_cron_" not in one}
 
 
 def test_a_redis_that_stands_still_keeps_no_scrape_waiting(

@@ -237,10 +237,14 @@ def test_the_exporter_and_the_autoscaler_only_read(
 ) -> None:
     scaling = {"AUTOSCALER_DRY_RUN": "true", "AUTOSCALER_INTERVAL": "0.5", "LOG_LEVEL": "debug"}
     with (
-        running(url("exporter"), "exporter", cwd=tmp_path, METRICS_PORT="0", METRICS_HOST="127.0.0.1"),
+        running(
+            url("exporter"), "exporter", cwd=tmp_path, METRICS_PORT="0", METRICS_HOST="127.0.0.1"
+        ) as exporter,
         running(url("exporter"), "autoscaler", cwd=tmp_path, **scaling) as process,
     ):
         assert process.stdout is not None
+        assert exporter.stdout is not None
+        assert next(line for line in exporter.stdout if "exporter.ready" in line)
         assert next(line for line in process.stdout if "autoscaler.stays" in line or "scales" in line)
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rota.fleet.reading import QueueReading, read
+from rota.fleet.timetable import Timetable
 from rota.fleet.watch import DEADLINE, Snapshot, Watch
 from rota.model.registry import Registry
+from rota.model.schedules.state import State
 from rota.process.http import Endpoint, Reply, Route
 from rota.process.services import serve
 from rota.server import connections
@@ -17,6 +19,7 @@ from rota.server.place import Server, locate
 from rota.settings.load import ConfigError, Settings
 from rota.telemetry.metrics.page import Metrics, build
 from rota.telemetry.metrics.tally import Labels
+from rota.wire.schedules import Schedules
 
 logger = logging.getLogger("rota.exporter")
 
@@ -35,6 +38,13 @@ SERVER: dict[str, Callable[[Facts], float]] = {
     "arq_redis_memory_used_bytes": lambda server: server.memory_used,
     "arq_redis_memory_max_bytes": lambda server: server.memory_max,
     "arq_redis_evicted_keys_total": lambda server: server.evicted,
+}
+
+
+#: What is shown of a schedule: moments in milliseconds, None where there is none yet.
+SCHEDULES: dict[str, Callable[[State], int | None]] = {
+    "arq_cron_next_run_timestamp_seconds": lambda state: state.tick,
+    "arq_cron_last_success_timestamp_seconds": lambda state: state.succeeded,
 }
 
 
@@ -59,13 +69,16 @@ class Exporter:
     async def _main(self, server: Server) -> int:
         redis = connections.async_client(server.target, socket_timeout=DEADLINE)
         watch = Watch(self._settings, self._queues, redis)
-        endpoint = Endpoint(routes(watch, self._settings), host=self._settings.metrics_host, port=self._port)
+        schedules = Schedules(self._settings.namespace, self._settings.events_maxlen)
+        timetable = Timetable(redis, schedules)
+        answers = routes(watch, self._settings, timetable)
+        endpoint = Endpoint(answers, host=self._settings.metrics_host, port=self._port)
         endpoint.start()
         try:
             # A bug in the watch is the service's to report.
             await connections.look_first(redis, lambda: read(redis, self._queues))
             logger.info("exporter.ready", extra={"queues": list(self._queues)})
-            return await serve(watch, watch.strays)
+            return await serve(watch, watch.strays, timetable)
         finally:
             endpoint.stop()
             await redis.aclose(close_connection_pool=True)
@@ -76,10 +89,12 @@ def all_queues(settings: Settings, registry: Registry) -> tuple[str, ...]:
     return settings.known_queues(registry.queues)
 
 
-def routes(watch: Watch, settings: Settings) -> dict[str, Route]:
+def routes(watch: Watch, settings: Settings, timetable: Timetable | None = None) -> dict[str, Route]:
     """Return what an exporter answers, each from the watch's latest snapshot."""
     metrics = Metrics()
     expose(metrics, watch, settings)
+    if timetable is not None:
+        expose_schedules(metrics, watch, timetable)
 
     def scaling(queue: str = "") -> Reply:
         if queue and queue not in watch.queues:
@@ -124,6 +139,28 @@ def expose(metrics: Metrics, watch: Watch, settings: Settings) -> None:
         provide(name, _of_queues(value))
     for name, fact in SERVER.items():
         provide(name, _of_server(fact))
+
+
+def expose_schedules(metrics: Metrics, watch: Watch, timetable: Timetable) -> None:
+    """Provide the series of the schedules, while the watch has a snapshot to show."""
+
+    def provide(name: str, value: Callable[[State], float | None]) -> None:
+        def values() -> Values:
+            if watch.latest is None:
+                return
+            for state in timetable.states:
+                if (found := value(state)) is not None:
+                    yield (state.name, state.place[1] if state.place else ""), found
+
+        metrics.provide(name, values)
+
+    for name, moment in SCHEDULES.items():
+        provide(name, _seconds(moment))
+    provide("arq_cron_missed_total", lambda state: state.missed)
+
+
+def _seconds(moment: Callable[[State], int | None]) -> Callable[[State], float | None]:
+    return lambda state: None if (found := moment(state)) is None else found / 1000
 
 
 def _of_queues(value: Callable[[QueueReading], float]) -> Callable[[Snapshot], Values]:

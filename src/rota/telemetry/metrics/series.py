@@ -82,6 +82,27 @@ SERIES = (
     Series(
         "arq_queue_desired_workers", "gauge", "fleet", "Workers that keep the queue's objective.", ("queue",)
     ),
+    Series(
+        "arq_cron_next_run_timestamp_seconds",
+        "gauge",
+        "fleet",
+        "When a schedule's next tick is due.",
+        ("schedule", "task"),
+    ),
+    Series(
+        "arq_cron_last_success_timestamp_seconds",
+        "gauge",
+        "fleet",
+        "When a job of a schedule last completed.",
+        ("schedule", "task"),
+    ),
+    Series(
+        "arq_cron_missed_total",
+        "counter",
+        "fleet",
+        "Ticks of a schedule that did not run as nothing could run them in time.",
+        ("schedule", "task"),
+    ),
     Series("arq_redis_up", "gauge", "fleet", "1 while Redis answers."),
     Series("arq_redis_memory_used_bytes", "gauge", "fleet", "Memory that Redis uses."),
     Series("arq_redis_memory_max_bytes", "gauge", "fleet", "Memory that Redis may use; 0 is no limit."),
