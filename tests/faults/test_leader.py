@@ -132,3 +132,16 @@ async def test_a_redis_that_is_restarted_ends_no_process_and_fills_no_log(
         lines = [line for line in worker.events() if line["event"].startswith("leader.")]
         assert len(lines) <= 3
         assert len(worker.events("redis.unavailable")) <= 1
+
+
+async def test_the_leader_strikes_what_jobs_and_processes_have_left(fleet: Fleet, client: Client) -> None:
+    await client.redis.hset("arq:queue:default:terms", "gone", "p1")
+    await client.redis.sadd("arq:queue:former:workers", "dead")
+    workers = await fleet.start(2)
+
+    async def struck() -> bool:
+        return not await client.redis.exists("arq:queue:default:terms", "arq:queue:former:workers")
+
+    await until(struck, "it is tidy")
+    await until(lambda: any(worker.says("housekeeper.swept") for worker in workers), "the leader says so")
+    assert sum(worker.says("leader.gained") for worker in workers) == 1

@@ -13,7 +13,7 @@ from tests.waiting import until
 
 
 @pytest.mark.parametrize(
-    "service", ["leases", "loop-beat", "heartbeat", "recycling", "tidy", "parent", "leader"]
+    "service", ["leases", "loop-beat", "heartbeat", "recycling", "tidy", "parent", "leader", "housekeeper"]
 )
 async def test_a_service_that_fails_is_restarted_and_one_that_goes_on_failing_ends_the_process(
     fleet: Fleet, client: Client, tmp_path: Path, service: str

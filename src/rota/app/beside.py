@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rota.app.recycling import Recycling
+from rota.app.resources import own_client
 from rota.fleet.heartbeat import Heartbeat
 from rota.process.services import Failure
 from rota.server.place import Server
 from rota.services.election import LeadersService
+from rota.services.housekeeper import Housekeeper
 from rota.services.leader import Leader
 from rota.settings.load import Settings
+from rota.wire.keys import queue_key
 from rota.wire.leader import Place
 from rota.worker.worker import QueueWorker
 
@@ -32,18 +35,23 @@ def heartbeat_of(
 
 
 def leader_of(
-    settings: Settings, server: Server, process: str, on_failure: Callable[[Failure], object]
+    settings: Settings,
+    queues: Sequence[str],
+    server: Server,
+    process: str,
+    on_failure: Callable[[Failure], object],
 ) -> Leader | None:
     """Return the service by which the process may come to lead; None where LEADER keeps it from that."""
     if not settings.leader:
         return None
     place = Place(settings.namespace, process, settings.leader_lease)
-    return Leader(place, server.target, leaders_services(settings, server), on_failure)
+    return Leader(place, server.target, leaders_services(settings, queues, server), on_failure)
 
 
-def leaders_services(settings: Settings, server: Server) -> tuple[LeadersService, ...]:
+def leaders_services(settings: Settings, queues: Sequence[str], server: Server) -> tuple[LeadersService, ...]:
     """Return what the leader runs: each makes its service for one term, in the leader's thread.
 
     There the service opens what it needs, such as connections of its own, and closes it when it is cancelled.
     """
-    return ()
+    own = [queue_key(queue) for queue in queues]
+    return (lambda term: Housekeeper(term, lambda: own_client(server), own),)

@@ -222,7 +222,9 @@ class Supervisor:
         self._heartbeat = heartbeat_of(
             self._settings, redis, process, self._workers, lambda: self._draining is not None
         )
-        self._leader = self._probes.leader = leader_of(self._settings, server, process, self._given_up)
+        self._leader = self._probes.leader = leader_of(
+            self._settings, self._queues, server, process, self._given_up
+        )
         yield from (keeper, LoopBeat(keeper.watch), self._heartbeat, recycling)
         yield Periodic("tidy", BEAT, self._probes.tidy)
         yield Periodic("parent", BEAT, self._look_for_parent)

@@ -44,6 +44,7 @@ from rota.wire.scripts import (
     SCHEDULE_PUBLISH,
     SCHEDULE_TICK,
     STEP,
+    SWEEP,
     WATCH,
 )
 
@@ -103,7 +104,7 @@ _HARMLESS: dict[str, str] = {
 }
 _WORKERS_SCRIPTS = (
     *(STEP, RENEW, PROGRESS, CHECKPOINT, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
-    *(SCHEDULE_PUBLISH, SCHEDULE_TICK, LEAD),
+    *(SCHEDULE_PUBLISH, SCHEDULE_TICK, LEAD, SWEEP),
 )
 #: What a worker sends beside its scripts: its heartbeat, what its flows' jobs read, how it learns of cancels; and, as
 #: the leader, how it stays that, and what it reads of schedules.

@@ -88,6 +88,7 @@ TICK = Script.load("tick")
 PUBLISH = Script.load("publish")
 BEAT = Script.load("beat")
 LEAD = Script.load("lead")
+SWEEP = Script.load("sweep")
 
 # Called by workers and by their leader, through rota.wire.schedules.
 SCHEDULE_PUBLISH = Script.load("schedule_publish")

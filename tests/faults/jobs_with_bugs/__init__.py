@@ -18,6 +18,7 @@ from rota.fleet import heartbeat, watch
 from rota.fleet.autoscaler import Autoscaler
 from rota.model.policies.backoff import fixed
 from rota.process import loop_watch, services
+from rota.services import housekeeper
 from rota.wire.leader import Place
 from tests.faults.jobs_for_faults.on_loop import work
 
@@ -30,6 +31,7 @@ CALLS: dict[str, tuple[Any, str]] = {
     "heartbeat": (heartbeat.Heartbeat, "beat"),
     "recycling": (recycling, "resident"),
     "tidy": (Probes, "tidy"),
+    "housekeeper": (housekeeper.Housekeeper, "sweep"),
     "leader": (Place, "renew"),
     "parent": (Supervisor, "_look_for_parent"),
     "watch": (watch.Watch, "look"),
@@ -55,7 +57,7 @@ async def _deaf(_: object) -> None:
 
 
 services.PAUSES = fixed(0.05)
-heartbeat.EVERY = watch.EVERY = recycling.LOOK_EVERY = 0.05
+housekeeper.EVERY = heartbeat.EVERY = watch.EVERY = recycling.LOOK_EVERY = 0.05
 if os.environ["BUG_IN"] == "deaf":
     services.ENDING = (0.1, 0.1)
     heartbeat.Heartbeat.run = _deaf  # type: ignore[method-assign, assignment]
