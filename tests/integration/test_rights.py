@@ -222,6 +222,7 @@ def test_the_commands_run_under_the_documented_rights(project: Project, url: Cal
 
     rota("enqueue", "greet", '{"name": "ann"}', "--delay", "60", "--id", "one")
     rota("queues")
+    rota("workers")
     rota("jobs", "default", "--state", "delayed")
     rota("show", "default", "one")
     rota("pause", "default")
