@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rota.store.faults import Fenced, is_of_a_row, kind_of
@@ -58,7 +59,11 @@ async def _write(
     """Write rows of which the same columns are known; where one fails, halve them until it is found."""
     try:
         async with connection.begin_nested():
-            await connection.execute(_statement(connection.dialect.name, known), rows)
+            if connection.dialect.name == "sqlite":
+                await connection.execute(_statement("sqlite", known), rows)
+            else:
+                sql, names = _as_sent(connection.dialect, known)
+                await connection.exec_driver_sql(sql, [tuple(map(row.__getitem__, names)) for row in rows])
     except Exception as error:
         if not is_of_a_row(error):
             raise
@@ -81,6 +86,16 @@ def _statement(dialect: str, known: tuple[str, ...]) -> Any:
         set_={name: new[name] for name in known if name != "id"},
         where=jobs.c.event < new.event,
     )
+
+
+@cache
+def _as_sent(dialect: Dialect, known: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return the statement as PostgreSQL's driver takes it, and the columns of its parameters in their order.
+
+    The driver takes all values as they are. For SQLAlchemy to look at each of them takes longer than to send a row.
+    """
+    compiled: Any = _statement("postgresql", known).compile(dialect=dialect)
+    return str(compiled), tuple(compiled.positiontup)
 
 
 async def _put_aside(connection: AsyncConnection, row: Row, stream: str, kind: str) -> None:
