@@ -30,6 +30,8 @@ from rota.wire.keys import (
     QueueKeys,
     events_key,
     queue_key,
+    recording_key,
+    records_key,
 )
 from rota.wire.scripts import (
     CHECKPOINT,
@@ -135,7 +137,8 @@ class Rights:
         places = [QueueKeys.of(queue_key(queue)) for queue in queues]
         of_queues = (key for keys in places for key in (keys.queue, f"{keys.dead}:rights"))
         # No key that expires is tried itself: to try it is to take its end away.
-        keys = (*of_queues, *jobs, ABORT, events_key(namespace), *ours)
+        streams = (events_key(namespace), records_key(namespace), recording_key(namespace))
+        keys = (*of_queues, *jobs, ABORT, *streams, *ours)
         return cls(tuple(name for name in _HARMLESS if name in needed), keys)
 
 

@@ -63,21 +63,25 @@ local deadline_ms = ms(now + lease)
 -- Within this time every idle worker looks at the queue, ms.
 local TURN = 3500
 
+--@include events
+
 -- Tells which keys a queue has that most queues lack: `has.terms`, `.checkpoint`, `.snoozes`, `.attempts`, `.paused`,
 -- `.suspects`. They are looked up when one is first asked for, and a queue with none of them pays for one command. A part that makes
 -- such a key in this step sets its field.
 local unfound -- how many of the keys exist that have not been asked for yet
 local has = setmetatable({}, {
   __index = function(known, part)
-    unfound = unfound
-      or redis.call('EXISTS', queue .. ':terms', checkpoint, snoozes, attempts, queue .. ':paused', queue .. ':suspects')
+    if not unfound then
+      local keys = { queue .. ':terms', checkpoint, snoozes, attempts, queue .. ':paused', queue .. ':suspects' }
+      if service then keys[7] = recording_key() end -- a bare worker has no right to it
+      unfound = redis.call('EXISTS', unpack(keys))
+      if unfound == 0 then recorder = false end
+    end
     known[part] = unfound > 0 and redis.call('EXISTS', queue .. ':' .. part) == 1
     if known[part] then unfound = unfound - 1 end
     return known[part]
   end,
 })
-
---@include events
 
 ---------------------------------------------------------------------------------------------------- the step
 -- All functions are made inside one, because making a hundred of them is a good part of a step's time. For each local

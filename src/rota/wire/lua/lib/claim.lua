@@ -4,8 +4,8 @@
 
 --@include find
 
-local function tell_start(job, task, attempt)
-  tell('started', queue_name, job.id, task, attempt, { worker = worker, due = job.due })
+local function tell_start(job, task, attempt, payload)
+  tell('started', queue_name, job.id, task, attempt, { worker = worker, due = job.due }, payload, nil, job.terms)
 end
 
 -- Write the event of a start. The job's name is in the fixed head of our own payloads; in a stock client's it may be
@@ -16,7 +16,7 @@ local function tell_started(job, payload, attempt)
   task = string.match(string.sub(payload, 1, 200), '"f":"([^"]*)"') or ''
   -- A stock client's payload expires, and must not once we have seen the job.
   redis.call('PERSIST', JOB .. job.id)
-  tell_start(job, task, attempt)
+  tell_start(job, task, attempt, payload)
 end
 
 -- Return what a job saved in earlier attempts. A stock worker that finishes a job leaves its checkpoint behind, which

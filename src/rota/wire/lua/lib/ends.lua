@@ -55,7 +55,8 @@ end
 local function stop_member(queue_name, id, task, detail)
   local answer, attempts, terms = withdraw('arq:queue:' .. queue_name, id)
   if answer ~= 'cancelled' then return end
-  tell('cancelled', queue_name, id, task, attempts, { reason = 'its flow is over', detail = brief(detail) })
+  local why = { reason = 'its flow is over', detail = brief(detail) }
+  tell('cancelled', queue_name, id, task, attempts, why, nil, detail)
   tell_end(terms, 'cancelled', detail, id)
 end
 
@@ -79,7 +80,7 @@ local function expire(flow, state, detail)
   redis.call('PEXPIRE', flow.plan, ms(math.max(tonumber(life), DAY)))
   if alias ~= '' then redis.call('PEXPIRE', alias, life) end
   local why = state ~= 'completed' and { reason = state == 'dead' and 'failed' or nil, detail = brief(detail) } or nil
-  tell(state, '', flow.id, flow.name, 0, why)
+  tell(state, '', flow.id, flow.name, 0, why, nil, detail)
 end
 
 -- End a flow: completed, dead or cancelled. `detail` is its error, `id` the job that it died of.

@@ -11,8 +11,8 @@ local function with_headers(flow, payload)
   return headers and string.sub(payload, 1, -2) .. ',"h":' .. headers .. '}' or payload
 end
 
-local function announce(queue_name, id, task, due)
-  tell('enqueued', queue_name, id, task, 0, { due = due })
+local function announce(queue_name, id, task, payload, due, terms)
+  tell('enqueued', queue_name, id, task, 0, { due = due }, payload, nil, terms)
   woken['arq:queue:' .. queue_name] = true
 end
 
@@ -20,9 +20,10 @@ end
 local function put_member(flow, stage, item, queue_name, task, payload, due, terms)
   local queue, id = 'arq:queue:' .. queue_name, flow.id .. '.' .. stage .. '.' .. item
   local member = 'w=' .. flow.key .. '|' .. stage .. '|' .. item
-  if not put(queue, id, payload, due, 0, terms == '' and member or terms .. ' ' .. member) then return false end
+  terms = terms == '' and member or terms .. ' ' .. member
+  if not put(queue, id, payload, due, 0, terms) then return false end
   redis.call('HINCRBY', flow.key, 'open', 1)
-  announce(queue_name, id, task, due)
+  announce(queue_name, id, task, payload, due, terms)
   return true
 end
 
@@ -30,7 +31,8 @@ end
 local function put_helper(flow, suffix, queue_name, task, payload, due, terms)
   local queue, id = 'arq:queue:' .. queue_name, flow.id .. '.' .. suffix
   local of_flow = 'f=' .. flow.key
-  if put(queue, id, payload, due, 0, terms == '' and of_flow or terms .. ' ' .. of_flow) then
-    announce(queue_name, id, task, due)
+  terms = terms == '' and of_flow or terms .. ' ' .. of_flow
+  if put(queue, id, payload, due, 0, terms) then
+    announce(queue_name, id, task, payload, due, terms)
   end
 end

@@ -69,7 +69,7 @@ local function forget_jobs(finished, gone)
   forget_failures(gone)
   for _, job in ipairs(finished) do
     local why = job.event ~= 'completed' and { reason = job.reason, detail = brief(job.detail) } or nil
-    tell(job.event, queue_name, job.id, job.task, job.attempt, why)
+    tell(job.event, queue_name, job.id, job.task, job.attempt, why, nil, job.detail)
   end
   write_events()
   chunked('ZREM', active, gone)
