@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rota.app.declaring import schedules_of
 from rota.app.recycling import Recycling
 from rota.app.resources import own_client
 from rota.fleet.heartbeat import Heartbeat
@@ -11,6 +12,7 @@ from rota.server.place import Server
 from rota.services.election import LeadersService
 from rota.services.housekeeper import Housekeeper
 from rota.services.leader import Leader
+from rota.services.scheduler import Scheduler
 from rota.settings.load import Settings
 from rota.wire.keys import queue_key
 from rota.wire.leader import Place
@@ -54,4 +56,8 @@ def leaders_services(settings: Settings, queues: Sequence[str], server: Server) 
     There the service opens what it needs, such as connections of its own, and closes it when it is cancelled.
     """
     own = [queue_key(queue) for queue in queues]
-    return (lambda term: Housekeeper(term, lambda: own_client(server), own),)
+    schedules = schedules_of(settings)
+    return (
+        lambda term: Housekeeper(term, lambda: own_client(server), own),
+        lambda term: Scheduler(schedules, term, lambda: own_client(server)),
+    )
