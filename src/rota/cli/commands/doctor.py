@@ -1,0 +1,200 @@
+"""`rota doctor`: looks at everything that a deployment needs, and says of each finding what to change."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from enum import StrEnum
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from redis.exceptions import RedisError
+
+from rota.app.handlers import rules_of
+from rota.cli import exits, screen
+from rota.cli.commands.look import AsJson
+from rota.errors import RotaError
+from rota.fleet.reading import QueueReading, read
+from rota.model.registry import Registry, discover
+from rota.model.state import State
+from rota.server import connections
+from rota.server.check import check_server
+from rota.server.place import locate
+from rota.server.rights import Rights, check_rights
+from rota.settings.load import Settings, load
+from rota.wire.inventory import queues_in
+
+#: How far the clock of this machine may be from that of the server, in seconds: times that people compare.
+_CLOCKS_APART = 2.0
+#: The part of its memory that Redis may use.
+_MOST_MEMORY = 0.8
+
+
+class Level(StrEnum):
+    """How bad a finding is: ERROR keeps jobs from running, WARNING will surprise, OK is as it should be."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: what it is about, how bad it is, and what to change, if anything."""
+
+    about: str
+    level: Level
+    said: str
+
+
+def add_to(cli: typer.Typer) -> None:
+    cli.command(rich_help_panel="The deployment")(doctor)
+
+
+def doctor(
+    strict: Annotated[bool, typer.Option("--strict", help="warnings fail it, too")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look at Redis, the database, the settings, the jobs and the queues, and say what to change.
+
+    Exits with 1 where something keeps jobs from running, so a deployment can ask it first.
+    """
+    findings = asyncio.run(_all())
+    if as_json:
+        screen.value([finding._asdict() for finding in findings])
+    else:
+        screen.table(("about", "is", "what"), findings)
+    fatal = {Level.ERROR, Level.WARNING} if strict else {Level.ERROR}
+    raise typer.Exit(exits.FAILED if any(finding.level in fatal for finding in findings) else 0)
+
+
+async def _all() -> list[Finding]:
+    try:
+        settings = load()
+    except RotaError as error:
+        # Nothing else can be looked for without them.
+        return [Finding("settings", Level.ERROR, str(error))]
+    failures: list[RotaError] = []
+    registry = discover(settings.jobs_package, settings.default_queue, on_failure=failures.append)
+    found = [*_of_jobs(registry, failures), *_of_settings(settings, registry)]
+    found += [finding async for finding in _of_redis(settings, registry)]
+    found += [finding async for finding in _of_database(settings)]
+    return found
+
+
+def _of_jobs(registry: Registry, failures: list[RotaError]) -> Iterator[Finding]:
+    for failure in failures:
+        yield Finding("jobs", Level.ERROR, str(failure))
+    if registry.jobs:
+        yield Finding("jobs", Level.OK, f"{len(registry.jobs)} jobs on {len(registry.queues)} queues")
+    elif not failures:
+        yield Finding("jobs", Level.ERROR, "the jobs package declares no job: no worker will start")
+
+
+def _of_settings(settings: Settings, registry: Registry) -> Iterator[Finding]:
+    timeouts = {
+        registry.full_name(job): rules_of(job, settings.queue(registry.queue_of(job))).timeout
+        for job in registry.jobs
+    }
+    try:
+        served = settings.served_queues(registry.queues)
+    except RotaError as error:
+        yield Finding("settings", Level.ERROR, str(error))
+        return
+    advice = settings.warnings(timeouts, served, registry.queues)
+    for line in advice:
+        yield Finding("settings", Level.WARNING, line)
+    if not advice:
+        yield Finding("settings", Level.OK, f"for {settings.app_env}")
+
+
+# Redis
+
+
+async def _of_redis(settings: Settings, registry: Registry) -> AsyncIterator[Finding]:
+    server = await asyncio.to_thread(locate, settings.redis)
+    try:
+        if server.loneliness:
+            yield Finding("redis", Level.WARNING, server.loneliness)
+        async with connections.async_client(server.target) as redis:
+            try:
+                info = await check_server(redis)
+                kind = "Valkey" if info.is_valkey else "Redis"
+                yield Finding("redis", Level.OK, f"{kind} {info.version} at {server.target.safe_url}")
+                for line in info.warnings:
+                    yield Finding("redis", Level.WARNING, line)
+                queues = settings.known_queues(registry.queues)
+                await check_rights(redis, Rights.of_worker(queues, settings.namespace))
+                yield Finding("rights", Level.OK, "the user may do all that a worker does")
+                async for finding in _of_queues(redis, queues):
+                    yield finding
+            except RotaError as error:
+                yield Finding("redis", Level.ERROR, str(error))
+            except RedisError as error:
+                yield Finding("redis", Level.ERROR, f"{server.target.safe_url} answered {error}")
+    except RotaError as error:
+        yield Finding("redis", Level.ERROR, str(error))
+    finally:
+        server.close()
+
+
+async def _of_queues(redis: Any, queues: tuple[str, ...]) -> AsyncIterator[Finding]:
+    strays = sorted(await queues_in(redis) - set(queues))
+    fleet = await read(redis, queues, strays)
+    apart = time.time() - fleet.at
+    if abs(apart) > _CLOCKS_APART:
+        yield Finding(
+            "clock",
+            Level.WARNING,
+            f"this machine's clock is {apart:+.0f} s from the server's: set both by NTP",
+        )
+    if fleet.server.memory_max and fleet.server.memory_used > _MOST_MEMORY * fleet.server.memory_max:
+        part = fleet.server.memory_used / fleet.server.memory_max
+        yield Finding("memory", Level.WARNING, f"Redis is {part:.0%} full: `rota memory` shows of what")
+    for queue, reading in fleet.queues.items():
+        for finding in _of_queue(queue, reading):
+            yield finding
+    for queue in strays:
+        yield Finding(
+            "queues",
+            Level.WARNING,
+            f"{queue} has jobs or dead letters, and no job and no setting names it: no worker serves it",
+        )
+    workers = {beat.process for reading in fleet.queues.values() for beat in reading.beats}
+    yield Finding("workers", Level.OK if workers else Level.WARNING, f"{len(workers) or 'no'} workers run")
+
+
+def _of_queue(queue: str, reading: QueueReading) -> Iterator[Finding]:
+    waiting, dead = reading.states[State.WAITING], reading.states[State.DEAD]
+    if reading.unreadable:
+        yield Finding("queues", Level.WARNING, f"{queue}: {reading.unreadable} cannot be read")
+    if reading.paused:
+        yield Finding("queues", Level.WARNING, f"{queue} is paused: `rota resume {queue}` lets it go on")
+    elif waiting and not reading.workers("running"):
+        yield Finding("queues", Level.WARNING, f"{waiting:,} jobs wait on {queue}, which no worker serves")
+    if dead:
+        yield Finding(
+            "queues", Level.WARNING, f"{queue} has {dead:,} dead letters: `rota failures {queue}` groups them"
+        )
+
+
+# The database
+
+
+async def _of_database(settings: Settings) -> AsyncIterator[Finding]:
+    target = settings.database
+    if target is None:
+        yield Finding("database", Level.OK, "none: DATABASE_URL is not set, and jobs are not recorded")
+        return
+    try:
+        from rota.store.engine import Database  # noqa: PLC0415 - an extra
+        from rota.store.migrations import LATEST, check  # noqa: PLC0415
+
+        database = Database(target)
+        try:
+            await check(database)
+            yield Finding("database", Level.OK, f"{target}, whose tables are those of version {LATEST}")
+        finally:
+            await database.close()
+    except RotaError as error:
+        yield Finding("database", Level.ERROR, str(error))
+    except ImportError as error:
+        yield Finding("database", Level.ERROR, f"DATABASE_URL needs {error.name}: install rota[database]")

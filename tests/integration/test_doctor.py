@@ -1,0 +1,105 @@
+"""`rota doctor`: each fault of a deployment is a finding that says what to change, and its status serves a script."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from rota.settings.database_url import DatabaseTarget
+from rota.store.migrations import prepare
+from tests.integration.project import Project
+from tests.servers import RedisServer, free_port
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], server: RedisServer) -> Project:
+    return Project(tmp_path, capsys, server.url)
+
+
+def found(project: Project, *arguments: str, status: int = 0, **variables: str) -> dict[str, list[str]]:
+    """Return what was said of each subject, by the subject and how bad it is."""
+    ran = project.rota("doctor", "--json", *arguments, **variables)
+    assert ran.status == status, ran.out
+    said: dict[str, list[str]] = {}
+    for one in json.loads(ran.out):
+        said.setdefault(f"{one['about']} {one['level']}", []).append(one["said"])
+    return said
+
+
+def test_what_is_as_it_should_be_is_said_too(project: Project) -> None:
+    said = found(project)
+    assert said["jobs ok"] == ["2 jobs on 2 queues"]
+    assert said["rights ok"]
+    assert "Valkey" in said["redis ok"][0]
+    assert said["database ok"] == ["none: DATABASE_URL is not set, and jobs are not recorded"]
+    assert said["workers warning"] == ["no workers run"]
+    assert not any(about.endswith("error") for about in said)
+    found(project, "--strict", status=1)
+    assert "doctor" not in project.rota("doctor").err
+
+
+def test_settings_that_cannot_work_are_all_that_it_says(project: Project) -> None:
+    said = found(project, status=1, QUEUE_CONCURRENCY="many")
+    assert list(said) == ["settings error"]
+    assert "QUEUE_CONCURRENCY" in said["settings error"][0]
+
+
+def test_settings_that_will_surprise_and_queues_that_are_wrong(project: Project) -> None:
+    said = found(project, UNKNOWN_GRACE="1s", UNKNOWN_DELAY="5s")
+    assert any("UNKNOWN_DELAY" in line for line in said["settings warning"])
+    said = found(project, status=1, WORKER_QUEUES="emial")
+    assert any("emial" in line for line in said["settings error"])
+
+
+def test_a_module_that_cannot_be_imported_is_an_error(project: Project) -> None:
+    project.write("jobs/broken.py", "import nosuch_module")
+    assert "nosuch_module" in found(project, status=1)["jobs error"][0]
+
+
+def test_a_redis_that_is_away_is_an_error_and_the_rest_is_said(project: Project) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    said = found(project, status=1, REDIS_URL=url)
+    assert "is not listening" in said["redis error"][0]
+    assert {"jobs ok", "database ok"} <= said.keys()
+
+
+def test_a_redis_that_may_lose_jobs_is_warned_of(project: Project, server: RedisServer) -> None:
+    with server.client() as redis:
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            said = found(project)
+        finally:
+            redis.config_set("maxmemory-policy", "noeviction")
+    assert any("allkeys-lru" in line for line in said["redis warning"])
+
+
+def test_rights_that_are_missing_are_named(project: Project, server: RedisServer) -> None:
+    with server.client() as redis:
+        redis.execute_command("ACL", "SETUSER", "half", "on", ">pw", "~*", "&*", "+@all", "-xadd")
+        try:
+            url = server.url.replace("redis://", "redis://half:pw@")
+            said = found(project, status=1, REDIS_URL=url)
+        finally:
+            redis.execute_command("ACL", "DELUSER", "half")
+    assert "XADD" in said["redis error"][0].upper()
+
+
+def test_queues_that_need_a_person_are_named(project: Project, server: RedisServer) -> None:
+    assert project.rota("enqueue", "send").status == 0
+    assert project.rota("pause", "default").status == 0
+    with server.client() as redis:
+        redis.zadd("arq:queue:emial", {"a": 1})
+        redis.zadd("arq:queue:email:dead", {"b": 1})
+    said = "\n".join(found(project)["queues warning"])
+    assert "1 jobs wait on email, which no worker serves" in said
+    assert "default is paused: `rota resume default`" in said
+    assert "emial has jobs or dead letters" in said
+    assert "email has 1 dead letters: `rota failures email`" in said
+
+
+def test_a_database_without_its_tables_is_an_error(project: Project, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/rota.db"
+    assert "rota migrate" in found(project, status=1, DATABASE_URL=url)["database error"][0]
+    asyncio.run(prepare(DatabaseTarget.from_url(url), "auto"))
+    assert "version" in found(project, DATABASE_URL=url)["database ok"][0]
