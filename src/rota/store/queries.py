@@ -1,0 +1,103 @@
+"""The questions to the table of jobs: one job, lists of jobs from the newest on, and how many have which status.
+
+Each is answered by an index that was made for it, also among millions of rows; a test holds that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, literal_column, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rota.store.schema import Row, jobs
+from rota.store.values import stored
+
+#: What a list leaves out: each of these may be a megabyte.
+_LARGE = frozenset({"payload", "result", "log", "error"})
+_LISTED = [column for column in jobs.c if column.name not in _LARGE]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the jobs of a list have in common; None: anything. `since` and `until` are of their enqueueing."""
+
+    tenant: str | None = None
+    queue: str | None = None
+    status: str | None = None
+    name: str | None = None
+    error_key: str | None = None
+    flow: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The place of a job in a list, behind which the next page begins."""
+
+    enqueued_at: datetime
+    id: str
+
+    @classmethod
+    def of(cls, row: Row) -> "Position":
+        """Return the place of a row that a list has returned."""
+        return cls(row["enqueued_at"], row["id"])
+
+
+async def one_job(connection: AsyncConnection, job_id: str, *, tenant: str | None = None) -> Row | None:
+    """Return the row of a job, with everything; None if there is none, or it is another tenant's than `tenant`."""
+    question = select(jobs).where(jobs.c.id == stored("id", job_id))
+    if tenant is not None:
+        question = question.where(jobs.c.tenant == stored("tenant", tenant))
+    found = (await connection.execute(question)).mappings().first()
+    return dict(found) if found else None
+
+
+async def list_jobs(
+    connection: AsyncConnection, wanted: Wanted, *, after: Position | None = None, limit: int = 50
+) -> list[Row]:
+    """Return the newest jobs that are `wanted`, or those after a place, without payloads, results, errors and logs.
+
+    A page begins behind a place and not at a number, so that jobs which come meanwhile move nothing.
+    """
+    found = await connection.execute(page(wanted, after, limit))
+    return [dict(one) for one in found.mappings()]
+
+
+def page(wanted: Wanted, after: Position | None, limit: int) -> Select[Any]:
+    """Return the statement that asks for a page of a list."""
+    question = select(*_LISTED).where(*_conditions(wanted))
+    if after is not None:
+        place = tuple_(jobs.c.enqueued_at, jobs.c.id)
+        question = question.where(place < tuple_(after.enqueued_at, after.id))
+    return question.order_by(jobs.c.enqueued_at.desc(), jobs.c.id.desc()).limit(limit)
+
+
+async def count_by_status(connection: AsyncConnection, wanted: Wanted) -> dict[str, int]:
+    """Return how many of the jobs that are `wanted` have each status; those that none has are left out."""
+    found = await connection.execute(counts(wanted))
+    return {one.status: one[1] for one in found}
+
+
+def counts(wanted: Wanted) -> Select[Any]:
+    """Return the statement that counts jobs by their status."""
+    return select(jobs.c.status, func.count()).where(*_conditions(wanted)).group_by(jobs.c.status)
+
+
+def _conditions(wanted: Wanted) -> Sequence[ColumnElement[bool]]:
+    named = ("tenant", "queue", "status", "name", "error_key", "flow")
+    found = [
+        jobs.c[name] == stored(name, getattr(wanted, name))
+        for name in named
+        if getattr(wanted, name) is not None
+    ]
+    if wanted.error_key is not None:
+        # The index of errors has failed jobs alone.
+        found.append(jobs.c.status == literal_column("'FAILED'"))
+    if wanted.since is not None:
+        found.append(jobs.c.enqueued_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(jobs.c.enqueued_at < wanted.until)
+    return found

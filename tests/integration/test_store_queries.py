@@ -1,0 +1,231 @@
+"""The questions of the API and the dashboard to the table of jobs, and the indexes that answer them.
+
+STORE_ROWS makes the table on which PostgreSQL's plans are looked at as large as it may become.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Delete, text
+
+from rota.settings.database_url import DatabaseTarget
+from rota.store import audit, queries, retention
+from rota.store.engine import Database
+from rota.store.migrations import migrate
+from rota.store.queries import Position, Wanted, count_by_status, list_jobs, one_job
+from rota.store.schema import Row
+from tests.databases import PostgresServer, new_schema
+
+ROWS = int(os.environ.get("STORE_ROWS", "20000"))
+_LARGE = 1_000_000
+AT = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+
+def row(number: int, **known: Any) -> Row:
+    at = AT + timedelta(seconds=number // 3)
+    return {
+        "id": f"email:{number:03}",
+        "queue": "email",
+        "name": "send",
+        "status": "PENDING",
+        "event": f"{int(at.timestamp() * 1000):015}-0000000000.00000",
+        "enqueued_at": at,
+        **known,
+    }
+
+
+async def write(database: Database, *rows: Row) -> None:
+    async with database.write() as connection:
+        await audit.upsert(connection, rows)
+
+
+async def ids(database: Database, wanted: Wanted, **options: Any) -> list[str]:
+    async with database.read() as connection:
+        return [one["id"] for one in await list_jobs(connection, wanted, **options)]
+
+
+async def test_a_job_is_found_by_its_id_and_its_tenant(database: Database) -> None:
+    odd = "email:\0\udcff" + "x" * 3_000
+    await write(database, row(1, tenant="acme", payload="{}"), row(2, id=odd))
+    async with database.read() as connection:
+        one = await one_job(connection, "email:001", tenant="acme")
+        assert one
+        assert (one["payload"], one["enqueued_at"]) == ("{}", AT)
+        assert await one_job(connection, "email:001") == one
+        assert await one_job(connection, "email:001", tenant="other") is None
+        assert await one_job(connection, "email:404") is None
+        assert await one_job(connection, odd)
+
+
+@pytest.mark.parametrize("field", ["tenant", "queue", "status", "name", "flow"])
+async def test_a_list_has_the_newest_jobs_that_are_wanted_page_by_page(
+    database: Database, field: str
+) -> None:
+    await write(database, *(row(n, **{field: "a" if n % 2 else "b"}) for n in range(40)))
+    given: dict[str, Any] = {field: "a"}
+    wanted = Wanted(**given)
+    expected = [f"email:{n:03}" for n in range(39, 0, -2)]
+    assert await ids(database, wanted) == expected
+    async with database.read() as connection:
+        first = await list_jobs(connection, wanted, limit=7)
+        second = await list_jobs(connection, wanted, after=Position.of(first[-1]), limit=7)
+    assert [one["id"] for one in first + second] == expected[:14]
+    assert not {"payload", "result", "log", "error"} & first[0].keys()
+
+
+async def test_a_page_is_not_moved_by_jobs_that_come_meanwhile(database: Database) -> None:
+    await write(database, *(row(n) for n in range(10)))
+    async with database.read() as connection:
+        first = await list_jobs(connection, Wanted(), limit=5)
+    await write(database, *(row(n) for n in range(10, 13)))
+    assert await ids(database, Wanted(), after=Position.of(first[-1])) == [
+        f"email:{n:03}" for n in range(4, -1, -1)
+    ]
+
+
+async def test_conditions_are_joined(database: Database) -> None:
+    await write(database, *(row(n, status="FAILED", error_key=f"k{n % 3}") for n in range(9)))
+    await write(database, row(9, error_key="k0"))
+    assert await ids(database, Wanted(error_key="k0")) == ["email:006", "email:003", "email:000"]
+    later = Wanted(error_key="k0", since=AT + timedelta(seconds=1), until=AT + timedelta(seconds=2))
+    assert await ids(database, later) == ["email:003"]
+
+
+async def test_jobs_are_counted_by_status(database: Database) -> None:
+    await write(database, *(row(n, status="FAILED" if n < 3 else "COMPLETED") for n in range(5)))
+    await write(database, row(5, queue="bulk"))
+    async with database.read() as connection:
+        everything = await count_by_status(connection, Wanted())
+        assert everything == {"FAILED": 3, "COMPLETED": 2, "PENDING": 1}
+        assert await count_by_status(connection, Wanted(queue="bulk")) == {"PENDING": 1}
+
+
+# Retention
+
+
+async def test_what_finished_long_ago_is_deleted_in_portions_and_nothing_else(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    old, young = now - timedelta(days=91), now - timedelta(days=89)
+    await write(database, *(row(n, finished_at=old) for n in range(25)))
+    await write(database, row(25, finished_at=young), row(26))
+    portions: list[int] = []
+    real = retention.deletion
+
+    def seen(ids: Sequence[str], before: datetime) -> Delete:
+        portions.append(len(ids))
+        return real(ids, before)
+
+    monkeypatch.setattr(retention, "deletion", seen)
+    assert await retention.sweep(database, 90 * 86_400, portion=10) == 25
+    assert portions == [10, 10, 5]
+    assert await ids(database, Wanted()) == ["email:026", "email:025"]
+    assert await retention.sweep(database, 90 * 86_400) == 0
+
+
+async def test_a_job_that_is_enqueued_again_is_not_deleted_with_its_old_run(database: Database) -> None:
+    old = datetime.now(UTC) - timedelta(days=91)
+    await write(database, row(1, finished_at=old), row(2, finished_at=old))
+    async with database.write() as connection:
+        found = (await connection.scalars(retention.oldest(datetime.now(UTC), 10))).all()
+    await write(database, row(1, finished_at=None, event=row(9)["event"]))
+    async with database.write() as connection:
+        await connection.execute(retention.deletion(found, datetime.now(UTC)))
+    assert await ids(database, Wanted()) == ["email:001"]
+
+
+# The plans of PostgreSQL
+
+
+@pytest.fixture(scope="module")
+def full(postgres: PostgresServer) -> DatabaseTarget:
+    """Return a table of many jobs of some tenants, queues and names, of which the statistics are known."""
+    return asyncio.run(_filled(postgres))
+
+
+async def _filled(postgres: PostgresServer) -> DatabaseTarget:
+    target = DatabaseTarget.from_url(await new_schema(postgres))
+    database = Database(target, patience=None)
+    await migrate(database)
+    for statement in (text(_FILL).bindparams(rows=ROWS), text("ANALYZE _jobs")):
+        async with database.write() as connection:
+            await connection.execute(statement)
+    await database.close()
+    return target
+
+
+_FILL = """
+INSERT INTO _jobs (id, tenant, queue, name, status, error_key, enqueued_at, finished_at, flow, event)
+SELECT md5(n::text), 't' || n % 50, 'q' || n % 20, 'name' || n % 100,
+    CASE WHEN n % 40 = 0 THEN 'FAILED' WHEN n % 100 = 1 THEN 'PENDING' ELSE 'COMPLETED' END,
+    CASE WHEN n % 40 = 0 THEN 'key' || n % 200 END,
+    timestamptz '2026-11-30' + n * interval '1 second', timestamptz '2026-11-30' + n * interval '1 second',
+    CASE WHEN n % 50 = 0 THEN 'flow' || n % 1000 END, lpad(n::text, 32, '0')
+FROM generate_series(1, cast(:rows AS integer)) AS n
+"""
+
+PLACE = Position(datetime(2026, 11, 30, tzinfo=UTC) + timedelta(seconds=ROWS // 2), "8")
+OLD = datetime(2026, 11, 30, tzinfo=UTC) + timedelta(seconds=ROWS // 10)
+
+
+async def plan(target: DatabaseTarget, question: Any) -> str:
+    database = Database(target)
+    async with database.read() as connection:
+        # Of a small table PostgreSQL would rather read the whole, and sort it.
+        for way in ("seqscan", "bitmapscan") if ROWS < _LARGE else ():
+            await connection.execute(text(f"SET LOCAL enable_{way} = off"))
+        compiled = question.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+        lines = (await connection.exec_driver_sql(f"EXPLAIN {compiled}")).scalars().all()
+    await database.close()
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("after", [None, PLACE], ids=["first", "next"])
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (Wanted(), "_jobs_newest"),
+        (Wanted(tenant="t7"), "_jobs_tenant"),
+        (Wanted(tenant="t7", since=OLD), "_jobs_tenant"),
+        (Wanted(queue="q0", status="FAILED"), "_jobs_queue"),
+        (Wanted(name="name7"), "_jobs_name"),
+    ],
+    ids=["all", "tenant", "since", "queue", "name"],
+)
+async def test_a_page_is_read_in_the_order_of_an_index(
+    full: DatabaseTarget, wanted: Wanted, index: str, after: Position | None
+) -> None:
+    found = await plan(full, queries.page(wanted, after, 50))
+    assert f"using {index} on _jobs" in found, found
+    assert "Sort" not in found, found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [(Wanted(error_key="key40"), "_jobs_error"), (Wanted(flow="flow50"), "_jobs_flow")],
+    ids=["error", "flow"],
+)
+async def test_the_jobs_of_a_flow_and_of_an_error_are_found_by_an_index(
+    full: DatabaseTarget, wanted: Wanted, index: str
+) -> None:
+    found = await plan(full, queries.page(wanted, None, 50))
+    assert index in found, found
+    assert "Seq Scan" not in found, found
+
+
+async def test_a_queue_is_counted_by_its_index_alone(full: DatabaseTarget) -> None:
+    found = await plan(full, queries.counts(Wanted(queue="q7")))
+    assert "_jobs_queue" in found, found
+
+
+async def test_old_jobs_are_found_by_an_index_and_deleted_by_their_ids(full: DatabaseTarget) -> None:
+    found = await plan(full, retention.oldest(OLD, 5_000))
+    assert "using _jobs_finished" in found, found
+    assert "Sort" not in found, found
+    found = await plan(full, retention.deletion([f"{n:032x}" for n in range(100)], OLD))
+    assert "using _jobs_pkey" in found, found
