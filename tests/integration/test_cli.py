@@ -34,6 +34,7 @@ from rota.server.embedded import EmbeddedServerError
 from rota.server.faults import ServerError
 from rota.server.target import RedisTarget
 from rota.settings.settings import ConfigError, Settings
+from rota.store.faults import SchemaBehind, StoreError
 from rota.wire.claims import Claim, Settlement, Told
 from rota.wire.keys import QueueKeys, queue_key
 from rota.wire.queue import QueueScripts, ServiceRules
@@ -302,6 +303,8 @@ def test_the_documents_table_has_every_exit_status_once() -> None:
         (JobCancelled("x"), 5),
         (ServerError("it is away"), 6),
         (EmbeddedServerError("it does not start"), 6),
+        (StoreError("it is away"), 6),
+        (SchemaBehind("its tables are behind"), 1),
     ],
     ids=lambda one: type(one).__name__,
 )

@@ -14,6 +14,7 @@ from rota.errors import (
 )
 from rota.server.embedded import EmbeddedServerError
 from rota.server.faults import ServerError
+from rota.store.faults import SchemaBehind, StoreError
 
 #: What was asked did not happen, and nothing is wrong with how it was asked.
 FAILED = 1
@@ -22,11 +23,11 @@ NO_RESULT = 4
 CANCELLED = 5
 
 _STATUS: tuple[tuple[type[RotaError] | tuple[type[RotaError], ...], int], ...] = (
-    ((JobFailed, JobExists, LifespanFailed, NoDeadLetter, NotReplayed), FAILED),
+    ((JobFailed, JobExists, LifespanFailed, NoDeadLetter, NotReplayed, SchemaBehind), FAILED),
     (JobNotFound, NOT_FOUND),
     (ResultTimeout, NO_RESULT),
     (JobCancelled, CANCELLED),
-    ((ServerError, EmbeddedServerError), EXIT_AWAY),
+    ((ServerError, EmbeddedServerError, StoreError), EXIT_AWAY),
 )
 
 

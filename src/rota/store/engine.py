@@ -158,9 +158,14 @@ def _sqlite_engine(target: DatabaseTarget) -> "AsyncEngine":
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
     cursor = connection.cursor()
-    # Readers and the one that writes do not wait for each other; a crash of the machine may cost the last moments.
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
+    try:
+        # Readers and the one that writes do not wait for each other; a crash of the machine may cost the last moments.
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+    except Exception:
+        # Here SQLAlchemy does not do so, and the connection's thread would stay.
+        connection.close()
+        raise
     cursor.close()
 
 

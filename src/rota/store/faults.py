@@ -6,7 +6,6 @@ that the command line knows these errors without it.
 
 import re
 import socket
-import sqlite3
 import ssl
 from collections.abc import Iterator
 
@@ -107,7 +106,7 @@ def is_of_a_row(error: BaseException) -> bool:
         code = _code(one)
         if code:
             return code.startswith(_OF_A_ROW)
-        if isinstance(one, sqlite3.IntegrityError | sqlite3.DataError):
+        if _of_sqlite(one) in ("IntegrityError", "DataError"):
             return True
     # A driver, or SQLAlchemy before it, could not make a parameter of a value.
     is_of_statement = hasattr(error, "statement")
@@ -115,7 +114,7 @@ def is_of_a_row(error: BaseException) -> bool:
 
 
 def _is_of_a_value(error: BaseException) -> bool:
-    if isinstance(error, sqlite3.Error):
+    if _of_sqlite(error):
         # Of a value of a type that it does not know sqlite3 says so in one class with wrong calls.
         return "binding parameter" in str(error) or "type" in str(error)
     return isinstance(error, ValueError | TypeError | ArithmeticError) or type(error).__name__ == "DataError"
@@ -151,8 +150,13 @@ def _by_code(error: BaseException) -> tuple[str, bool] | None:
     return f"refuses a statement (SQLSTATE {code[:5]}): look at its log", False
 
 
+def _of_sqlite(error: BaseException) -> str | None:
+    """Return the name of an error of sqlite3, a module that some builds of Python do not have."""
+    return type(error).__name__ if type(error).__module__ == "sqlite3" else None
+
+
 def _sqlite(error: BaseException) -> tuple[str, bool] | None:
-    if not isinstance(error, sqlite3.Error):
+    if not _of_sqlite(error):
         return None
     name = getattr(error, "sqlite_errorname", "")
     for beginning, sentence, transient in _SQLITE:

@@ -21,7 +21,7 @@ _LISTED = [column for column in jobs.c if column.name not in _LARGE]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the jobs of a list have in common; None: anything. `since` and `until` are of their enqueueing."""
+    """The conditions of a list of jobs; None: anything. `since` and `until` are of their enqueueing."""
 
     tenant: str | None = None
     queue: str | None = None

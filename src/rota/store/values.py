@@ -41,7 +41,7 @@ def stored(column: str, value: Any) -> Any:
     if isinstance(value, str):
         if not value.isascii() or "\0" in value:
             value = _ODD.sub(_escaped if column in _IDS else "\ufffd", value)
-        return _cut(value) if column in _INDEXED and len(value) * 4 > _LONGEST else value
+        return _cut(value) if len(value) * 4 > _LONGEST and column in _INDEXED else value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int):
