@@ -19,7 +19,6 @@ from rota.settings.load import ENV_FILE, load
 cli = typer.Typer(
     invoke_without_command=True,
     no_args_is_help=False,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
