@@ -46,9 +46,10 @@ worker: setup ## one worker process for all queues
 redis-cli: setup ## look at the queue's keys; ARGS="zrange arq:queue:default 0 -1" runs one command
 	@$(PY) -m rota redis-cli $(ARGS)
 
-bench: setup ## stock arq and rota side by side, and what each policy costs
+bench: setup ## stock arq and rota side by side, what each policy costs, and how fast the audit table is written
 	@$(PY) -m benchmarks
 	@$(PY) -m benchmarks.policies
+	@$(PY) -m benchmarks.recorder
 
 bench-check: setup ## fail below the promised ratios to stock arq
 	@$(PY) -m benchmarks --check

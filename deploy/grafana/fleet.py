@@ -32,6 +32,7 @@ def fleet() -> dashboard.Dashboard:
         ("Workers", _workers()),
         ("Schedules", _schedules()),
         ("Processes", _processes()),
+        ("Audit table", _audit()),
     )
     made.with_panel(
         rows(
@@ -198,6 +199,36 @@ def _schedules() -> Panels:
             "short",
             "Ticks that nothing could run, so far. Growing: workers are away, or too busy.",
             (most("arq_cron_missed_total", "schedule"), "{{schedule}}"),
+        ),
+    ]
+
+
+def _audit() -> Panels:
+    return [
+        graph(
+            "Behind",
+            "s",
+            "Age of the oldest record that is not in the audit table. Rising: the database is away, or nothing leads.",
+            (most("arq_events_lag_seconds"), "seconds"),
+        ),
+        graph(
+            "Records that wait",
+            "short",
+            "Entries that wait in Redis. What is left out near RECORDS_LIMIT: 1 progress, 2 payloads too.",
+            (most("arq_events_lag"), "entries"),
+            (most("arq_records_level"), "left out"),
+        ),
+        graph(
+            "Rows written",
+            PER_SECOND,
+            "How fast the audit table is written; a job has several events, and often fewer writes.",
+            (rate("arq_records_written_total", "instance"), "{{instance}}"),
+        ),
+        graph(
+            "Records lost",
+            "short",
+            "Entries that were gone before they were read. The table lacks what they said.",
+            (increase("arq_records_lost_total", "instance"), "{{instance}}"),
         ),
     ]
 

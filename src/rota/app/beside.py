@@ -1,6 +1,7 @@
 """What runs beside the jobs of a worker process, and what runs once, in the process that leads the deployment."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from rota.app.declaring import schedules_of
@@ -10,9 +11,11 @@ from rota.fleet.heartbeat import Heartbeat
 from rota.process.services import Failure
 from rota.server.place import Server
 from rota.services.election import LeadersService
+from rota.services.figures import Figures
 from rota.services.housekeeper import Housekeeper
 from rota.services.leader import Leader
 from rota.services.scheduler import Scheduler
+from rota.settings.database_url import DatabaseTarget
 from rota.settings.load import Settings
 from rota.wire.keys import queue_key
 from rota.wire.leader import Place
@@ -42,22 +45,48 @@ def leader_of(
     server: Server,
     process: str,
     on_failure: Callable[[Failure], object],
+    *,
+    figures: Figures,
 ) -> Leader | None:
     """Return the service by which the process may come to lead; None where LEADER keeps it from that."""
     if not settings.leader:
         return None
     place = Place(settings.namespace, process, settings.leader_lease)
-    return Leader(place, server.target, leaders_services(settings, queues, server), on_failure)
+    return Leader(place, server.target, leaders_services(settings, queues, server, figures), on_failure)
 
 
-def leaders_services(settings: Settings, queues: Sequence[str], server: Server) -> tuple[LeadersService, ...]:
+def leaders_services(
+    settings: Settings, queues: Sequence[str], server: Server, figures: Figures
+) -> tuple[LeadersService, ...]:
     """Return what the leader runs: each makes its service for one term, in the leader's thread.
 
-    There the service opens what it needs, such as connections of its own, and closes it when it is cancelled.
+    There the service opens what it needs, such as connections of its own, and closes it when it is cancelled. `figures`
+    count what the recorder does.
     """
     own = [queue_key(queue) for queue in queues]
     schedules = schedules_of(settings)
+    recording = () if settings.database is None else _recording(settings, settings.database, server, figures)
     return (
         lambda term: Housekeeper(term, lambda: own_client(server), own),
         lambda term: Scheduler(schedules, term, lambda: own_client(server)),
+        *recording,
+    )
+
+
+def _recording(
+    settings: Settings, database: DatabaseTarget, server: Server, figures: Figures
+) -> tuple[LeadersService, ...]:
+    """Return what writes the audit table. Raises MissingExtra."""
+    from rota.services.bound import RecordsBound  # noqa: PLC0415 - only where there is an audit table
+    from rota.store.engine import Database, MissingExtra  # noqa: PLC0415
+
+    try:
+        from rota.services.recorder import Recorder  # noqa: PLC0415 - SQLAlchemy is an extra, and slow to import
+    except ImportError as error:
+        raise MissingExtra(error.name) from None
+    redis = partial(own_client, server)
+    namespace, mode = settings.namespace, settings.database_migrate
+    return (
+        lambda _: RecordsBound(redis, namespace, settings.records_limit),
+        lambda term: Recorder(redis, lambda: Database(database), namespace, term, figures, migrate=mode),
     )

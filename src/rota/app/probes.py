@@ -17,6 +17,7 @@ from rota.engine.keeper import LeaseKeeper
 from rota.model.registry import Registry
 from rota.process.http import Endpoint, Reply, Route
 from rota.server.outage import Outages
+from rota.services.figures import Figures
 from rota.services.leader import Leader
 from rota.settings.settings import Settings
 from rota.telemetry.logs.outflow import dropped
@@ -42,6 +43,7 @@ class Probes:
         self.outages = Outages()
         self.keeper: LeaseKeeper | None = None
         self.leader: Leader | None = None
+        self.recorded = Figures()
         self.draining = False
         self.recycled = Tally((reason,) for reason in ("jobs", "memory", "thread"))
         self._settings = settings
@@ -147,6 +149,8 @@ class Probes:
         provide("arq_worker_slot_seconds_total", self._of_queues(lambda meter: meter.slots.seconds()))
         provide("arq_worker_draining", lambda: [((), self.draining)])
         provide("arq_leader", lambda: [(("leader",), self.leader is not None and self.leader.leads)])
+        provide("arq_records_written_total", lambda: [((), self.recorded.rows)])
+        provide("arq_records_lost_total", lambda: [((), self.recorded.lost)])
         provide("arq_worker_log_lines_dropped_total", lambda: [((), dropped())])
         provide("arq_worker_event_loop_lag_seconds", self._lag)
         provide("arq_worker_recycled_total", self.recycled.read)

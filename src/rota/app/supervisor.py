@@ -223,7 +223,12 @@ class Supervisor:
             self._settings, redis, process, self._workers, lambda: self._draining is not None
         )
         self._leader = self._probes.leader = leader_of(
-            self._settings, self._queues, server, process, self._given_up
+            self._settings,
+            self._queues,
+            server,
+            process,
+            self._given_up,
+            figures=self._probes.recorded,
         )
         yield from (keeper, LoopBeat(keeper.watch), self._heartbeat, recycling)
         yield Periodic("tidy", BEAT, self._probes.tidy)

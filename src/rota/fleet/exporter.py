@@ -135,6 +135,9 @@ def expose(metrics: Metrics, watch: Watch, settings: Settings) -> None:
     provide("arq_queue_slo_seconds", lambda _: (((one,), settings.queue(one).slo) for one in watch.queues))
     provide("arq_queue_desired_workers", lambda now: (((one.queue,), one.desired) for one in now.need.queues))
     provide("arq_redis_config_ok", lambda now: (((k,), v) for k, v in now.reading.server.checks.items()))
+    provide("arq_events_lag", lambda now: [((), now.lag.entries)])
+    provide("arq_events_lag_seconds", lambda now: [((), now.lag.seconds)])
+    provide("arq_records_level", lambda now: [((), now.lag.level)])
     for name, value in QUEUES.items():
         provide(name, _of_queues(value))
     for name, fact in SERVER.items():

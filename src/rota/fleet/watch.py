@@ -11,6 +11,7 @@ from rota.fleet.strays import Strays
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.server.outage import FAULTS, Outage
 from rota.settings.load import Settings
+from rota.wire.lag import Lag, read_lag
 
 #: From one reading to the next; how long one may take; the age up to which one is shown. In seconds.
 EVERY, DEADLINE, FRESH = 1.0, 3.0, 5.0
@@ -18,11 +19,15 @@ EVERY, DEADLINE, FRESH = 1.0, 3.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A reading, what the fleet needs by it, and when it was made, in seconds of the monotonic clock."""
+    """A reading, what the fleet needs by it, and when it was made, in seconds of the monotonic clock.
+
+    `lag` is how far the recorder of the audit table is behind.
+    """
 
     reading: Reading
     need: FleetNeed
     at: float
+    lag: Lag
 
 
 class Watch:
@@ -38,6 +43,7 @@ class Watch:
         self.strays = Strays(redis, queues)
         self.last_success = 0.0
         self._redis = redis
+        self._namespace = settings.namespace
         self._clock = clock
         self._fleet = Fleet(settings, queues)
         self._latest: Snapshot | None = None
@@ -66,9 +72,10 @@ class Watch:
         try:
             async with asyncio.timeout(DEADLINE):
                 reading = await read(self._redis, self.queues, self.strays.queues)
+                lag = await read_lag(self._redis, self._namespace, reading.at)
             need = self._fleet.appraise(reading)
         except BaseException:
             self._latest = None
             raise
-        self._latest = Snapshot(reading, need, self._clock.monotonic())
+        self._latest = Snapshot(reading, need, self._clock.monotonic(), lag)
         self.last_success = self._clock.time()

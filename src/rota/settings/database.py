@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from pydantic_settings import BaseSettings
 
 from rota.settings.database_url import DatabaseTarget, DatabaseTls, InvalidDatabase
-from rota.settings.types import Duration
+from rota.settings.types import Duration, Size
 
 
 def _database(url: SecretStr) -> SecretStr:
@@ -45,6 +45,9 @@ class DatabaseVariables(BaseSettings):
 
     audit_retention: Annotated[Duration, Field(ge=60)] = 7_776_000.0
     """Seconds that a finished job is kept in the audit table."""
+
+    records_limit: Annotated[Size, Field(ge=1024 * 1024)] = 256 * 1024 * 1024
+    """The memory that records may take up in Redis, in bytes, until they are in the audit table."""
 
     @property
     def database(self) -> DatabaseTarget | None:

@@ -89,6 +89,7 @@ CREATE TABLE IF NOT EXISTS _jobs (
             "CREATE INDEX IF NOT EXISTS _jobs_name ON _jobs (name, enqueued_at DESC, id DESC)",
             "CREATE INDEX IF NOT EXISTS _jobs_error ON _jobs (error_key, finished_at) WHERE status = 'FAILED'",
             "CREATE INDEX IF NOT EXISTS _jobs_finished ON _jobs (finished_at) WHERE finished_at IS NOT NULL",
+            "CREATE INDEX IF NOT EXISTS _jobs_unfinished ON _jobs (id) WHERE finished_at IS NULL",
             "CREATE INDEX IF NOT EXISTS _jobs_flow ON _jobs (flow) WHERE flow IS NOT NULL",
             """
 CREATE TABLE IF NOT EXISTS _recorder (

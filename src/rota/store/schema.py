@@ -82,6 +82,8 @@ Index("_jobs_queue", jobs.c.queue, jobs.c.status, *_NEWEST)
 Index("_jobs_name", jobs.c.name, *_NEWEST)
 Index("_jobs_error", jobs.c.error_key, jobs.c.finished_at, **_where(text("status = 'FAILED'")))
 Index("_jobs_finished", jobs.c.finished_at, **_where(jobs.c.finished_at.is_not(None)))
+#: Few of many: what is looked for now and then, whether it has vanished.
+Index("_jobs_unfinished", jobs.c.id, **_where(jobs.c.finished_at.is_(None)))
 Index("_jobs_flow", jobs.c.flow, **_where(jobs.c.flow.is_not(None)))
 
 #: How far a stream has been read into the table; `epoch` is that of the recorder which wrote last.

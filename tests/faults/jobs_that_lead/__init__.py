@@ -37,7 +37,7 @@ class Scribe:
                 await asyncio.sleep(EVERY)
 
 
-def _services(settings: Any, queues: Any, server: Any) -> tuple[LeadersService, ...]:
+def _services(settings: Any, queues: Any, server: Any, figures: Any) -> tuple[LeadersService, ...]:
     return (Scribe,)
 
 

@@ -118,6 +118,16 @@ SERIES = (
         "fleet",
         "When the fleet was last read in full.",
     ),
+    Series(
+        "arq_events_lag", "gauge", "fleet", "Entries of the stream of records that no recorder has written."
+    ),
+    Series("arq_events_lag_seconds", "gauge", "fleet", "Age of the oldest of these entries."),
+    Series(
+        "arq_records_level",
+        "gauge",
+        "fleet",
+        "What is left out of records for want of memory: 0 nothing, 1 progress, 2 payloads too.",
+    ),
     # A process
     Series(
         "arq_jobs_enqueued_total",
@@ -159,6 +169,15 @@ SERIES = (
         "arq_worker_recycled_total", "counter", "process", "Drains to start anew, by reason.", ("reason",)
     ),
     Series("arq_redis_reconnects_total", "counter", "process", "Times that Redis was reached again."),
+    Series(
+        "arq_records_written_total", "counter", "process", "Rows that this process wrote to the audit table."
+    ),
+    Series(
+        "arq_records_lost_total",
+        "counter",
+        "process",
+        "Entries of records that were gone before they were read.",
+    ),
     Series("arq_build_info", "info", "process", "What runs here.", ("version", "python", "arq")),
 )
 
