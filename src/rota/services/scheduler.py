@@ -29,6 +29,8 @@ logger = logging.getLogger("rota.schedules")
 
 #: The longest and the shortest time from one look to the next, in seconds.
 EVERY, SOON = 5.0, 0.05
+#: The same where there are no schedules at all, so that an idle worker costs little.
+SELDOM = 60.0
 
 
 class Term(Protocol):
@@ -119,6 +121,8 @@ class Scheduler:
         read = await self._schedules.read(redis)
         states = {name: State.read(name, read.get(name, {})) for name in {*read, *declared.names}}
         self._tell_unreadable(declared)
+        if not states:
+            return SELDOM
         found = await find(redis, states.values())
         next_ticks = []
         for name, state in sorted(states.items()):

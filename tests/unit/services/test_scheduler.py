@@ -14,7 +14,7 @@ from redis.exceptions import OutOfMemoryError
 from rota.model.schedules.definition import Definition, Release
 from rota.model.schedules.state import State
 from rota.model.schedules.times import Interval, times_of
-from rota.services.scheduler import Scheduler
+from rota.services.scheduler import SELDOM, Scheduler
 from rota.testing.clock import BenchClock
 from rota.testing.server import clients
 from rota.wire.claims import Settlement, Told
@@ -117,6 +117,12 @@ async def test_the_next_tick_waits_ahead_of_its_time_as_a_delayed_job(bed: Bed) 
     assert 0 < pause <= 5
     assert await scheduler().look(bed.redis) > 0
     assert len(bed.events()) == 1
+
+
+async def test_without_any_schedule_it_looks_seldom(bed: Bed) -> None:
+    assert await scheduler().look(bed.redis) == SELDOM
+    await declare(bed, EACH_MINUTE)
+    assert await scheduler().look(bed.redis) < SELDOM
 
 
 async def test_one_run_a_tick_with_two_leaders_and_a_server_s_clock_that_goes_back(bed: Bed) -> None:
