@@ -19,7 +19,7 @@ for at = 3, #ARGV, 5 do
   if entry and string.match(entry, '^(%S+)') == token then
     redis.call('HSET', progress, id, percent .. ' ' .. message)
     tell('progress', queue_name, id, task, 0,
-      { percent = number_of(percent), message = message ~= '' and message or nil })
+      { percent = tonumber(percent), message = message ~= '' and message or nil })
     counted = counted + 1
   end
 end

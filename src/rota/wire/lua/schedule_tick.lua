@@ -52,7 +52,7 @@ local function put_ticks(at)
     local queue = 'arq:queue:' .. queue_name
     if tonumber(tick) > tonumber(done_until or 0) and put(queue, id, payload, tonumber(due), 0, terms) then
       number = number + 1
-      tell('enqueued', queue_name, id, task, 0, { due = due }, payload, nil, terms)
+      tell('enqueued', queue_name, id, task, 0, { due = due }, nil, payload, terms)
       if tonumber(due) <= now then woken[queue] = true end
     end
   end

@@ -73,7 +73,7 @@ local has = setmetatable({}, {
   __index = function(known, part)
     if not unfound then
       local keys = { queue .. ':terms', checkpoint, snoozes, attempts, queue .. ':paused', queue .. ':suspects' }
-      if service then keys[7] = recording_key() end -- a bare worker has no right to it
+      if service then keys[7] = recording end -- a bare worker has no right to it
       unfound = redis.call('EXISTS', unpack(keys))
       if unfound == 0 then recorder = false end
     end

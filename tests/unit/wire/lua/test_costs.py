@@ -61,6 +61,7 @@ async def test_what_a_queue_has_not_costs_one_question(counted: Counted) -> None
     claim = await counted.worker.claim_one()
     commands = await counted.commands(counted.worker.step(1, [finish(claim)]))
     assert commands["exists"] == 1
+    assert commands["mget"] == 3, "whether anything is recorded is asked besides"
 
 
 async def test_of_a_queue_that_has_one_thing_the_others_are_not_looked_for(counted: Counted) -> None:

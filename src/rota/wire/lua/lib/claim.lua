@@ -5,7 +5,7 @@
 --@include find
 
 local function tell_start(job, task, attempt, payload)
-  tell('started', queue_name, job.id, task, attempt, { worker = worker, due = job.due }, payload, nil, job.terms)
+  tell('started', queue_name, job.id, task, attempt, { worker = worker, due = job.due }, nil, payload, job.terms)
 end
 
 -- Write the event of a start. The job's name is in the fixed head of our own payloads; in a stock client's it may be

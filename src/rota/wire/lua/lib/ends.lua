@@ -55,8 +55,7 @@ end
 local function stop_member(queue_name, id, task, detail)
   local answer, attempts, terms = withdraw('arq:queue:' .. queue_name, id)
   if answer ~= 'cancelled' then return end
-  local why = { reason = 'its flow is over', detail = brief(detail) }
-  tell('cancelled', queue_name, id, task, attempts, why, nil, detail)
+  tell('cancelled', queue_name, id, task, attempts, { reason = 'its flow is over' }, detail)
   tell_end(terms, 'cancelled', detail, id)
 end
 
@@ -79,8 +78,8 @@ local function expire(flow, state, detail)
   expire_results(flow, tonumber(flow.stage) - 1, life)
   redis.call('PEXPIRE', flow.plan, ms(math.max(tonumber(life), DAY)))
   if alias ~= '' then redis.call('PEXPIRE', alias, life) end
-  local why = state ~= 'completed' and { reason = state == 'dead' and 'failed' or nil, detail = brief(detail) } or nil
-  tell(state, '', flow.id, flow.name, 0, why, nil, detail)
+  local why = state ~= 'completed' and { reason = state == 'dead' and 'failed' or nil } or nil
+  tell(state, '', flow.id, flow.name, 0, why, detail)
 end
 
 -- End a flow: completed, dead or cancelled. `detail` is its error, `id` the job that it died of.

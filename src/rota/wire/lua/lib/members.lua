@@ -12,7 +12,7 @@ local function with_headers(flow, payload)
 end
 
 local function announce(queue_name, id, task, payload, due, terms)
-  tell('enqueued', queue_name, id, task, 0, { due = due }, payload, nil, terms)
+  tell('enqueued', queue_name, id, task, 0, { due = due }, nil, payload, terms)
   woken['arq:queue:' .. queue_name] = true
 end
 

@@ -68,8 +68,8 @@ local function forget_jobs(finished, gone)
   end
   forget_failures(gone)
   for _, job in ipairs(finished) do
-    local why = job.event ~= 'completed' and { reason = job.reason, detail = brief(job.detail) } or nil
-    tell(job.event, queue_name, job.id, job.task, job.attempt, why, nil, job.detail)
+    local why = job.event ~= 'completed' and { reason = job.reason } or nil
+    tell(job.event, queue_name, job.id, job.task, job.attempt, why, job.detail)
   end
   write_events()
   chunked('ZREM', active, gone)

@@ -5,10 +5,10 @@
 -- The most events of an entry, and the bytes of raw values after which it ends.
 local MOST_RECORDS, MOST_BYTES = 64, 262144
 
-local records = string.sub(events, 1, -#'events' - 1) .. 'records'
+local records = string.gsub(recording, 'recording$', 'records')
 local raw = {} -- by event: what only its record has
 
-local function keep_raw(event, payload, detail, terms)
+local function keep_raw(event, detail, payload, terms)
   raw[event] = { flow = terms and string.match(terms, 'w=(%S+)'), p = level ~= '2' and payload or nil,
     d = detail ~= '' and detail or nil }
 end
