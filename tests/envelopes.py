@@ -45,6 +45,11 @@ class Captured(Transport):
         """The transactions, with their spans."""
         return self._items("transaction")
 
+    @property
+    def check_ins(self) -> list[dict[str, Any]]:
+        """The check-ins at monitors."""
+        return self._items("check_in")
+
 
 @contextlib.contextmanager
 def forgotten() -> Iterator[None]:

@@ -57,7 +57,7 @@ async def serving(
             registry,
             deps=lambda: deps,
             recycle=recycled.append,
-            subscribers=subscribers_of(settings),
+            subscribers=subscribers_of(settings, registry),
             probes=probes,
         )
         stack.push_async_callback(parts.processes.close)

@@ -55,9 +55,10 @@ MIDDLEWARE: tuple[Middleware, ...] = ()
 SUBSCRIBERS: tuple[Subscriber, ...] = (log, sentry.FailureReporter())
 
 
-def subscribers_of(settings: Settings) -> tuple[Subscriber, ...]:
-    """Return SUBSCRIBERS, of which the log writes as many successes as `settings` say."""
-    return tuple(Log(settings.log_success_rate) if one is log else one for one in SUBSCRIBERS)
+def subscribers_of(settings: Settings, registry: Registry) -> tuple[Subscriber, ...]:
+    """Return SUBSCRIBERS, of which the log writes as many successes as `settings` say, and the check-ins of ticks."""
+    own = (Log(settings.log_success_rate) if one is log else one for one in SUBSCRIBERS)
+    return (*own, sentry.CheckIns(registry.schedules)) if registry.schedules else tuple(own)
 
 
 def middleware_of(registry: Registry, settings: Settings, redis: Callable[[], Any]) -> tuple[Middleware, ...]:

@@ -193,7 +193,7 @@ class Supervisor:
             self._stage = Stage.WORKING
             keeper = lease_keeper(self._settings, server)
             recycling = recycling_of(self._settings, self._recycle, advise=not self._again)
-            subscribers = subscribers_of(self._settings)
+            subscribers = subscribers_of(self._settings, self._registry)
             if self._settings.recycles:
                 subscribers = (*subscribers, recycling)
             parts = ProcessParts(

@@ -5,8 +5,9 @@ itself. In all other processes `sentry_sdk` is never imported.
 """
 
 from rota.telemetry.tracing.sentry.attempt import AttemptTracer
+from rota.telemetry.tracing.sentry.checkins import CheckIns
 from rota.telemetry.tracing.sentry.enqueue import EnqueueTracer
 from rota.telemetry.tracing.sentry.failure import FailureReporter
 from rota.telemetry.tracing.sentry.setup import close, start
 
-__all__ = ["AttemptTracer", "EnqueueTracer", "FailureReporter", "close", "start"]
+__all__ = ["AttemptTracer", "CheckIns", "EnqueueTracer", "FailureReporter", "close", "start"]
