@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -120,16 +121,24 @@ async def test_a_connection_that_was_ended_is_replaced(postgres: PostgresServer)
 # SQLite
 
 
+@pytest.fixture
+async def _no_thread_stays() -> AsyncIterator[None]:
+    """Wait until the threads of connections that were not made have ended, while their event loop is there."""
+    before = threading.active_count()
+    yield
+    await until(lambda: threading.active_count() <= before, "the connection's thread has ended")
+
+
+@pytest.mark.usefixtures("_no_thread_stays")
 async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert "cannot be opened" in str(await fault(f"sqlite:///{tmp_path}/no/jobs.db"))
 
 
+@pytest.mark.usefixtures("_no_thread_stays")
 async def test_a_file_that_is_not_sqlite_s(tmp_path: Path) -> None:
     (tmp_path / "jobs.db").write_bytes(b"something else, and long enough" * 100)
-    before = threading.active_count()
     one = await fault(f"sqlite:///{tmp_path}/jobs.db")
     assert ("is no database of SQLite" in str(one), one.transient) == (True, False)
-    await until(lambda: threading.active_count() <= before, "the connection's thread has ended")
 
 
 async def test_two_processes_write_to_one_file_in_turn(tmp_path: Path) -> None:
