@@ -22,7 +22,7 @@ import os
 from rota import Run, every, job
 
 
-@every("1s", name="often")
+@every("1s", name="often", overlap="allow")
 @job
 async def note(run: Run) -> None:
     """Write down that it ran."""
