@@ -75,7 +75,7 @@ def test_what_a_worker_does_is_in_the_table(project: Project, rows: Rows) -> Non
     assert (row["status"], row["reason"], row["attempts"]) == ("FAILED", "failed", 2)
     assert row["error"] == "ValueError: no such user: 17"
     assert row["error_key"]
-    (row,) = rows("send")
+    (row,) = wait_until(lambda: rows("send"), "send is in the table")
     assert (row["status"], row["started_at"]) == ("PENDING", None)
     assert row["due_at"] > row["enqueued_at"]
     assert project.rota("cancel", "email", row["id"]).status == 0
