@@ -191,6 +191,7 @@ async def test_a_process_that_stood_still_steps_down_before_anything_else(
         assert bench.calls == ["take", "take", "wait 5"], "it neither renews nor gives back what is another's"
     assert logged(caplog) == ["leader.gained", "leader.lost"]
     assert caplog.records[-1].__dict__["why"] == "the process stood still"
+    assert {record.name for record in caplog.records} == {"rota.leader"}, "no service has failed by that"
 
 
 async def test_a_place_that_is_gone_ends_the_term_and_the_next_one_begins(
