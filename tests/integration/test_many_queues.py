@@ -16,8 +16,10 @@ from tests.servers import RedisServer
 from tests.waiting import until
 
 QUEUES = 20
-#: Beside the shared ones: of the lease keeper, of the heartbeat, and the one that waits for tokens.
-OWN = 3
+#: Beside the shared ones: of the lease keeper, of the heartbeat, the one that waits for tokens, and two of the election.
+OWN = 5
+#: One for each service of the process that leads.
+LEADERS = 2
 
 JOBS = f"""
 from rota import Run, job
@@ -61,7 +63,7 @@ async def test_a_process_has_few_connections_however_many_queues_it_serves(
 
         # One for each queue in the whole fleet hears of what stock clients enqueue.
         await until(lambda: is_all(listening()), "each queue is listened to")
-        assert len(await client.redis.client_list()) - QUEUES <= 2 * (MOST + OWN) + 1
+        assert len(await client.redis.client_list()) - QUEUES <= 2 * (MOST + OWN) + LEADERS + 1
         for worker in workers:
             worker.send(signal.SIGTERM)
             assert await worker.ended() == 0
