@@ -16,7 +16,7 @@ from tests.servers import RedisServer
 from tests.waiting import until
 
 QUEUES = 20
-#: Beside the shared ones: of the lease keeper, of the heartbeat, the one that waits for tokens, and two of the election.
+#: Beside the shared ones: of the lease keeper, of the heartbeat, that which waits for tokens, and two of the election.
 OWN = 5
 #: One for each service of the process that leads.
 LEADERS = 2
