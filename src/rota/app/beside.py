@@ -76,12 +76,13 @@ def leaders_services(
 def _recording(
     settings: Settings, database: DatabaseTarget, server: Server, figures: Figures
 ) -> tuple[LeadersService, ...]:
-    """Return what writes the audit table. Raises MissingExtra."""
+    """Return what writes the audit table, and keeps it short. Raises MissingExtra."""
     from rota.services.bound import RecordsBound  # noqa: PLC0415 - only where there is an audit table
     from rota.store.engine import Database, MissingExtra  # noqa: PLC0415
 
     try:
         from rota.services.recorder import Recorder  # noqa: PLC0415 - SQLAlchemy is an extra, and slow to import
+        from rota.services.retention import Retention  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtra(error.name) from None
     redis = partial(own_client, server)
@@ -89,4 +90,5 @@ def _recording(
     return (
         lambda _: RecordsBound(redis, namespace, settings.records_limit),
         lambda term: Recorder(redis, lambda: Database(database), namespace, term, figures, migrate=mode),
+        lambda _: Retention(lambda: Database(database, most=1), settings.audit_retention),
     )
