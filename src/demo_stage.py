@@ -20,12 +20,25 @@ from rota.server.place import checkout, locate
 from rota.server.target import RedisTarget
 from rota.settings.load import load
 from rota.settings.settings import Settings
-from rota.wire.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys, events_key, queue_key
+from rota.wire.keys import (
+    IN_PROGRESS,
+    JOB,
+    RESULT,
+    RETRY,
+    QueueKeys,
+    events_key,
+    leader_epoch_key,
+    leader_key,
+    leader_vacant_key,
+    queue_key,
+)
 
 #: The demo's queues, and how many jobs of each its worker runs at once.
 QUEUES = {"default": 4, "email": 3, "reports": 2}
-#: The namespace of the demo's events, which do not mix with the events of other jobs.
+#: The namespace of the demo's events and of its leader, which do not mix with those of other jobs.
 NAMESPACE = "demo"
+#: The keys of that namespace that its worker makes.
+_SHARED = tuple(key(NAMESPACE) for key in (events_key, leader_key, leader_epoch_key, leader_vacant_key))
 #: Two recipients that the demo's mail server does not simply accept.
 BUSY_AT_FIRST, UNKNOWN_HERE = "busy@example.org", "nobody@example.org"
 
@@ -56,7 +69,7 @@ class Place:
     async def keep(self) -> None:
         """Keep the finished jobs for an hour, to be looked at; otherwise `release` removes them."""
         self._kept = True
-        ours = [events_key(NAMESPACE)] if self.usual else await self._redis.keys("*")
+        ours = _SHARED if self.usual else await self._redis.keys("*")
         for key in ours:
             await self._redis.expire(key, _KEPT)
 
@@ -83,7 +96,7 @@ class Place:
 
     async def _forget(self) -> None:
         pipe = self._redis.pipeline(transaction=True)
-        pipe.delete(events_key(NAMESPACE))
+        pipe.delete(*_SHARED)
         for queue, job_id in self._ids:
             keys = QueueKeys.of(queue_key(queue))
             pipe.delete(*(prefix + job_id for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, f"{keys.dead}:")))
