@@ -23,6 +23,8 @@ LABELS = {
     "version": ("0.1.0",),
     "python": ("3.13.0",),
     "arq": ("0.28.0",),
+    "role": ("leader",),
+    "schedule": ("default:tidy#1",),
 }
 PROCESS = """\
 process_cpu_seconds_total 1

@@ -25,8 +25,12 @@ SERVED_BY: dict[str, dict[str, Any]] = {
         "volumes": ["./tests/container/exposition.py:/tests/exposition.py:ro"],
     },
 }
-#: What a fleet does not export on whose short day nothing went wrong and nothing was enqueued by a worker.
+#: What a fleet without schedules does not export on whose short day nothing went wrong and nothing was enqueued by a
+#: worker.
 EVENTFUL = {
+    "arq_cron_next_run_timestamp_seconds",
+    "arq_cron_last_success_timestamp_seconds",
+    "arq_cron_missed_total",
     "arq_jobs_enqueued_total",
     "arq_jobs_rejected_total",
     "arq_jobs_recovered_total",

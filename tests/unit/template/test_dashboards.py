@@ -9,7 +9,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.__main__ import DASHBOARDS, written
 from deploy.grafana.promql import most, quantile, rate
-from rota.telemetry.metrics.series import SERIES
+from rota.telemetry.metrics.series import SERIES, Series
+from tests.container.exposition import samples
 from tests.monitoring import BOARDS, EXPORTED, OWN, RECORDED, boards, names_in, panels, queries, wrong_labels
 
 PANELS = [
@@ -93,3 +94,8 @@ def test_they_have_names_of_their_own_and_lead_to_each_other() -> None:
 def test_a_mistake_in_a_query_is_an_error_when_it_is_built(build: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         build()
+
+
+@pytest.mark.parametrize("series", SERIES, ids=lambda series: series.name)
+def test_what_stands_in_for_a_fleet_in_containers_has_a_sample_of_each_series(series: Series) -> None:
+    assert list(samples(series))
