@@ -40,6 +40,8 @@ def audited(
     stack = Stack(engine, folder, f"rota-test-{secrets.token_hex(4)}")
     try:
         stack.up(2)
+        # What ends before the first worker leads is in no table.
+        wait_until(lambda: stack.redis_cli("exists", "rota:recording") == "1", "a leader records")
         yield stack
     finally:
         stack.remove()
