@@ -1,4 +1,4 @@
-"""Who works: the processes of a fleet by queue, from their heartbeats, and which of them leads."""
+"""The processes of a fleet by queue, read from their heartbeats, and which of them leads."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

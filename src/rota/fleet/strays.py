@@ -1,13 +1,10 @@
 """Looks now and then for strays: queues that have jobs or dead letters, and that no job and no setting names."""
 
-import asyncio
 import logging
 from collections.abc import Collection
 from typing import Any
 
-from redis.exceptions import NoPermissionError
-
-from rota.server.outage import FAULTS
+from rota.fleet.lookout import Lookout
 from rota.wire.inventory import queues_in
 
 logger = logging.getLogger("rota.exporter")
@@ -18,30 +15,16 @@ EVERY = 60.0
 MOST = 50
 
 
-class Strays:
+class Strays(Lookout):
     """The service that keeps the names of the strays up to date."""
 
     name = "strays"
-    may_end = False
 
     def __init__(self, redis: Any, named: Collection[str], *, every: float = EVERY) -> None:
+        super().__init__(every=every)
         self.queues: tuple[str, ...] = ()
         self._redis = redis
         self._named = frozenset(named)
-        self._every = every
-        self._refused = False
-
-    async def run(self) -> None:
-        """Search again and again, until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except NoPermissionError as error:
-                self._say_refused(error)
-            except FAULTS:
-                # Redis is away, and the watch says so.
-                pass
-            await asyncio.sleep(self._every)
 
     async def look(self) -> None:
         """Search once, and log what was not there before. Raises what redis-py raises."""
@@ -53,7 +36,5 @@ class Strays:
                 )
         self.queues = found[:MOST]
 
-    def _say_refused(self, error: NoPermissionError) -> None:
-        if not self._refused:
-            self._refused = True
-            logger.warning("queue.strays_unseen", extra={"reason": str(error)})
+    def refused(self, reason: str) -> None:
+        logger.warning("queue.strays_unseen", extra={"reason": reason})

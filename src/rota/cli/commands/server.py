@@ -10,9 +10,9 @@ from rota.cli.commands.look import AsJson
 from rota.cli.session import with_client
 from rota.client.client import Client
 from rota.errors import RotaError
-from rota.fleet.memory import Memory, memory_of
 from rota.model.event import EventType, StreamEvent
 from rota.names import full_name
+from rota.server.memory import Memory, memory_of
 from rota.settings.load import load
 from rota.units import format_size
 

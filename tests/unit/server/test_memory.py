@@ -3,7 +3,7 @@
 import pytest
 from arq.connections import ArqRedis
 
-from rota.fleet.memory import SAMPLE, kind_of, memory_of
+from rota.server.memory import SAMPLE, kind_of, memory_of
 
 
 @pytest.mark.parametrize(
