@@ -3,40 +3,32 @@
 from rota.errors.root import RotaError
 
 
-class JobClash(RotaError):
-    """Raised at boot when two handlers of one queue have one name: rename either, with `name=`."""
+class _Clash(RotaError):
+    """A name that two places in the code give to different things, and the places."""
 
     def __init__(self, name: str, first: str, second: str) -> None:
         super().__init__(name, first, second)
         self.name = name
         self.first = first
         self.second = second
+
+
+class JobClash(_Clash):
+    """Raised at boot when two handlers of one queue have one name: rename either, with `name=`."""
 
     def __str__(self) -> str:
         return f"two jobs are named {self.name}: {self.first} and {self.second}; rename one with name="
 
 
-class ScheduleClash(RotaError):
+class ScheduleClash(_Clash):
     """Raised at boot when two schedules have one name: rename either, with `@every(..., name=)`."""
-
-    def __init__(self, name: str, first: str, second: str) -> None:
-        super().__init__(name, first, second)
-        self.name = name
-        self.first = first
-        self.second = second
 
     def __str__(self) -> str:
         return f"two schedules are named {self.name}: of {self.first} and of {self.second}; rename one with name="
 
 
-class LimitClash(RotaError):
+class LimitClash(_Clash):
     """Raised at boot when two jobs share a limit by its name, and give it different figures."""
-
-    def __init__(self, name: str, first: str, second: str) -> None:
-        super().__init__(name, first, second)
-        self.name = name
-        self.first = first
-        self.second = second
 
     def __str__(self) -> str:
         return f"the limit {self.name!r} is not the same at {self.first} and {self.second}; give both the same figures"

@@ -5,7 +5,7 @@ screen: those where the user's code begins, and those nearest to the error. Valu
 """
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -69,6 +69,15 @@ def frame_of(error: BaseException) -> str:
         if not _is_framework(frame.f_code.co_filename):
             return f"{frame.f_globals.get('__name__', '')}.{frame.f_code.co_qualname}"
     return ""
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was raised for, one after the other, the last one first."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def message_of(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from redis import exceptions as redis_faults
 from redis.asyncio.sentinel import MasterNotFoundError
 
 from rota.errors import RotaError
+from rota.errors.traces import chain
 from rota.server.clones import target_of
 from rota.server.outage import FAULTS
 from rota.server.target import RedisTarget
@@ -98,7 +99,7 @@ def _at_work(error: BaseException, target: RedisTarget) -> ServerError:
 def explain(error: BaseException, target: RedisTarget) -> ServerError:
     """Return the sentence for `error`, met at the first command to `target`. Any odd answer means: not a Redis."""
     for look in (_sentinels, _reply, _tls, _network):
-        for one in _chain(error):
+        for one in chain(error):
             found = look(one, target)
             if found:
                 return found
@@ -149,14 +150,6 @@ def no_cluster(target: RedisTarget) -> ServerError:
 
 def _matches(error: BaseException, mark: type[Exception] | str) -> bool:
     return isinstance(error, mark) if isinstance(mark, type) else mark in str(error)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _sentinels(error: BaseException, target: RedisTarget) -> ServerError | None:

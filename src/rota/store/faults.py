@@ -7,9 +7,9 @@ that the command line knows these errors without it.
 import re
 import socket
 import ssl
-from collections.abc import Iterator
 
 from rota.errors import RotaError
+from rota.errors.traces import chain
 from rota.settings.database_url import DatabaseTarget
 
 _PLACE = "start it, or correct DATABASE_URL"
@@ -89,7 +89,7 @@ class SchemaBehind(StoreError):
 
 def explain(error: BaseException, target: DatabaseTarget) -> StoreError | None:
     """Return the sentence for `error`, met with the database `target`; None if the fault is not the database's."""
-    for one in _chain(error):
+    for one in chain(error):
         if isinstance(one, StoreError):
             return one
         for look in (_by_code, _sqlite, _tls, _network):
@@ -102,7 +102,7 @@ def explain(error: BaseException, target: DatabaseTarget) -> StoreError | None:
 
 def is_of_a_row(error: BaseException) -> bool:
     """Tell whether a statement failed for a value in it, so that the same statement without that row can succeed."""
-    for one in _chain(error):
+    for one in chain(error):
         code = _code(one)
         if code:
             return code.startswith(_OF_A_ROW)
@@ -110,7 +110,7 @@ def is_of_a_row(error: BaseException) -> bool:
             return True
     # A driver, or SQLAlchemy before it, could not make a parameter of a value.
     is_of_statement = hasattr(error, "statement")
-    return is_of_statement and any(_is_of_a_value(one) for one in _chain(error))
+    return is_of_statement and any(_is_of_a_value(one) for one in chain(error))
 
 
 def _is_of_a_value(error: BaseException) -> bool:
@@ -122,17 +122,9 @@ def _is_of_a_value(error: BaseException) -> bool:
 
 def kind_of(error: BaseException) -> str:
     """Return the class and the code of a fault, and none of its words: these may quote a row."""
-    *_, first = _chain(error)
-    code = next(filter(None, map(_code, _chain(error))), None)
+    *_, first = chain(error)
+    code = next(filter(None, map(_code, chain(error))), None)
     return f"{type(first).__name__} ({code})" if code else type(first).__name__
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _code(error: BaseException) -> str | None:
