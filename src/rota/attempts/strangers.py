@@ -30,6 +30,7 @@ class Strangers:
         # A job that was put on another queue than its own has its queue before its name.
         self._known = {name.rpartition(":")[2] for name in known}
         self._told: dict[str, float] = {}
+        self._put_off: dict[str, float] = {}
 
     def tell(self, job_id: str, name: str, error: str = "") -> None:
         """Log that a job is unknown; `error` says what of it, if that is not its name."""
@@ -39,16 +40,22 @@ class Strangers:
         if len(self._told) >= _MOST_NAMES:
             self._told.clear()
         self._told[name] = now
+        self._remember(name, now)
         fields = {"job_id": printable(job_id), "job": full_name(self._queue, name), "queue": self._queue}
         logger.warning("job.unknown", extra=fields | ({"error": error} if error else {}))
 
     def names(self) -> Collection[str]:
         """Return the names of the last minute that no job here has, as they stand in a payload."""
-        if not self._told:
+        if not self._put_off:
             return ()
         since = self._now() - _TOLD
-        fresh = [name for name, told in self._told.items() if told > since and self._is_put_off(name)]
-        return fresh[-_MOST_PUT_OFF:]
+        return [name for name, told in self._put_off.items() if told > since]
 
-    def _is_put_off(self, name: str) -> bool:
-        return name not in self._known and to_json(name)[1:-1] == name.encode()
+    def _remember(self, name: str, now: float) -> None:
+        """Have the jobs of a name put off, unless a job here has it, or a payload does not hold it as it is."""
+        if name in self._known or to_json(name)[1:-1] != name.encode():
+            return
+        self._put_off.pop(name, None)
+        if len(self._put_off) >= _MOST_PUT_OFF:
+            del self._put_off[next(iter(self._put_off))]
+        self._put_off[name] = now
