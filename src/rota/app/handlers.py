@@ -10,6 +10,7 @@ from rota.model.job import Job
 from rota.model.outcome import Rules
 from rota.model.registry import Registry
 from rota.settings.queues import QueueSettings
+from rota.settings.settings import Settings
 
 
 def handlers_of(
@@ -29,6 +30,14 @@ def guests_of(registry: Registry, queue: QueueSettings) -> dict[str, Handler]:
 def jobs_of(registry: Registry, queue: QueueSettings) -> Mapping[str, Job[Any, Any]]:
     """Return the jobs of a queue by short name; none for a queue that no job declares."""
     return registry.for_queue(queue.name) if queue.name in registry.queues else {}
+
+
+def timeouts_of(settings: Settings, registry: Registry) -> dict[str, float]:
+    """Return the timeouts of all jobs by full name, in seconds."""
+    return {
+        registry.full_name(job): rules_of(job, settings.queue(registry.queue_of(job))).timeout
+        for job in registry.jobs
+    }
 
 
 def rules_of(job: Job[Any, Any], queue: QueueSettings) -> Rules:

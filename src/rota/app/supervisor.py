@@ -23,7 +23,7 @@ from rota.app.beside import heartbeat_of, leader_of, recycling_of
 from rota.app.burst import Burst
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
 from rota.app.declaring import Declaring
-from rota.app.handlers import rules_of
+from rota.app.handlers import timeouts_of
 from rota.app.limits import figures_of, publish
 from rota.app.probes import Probes
 from rota.app.recycling import EXIT_RECYCLE, Recycling
@@ -178,11 +178,7 @@ class Supervisor:
 
     def _advice(self) -> list[str]:
         registry, settings = self._registry, self._settings
-        timeouts = {
-            registry.full_name(job): rules_of(job, settings.queue(registry.queue_of(job))).timeout
-            for job in registry.jobs
-        }
-        return settings.warnings(timeouts, self._queues, registry.queues)
+        return settings.warnings(timeouts_of(settings, registry), self._queues, registry.queues)
 
     # Serve
 

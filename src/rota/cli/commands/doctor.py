@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from redis.exceptions import RedisError
 
-from rota.app.handlers import rules_of
+from rota.app.handlers import timeouts_of
 from rota.cli import exits, screen
 from rota.cli.commands.look import AsJson
 from rota.errors import RotaError
@@ -90,16 +90,12 @@ def _of_jobs(registry: Registry, failures: list[RotaError]) -> Iterator[Finding]
 
 
 def _of_settings(settings: Settings, registry: Registry) -> Iterator[Finding]:
-    timeouts = {
-        registry.full_name(job): rules_of(job, settings.queue(registry.queue_of(job))).timeout
-        for job in registry.jobs
-    }
     try:
         served = settings.served_queues(registry.queues)
     except RotaError as error:
         yield Finding("settings", Level.ERROR, str(error))
         return
-    advice = settings.warnings(timeouts, served, registry.queues)
+    advice = settings.warnings(timeouts_of(settings, registry), served, registry.queues)
     for line in advice:
         yield Finding("settings", Level.WARNING, line)
     if not advice:
