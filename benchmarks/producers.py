@@ -1,4 +1,4 @@
-"""Those who enqueue: a stock arq client, and rota's own."""
+"""The producers of jobs: a stock arq client, and rota's own."""
 
 import asyncio
 from collections.abc import Sequence

@@ -61,7 +61,7 @@ class Fleet:
 
     @property
     def slots(self) -> int:
-        """Those of workers that have booted."""
+        """The slots of workers that have booted."""
         return (self.workers - len(self.boots)) * SLOTS
 
     def resize(self, workers: int, now: float) -> None:

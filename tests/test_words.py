@@ -98,6 +98,20 @@ def test_a_class_s_docstring_says_what_it_is() -> None:
     assert wrong == []
 
 
+def test_no_docstring_of_a_module_or_a_property_begins_with_a_pronoun() -> None:
+    wrong = []
+    for path in PYTHON:
+        for node in documented(path):
+            said = ast.get_docstring(node) or ""
+            if isinstance(node, ast.Module):
+                # A module may open with what it is about: "What the exporter shows."
+                is_wrong = first_word(said) in PRONOUNS - {"what"}
+            else:
+                is_wrong = isinstance(node, Function) and is_property(node) and first_word(said) in PRONOUNS
+            wrong += [f"{path.relative_to(ROOT)}: {said}"] if said and is_wrong else []
+    assert wrong == []
+
+
 def test_no_docstring_or_comment_is_a_riddle() -> None:
     wrong = []
     for path in {*PYTHON, *LUA} - {Path(__file__)}:

@@ -129,7 +129,7 @@ class Execution:
 
     @property
     def unwritten(self) -> Checkpoint | None:
-        """What the handler saved last; None if Redis has it already."""
+        """The checkpoint that the handler saved last; None if Redis has it already."""
         return self.checkpoint if self.checkpoint.number > self._written else None
 
     def wrote(self, checkpoint: Checkpoint) -> None:

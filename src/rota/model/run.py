@@ -162,7 +162,7 @@ class Run:
 
     @property
     def log_fields(self) -> Mapping[str, Any]:
-        """What every line that is written within this attempt carries: id, name, queue, attempt, trace and tenant."""
+        """The fields of every line that is logged within this attempt: id, name, queue, attempt, trace and tenant."""
         if self._log_fields is None:
             self._log_fields = {
                 "job_id": self.id,

@@ -36,7 +36,7 @@ class BenchClock:
 
     @property
     def today(self) -> datetime:
-        """What the clock says, as a datetime in UTC."""
+        """The time of the clock, as a datetime in UTC."""
         return datetime.fromtimestamp(self.now, UTC)
 
     def advance(self, seconds: float) -> None:

@@ -254,7 +254,7 @@ class QueueWorker(StoppableWorker):
 
     @property
     def tasks(self) -> dict[str, asyncio.Task[Any]]:
-        """What runs now, by job id, as arq's worker shows it."""
+        """The tasks that run now, by job id, as arq's worker shows them."""
         executions = self.engine.executions if self.engine else {}
         return {job_id: run.task for job_id, run in executions.items() if run.task is not None}
 

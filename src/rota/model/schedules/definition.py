@@ -78,7 +78,7 @@ class Release:
 
     @property
     def id(self) -> str:
-        """What tells this release from those that declare anything else."""
+        """A fingerprint of all that the release declares."""
         return sha256(self.text).hexdigest()[:16]
 
     @classmethod

@@ -86,7 +86,7 @@ class State:
 
     @property
     def definition(self) -> Definition | None:
-        """What it was planned by last; None for what this version cannot read."""
+        """The definition by which the schedule was planned last; None if this version cannot read it."""
         try:
             return Definition.read(json.loads(self.text))
         except ValueError:
