@@ -19,9 +19,12 @@ from tests.servers import RedisServer
 # A collection makes a million objects that stay: the garbage collector would take a fifth of its time to find none.
 gc.disable()
 
+# A shell starts `make test &` deaf to Ctrl-C, and nohup starts it deaf to the end of its terminal. The programs that
+# tests send these signals would be deaf with it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts `make test &` deaf to Ctrl-C, and the programs that tests send one would be deaf with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # On a busy machine an example may take long.
 settings.register_profile("rota", deadline=None, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "50")))

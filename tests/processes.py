@@ -20,6 +20,8 @@ from tests.waiting import until
 ROOT = Path(__file__).parents[1]
 #: Programs run the engine that the tests import.
 ENGINE = Path(rota.__file__).parents[1]
+#: How the paths of the engine's own files begin: a checkout may lie in a folder of any name.
+ENGINE_FILES = f"{Path(rota.__file__).parent}/"
 
 
 def start(*arguments: str, cwd: Path, environment: dict[str, str], **streams: Any) -> "subprocess.Popen[Any]":

@@ -17,6 +17,7 @@ from rota.server.faults import ServerError
 from rota.server.target import RedisTarget
 from rota.settings.settings import Settings
 from tests.integration.project import JOBS, Project
+from tests.processes import ENGINE_FILES
 from tests.servers import RedisServer, free_port
 
 
@@ -454,5 +455,5 @@ def test_a_lifespan_that_raises_is_one_sentence_with_the_user_s_frames(
     assert "the lifespan of the jobs failed when it was to start: OSError at " in told["error"]
     assert told["error"].endswith("/jobs/lifespan.py:10: no database")
     assert "in open_database" in told["exception"]
-    assert "/rota/" not in told["exception"]
+    assert ENGINE_FILES not in told["exception"]
     assert ran.status == 1

@@ -447,19 +447,18 @@ def test_purge_deletes_what_matches_and_asks_before(
 
 
 def test_a_shell_completes_commands(project: Project) -> None:
-    with project.process("--show-completion", SHELL="/bin/bash") as shown:
-        assert "ROTA_COMPLETE=complete_bash" in shown.communicate(timeout=20)[0]
     program = "import sys; sys.argv = ['rota']; from rota.cli import main; main.main()"
-    asked = {"_ROTA_COMPLETE": "complete_bash", "COMP_WORDS": "rota pur", "COMP_CWORD": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=project.environment(**asked),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=20,
-    )
-    assert done.stdout.split() == ["purge"]
+
+    def asked(what: str) -> str:
+        words = {"_ROTA_COMPLETE": what, "COMP_WORDS": "rota pur", "COMP_CWORD": "1"}
+        command = [sys.executable, "-c", program]
+        return subprocess.run(
+            command, env=project.environment(**words), capture_output=True, text=True, check=False, timeout=20
+        ).stdout
+
+    assert "_ROTA_COMPLETE=complete_bash" in asked("source_bash")
+    assert asked("complete_bash").split() == ["purge"]
+    assert "--install-completion" in project.rota("--help").out
 
 
 def test_memory_shows_what_redis_is_full_of(project: Project, dead: list[str]) -> None:
