@@ -98,6 +98,7 @@ async def test_a_job_that_kills_its_process_each_time_is_dead_lettered_and_its_n
     assert (info.state, info.reason, info.task) == (State.DEAD, "lost", "kill")
     assert info.error is not None
     assert info.error.type.endswith("JobLost")
-    assert fleet.ledger.times("start")[killer.id] == 3
+    story = await client.redis.xrange("rota:events")
+    assert fleet.ledger.times("start")[killer.id] == 3, story
     assert {entry.attempt for entry in fleet.ledger.entries("start")} == {1}, "a loss spends no attempt"
     assert states == {State.COMPLETED}

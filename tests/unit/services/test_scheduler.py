@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -31,6 +32,8 @@ NIGHTLY = Definition(
 )
 EACH_MINUTE = replace(NIGHTLY, name="often", times=Interval(60_000))
 LIFE = 70.0
+#: The clock's first time, at a distance from the next tick of each schedule: 61 s on, one tick of a minute is due.
+START = datetime(2026, 7, 1, 12, 0, 20, tzinfo=UTC)
 
 
 class TermOver(Exception):
@@ -49,7 +52,7 @@ class FakeTerm:
 
 @pytest.fixture
 def bed() -> Iterator[Bed]:
-    clock = BenchClock()
+    clock = BenchClock(START)
     redis, looking = clients()
     with clock.opened():
         yield Bed(redis, looking, clock)

@@ -117,7 +117,7 @@ class Model:
         if resend and last == seq:
             expected.claims = self._handed_over_again(worker, seq)
         elif want and self.live()[0].score <= self.now:
-            self._reap()
+            self._reap(worker)
             if last == seq:
                 expected.claims = self._handed_over_again(worker, seq)
             elif last < seq:
@@ -187,9 +187,10 @@ class Model:
                 if job.deadline < self.now:
                     job.deadline = job.score = self.now + self.lease
 
-    def _reap(self) -> None:
+    def _reap(self, caller: str) -> None:
         held = list(self.held())
-        fallen = {_worker_of(job) for job in held if job.deadline <= self.now + self.lease / 2}
+        fallen = {_worker_of(job) for job in held if job.deadline <= self.now + self.lease / 2} - {caller}
+        fallen |= {_worker_of(job) for job in held if job.deadline < self.now}
         name, at = self._fell
         if name and self.now <= at + self.lease / 2:
             fallen.add(name)

@@ -53,6 +53,17 @@ async def test_a_worker_that_falls_while_another_works_falls_alone(clocked: Bed)
     assert await losses(clocked) == {"a": 1}
 
 
+async def test_a_worker_that_finds_the_loss_has_not_fallen_however_late_its_own_claims_are(
+    clocked: Bed,
+) -> None:
+    clocked.put("a", "b")
+    await claimed_by(clocked, "v", 1)
+    await clocked.pass_time(LEASE / 4)
+    finder = await claimed_by(clocked, "w", 1)
+    await clocked.pass_time(3 * LEASE / 4 + 1)
+    assert {claim.id: claim.lost for claim in await finder.claim(5)} == {"a": 1}
+
+
 async def test_a_worker_that_was_told_to_stop_is_not_killed_by_its_jobs(clocked: Bed) -> None:
     clocked.put("a", "b")
     worker = await claimed_by(clocked, "w", 2)

@@ -4,19 +4,22 @@
 
 local function worker_of(token) return string.match(token, '^([^!]*):%d+:%d+:%d+') end
 
+local function add_workers(fallen, entries)
+  for i = 1, #entries do
+    local name = entries[i] and worker_of(parse(entries[i]))
+    if name then fallen[name] = true end
+  end
+end
+
 -- Return the workers whose claims have ended, and those whose claims were not renewed for half a lease and are about
 -- to; and the one whose claims ended a moment ago.
 local function find_fallen(entries)
   local fallen = {}
   if not service then return fallen end
   local late = redis.call('ZRANGEBYSCORE', active, now_ms, ms(now + lease / 2), 'LIMIT', 0, 100)
-  local theirs = #late > 0 and redis.call('HMGET', runs, unpack(late)) or {}
-  for _, list in ipairs({ entries, theirs }) do
-    for i = 1, #list do
-      local name = list[i] and worker_of(parse(list[i]))
-      if name then fallen[name] = true end
-    end
-  end
+  add_workers(fallen, #late > 0 and redis.call('HMGET', runs, unpack(late)) or {})
+  fallen[worker] = nil -- it makes this call: it has not fallen, however late its claims are
+  add_workers(fallen, entries)
   return fallen, redis.call('MGET', step_prefix .. ':fell')[1]
 end
 
