@@ -37,9 +37,10 @@ def fleet() -> dashboard.Dashboard:
     made.with_panel(
         rows(
             "What runs",
-            "Processes by version. Two versions for longer than a deploy takes: it has got stuck.",
-            [("Processes", "short", total("arq_build_info", "version", "python", "arq"))],
-            ["version", "python", "arq"],
+            "Processes by version of your code (APP_VERSION), rota, Python and arq. "
+            "Two versions for longer than a deploy takes: it has got stuck.",
+            [("Processes", "short", total("arq_build_info", "app_version", "version", "python", "arq"))],
+            ["app_version", "version", "python", "arq"],
         )
     )
     return made

@@ -21,6 +21,7 @@ LABELS = {
     "reason": ("unknown", "memory"),
     "check": ("maxmemory_policy", "persistence"),
     "version": ("0.1.0",),
+    "app_version": ("1.4.2",),
     "python": ("3.13.0",),
     "arq": ("0.28.0",),
     "role": ("leader",),

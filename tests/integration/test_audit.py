@@ -29,7 +29,9 @@ def project(tmp_path: Path, capfd: pytest.CaptureFixture[str], own_server: Redis
     """Yield a project in which a worker runs that leads, and records."""
     project = Project(tmp_path, capfd, own_server.url)
     project.write("jobs/__init__.py", JOBS + MORE)
-    worker = project.process(METRICS_PORT="off", DATABASE_URL=f"sqlite:///{tmp_path}/audit.db")
+    worker = project.process(
+        METRICS_PORT="off", DATABASE_URL=f"sqlite:///{tmp_path}/audit.db", APP_VERSION="1.4.2"
+    )
     try:
         with own_server.client() as client:
             wait_until(lambda: client.get("rota:recording"), "recording is switched on")
@@ -71,10 +73,13 @@ def test_what_a_worker_does_is_in_the_table(project: Project, rows: Rows) -> Non
     assert json.loads(row["payload"])["k"] == {"name": "ann"}
     assert row["enqueued_at"] <= row["started_at"] <= row["finished_at"]
     assert row["worker"]
+    assert row["version"] == "1.4.2"
     row = finished(rows, "fail")
     assert (row["status"], row["reason"], row["attempts"]) == ("FAILED", "failed", 2)
     assert row["error"] == "ValueError: no such user: 17"
     assert row["error_key"]
+    (group,) = json.loads(project.rota("failures", "--json").out)
+    assert group["versions"] == ["1.4.2"]
     (row,) = wait_until(lambda: rows("send"), "send is in the table")
     assert (row["status"], row["started_at"]) == ("PENDING", None)
     assert row["due_at"] > row["enqueued_at"]

@@ -40,7 +40,8 @@ def doing(server: RedisServer) -> Callable[[Act], None]:
 
 async def at_work(redis: Any) -> None:
     for process in ("host-1", "host-2"):
-        await Heartbeat(redis, process, [Worker(EMAIL.queue, running=2)], cap=8).beat()
+        worker = Worker(EMAIL.queue, running=2)
+        await Heartbeat(redis, process, [worker], cap=8, version="1.4.2").beat()
 
 
 def test_it_lists_the_processes_and_says_which_one_leads(
@@ -49,10 +50,12 @@ def test_it_lists_the_processes_and_says_which_one_leads(
     doing(at_work)
     doing(Place("rota", "host-2", 30).take)
     head, *rows = [line.split("\t") for line in project.rota("workers").out.splitlines()]
-    assert head == ["process", "queue", "status", "slots", "busy", "leads"]
-    assert [row[:5] for row in rows] == [[f"host-{n}", "email", "running", "10", "2"] for n in (1, 2)]
-    assert rows[0][5] == ""
-    assert rows[1][5].startswith("since 20")
+    assert head == ["process", "queue", "status", "slots", "busy", "version", "leads"]
+    assert [row[:6] for row in rows] == [
+        [f"host-{n}", "email", "running", "10", "2", "1.4.2"] for n in (1, 2)
+    ]
+    assert rows[0][6] == ""
+    assert rows[1][6].startswith("since 20")
 
     said = json.loads(project.rota("workers", "--json").out)
     assert said["leader"]["process"] == "host-2"
@@ -63,6 +66,7 @@ def test_it_lists_the_processes_and_says_which_one_leads(
         "slots": 10,
         "busy": 2,
         "worker_concurrency": 8,
+        "version": "1.4.2",
         "leads": False,
     }
     assert said["workers"][1]["leads"]
@@ -75,4 +79,4 @@ def test_it_lists_the_processes_and_says_which_one_leads(
 
 def test_where_nobody_works_it_says_so_in_its_own_way(project: Project) -> None:
     assert json.loads(project.rota("workers", "--json").out) == {"leader": None, "workers": []}
-    assert project.rota("workers").out.splitlines() == ["process\tqueue\tstatus\tslots\tbusy\tleads"]
+    assert project.rota("workers").out.splitlines() == ["process\tqueue\tstatus\tslots\tbusy\tversion\tleads"]

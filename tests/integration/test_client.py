@@ -572,6 +572,24 @@ async def test_dead_letters_are_grouped_by_cause(client: Client, dead: list[Hand
     assert {group.reasons[0] for group in await client.failures("default")} == {"timeout", "invalid"}
 
 
+async def test_a_group_tells_the_versions_in_which_its_letters_died(
+    client: Client, dead: list[Handle[Any]]
+) -> None:
+    queue, before = "arq:queue:default:dead", time.time() * 1000 - 100_000
+    error = await client.redis.hget(f"{queue}:{dead[0].id}", "error")
+    for number in range(8):
+        letter = {"error": error, "cause": "c0ffee", "version": f"1.{number // 2 * 2}"}
+        await client.redis.hset(f"{queue}:v{number}", mapping=letter)
+        await client.redis.zadd(queue, {f"v{number}": before + number})
+    groups = {group.cause: group.versions for group in await client.failures("default")}
+    assert groups.pop("c0ffee") == ("1.0", "1.2", "1.4", "1.6")
+    assert set(groups.values()) == {()}
+    for number in range(8):
+        await client.redis.hset(f"{queue}:v{number}", "version", f"2.{number}")
+    groups = {group.cause: group.versions for group in await client.failures("default")}
+    assert groups["c0ffee"] == ("2.0", "2.4", "2.5", "2.6", "2.7")
+
+
 async def test_groups_tell_when_their_letters_died(client: Client, dead: list[Handle[Any]]) -> None:
     now = time.time()
     ages = {dead[0].id: 2 * 3600, dead[1].id: 3 * 86_400}

@@ -36,7 +36,8 @@ def heartbeat_of(
     settings: Settings, redis: Any, process: str, workers: Sequence[QueueWorker], draining: Callable[[], bool]
 ) -> Heartbeat:
     """Return the service that says what the process does for each of its queues."""
-    return Heartbeat(redis, process, workers, cap=settings.worker_concurrency, draining=draining)
+    cap, version = settings.worker_concurrency, settings.version
+    return Heartbeat(redis, process, workers, cap=cap, draining=draining, version=version)
 
 
 def leader_of(

@@ -127,6 +127,7 @@ class QueueParts:
                 most=self.queue.fleet_concurrency,
                 unknown_grace=settings.unknown_grace,
                 unknown_delay=settings.unknown_delay,
+                version=settings.version,
             ),
         )
 

@@ -155,7 +155,7 @@ class Probes:
         provide("arq_worker_event_loop_lag_seconds", self._lag)
         provide("arq_worker_recycled_total", self.recycled.read)
         provide("arq_redis_reconnects_total", lambda: [((), self.outages.ended)])
-        provide("arq_build_info", lambda: [(build(), 1)])
+        provide("arq_build_info", lambda: [(build(self._settings.version), 1)])
         metrics.provide_histogram(
             "arq_job_payload_bytes",
             lambda: [meter.sizes.spread((queue,)) for queue, meter in list(self._meters.items())],

@@ -30,14 +30,23 @@ class _Group:
     tasks: dict[str, None] = field(default_factory=dict)
     reasons: dict[str, None] = field(default_factory=dict)
     ids: list[bytes] = field(default_factory=list)
+    versions: dict[str, None] = field(default_factory=dict)
 
-    def add(self, member: bytes, age: float, task: str, reason: str) -> None:
+    def add(self, member: bytes, age: float, task: str, reason: str, version: str) -> None:
         self.ages.append(age)
+        if version:
+            self.versions[version] = None
         for seen, name in ((self.tasks, task), (self.reasons, reason)):
             if name and len(seen) < _SHOWN:
                 seen[name] = None
         if len(self.ids) < _SHOWN:
             self.ids.append(member)
+
+    def shown_versions(self) -> tuple[str, ...]:
+        """Return the versions, the oldest first: that of the first letter, and as many of the newest as are shown."""
+        newest_first = list(self.versions)
+        chosen = newest_first[: _SHOWN - 1] + newest_first[_SHOWN - 1 :][-1:]
+        return tuple(reversed(chosen))
 
 
 async def failures(redis: Any, queues: Iterable[str]) -> list[FailureGroup]:
@@ -57,22 +66,22 @@ async def _of_queue(redis: Any, queue: str, now: float) -> list[_Group]:
     while members := await redis.zrange(keys.dead, start, start + _CHUNK - 1, desc=True, withscores=True):
         start += len(members)
         letters = await _letters(redis, keys.dead, [member for member, _ in members])
-        for (member, ms), (cause, task, reason) in zip(members, letters, strict=True):
+        for (member, ms), (cause, task, reason, version) in zip(members, letters, strict=True):
             if cause is None:
                 continue  # the letter has expired, and its place in the list has not yet
             group = groups.setdefault(cause, _Group(queue, cause, member))
-            group.add(member, now - ms / 1000, task, reason)
+            group.add(member, now - ms / 1000, task, reason, version)
     return list(groups.values())
 
 
-async def _letters(redis: Any, dead: str, members: Sequence[bytes]) -> list[tuple[str | None, str, str]]:
-    """Return the cause, the job's name and the reason of letters; None in place of the cause of one that is gone."""
+async def _letters(redis: Any, dead: str, members: Sequence[bytes]) -> list[tuple[str | None, str, str, str]]:
+    """Return cause, job's name, reason and version of letters; None in place of the cause of one that is gone."""
     async with redis.pipeline(transaction=False) as pipe:
         for member in members:
-            pipe.hmget(_letter(dead, member), "cause", "task", "reason")
+            pipe.hmget(_letter(dead, member), "cause", "task", "reason", "version")
         found: list[list[str | None]] = [
             # The key may be of another type, and then it holds no letter.
-            [_text(raw) for raw in one] if isinstance(one, list) else [None] * 3
+            [_text(raw) for raw in one] if isinstance(one, list) else [None] * 4
             for one in await pipe.execute(raise_on_error=False)
         ]
         # A letter of before causes were recorded, or one that another program wrote, has its error all the same.
@@ -82,7 +91,7 @@ async def _letters(redis: Any, dead: str, members: Sequence[bytes]) -> list[tupl
         for place, raw in zip(bare, await pipe.execute(raise_on_error=False), strict=True):
             error = error_of(raw) if isinstance(raw, bytes) else None
             found[place][0] = None if error is None else cause_of(error, error.type)
-    return [(cause, task or "", reason or "") for cause, task, reason in found]
+    return [(cause, task or "", reason or "", version or "") for cause, task, reason, version in found]
 
 
 async def _shown(redis: Any, group: _Group, now: float) -> FailureGroup:
@@ -101,6 +110,7 @@ async def _shown(redis: Any, group: _Group, now: float) -> FailureGroup:
         tasks=tuple(group.tasks),
         reasons=tuple(group.reasons),
         ids=tuple(decode_id(member) for member in group.ids),
+        versions=group.shown_versions(),
     )
 
 

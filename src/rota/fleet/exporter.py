@@ -128,7 +128,7 @@ def expose(metrics: Metrics, watch: Watch, settings: Settings) -> None:
 
     metrics.provide("arq_redis_up", lambda: [((), watch.latest is not None)])
     metrics.provide("arq_exporter_last_success_timestamp_seconds", lambda: [((), watch.last_success)])
-    metrics.provide("arq_build_info", lambda: [(build(), 1)])
+    metrics.provide("arq_build_info", lambda: [(build(settings.version), 1)])
     provide("arq_queue_jobs", _jobs)
     provide("arq_queue_workers", _workers)
     provide("arq_queue_declared", _declared)

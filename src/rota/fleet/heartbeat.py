@@ -42,6 +42,7 @@ class Beat:
     :param slots: its slots for this queue.
     :param busy: the slots in which a job runs.
     :param cap: its slots over all of its queues; 0: uncapped.
+    :param version: of the code that it runs, without spaces; empty where that is unknown.
     """
 
     process: str
@@ -49,18 +50,19 @@ class Beat:
     slots: int
     busy: int
     cap: int
+    version: str = ""
 
     def wire(self) -> str:
         """Return the text that is written to Redis."""
-        return f"{self.status} {self.slots} {self.busy} {self.cap}"
+        return f"{self.status} {self.slots} {self.busy} {self.cap} {self.version}".rstrip()
 
     @classmethod
     def read(cls, process: str, raw: bytes) -> "Beat | None":
         """Return the heartbeat that `wire` wrote; None for anything else."""
         try:
-            status, slots, busy, cap = raw.decode().split(" ")
+            status, slots, busy, cap, *version = raw.decode().split(" ")
             drains: Status = "draining" if status == "draining" else "running"
-            return cls(process, drains, int(slots), int(busy), int(cap))
+            return cls(process, drains, int(slots), int(busy), int(cap), *version[:1])
         except ValueError:
             return None
 
@@ -73,6 +75,7 @@ class Heartbeat:
     :param workers: the workers of its queues, as far as there are any yet.
     :param cap: the slots of the process over all of its queues; None: uncapped.
     :param draining: tells whether the process drains.
+    :param version: of the code that the process runs; empty where that is unknown.
     """
 
     name = "heartbeat"
@@ -86,12 +89,14 @@ class Heartbeat:
         *,
         cap: int | None = None,
         draining: Callable[[], bool] = lambda: False,
+        version: str = "",
     ) -> None:
         self._redis = redis
         self._process = process
         self._workers = workers
         self._cap = cap or 0
         self._draining = draining
+        self._version = version
         self._changed = asyncio.Event()
         self._listed = False
 
@@ -138,7 +143,7 @@ class Heartbeat:
 
     def _word(self, worker: Served) -> str:
         status: Status = "draining" if self._draining() else "running"
-        return Beat(self._process, status, worker.max_jobs, worker.running, self._cap).wire()
+        return Beat(self._process, status, worker.max_jobs, worker.running, self._cap, self._version).wire()
 
     def _key(self, worker: Served) -> str:
         return f"{QueueKeys.of(worker.queue_name).worker}:{self._process}"

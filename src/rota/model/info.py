@@ -41,6 +41,8 @@ class FailureGroup:
     :param tasks: the names of the jobs, at most five.
     :param reasons: why they died, `failed` or `timeout` for example.
     :param ids: the ids of the newest, at most five.
+    :param versions: the versions of the code in which the jobs died, at most five, the oldest first: that of the first
+        letter, and the newest.
     """
 
     queue: str
@@ -55,6 +57,7 @@ class FailureGroup:
     tasks: tuple[str, ...]
     reasons: tuple[str, ...]
     ids: tuple[str, ...]
+    versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

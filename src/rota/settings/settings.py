@@ -137,6 +137,11 @@ class Settings(Variables):
         return f"{variable_prefix(queue)}{min(self.queues[queue].model_fields_set, default='concurrency').upper()}"
 
     @property
+    def version(self) -> str:
+        """The version of the code, without spaces: APP_VERSION, or what Sentry calls it; "" where neither is set."""
+        return self.app_version or "-".join((self.sentry_release or "").split())[:100]
+
+    @property
     def recycles(self) -> bool:
         """True if the process ends after some jobs or above some memory, to be started again."""
         return self.recycle_after_jobs is not None or self.recycle_after_memory is not None

@@ -1,5 +1,6 @@
 """The types of settings: each kind of value with its bounds, and the words in which an error names them."""
 
+import re
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
@@ -36,6 +37,12 @@ def _package(value: str) -> str:
     return value
 
 
+def _version(value: str) -> str:
+    if not re.fullmatch(r"\S{1,100}", value):
+        raise ValueError("it is at most 100 characters without spaces, such as 1.4.2 or a commit's hash")
+    return value
+
+
 def _listed(value: object) -> object:
     return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
 
@@ -66,6 +73,7 @@ Rate = Annotated[RateLimit, BeforeValidator(_rate)]
 Mode = Annotated[str, AfterValidator(_mode)]
 Namespace = Annotated[str, AfterValidator(_namespace)]
 Package = Annotated[str, AfterValidator(_package)]
+Version = Annotated[str, AfterValidator(_version)]
 QueueName = Annotated[str, AfterValidator(check_queue)]
 QueueNames = Annotated[tuple[QueueName, ...], BeforeValidator(_listed)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_small)]

@@ -32,11 +32,17 @@ from rota.settings.types import (
     Rate,
     Size,
     ValueSize,
+    Version,
 )
 
 
 def _environment(values: dict[str, Any]) -> str:
     return str(values.get("app_env"))
+
+
+def _release(values: dict[str, Any]) -> str | None:
+    release: str | None = values.get("app_version")
+    return release
 
 
 def _log_format(values: dict[str, Any]) -> Literal["console", "json"]:
@@ -68,6 +74,9 @@ class Variables(RedisVariables, DatabaseVariables):
 
     jobs_package: Package = "jobs"
     """The Python package of the jobs; all its modules are imported."""
+
+    app_version: Version | None = None
+    """The version of the code that the process runs, as it is deployed; None: SENTRY_RELEASE, or unknown."""
 
     secrets_dir: Path | None = None
     """A folder with a file for each secret, named after its variable; None: /run/secrets, where that exists."""
@@ -199,8 +208,8 @@ class Variables(RedisVariables, DatabaseVariables):
     sentry_environment: str = Field(default_factory=_environment)
     """Sentry's name for this environment; unless set, APP_ENV."""
 
-    sentry_release: str | None = None
-    """Sentry's name for this version of the code; None: what its package finds out."""
+    sentry_release: str | None = Field(default_factory=_release)
+    """Sentry's name for this version of the code; unless set, APP_VERSION; None: what its package finds out."""
 
     sentry_traces_sample_rate: Fraction = 0.0
     """The part of the traces that begin here that is recorded, from 0 to 1."""

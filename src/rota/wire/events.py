@@ -6,7 +6,8 @@ The scripts put the events of one call into one entry (`wire/lua/lib/events.lua`
 
 Each has its type, queue, id, task and attempt, and then, if there is more to say, an object. In the stream of records
 (`NAMESPACE:records`) an entry has raw values in fields beside it, by the number of the event in the entry: `p0` is a
-payload as it lies in Redis, `d0` is a whole result or a whole error, JSON.
+payload as it lies in Redis, `d0` is a whole result or a whole error, JSON. `v` is the version of the code of the worker
+whose call the entry is of.
 
 Ids may be any bytes, which `encode_id` finds again. Elsewhere a character stands in for bytes that are not UTF-8.
 """
@@ -46,6 +47,7 @@ class Record(NamedTuple):
     :param payload: the job as it lies in Redis, of one that was enqueued, and of a stock client's that started.
     :param detail: JSON: the result of a job that completed, the error of an attempt that failed or of a job that died
         or was cancelled.
+    :param version: of the code of the worker that told it; empty where that is unknown, or a client told it.
     """
 
     position: str
@@ -57,6 +59,7 @@ class Record(NamedTuple):
     extras: Mapping[str, Any]
     payload: bytes | None
     detail: bytes | None
+    version: str = ""
 
 
 def read_events(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[RawEvent]:
@@ -66,8 +69,9 @@ def read_events(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[RawEvent
 
 def read_records(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[Record]:
     """Return the records of an entry; none of one that cannot be read, as of a later version."""
+    version = fields.get(b"v", b"").decode("utf-8", "backslashreplace")
     return [
-        Record(*event, fields.get(b"p%d" % number), fields.get(b"d%d" % number))
+        Record(*event, fields.get(b"p%d" % number), fields.get(b"d%d" % number), version)
         for number, event in _numbered(entry_id, fields)
     ]
 

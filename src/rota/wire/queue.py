@@ -31,6 +31,7 @@ class ServiceRules:
     :param most: how many of the queue's jobs run at once over all workers; None: any number.
     :param unknown_grace: how long a job waits for a worker that knows it, in seconds.
     :param unknown_delay: for how long such a job is left alone, at least, in seconds.
+    :param version: of the code that the worker runs; empty where that is unknown.
     """
 
     queue: str = ""
@@ -42,6 +43,7 @@ class ServiceRules:
     most: int | None = None
     unknown_grace: float = 86_400.0
     unknown_delay: float = 5.0
+    version: str = ""
 
     @property
     def limits(self) -> str:
@@ -153,6 +155,7 @@ class QueueScripts:
             rules.queue,
             rules.suspect,
             rules.limits,
+            rules.version,
         )
 
     async def forget(self, redis: Any, lanes: int) -> None:

@@ -23,6 +23,12 @@ def test_a_job_that_runs_on_another_queue_is_counted_there_by_its_name() -> None
     assert found == {("email", "greet"), ("bulk", "greet"), ("bulk", "other")}
 
 
+def test_what_runs_is_said_with_the_version_of_the_code() -> None:
+    probes = Probes(load({"METRICS_PORT": "off", "APP_VERSION": "1.4.2"}), registry_of(()), [])
+    page = probes._metrics()("").body.decode()
+    assert 'app_version="1.4.2"' in next(line for line in page.splitlines() if "build_info{" in line)
+
+
 async def test_a_process_starts_until_its_lease_keeper_has_begun_and_is_not_well_once_that_has_ended() -> (
     None
 ):

@@ -54,6 +54,25 @@ async def test_it_tells_of_each_queue_of_the_process(redis: Any) -> None:
     assert await beats(redis, "video") == (Beat("p", "running", 2, 2, 8),)
 
 
+async def test_it_tells_the_version_of_the_code_that_runs(redis: Any) -> None:
+    await Heartbeat(redis, "old", [Worker(EMAIL.queue)], version="1.4.1").beat()
+    await Heartbeat(redis, "new", [Worker(EMAIL.queue)], version="1.4.2").beat()
+    await Heartbeat(redis, "unknown", [Worker(EMAIL.queue)]).beat()
+    assert {beat.process: beat.version for beat in await beats(redis, "email")} == {
+        "old": "1.4.1",
+        "new": "1.4.2",
+        "unknown": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "version"), [(b"running 1 0 0", ""), (b"running 1 0 0 v1 more", "v1"), (b"running 1", None)]
+)
+def test_a_heartbeat_of_an_earlier_and_of_a_later_version_is_read(raw: bytes, version: str | None) -> None:
+    beat = Beat.read("p", raw)
+    assert (beat and beat.version) == version
+
+
 async def test_it_costs_a_command_a_queue_and_one_round_trip(redis: Any) -> None:
     heartbeat = Heartbeat(redis, "p", [Worker(EMAIL.queue), Worker(VIDEO.queue)])
     await heartbeat.beat()

@@ -161,6 +161,29 @@ def test_a_job_that_outlasts_the_drain_starts_again_at_every_recycling_too() -> 
     assert warning.endswith("again at every deploy and recycling")
 
 
+@pytest.mark.parametrize(
+    ("variables", "version", "release"),
+    [
+        ({}, "", None),
+        ({"APP_VERSION": "1.4.2"}, "1.4.2", "1.4.2"),
+        ({"SENTRY_RELEASE": "shop@1 beta"}, "shop@1-beta", "shop@1 beta"),
+        ({"APP_VERSION": "1.4.2", "SENTRY_RELEASE": "shop@1"}, "1.4.2", "shop@1"),
+    ],
+    ids=str,
+)
+def test_the_version_of_the_code_is_said_once(
+    variables: dict[str, str], version: str, release: str | None
+) -> None:
+    settings = load(variables)
+    assert (settings.version, settings.sentry_release) == (version, release)
+
+
+@pytest.mark.parametrize("value", ["1.4 beta", "x" * 101])
+def test_a_version_that_cannot_be_one_says_what_it_may_be(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"APP_VERSION.*at most 100 characters without spaces"):
+        load({"APP_VERSION": value})
+
+
 def test_a_queue_weighs_1_unless_its_variable_says_more() -> None:
     loaded = load({"QUEUES__EMAIL__WEIGHT": "2.5"})
     assert (loaded.queue("email").weight, loaded.queue("default").weight) == (2.5, 1.0)

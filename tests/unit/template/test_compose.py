@@ -48,6 +48,11 @@ def test_every_service_is_confined(name: str) -> None:
     assert "docker.sock" not in json.dumps(service)
 
 
+@pytest.mark.parametrize("name", [name for name in SERVICES if "build" in SERVICES[name]])
+def test_an_image_is_built_with_the_version_of_the_code(name: str) -> None:
+    assert SERVICES[name]["build"]["args"] == {"VERSION": "${APP_VERSION:-unreleased}"}
+
+
 @pytest.mark.parametrize("name", [name for name in SERVICES if "build" not in SERVICES[name]])
 def test_every_image_has_a_version(name: str) -> None:
     assert re.fullmatch(r"[a-z/-]+:v?\d[\w.-]*", SERVICES[name]["image"])

@@ -56,6 +56,16 @@ def test_the_image_is_a_worker_in_production_that_is_told_to_stop_by_sigterm() -
     assert LAST["STOPSIGNAL"] == "SIGTERM"
 
 
+def test_the_worker_knows_the_version_that_the_image_was_built_with() -> None:
+    arguments = [rest.partition("=")[0] for name, rest in LAST_STAGE if name == "ARG"]
+    assert "VERSION" in arguments
+    assert ("ENV", "APP_VERSION=${VERSION:-unreleased}") in LAST_STAGE
+    # Before the argument it would be empty, and what stands behind it is built again with each version.
+    assert LAST_STAGE.index(("ENV", "APP_VERSION=${VERSION:-unreleased}")) > LAST_STAGE.index(
+        ("ARG", "VERSION=unreleased")
+    )
+
+
 def test_what_comes_from_outside_is_pinned_by_hash() -> None:
     commands = [part for name, rest in DOCKERFILE if name == "RUN" for part in rest.split("&&")]
     installs = [command for command in commands if re.search(r"\bpip\b.*\b(install|wheel)\b", command)]

@@ -219,7 +219,19 @@ def failures(
         if as_json:
             screen.value([screen.group_as_json(group) for group in found])
             return
-        columns = ("queue", "cause", "letters", "1 h", "24 h", "7 d", "first", "last", "job", "error")
+        columns = (
+            "queue",
+            "cause",
+            "letters",
+            "1 h",
+            "24 h",
+            "7 d",
+            "first",
+            "last",
+            "versions",
+            "job",
+            "error",
+        )
         screen.table(columns, [_group_row(group) for group in found])
         for group in found[:1]:
             screen.note(f"bring them back: rota retry {group.queue} --cause {group.cause}")
@@ -233,4 +245,6 @@ def failures(
 def _group_row(group: FailureGroup) -> tuple[object, ...]:
     times = (moment(group.first_at), moment(group.last_at))
     counts = (group.count, group.last_hour, group.last_day, group.last_week)
-    return (group.queue, group.cause, *counts, *times, ", ".join(group.tasks), group.error)
+    # The first and the newest version that the cause was seen in.
+    versions = " … ".join(dict.fromkeys((*group.versions[:1], *group.versions[-1:])))
+    return (group.queue, group.cause, *counts, *times, versions, ", ".join(group.tasks), group.error)

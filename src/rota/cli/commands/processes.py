@@ -52,6 +52,7 @@ def _as_json(found: Roster) -> dict[str, Any]:
             "slots": beat.slots,
             "busy": beat.busy,
             "worker_concurrency": beat.cap or None,
+            "version": beat.version or None,
             "leads": leads,
         }
         for queue, beat, leads in found.rows()
@@ -60,12 +61,12 @@ def _as_json(found: Roster) -> dict[str, Any]:
 
 
 def _show(found: Roster) -> None:
-    columns = ("process", "queue", "status", "slots", "busy", "leads")
+    columns = ("process", "queue", "status", "slots", "busy", "version", "leads")
     since = f"since {moment(_since(found)) or 'nobody knows when'}"
     screen.table(
         columns,
         [
-            (beat.process, queue, beat.status, beat.slots, beat.busy, since if leads else "")
+            (beat.process, queue, beat.status, beat.slots, beat.busy, beat.version, since if leads else "")
             for queue, beat, leads in found.rows()
         ],
     )

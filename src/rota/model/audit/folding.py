@@ -108,6 +108,7 @@ def _started(row: Row, record: Record, at: datetime) -> None:
     row["attempts"] = record.attempt
     row["started_at"] = at
     row["worker"] = columns.plain(record.extras.get("worker"))
+    row["version"] = record.version or None
     _set_payload(row, record)
     _set_flow(row, record)
     _set_due(row, record)
@@ -145,6 +146,9 @@ def _completed(row: Row, record: Record, at: datetime) -> None:
 
 def _dead(row: Row, record: Record, at: datetime) -> None:
     _end(row, record, at, FAILED)
+    if record.version:
+        # Many of these never started: nobody could read them, or they had been lost too often.
+        row["version"] = record.version
     _set_error(row, record)
 
 

@@ -72,9 +72,9 @@ def client_metrics() -> Metrics:
     return metrics
 
 
-def build() -> Labels:
-    """Return the versions of rota, Python and arq."""
-    return _version("rota"), platform.python_version(), _version("arq")
+def build(app_version: str) -> Labels:
+    """Return the versions of rota, Python and arq, and that of the application's own code."""
+    return _version("rota"), platform.python_version(), _version("arq"), app_version
 
 
 def _version(package: str) -> str:

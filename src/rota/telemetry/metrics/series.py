@@ -178,7 +178,9 @@ SERIES = (
         "process",
         "Entries of records that were gone before they were read.",
     ),
-    Series("arq_build_info", "info", "process", "What runs here.", ("version", "python", "arq")),
+    Series(
+        "arq_build_info", "info", "process", "What runs here.", ("version", "python", "arq", "app_version")
+    ),
 )
 
 BY_NAME = {series.name: series for series in SERIES}

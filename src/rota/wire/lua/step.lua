@@ -6,12 +6,13 @@
 --         5 retention of dead letters, ms   6 queue's name in events   7 suspect: a job lost this often runs with no
 --         other beside it (0 = off)   8 the queue's limits: of its rate
 --         `<interval, us> <tolerance, us>`, and `/<most>` of the jobs that the whole fleet runs at once ('' = none)
+--         9 the version of its code ('' = unknown)
 --       of this step:
---         9 lane   10 sequence number of the step in its lane   11 resend: 1 after a lost reply, 2 if
+--         10 lane   11 sequence number of the step in its lane   12 resend: 1 after a lost reply, 2 if
 --         the step of this number before it was refused, which may have claimed jobs nevertheless
---         12 want: how many jobs to claim (<= 100)   13 alone: 1 = nothing runs in the worker's process: claim one
---         suspect, and nothing else   14 strangers: the jobs that this worker does not know, `<grace, ms>
---         <delay, ms>` and a name in each line after it ('' = none)   15 how many settlements
+--         13 want: how many jobs to claim (<= 100)   14 alone: 1 = nothing runs in the worker's process: claim one
+--         suspect, and nothing else   15 strangers: the jobs that this worker does not know, `<grace, ms>
+--         <delay, ms>` and a name in each line after it ('' = none)   16 how many settlements
 --       then, for each settlement, the 9 values that every one has, and after all of them the values that only some
 --       have, as number of the settlement, name, value: lib/settle.lua says what they are
 --
@@ -35,8 +36,8 @@
 
 local queue = KEYS[1]
 local worker, lease_px, service, keep_events, retention, queue_name, suspect, queue_limits = unpack(ARGV, 1, 8)
-local lane, seq, resend, want, alone, strangers, settlement_count = unpack(ARGV, 9, 15)
-local FIRST_SETTLEMENT = 16
+local lane, seq, resend, want, alone, strangers, settlement_count = unpack(ARGV, 10, 16)
+local FIRST_SETTLEMENT = 17
 local refused = resend == '2'
 service, resend, alone = service == '1', resend == '1', alone == '1'
 
@@ -64,6 +65,7 @@ local deadline_ms = ms(now + lease)
 local TURN = 3500
 
 --@include events
+code_version = ARGV[9]
 
 -- Tells which keys a queue has that most queues lack: `has.terms`, `.checkpoint`, `.snoozes`, `.attempts`, `.paused`,
 -- `.suspects`. They are looked up when one is first asked for, and a queue with none of them pays for one command. A part that makes

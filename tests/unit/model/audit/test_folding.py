@@ -255,6 +255,25 @@ def test_a_job_of_which_no_name_is_told_has_none() -> None:
     assert change["name"] == ""
 
 
+def test_a_row_has_the_version_that_ran_the_job_last() -> None:
+    enqueued, old, lost, new, done = records(
+        ENQUEUED, STARTED, ("lost", 0, {}), ("started", 1, {"worker": "w-2"}), ("completed", 1, {})
+    )
+    old, new = old._replace(version="1"), new._replace(version="2")
+    # What another worker tells of it does not change that.
+    lost = lost._replace(version="3")
+    assert row_of(fold([enqueued]))["version"] is None
+    assert row_of(fold([enqueued, old, lost]))["version"] == "1"
+    assert row_of(fold([enqueued, old, lost, new, done]))["version"] == "2"
+    assert row_of(fold([enqueued, old, lost, new._replace(version="")]))["version"] is None
+
+
+def test_a_job_that_died_without_a_start_has_the_version_that_gave_it_up() -> None:
+    enqueued, started, dead = records(ENQUEUED, STARTED, ("dead", 0, {"reason": "unreadable"}))
+    assert row_of(fold([enqueued, dead._replace(version="2")]))["version"] == "2"
+    assert row_of(fold([enqueued, started._replace(version="1"), dead]))["version"] == "1"
+
+
 def test_flows_as_a_whole_and_events_of_later_versions_make_no_row() -> None:
     whole = Record("1-0.0", "enqueued", "", "f1", "pipeline", 0, {}, None, None)
     later = Record("1-0.1", "evaporated", "email", "email:u1", "send", 0, {}, None, None)

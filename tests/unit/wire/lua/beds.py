@@ -225,10 +225,11 @@ class Bed:
         rate: RateLimit | None = None,
         most: int | None = None,
         keys: QueueKeys = KEYS,
+        version: str = "",
     ) -> "Worker":
         """Return a new worker of this queue, or of the one with `keys`."""
         figures = rate.figures if rate else ""
-        rules = ServiceRules("q", events=EVENTS, suspect=suspect, rate=figures, most=most)
+        rules = ServiceRules("q", events=EVENTS, suspect=suspect, rate=figures, most=most, version=version)
         return Worker(self, QueueScripts(keys, name, lease, rules if service else None))
 
     async def claimed(self, *ids: str, name: str = "w", service: bool = True) -> tuple["Worker", list[Claim]]:

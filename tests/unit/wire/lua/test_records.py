@@ -81,6 +81,27 @@ async def test_a_stock_client_s_job_has_its_payload_once_it_starts(recorded: Bed
     assert (stock.type, stock.task, stock.payload) == ("started", "work", payload(stock=True))
 
 
+async def test_what_a_worker_tells_has_the_version_of_its_code_once_an_entry(recorded: Bed) -> None:
+    await recorded.enqueue("a", "b")
+    worker = recorded.worker("w", version="1.4.2")
+    a, b = await worker.claim(2)
+    await worker.settle(finish(a), bury(b))
+    found = [(one.type, one.version) for one in records(recorded.looking, "b")]
+    assert found == [("enqueued", ""), ("started", "1.4.2"), ("dead", "1.4.2")]
+    written = [fields for _, fields in recorded.looking.xrange(RECORDS)]
+    assert [fields.get(b"v") for fields in written] == [None, b"1.4.2", b"1.4.2"]
+    assert all(b"1.4.2" not in fields[b"e"] for _, fields in recorded.looking.xrange("rota:events"))
+    assert recorded.looking.hget(f"{KEYS.dead}:b", "version") == b"1.4.2"
+
+
+async def test_a_worker_that_does_not_know_its_version_says_none(recorded: Bed) -> None:
+    recorded.put("a")
+    worker = recorded.worker("w")
+    await worker.settle(bury(await worker.claim_one()))
+    assert all(b"v" not in fields for _, fields in recorded.looking.xrange(RECORDS))
+    assert not recorded.looking.hexists(f"{KEYS.dead}:a", "version")
+
+
 async def test_an_attempt_s_end_has_the_whole_result_or_error(recorded: Bed) -> None:
     recorded.put("done", "dead", "retried", "snoozed", "shut")
     worker = recorded.worker("w")

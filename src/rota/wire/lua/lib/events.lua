@@ -9,6 +9,8 @@
 --@include calls
 --@include told
 
+-- The version of the code of the worker whose call this is ('' = none, or unknown): its script sets it.
+local code_version = ''
 -- The key that says whether anything is recorded; and what records, once that is known: false = nothing is.
 local recording, recorder = string.sub(events, 1, -#'events' - 1) .. 'recording', nil
 

@@ -16,6 +16,7 @@ local function bury(job)
   local cause = string.match(string.sub(job.detail, 1, 500), '"cause":"(%x+)"')
   if cause then redis.call('HSET', letter, 'cause', cause) end
   if payload then redis.call('HSET', letter, 'payload', payload) end
+  if code_version ~= '' then redis.call('HSET', letter, 'version', code_version) end
   local terms = has.terms and terms_of(queue, id)
   if terms then redis.call('HSET', letter, 'terms', terms) end
   local saved = job.checkpoint or service and has.checkpoint and redis.call('HGET', checkpoint, id)

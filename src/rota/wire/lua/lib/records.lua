@@ -22,6 +22,7 @@ local function record_of(event)
 end
 
 local function write_record(entry, values)
+  if code_version ~= '' then values[#values + 1], values[#values + 2] = 'v', code_version end
   local is_json, json = pcall(cjson.encode, entry)
   if is_json then redis.pcall('XADD', records, 'MAXLEN', '~', most, '*', 'e', json, unpack(values)) end
 end
