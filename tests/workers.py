@@ -15,6 +15,7 @@ from rota.app.connect import client_of
 from rota.app.declaring import Declaring, schedules_of
 from rota.app.probes import Probes
 from rota.attempts.children import Processes
+from rota.attempts.log.keeper import keeping_logs
 from rota.model.registry import Registry, discover
 from rota.server import connections
 from rota.server.target import RedisTarget
@@ -46,6 +47,7 @@ async def serving(
     registry = registry_of(jobs, settings.default_queue) if package is None else discover(package)
     target = RedisTarget.from_url(url)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(keeping_logs())
         client = await stack.enter_async_context(client_of(settings, connections.async_client(target)))
         deps = await stack.enter_async_context(registry.lifespan()) if registry.lifespan else None
         workers: list[QueueWorker] = []

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from rota.model.headers import headers
     from rota.model.info import FailureGroup, JobInfo
     from rota.model.job import Job, job
+    from rota.model.log.lines import LogLine
     from rota.model.policies.backoff import Backoff, exponential, fixed, linear, none
     from rota.model.policies.limits import at_most, per_hour, per_minute, per_second
     from rota.model.policies.uniqueness import debounce, throttle, unique
@@ -83,6 +84,7 @@ __all__ = [
     "JobFailed",
     "JobInfo",
     "JobNotFound",
+    "LogLine",
     "Middleware",
     "NoDeadLetter",
     "NotReplayed",
@@ -146,6 +148,7 @@ _HOMES = {
     "rota.model.event": ("Event", "EventType", "StreamEvent"),
     "rota.model.info": ("FailureGroup", "JobInfo"),
     "rota.model.job": ("Job", "job"),
+    "rota.model.log.lines": ("LogLine",),
     "rota.model.policies.limits": ("at_most", "per_hour", "per_minute", "per_second"),
     "rota.model.flows.handle": ("FlowHandle", "FlowInfo", "StageInfo"),
     "rota.model.handle": ("Handle",),

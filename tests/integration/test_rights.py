@@ -321,7 +321,8 @@ async def test_rights_that_suffice_are_found_without_a_trace(
         (("~arq:*", "~rota:*", "+@all"), "it refuses the channel __redis__:invalidate"),
         (
             ("~arq:queue:*", "~rota:*", "&*", "+@all"),
-            "it refuses the keys arq:job:*, arq:result:*, arq:retry:*, arq:in-progress:*, arq:bell:*, arq:abort",
+            "it refuses the keys arq:job:*, arq:result:*, arq:retry:*, arq:in-progress:*, arq:log:*, arq:bell:*, "
+            "arq:abort",
         ),
         (
             ("~arq:*", "~team:*", "&*", "+@all", "-set"),

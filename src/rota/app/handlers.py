@@ -49,6 +49,9 @@ def rules_of(job: Job[Any, Any], queue: QueueSettings) -> Rules:
         keep_result=queue.keep_result,
         retry_on=job.retry_on,
         give_up_on=job.give_up_on,
+        keep_log=queue.keep_log,
     )
-    own = {name: getattr(job, name) for name in ("max_attempts", "backoff", "timeout", "keep_result")}
+    own = {
+        name: getattr(job, name) for name in ("max_attempts", "backoff", "timeout", "keep_result", "keep_log")
+    }
     return replace(rules, **{name: value for name, value in own.items() if value is not None})

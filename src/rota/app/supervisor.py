@@ -28,6 +28,7 @@ from rota.app.limits import figures_of, publish
 from rota.app.probes import Probes
 from rota.app.recycling import EXIT_RECYCLE, Recycling
 from rota.app.resources import child_processes, connected, lease_keeper, lifespan, own_client
+from rota.attempts.log.keeper import keeping_logs
 from rota.attempts.threads import LoopThreads
 from rota.engine.keeper import LeaseKeeper
 from rota.fleet.heartbeat import Heartbeat
@@ -250,7 +251,8 @@ class Supervisor:
             "worker.ready",
             extra={"queues": concurrency, "jobs": len(self._registry.jobs), "pid": os.getpid()},
         )
-        await asyncio.gather(*running)
+        with keeping_logs():
+            await asyncio.gather(*running)
         for worker in self._workers:
             await worker.close()
 

@@ -216,6 +216,7 @@ class Runner:
             run, call = self._prepare(attempt)
             execution.enter()
             execution.close = partial(self._close, attempt)
+            execution.keeps_log = attempt.rules.keep_log
             self._announcer.started(attempt, run.waited)
             if timeout:
                 timer = asyncio.get_running_loop().call_later(timeout, execution.stop, Cause.TIMEOUT)

@@ -10,7 +10,7 @@ import typer
 
 from rota.cli import redis_prompt, screen, workers
 from rota.cli.arguments import whole
-from rota.cli.commands import database, doctor, fleet, from_arq, jobs, look, processes, schedules, server
+from rota.cli.commands import database, doctor, fleet, from_arq, jobs, log, look, processes, schedules, server
 from rota.cli.dev import Development
 from rota.cli.program import all_loaded, program
 from rota.server.place import checkout, locate
@@ -113,6 +113,7 @@ def redis_cli(ctx: typer.Context) -> None:
 
 
 look.add_to(cli)
+log.add_to(cli)
 from_arq.add_to(cli)
 jobs.add_to(cli)
 server.add_to(cli)

@@ -29,6 +29,7 @@ from rota.model.flows.stages import FlowCall, Pipeline
 from rota.model.handle import Handle
 from rota.model.info import CancelAnswer, FailureGroup, JobInfo, RescheduleAnswer
 from rota.model.job import Call, Job, Promise, queue_of
+from rota.model.log.lines import LogLine
 from rota.model.options import EnqueueFields, EnqueueOptions
 from rota.model.schedules.info import ScheduleInfo
 from rota.model.state import State
@@ -221,6 +222,23 @@ class Client:
         """
         await wait_for(partial(self._is_over, queue, job_id), job_id, timeout, self._clock)
         return await self.status(queue, job_id)
+
+    async def log(self, queue: str, job_id: str, *, after: str | None = None) -> list[LogLine]:
+        """Return what the handler of a job has logged, in all attempts; of one that runs, up to a second ago.
+
+            for line in await client.log("email", "welcome-ann"):
+                print(line.at, line.level, line.message, line.fields)
+
+        `job_id` is the id in Redis, or the one that you gave the job. `after` is the `position` of a line that was read
+        before: then the lines behind that one are returned, and no others are read. An empty list is returned for a job
+        that has logged nothing, or keeps no log (`keep_log`). Raises JobNotFound where Redis holds neither a log nor a
+        job of this id, ValueError for another text than a position, ServerError.
+        """
+        async with explained(self.redis):
+            lines = await view.log(self.redis, queue, job_id, after)
+        if not lines and after is None:
+            await self.status(queue, job_id)
+        return lines
 
     async def _is_over(self, queue: str, job_id: str) -> bool:
         async with explained(self.redis):

@@ -14,6 +14,7 @@ from rota.model.event import EventType, StreamEvent
 from rota.model.flows.stages import Pipeline
 from rota.model.info import CancelAnswer, FailureGroup, JobInfo, RescheduleAnswer
 from rota.model.job import Call, Job, queue_of
+from rota.model.log.lines import LogLine
 from rota.model.options import EnqueueFields
 from rota.model.schedules.info import ScheduleInfo
 from rota.model.state import State
@@ -131,6 +132,10 @@ class SyncClient:
     def wait(self, queue: str, job_id: str, timeout: float | None = None) -> JobInfo:
         """Wait until a job is over, at most `timeout` seconds (None: without end); see `Client.wait`."""
         return self._ask(lambda client: client.wait(queue, job_id, timeout), longer=timeout)
+
+    def log(self, queue: str, job_id: str, *, after: str | None = None) -> list[LogLine]:
+        """Return what the handler of a job has logged; see `Client.log`."""
+        return self._ask(lambda client: client.log(queue, job_id, after=after))
 
     def jobs(
         self, queue: str, state: State | str = State.WAITING, *, offset: int = 0, limit: int = 50

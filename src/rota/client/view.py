@@ -5,10 +5,11 @@ from typing import Any, cast
 
 from rota.client.reading import WIDTH, Raw, info_of, letter_of
 from rota.model.info import JobInfo
+from rota.model.log.lines import LogLine, later, lines_of, place_of
 from rota.model.state import State
 from rota.names import ids_of
 from rota.wire.claims import decode_id, encode_id
-from rota.wire.keys import IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys, queue_key
+from rota.wire.keys import IN_PROGRESS, JOB, LOG_OF_JOB, RESULT, RETRY, QueueKeys, queue_key
 
 #: The number of members that are read at a time while a page is filled.
 _PAGE = 200
@@ -39,6 +40,23 @@ async def find_given(redis: Any, queue: str, job_id: str) -> JobInfo | None:
     """Return the job of an id in Redis, or of one that its user gave; None for a job that Redis does not hold."""
     found = await find(redis, queue, QueueKeys.of(queue_key(queue)), ids_of(queue, job_id))
     return next(filter(None, found), None)
+
+
+async def log(redis: Any, queue: str, job_id: str, after: str | None) -> list[LogLine]:
+    """Return the lines of a job's log behind a position, by an id in Redis or one that its user gave.
+
+    No other lines are read. Raises ValueError for another text than a position.
+    """
+    place = place_of(after)
+    keys = [LOG_OF_JOB.encode() + encode_id(one) for one in ids_of(queue, job_id)]
+    pipe = redis.pipeline(transaction=False)
+    for key in keys:
+        pipe.hkeys(key)
+    for key, names in zip(keys, await pipe.execute(), strict=True):
+        if names:
+            wanted = later(names, place)
+            return lines_of(wanted, await redis.hmget(key, wanted), place) if wanted else []
+    return []
 
 
 async def page(

@@ -5,16 +5,33 @@ import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from rota.model.outcome import Cause
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.wire.claims import Checkpoint, Claim, Settlement, SettlementKind
+from rota.wire.log.pieces import NOTHING_NEW
 
 #: How long a handler that was told to stop may take to clean up before it is interrupted again, in seconds.
 PATIENCE = 5.0
 #: How long a handler may take to end that was interrupted again, before it is left behind, in seconds.
 LAST_CHANCE = 0.4
+
+
+class Log(Protocol):
+    """The log of one attempt: what its handler logs, and what of it Redis has yet to be told."""
+
+    def add(self, line: bytes, /) -> None:
+        """Add a line, as JSON; several threads may."""
+
+    def unwritten(self) -> bytes:
+        """Return what Redis has yet to be told, as the scripts take it; empty for nothing."""
+
+    def wrote(self) -> None:
+        """Take note that Redis has what `unwritten` returned last."""
+
+    def close(self) -> bytes:
+        """Take no more lines, and return what the settlement is to tell Redis."""
 
 
 class Execution:
@@ -28,7 +45,8 @@ class Execution:
     `close` is set once the handler runs: it returns the settlement of the attempt without waiting for the handler.
     `left` says that the attempt was settled in this way. `threads` is what asyncio's own threads do for the handler.
 
-    `checkpoint` is what the handler saved last, in this attempt or in an earlier one.
+    `checkpoint` is what the handler saved last, in this attempt or in an earlier one. `log` is what it has logged, None
+    while that is nothing; `keeps_log` says whether it is kept.
     """
 
     __slots__ = (
@@ -42,8 +60,10 @@ class Execution:
         "claim",
         "close",
         "interrupt",
+        "keeps_log",
         "left",
         "live",
+        "log",
         "task",
         "threads",
     )
@@ -59,6 +79,8 @@ class Execution:
         self._written = self.checkpoint.number
         self.close: Callable[[], Settlement] | None = None
         self.left = False
+        self.keeps_log = False
+        self.log: Log | None = None
         self.threads: set[Future[Any]] = set()
         self._stopped_at = 0.0
         self._told_at = 0.0
@@ -137,7 +159,11 @@ class Execution:
         self._written = max(self._written, checkpoint.number)
 
     def closed_by(self, settlement: Settlement) -> Settlement:
-        """Return `settlement` with the last checkpoint, if that is not written yet and the job has not finished."""
+        """Return `settlement` with what is not written yet: the log, and the checkpoint if the job has not finished."""
+        if self.log is not None:
+            settlement = settlement._replace(log=self.log.close())
+        elif self.keeps_log and self.claim.is_repeated:
+            settlement = settlement._replace(log=NOTHING_NEW)
         unwritten = self.unwritten
         if unwritten is None or settlement.kind is SettlementKind.FINISHED:
             return settlement

@@ -1,8 +1,12 @@
-"""The pulse of running jobs: twice a second it hears of cancels, and writes their progress and checkpoints."""
+"""The pulse of running jobs: twice a second it hears of cancels, and writes their progress and checkpoints.
+
+What they have logged it writes once a second.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from rota.engine.execution import Log
 from rota.engine.executions import Executions
 from rota.engine.link import QueueLink
 from rota.model.outcome import Cause
@@ -13,6 +17,8 @@ from rota.wire.queue import BATCH
 
 #: While jobs run there is a beat this often, in seconds.
 PULSE = 0.5
+#: Logs are written with every second beat, this many bytes in a call.
+_LOGS_EVERY, _MOST_OF_LOGS = 2, 262_144
 
 
 class Pulse:
@@ -38,6 +44,7 @@ class Pulse:
         self._cancellable = cancellable
         self._reported = reported
         self._reports: dict[str, Report] = {}
+        self._beats = 0
 
     def report(self, claim: Claim, task: str, percent: float, message: str) -> None:
         """Write a running job's progress with the next beat; only the last report before it is written."""
@@ -74,6 +81,9 @@ class Pulse:
         if self._reports:
             await self._write_reports()
         await self._write_checkpoints()
+        self._beats += 1
+        if self._beats % _LOGS_EVERY == 0:
+            await self._write_logs()
 
     async def _hear_cancels(self) -> None:
         running = list(self._executions.values())
@@ -106,3 +116,23 @@ class Pulse:
             )
             for execution, checkpoint in batch:
                 execution.wrote(checkpoint)
+
+    async def _write_logs(self) -> None:
+        running = [(one.claim, one.log) for one in self._executions.values() if one.log is not None]
+        batch: list[tuple[Claim, Log, bytes]] = []
+        size = 0
+        for claim, log in running:
+            if unwritten := log.unwritten():
+                batch.append((claim, log, unwritten))
+                size += len(unwritten)
+            if size >= _MOST_OF_LOGS or len(batch) == BATCH:
+                await self._write_log_batch(batch)
+                batch, size = [], 0
+        if batch:
+            await self._write_log_batch(batch)
+
+    async def _write_log_batch(self, batch: Sequence[tuple[Claim, Log, bytes]]) -> None:
+        answers = await self._scripts.keep_logs(self._redis, [(claim, said) for claim, _, said in batch])
+        for (_, log, _), is_written in zip(batch, answers, strict=True):
+            if is_written:
+                log.wrote()

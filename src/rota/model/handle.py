@@ -6,6 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from rota.errors import JobCancelled, JobFailed
 from rota.model.info import CancelAnswer, JobInfo, RescheduleAnswer
+from rota.model.log.lines import LogLine
 from rota.model.state import State
 
 R = TypeVar("R")
@@ -19,6 +20,9 @@ class JobClient(Protocol):
 
     async def wait(self, queue: str, job_id: str, timeout: float | None = None) -> JobInfo:
         """Wait until a job is over, at most `timeout` seconds. Raises ResultTimeout, JobNotFound."""
+
+    async def log(self, queue: str, job_id: str, *, after: str | None = None) -> list[LogLine]:
+        """Return what the handler of a job has logged, or what of it comes after a position."""
 
     async def cancel(self, queue: str, job_id: str) -> CancelAnswer:
         """Cancel a job, or ask the worker that runs it to stop."""
@@ -74,6 +78,13 @@ class Handle(Generic[R]):
         when the result is no longer kept (`keep_result`); InvalidResult; ServerError.
         """
         return result_of(await self._client.wait(self.queue, self.id, timeout), self._parse, self.id)
+
+    async def log(self, *, after: str | None = None) -> list[LogLine]:
+        """Return what the job's handler has logged, or what of it comes after a position; see `Client.log`.
+
+        Raises JobNotFound, ValueError, ServerError.
+        """
+        return await self._client.log(self.queue, self.id, after=after)
 
     async def cancel(self) -> CancelAnswer:
         """Cancel the job.

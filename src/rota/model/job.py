@@ -47,6 +47,7 @@ class JobFields(TypedDict, total=False):
     max_attempts: int | None
     backoff: Backoff | None
     keep_result: float | None
+    keep_log: bool | None
     retry_on: Exceptions | None
     give_up_on: Exceptions
     process: bool
@@ -65,6 +66,7 @@ class Job(Generic[P, R]):
     max_attempts: how many attempts may end in an error or a timeout before the job is dead.
     backoff: the wait before the next attempt.
     keep_result: how long the result is kept, in seconds.
+    keep_log: whether what the handler logs is kept with the job.
     retry_on: the only exceptions that are retried; None: all are.
     give_up_on: exceptions that are never retried.
     priority: from 0 to 9; higher ones start first.
@@ -85,6 +87,7 @@ class Job(Generic[P, R]):
     max_attempts: int | None = None
     backoff: Backoff | None = None
     keep_result: float | None = None
+    keep_log: bool | None = None
     retry_on: Exceptions | None = None
     give_up_on: Exceptions = ()
     priority: int = 0
@@ -224,6 +227,9 @@ def _check_fields(fields: JobFields, label: str, payload: PayloadType) -> None:
     check_policy(
         fields.get("timeout"), fields.get("max_attempts"), fields.get("backoff"), fields.get("keep_result")
     )
+    keep_log = fields.get("keep_log")
+    if keep_log is not None and not isinstance(keep_log, bool):
+        raise TypeError(f"job {label}: keep_log is {keep_log!r}; it is True or False")
     _check_exceptions("retry_on", fields.get("retry_on") or ())
     _check_exceptions("give_up_on", fields.get("give_up_on", ()))
     check_priority(fields.get("priority"))

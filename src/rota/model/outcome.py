@@ -42,7 +42,7 @@ class Cause(StrEnum):
 class Rules:
     """How a job's attempts are judged. The enqueue's own rules win over the job's, the queue's and the general ones.
 
-    `timeout` and `keep_result` are in seconds.
+    `timeout` and `keep_result` are in seconds. `keep_log` says whether what the handler logs is kept with the job.
     """
 
     max_attempts: int
@@ -51,6 +51,7 @@ class Rules:
     keep_result: float
     retry_on: tuple[type[BaseException], ...] | None = None
     give_up_on: tuple[type[BaseException], ...] = ()
+    keep_log: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pydantic_core import from_json
 from rota.model.flows.handle import FlowClient, FlowHandle, FlowInfo, RetryAnswer
 from rota.model.handle import Handle, JobClient, result_of
 from rota.model.info import CancelAnswer, JobInfo, RescheduleAnswer
+from rota.model.log.lines import LogLine
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -94,6 +95,13 @@ class SyncHandle(_Blocking[R]):
         """
         info = self._ask(lambda client: client.wait(self.queue, self.id, timeout), longer=timeout)
         return result_of(info, self._parse, self.id)
+
+    def log(self, *, after: str | None = None) -> list[LogLine]:
+        """Return what the job's handler has logged, or what of it comes after a position; see `Client.log`.
+
+        Raises JobNotFound, ValueError, ServerError.
+        """
+        return self._ask(lambda client: client.log(self.queue, self.id, after=after))
 
     def cancel(self) -> CancelAnswer:
         """Cancel the job; the answers are those of `Handle.cancel`. Raises ServerError."""

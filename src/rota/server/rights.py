@@ -24,6 +24,7 @@ from rota.wire.keys import (
     BELL,
     IN_PROGRESS,
     JOB,
+    LOG_OF_JOB,
     RESULT,
     RETRY,
     TRIED,
@@ -38,6 +39,7 @@ from rota.wire.scripts import (
     FLOW_FAN_OUT,
     FLOW_STOP,
     LEAD,
+    LOG,
     NUDGE,
     PROGRESS,
     PUBLISH,
@@ -69,6 +71,7 @@ _HARMLESS: dict[str, str] = {
     "HGET": "KEY field",
     "HGETALL": "KEY",
     "HINCRBY": "KEY field none",
+    "HKEYS": "KEY",
     "HLEN": "KEY",
     "HMGET": "KEY field",
     "HSCAN": "KEY 0",
@@ -105,7 +108,7 @@ _HARMLESS: dict[str, str] = {
     "UNLINK": "KEY",
 }
 _WORKERS_SCRIPTS = (
-    *(STEP, RENEW, PROGRESS, CHECKPOINT, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
+    *(STEP, RENEW, PROGRESS, CHECKPOINT, LOG, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
     *(SCHEDULE_PUBLISH, SCHEDULE_TICK, LEAD, SWEEP),
 )
 #: What a worker sends beside its scripts: its heartbeat, what its flows' jobs read, how it learns of cancels; and, as
@@ -129,7 +132,7 @@ class Rights:
         """Return what a worker of `queues` must be allowed."""
         needed = {*_SENT, *(name for script in _WORKERS_SCRIPTS for name in script.commands)}
         bell = (BELL,) if len(queues) > 1 else ()
-        jobs = (f"{prefix}rights" for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, *bell))
+        jobs = (f"{prefix}rights" for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, LOG_OF_JOB, *bell))
         ours = (
             f"{namespace}:{kind}:rights"
             for kind in ("flow", "limit", "slots", "unique", "schedule", "schedules", "leader")

@@ -58,6 +58,9 @@ class QueueOptions(BaseModel):
     keep_result: Duration | None = None
     """In place of KEEP_RESULT, in seconds."""
 
+    keep_log: bool | None = None
+    """In place of KEEP_LOG."""
+
     rate_limit: Rate | None = None
     """In place of QUEUE_RATE_LIMIT."""
 
@@ -90,6 +93,7 @@ class QueueSettings:
     fleet_concurrency: int | None = None
     weight: float = 1.0
     slo: float = 60.0
+    keep_log: bool = True
 
 
 def in_variables(name: str) -> str:

@@ -79,6 +79,7 @@ class Settings(Variables):
             ),
             timeout=self._option(key, "timeout", "job_timeout"),
             keep_result=self._option(key, "keep_result"),
+            keep_log=self._option(key, "keep_log"),
             rate_limit=self._option(key, "rate_limit", "queue_rate_limit"),
             fleet_concurrency=getattr(self.queues.get(key), "fleet_concurrency", None),
             weight=getattr(self.queues.get(key), "weight", None) or 1.0,

@@ -133,6 +133,9 @@ class Variables(RedisVariables, DatabaseVariables):
     keep_result: Duration = 3600.0
     """Seconds that the result of a finished job is kept."""
 
+    keep_log: bool = True
+    """Whether what handlers log is kept with their jobs; it stays for as long as the result, or the dead letter."""
+
     dead_retention: Duration = 2_592_000.0
     """Seconds that a dead letter is kept."""
 

@@ -90,6 +90,11 @@ class Claim(NamedTuple):
     taken_back_ms: int = 0
     unreadable: str = ""
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether there was an attempt before this one, as far as it left a trace: an interrupted one does not."""
+        return self.attempt > 1 or self.snoozes > 0 or self.lost > 0 or self.recovered
+
     @classmethod
     def read(cls, row: Sequence[Any]) -> "Claim":
         """Read a claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms, checkpoint, snoozes.
@@ -185,6 +190,9 @@ class Settlement(NamedTuple):
     AGAIN and DEAD: `checkpoint` is what the attempt saved last, if that is not written yet.
 
     AGAIN: `failure` is the error of an attempt that will be repeated, as JSON.
+
+    `log` is what the handler has logged and is not written yet, as `rota.wire.log.pieces` says; empty for a job of
+    which nothing was logged.
     """
 
     id: str
@@ -205,6 +213,7 @@ class Settlement(NamedTuple):
     terms: str = ""
     checkpoint: bytes = b""
     failure: bytes = b""
+    log: bytes = b""
 
     @classmethod
     def finished(
@@ -263,6 +272,7 @@ class Settlement(NamedTuple):
             ("terms", sendable(self.terms)),
             ("checkpoint", self.checkpoint),
             ("failure", self.failure),
+            ("log", self.log),
         )
         given = [(name, value) for name, value in extras if value]
         return given if self.delay_ms is None else [*given, ("delay_ms", self.delay_ms)]

@@ -8,6 +8,7 @@ arq's own keys keep arq's spelling, so that stock clients and workers read them:
     arq:retry:<id>       string  how many attempts of the job were counted
     arq:in-progress:<id> string  the token of the claim; stock workers skip a job that has one
     arq:result:<id>      string  the final record of a job that is over; expires
+    arq:log:<id>         hash    what the job's handler has logged (ours; see `rota.wire.log.pieces`); expires
     arq:abort            zset    the ids of running jobs that are to be cancelled, by the time of the request
 
 Of a process of several queues there is besides:
@@ -27,6 +28,7 @@ QUEUE = "arq:queue:"
 JOB = "arq:job:"
 RESULT = "arq:result:"
 RETRY = "arq:retry:"
+LOG_OF_JOB = "arq:log:"
 IN_PROGRESS = "arq:in-progress:"
 ABORT = "arq:abort"
 #: A key that is made and deleted within one script, which tries what a user may do.

@@ -10,7 +10,7 @@ from typing import Any
 
 from rota.wire.claims import Checkpoint, Claim, Report, Settlement, decode_id, encode_id, sendable
 from rota.wire.keys import QueueKeys
-from rota.wire.scripts import CHECKPOINT, NUDGE, PROGRESS, RENEW, STEP, TICK, WATCH
+from rota.wire.scripts import CHECKPOINT, LOG, NUDGE, PROGRESS, RENEW, STEP, TICK, WATCH
 
 #: The most jobs that one step claims or settles. It keeps a step near 3 ms of Redis' time.
 BATCH = 100
@@ -195,6 +195,13 @@ class QueueScripts:
         for claim, checkpoint in said:
             args += (encode_id(claim.id), claim.token, checkpoint.number, checkpoint.wire())
         return int(await CHECKPOINT(redis, (self.keys.runs, self.keys.checkpoint), args))
+
+    async def keep_logs(self, redis: Any, said: Sequence[tuple[Claim, bytes]]) -> list[bool]:
+        """Write what running jobs have logged; tell of each whether it was written: not where Redis is full."""
+        args: list[Any] = []
+        for claim, log in said:
+            args += (encode_id(claim.id), claim.token, log)
+        return [answer == 1 for answer in await LOG(redis, (self.keys.runs,), args)]
 
     # Waking up
 

@@ -14,6 +14,8 @@ from rota.cli.session import Known, known, on_queue, with_client
 from rota.client.client import Client
 from rota.model.info import FailureGroup, JobInfo
 from rota.model.job import Job
+from rota.model.log.lines import START
+from rota.model.log.text import rows_of
 from rota.model.registry import Registry
 from rota.model.state import State
 from rota.names import full_name
@@ -22,6 +24,9 @@ from rota.settings.load import Settings, load
 
 #: The states whose jobs can be listed.
 LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
+
+#: How many lines of a job's log are shown with the job.
+_LAST_LINES = 5
 
 AsJson = Annotated[bool, typer.Option("--json", help="as JSON, for programs")]
 
@@ -200,10 +205,18 @@ def show(queue: str, job_id: str, as_json: AsJson = False) -> None:
 
     async def act(client: Client, _: Known) -> None:
         info = await client.status(queue, job_id)
+        lines = await client.log(queue, info.id, after=START)
         if as_json:
-            screen.value(screen.as_json(info))
-        else:
-            screen.details(info)
+            screen.value(screen.as_json(info) | {"log_lines": len(lines)})
+            return
+        screen.details(info)
+        if lines:
+            shown = lines[-_LAST_LINES:]
+            screen.say(f"log          {len(lines)} lines; the last are")
+            for row in rows_of(shown):
+                screen.say(f"  {row}")
+            if len(shown) < len(lines):
+                screen.note(f"all of them: rota log {queue} {info.id}")
 
     on_queue(queue, act)
 

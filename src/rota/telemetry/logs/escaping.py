@@ -5,6 +5,8 @@ own, an escape sequence would move the cursor, and a bidirectional mark would re
 """
 
 import json
+import re
+from typing import Any
 
 from rota.errors.secrets import SECRETS
 
@@ -12,6 +14,9 @@ from rota.errors.secrets import SECRETS
 _MOST_DIGITS = 10**100
 #: Below this are the numbers that every reader of JSON takes; infinity and NaN are not.
 _EXACT = 2**53
+#: Fields that nobody else writes, and the names of events.
+_WORDS = frozenset({"level", "logger", "timestamp"})
+_EVENT = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
 
 
 def escaped(text: str) -> str:
@@ -19,6 +24,13 @@ def escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def discreet(name: str, value: Any) -> Any:
+    """Return a value without the secrets of this process. Our own words stay: one of them may be a password."""
+    if not isinstance(value, str) or name in _WORDS or (name == "event" and _EVENT.fullmatch(value)):
+        return value
+    return SECRETS.hidden(str.__str__(value))
 
 
 def portable(value: object, most: int) -> object:

@@ -15,10 +15,9 @@ from collections.abc import MutableMapping
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from rota.errors.secrets import SECRETS
 from rota.settings.load import is_without_colour
 from rota.telemetry.logs.belonging import Belonging
-from rota.telemetry.logs.escaping import cut, escaped, indented, plain, portable
+from rota.telemetry.logs.escaping import cut, discreet, escaped, indented, plain, portable
 from rota.telemetry.logs.outflow import Outflow
 from rota.telemetry.logs.records import MOST, MOST_OF_BLOCK, adopt_structlog, fields_of
 
@@ -30,9 +29,6 @@ _BLOCKS = ("exception", "stack")
 _OURS = frozenset({"rota", "arq", "jobs"})
 #: The handler that was set up, if there is one.
 _made: list[Outflow] = []
-#: Fields that nobody else writes, and the names of events.
-_WORDS = frozenset({"level", "logger", "timestamp"})
-_EVENT = re.compile(r"[a-z_]+(?:\.[a-z_]+)+")
 _WORD = re.compile(r"[\w.-]+")
 
 Fields = MutableMapping[str, Any]
@@ -167,7 +163,7 @@ def _add_exception(_: Any, __: str, event: Fields) -> Fields:
 
 
 def _for_machines(_: Any, __: str, event: Fields) -> Fields:
-    return {str(name): portable(_discreet(name, value), _most(name)) for name, value in event.items()}
+    return {str(name): portable(discreet(name, value), _most(name)) for name, value in event.items()}
 
 
 def _most(name: str) -> int:
@@ -184,15 +180,8 @@ def _name(name: object) -> str:
     return cut(text if _WORD.fullmatch(text) else repr(text), MOST)
 
 
-def _discreet(name: str, value: Any) -> Any:
-    """Return a value without the secrets of this process. Our own words stay: one of them may be a password."""
-    if not isinstance(value, str) or name in _WORDS or (name == "event" and _EVENT.fullmatch(value)):
-        return value
-    return SECRETS.hidden(str.__str__(value))
-
-
 def _shown(name: str, value: Any) -> Any:
-    value = _discreet(name, value)
+    value = discreet(name, value)
     if name in _BLOCKS and isinstance(value, str):
         return indented(cut(value, MOST_OF_BLOCK))
     shown = plain(value)

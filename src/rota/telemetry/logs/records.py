@@ -51,13 +51,25 @@ def retell(told: dict[str, Any]) -> None:
         )
 
 
-def _told(record: logging.LogRecord) -> dict[str, Any]:
+def message_of(record: logging.LogRecord) -> str:
+    """Return the message of a record, also where its arguments do not fit."""
     try:
-        message = record.getMessage()
+        return record.getMessage()
     except Exception:
-        message = f"{record.msg} (its arguments do not fit)"
+        return f"{record.msg} (its arguments do not fit)"
+
+
+def trace_of(record: logging.LogRecord) -> str | None:
+    """Return the traceback of a record as text, if it has one."""
     raised = record.exc_info
-    error = "".join(traceback.format_exception(*raised)).rstrip("\n") if raised and raised[0] else None
+    if raised and raised[0]:
+        # Without the values of local variables: there may be secrets among them.
+        return "".join(traceback.format_exception(*raised)).rstrip("\n")
+    return record.exc_text
+
+
+def _told(record: logging.LogRecord) -> dict[str, Any]:
+    message, error = message_of(record), trace_of(record)
     return {
         "name": record.name,
         "levelno": record.levelno,

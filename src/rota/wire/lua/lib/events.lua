@@ -16,8 +16,8 @@ local recording, recorder = string.sub(events, 1, -#'events' - 1) .. 'recording'
 
 -- Tell an event of a job or a flow; of no type, nothing. `more` is a new table of what only some events say: due (ms),
 -- worker, percent, message, reason, detail. `detail` is the whole result or error, of which the event has the beginning of
--- an error. The payload and the terms are for records.
-local function tell(kind, queue_name, id, task, attempt, more, detail, payload, terms)
+-- an error. The payload, the terms and the key of the job's log are for records.
+local function tell(kind, queue_name, id, task, attempt, more, detail, payload, terms, log_key)
   if events == '' or kind == '' then return end
   if recorder == nil then
     local said = redis.call('MGET', recording)[1] -- MGET: a key of another type reads as absent
@@ -43,7 +43,7 @@ local function tell(kind, queue_name, id, task, attempt, more, detail, payload, 
   end
   local event = { kind, queue_name, id, task or '', attempt, more }
   told[#told + 1] = event
-  if recorder then recorder.keep(event, detail, payload, terms) end
+  if recorder then recorder.keep(event, detail, payload, terms, log_key) end
 end
 
 -- Write what was told. Nothing else depends on it: where it cannot be written, the jobs go on all the same.

@@ -70,7 +70,7 @@ local function forget_jobs(finished, gone)
   forget_failures(gone)
   for _, job in ipairs(finished) do
     local why = job.event ~= 'completed' and { reason = job.reason } or nil
-    tell(job.event, queue_name, job.id, job.task, job.attempt, why, job.detail)
+    tell(job.event, queue_name, job.id, job.task, job.attempt, why, job.detail, nil, nil, job.log_key)
   end
   write_events()
   chunked('ZREM', active, gone)

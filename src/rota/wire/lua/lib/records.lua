@@ -8,9 +8,15 @@ local MOST_RECORDS, MOST_BYTES = 64, 262144
 local records = string.gsub(recording, 'recording$', 'records')
 local raw = {} -- by event: what only its record has
 
-local function keep_raw(event, detail, payload, terms)
+-- Return a job's log as it lies in Redis: a line with the name of each piece, and one with what it holds.
+local function whole_log(key)
+  local all = redis.pcall('HGETALL', key)
+  return not all.err and #all > 0 and table.concat(all, '\n') or nil
+end
+
+local function keep_raw(event, detail, payload, terms, log_key)
   raw[event] = { flow = terms and string.match(terms, 'w=(%S+)'), p = level ~= '2' and payload or nil,
-    d = detail ~= '' and detail or nil }
+    d = detail ~= '' and detail or nil, l = log_key and level ~= '2' and whole_log(log_key) or nil }
 end
 
 local function record_of(event)
@@ -32,7 +38,7 @@ local function write_records()
   for _, event in ipairs(told) do
     if level == '0' or event[1] ~= 'progress' then
       entry[#entry + 1] = record_of(event)
-      for _, letter in ipairs({ 'p', 'd' }) do
+      for _, letter in ipairs({ 'p', 'd', 'l' }) do
         local value = raw[event][letter]
         if value then
           values[#values + 1] = letter .. #entry - 1

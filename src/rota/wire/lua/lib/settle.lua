@@ -13,6 +13,7 @@
 --   terms       again: those that the job was enqueued without
 --   checkpoint  dead, again: one that is not written yet
 --   failure     again: the error of an attempt that will be repeated, JSON without a newline
+--   log         what the handler has logged and is not written yet; '-' where the log is only to expire in time
 
 --@include again
 --@include entries
@@ -26,7 +27,10 @@ local function read_settlements()
       attempt = ARGV[at + 5], detail = ARGV[at + 6], record = ARGV[at + 7], record_ms = ARGV[at + 8] }
     at = at + 9
   end
-  for extra = at, #ARGV, 3 do list[tonumber(ARGV[extra])][ARGV[extra + 1]] = ARGV[extra + 2] end
+  for extra = at, #ARGV, 3 do
+    list[tonumber(ARGV[extra])][ARGV[extra + 1]] = ARGV[extra + 2]
+    if ARGV[extra + 1] == 'log' then list.have_logs = true end
+  end
   return list
 end
 
@@ -77,6 +81,13 @@ local function settle()
   local settlements = read_settlements()
   if #settlements == 0 then return {} end
   local answers, finished, released = judge(settlements)
+  if settlements.have_logs and service then
+    -- Most handlers log nothing: the part that keeps logs is put together when it is needed.
+    (function()
+--@include logs
+      keep_logs({ finished, released })
+    end)()
+  end
   conclude(finished)
   for _, job in ipairs(released) do release(job) end
   add_to_stats(finished, released)
