@@ -21,8 +21,8 @@ ROOMS = """
     server
     settings
     telemetry  engine
-    flows  worker
-    client  attempts  fleet  store
+    flows  worker  store
+    client  attempts  fleet
     services
     app
     cli  testing

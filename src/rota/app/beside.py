@@ -19,6 +19,7 @@ from rota.settings.database_url import DatabaseTarget
 from rota.settings.load import Settings
 from rota.wire.keys import queue_key
 from rota.wire.leader import Place
+from rota.wire.leading.outbox import OutboxKeys
 from rota.worker.worker import QueueWorker
 
 
@@ -77,19 +78,24 @@ def leaders_services(
 def _recording(
     settings: Settings, database: DatabaseTarget, server: Server, figures: Figures
 ) -> tuple[LeadersService, ...]:
-    """Return what writes the audit table, and keeps it short. Raises MissingExtra."""
+    """Return what writes the audit table, keeps it short, and sends what is in the outbox. Raises MissingExtra."""
     from rota.services.bound import RecordsBound  # noqa: PLC0415 - only where there is an audit table
     from rota.store.engine import Database, MissingExtra  # noqa: PLC0415
 
     try:
-        from rota.services.recorder import Recorder  # noqa: PLC0415 - SQLAlchemy is an extra, and slow to import
+        from rota.services.outbox.reconciler import Reconciler  # noqa: PLC0415 - SQLAlchemy is an extra, and slow
+        from rota.services.outbox.relay import Relay  # noqa: PLC0415
+        from rota.services.recorder import Recorder  # noqa: PLC0415
         from rota.services.retention import Retention  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtra(error.name) from None
-    redis = partial(own_client, server)
+    redis, one = partial(own_client, server), partial(Database, database, most=1)
     namespace, mode = settings.namespace, settings.database_migrate
+    outbox = OutboxKeys(namespace, settings.events_maxlen)
     return (
         lambda _: RecordsBound(redis, namespace, settings.records_limit),
         lambda term: Recorder(redis, lambda: Database(database), namespace, term, figures, migrate=mode),
-        lambda _: Retention(lambda: Database(database, most=1), settings.audit_retention),
+        lambda _: Retention(one, settings.audit_retention),
+        lambda term: Relay(redis, one, outbox, term, figures.outbox),
+        lambda term: Reconciler(redis, one, outbox, term, figures.outbox),
     )

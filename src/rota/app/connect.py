@@ -65,7 +65,8 @@ def connect_sync(
     def found() -> Settings:
         return load() if settings is None else settings
 
-    client = SyncClient(OwnBridge(lambda: connect_at_once(found(), senders), timeout=timeout), found)
+    bridge = OwnBridge(lambda: connect_at_once(found(), senders), timeout=timeout)
+    client = SyncClient(bridge, found, (*SENDERS, *senders))
     OFFERED_SYNC.add(client)
     return client
 
@@ -115,4 +116,5 @@ def client_of(
 def clients_of(settings: Settings, registry: Registry, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Clients:
     """Return the clients of a worker for its handlers, on its own connections. Call it on the worker's event loop."""
     client = client_of(settings, redis, senders=registry.hooks.senders, clock=clock)
-    return Clients(client, SyncClient(LoopBridge(client, asyncio.get_running_loop()), lambda: settings))
+    bridge = LoopBridge(client, asyncio.get_running_loop())
+    return Clients(client, SyncClient(bridge, lambda: settings, (*SENDERS, *registry.hooks.senders)))

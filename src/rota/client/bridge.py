@@ -6,6 +6,7 @@ of a fork opens its own.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import threading
 import weakref
@@ -37,6 +38,7 @@ class OwnBridge:
         self._turn = asyncio.Lock()
         self._loop_thread: LoopThread | None = None
         self._opened: Client | None = None
+        self._telling: asyncio.Task[None] | None = None
         _bridges.add(self)
 
     def ask(self, question: Callable[[Client], Awaitable[T]], *, longer: float | None = 0.0) -> T:
@@ -64,6 +66,21 @@ class OwnBridge:
             if self._closed or loop_thread.has_ended:
                 raise _closed() from error
             raise
+
+    def tell(self, question: Callable[[Client], Awaitable[object]]) -> None:
+        """Ask the client, which is opened before, and wait for no answer. What goes wrong is let go."""
+        with contextlib.suppress(RuntimeError):
+            loop_thread = self._running()
+            loop_thread.tell(lambda: self._begin(question, loop_thread))
+
+    def _begin(self, question: Callable[[Client], Awaitable[object]], loop_thread: LoopThread) -> None:
+        async def told() -> None:
+            with contextlib.suppress(Exception):
+                await question(await self._client(loop_thread))
+
+        # One at a time: while Redis does not answer, they would pile up.
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.get_running_loop().create_task(told())
 
     def close(self) -> None:
         """Close the connections and end the thread. Calls that wait end with an error."""
@@ -99,7 +116,7 @@ class OwnBridge:
             self._loop_thread.let_go()
             _left.append((self._loop_thread, self._opened))
         self._lock, self._turn = threading.Lock(), asyncio.Lock()
-        self._loop_thread = self._opened = None
+        self._loop_thread = self._opened = self._telling = None
 
 
 class LoopBridge:
@@ -121,6 +138,19 @@ class LoopBridge:
             return future.result()
         finally:
             future.cancel()
+
+    def tell(self, question: Callable[[Client], Awaitable[object]]) -> None:
+        """Ask the client, and wait for no answer. What goes wrong is let go."""
+
+        async def told() -> None:
+            with contextlib.suppress(Exception):
+                await question(self._client)
+
+        coroutine = told()
+        try:
+            asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:
+            coroutine.close()
 
     def close(self) -> None:
         """Leave the client open: it is the worker's."""

@@ -15,6 +15,9 @@ from rota.client.dead_letters import DeadLetters, Which, WhichFields
 from rota.client.enqueue import Draft, Enqueuer
 from rota.client.events import EventReader, ended, newest
 from rota.client.failures import failures
+from rota.client.outbox.bell import Bell
+from rota.client.outbox.drafts import Rows
+from rota.client.outbox.outbox import Outbox
 from rota.client.rescheduling import reschedule
 from rota.client.schedules import ScheduleControl
 from rota.errors import JobNotFound
@@ -81,6 +84,9 @@ class Client:
         around = Senders(senders)
         self.flows = Flows(redis, settings, senders=around, clock=clock)
         self._enqueuer = Enqueuer(redis, settings, around, clock)
+        self._rows = Rows(self._enqueuer, around, settings.namespace)
+        #: Wakes the relay of the outbox, after a commit.
+        self.bell = Bell(redis, settings.namespace)
         self._cancellation = Cancellation(redis, settings, clock)
         self._dead_letters = DeadLetters(redis, settings)
         self._schedules = ScheduleControl(redis, settings)
@@ -181,6 +187,19 @@ class Client:
         draft = self._enqueuer.draft_by_name(name, payload, EnqueueOptions().changed(options))
         (handle,) = await self._send([draft])
         return handle
+
+    def outbox(self, holder: Any) -> Outbox:
+        """Return the outbox of a transaction: what is enqueued in it runs if the transaction is committed.
+
+            async with session.begin():
+                session.add(order)
+                await client.outbox(session).enqueue(send_receipt, order_id=order.id)
+
+        `holder` is what holds the transaction: an AsyncSession, AsyncConnection, Session or Connection of SQLAlchemy
+        (and SQLModel), a connection of asyncpg, a connection or cursor of psycopg 3, Django's connection or its alias.
+        The table is in the database of the workers' `DATABASE_URL`. Raises TypeError for anything else.
+        """
+        return Outbox(self, self._rows, holder, self.bell)
 
     async def _send(self, drafts: Sequence[Draft]) -> list[Handle[Any]]:
         enqueued = await self._enqueuer.send(drafts)

@@ -86,23 +86,17 @@ class Enqueued(NamedTuple):
     created: bool
 
 
-class Enqueuer:
-    """Makes drafts and sends them.
+class Drafter:
+    """Makes drafts.
 
-    :param redis: an asyncio client.
-    :param settings: namespace, default queue, payload limit and the length of the stream of events.
-    :param senders: around every round trip.
+    :param settings: namespace, default queue and payload limit.
     :param clock: the time at which jobs are enqueued.
     """
 
-    def __init__(self, redis: Any, settings: Settings, senders: Senders, clock: Clock) -> None:
-        self._redis = redis
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self._namespace = settings.namespace
         self._default_queue = settings.default_queue
         self._payload_limit = settings.payload_limit
-        self._events = events_key(settings.namespace)
-        self._events_maxlen = settings.events_maxlen
-        self._senders = senders
         self._clock = clock
 
     def draft(self, job: Job[Any, Any], arguments: bytes) -> Draft:
@@ -130,6 +124,29 @@ class Enqueuer:
         encoded = self._payload(queue, task, arguments, {**options.wire(), **marks})
         return Draft(queue, task, encoded, terms, "", options, None)
 
+    def _payload(self, queue: str, task: str, arguments: bytes, options: Mapping[str, Any]) -> bytes:
+        payload = envelopes.encode_job(task, arguments, enqueued_ms=self._clock.time_ms(), options=options)
+        if len(payload) > self._payload_limit:
+            raise PayloadTooLarge(full_name(queue, task), len(payload), self._payload_limit)
+        return payload
+
+
+class Enqueuer(Drafter):
+    """Makes drafts and sends them.
+
+    :param redis: an asyncio client.
+    :param settings: namespace, default queue, payload limit and the length of the stream of events.
+    :param senders: around every round trip.
+    :param clock: the time at which jobs are enqueued.
+    """
+
+    def __init__(self, redis: Any, settings: Settings, senders: Senders, clock: Clock) -> None:
+        super().__init__(settings, clock)
+        self._redis = redis
+        self._events = events_key(settings.namespace)
+        self._events_maxlen = settings.events_maxlen
+        self._senders = senders
+
     async def send(self, drafts: Sequence[Draft]) -> list[Enqueued]:
         """Send drafts; return what became of each, in the same order.
 
@@ -151,12 +168,6 @@ class Enqueuer:
             if isinstance(answer, JobExists):
                 raise answer
         return [answer for answer in answers if isinstance(answer, Enqueued)]
-
-    def _payload(self, queue: str, task: str, arguments: bytes, options: Mapping[str, Any]) -> bytes:
-        payload = envelopes.encode_job(task, arguments, enqueued_ms=self._clock.time_ms(), options=options)
-        if len(payload) > self._payload_limit:
-            raise PayloadTooLarge(full_name(queue, task), len(payload), self._payload_limit)
-        return payload
 
     async def _put(self, drafts: Sequence[Draft]) -> list[Enqueued | JobExists]:
         jobs = [draft.outgoing for draft in drafts]

@@ -1,13 +1,16 @@
 """The client for code without an event loop: the methods of Client, each of which blocks until it has its answer."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast
 
 from rota.client.calls import check_enqueueable, parser_of
 from rota.client.client import Client, put
 from rota.client.dead_letters import WhichFields
+from rota.client.enqueue import Drafter
 from rota.client.events import EventReader
+from rota.client.outbox.drafts import Rows
+from rota.client.outbox.outbox import SyncOutbox
 from rota.flows.batches import BatchHandle, BatchInfo
 from rota.model.enqueueing import OFFERED_SYNC, SyncEnqueueable
 from rota.model.event import EventType, StreamEvent
@@ -19,6 +22,8 @@ from rota.model.options import EnqueueFields
 from rota.model.schedules.info import ScheduleInfo
 from rota.model.state import State
 from rota.model.sync import Bridge, SyncFlowHandle, SyncHandle, sync_flow_handle, sync_handle
+from rota.process.clock import SYSTEM_CLOCK
+from rota.seams import Sender, Senders
 from rota.settings.settings import Settings
 from rota.wire.keys import events_key
 
@@ -41,10 +46,13 @@ class SyncClient:
     there too. Every method raises RuntimeError on a thread whose event loop runs, and once the client is closed.
     """
 
-    def __init__(self, bridge: Bridge, settings: Callable[[], Settings]) -> None:
-        """Make a client of its parts; `rota.connect_sync` does."""
+    def __init__(
+        self, bridge: Bridge, settings: Callable[[], Settings], senders: Sequence[Sender] = ()
+    ) -> None:
+        """Make a client of its parts; `rota.connect_sync` does. `senders` are around what goes into an outbox."""
         self.bridge = bridge
         self._settings = settings
+        self._senders = Senders(senders)
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +114,22 @@ class SyncClient:
         """Enqueue a job whose code this process does not have; see `Client.enqueue_by_name`."""
         handle = self._ask(lambda client: client.enqueue_by_name(name, payload, **options))
         return sync_handle(self.bridge, handle, None)
+
+    def outbox(self, holder: Any) -> SyncOutbox:
+        """Return the outbox of a transaction: what is enqueued in it runs if the transaction is committed.
+
+            with transaction.atomic():
+                order.save()
+                client.outbox("default").enqueue(send_receipt, order_id=order.id)
+
+        `holder` is one of those of `Client.outbox` that block. Redis is not asked, and need not answer.
+        """
+        settings = self._settings()
+        rows = Rows(Drafter(settings, SYSTEM_CLOCK), self._senders, settings.namespace)
+        return SyncOutbox(self.bridge, rows, holder, self._ring)
+
+    def _ring(self) -> None:
+        self.bridge.tell(lambda client: client.bell.ring())
 
     # Look and wait
 

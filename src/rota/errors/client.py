@@ -219,3 +219,13 @@ class JobError(Exception):
 
 def _described(error_type: str, message: str) -> str:
     return f"{error_type}: {message}" if message else error_type
+
+
+class OutboxUnusable(RotaError):
+    """Raised where the transaction that was given cannot be used for an outbox: roll it back."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+
+    def __str__(self) -> str:
+        return str(self.args[0])

@@ -24,6 +24,9 @@ class Bridge(Protocol):
         It may take `longer` seconds more than any call to Redis may (None: without end). Raises ServerError.
         """
 
+    def tell(self, question: Callable[[Any], Awaitable[object]]) -> None:
+        """Ask the client, and wait for no answer. What goes wrong is let go."""
+
     def close(self) -> None:
         """Close all that the bridge has opened by itself."""
 

@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 
 from rota.server.outage import FAULTS
 from rota.services.leadership import Leadership
-from rota.wire.sweeping import Collection, collections_in, collections_of
+from rota.wire.leading.sweeping import Collection, collections_in, collections_of
 
 logger = logging.getLogger("rota.leader")
 

@@ -93,7 +93,7 @@ class RecordStream:
         info = await self._info()
         if info is None:
             return Page(after)
-        if _order(info["last"]) < _order(after):
+        if order_of(info["last"]) < order_of(after):
             # Redis was emptied, or is another one, and its clock is behind: the ids begin again.
             entries = await self._entries(START)
             return self._page(START, entries, lost=None)
@@ -124,6 +124,7 @@ class RecordStream:
         }
 
 
-def _order(position: str) -> tuple[int, int]:
+def order_of(position: str) -> tuple[int, int]:
+    """Return a position as what sorts as the stream does."""
     ms, _, sequence = position.partition("-")
     return int(ms), int(sequence or 0)

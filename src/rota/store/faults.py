@@ -103,7 +103,7 @@ def explain(error: BaseException, target: DatabaseTarget) -> StoreError | None:
 def is_of_a_row(error: BaseException) -> bool:
     """Tell whether a statement failed for a value in it, so that the same statement without that row can succeed."""
     for one in chain(error):
-        code = _code(one)
+        code = sqlstate_of(one)
         if code:
             return code.startswith(_OF_A_ROW)
         if _of_sqlite(one) in ("IntegrityError", "DataError"):
@@ -123,17 +123,18 @@ def _is_of_a_value(error: BaseException) -> bool:
 def kind_of(error: BaseException) -> str:
     """Return the class and the code of a fault, and none of its words: these may quote a row."""
     *_, first = chain(error)
-    code = next(filter(None, map(_code, chain(error))), None)
+    code = next(filter(None, map(sqlstate_of, chain(error))), None)
     return f"{type(first).__name__} ({code})" if code else type(first).__name__
 
 
-def _code(error: BaseException) -> str | None:
+def sqlstate_of(error: BaseException) -> str | None:
+    """Return PostgreSQL's code of a fault, whichever driver raised it; None for a fault without one."""
     code = getattr(error, "sqlstate", None)
     return code if isinstance(code, str) else None
 
 
 def _by_code(error: BaseException) -> tuple[str, bool] | None:
-    code = _code(error)
+    code = sqlstate_of(error)
     if code is None:
         return None
     for beginning, sentence, transient in _CODES:

@@ -30,6 +30,8 @@ _LOCK = 0x726F7461_00000001
 #: Text that sorts by its bytes, which is what SQLite does anyway. It is compared faster, and an index of it outlives a
 #: change of the machine's locales.
 _BYTES = ' COLLATE "C"'
+#: The time in SQLite, as SQLAlchemy reads it: to the microsecond, of which SQLite knows the first three digits.
+_SQLITE_NOW = "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,14 @@ class Step:
     def sql(self, is_sqlite: bool) -> tuple[str, ...]:
         """Return the statements for one of the two databases."""
         if is_sqlite:
-            return tuple(statement.replace(_BYTES, "") for statement in self.statements)
+            return tuple(_for_sqlite(statement) for statement in self.statements)
         return self.statements + self.postgresql
+
+
+def _for_sqlite(statement: str) -> str:
+    for ours, its in ((_BYTES, ""), (" bytea", " blob"), ("clock_timestamp()", _SQLITE_NOW)):
+        statement = statement.replace(ours, its)
+    return statement
 
 
 _VERSIONS = """
@@ -110,6 +118,40 @@ CREATE TABLE IF NOT EXISTS _quarantine (
         # A row is written a few times and deleted once: the space of a fifth of a big table is too much to wait for.
         (
             "ALTER TABLE _jobs SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02)",
+        ),
+    ),
+    Step(
+        2,
+        (
+            """
+CREATE TABLE IF NOT EXISTS _outbox (
+    key text COLLATE "C" PRIMARY KEY,
+    id text COLLATE "C" NOT NULL,
+    namespace text COLLATE "C" NOT NULL,
+    queue text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    payload bytea NOT NULL,
+    terms text NOT NULL DEFAULT '',
+    unique_key text NOT NULL DEFAULT '',
+    on_taken text NOT NULL DEFAULT 'refuse',
+    due_ms bigint,
+    delay_ms bigint NOT NULL DEFAULT 0,
+    tenant text COLLATE "C",
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    sent_at timestamp with time zone,
+    sends integer NOT NULL DEFAULT 0,
+    birth text,
+    place text COLLATE "C",
+    look_at timestamp with time zone,
+    refused text
+)""",
+            "CREATE INDEX IF NOT EXISTS _outbox_waiting ON _outbox (key) WHERE sent_at IS NULL AND refused IS NULL",
+            "CREATE INDEX IF NOT EXISTS _outbox_sent ON _outbox (look_at) WHERE sent_at IS NOT NULL",
+            "CREATE INDEX IF NOT EXISTS _outbox_id ON _outbox (id)",
+        ),
+        # Each row is inserted, written once or twice, and deleted: what is dead lies in the way of what waits.
+        (
+            "ALTER TABLE _outbox SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0)",
         ),
     ),
 )

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Delete, Select, delete, func, select
 
 from rota.store.engine import Database
-from rota.store.schema import jobs
+from rota.store.outbox.waiting import ended
+from rota.store.schema import jobs, outbox
 
 logger = logging.getLogger("rota.database")
 
@@ -26,7 +27,13 @@ async def sweep(database: Database, keep: float, *, portion: int = PORTION) -> i
     while True:
         async with database.write() as connection:
             found = (await connection.scalars(oldest(before, portion))).all()
-            deleted += (await connection.execute(deletion(found, before))).rowcount if found else 0
+            if found:
+                # The end of a job is in the table no longer, and its row would be taken for lost.
+                await connection.execute(delete(outbox).where(outbox.c.id.in_(found), ended()))
+                deleted += (await connection.execute(deletion(found, before))).rowcount
+            if len(found) < portion:
+                refused = (outbox.c.refused.is_not(None), outbox.c.created_at < before)
+                await connection.execute(delete(outbox).where(*refused))
         if len(found) < portion:
             break
     if deleted:

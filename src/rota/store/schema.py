@@ -10,9 +10,11 @@ from sqlalchemy import (
     Double,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
+    func,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -105,6 +107,38 @@ quarantine = Table(
     Column("error", Text, nullable=False),
     Column("at", _Moment, nullable=False),
 )
+
+#: Jobs that were enqueued in an application's transaction. A row stays until its job is over. `key` is the row's own:
+#: an id may be used again once its job is over. `due_ms` is since 1970, `delay_ms` counts from `created_at`.
+outbox = Table(
+    "_outbox",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("terms", Text, nullable=False, server_default=text("''")),
+    Column("unique_key", Text, nullable=False, server_default=text("''")),
+    Column("on_taken", Text, nullable=False, server_default=text("'refuse'")),
+    Column("due_ms", BigInteger),
+    Column("delay_ms", BigInteger, nullable=False, server_default=text("0")),
+    Column("tenant", Text),
+    Column("created_at", _Moment, nullable=False, server_default=func.now()),
+    # What the relay writes: when the row was sent last, how often, to which Redis, and its place among the records;
+    # when it is looked at next; and why it will not be sent.
+    Column("sent_at", _Moment),
+    Column("sends", Integer, nullable=False, server_default=text("0")),
+    Column("birth", Text),
+    Column("place", Text),
+    Column("look_at", _Moment),
+    Column("refused", Text),
+)
+
+Index("_outbox_waiting", outbox.c.key, **_where(text("sent_at IS NULL AND refused IS NULL")))
+Index("_outbox_sent", outbox.c.look_at, **_where(outbox.c.sent_at.is_not(None)))
+Index("_outbox_id", outbox.c.id)
 
 #: The migrations that were made.
 versions = Table(

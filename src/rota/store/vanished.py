@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rota.store.schema import jobs
+from rota.store.schema import jobs, outbox
 
 
 class Unfinished(NamedTuple):
@@ -21,10 +21,14 @@ class Unfinished(NamedTuple):
 async def unfinished(
     connection: AsyncConnection, *, before: str, after: str, most: int
 ) -> Sequence[Unfinished]:
-    """Return `most` jobs that are not over, behind the id `after`, whose last event is earlier than `before`."""
+    """Return `most` jobs that are not over, behind the id `after`, whose last event is earlier than `before`.
+
+    Those of an outbox are left out: where they have vanished, their rows are sent again.
+    """
+    sent = select(outbox.c.id).where(outbox.c.id == jobs.c.id, outbox.c.sent_at.is_not(None)).exists()
     found = await connection.execute(
         select(jobs.c.id, jobs.c.queue, jobs.c.event)
-        .where(jobs.c.finished_at.is_(None), jobs.c.id > after, jobs.c.event < before)
+        .where(jobs.c.finished_at.is_(None), jobs.c.id > after, jobs.c.event < before, ~sent)
         .order_by(jobs.c.id)
         .limit(most)
     )

@@ -79,7 +79,7 @@ class Bench(Evidence):
         self.redis, looking = clients()
         self._clock = BenchClock(start)
         self.client = connect.client_of(self.settings, self.redis, clock=self._clock.passed)
-        self.sync_client = SyncClient(BenchBridge(self.client), lambda: self.settings)
+        self.sync_client = SyncClient(BenchBridge(self.client), lambda: self.settings, connect.SENDERS)
         journal = Journal(looking, events_key(self.settings.namespace))
         self.redis.changed = journal.look
         super().__init__(registry, self.settings.served_queues(registry.queues), looking, journal)

@@ -150,6 +150,21 @@ def recording_key(namespace: str) -> str:
     return f"{namespace}:recording"
 
 
+def outbox_birth_key(namespace: str) -> str:
+    """Return the key of the birth mark, by which it is noticed that this Redis was emptied, or is another one."""
+    return f"{namespace}:outbox:birth"
+
+
+def outbox_marks_key(namespace: str) -> str:
+    """Return the key of the hash of rows of the outbox that were sent, until the database knows it; expires."""
+    return f"{namespace}:outbox:sent"
+
+
+def outbox_bell_key(namespace: str) -> str:
+    """Return the key of the list with which an application wakes the relay after a commit; expires."""
+    return f"{namespace}:outbox:bell"
+
+
 def flow_key(namespace: str, flow_id: str) -> str:
     """Return the key of the hash of a flow: one run of a pipeline, or a batch."""
     return f"{namespace}:flow:{flow_id}"

@@ -91,6 +91,9 @@ BEAT = Script.load("beat")
 LEAD = Script.load("lead")
 SWEEP = Script.load("sweep")
 
+# Called by the leader, through rota.wire.leading.outbox.
+OUTBOX = Script.load("outbox")
+
 # Called by workers and by their leader, through rota.wire.schedules.
 SCHEDULE_PUBLISH = Script.load("schedule_publish")
 SCHEDULE_TICK = Script.load("schedule_tick")

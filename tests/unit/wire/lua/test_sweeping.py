@@ -3,7 +3,7 @@
 import pytest
 
 from rota.wire.claims import Checkpoint
-from rota.wire.sweeping import PORTION, SWEPT, Collection, collections_in, collections_of
+from rota.wire.leading.sweeping import PORTION, SWEPT, Collection, collections_in, collections_of
 from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, again, bury, finish, interrupted, unknown
 
 FIELDS = [part for part, kind in SWEPT.items() if kind == "fields"]

@@ -1,0 +1,1 @@
+"""What an application does to enqueue jobs within a transaction of its own."""

@@ -1,0 +1,65 @@
+"""Jobs that become rows of the outbox: their arguments are checked here, and the headers of senders added."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rota.client.enqueue import Draft, Drafter
+from rota.model.flows.stages import Pipeline
+from rota.model.job import Call, Job
+from rota.names import new_id
+from rota.seams import Outgoing, Senders
+from rota.store.outbox.rows import NewRow
+from rota.wire.envelopes import with_headers
+
+
+def check_job(job: Any) -> None:
+    """Raise TypeError for anything but a job; also for a pipeline, whose start is several rows."""
+    if isinstance(job, Pipeline):
+        raise TypeError(
+            "a pipeline cannot be enqueued in a transaction; enqueue a job there whose handler starts the pipeline"
+        )
+    if isinstance(job, Call):
+        raise TypeError(
+            f"a call of {job.job.name} is no job; write enqueue({job.job.name}, ...) with its arguments"
+        )
+    if not isinstance(job, Job):
+        raise TypeError(f"{job!r} is no job; enqueue a function that @job has decorated")
+
+
+class Rows:
+    """Makes rows of calls.
+
+    :param drafter: checks the payloads.
+    :param senders: add headers; they are told of no job, since nobody knows yet whether the transaction is committed.
+    :param namespace: that of the deployment whose leader is to send the rows.
+    """
+
+    def __init__(self, drafter: Drafter, senders: Senders, namespace: str) -> None:
+        self.drafter = drafter
+        self.senders = senders
+        self._namespace = namespace
+
+    def outgoing(self, drafts: Sequence[Draft]) -> list[Outgoing]:
+        """Return the jobs as senders see them, under the ids that they will have."""
+        return [draft.outgoing for draft in drafts]
+
+    def of(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> list[NewRow]:
+        """Return the rows of drafts, with the headers that the senders have added."""
+        return [self._row(draft, job) for draft, job in zip(drafts, jobs, strict=True)]
+
+    def _row(self, draft: Draft, job: Outgoing) -> NewRow:
+        return NewRow(
+            # An id that a user gave may come again, once its job is over.
+            key=job.id if draft.options.id is None else new_id(),
+            id=job.id,
+            namespace=self._namespace,
+            queue=draft.queue,
+            name=draft.task,
+            payload=with_headers(job.payload, job.headers),
+            terms=draft.terms,
+            unique_key=draft.unique,
+            on_taken=draft.on_taken,
+            due_ms=None if draft.at_ms < 0 else draft.at_ms,
+            delay_ms=draft.delay_ms,
+            tenant=job.headers.get("tenant"),
+        )

@@ -1,0 +1,1 @@
+"""The scripts that the leader of a deployment calls, as Python calls them."""
