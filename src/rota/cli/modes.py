@@ -39,6 +39,19 @@ def run_exporter(settings: Settings) -> NoReturn:
     sys.exit(Exporter(settings, discover(settings.jobs_package, settings.default_queue)).run())
 
 
+def run_api(settings: Settings) -> NoReturn:
+    """Serve the API until a signal, and exit the process."""
+    try:
+        from rota.api.process import Api  # noqa: PLC0415 - it needs an extra
+    except ImportError as error:
+        raise RotaError(f"the API needs {error.name or 'fastapi'}; install rota[api]") from None
+    all_loaded()
+    logs.setup(settings.log_level, settings.log_format)
+    registry = discover(settings.jobs_package, settings.default_queue)
+    logs.revive()
+    sys.exit(Api(settings, registry).run())
+
+
 def run_autoscaler(settings: Settings) -> NoReturn:
     """Run the autoscaler until a signal, and exit the process."""
     from rota.fleet.autoscaler import serve  # noqa: PLC0415 - the other modes do not need it
@@ -52,6 +65,7 @@ def run_autoscaler(settings: Settings) -> NoReturn:
 #: What each MODE runs.
 MODES: dict[str, Callable[[Settings], NoReturn]] = {
     "worker": workers.run,
+    "api": run_api,
     "exporter": run_exporter,
     "autoscaler": run_autoscaler,
 }

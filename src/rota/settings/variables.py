@@ -2,7 +2,8 @@
 
 A field `max_attempts` is the variable MAX_ATTEMPTS. Times are in seconds; text may carry a unit (500ms, 30s, 5m, 2h,
 30d). Sizes are in bytes. A name with ROTA_ before it wins over the bare one. The variables for Redis are in
-`rota.settings.redis`, for the database in `rota.settings.database`, for one queue in `rota.settings.queues`.
+`rota.settings.redis`, for the database in `rota.settings.database`, for the API in `rota.settings.api`, for one queue
+in `rota.settings.queues`.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from rota.model.policies.backoff import BackoffKind
+from rota.settings.api import ApiVariables
 from rota.settings.database import DatabaseVariables
 from rota.settings.queues import QueueOptions, by_variable
 from rota.settings.redis import RedisVariables
@@ -54,7 +56,7 @@ def _metrics_host(values: dict[str, Any]) -> str:
     return "0.0.0.0" if values.get("app_env") == "production" else "127.0.0.1"  # noqa: S104 - said in .env.example
 
 
-class Variables(RedisVariables, DatabaseVariables):
+class Variables(RedisVariables, DatabaseVariables, ApiVariables):
     """The variables of one process, each valid by itself."""
 
     model_config = SettingsConfigDict(
@@ -67,7 +69,7 @@ class Variables(RedisVariables, DatabaseVariables):
     """Where the process runs. Production needs a Redis of its own; elsewhere a server is embedded if none is set."""
 
     mode: Mode = "worker"
-    """What the process is: a worker, the exporter of the fleet's metrics, or the autoscaler."""
+    """What the process is: a worker, the API, the exporter of the fleet's metrics, or the autoscaler."""
 
     namespace: Namespace = "rota"
     """The prefix of rota's own keys in Redis; arq's keys have fixed names."""

@@ -5,6 +5,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import ErrorDetails, SchemaSerializer, SchemaValidator
 from pydantic_core.core_schema import CoreConfig, ErrorType
 
@@ -73,6 +74,10 @@ class Form:
         """Return a checked value as JSON that `read` takes. Raises ValueError."""
         return self._serializer.to_json(value, by_alias=True, round_trip=True)
 
+    def json_schema(self, ref_template: str) -> dict[str, Any]:
+        """Return the JSON schema of what `read` takes; a part that has none may be anything. For documents."""
+        return _Documented(ref_template=ref_template).generate(self._schema)
+
     def changed_arguments(self, given: dict[str, Any], arrived: dict[str, Any]) -> dict[str, str]:
         """Return what would change each argument on its way through JSON, by field."""
         declared, found = frozenset(_declared(self._schema)), {}
@@ -100,6 +105,15 @@ class Form:
                 found[field] = f"{found[field]}, or {reason}" if field in found else reason
         kept = dict(list(found.items())[:_MOST_PROBLEMS])
         return kept if len(kept) == len(found) else kept | {"": f"and {len(found) - len(kept)} more"}
+
+
+class _Documented(GenerateJsonSchema):
+    """The maker of schemas for documents, which describes what it can and refuses nothing."""
+
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default", "skipped-discriminator"}  # noqa: RUF012 - as the base has it
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
+        return {}
 
 
 def _path(location: tuple[int | str, ...], declared: frozenset[str], *, within: bool) -> str:

@@ -50,6 +50,10 @@ class _Typed:
                     "handler's module, and import it there at run time, not under TYPE_CHECKING"
                 ) from None
 
+    def json_schema(self, ref_template: str) -> dict[str, Any]:
+        """Return the JSON schema of the type, whose parts `ref_template` refers to. Raises TypeError as `resolve`."""
+        return self._ready().json_schema(ref_template)
+
     def _build(self) -> Form:
         raise NotImplementedError
 

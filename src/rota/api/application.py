@@ -1,0 +1,77 @@
+"""The application: its routes, its errors, and what it opens at its start and closes at its end."""
+
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from rota.api.desk import Desk
+from rota.api.documents import document
+from rota.api.problems import answer_errors
+from rota.api.routes import jobs, queues, system
+from rota.app.connect import connect
+from rota.client.client import Client
+from rota.model.registry import Registry, discover
+from rota.settings.load import Settings, load
+
+_ROUTERS = (jobs.router, queues.router, system.router)
+_ABOUT = "Enqueue background jobs, look at them, and act on them."
+
+Opening = Callable[[Settings], AbstractAsyncContextManager[Client]]
+
+
+def create(
+    settings: Settings | None = None, registry: Registry | None = None, *, opening: Opening | None = None
+) -> FastAPI:
+    """Return the API as an application, which opens nothing before its start.
+
+    :param settings: without them, those of the environment, read here.
+    :param registry: the jobs that can be enqueued; without it, those of `JOBS_PACKAGE`.
+    :param opening: what opens the client; without it, `rota.connect` does.
+
+    Raises ConfigError, and DiscoveryFailed for jobs that cannot be imported.
+    """
+    settings = load() if settings is None else settings
+    registry = discover(settings.jobs_package, settings.default_queue) if registry is None else registry
+    app = FastAPI(
+        title="rota",
+        version=version("rota"),
+        description=_ABOUT,
+        lifespan=functools.partial(_opened, settings, registry, opening or _connected),
+        # The framework's pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    answer_errors(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.openapi = functools.cache(functools.partial(document, app, registry))  # type: ignore[method-assign]
+    return app
+
+
+def lifespan(api: FastAPI) -> AbstractAsyncContextManager[Any]:
+    """Return what starts and ends a mounted API: enter it in the lifespan of the application that mounts it."""
+    return api.router.lifespan_context(api)
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    settings: Settings, registry: Registry, opening: Opening, app: FastAPI
+) -> AsyncIterator[None]:
+    async with opening(settings) as client:
+        app.state.desk = Desk(settings, registry, client)
+        try:
+            yield
+        finally:
+            del app.state.desk
+
+
+@contextlib.asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[Client]:
+    async with await connect(settings) as client:
+        yield client

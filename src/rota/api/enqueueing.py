@@ -1,0 +1,121 @@
+"""From the body of a request to a call of a job: the payload checked by the job's own type, and the options."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from rota.api.bodies import refuse_others
+from rota.api.problems import Error, Problem, pointer
+from rota.errors import InvalidPayload, PayloadTooLarge, UnknownJob
+from rota.model.job import Call, Job
+from rota.model.registry import Registry
+from rota.names import check_id
+from rota.units import LONGEST
+from rota.wire.keys import check_queue
+
+_FIELDS = ("payload", "options")
+Seconds = Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]
+
+
+class Options(BaseModel):
+    """The options of one enqueue, as a request gives them."""
+
+    model_config = ConfigDict(extra="forbid", strict=False, hide_input_in_errors=True)
+
+    delay: Seconds | None = None
+    """Seconds until the job is due."""
+    run_at: AwareDatetime | None = None
+    """The moment at which the job is due, with a time zone; in place of `delay`."""
+    id: Annotated[str, AfterValidator(check_id)] | None = None
+    """The job's id, unique on its queue."""
+    queue: Annotated[str, AfterValidator(check_queue)] | None = None
+    """The queue that the job waits and runs on, in place of its own."""
+    priority: Annotated[int, Field(ge=0, le=9)] | None = None
+    """From 0 to 9; higher ones start first."""
+    timeout: Annotated[float, Field(gt=0, le=LONGEST, allow_inf_nan=False)] | None = None
+    """Seconds that an attempt may take."""
+    max_attempts: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Attempts, the first included."""
+    keep_result: Seconds | None = None
+    """Seconds that the result is kept."""
+    on_taken: Literal["refuse", "existing", "replace", "debounce"] | None = None
+    """What happens when the id, or the unique key, is in use."""
+
+    def chosen(self) -> dict[str, Any]:
+        """Return the options that were given, by the names that `Job.options` has for them."""
+        given = {
+            name: getattr(self, name) for name in self.model_fields_set if getattr(self, name) is not None
+        }
+        at: datetime | None = given.pop("run_at", None)
+        return given if at is None else {**given, "at": at}
+
+
+def call_of(registry: Registry, name: str, body: Mapping[str, Any], *place: str | int) -> Call[Any]:
+    """Return the call that a request asks for.
+
+    `place` is where in the request's body it stands. Raises UnknownJob, and Problem for what cannot be enqueued.
+    """
+    refuse_others(body, _FIELDS, *place)
+    job = registry.find(name)
+    payload = body.get("payload") or {}
+    if not isinstance(payload, Mapping):
+        raise _invalid([{"pointer": pointer(*place, "payload"), "detail": "is to be an object of arguments"}])
+    try:
+        # Parsed as JSON first, because a strict type takes a string for a date from JSON only.
+        arguments = job.payload.bind((), job.payload.parse((), payload))
+    except InvalidPayload as error:
+        raise _invalid(
+            [{"pointer": pointer(*place, "payload", at), "detail": why} for at, why in error.problems.items()]
+        ) from None
+    return Call(_with_options(job, body.get("options"), place), arguments)
+
+
+def calls_of(registry: Registry, listed: list[Any]) -> list[Call[Any]]:
+    """Return the calls of a list. Raises Problem, with the place of each mistake, where one of them is wrong."""
+    calls, errors = [], list[Error]()
+    for number, one in enumerate(listed):
+        try:
+            calls.append(_listed(registry, one, number))
+        except Problem as problem:
+            errors += problem.errors or [{"pointer": pointer("jobs", number), "detail": problem.detail}]
+        except (UnknownJob, PayloadTooLarge) as error:
+            errors.append({"pointer": pointer("jobs", number), "detail": str(error)})
+        if len(errors) >= _MOST_ERRORS:
+            break
+    if errors:
+        raise _invalid(errors)
+    return calls
+
+
+#: The most mistakes that an answer lists.
+_MOST_ERRORS = 100
+
+
+def _listed(registry: Registry, one: Any, number: int) -> Call[Any]:
+    if not isinstance(one, Mapping) or not isinstance(one.get("name"), str):
+        raise _invalid([{"pointer": pointer("jobs", number), "detail": 'is to be an object with a "name"'}])
+    rest = {name: value for name, value in one.items() if name != "name"}
+    return call_of(registry, one["name"], rest, "jobs", number)
+
+
+def _with_options(job: Job[Any, Any], given: Any, place: tuple[str | int, ...]) -> Job[Any, Any]:
+    if given is None:
+        return job
+    try:
+        return job.options(**Options.model_validate(given).chosen())
+    except ValidationError as error:
+        errors = [
+            {"pointer": pointer(*place, "options", *one["loc"]), "detail": one["msg"]}
+            for one in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise _invalid(errors) from None
+    except ValueError as error:
+        raise _invalid([{"pointer": pointer(*place, "options"), "detail": str(error)}]) from None
+
+
+def _invalid(errors: Sequence[Error]) -> Problem:
+    detail = f"{errors[0]['pointer'] or 'the body'} {errors[0]['detail']}"
+    more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+    return Problem(422, "invalid-payload", "The request does not fit the job", detail + more, errors=errors)

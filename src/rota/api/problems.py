@@ -1,0 +1,141 @@
+"""What the API answers where it refuses: a problem in the sense of RFC 9457, one shape for every error."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fastapi import FastAPI, Request, Response
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+
+from rota.errors import (
+    InvalidPayload,
+    JobExists,
+    JobNotFound,
+    NoDeadLetter,
+    NotReplayed,
+    PayloadTooLarge,
+    RotaError,
+    UnknownJob,
+    UnknownQueue,
+    UnknownSchedule,
+)
+from rota.server.faults import ServerError
+
+MEDIA_TYPE = "application/problem+json"
+#: Seconds after which a caller may ask again while Redis is away.
+RETRY_AFTER = 2
+
+Error = Mapping[str, str]
+
+
+class Problem(Exception):
+    """Raised by a route that refuses a request.
+
+    :param kind: a short name of the problem, the same for ever: `invalid-payload`.
+    :param errors: what is wrong at which place: `{"pointer": "/payload/to", "detail": "is required"}`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        title: str,
+        detail: str,
+        *,
+        errors: Sequence[Error] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.title = title
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+    def response(self, instance: str) -> Response:
+        """Return the answer to the request of the path `instance`."""
+        body: dict[str, Any] = {
+            "type": f"urn:rota:problem:{self.kind}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+        }
+        if self.errors:
+            body["errors"] = self.errors
+        return Response(to_json(body), self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+class _Row(NamedTuple):
+    status: int
+    kind: str
+    title: str
+
+
+#: How each error of the engine is answered; the first row that fits counts.
+_ANSWERS: tuple[tuple[type[RotaError], _Row], ...] = (
+    (InvalidPayload, _Row(422, "invalid-payload", "The payload does not fit the job")),
+    (PayloadTooLarge, _Row(413, "too-large", "The payload is too large")),
+    (JobExists, _Row(409, "job-exists", "A live job has this id or unique key")),
+    (NoDeadLetter, _Row(409, "wrong-state", "The state of the job does not allow this")),
+    (NotReplayed, _Row(409, "wrong-state", "The state of the job does not allow this")),
+    (JobNotFound, _Row(404, "no-such-job", "There is no such job")),
+    (UnknownJob, _Row(404, "no-such-name", "No job has this name")),
+    (UnknownQueue, _Row(404, "no-such-queue", "There is no such queue")),
+    (UnknownSchedule, _Row(404, "no-such-schedule", "There is no such schedule")),
+)
+#: Titles of the problems that the framework finds by itself.
+_FRAMEWORK = {
+    404: ("not-found", "There is nothing at this path"),
+    405: ("not-allowed", "This path does not take the method"),
+}
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """Return the problem that an error of the engine is to a caller; None for an error that is a bug."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ServerError):
+        # What the sentence names, an address or a user, is for the log.
+        detail = "Redis cannot be used at the moment; nothing is known to have changed"
+        return Problem(503, "unavailable", "Redis is away", detail, headers={"Retry-After": f"{RETRY_AFTER}"})
+    for kind, row in _ANSWERS:
+        if isinstance(error, kind):
+            return Problem(*row, str(error), errors=_errors_of(error))
+    return None
+
+
+def _errors_of(error: RotaError) -> list[Error]:
+    if not isinstance(error, InvalidPayload):
+        return []
+    return [{"pointer": pointer("payload", name), "detail": why} for name, why in error.problems.items()]
+
+
+def pointer(*parts: str | int) -> str:
+    """Return the place of a value within JSON, as RFC 6901 writes it; a part may be a path such as `to[0].name`."""
+    names = [name for part in parts for name in re.split(r"[.\[\]]+", str(part)) if name]
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Let the application answer every error that a caller can meet with a problem."""
+    for kind in (Problem, RotaError):
+        app.add_exception_handler(kind, _refuse)
+    app.add_exception_handler(HTTPException, _refuse_by_framework)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    problem = problem_of(error)
+    if problem is None:
+        raise error
+    return problem.response(request.url.path)
+
+
+async def _refuse_by_framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - for the type checker: it is registered for these alone
+    kind, title = _FRAMEWORK.get(error.status_code, ("refused", "The request is refused"))
+    detail = f"{request.method} is not allowed here" if error.status_code == 405 else title  # noqa: PLR2004
+    problem = Problem(error.status_code, kind, title, detail, headers=error.headers)
+    return problem.response(request.url.path)

@@ -1,0 +1,95 @@
+"""The process of MODE=api: the application behind uvicorn, from its settings to its exit status."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from rota.api.application import create
+from rota.app.connect import client_of
+from rota.client.client import Client
+from rota.model.registry import Registry
+from rota.process.ports import listen
+from rota.process.signals import until_signalled
+from rota.server import connections
+from rota.server.place import Server, locate
+from rota.settings.load import Settings
+from rota.telemetry.tracing.sentry import sentry
+
+logger = logging.getLogger("rota.api")
+
+#: How long requests that are under way may take to end, once the process is told to stop, in seconds.
+DRAIN = 10
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to the process around it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+class Api:
+    """One API process, from its settings to its exit status."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._settings = settings
+        self._registry = registry
+
+    def run(self) -> int:
+        """Answer until a signal; return the exit status. Raises EndpointError, ServerError, EmbeddedServerError."""
+        sentry.start(self._settings)
+        server = locate(self._settings.redis)
+        try:
+            return asyncio.run(self._main(server))
+        finally:
+            server.close()
+            sentry.close()
+
+    async def _main(self, server: Server) -> int:
+        # Opened here and not by the application, whose start may not fail with a sentence.
+        redis = await connections.open(server.target, boot_timeout=self._settings.boot_timeout)
+        client = client_of(self._settings, redis, senders=self._registry.hooks.senders)
+        try:
+            app = create(self._settings, self._registry, opening=lambda _: _kept(client))
+            with contextlib.closing(listen(self._settings.api_host, self._settings.api_port)) as listener:
+                await self._serve(app, listener)
+        finally:
+            await client.close()
+        return 0
+
+    async def _serve(self, app: FastAPI, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=DRAIN,
+        )
+        host, port = listener.getsockname()[:2]
+        serving = _Server(config)
+        # What it says of itself at each start and end is said here in one line.
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        logger.info("api.ready", extra={"host": host, "port": port, "jobs": len(self._registry.jobs)})
+
+        task = asyncio.create_task(serving.serve(sockets=[listener]))
+        await until_signalled(_ended(task))
+        serving.should_exit = True
+        await task
+        logger.info("api.stopped")
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    await asyncio.wait([task])
+
+
+@contextlib.asynccontextmanager
+async def _kept(client: Client) -> AsyncIterator[Client]:
+    yield client

@@ -1,0 +1,1 @@
+"""The routes of the API, those of one subject in each module."""

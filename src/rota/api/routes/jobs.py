@@ -1,0 +1,160 @@
+"""The routes of jobs: enqueue them, look at one, and cancel it, retry it, run it now or delete it."""
+
+import re
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from rota.api import shapes
+from rota.api.answers import accepted, answer
+from rota.api.bodies import read_object, refuse_others
+from rota.api.desk import Desk, desk_of
+from rota.api.enqueueing import call_of, calls_of
+from rota.api.problems import Problem
+from rota.errors import ResultTimeout
+from rota.model.info import JobInfo
+from rota.model.state import State
+from rota.names import full_name
+from rota.wire.keys import check_queue
+
+router = APIRouter(tags=["jobs"])
+
+#: The most jobs that one request enqueues.
+MOST_JOBS = 1000
+#: The largest body of a request for many jobs, in bytes.
+MOST_BYTES = 16 * 1024 * 1024
+#: The longest time for which a request waits for its job, in seconds.
+LONGEST_WAIT = 60.0
+#: What a body may have beside its payload, in bytes.
+_ROOM = 16_384
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})")
+_OVER = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
+
+
+@router.post("/jobs/{name}", include_in_schema=False)
+async def enqueue(request: Request, name: str) -> Response:
+    """Enqueue a job; with `Prefer: wait=10`, answer with its result if it ends within that time."""
+    desk = desk_of(request)
+    body = await read_object(request, desk.settings.payload_limit + _ROOM)
+    call = call_of(desk.registry, name, body)
+    (handle,) = await desk.client.enqueue_many([call])
+    if wait := _wait_of(request):
+        try:
+            info = await desk.client.wait(handle.queue, handle.id, wait)
+        except ResultTimeout:
+            pass
+        else:
+            return answer(shapes.job(info), 200, {"Preference-Applied": f"wait={wait:g}"})
+    return accepted(request, handle, call.job.name)
+
+
+@router.post("/jobs", summary="Enqueue many jobs", status_code=202, response_class=Response)
+async def enqueue_many(request: Request) -> Response:
+    """Enqueue up to 1,000 jobs: all of them, or none where one is wrong."""
+    desk = desk_of(request)
+    body = await read_object(request, MOST_BYTES)
+    refuse_others(body, ("jobs",))
+    listed = body.get("jobs")
+    if not isinstance(listed, list) or not 0 < len(listed) <= MOST_JOBS:
+        detail = f'"jobs" is to be a list of 1 to {MOST_JOBS} jobs, each with a "name"'
+        raise Problem(422, "invalid-body", "The body cannot be read", detail)
+    calls = calls_of(desk.registry, listed)
+    handles = await desk.client.enqueue_many(calls)
+    return answer({"jobs": [_listed(handle.queue, handle.id, handle.created) for handle in handles]}, 202)
+
+
+@router.get("/jobs/{queue}/{id}", summary="Look at a job", response_class=Response)
+async def look(request: Request, queue: str, id: str, include: str = "") -> Response:  # noqa: A002 - the field's word
+    """Return a job as it is now; `include` names what else is wanted: payload, attempts, checkpoint."""
+    desk = desk_of(request)
+    info = await find(desk, queue, id)
+    return answer(shapes.job(info, _included(include)))
+
+
+@router.get("/jobs/{queue}/{id}/result", summary="The result of a job", response_class=Response)
+async def result(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
+    """Return the result of a job that is over, with 202 and no result while it is not."""
+    info = await find(desk_of(request), queue, id)
+    if info.state not in _OVER:
+        return answer(
+            {"state": info.state.value, "status": shapes.STATUS[info.state]}, 202, {"Retry-After": "1"}
+        )
+    fields = ("state", "status", "result", "error", "reason", "finished_at")
+    shown = shapes.job(info)
+    return answer({name: shown[name] for name in fields})
+
+
+@router.post("/jobs/{queue}/{id}/cancel", summary="Cancel a job", response_class=Response)
+async def cancel(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
+    """Cancel a job: at once if it waits, and within a second if it runs (202)."""
+    desk = desk_of(request)
+    found = await desk.client.cancel(_queue(queue), id)
+    if found == "not found":
+        raise _not_found(queue, id)
+    if found == "finished":
+        raise _wrong_state(f"job {id!r} is over; only a job that waits or runs can be cancelled")
+    return answer({"answer": found}, 202 if found == "requested" else 200)
+
+
+@router.post("/jobs/{queue}/{id}/retry", summary="Bring a dead job back", response_class=Response)
+async def retry(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
+    """Bring a dead letter back, with its full number of attempts."""
+    handle = await desk_of(request).client.retry(_queue(queue), id)
+    return answer(_listed(handle.queue, handle.id, handle.created), 202)
+
+
+@router.post("/jobs/{queue}/{id}/run-now", summary="Run a delayed job now", response_class=Response)
+async def run_now(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
+    """Make a job that waits for its time due at once."""
+    found = await desk_of(request).client.reschedule(_queue(queue), id)
+    if found == "not found":
+        raise _not_found(queue, id)
+    if found != "rescheduled":
+        raise _wrong_state(f"job {id!r} is {found}; only a job that waits can be run now")
+    return answer({"answer": found})
+
+
+@router.delete("/jobs/{queue}/{id}", summary="Delete a dead letter", status_code=204, response_class=Response)
+async def delete(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
+    """Delete a dead letter; it cannot be brought back then."""
+    await desk_of(request).client.delete_dead(_queue(queue), id)
+    return Response(status_code=204)
+
+
+async def find(desk: Desk, queue: str, job_id: str) -> JobInfo:
+    """Return a job as it is now, by its id in Redis or the id that its user gave. Raises JobNotFound."""
+    return await desk.client.status(_queue(queue), job_id)
+
+
+def _queue(name: str) -> str:
+    try:
+        return check_queue(name)
+    except ValueError as error:
+        raise Problem(404, "no-such-queue", "There is no such queue", str(error)) from None
+
+
+def _listed(queue: str, job_id: str, created: bool) -> dict[str, Any]:
+    return {"id": job_id, "queue": queue, "created": created}
+
+
+def _included(include: str) -> frozenset[str]:
+    names = frozenset(filter(None, include.split(",")))
+    if others := sorted(names - set(shapes.OPTIONAL)):
+        detail = f"there is no {others[0][:40]!r} to include; choose from: {', '.join(shapes.OPTIONAL)}"
+        raise Problem(422, "invalid-query", "A parameter cannot be used", detail)
+    return names
+
+
+def _wait_of(request: Request) -> float:
+    """Return the seconds that the request asks to wait for its job; 0: it does not."""
+    found = _WAIT.search(request.headers.get("prefer", ""))
+    return min(float(found[1]), LONGEST_WAIT) if found else 0.0
+
+
+def _not_found(queue: str, job_id: str) -> Problem:
+    detail = f"there is no job {full_name(queue, job_id)!r}; it was never enqueued or its result has expired"
+    return Problem(404, "no-such-job", "There is no such job", detail)
+
+
+def _wrong_state(detail: str) -> Problem:
+    return Problem(409, "wrong-state", "The state of the job does not allow this", detail)
