@@ -23,11 +23,13 @@ from rota.errors import (
     JobFailed,
     JobLost,
     JobNotFound,
+    JobsGone,
     JobTimeout,
     LifespanFailed,
     LimitClash,
     NoDeadLetter,
     NotReplayed,
+    OutboxUnusable,
     PayloadTooLarge,
     RemoteError,
     ResultTimeout,
@@ -75,6 +77,8 @@ ONE_OF_EACH: list[Exception] = [
     JobTimeout(300),
     JobLost(4),
     JobExpired(),
+    JobsGone(),
+    OutboxUnusable("no session"),
     ChildDied(-9),
 ]
 

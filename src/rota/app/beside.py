@@ -69,7 +69,9 @@ def leaders_services(
     schedules = schedules_of(settings)
     recording = () if settings.database is None else _recording(settings, settings.database, server, figures)
     return (
-        lambda term: Housekeeper(term, lambda: own_client(server), own),
+        lambda term: Housekeeper(
+            term, lambda: own_client(server), own, settings.namespace, settings.events_maxlen
+        ),
         lambda term: Scheduler(schedules, term, lambda: own_client(server)),
         *recording,
     )

@@ -9,7 +9,7 @@
 A fault keeps what it is about as attributes, says it in one sentence, and can be pickled.
 """
 
-from rota.errors.attempts import ChildDied, JobExpired, JobLost, JobTimeout, RemoteError
+from rota.errors.attempts import ChildDied, JobExpired, JobLost, JobsGone, JobTimeout, RemoteError
 from rota.errors.boot import DiscoveryFailed, JobClash, LifespanFailed, LimitClash, ScheduleClash
 from rota.errors.client import (
     EnqueueIncomplete,
@@ -54,6 +54,7 @@ __all__ = [
     "JobLost",
     "JobNotFound",
     "JobTimeout",
+    "JobsGone",
     "LifespanFailed",
     "LimitClash",
     "NoDeadLetter",

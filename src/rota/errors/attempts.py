@@ -33,6 +33,13 @@ class JobExpired(RotaError):
         return "its payload had expired before a worker took it"
 
 
+class JobsGone(RotaError):
+    """The jobs of a pipeline are in Redis no more, and did not tell how they ended, so the pipeline died."""
+
+    def __str__(self) -> str:
+        return "its jobs are gone: their keys were deleted, or a stock worker ran them; it can be resumed"
+
+
 class ChildDied(RotaError):
     """The attempt's child process was killed or exited; `status` is as `subprocess` gives it."""
 

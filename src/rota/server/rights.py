@@ -49,6 +49,8 @@ from rota.wire.scripts import (
     SCHEDULE_TICK,
     STEP,
     SWEEP,
+    SWEEP_FLOWS,
+    SWEEP_KEYS,
     WATCH,
 )
 
@@ -109,7 +111,7 @@ _HARMLESS: dict[str, str] = {
 }
 _WORKERS_SCRIPTS = (
     *(STEP, RENEW, PROGRESS, CHECKPOINT, LOG, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
-    *(SCHEDULE_PUBLISH, SCHEDULE_TICK, LEAD, SWEEP),
+    *(SCHEDULE_PUBLISH, SCHEDULE_TICK, LEAD, SWEEP, SWEEP_KEYS, SWEEP_FLOWS),
 )
 #: What a worker sends beside its scripts: its heartbeat, what its flows' jobs read, how it learns of cancels; and, as
 #: the leader, how it stays that, and what it reads of schedules.

@@ -1,15 +1,14 @@
-"""The housekeeper: strikes what has outlived its job or its process, now and then, of every queue.
+"""The housekeeper: strikes what has outlived its job, its flow or its process, now and then.
 
-Most of it expires, or goes with its job. What is left are entries in lists of what has expired, and what was kept of
-jobs whose keys were deleted by hand or lost. One script looks at each portion and strikes what nothing needs, so that
-nothing is taken of a job that lives, however many processes sweep.
+Most of it expires, or goes with its job. What is left are entries in lists of what has expired, which it looks for
+often, and what was kept of jobs whose keys were deleted by hand or lost, for which it looks at every key.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -17,12 +16,15 @@ from redis.exceptions import ResponseError
 
 from rota.server.outage import FAULTS
 from rota.services.leadership import Leadership
-from rota.wire.leading.sweeping import Collection, collections_in, collections_of
+from rota.services.leftovers import PACE, Leftovers
+from rota.wire.keys import ABORT
 
 logger = logging.getLogger("rota.leader")
 
-#: From one round to the next, and between two calls within one, in seconds.
-EVERY, PACE = 300.0, 0.005
+#: From one round to the next, in seconds; and of how many rounds one looks at every key, not only at those of queues.
+EVERY, DEEP = 300.0, 12
+#: After this time a request to cancel is of a job that is over, in milliseconds.
+_DAY = 86_400_000
 
 
 class Housekeeper:
@@ -41,11 +43,21 @@ class Housekeeper:
         term: Leadership,
         connect: Callable[[], AbstractAsyncContextManager[Any]],
         queues: Sequence[str],
+        namespace: str,
+        events_maxlen: int,
     ) -> None:
-        self._term = term
         self._connect = connect
         self._queues = queues
         self._may_scan = True
+        self._round = 0
+        self._leftovers = Leftovers(
+            namespace,
+            queues,
+            events_maxlen=events_maxlen,
+            strike=True,
+            pace=PACE,
+            moved=lambda _: term.check(),
+        )
 
     async def run(self) -> None:
         """Sweep at once, and again and again, until cancelled."""
@@ -57,35 +69,33 @@ class Housekeeper:
                 await asyncio.sleep(EVERY)
 
     async def sweep(self, redis: Any) -> None:
-        """Sweep all queues once. Raises what redis-py raises, and LeadershipLost."""
-        struck: Counter[str] = Counter()
-        async for some in self._found(redis):
-            for collection in some:
-                try:
-                    struck[collection.kind] += await self._sweep(redis, collection)
-                except ResponseError:
-                    continue  # another hand made it, or the user may not touch it
+        """Sweep once. Raises what redis-py raises, and LeadershipLost."""
+        is_deep = self._round % DEEP == 0
+        struck = await (self._everything(redis) if is_deep else self._all_queues(redis))
+        self._round += 1
         if struck.total():
             logger.info("housekeeper.swept", extra=dict(+struck))
 
-    async def _sweep(self, redis: Any, collection: Collection) -> int:
-        start, struck = "0", 0
-        while True:
-            self._term.check()
-            start, gone = await collection.sweep(redis, start)
-            struck += gone
-            await asyncio.sleep(PACE)
-            if start == "0":
-                return struck
+    async def _everything(self, redis: Any) -> Counter[str]:
+        if not self._may_scan:
+            return await self._all_queues(redis)
+        with contextlib.suppress(ResponseError):
+            seconds, _ = await redis.time()
+            await redis.zremrangebyscore(ABORT, "-inf", seconds * 1000 - _DAY)
+        return await self._looking(redis, self._leftovers.of_all)
 
-    async def _found(self, redis: Any) -> AsyncIterator[list[Collection]]:
+    async def _all_queues(self, redis: Any) -> Counter[str]:
+        return await self._looking(redis, self._leftovers.of_queues)
+
+    async def _looking(self, redis: Any, sweep: Callable[[Any], Any]) -> Counter[str]:
+        struck: Counter[str] = Counter()
         if self._may_scan:
             try:
-                async for some in collections_in(redis):
-                    yield some
-                    await asyncio.sleep(PACE)
-                return
+                struck = await sweep(redis)
             except ResponseError:
                 self._may_scan = False
+            else:
+                return struck
         for queue in self._queues:
-            yield collections_of(queue)
+            struck += await self._leftovers.of_collections(redis, queue)
+        return struck

@@ -90,6 +90,8 @@ PUBLISH = Script.load("publish")
 BEAT = Script.load("beat")
 LEAD = Script.load("lead")
 SWEEP = Script.load("sweep")
+SWEEP_KEYS = Script.load("sweep_keys")
+SWEEP_FLOWS = Script.load("sweep_flows")
 
 # Called by the leader, through rota.wire.leading.outbox.
 OUTBOX = Script.load("outbox")
