@@ -6,6 +6,10 @@ an entry. Then a recorder reads, folds and writes all of it. BENCH_JOBS sets how
 * live: as while a worker works, its three events of a job reach the recorder far apart, so each is a write of its own
   (enqueue all, then start and complete in entries by turns).
 * behind: the three events of a job are near each other, as when the recorder catches up, and are folded into one row.
+* after a worker: the stream that a real worker leaves which works off a backlog of jobs that do nothing, beside the
+  rate at which it did so. The recorder of a deployment with one busy worker must write more jobs a second than that.
+
+PostgreSQL does not wait for its disk here: with fsync, each page costs one wait more.
 """
 
 import asyncio
@@ -13,8 +17,10 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from pydantic_core import to_json
 from redis.asyncio import Redis
@@ -22,7 +28,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select
 
+from benchmarks.bench import set_up
+from benchmarks.rounds import work_off
 from benchmarks.server import PrivateServer
+from benchmarks.systems import SYSTEMS
 from rota.process.clock import SYSTEM_CLOCK
 from rota.services.figures import Figures
 from rota.services.leadership import Leadership
@@ -32,10 +41,10 @@ from rota.store import migrations
 from rota.store.engine import Database
 from rota.store.schema import jobs
 from rota.wire.envelopes import encode_job
-from rota.wire.keys import records_key
+from rota.wire.keys import recording_key, records_key
 from tests.databases import PostgresServer, new_schema
 
-NAMESPACE = "bench"
+NAMESPACE = "rota"
 #: The jobs of one entry, as many as a busy worker's step has.
 STEP = 20
 PAYLOAD = encode_job("send", to_json({"to": "x" * 60}), enqueued_ms=1_767_225_600_000)
@@ -69,14 +78,33 @@ def _completed(numbers: range) -> Fields:
     return {"e": to_json(events), **{f"d{index}": b'{"sent":true}' for index in range(len(numbers))}}
 
 
-async def measure(redis_url: str, database_url: str, count: int, *, live: bool) -> tuple[float, float, float]:
-    """Return rows a second, events a second, and microseconds of this process' CPU an event."""
-    redis = Redis.from_url(redis_url)
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The figures of one recorder: it wrote `rows` in `seconds`, of which its process worked for `cpu`."""
+
+    jobs: int
+    rows: int
+    seconds: float
+    cpu: float
+
+    def told(self, title: str, worker: str = "") -> tuple[str, ...]:
+        """Return these figures as texts, in the order of the columns of the printed table."""
+        rates = (self.rows / self.seconds, 3 * self.jobs / self.seconds, self.jobs / self.seconds)
+        micros = (self.cpu / self.rows * 1e6, self.cpu / self.jobs / 3 * 1e6)
+        return (title, *(f"{rate:,.0f}" for rate in rates), *(f"{one:.1f}" for one in micros), worker)
+
+
+async def fill(redis: Any, count: int, *, live: bool) -> None:
+    """Write the stream of `count` jobs into an empty Redis."""
     await redis.flushall()
     pipe = redis.pipeline(transaction=False)
     for fields in entries(count, live=live):
         pipe.xadd(records_key(NAMESPACE), fields)
     await pipe.execute()
+
+
+async def record(redis: Any, redis_url: str, database_url: str, count: int) -> Recorded:
+    """Let a recorder write what lies in the stream, of `count` jobs that were completed."""
     target = DatabaseTarget.from_url(database_url)
     await migrations.prepare(target, "auto")
     figures = Figures()
@@ -85,13 +113,24 @@ async def measure(redis_url: str, database_url: str, count: int, *, live: bool) 
     began, cpu = time.perf_counter(), time.process_time()
     task = asyncio.create_task(recorder.run())
     while not task.done() and await redis.xlen(records_key(NAMESPACE)) > 1:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await _check(target, count)
-    await redis.aclose()
-    return figures.rows / took, 3 * count / took, cpu / count / 3 * 1e6
+    return Recorded(count, figures.rows, took, cpu)
+
+
+async def after_worker(postgres: PostgresServer, count: int) -> tuple[float, Recorded]:
+    """Return the jobs a second of a worker that leaves records, and what a recorder makes of these."""
+    async with set_up(SYSTEMS[-1]) as bench:
+        await bench.worker.freeze()
+        redis = bench.server.redis
+        await redis.set(recording_key(NAMESPACE), f"0 {10 * count}")
+        await bench.producer.fill("noop", bench.numbers(count))
+        rate, _, _ = await work_off(bench, count)
+        await bench.worker.stop()
+        return rate, await record(redis, bench.server.url, await new_schema(postgres), count)
 
 
 async def _check(target: DatabaseTarget, count: int) -> None:
@@ -107,7 +146,15 @@ async def _check(target: DatabaseTarget, count: int) -> None:
 
 async def main(count: int) -> None:
     table = Table(title=f"The recorder, {count} jobs")
-    for column in ("", "rows/s", "events/s", "µs CPU an event"):
+    for column in (
+        "",
+        "rows/s",
+        "events/s",
+        "jobs/s",
+        "µs CPU a row",
+        "µs CPU an event",
+        "the worker's jobs/s",
+    ):
         table.add_column(column, justify="right" if column else "left")
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -115,20 +162,23 @@ async def main(count: int) -> None:
         postgres = PostgresServer(folder / "postgres")
         postgres.join()
         try:
-            async with PrivateServer(folder) as redis:
+            async with PrivateServer(folder) as server:
                 for live in (True, False):
                     when = "live" if live else "behind"
                     for kind in ("PostgreSQL", "SQLite"):
+                        await fill(server.redis, count, live=live)
                         url = (
                             await new_schema(postgres)
                             if kind == "PostgreSQL"
                             else f"sqlite:///{folder}/{when}.db"
                         )
-                        rows, events, cpu = await measure(redis.url, url, count, live=live)
-                        table.add_row(f"{kind}, {when}", f"{rows:,.0f}", f"{events:,.0f}", f"{cpu:.1f}")
+                        done = await record(server.redis, server.url, url, count)
+                        table.add_row(*done.told(f"{kind}, {when}"))
+            rate, done = await after_worker(postgres, count)
+            table.add_row(*done.told("PostgreSQL, after a worker", f"{rate:,.0f}"))
         finally:
             postgres.leave()
-    Console().print(table)
+    Console(width=120).print(table)
 
 
 if __name__ == "__main__":

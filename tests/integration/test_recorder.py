@@ -22,6 +22,7 @@ from rota.services.records import RecordStream
 from rota.services.vanished import Sweep
 from rota.store.audit import advance, cursor
 from rota.store.engine import Database
+from rota.store.faults import StoreError
 from rota.store.schema import Row, jobs
 from rota.wire.envelopes import encode_job
 from tests.waiting import until
@@ -168,6 +169,40 @@ class Gated(Database):
         await self.gate.wait()
         async with super().write() as connection:
             yield connection
+
+
+class Failing(Gated):
+    """A database whose writer fails at the gate, the first time."""
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Any]:
+        is_first = not self.reached.is_set()
+        async with super().write() as connection:
+            if is_first:
+                raise StoreError("the database is away", transient=True)
+            yield connection
+
+
+async def test_the_page_behind_a_full_one_is_read_while_that_is_written_and_both_are_kept_if_that_fails(
+    redis: ArqRedis, database: Database, make: Make, logged: Callable[[], list[str]]
+) -> None:
+    await tell_lives(redis, 200)
+    before = await redis.info("commandstats")
+    before.setdefault("cmdstat_xrange", {"calls": 0})
+    stopped = Failing(database.target)
+    async with running(make(1, lambda: stopped)):
+        await stopped.reached.wait()
+        reads = "cmdstat_xrange"
+
+        async def is_ahead() -> bool:
+            return bool((await redis.info("commandstats"))[reads]["calls"] - before[reads]["calls"] == 2)
+
+        await until(is_ahead, "the second page is read")
+        await redis.xtrim(KEY, maxlen=1, approximate=False)
+        stopped.gate.set()
+        await caught_up(redis, database)
+    assert_lives(await rows_of(database), 200)
+    assert logged() == ["recorder.database_away", "recorder.database_back"]
 
 
 async def test_of_two_recorders_at_once_one_writes_and_the_other_reads_again(

@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from rota.model.audit.folding import fold
 from rota.server.outage import FAULTS, Outage
 from rota.services.figures import Figures
 from rota.services.leadership import Leadership
-from rota.services.records import Page, RecordStream
+from rota.services.records import Page, PagesAhead, RecordStream
 from rota.services.vanished import Sweep
 from rota.store.audit import advance, cursor, upsert
 from rota.store.engine import Database
@@ -80,13 +79,20 @@ class Recorder:
 
     async def _record(self, redis: Any, database: Database) -> None:
         stream = RecordStream(redis, self._key)
+        pages = PagesAhead(stream)
+        try:
+            await self._follow(redis, database, stream, pages)
+        finally:
+            await pages.forget()
+
+    async def _follow(self, redis: Any, database: Database, stream: RecordStream, pages: PagesAhead) -> None:
         position, is_trimmed, pause = cast(str | None, None), False, FIRST_PAUSE
         while True:
             self._leadership.check()
             try:
                 if position is None:
                     position, is_trimmed = await self._position(database), False
-                page = await stream.read(position)
+                page = await pages.page(position)
                 self._redis_outage.over()
                 if page.last != position:
                     position, pause = await self._write(database, position, page), FIRST_PAUSE
@@ -121,17 +127,16 @@ class Recorder:
 
     async def _write(self, database: Database, position: str, page: Page) -> str | None:
         """Write a page and return its end; None where another recorder has written meanwhile."""
-        rows = fold(page.records)
         self._leadership.check()
         try:
             async with database.write() as connection:
                 await advance(connection, self._key, position, page.last, self._leadership.epoch)
-                await upsert(connection, rows, stream=self._key)
+                await upsert(connection, page.rows, stream=self._key)
         except Fenced:
             logger.warning("recorder.fenced", extra={"position": position, "epoch": self._leadership.epoch})
             return None
         self._database_outage.over()
-        self._figures.rows += len(rows)
+        self._figures.rows += len(page.rows)
         self._tell_lost(position, page)
         return page.last
 

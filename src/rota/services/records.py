@@ -1,22 +1,26 @@
 """The stream of records as the recorder reads it: page by page behind a position, without missing a gap.
 
+Each page is what its records change in the audit table. The page behind a full one is read while that one is written.
+
 The last entry that is in the audit table stays in the stream, as an anchor: where it is missing, entries behind it may
 be missing as well. `XINFO STREAM` alone does not tell that, because its max-deleted-entry-id does not move when XADD or
 XTRIM cut a stream.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import ResponseError
 
+from rota.model.audit.folding import Row, fold
 from rota.wire.events import Record, read_records
 
 #: The position before all entries.
 START = "0-0"
 #: A page is to hold about this: events, and bytes of payloads and results.
-EVENTS, SIZE = 2000, 4_000_000
+EVENTS, SIZE = 4000, 4_000_000
 #: The number of entries of the first page, and the least and the most of any.
 _FIRST, _LEAST, _MOST = 200, 10, 2000
 
@@ -28,15 +32,17 @@ class Page:
     """The entries of a stream behind a position.
 
     :param last: the position to read on from: the last entry of the page, or the former position.
-    :param records: what its entries hold.
+    :param rows: what its entries change in the table, a row a job.
     :param is_anchored: whether the entry at the former position is still there, so that none behind it is gone.
     :param lost: the number of entries that are gone between the former position and this page; None if unknown.
+    :param is_full: whether more entries are likely to lie behind it.
     """
 
     last: str
-    records: list[Record] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     is_anchored: bool = False
     lost: int | None = 0
+    is_full: bool = False
 
 
 class RecordStream:
@@ -79,14 +85,15 @@ class RecordStream:
         for entry, fields in entries:
             records += read_records(entry, fields)
             size += sum(map(len, fields.values()))
-        if len(entries) >= self._count:
+        is_full = len(entries) >= self._count
+        if is_full:
             share = min(EVENTS / max(1, len(records)), SIZE / max(1, size))
             self._count = round(min(max(self._count * share, _LEAST), _MOST))
         last = entries[-1][0].decode() if entries else after
         added = self._added.get(after)
         if lost == 0 and added is not None:
             self._added = {after: added, last: added + len(entries)}
-        return Page(last, records, is_anchored, lost)
+        return Page(last, fold(records), is_anchored, lost, is_full)
 
     async def _behind_a_gap(self, after: str, entries: Sequence[Entry]) -> Page:
         """Return the page behind a position whose entry is gone: others that were not read may be gone as well."""
@@ -122,6 +129,44 @@ class RecordStream:
             "last": raw["last-generated-id"].decode(),
             "added": raw.get("entries-added"),
         }
+
+
+class PagesAhead:
+    """The pages of a stream one after the other, of which the next one is read while one is written."""
+
+    def __init__(self, stream: RecordStream) -> None:
+        self._stream = stream
+        self._held: tuple[str, Page] | None = None
+        self._next: tuple[str, asyncio.Task[Page]] | None = None
+
+    async def page(self, after: str) -> Page:
+        """Return the page behind the position `after`: the same as before while it has not been written.
+
+        Raises what redis-py raises.
+        """
+        if self._held is not None and self._held[0] == after:
+            return self._held[1]
+        self._held = None
+        page = await self._read(after)
+        if page.is_full:
+            self._held = (after, page)
+            self._next = (page.last, asyncio.create_task(self._stream.read(page.last)))
+        return page
+
+    async def _read(self, after: str) -> Page:
+        if self._next is not None and self._next[0] == after:
+            _, task = self._next
+            self._next = None
+            return await task
+        await self.forget()
+        return await self._stream.read(after)
+
+    async def forget(self) -> None:
+        """Drop the pages that were read and not written, and end the read that is under way."""
+        self._held, waiting, self._next = None, self._next, None
+        if waiting is not None:
+            waiting[1].cancel()
+            await asyncio.gather(waiting[1], return_exceptions=True)
 
 
 def order_of(position: str) -> tuple[int, int]:

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rota.store.faults import Fenced, is_of_a_row, kind_of
@@ -34,12 +34,17 @@ async def upsert(connection: AsyncConnection, rows: Sequence[Row], *, stream: st
     alike: dict[tuple[str, ...], list[Row]] = {}
     for row in _folded(map(clean, rows)):
         # An event that does not say the name of its job leaves it as it is.
-        known = tuple(sorted(row if row["name"] else row.keys() - {"name"}))
+        known = _in_order(tuple(row if row["name"] else row.keys() - {"name"}))
         alike.setdefault(known, []).append(row)
         # A row that an event without it begins must have its place in the lists, which are ordered by this.
         row["enqueued_at"] = row.get("enqueued_at") or moment_of(row["event"])
     for known, batch in alike.items():
         await _write(connection, known, batch, stream)
+
+
+@lru_cache(1000)
+def _in_order(columns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(columns))
 
 
 def _folded(rows: Iterable[Row]) -> Iterable[Row]:
@@ -60,10 +65,9 @@ async def _write(
     try:
         async with connection.begin_nested():
             if connection.dialect.name == "sqlite":
-                await connection.execute(_statement("sqlite", known), rows)
+                await connection.execute(_statement(known), rows)
             else:
-                sql, names = _as_sent(connection.dialect, known)
-                await connection.exec_driver_sql(sql, [tuple(map(row.__getitem__, names)) for row in rows])
+                await _send(connection, known, rows)
     except Exception as error:
         if not is_of_a_row(error):
             raise
@@ -75,27 +79,48 @@ async def _write(
         await _write(connection, known, rows[middle:], stream)
 
 
+async def _send(connection: AsyncConnection, known: tuple[str, ...], rows: Sequence[Row]) -> None:
+    """Write rows into PostgreSQL, as one array a column: a statement for each row takes the server twice as long."""
+    names = _in_order(tuple({*known, "name", "enqueued_at"}))
+    arrays = dict(zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True))
+    # Of a row that begins most columns are empty, in all rows.
+    filled = tuple(name for name, values in arrays.items() if any(one is not None for one in values))
+    # The driver takes all values as they are. For SQLAlchemy to look at each of them takes longer than to send a row.
+    await connection.exec_driver_sql(_as_sent(known, names, filled), tuple(map(arrays.__getitem__, filled)))
+
+
 @cache
-def _statement(dialect: str, known: tuple[str, ...]) -> Any:
-    """Return the statement that writes the columns `known`; a new row is given a name and `enqueued_at` in any case."""
-    kind = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    insert = kind(jobs).values({name: bindparam(name) for name in {*known, "name", "enqueued_at"}})
+def _type_of(name: str) -> str:
+    dialect: Any = postgresql
+    return str(jobs.c[name].type.compile(dialect.dialect()))
+
+
+@lru_cache(200)
+def _as_sent(known: tuple[str, ...], names: tuple[str, ...], filled: tuple[str, ...]) -> str:
+    """Return what PostgreSQL is sent: `filled` are the columns of the arrays, other columns are empty in all rows."""
+    types = {name: _type_of(name) for name in names}
+    given = ", ".join(f"${number}::{types[name]}[]" for number, name in enumerate(filled, 1))
+    values = ", ".join(name if name in filled else f"NULL::{types[name]}" for name in names)
+    changed = ", ".join(f"{name} = excluded.{name}" for name in known if name != "id")
+    return (
+        f"INSERT INTO {jobs.name} ({', '.join(names)}) SELECT {values} FROM unnest({given}) AS new"  # noqa: S608
+        f" ({', '.join(filled)}) ON CONFLICT (id) DO UPDATE SET {changed} WHERE {jobs.name}.event < excluded.event"
+    )
+
+
+@cache
+def _statement(known: tuple[str, ...]) -> Any:
+    """Return the statement that writes the columns `known` of one row after the other.
+
+    A new row is given a name and `enqueued_at` in any case.
+    """
+    insert = sqlite.insert(jobs).values({name: bindparam(name) for name in {*known, "name", "enqueued_at"}})
     new = insert.excluded
     return insert.on_conflict_do_update(
         index_elements=[jobs.c.id],
         set_={name: new[name] for name in known if name != "id"},
         where=jobs.c.event < new.event,
     )
-
-
-@cache
-def _as_sent(dialect: Dialect, known: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """Return the statement as PostgreSQL's driver takes it, and the columns of its parameters in their order.
-
-    The driver takes all values as they are. For SQLAlchemy to look at each of them takes longer than to send a row.
-    """
-    compiled: Any = _statement("postgresql", known).compile(dialect=dialect)
-    return str(compiled), tuple(compiled.positiontup)
 
 
 async def _put_aside(connection: AsyncConnection, row: Row, stream: str, kind: str) -> None:

@@ -25,15 +25,19 @@ def clean(row: Row) -> Row:
     What is not text becomes U+FFFD, in ids an escape, so that two ids stay two; numbers that are not finite are left
     out; times without a zone are in UTC; a long value of an index is cut, and ends in its digest.
     """
-    return {
+    cleaned = row.copy()
+    for column, value in row.items():
         # Most values are as they should be.
-        column: value if value is None or (type(value) is str and _is_fine(value)) else stored(column, value)
-        for column, value in row.items()
-    }
-
-
-def _is_fine(text: str) -> bool:
-    return len(text) * 4 <= _LONGEST and text.isascii() and "\0" not in text
+        if value is None:
+            continue
+        kind = type(value)
+        if kind is str:
+            if len(value) * 4 <= _LONGEST and value.isascii() and "\0" not in value:
+                continue
+        elif kind is datetime and value.tzinfo is UTC:
+            continue
+        cleaned[column] = stored(column, value)
+    return cleaned
 
 
 def stored(column: str, value: Any) -> Any:

@@ -34,10 +34,11 @@ def plain(value: Any) -> str | None:
 
 def time_of(ms: Any) -> datetime | None:
     """Return milliseconds as a time in UTC; None for anything else."""
-    try:
-        ms = float(ms)
-    except (TypeError, ValueError, OverflowError):
-        return None
+    if type(ms) is not int:
+        try:
+            ms = float(ms)
+        except (TypeError, ValueError, OverflowError):
+            return None
     return datetime.fromtimestamp(ms / 1000, UTC) if 0 <= ms <= _LAST_MS else None
 
 
@@ -51,9 +52,14 @@ def number_of(value: Any) -> float | None:
 
 def place_of(position: str) -> str:
     """Return a record's position in the fixed width that sorts as the stream does."""
-    entry, _, index = position.rpartition(".")
+    entry, _, index = position.partition(".")
+    return f"{entry_place_of(entry)}.{index:0>5}"
+
+
+def entry_place_of(entry: str) -> str:
+    """Return the id of an entry of a stream in the width with which the places of its records begin."""
     ms, _, sequence = entry.partition("-")
-    return f"{min(int(ms), _LAST_MS):015}-{min(int(sequence), _LAST_SEQUENCE):010}.{int(index):05}"
+    return f"{min(int(ms), _LAST_MS):015}-{min(int(sequence), _LAST_SEQUENCE):010}"
 
 
 def moment_of(entry: str) -> datetime:

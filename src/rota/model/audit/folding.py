@@ -15,7 +15,7 @@ The order of the records is that of the stream, and the last one decides.
 Runs of pipelines and batches as a whole have no queue and no row.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,24 +44,21 @@ def fold(records: Iterable[Record]) -> list[Row]:
     `queue`, `name` (empty where no record has it) and `status`, and the columns that change; all columns if it begins.
     """
     rows: dict[str, Row] = {}
-    entry, at = "", _NEVER
+    last, place, at = "", "", _NEVER
     for record in records:
         apply = _APPLY.get(record.type)
         if apply is None or not record.queue:
             continue
-        position = record.position
-        if position.rpartition(".")[0] != entry:
-            entry = position.rpartition(".")[0]
-            at = columns.moment_of(entry)
+        entry, _, index = record.position.partition(".")
+        if entry != last:
+            last, place, at = entry, columns.entry_place_of(entry), columns.moment_of(entry)
         row = rows.get(record.id)
         if row is None:
             row = rows[record.id] = {"id": record.id, "name": ""}
         apply(row, record, at)
-        row["event"], row["queue"] = position, record.queue
+        row["event"], row["queue"] = f"{place}.{index:0>5}", record.queue
         if record.task:
             row["name"] = record.task
-    for row in rows.values():
-        row["event"] = columns.place_of(row["event"])
     return list(rows.values())
 
 
@@ -71,47 +68,48 @@ def _set_payload(row: Row, record: Record) -> None:
         row["tenant"] = columns.tenant_of(record.payload)
 
 
-def _set_flow(row: Row, record: Record) -> None:
+def _set_flow(row: Row, extras: Mapping[str, Any]) -> None:
     # The terms name a place in a flow, `<flow>|<stage>|<item>`.
-    flow = columns.plain(record.extras.get("flow"))
+    flow = columns.plain(extras.get("flow"))
     if flow is not None:
         row["flow"] = flow.partition("|")[0]
 
 
-def _set_due(row: Row, record: Record) -> None:
-    due = columns.time_of(record.extras.get("due"))
+def _set_due(row: Row, extras: Mapping[str, Any]) -> None:
+    due = columns.time_of(extras.get("due"))
     if due is not None:
         row["due_at"] = due
 
 
 def _enqueued(row: Row, record: Record, at: datetime) -> None:
-    reason = record.extras.get("reason")
+    extras = record.extras
+    reason = extras.get("reason")
     if reason not in ("replayed", "rescheduled"):
         row.update(columns.BLANK)
         row["enqueued_at"] = at
     elif reason == "replayed":
-        row |= _OPEN | {"attempts": 0, "error": None, "error_key": None}
+        row.update(_OPEN, attempts=0, error=None, error_key=None)
     row["status"] = PENDING
     _set_payload(row, record)
-    _set_flow(row, record)
-    _set_due(row, record)
+    _set_flow(row, extras)
+    _set_due(row, extras)
 
 
 def _started(row: Row, record: Record, at: datetime) -> None:
-    if record.payload is not None and record.attempt <= 1:
-        row.update(columns.BLANK)
-        row["enqueued_at"] = at
+    extras = record.extras
     if record.payload is not None:
+        if record.attempt <= 1:
+            row.update(columns.BLANK)
         row["enqueued_at"] = columns.enqueued_at(record.payload) or at
-    row |= _OPEN
+        _set_payload(row, record)
+    row.update(_OPEN)
     row["status"] = RUNNING
     row["attempts"] = record.attempt
     row["started_at"] = at
-    row["worker"] = columns.plain(record.extras.get("worker"))
+    row["worker"] = columns.plain(extras.get("worker"))
     row["version"] = record.version or None
-    _set_payload(row, record)
-    _set_flow(row, record)
-    _set_due(row, record)
+    _set_flow(row, extras)
+    _set_due(row, extras)
 
 
 def _progressed(row: Row, record: Record, at: datetime) -> None:
@@ -122,8 +120,8 @@ def _progressed(row: Row, record: Record, at: datetime) -> None:
 
 def _put_back(row: Row, record: Record, at: datetime) -> None:
     # Also what a step that failed on the way may have told of an end that did not come to be.
-    row |= {"status": PENDING, **_OPEN}
-    _set_due(row, record)
+    row.update(_OPEN, status=PENDING)
+    _set_due(row, record.extras)
     if record.type == EventType.RETRIED:
         row["attempts"] = record.attempt
         _set_error(row, record)
@@ -133,13 +131,13 @@ def _put_back(row: Row, record: Record, at: datetime) -> None:
 
 
 def _end(row: Row, record: Record, at: datetime, status: str) -> None:
-    row |= {"status": status, "finished_at": at, "attempts": record.attempt}
-    row |= {"reason": columns.plain(record.extras.get("reason")), "result": None}
+    row["status"], row["finished_at"], row["attempts"] = status, at, record.attempt
+    row["reason"], row["result"] = columns.plain(record.extras.get("reason")), None
 
 
 def _completed(row: Row, record: Record, at: datetime) -> None:
     _end(row, record, at, COMPLETED)
-    row |= {"progress": 100.0, "error": None, "error_key": None}
+    row["progress"], row["error"], row["error_key"] = 100.0, None, None
     if record.detail is not None:
         row["result"] = columns.text_of(record.detail)
 
