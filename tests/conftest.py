@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from arq.connections import ArqRedis
@@ -14,6 +15,7 @@ from rota.server.target import RedisTarget
 from rota.wire import scripts
 from tests.compiled import compile_once
 from tests.databases import database, database_url, postgres  # noqa: F401 - fixtures
+from tests.order import in_shares
 from tests.servers import RedisServer
 
 # A collection makes a million objects that stay: the garbage collector would take a fifth of its time to find none.
@@ -31,6 +33,15 @@ settings.register_profile("rota", deadline=None, max_examples=int(os.environ.get
 settings.load_profile("rota")
 
 compile_once()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each process of the run its share of the long tests, if there are several."""
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    if processes > 1:
+        tests = Path(__file__).parent
+        items[:] = in_shares([(str(item.path.relative_to(tests)), item) for item in items], processes)
 
 
 def pytest_collection_finish() -> None:

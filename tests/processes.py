@@ -1,4 +1,7 @@
-"""Workers and other programs of rota in processes of their own, `python -m rota`, as operators start them."""
+"""Workers and other programs of rota in processes of their own, `python -m rota`, as operators start them.
+
+Most are forks of a process that has imported the engine, which differ from a new process in nothing but their start.
+"""
 
 import contextlib
 import fcntl
@@ -15,6 +18,7 @@ from typing import Any
 import psutil
 
 import rota
+from tests.fork_server import Forked, ForkServer
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
@@ -22,12 +26,15 @@ ROOT = Path(__file__).parents[1]
 ENGINE = Path(rota.__file__).parents[1]
 #: How the paths of the engine's own files begin: a checkout may lie in a folder of any name.
 ENGINE_FILES = f"{Path(rota.__file__).parent}/"
+FORKS = ForkServer(ENGINE)
 
 
 def start(*arguments: str, cwd: Path, environment: dict[str, str], **streams: Any) -> "subprocess.Popen[Any]":
     """Start `python -m rota` with these arguments and no other environment; without arguments, a worker."""
-    command = [sys.executable, "-m", "rota", *arguments]
-    return subprocess.Popen(command, cwd=cwd, env={"MODE": "worker", **environment}, **streams)
+    env = {"MODE": "worker", **environment}
+    if FORKS.takes(env, streams):
+        return Forked(FORKS, arguments, cwd=cwd, env=env, **streams)
+    return subprocess.Popen([sys.executable, "-m", "rota", *arguments], cwd=cwd, env=env, **streams)
 
 
 def environment(*folders: Path, **variables: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import rota
 from rota.errors import DiscoveryFailed
 from rota.worker.arq_settings import arguments_of
 from tests.integration.arq_holes.side_by_side import echo, settings_of
-from tests.processes import environment
+from tests.processes import environment, start
 from tests.servers import RedisServer, free_port
 from tests.waiting import until
 
@@ -65,10 +64,10 @@ class Command:
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "rota", "arq", *arguments],
+            self.process = start(
+                *("arq", *arguments),
                 cwd=self._project,
-                env=self.environment,
+                environment=self.environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
