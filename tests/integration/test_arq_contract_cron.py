@@ -13,7 +13,7 @@ from arq.utils import to_unix_ms
 from arq.worker import JobExecutionFailed, Retry, Worker
 
 from rota.worker.worker import QueueWorker
-from tests.integration.arq_holes.side_by_side import Kind, both, burst, make, running
+from tests.integration.arq_holes.side_by_side import FAR_AHEAD, Kind, both, burst, make, running
 from tests.waiting import until
 from tests.workers import at_work
 
@@ -141,7 +141,7 @@ async def test_a_finished_tick_is_remembered_for_a_minute(kind: Kind, redis: Arq
     async def count(ctx: Ctx) -> None:
         ran.append(ctx["job_id"])
 
-    jobs = [cron(count, name="count", minute=0, hour=0, run_at_startup=True)]
+    jobs = [cron(count, name="count", run_at_startup=True, **FAR_AHEAD)]
     async with running(kind, redis, [], cron_jobs=jobs) as worker:
         await until(lambda: worker.jobs_complete == 1)
         await until(lambda: _gone(redis))
@@ -156,7 +156,7 @@ async def test_a_cron_job_is_tried_once_by_default(kind: Kind, redis: ArqRedis) 
     async def fickle(ctx: Ctx) -> None:
         raise Retry
 
-    jobs = [cron(fickle, name="fickle", minute=0, hour=0)]
+    jobs = [cron(fickle, name="fickle", **FAR_AHEAD)]
     job = await redis.enqueue_job("fickle", _job_id="mine")
     assert job is not None
     options: Any = {"cron_jobs": jobs, "max_burst_jobs": 1}

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,14 @@ Kind = type[Worker]
 
 #: Runs a test on both workers, with the same assertions.
 both = pytest.mark.parametrize("kind", [Worker, QueueWorker], ids=["arq", "rota"])
+
+#: When a cron job is due that is to have no tick while a test lasts: half a year from now.
+FAR_AHEAD: dict[str, Any] = {
+    "month": (datetime.now(UTC).month + 5) % 12 + 1,
+    "day": 15,
+    "hour": 0,
+    "minute": 0,
+}
 
 #: The longest that a worker may take to empty its queue, in seconds.
 PATIENCE = 30.0

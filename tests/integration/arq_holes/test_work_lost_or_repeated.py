@@ -19,7 +19,7 @@ from rota.engine.leases import Holding
 from rota.worker.worker import QueueWorker
 from tests.faults.proxy import Proxy
 from tests.integration.arq_holes.ledger import Ledger, ended, process
-from tests.integration.arq_holes.side_by_side import echo, is_gone, make, named, running
+from tests.integration.arq_holes.side_by_side import FAR_AHEAD, echo, is_gone, make, named, running
 from tests.servers import RedisServer
 from tests.waiting import until
 from tests.workers import at_work
@@ -264,7 +264,7 @@ async def test_retry_in_a_cron_job_waits_a_minute_in_arq_alone(redis: ArqRedis, 
         if len(tries) == 1:
             raise Retry
 
-    jobs = [cron(fickle, name="fickle", hour=0, minute=0, max_tries=3)]
+    jobs = [cron(fickle, name="fickle", max_tries=3, **FAR_AHEAD)]
     await put(redis, "fickle", _job_id="mine")
     async with running(kind, redis, [], cron_jobs=jobs) as worker:
         await until(lambda: worker.jobs_retried == 1)

@@ -1,5 +1,7 @@
 """The command that scales: what is refused, how it is run, and how it ends."""
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -42,13 +44,9 @@ async def test_a_command_that_is_not_there_is_said_so() -> None:
 
 
 async def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
-    script = (
-        "import os, subprocess, sys, time; "
-        f"child = subprocess.Popen(['sleep', '600']); open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid)); "
-        "print('begun', flush=True); time.sleep(600)"
-    )
+    script = f"sleep 600 & echo $! > {tmp_path / 'pid'}; echo begun; wait"
     began = time.monotonic()
-    status, said = await run_command([sys.executable, "-c", script], 1.5)
+    status, said = await run_command(["sh", "-c", script], 1.5)
     assert (status, said) == ("not in time", "begun")
     assert time.monotonic() - began < 30
     child = int((tmp_path / "pid").read_text())
@@ -63,9 +61,7 @@ def _ended(pid: int) -> bool:
 
 
 async def test_what_a_command_leaves_in_the_background_keeps_nobody_waiting(tmp_path: Path) -> None:
-    script = "import subprocess; child = subprocess.Popen(['sleep', '3']); print(child.pid)"
-    began = time.monotonic()
-    status, said = await run_command([sys.executable, "-c", script], 60)
+    script = "import subprocess; child = subprocess.Popen(['sleep', '60']); print(child.pid)"
+    status, said = await run_command([sys.executable, "-c", script], 50)
     assert status == 0
-    assert said.isdecimal()
-    assert time.monotonic() - began < 3
+    os.kill(int(said), signal.SIGKILL)  # it still runs
