@@ -15,7 +15,6 @@ import queue
 import signal
 import socket
 import struct
-import sys
 import threading
 from typing import Any, NoReturn
 
@@ -59,6 +58,7 @@ class Child:
         teller.addFilter(Belonging())
         logging.getLogger().addHandler(teller)
         logging.captureWarnings(True)
+        adopt_structlog()
         while True:
             head, body = self._jobs.get()
             try:
@@ -82,8 +82,6 @@ class Child:
         try:
             logging.getLogger().setLevel(head["log_level"])
             job = find(head["module"], head["qualname"])
-            if "structlog" in sys.modules:
-                adopt_structlog()
             run = Run(RunFacts(**head["run"]), report=self._report, keep=self._keep)
             enter(run)
             return {"result": True}, call(job, run, arguments, head["result_limit"])

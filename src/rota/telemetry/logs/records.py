@@ -2,8 +2,11 @@
 
 import contextlib
 import logging
+import sys
 import traceback
 from collections.abc import Callable, MutableMapping
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 from typing import Any
 
 from rota.telemetry.logs.escaping import cut, portable
@@ -82,10 +85,35 @@ def _told(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def adopt_structlog() -> None:
-    """Route what is logged through structlog into the standard library's logging, unless the program configured it.
+    """Route what is logged through structlog, now or once it is imported, into the standard library's logging.
 
-    By default structlog would print the values of local variables, and text without escaping it.
+    By default structlog would print the values of local variables, and text without escaping it. A program that has
+    configured it keeps its own configuration.
     """
+    if "structlog" in sys.modules:
+        _configure()
+    elif not any(isinstance(finder, _Import) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Import())
+
+
+class _Import:
+    """A finder of modules that waits for the import of structlog: a worker whose jobs do without it never loads it."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Find structlog as Python does, and have it configured once it is loaded; leave all else to other finders."""
+        spec = PathFinder.find_spec(name) if name == "structlog" else None
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_and_configure(module: ModuleType) -> None:
+                load(module)
+                _configure()
+
+            spec.loader.exec_module = load_and_configure  # type: ignore[method-assign]
+        return spec
+
+
+def _configure() -> None:
     import structlog  # noqa: PLC0415 - an extra
 
     if not structlog.is_configured():

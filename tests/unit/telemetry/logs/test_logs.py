@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import logging.config
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -72,11 +73,10 @@ def test_json_carries_a_traceback_in_the_same_line(capsys: pytest.CaptureFixture
     assert "ValueError: no" in json.loads(printed)["exception"]
 
 
-@pytest.mark.parametrize("style", ["console", "json"])
 def test_an_event_has_its_name_and_fields_on_a_plain_install_too(
-    capsys: pytest.CaptureFixture[str], without_structlog: None, style: Any
+    capsys: pytest.CaptureFixture[str], without_structlog: None
 ) -> None:
-    logs.setup("info", style)
+    logs.setup("info", "console")
     printed = write(capsys)
     assert "info job.completed" in printed
     assert "job='email:send' seconds=0.25" in printed
@@ -405,6 +405,34 @@ def test_what_is_logged_by_structlog_goes_the_same_way(lines: Lines, style: str)
         first, second, _ = map(strict, events)
         assert (first["logger"], first["level"], first["to"]) == ("jobs.mail", "info", "a\njob.dead")
         assert "ValueError" in second["exception"]
+
+
+def test_structlog_is_loaded_by_those_who_use_it_alone_and_then_goes_the_same_way() -> None:
+    code = (
+        "import sys; from rota.telemetry.logs import logs; logs.setup('info', 'json'); "
+        "print('structlog' in sys.modules); "
+        "from importlib.util import find_spec; find_spec('structlog'); "
+        "import structlog; structlog.get_logger('jobs.mail').info('mail.sent', to='ann')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
+    line = json.loads(ran.stderr)
+    assert (line["event"], line["logger"], line["to"]) == ("mail.sent", "jobs.mail", "ann")
+
+
+def test_what_a_program_s_own_structlog_leaves_to_the_handler_is_a_line_of_its_fields(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    structlog.configure(
+        processors=[structlog.stdlib.add_log_level, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    logs.setup("info", "json")
+    structlog.get_logger("jobs.mail").warning("mail.sent", to="ann")
+    line = strict(capsys.readouterr().err)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "mail.sent", "logger": "jobs.mail", "level": "warning", "to": "ann"}
 
 
 def test_a_program_s_own_structlog_is_left_alone() -> None:
