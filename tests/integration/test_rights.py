@@ -327,7 +327,7 @@ async def test_rights_that_suffice_are_found_without_a_trace(
         (
             ("~arq:*", "~team:*", "&*", "+@all", "-set"),
             "it refuses the command SET and the keys rota:events, rota:records, rota:recording, rota:flow:*, "
-            "rota:limit:*, rota:slots:*, rota:unique:*, rota:schedule:* and 2 more",
+            "rota:limit:*, rota:slots:*, rota:unique:*, rota:schedule:* and 4 more",
         ),
         (("~*", "&*", "+@read", "+@connection", "+@scripting", "+info"), None),
     ],

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from rota.app.declaring import schedules_of
+from rota.app.probes import Probes
 from rota.app.recycling import Recycling
 from rota.app.resources import own_client
 from rota.fleet.heartbeat import Heartbeat
@@ -17,6 +18,9 @@ from rota.services.leader import Leader
 from rota.services.scheduler import Scheduler
 from rota.settings.database_url import DatabaseTarget
 from rota.settings.load import Settings
+from rota.telemetry.history.counting import Deltas
+from rota.telemetry.history.sender import HistorySender
+from rota.telemetry.history.sender import Place as HistoryPlace
 from rota.wire.keys import queue_key
 from rota.wire.leader import Place
 from rota.wire.leading.outbox import OutboxKeys
@@ -39,6 +43,14 @@ def heartbeat_of(
     """Return the service that says what the process does for each of its queues."""
     cap, version = settings.worker_concurrency, settings.version
     return Heartbeat(redis, process, workers, cap=cap, draining=draining, version=version)
+
+
+def history_of(
+    settings: Settings, queues: Sequence[str], redis: Any, process: str, probes: Probes
+) -> HistorySender:
+    """Return the service that adds what the probes count to the history of the queues."""
+    place = HistoryPlace(settings.namespace, process, queues, settings.version)
+    return HistorySender(redis, place, Deltas(probes.subscriber, probes.recovered))
 
 
 def leader_of(

@@ -74,6 +74,10 @@ class Probes:
         self._meters[queue] = meter
         return meter.around(contract)
 
+    def recovered(self) -> dict[str, int]:
+        """Return how many lost jobs were claimed again so far, by queue."""
+        return {queue: meter.recovered for queue, meter in self._meters.items()}
+
     def tidy(self) -> None:
         """Sort recent values into their buckets. The event loop calls this now and then."""
         self.subscriber.tidy()

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
-from rota.app.beside import heartbeat_of, leader_of, recycling_of
+from rota.app.beside import heartbeat_of, history_of, leader_of, recycling_of
 from rota.app.burst import Burst
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
 from rota.app.declaring import Declaring
@@ -231,6 +231,7 @@ class Supervisor:
         yield Periodic("tidy", BEAT, self._probes.tidy)
         yield Periodic("parent", BEAT, self._look_for_parent)
         yield Declaring(redis, self._settings, self._registry)
+        yield history_of(self._settings, self._queues, redis, process, self._probes)
         if self._leader is not None:
             yield self._leader
         if self._burst:

@@ -15,6 +15,7 @@ from rota.flows.batches import BatchHandle, BatchInfo
 from rota.model.enqueueing import OFFERED_SYNC, SyncEnqueueable
 from rota.model.event import EventType, StreamEvent
 from rota.model.flows.stages import Pipeline
+from rota.model.history.series import QueueHistory
 from rota.model.info import CancelAnswer, FailureGroup, JobInfo, RescheduleAnswer
 from rota.model.job import Call, Job, queue_of
 from rota.model.log.lines import LogLine
@@ -182,6 +183,12 @@ class SyncClient:
     def paused_since(self, queue: str) -> datetime | None:
         """Return when the queue was paused, or None for one that is not paused; see `Client.paused_since`."""
         return self._ask(lambda client: client.paused_since(queue))
+
+    def history(
+        self, queue: str, *, period: float | timedelta = 86_400.0, step: float | timedelta | None = None
+    ) -> QueueHistory:
+        """Return what became of a queue's jobs in the last `period` seconds; see `Client.history`."""
+        return self._ask(lambda client: client.history(queue, period=period, step=step))
 
     def events(
         self,

@@ -35,6 +35,8 @@ _OF_NAMESPACE = {
     "slots": "limits",
     "unique": "unique keys",
     "schedule": "schedules",
+    "history": "history of queues",
+    "history-sent": "history of queues",
     "schedules": "schedules",
 }
 

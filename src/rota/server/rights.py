@@ -36,8 +36,10 @@ from rota.wire.keys import (
 )
 from rota.wire.scripts import (
     CHECKPOINT,
+    DEPLOYED,
     FLOW_FAN_OUT,
     FLOW_STOP,
+    HISTORY,
     LEAD,
     LOG,
     NUDGE,
@@ -111,7 +113,7 @@ _HARMLESS: dict[str, str] = {
 }
 _WORKERS_SCRIPTS = (
     *(STEP, RENEW, PROGRESS, CHECKPOINT, LOG, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
-    *(SCHEDULE_PUBLISH, SCHEDULE_TICK, LEAD, SWEEP, SWEEP_KEYS, SWEEP_FLOWS),
+    *(SCHEDULE_PUBLISH, SCHEDULE_TICK, LEAD, SWEEP, SWEEP_KEYS, SWEEP_FLOWS, HISTORY, DEPLOYED),
 )
 #: What a worker sends beside its scripts: its heartbeat, what its flows' jobs read, how it learns of cancels; and, as
 #: the leader, how it stays that, and what it reads of schedules.
@@ -120,6 +122,7 @@ _SENT = (
     *("SADD", "SET", "SMEMBERS", "SREM", "ZMSCORE"),
     *("GET", "HGETALL", "TIME", "ZRANGE", "ZSCORE"),
 )
+_HISTORY = ("history", "history-sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ class Rights:
         jobs = (f"{prefix}rights" for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, LOG_OF_JOB, *bell))
         ours = (
             f"{namespace}:{kind}:rights"
-            for kind in ("flow", "limit", "slots", "unique", "schedule", "schedules", "leader")
+            for kind in ("flow", "limit", "slots", "unique", "schedule", "schedules", "leader", *_HISTORY)
         )
         places = [QueueKeys.of(queue_key(queue)) for queue in queues]
         of_queues = (key for keys in places for key in (keys.queue, f"{keys.dead}:rights"))

@@ -17,7 +17,7 @@ Of a process of several queues there is besides:
 
 A queue's other keys hang on the queue's own, as `arq:queue:email:active`: `QueueKeys` lists them. A key that belongs to
 no single queue begins with the namespace, as `rota:events`: the stream of events, flows, schedules, limits, unique
-keys, who leads. Times in Redis are milliseconds of the server's clock.
+keys, histories, who leads. Times in Redis are milliseconds of the server's clock.
 """
 
 from dataclasses import dataclass
@@ -208,6 +208,20 @@ def tick_of(job_id: str) -> tuple[str, int] | None:
         if name and tick.isascii() and tick.isdigit() and len(tick) <= _MOST_DIGITS
         else None
     )
+
+
+def history_key(namespace: str, queue: str) -> str:
+    """Return the key of a queue's history: behind it stand `:<hour>`, counted since 1970, or `:marks`.
+
+    An hour is a text with a line for each minute (`rota.model.history.tallies`), the marks one with a line for each
+    version of the code that began to run: `<ms> <version> <process>`. Both expire.
+    """
+    return f"{namespace}:history:{queue}"
+
+
+def history_sent_key(namespace: str, process: str) -> str:
+    """Return the key that holds the number of the last counts that a process has added to histories; expires."""
+    return f"{namespace}:history-sent:{process}"
 
 
 def leader_key(namespace: str) -> str:

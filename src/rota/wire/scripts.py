@@ -96,6 +96,10 @@ SWEEP_FLOWS = Script.load("sweep_flows")
 # Called by the leader, through rota.wire.leading.outbox.
 OUTBOX = Script.load("outbox")
 
+# Called by workers, through rota.telemetry.history.
+HISTORY = Script.load("history")
+DEPLOYED = Script.load("deployed")
+
 # Called by workers and by their leader, through rota.wire.schedules.
 SCHEDULE_PUBLISH = Script.load("schedule_publish")
 SCHEDULE_TICK = Script.load("schedule_tick")

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from rota.model.event import Event, EventType
+from rota.model.history.scale import BOUNDS
 from rota.seams import Counting, Selective
 from rota.telemetry.metrics.series import SECONDS
-from rota.telemetry.metrics.tally import OTHER, Buckets, Labels, Spread, Tally
+from rota.telemetry.metrics.tally import OTHER, Buckets, Labels, Spread, Tally, coarser, places
 
 if TYPE_CHECKING:
     from rota.telemetry.metrics.page import Metrics
@@ -24,6 +25,9 @@ _OUTCOMES = (
     EventType.INTERRUPTED,
     EventType.LOST,
 )
+#: Times are counted once, in buckets that both the histograms and the history of queues are made of.
+_FINE = tuple(sorted({*SECONDS, *BOUNDS}))
+_HISTOGRAM, OF_HISTORY = places(_FINE, SECONDS), places(_FINE, BOUNDS)
 _WANTED = frozenset({EventType.STARTED, EventType.COMPLETED, *_OUTCOMES})
 #: Reasons of jobs that died because the worker could not read, find or validate them.
 _REJECTED = frozenset({"unreadable", "unknown", "invalid"})
@@ -39,7 +43,7 @@ class JobMetrics(Selective, Counting):
     """
 
     def __init__(self, jobs: Iterable[Labels], anywhere: Collection[str] = ()) -> None:
-        self._jobs = {job: _Counts() for job in jobs}
+        self._jobs = {job: JobCounts() for job in jobs}
         self._anywhere = anywhere
         self.rejected = Tally()
         #: Most events are of these types, and are counted without being made.
@@ -77,6 +81,10 @@ class JobMetrics(Selective, Counting):
             counts.durations.tidy()
             counts.waits.tidy()
 
+    def read(self) -> list[tuple[Labels, "JobCounts"]]:
+        """Return the counts of each job so far, by (queue, task)."""
+        return list(self._jobs.items())
+
     def expose(self, metrics: "Metrics") -> None:
         """Provide these counts to `metrics`, which reads them at every scrape."""
         metrics.provide("arq_jobs_started_total", self._started)
@@ -94,32 +102,36 @@ class JobMetrics(Selective, Counting):
         elif event.duration is not None:
             counts.durations.add(event.duration)
 
-    def _of(self, queue: str, task: str) -> "_Counts":
+    def _of(self, queue: str, task: str) -> "JobCounts":
         known = self._jobs.get((queue, task))
-        return known or self._jobs.setdefault((queue, task if task in self._anywhere else OTHER), _Counts())
+        return known or self._jobs.setdefault((queue, task if task in self._anywhere else OTHER), JobCounts())
 
     def _started(self) -> Iterator[tuple[Labels, float]]:
-        for labels, counts in list(self._jobs.items()):
+        for labels, counts in self.read():
             yield labels, len(counts.waits)
 
     def _finished(self) -> Iterator[tuple[Labels, float]]:
-        for labels, counts in list(self._jobs.items()):
+        for labels, counts in self.read():
             yield (*labels, EventType.COMPLETED), counts.completed
             for outcome, number in counts.ended.items():
                 yield (*labels, outcome), number
 
     def _durations(self) -> Iterator[Spread]:
-        for labels, counts in list(self._jobs.items()):
+        for labels, counts in self.read():
             if len(counts.durations):
-                yield counts.durations.spread(labels)
+                yield _in_histogram(counts.durations.spread(labels))
 
     def _waits(self) -> Iterator[Spread]:
-        for labels, counts in list(self._jobs.items()):
+        for labels, counts in self.read():
             if len(counts.waits):
-                yield counts.waits.spread(labels)
+                yield _in_histogram(counts.waits.spread(labels))
 
 
-class _Counts:
+def _in_histogram(spread: Spread) -> Spread:
+    return spread._replace(counts=coarser(spread.counts, _HISTOGRAM))
+
+
+class JobCounts:
     """The counts of one job; the number of its waits is the number of its starts."""
 
     __slots__ = ("completed", "durations", "ended", "waits")
@@ -127,5 +139,5 @@ class _Counts:
     def __init__(self) -> None:
         self.completed = 0
         self.ended: dict[str, int] = dict.fromkeys(map(str, _OUTCOMES), 0)
-        self.durations = Buckets(SECONDS)
-        self.waits = Buckets(SECONDS)
+        self.durations = Buckets(_FINE)
+        self.waits = Buckets(_FINE)

@@ -3,7 +3,7 @@
 One thread adds, and any thread may read at any time: neither a scrape nor a job ever waits for the other.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -46,6 +46,19 @@ class Spread(NamedTuple):
     labels: Labels
     counts: tuple[int, ...]
     sum: float
+
+
+def places(fine: Sequence[float], coarse: Sequence[float]) -> tuple[int, ...]:
+    """Return where each bucket of fine bounds lies among those of coarse bounds, which are among the fine ones."""
+    return (*(bisect_left(coarse, bound) for bound in fine), len(coarse))
+
+
+def coarser(counts: Sequence[int], where: Sequence[int]) -> tuple[int, ...]:
+    """Return counts of fine buckets as counts of coarse ones, by the places that `places` told."""
+    sums = [0] * (where[-1] + 1)
+    for place, count in zip(where, counts, strict=True):
+        sums[place] += count
+    return tuple(sums)
 
 
 class Buckets:

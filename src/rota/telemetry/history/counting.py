@@ -1,0 +1,73 @@
+"""What a process has counted of its queues since it was asked last, from the counts that its metrics are made of.
+
+So a history costs a job nothing: the numbers are there, and only what has changed is looked at.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import sub
+from typing import NamedTuple
+
+from rota.model.history.tallies import OUTCOMES, Counts, Tallies
+from rota.telemetry.metrics.jobs import OF_HISTORY, JobCounts, JobMetrics
+from rota.telemetry.metrics.tally import Labels, coarser
+
+_LOST = OUTCOMES.index("lost")
+
+
+class _Seen(NamedTuple):
+    """The counts of one job as they were at the last time."""
+
+    outcomes: tuple[int, ...] = (0,) * len(OUTCOMES)
+    waits: tuple[int, ...] = (0,) * (OF_HISTORY[-1] + 1)
+    runs: tuple[int, ...] = (0,) * (OF_HISTORY[-1] + 1)
+
+
+class Deltas:
+    """The differences from one time to the next.
+
+    :param metrics: the counts of the process, which only grow.
+    :param lost: returns the lost jobs that the workers of this process have claimed again so far, by queue.
+    """
+
+    def __init__(self, metrics: JobMetrics, lost: Callable[[], Mapping[str, int]]) -> None:
+        self._metrics = metrics
+        self._lost = lost
+        self._seen: dict[Labels, _Seen] = {}
+        self._seen_lost: dict[str, int] = {}
+
+    def take(self) -> dict[str, Tallies]:
+        """Return what was counted since the last call, by queue; nothing of a queue on which nothing happened."""
+        found: dict[str, Tallies] = {}
+        for labels, counts in self._metrics.read():
+            more = self._of_job(labels, counts)
+            if more is not None:
+                found.setdefault(labels[0], Tallies()).add(more)
+        for queue, lost in self._lost().items():
+            if more_lost := lost - self._seen_lost.get(queue, 0):
+                found.setdefault(queue, Tallies()).add(Tallies({_LOST: more_lost}))
+                self._seen_lost[queue] = lost
+        return {queue: tallies for queue, tallies in found.items() if tallies}
+
+    def _of_job(self, labels: Labels, counts: JobCounts) -> Tallies | None:
+        seen = self._seen.get(labels, _Seen())
+        outcomes = _outcomes(counts)
+        # Most jobs of a process rest.
+        if outcomes == seen.outcomes and len(counts.waits) == sum(seen.waits):
+            return None
+        now = _Seen(
+            outcomes,
+            coarser(counts.waits.spread(labels).counts, OF_HISTORY),
+            coarser(counts.durations.spread(labels).counts, OF_HISTORY),
+        )
+        self._seen[labels] = now
+        return Tallies(*(_difference(new, old) for new, old in zip(now, seen, strict=True)))
+
+
+def _outcomes(counts: JobCounts) -> tuple[int, ...]:
+    # An attempt whose lease was lost ends on two workers: it is counted by the one that takes its job over.
+    ended = counts.ended | {"completed": counts.completed, "lost": 0}
+    return tuple(ended[name] for name in OUTCOMES)
+
+
+def _difference(new: Sequence[int], old: Sequence[int]) -> Counts:
+    return {place: number for place, number in enumerate(map(sub, new, old)) if number}
