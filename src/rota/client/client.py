@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 from rota.client import pausing, view
 from rota.client.calls import check_enqueueable, checked_calls, parser_of
 from rota.client.cancellation import Cancellation
-from rota.client.dead_letters import DeadLetters, Which, WhichFields
+from rota.client.dead_letters import DeadLetters, Moved, Which, WhichFields
 from rota.client.enqueue import Draft, Enqueuer
 from rota.client.events import EventReader, ended, newest
 from rota.client.failures import failures
@@ -433,33 +433,42 @@ class Client:
         job = await self._dead_letters.replay(queue, job_id)
         return Handle(self, queue, job.id, created=job.is_itself)
 
-    async def failures(self, queue: str | None = None) -> list[FailureGroup]:
+    async def failures(self, queue: str | None = None, *, moved: Moved | None = None) -> list[FailureGroup]:
         """Return the dead letters of one queue, or of all, grouped by cause, the most numerous first.
 
-        Reads all dead letters, 1,000 in a round trip. Raises ServerError.
+        Reads all dead letters, 1,000 in a round trip; after each `moved` is called with how many were read, and how
+        many there are. Raises ServerError.
         """
-        return await failures(self.redis, await self.queues() if queue is None else (queue,))
+        return await failures(self.redis, await self.queues() if queue is None else (queue,), moved)
 
-    async def retry_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
+    async def retry_dead(
+        self, queue: str, *, moved: Moved | None = None, **which: Unpack[WhichFields]
+    ) -> int:
         """Bring back all dead letters of a queue, or those of one job, reason or cause, or that died since a moment.
 
             await client.retry_dead("email", task="send_email", since=datetime.now(UTC) - timedelta(hours=1))
 
         `task` may have its queue before it, `email:send_email`. Letters that cannot be brought back are passed over.
-        Returns how many were. Raises ServerError.
+        After each 200 letters `moved` is called with how many were brought back, and how many may match. Returns how
+        many were brought back. Raises ServerError.
         """
-        return await self._dead_letters.replay_all(queue, Which.of(queue, which))
+        return await self._dead_letters.replay_all(queue, Which.of(queue, which), moved)
 
-    async def count_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
+    async def count_dead(
+        self, queue: str, *, moved: Moved | None = None, **which: Unpack[WhichFields]
+    ) -> int:
         """Return how many dead letters a queue has, or how many of one job, reason or cause. Raises ServerError."""
-        return await self._dead_letters.count(queue, Which.of(queue, which))
+        return await self._dead_letters.count(queue, Which.of(queue, which), moved)
 
-    async def purge_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
+    async def purge_dead(
+        self, queue: str, *, moved: Moved | None = None, **which: Unpack[WhichFields]
+    ) -> int:
         """Delete all dead letters of a queue, or those of one job, reason or cause, or that died since a moment.
 
-        They cannot be brought back then. Returns how many were deleted. Raises ServerError.
+        They cannot be brought back then. `moved` is called as in `retry_dead`. Returns how many were deleted. Raises
+        ServerError.
         """
-        return await self._dead_letters.delete_all(queue, Which.of(queue, which))
+        return await self._dead_letters.delete_all(queue, Which.of(queue, which), moved)
 
     async def delete_dead(self, queue: str, job_id: str) -> None:
         """Delete a dead letter, as if its time (`DEAD_RETENTION`) were over: it cannot be brought back then.

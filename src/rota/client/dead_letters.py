@@ -1,6 +1,6 @@
 """Dead letters, brought back or deleted: one by its id, or all of a queue that match."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Self, TypedDict
 
@@ -17,6 +17,13 @@ from rota.wire.scripts import REPLAY
 
 #: The most letters that one call of the script brings back.
 _CHUNK = 200
+
+
+#: Told how far a call over many letters has come: how many are done, and how many there are.
+Moved = Callable[[int, int], object]
+
+
+def _unmoved(done: int, of: int) -> None: ...
 
 
 class Replayed(NamedTuple):
@@ -94,12 +101,13 @@ class DeadLetters:
                 return Replayed(found, is_itself=True)
         raise await self._no_letter(queue, job_id)
 
-    async def replay_all(self, queue: str, which: Which) -> int:
+    async def replay_all(self, queue: str, which: Which, moved: Moved | None = None) -> int:
         """Bring back the letters that match, and return how many were brought back. Raises ServerError."""
-        replayed = 0
-        async for chunk in self._chosen(queue, which):
+        replayed, tell = 0, moved or _unmoved
+        async for chunk, of in self._chosen(queue, which):
             answers = await self._replay(queue, chunk)
             replayed += sum(answer == b"replayed" or answer[0] == b"replaced" for answer in answers)
+            tell(replayed, of)
         return replayed
 
     async def delete(self, queue: str, job_id: str) -> None:
@@ -110,17 +118,22 @@ class DeadLetters:
                     return
         raise await self._no_letter(queue, job_id)
 
-    async def delete_all(self, queue: str, which: Which) -> int:
+    async def delete_all(self, queue: str, which: Which, moved: Moved | None = None) -> int:
         """Delete the letters that match, and return how many there were. Raises ServerError."""
-        deleted = 0
-        async for chunk in self._chosen(queue, which):
+        deleted, tell = 0, moved or _unmoved
+        async for chunk, of in self._chosen(queue, which):
             async with explained(self._redis):
                 deleted += await self._delete(queue, chunk)
+            tell(deleted, of)
         return deleted
 
-    async def count(self, queue: str, which: Which) -> int:
+    async def count(self, queue: str, which: Which, moved: Moved | None = None) -> int:
         """Return how many letters match. Raises ServerError."""
-        return sum([len(chunk) async for chunk in self._chosen(queue, which)])
+        counted, tell = 0, moved or _unmoved
+        async for chunk, of in self._chosen(queue, which):
+            counted += len(chunk)
+            tell(counted, of)
+        return counted
 
     async def _delete(self, queue: str, members: Sequence[bytes]) -> int:
         keys = QueueKeys.of(queue_key(queue))
@@ -130,8 +143,8 @@ class DeadLetters:
             letters, _ = await pipe.execute()
         return int(letters)
 
-    async def _chosen(self, queue: str, which: Which) -> AsyncIterator[Sequence[bytes]]:
-        """Yield the letters that match, in portions."""
+    async def _chosen(self, queue: str, which: Which) -> AsyncIterator[tuple[Sequence[bytes], int]]:
+        """Yield the letters that match, in portions, with how many may match in all."""
         keys = QueueKeys.of(queue_key(queue))
         low = "-inf" if which.since is None else str(round(which.since.timestamp() * 1000))
         async with explained(self._redis):
@@ -141,7 +154,7 @@ class DeadLetters:
             if which.asks_for_letters:
                 chunk = await self._matching(queue, chunk, which)
             if chunk:
-                yield chunk
+                yield chunk, len(members)
 
     async def _no_letter(self, queue: str, job_id: str) -> JobNotFound:
         """Return what to raise for a letter that is not there: the job may be, in another state."""

@@ -1,6 +1,6 @@
 """Dead letters grouped by the cause of death: one bug makes thousands of letters, and is one line here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -49,22 +49,45 @@ class _Group:
         return tuple(reversed(chosen))
 
 
-async def failures(redis: Any, queues: Iterable[str]) -> list[FailureGroup]:
-    """Return the dead letters of some queues by cause, the most numerous first. Raises ServerError."""
+async def failures(
+    redis: Any, queues: Iterable[str], moved: Callable[[int, int], object] | None = None
+) -> list[FailureGroup]:
+    """Return the dead letters of some queues by cause, the most numerous first. Raises ServerError.
+
+    `moved` is told how many letters were read, and how many there are.
+    """
+    read = _Read(moved)
     async with explained(redis):
         seconds, micros = await redis.time()
         now = seconds + micros / 1e6
-        groups = [group for queue in queues for group in await _of_queue(redis, queue, now)]
+        groups = [group for queue in queues for group in await _of_queue(redis, queue, now, read)]
         found = [await _shown(redis, group, now) for group in groups]
     return sorted(found, key=lambda group: (-group.count, -group.last_at.timestamp()))
 
 
-async def _of_queue(redis: Any, queue: str, now: float) -> list[_Group]:
+@dataclass(slots=True)
+class _Read:
+    """The number of letters that were read so far, and who is told of it."""
+
+    moved: Callable[[int, int], object] | None
+    done: int = 0
+    of: int = 0
+
+    def more(self, letters: int, of_queue: int) -> None:
+        self.of += of_queue
+        self.done += letters
+        if self.moved is not None:
+            self.moved(self.done, self.of)
+
+
+async def _of_queue(redis: Any, queue: str, now: float, read: _Read) -> list[_Group]:
     keys = QueueKeys.of(queue_key(queue))
     groups: dict[str, _Group] = {}
     start = 0
+    read.more(0, await redis.zcard(keys.dead))
     while members := await redis.zrange(keys.dead, start, start + _CHUNK - 1, desc=True, withscores=True):
         start += len(members)
+        read.more(len(members), 0)
         letters = await _letters(redis, keys.dead, [member for member, _ in members])
         for (member, ms), (cause, task, reason, version) in zip(members, letters, strict=True):
             if cause is None:

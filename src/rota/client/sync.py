@@ -6,7 +6,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast
 
 from rota.client.calls import check_enqueueable, parser_of
 from rota.client.client import Client, put
-from rota.client.dead_letters import WhichFields
+from rota.client.dead_letters import Moved, WhichFields
 from rota.client.enqueue import Drafter
 from rota.client.events import EventReader
 from rota.client.outbox.drafts import Rows
@@ -242,21 +242,21 @@ class SyncClient:
         """Bring a dead letter back; see `Client.retry`."""
         return sync_handle(self.bridge, self._ask(lambda client: client.retry(queue, job_id)), None)
 
-    def failures(self, queue: str | None = None) -> list[FailureGroup]:
+    def failures(self, queue: str | None = None, *, moved: Moved | None = None) -> list[FailureGroup]:
         """Return dead letters grouped by cause; see `Client.failures`."""
-        return self._ask(lambda client: client.failures(queue), longer=None)
+        return self._ask(lambda client: client.failures(queue, moved=moved), longer=None)
 
-    def retry_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
+    def retry_dead(self, queue: str, *, moved: Moved | None = None, **which: Unpack[WhichFields]) -> int:
         """Bring back all dead letters of a queue, or some; see `Client.retry_dead`."""
-        return self._ask(lambda client: client.retry_dead(queue, **which), longer=None)
+        return self._ask(lambda client: client.retry_dead(queue, moved=moved, **which), longer=None)
 
-    def count_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
+    def count_dead(self, queue: str, *, moved: Moved | None = None, **which: Unpack[WhichFields]) -> int:
         """Return how many dead letters a queue has, or some of them; see `Client.count_dead`."""
-        return self._ask(lambda client: client.count_dead(queue, **which), longer=None)
+        return self._ask(lambda client: client.count_dead(queue, moved=moved, **which), longer=None)
 
-    def purge_dead(self, queue: str, **which: Unpack[WhichFields]) -> int:
+    def purge_dead(self, queue: str, *, moved: Moved | None = None, **which: Unpack[WhichFields]) -> int:
         """Delete all dead letters of a queue, or some; see `Client.purge_dead`."""
-        return self._ask(lambda client: client.purge_dead(queue, **which), longer=None)
+        return self._ask(lambda client: client.purge_dead(queue, moved=moved, **which), longer=None)
 
     def delete_dead(self, queue: str, job_id: str) -> None:
         """Delete a dead letter; see `Client.delete_dead`."""

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,13 +78,14 @@ class _Kind:
             self.sample[place] = key
 
 
-async def memory_of(redis: Any, namespace: str) -> Memory:
+async def memory_of(redis: Any, namespace: str, moved: Callable[[int], object] = lambda _: None) -> Memory:
     """Measure what the keys of the database take, by kind. Raises ServerError.
 
-    Looks at every key, a part at a time between the commands of others: a second for a million keys.
+    Looks at every key, a part at a time between the commands of others: a second for a million keys. `moved` is told
+    how many keys each part had.
     """
     async with explained(redis):
-        kinds = await _counted(redis, namespace)
+        kinds = await _counted(redis, namespace, moved)
         usage = [await _measured(redis, name, kind) for name, kind in kinds.items()]
         info = await redis.info("memory")
     return Memory(
@@ -107,13 +108,14 @@ def kind_of(key: str, namespace: str) -> str:
     return "keys of other programs"
 
 
-async def _counted(redis: Any, namespace: str) -> dict[str, _Kind]:
+async def _counted(redis: Any, namespace: str, moved: Callable[[int], object]) -> dict[str, _Kind]:
     kinds: dict[str, _Kind] = {}
     cursor = 0
     while True:
         cursor, keys = await redis.scan(cursor, count=_AT_ONCE)
         for key in keys:
             kinds.setdefault(kind_of(key.decode("utf-8", "replace"), namespace), _Kind()).add(key)
+        moved(len(keys))
         if not cursor:
             return kinds
 

@@ -14,6 +14,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from rota.errors import JobsGone
+from rota.server.faults import explained
 from rota.wire import results
 from rota.wire.keys import QUEUE
 from rota.wire.leading import sweeping
@@ -30,6 +31,37 @@ _MOST_REMEMBERED = 100_000
 #: What is deleted only if it belonged to nothing at the look before, too. A client of another kind may write a job's
 #: payload before its place in a queue.
 _LOOKED_AT_TWICE: tuple[KeyKind, ...] = ("payloads", "counts")
+
+
+#: What each kind is called for people, but for those that come and go all the time.
+_NAMED = {
+    "flows": "pipelines or batches whose jobs are gone",
+    "flow_keys": "plans and results of flows that are gone",
+    "payloads": "payloads of jobs in no queue",
+    "counts": "counts of attempts",
+    "unique": "unique keys",
+    "aliases": "ids of flows",
+    "terms": "terms",
+    "notes": "notes about lost or unknown jobs",
+    "fields": "values kept between attempts",
+    "claims": "claims",
+    "members": "places in lines",
+    "slots": "slots of limits",
+}
+
+
+#: What becomes of them.
+STRUCK = "the worker that leads strikes them within two hours"
+
+
+async def named(redis: Any, namespace: str, moved: Callable[[int], object] = lambda _: None) -> str:
+    """Count what is left of jobs and flows that are gone, and say so in a few words; "" where nothing is.
+
+    `moved` is told how many keys were looked at. Raises ServerError.
+    """
+    async with explained(redis):
+        found = await Leftovers(namespace, moved=moved).of_all(redis)
+    return ", ".join(f"{found[kind]:,} {words}" for kind, words in _NAMED.items() if found[kind])
 
 
 class Leftovers:
@@ -159,7 +191,7 @@ class Leftovers:
 
     def _say_refused(self, kind: str, key: str, error: ResponseError) -> None:
         """Log once of each kind that a key cannot be swept: another hand made it, or the user may not touch it."""
-        if kind not in self._refused:
+        if self._strike and kind not in self._refused:
             self._refused.add(kind)
             logger.warning(
                 "housekeeper.refused", extra={"kind": kind, "key": key, "reason": str(error).splitlines()[0]}

@@ -6,7 +6,7 @@ CONCURRENTLY, and so a step of its own that is made outside of the transaction.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -175,10 +175,16 @@ async def prepare(target: DatabaseTarget, mode: Mode) -> None:
         await database.close()
 
 
-async def migrate(database: Database, steps: Iterable[Step] = STEPS) -> list[int]:
+async def migrate(
+    database: Database,
+    steps: Iterable[Step] = STEPS,
+    *,
+    moved: Callable[[int, int], object] = lambda done, of: None,
+) -> list[int]:
     """Make the steps that are missing, all or none, and return their versions. Raises StoreError.
 
-    Nothing is locked where none is missing. A database that a newer rota has migrated is left as it is.
+    Nothing is locked where none is missing. A database that a newer rota has migrated is left as it is. `moved` is told
+    how many steps are made, and how many there are to make.
     """
     steps = tuple(steps)
     async with database.read() as connection:
@@ -189,7 +195,8 @@ async def migrate(database: Database, steps: Iterable[Step] = STEPS) -> list[int
             await connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
         done = await version(connection)
         missing = [step for step in steps if step.version > done]
-        for step in missing:
+        for number, step in enumerate(missing):
+            moved(number, len(missing))
             await _make(connection, step, database.target.is_sqlite)
     made = [step.version for step in missing]
     if made:

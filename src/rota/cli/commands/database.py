@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from rota.cli import screen
+from rota.cli.progress import Progress
 from rota.errors import RotaError
 from rota.settings.database_url import DatabaseTarget
 from rota.settings.load import load
@@ -62,7 +63,9 @@ async def _migrate(target: DatabaseTarget) -> None:
 
     database = Database(target, patience=None)
     try:
-        made = await migrate(database)
+        left = "; they are made all or none, so the tables are as they were"
+        with Progress("steps made", left=left, after=0.0) as at:
+            made = await migrate(database, moved=at.moved)
     finally:
         await database.close()
     screen.say(f"{target}: {f'made version {made[-1]} of the tables' if made else 'nothing to do'}")

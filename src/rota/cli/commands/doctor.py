@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from rota.app.handlers import timeouts_of
 from rota.cli import exits, screen
 from rota.cli.commands.look import AsJson
+from rota.cli.progress import Progress
 from rota.errors import RotaError
 from rota.fleet.reading import QueueReading, read
 from rota.model.registry import Registry, discover
@@ -20,8 +21,10 @@ from rota.server import connections
 from rota.server.check import check_server
 from rota.server.place import locate
 from rota.server.rights import Rights, check_rights
+from rota.services.leftovers import STRUCK, named
 from rota.settings.load import Settings, load
 from rota.wire.inventory import queues_in
+from rota.wire.keys import recording_key, records_key
 
 #: How far the clock of this machine may be from that of the server, in seconds: times that people compare.
 _CLOCKS_APART = 2.0
@@ -57,7 +60,8 @@ def doctor(
 
     Exits with 1 where something keeps jobs from running, so a deployment can ask it first.
     """
-    findings = asyncio.run(_all())
+    with Progress("keys looked at", quiet=as_json) as at:
+        findings = asyncio.run(_all(at))
     if as_json:
         screen.value([finding._asdict() for finding in findings])
     else:
@@ -66,7 +70,7 @@ def doctor(
     raise typer.Exit(exits.FAILED if any(finding.level in fatal for finding in findings) else 0)
 
 
-async def _all() -> list[Finding]:
+async def _all(at: Progress) -> list[Finding]:
     try:
         settings = load()
     except RotaError as error:
@@ -75,7 +79,7 @@ async def _all() -> list[Finding]:
     failures: list[RotaError] = []
     registry = discover(settings.jobs_package, settings.default_queue, on_failure=failures.append)
     found = [*_of_jobs(registry, failures), *_of_settings(settings, registry)]
-    found += [finding async for finding in _of_redis(settings, registry)]
+    found += [finding async for finding in _of_redis(settings, registry, at)]
     found += [finding async for finding in _of_database(settings)]
     return found
 
@@ -105,7 +109,7 @@ def _of_settings(settings: Settings, registry: Registry) -> Iterator[Finding]:
 # Redis
 
 
-async def _of_redis(settings: Settings, registry: Registry) -> AsyncIterator[Finding]:
+async def _of_redis(settings: Settings, registry: Registry, at: Progress) -> AsyncIterator[Finding]:
     server = await asyncio.to_thread(locate, settings.redis)
     try:
         if server.loneliness:
@@ -121,6 +125,8 @@ async def _of_redis(settings: Settings, registry: Registry) -> AsyncIterator[Fin
                 await check_rights(redis, Rights.of_worker(queues, settings.namespace))
                 yield Finding("rights", Level.OK, "the user may do all that a worker does")
                 async for finding in _of_queues(redis, queues):
+                    yield finding
+                async for finding in _of_leftovers(redis, settings.namespace, at):
                     yield finding
             except RotaError as error:
                 yield Finding("redis", Level.ERROR, str(error))
@@ -156,6 +162,21 @@ async def _of_queues(redis: Any, queues: tuple[str, ...]) -> AsyncIterator[Findi
         )
     workers = {beat.process for reading in fleet.queues.values() for beat in reading.beats}
     yield Finding("workers", Level.OK if workers else Level.WARNING, f"{len(workers) or 'no'} workers run")
+
+
+async def _of_leftovers(redis: Any, namespace: str, at: Progress) -> AsyncIterator[Finding]:
+    if left := await named(redis, namespace, at.counted):
+        yield Finding("leftovers", Level.WARNING, f"left of jobs that are gone: {left}; {STRUCK}")
+    records, recording = records_key(namespace), recording_key(namespace)
+    waiting = await redis.xlen(records)
+    # A recorder leaves the last entry that it has read.
+    if waiting > 1 and not await redis.exists(recording):
+        yield Finding(
+            "records",
+            Level.WARNING,
+            f"{waiting:,} entries wait for the audit table, and nothing reads them: start a worker with DATABASE_URL, "
+            f"or delete the key {records}",
+        )
 
 
 def _of_queue(queue: str, reading: QueueReading) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import typer
 from rota.cli import exits, screen
 from rota.cli.arguments import TIME, confirmed, duration, moment, payload
 from rota.cli.commands.look import AsJson
+from rota.cli.progress import Progress
 from rota.cli.session import Known, on_queue, serving, with_client
 from rota.client.client import Client
 from rota.client.dead_letters import WhichFields
@@ -28,6 +29,10 @@ At = Annotated[
 Reason = Annotated[str | None, typer.Option(help="all that died of this: failed, timeout, lost, …")]
 Cause = Annotated[str | None, typer.Option(help="all whose errors have this cause: rota failures names it")]
 Everything = Annotated[bool, typer.Option("--all", help="all dead letters of the queue")]
+
+
+#: What is said where a command about many dead letters is stopped.
+_LEFT = "; the others are as they were, and the same command goes on"
 
 
 def add_to(cli: typer.Typer) -> None:
@@ -205,10 +210,11 @@ def retry(
 
     async def act(client: Client, here: Known) -> None:
         if job_id is None:
-            count = await client.retry_dead(queue, **which)
+            with Progress("dead letters brought back", quiet=as_json, left=_LEFT) as at:
+                count = await client.retry_dead(queue, moved=at.moved, **which)
             if not count:
                 here.check_job(queue, job)
-            screen.answer({"retried": count}, f"{count} brought back", as_json)
+            screen.answer({"retried": count}, f"{count:,} brought back", as_json)
         else:
             found = await client.retry(queue, job_id)
             told = "brought back" if found.created else f"has the unique key of {job_id}, and stands for it"
@@ -243,11 +249,13 @@ def purge(
 
     async def act(client: Client, here: Known) -> None:
         here.check_job(queue, job)
-        count = await client.count_dead(queue, **which)
+        with Progress("dead letters chosen", quiet=as_json, left="; nothing was done") as at:
+            count = await client.count_dead(queue, moved=at.moved, **which)
         if count and not yes and not confirmed(f"delete {count:,} dead letters of {queue} for good?"):
             screen.note("nothing was done")
             raise typer.Exit(exits.FAILED)
-        deleted = await client.purge_dead(queue, **which) if count else 0
+        with Progress("dead letters deleted", quiet=as_json, left=_LEFT) as at:
+            deleted = await client.purge_dead(queue, moved=at.moved, **which) if count else 0
         screen.answer({"deleted": deleted}, f"{deleted:,} deleted", as_json)
 
     on_queue(queue, act)

@@ -10,6 +10,7 @@ import typer
 from rota.app.handlers import rules_of
 from rota.cli import screen
 from rota.cli.arguments import whole
+from rota.cli.progress import Progress
 from rota.cli.session import Known, known, on_queue, with_client
 from rota.client.client import Client
 from rota.model.info import FailureGroup, JobInfo
@@ -228,7 +229,8 @@ def failures(
     """Group the dead letters by cause: one line for each, the most numerous first; times are in UTC."""
 
     async def act(client: Client) -> None:
-        found = await client.failures(queue)
+        with Progress("dead letters read", quiet=as_json) as at:
+            found = await client.failures(queue, moved=at.moved)
         if as_json:
             screen.value([screen.group_as_json(group) for group in found])
             return

@@ -7,12 +7,14 @@ import typer
 
 from rota.cli import screen
 from rota.cli.commands.look import AsJson
+from rota.cli.progress import Progress
 from rota.cli.session import with_client
 from rota.client.client import Client
 from rota.errors import RotaError
 from rota.model.event import EventType, StreamEvent
 from rota.names import full_name
 from rota.server.memory import Memory, memory_of
+from rota.services.leftovers import STRUCK, named
 from rota.settings.load import load
 from rota.units import format_size
 
@@ -79,16 +81,18 @@ def memory(as_json: AsJson = False) -> None:
     settings = load()
 
     async def act(client: Client) -> None:
-        found = await memory_of(client.redis, settings.namespace)
+        with Progress("keys looked at", quiet=as_json) as at:
+            found = await memory_of(client.redis, settings.namespace, at.counted)
+            left = await named(client.redis, settings.namespace, at.counted)
         if as_json:
-            screen.value(asdict(found))
+            screen.value(asdict(found) | {"left": left})
         else:
-            _show(found)
+            _show(found, left)
 
     with_client(settings, act)
 
 
-def _show(found: Memory) -> None:
+def _show(found: Memory, left: str) -> None:
     total = sum(one.bytes for one in found.usage) or 1
     columns = ("kind", "keys", "memory", "share", "a key")
     screen.table(
@@ -106,3 +110,5 @@ def _show(found: Memory) -> None:
     )
     most = f" of {format_size(found.most)}" if found.most else ", and has no limit (maxmemory)"
     screen.note(f"Redis uses {format_size(found.used)} in all{most}")
+    if left:
+        screen.note(f"left of jobs that are gone: {left}; {STRUCK}")
