@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from rota.api.access import Gate
 from rota.api.desk import Desk
 from rota.api.documents import document
 from rota.api.problems import answer_errors
@@ -44,6 +45,8 @@ def create(
         lifespan=functools.partial(_opened, settings, registry, opening or _connected),
         # The framework's pages load scripts from elsewhere.
         docs_url=None,
+        # A route of ours serves it, to those who have a key.
+        openapi_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -64,7 +67,9 @@ async def _opened(
     settings: Settings, registry: Registry, opening: Opening, app: FastAPI
 ) -> AsyncIterator[None]:
     async with opening(settings) as client:
-        app.state.desk = Desk(settings, registry, client)
+        gate = Gate(client.redis, settings)
+        await gate.check_start()
+        app.state.desk = Desk(settings, registry, client, gate)
         try:
             yield
         finally:

@@ -52,6 +52,8 @@ def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas |= {"Problem": _PROBLEM, "Enqueued": _ENQUEUED}
+    found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    found["security"] = [{"key": []}]
     schemas["Options"] = Options.model_json_schema(ref_template=_REF)
     for operations in found["paths"].values():
         for operation in operations.values():

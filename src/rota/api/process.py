@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import uvicorn
 from fastapi import FastAPI
 
+from rota.api.access import Gate
 from rota.api.application import create
 from rota.app.connect import client_of
 from rota.client.client import Client
@@ -56,6 +57,8 @@ class Api:
         redis = await connections.open(server.target, boot_timeout=self._settings.boot_timeout)
         client = client_of(self._settings, redis, senders=self._registry.hooks.senders)
         try:
+            # Asked here, too: what the application raises at its start ends it with a traceback.
+            await Gate(redis, self._settings).check_start()
             app = create(self._settings, self._registry, opening=lambda _: _kept(client))
             with contextlib.closing(listen(self._settings.api_host, self._settings.api_port)) as listener:
                 await self._serve(app, listener)

@@ -10,7 +10,19 @@ import typer
 
 from rota.cli import redis_prompt, screen, workers
 from rota.cli.arguments import whole
-from rota.cli.commands import database, doctor, fleet, from_arq, jobs, log, look, processes, schedules, server
+from rota.cli.commands import (
+    database,
+    doctor,
+    fleet,
+    from_arq,
+    jobs,
+    keys,
+    log,
+    look,
+    processes,
+    schedules,
+    server,
+)
 from rota.cli.dev import Development
 from rota.cli.program import all_loaded, program
 from rota.server.place import checkout, locate
@@ -121,4 +133,5 @@ doctor.add_to(cli)
 schedules.add_to(cli)
 processes.add_to(cli)
 fleet.add_to(cli)
+keys.add_to(cli)
 database.add_to(cli)

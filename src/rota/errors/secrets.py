@@ -14,6 +14,8 @@ HIDDEN = "***"
 SHORTEST = 6
 
 _LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^/?#\s'\"<>]+@", re.IGNORECASE)
+#: A key of the API, after the part of it that may be named.
+_KEY = re.compile(r"(\brota_[0-9A-Za-z]{8}_)[0-9A-Za-z]{20,}")
 #: A server or a proxy that does not know a command repeats what came with it.
 _REPEATED = re.compile(r",? with args beginning with:.*", re.DOTALL)
 
@@ -34,9 +36,11 @@ class Secrets:
             self._long = _any_of(forms)
 
     def hidden(self, text: str) -> str:
-        """Return `text` without the secrets, and without the user and password of any URL in it."""
+        """Return `text` without the secrets, keys of the API, and the user and password of any URL in it."""
         if self._long is not None:
             text = self._long.sub(HIDDEN, text)
+        if "rota_" in text:
+            text = _KEY.sub(rf"\1{HIDDEN}", text)
         return _LOGIN.sub(rf"\1{HIDDEN}@", text) if "@" in text else text
 
     def hide_in(self, error: BaseException, *also: str | None) -> None:

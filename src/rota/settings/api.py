@@ -1,9 +1,22 @@
-"""The variables of the API: where it listens."""
+"""The variables of the API: where it listens, and who is let in."""
 
+import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings
+
+from rota.model.access.keys import AccessKey
+
+
+def _keys(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(map(AccessKey.of_stored, re.split(r"[\s,]+", value.strip())))
+
+
+def _hosts(value: object) -> object:
+    return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
 
 
 class ApiVariables(BaseSettings):
@@ -14,3 +27,9 @@ class ApiVariables(BaseSettings):
 
     api_port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     """The port of the API; 0 is any free one."""
+
+    api_keys: Annotated[tuple[AccessKey, ...], BeforeValidator(_keys)] = Field(default=(), repr=False)
+    """Keys beside those in Redis, `id:digest:scopes` each, as `rota keys make --stored` prints them."""
+
+    api_allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
+    """Names of the API, beside this machine's own, by which it is reached while it needs no key."""

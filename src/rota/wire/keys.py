@@ -140,6 +140,11 @@ def events_key(namespace: str) -> str:
     return f"{namespace}:events"
 
 
+def access_key(namespace: str) -> str:
+    """Return the key of the hash that has the keys of the API."""
+    return f"{namespace}:keys"
+
+
 def records_key(namespace: str) -> str:
     """Return the key of the stream from which the audit table is written: events with all that they are about."""
     return f"{namespace}:records"

@@ -119,6 +119,7 @@ async def test_the_process_answers_until_it_is_told_to_stop(server: RedisServer,
         assert process.says("api.stopped")
         assert {event["event"] for event in process.events()} == {
             "redis.connected",
+            "api.open",
             "api.ready",
             "api.stopped",
         }

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from rota.api import shapes
 from rota.api.answers import accepted, answer
 from rota.api.bodies import read_object, refuse_others
-from rota.api.desk import Desk, desk_of
+from rota.api.desk import ENQUEUES, OPERATES, READS, Desk, desk_of
 from rota.api.enqueueing import call_of, calls_of
 from rota.api.problems import Problem
 from rota.errors import ResultTimeout
@@ -17,7 +17,7 @@ from rota.model.state import State
 from rota.names import full_name
 from rota.wire.keys import check_queue
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], default_response_class=Response)
 
 #: The most jobs that one request enqueues.
 MOST_JOBS = 1000
@@ -31,7 +31,7 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})")
 _OVER = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 
-@router.post("/jobs/{name}", include_in_schema=False)
+@router.post("/jobs/{name}", include_in_schema=False, dependencies=[ENQUEUES])
 async def enqueue(request: Request, name: str) -> Response:
     """Enqueue a job; with `Prefer: wait=10`, answer with its result if it ends within that time."""
     desk = desk_of(request)
@@ -48,7 +48,7 @@ async def enqueue(request: Request, name: str) -> Response:
     return accepted(request, handle, call.job.name)
 
 
-@router.post("/jobs", summary="Enqueue many jobs", status_code=202, response_class=Response)
+@router.post("/jobs", summary="Enqueue many jobs", status_code=202, dependencies=[ENQUEUES])
 async def enqueue_many(request: Request) -> Response:
     """Enqueue up to 1,000 jobs: all of them, or none where one is wrong."""
     desk = desk_of(request)
@@ -63,7 +63,7 @@ async def enqueue_many(request: Request) -> Response:
     return answer({"jobs": [_listed(handle.queue, handle.id, handle.created) for handle in handles]}, 202)
 
 
-@router.get("/jobs/{queue}/{id}", summary="Look at a job", response_class=Response)
+@router.get("/jobs/{queue}/{id}", summary="Look at a job", dependencies=[READS])
 async def look(request: Request, queue: str, id: str, include: str = "") -> Response:  # noqa: A002 - the field's word
     """Return a job as it is now; `include` names what else is wanted: payload, attempts, checkpoint."""
     desk = desk_of(request)
@@ -71,7 +71,7 @@ async def look(request: Request, queue: str, id: str, include: str = "") -> Resp
     return answer(shapes.job(info, _included(include)))
 
 
-@router.get("/jobs/{queue}/{id}/result", summary="The result of a job", response_class=Response)
+@router.get("/jobs/{queue}/{id}/result", summary="The result of a job", dependencies=[READS])
 async def result(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
     """Return the result of a job that is over, with 202 and no result while it is not."""
     info = await find(desk_of(request), queue, id)
@@ -84,7 +84,7 @@ async def result(request: Request, queue: str, id: str) -> Response:  # noqa: A0
     return answer({name: shown[name] for name in fields})
 
 
-@router.post("/jobs/{queue}/{id}/cancel", summary="Cancel a job", response_class=Response)
+@router.post("/jobs/{queue}/{id}/cancel", summary="Cancel a job", dependencies=[OPERATES])
 async def cancel(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
     """Cancel a job: at once if it waits, and within a second if it runs (202)."""
     desk = desk_of(request)
@@ -96,14 +96,24 @@ async def cancel(request: Request, queue: str, id: str) -> Response:  # noqa: A0
     return answer({"answer": found}, 202 if found == "requested" else 200)
 
 
-@router.post("/jobs/{queue}/{id}/retry", summary="Bring a dead job back", response_class=Response)
+@router.post(
+    "/jobs/{queue}/{id}/retry",
+    summary="Bring a dead job back",
+    response_class=Response,
+    dependencies=[OPERATES],
+)
 async def retry(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
     """Bring a dead letter back, with its full number of attempts."""
     handle = await desk_of(request).client.retry(_queue(queue), id)
     return answer(_listed(handle.queue, handle.id, handle.created), 202)
 
 
-@router.post("/jobs/{queue}/{id}/run-now", summary="Run a delayed job now", response_class=Response)
+@router.post(
+    "/jobs/{queue}/{id}/run-now",
+    summary="Run a delayed job now",
+    response_class=Response,
+    dependencies=[OPERATES],
+)
 async def run_now(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
     """Make a job that waits for its time due at once."""
     found = await desk_of(request).client.reschedule(_queue(queue), id)
@@ -114,7 +124,13 @@ async def run_now(request: Request, queue: str, id: str) -> Response:  # noqa: A
     return answer({"answer": found})
 
 
-@router.delete("/jobs/{queue}/{id}", summary="Delete a dead letter", status_code=204, response_class=Response)
+@router.delete(
+    "/jobs/{queue}/{id}",
+    summary="Delete a dead letter",
+    status_code=204,
+    response_class=Response,
+    dependencies=[OPERATES],
+)
 async def delete(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
     """Delete a dead letter; it cannot be brought back then."""
     await desk_of(request).client.delete_dead(_queue(queue), id)

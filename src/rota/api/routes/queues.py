@@ -5,14 +5,14 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from rota.api.answers import answer
-from rota.api.desk import Desk, desk_of
+from rota.api.desk import OPERATES, READS, Desk, desk_of
 from rota.api.problems import Problem
 from rota.wire.keys import check_queue
 
-router = APIRouter(tags=["queues"])
+router = APIRouter(tags=["queues"], default_response_class=Response)
 
 
-@router.get("/queues", summary="All queues", response_class=Response)
+@router.get("/queues", summary="All queues", dependencies=[READS])
 async def queues(request: Request) -> Response:
     """Return every queue that a job or a setting names, with how many of its jobs are in which state."""
     desk = desk_of(request)
@@ -20,13 +20,13 @@ async def queues(request: Request) -> Response:
     return answer({"items": [await _shape(desk, name) for name in names]})
 
 
-@router.get("/queues/{queue}", summary="One queue", response_class=Response)
+@router.get("/queues/{queue}", summary="One queue", dependencies=[READS])
 async def queue(request: Request, queue: str) -> Response:
     """Return how many jobs of a queue are in which state, how many workers serve it, and whether it is paused."""
     return answer(await _shape(desk_of(request), _checked(queue)))
 
 
-@router.post("/queues/{queue}/pause", summary="Pause a queue", response_class=Response)
+@router.post("/queues/{queue}/pause", summary="Pause a queue", dependencies=[OPERATES])
 async def pause(request: Request, queue: str) -> Response:
     """Let no worker claim from a queue until it is resumed; jobs that run go on."""
     desk = desk_of(request)
@@ -34,7 +34,7 @@ async def pause(request: Request, queue: str) -> Response:
     return answer(await _shape(desk, queue))
 
 
-@router.post("/queues/{queue}/resume", summary="Resume a queue", response_class=Response)
+@router.post("/queues/{queue}/resume", summary="Resume a queue", dependencies=[OPERATES])
 async def resume(request: Request, queue: str) -> Response:
     """Let workers claim from a queue again."""
     desk = desk_of(request)

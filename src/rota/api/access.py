@@ -1,0 +1,159 @@
+"""The gate of the API: the key of a request, and the scope that its route asks for.
+
+Outside production, and while no key was ever made, a caller on this machine may do everything; the name by which it
+reaches the API must be one of this machine, or a page of another site could reach it through the caller's browser.
+"""
+
+import ipaddress
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from starlette.requests import HTTPConnection
+
+from rota.api.problems import Problem
+from rota.errors import RotaError
+from rota.model.access.keys import AccessKey, Scope, parts_of
+from rota.server.faults import explained
+from rota.settings.settings import Settings
+from rota.wire.access import AccessRecords
+
+logger = logging.getLogger("rota.api")
+
+#: How long a key that was read counts, and how long it takes until one that was revoked is refused, in seconds.
+TRUST = 5.0
+#: The most keys that are remembered.
+_MOST = 10_000
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="rota"'}
+
+#: What a caller without a key may do where everything is open.
+EVERYTHING = AccessKey("", "", frozenset({Scope.ADMIN}), name="open")
+
+
+class NoKey(RotaError):
+    """Raised at the start of an API in production to which no key leads."""
+
+    def __str__(self) -> str:
+        return (
+            "in production the API needs a key, and there is none: make the first one with "
+            "`rota keys make --scope admin`, or set API_KEYS"
+        )
+
+
+class Gate:
+    """The keys of one application, as its requests are let in.
+
+    :param redis: an asyncio client.
+    """
+
+    def __init__(self, redis: object, settings: Settings) -> None:
+        self._redis = redis
+        self._records = AccessRecords(redis, settings.namespace)
+        self._given = {key.id: key for key in settings.api_keys}
+        self._hosts = frozenset(host.lower() for host in settings.api_allowed_hosts)
+        self._may_be_open = settings.app_env != "production" and not self._given
+        self._known: dict[str, tuple[AccessKey | None, float]] = {}
+        self._has_keys = bool(self._given)
+        self._looked = 0.0
+
+    async def check_start(self) -> None:
+        """Say whether the API is open. Raises NoKey in production where no key is there, ServerError."""
+        async with explained(self._redis):
+            self._has_keys = self._has_keys or bool(await self._records.all())
+        if self._has_keys:
+            return
+        if not self._may_be_open:
+            raise NoKey
+        logger.warning("api.open", extra={"reason": "no key was made, so callers on this machine may do all"})
+
+    async def admit(self, request: HTTPConnection, *scopes: Scope) -> AccessKey:
+        """Return the key by which a request is let in that needs one of `scopes`. Raises Problem, ServerError."""
+        self._check_host(request)
+        key = await self._key_of(request)
+        if not any(map(key.lets, scopes)):
+            held = ", ".join(sorted(key.scopes))
+            detail = f"this needs the scope {' or '.join(scopes)}; the key {key.id} has {held}"
+            raise Problem(403, "forbidden", "The key does not allow this", detail)
+        return key
+
+    async def _key_of(self, request: HTTPConnection) -> AccessKey:
+        text = _text_of(request)
+        if text is None:
+            if self._may_be_open and _is_local(request) and not await self._any():
+                return EVERYTHING
+            detail = "send a key: Authorization: Bearer rota_…; `rota keys make` makes one"
+            raise Problem(401, "no-key", "A key is needed", detail, headers=_CHALLENGE)
+        parts = parts_of(text)
+        if parts is None:
+            raise _refused("it is not a key of this API, or has a typing mistake in it")
+        key_id, secret = parts
+        key = self._given.get(key_id) or await self._read(key_id)
+        if key is None or not key.fits(secret, datetime.now(UTC)):
+            raise _refused("it is not known, was revoked, or has expired")
+        return key
+
+    async def _read(self, key_id: str) -> AccessKey | None:
+        now = time.monotonic()
+        key, until = self._known.get(key_id, (None, 0.0))
+        if until > now:
+            return key
+        async with explained(self._redis):
+            raw, self._has_keys = await self._records.read(key_id)
+        key = AccessKey.read(key_id, raw)
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[key_id] = key, now + TRUST
+        return key
+
+    async def _any(self) -> bool:
+        """Tell whether there is any key, by a look at most every few seconds."""
+        now = time.monotonic()
+        if not self._has_keys and now >= self._looked + TRUST:
+            async with explained(self._redis):
+                _, self._has_keys = await self._records.read("")
+            self._looked = now
+        return self._has_keys
+
+    def _check_host(self, request: HTTPConnection) -> None:
+        if not self._may_be_open or self._has_keys:
+            return
+        host = _name_of(request.headers.get("host", ""))
+        if host not in self._hosts and not _is_loopback(host):
+            detail = f"the name {host[:60]!r} is none of this machine; list it in API_ALLOWED_HOSTS"
+            raise Problem(421, "wrong-host", "The API is not reached by this name", detail)
+
+
+def _text_of(request: HTTPConnection) -> str | None:
+    """Return the key that a request shows, or None where it shows none. Raises Problem for two of them."""
+    given: Sequence[str] = request.headers.getlist("authorization")
+    kind, _, text = (given[0] if given else "").partition(" ")
+    if len(given) > 1 or (given and kind.lower() != "bearer"):
+        raise _refused("send one key, as Authorization: Bearer rota_…")
+    return text.strip() or None
+
+
+def _refused(why: str) -> Problem:
+    return Problem(
+        401, "wrong-key", "The key is not accepted", f"the key is not accepted: {why}", headers=_CHALLENGE
+    )
+
+
+def _is_local(request: HTTPConnection) -> bool:
+    # A proxy on this machine would let everybody in.
+    forwarded = request.headers.get("forwarded") or request.headers.get("x-forwarded-for")
+    return request.client is not None and _is_loopback(request.client.host) and not forwarded
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _name_of(host: str) -> str:
+    """Return the name in a Host header, without its port and the brackets of IPv6."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].rstrip(".").lower()

@@ -1,0 +1,1 @@
+"""The rights of callers of the API."""

@@ -1,0 +1,37 @@
+"""The keys of the API as they lie in Redis: one hash, by the id of each key."""
+
+from typing import Any
+
+from rota.wire.keys import access_key
+
+
+class AccessRecords:
+    """The records of a namespace's API keys.
+
+    :param redis: an asyncio client.
+    """
+
+    def __init__(self, redis: Any, namespace: str) -> None:
+        self._redis = redis
+        self._key = access_key(namespace)
+
+    async def read(self, key_id: str) -> tuple[bytes | None, bool]:
+        """Return the record of a key, and whether there is any key at all; in one round trip."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hget(self._key, key_id)
+        pipe.hlen(self._key)
+        record, count = await pipe.execute()
+        return record, count > 0
+
+    async def all(self) -> dict[str, bytes]:
+        """Return the record of every key by its id."""
+        found = await self._redis.hgetall(self._key)
+        return {key_id.decode("utf-8", "replace"): raw for key_id, raw in found.items()}
+
+    async def put(self, records: dict[str, bytes]) -> None:
+        """Write records, in place of those that the same ids have."""
+        await self._redis.hset(self._key, mapping=records)
+
+    async def remove(self, key_id: str) -> bool:
+        """Remove a record; tell whether it was there."""
+        return bool(await self._redis.hdel(self._key, key_id))
