@@ -10,6 +10,7 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from rota import Client, Job, QueueWorker
+from rota.app.beside import leader_of
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
 from rota.app.connect import client_of
 from rota.app.declaring import Declaring, schedules_of
@@ -17,8 +18,12 @@ from rota.app.probes import Probes
 from rota.attempts.children import Processes
 from rota.attempts.log.keeper import keeping_logs
 from rota.model.registry import Registry, discover
+from rota.process.services import Failure
 from rota.server import connections
+from rota.server.place import Server
 from rota.server.target import RedisTarget
+from rota.services.figures import Figures
+from rota.services.leader import Leader
 from rota.services.scheduler import Scheduler
 from rota.settings.load import Settings, load
 
@@ -96,6 +101,24 @@ async def leading(url: str, package: str, **variables: str) -> AsyncIterator[Non
         planning.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await planning
+
+
+@contextlib.asynccontextmanager
+async def standing(url: str, package: str, name: str = "leader", **variables: str) -> AsyncIterator[Leader]:
+    """Let a process of this name stand for election, with all that it would do as the leader."""
+    settings = load({"REDIS_URL": url, **variables})
+    queues, server = discover(package).queues, Server(RedisTarget.from_url(url))
+    failures: list[Failure] = []
+    leader = leader_of(settings, queues, server, name, failures.append, figures=Figures())
+    assert leader is not None
+    running = asyncio.create_task(leader.run())
+    try:
+        yield leader
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    assert failures == []
 
 
 def registry_of(jobs: Sequence[AnyJob], default_queue: str = "default") -> Registry:

@@ -66,22 +66,6 @@ async def test_many_are_brought_back_by_what_they_are(client: Client, deps: Prin
     assert [letter.id for letter in await client.jobs("office", State.DEAD)] == [other.id]
 
 
-async def test_what_died_of_one_cause_is_one_group(client: Client, deps: Printer) -> None:
-    pages = await client.enqueue_many(print_out.call(page) for page in (1, 2, 3))
-    other = await client.enqueue(staple)
-    for job_id in [other.id, *(page.id for page in pages)]:
-        await client.wait("office", job_id, timeout=10)
-    stuck, empty = await client.failures("office")
-    assert (stuck.count, stuck.tasks, stuck.last_hour) == (3, ("print_out",), 3)
-    assert stuck.error.message in {f"page {page} is stuck" for page in (1, 2, 3)}
-    assert (empty.count, empty.ids) == (1, (other.id,))
-    deps.works = True
-    assert await client.retry_dead("office", cause=stuck.cause) == 3
-    assert [await handle.result(timeout=10) for handle in pages] == [1, 2, 3]
-    assert await client.purge_dead("office", cause=empty.cause) == 1
-    assert await client.failures("office") == []
-
-
 async def test_only_a_dead_letter_can_be_brought_back(client: Client) -> None:
     with pytest.raises(JobNotFound):
         await client.retry("office", "no-such-letter")
