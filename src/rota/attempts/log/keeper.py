@@ -30,7 +30,21 @@ class LogKeeper(logging.Handler):
             execution = CURRENT.get()
             if execution is not None and execution.keeps_log:
                 self._keep(execution, record)
+        if logging.root.handlers == [self] and logging.lastResort is not None and self._is_alone(record.name):
+            self._show(record, logging.lastResort)
         return True
+
+    def _is_alone(self, name: str) -> bool:
+        """Tell whether no other handler hears of what the logger `name` logs."""
+        logger: logging.Logger | None = logging.getLogger(name)
+        while logger is not None and all(one is self for one in logger.handlers):
+            logger = logger.parent
+        return logger is None
+
+    def _show(self, record: logging.LogRecord, handler: logging.Handler) -> None:
+        # So does Python where it finds no handler at all. The keeper shows nothing, so it should not count.
+        if record.levelno >= handler.level:
+            handler.handle(record)
 
     def _keep(self, execution: Execution, record: logging.LogRecord) -> None:
         run = current_run()
