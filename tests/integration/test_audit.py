@@ -1,6 +1,7 @@
 """The audit table from end to end: jobs that a real worker runs, and the rows that it writes while it leads."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from rota import fixed
 @job(max_attempts=2, backoff=fixed(0.05))
 async def fail(run: Run) -> None:
     """Fails each time."""
+    run.log.info("trying", extra={"user": 17})
     raise ValueError("no such user: 17")
 '''
 Row = dict[str, Any]
@@ -49,6 +51,9 @@ def rows(tmp_path: Path) -> Rows:
     def read(name: str) -> list[Row]:
         with sqlite3.connect(f"file:{tmp_path}/audit.db?mode=ro", uri=True) as database:
             database.row_factory = sqlite3.Row
+            # Recording begins before the tables are there.
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = '_jobs'").fetchall():
+                return []
             return [dict(row) for row in database.execute("SELECT * FROM _jobs WHERE name = ?", (name,))]
 
     return read
@@ -78,6 +83,8 @@ def test_what_a_worker_does_is_in_the_table(project: Project, rows: Rows) -> Non
     assert (row["status"], row["reason"], row["attempts"]) == ("FAILED", "failed", 2)
     assert row["error"] == "ValueError: no such user: 17"
     assert row["error_key"]
+    attempts = r"attempt 1, .* UTC\n.* info    trying user=17\nattempt 2, .* UTC\n.* info    trying user=17"
+    assert re.fullmatch(attempts, row["log"])
     (group,) = json.loads(project.rota("failures", "--json").out)
     assert group["versions"] == ["1.4.2"]
     (row,) = wait_until(lambda: rows("send"), "send is in the table")

@@ -12,7 +12,7 @@ from rota.names import ids_of, short_name
 from rota.server.faults import explained
 from rota.settings.settings import Settings
 from rota.wire.claims import decode_id, encode_id
-from rota.wire.keys import QueueKeys, events_key, queue_key
+from rota.wire.keys import LOG_OF_JOB, QueueKeys, events_key, queue_key
 from rota.wire.scripts import REPLAY
 
 #: The most letters that one call of the script brings back.
@@ -140,7 +140,8 @@ class DeadLetters:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(*(f"{keys.dead}:".encode() + member for member in members))
             pipe.zrem(keys.dead, *members)
-            letters, _ = await pipe.execute()
+            pipe.delete(*(LOG_OF_JOB.encode() + member for member in members))
+            letters, *_ = await pipe.execute()
         return int(letters)
 
     async def _chosen(self, queue: str, which: Which) -> AsyncIterator[tuple[Sequence[bytes], int]]:

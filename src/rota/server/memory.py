@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rota.server.faults import explained
-from rota.wire.keys import ABORT, BELL, IN_PROGRESS, JOB, QUEUE, RESULT, RETRY
+from rota.wire.keys import ABORT, BELL, IN_PROGRESS, JOB, LOG_OF_JOB, QUEUE, RESULT, RETRY
 
 #: How many keys one call of SCAN looks at, and how many are measured in one round trip.
 _AT_ONCE, _MEASURED_AT_ONCE = 1000, 200
@@ -20,6 +20,7 @@ _LETTER = re.compile(rf"{QUEUE}[^:]+:dead:")
 _BEGINNINGS = {
     JOB: "payloads of jobs",
     RESULT: "records of jobs that are over",
+    LOG_OF_JOB: "logs of jobs",
     RETRY: "counts of attempts",
     IN_PROGRESS: "claims, as stock workers see them",
     ABORT: "requests to cancel",

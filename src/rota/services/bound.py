@@ -1,8 +1,8 @@
 """Switches the writing of records on, and keeps their stream within its bound in Redis' memory.
 
 While the audit table cannot be written, records pile up. Before the bound is reached, less is recorded of each job:
-first no progress (level 1), then no payloads either (level 2). At the bound the oldest records go, to keep Redis for
-the jobs. Each of these is logged, and `arq_records_level` shows it.
+first no progress (level 1), then no payloads and logs either (level 2). At the bound the oldest records go, to keep
+Redis for the jobs. Each of these is logged, and `arq_records_level` shows it.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ _USUAL, _FEW = 4096, 1000
 #: The least number of entries that are kept.
 _LEAST = 100
 #: What is left out at a level.
-_LEFT_OUT = {0: "nothing", 1: "progress", 2: "progress and payloads"}
+_LEFT_OUT = {0: "nothing", 1: "progress", 2: "progress, payloads and logs"}
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
     """The word for the scripts: how much to record, and how many entries may lie in the stream.
 
-    :param level: 0 everything, 1 no progress, 2 no payloads either.
+    :param level: 0 everything, 1 no progress, 2 no payloads and logs either.
     :param most: the number of entries above which the oldest are removed.
     """
 

@@ -6,8 +6,8 @@ The scripts put the events of one call into one entry (`wire/lua/lib/events.lua`
 
 Each has its type, queue, id, task and attempt, and then, if there is more to say, an object. In the stream of records
 (`NAMESPACE:records`) an entry has raw values in fields beside it, by the number of the event in the entry: `p0` is a
-payload as it lies in Redis, `d0` is a whole result or a whole error, JSON. `v` is the version of the code of the worker
-whose call the entry is of.
+payload as it lies in Redis, `d0` is a whole result or a whole error, JSON, and `l0` the whole log of the job (see
+`rota.wire.log.pieces`). `v` is the version of the code of the worker whose call the entry is of.
 
 Ids may be any bytes, which `encode_id` finds again. Elsewhere a character stands in for bytes that are not UTF-8.
 """
@@ -51,6 +51,7 @@ class Record(NamedTuple):
     :param detail: JSON: the result of a job that completed, the error of an attempt that failed or of a job that died
         or was cancelled.
     :param version: of the code of the worker that told it; empty where that is unknown, or a client told it.
+    :param log: the log of the job with all attempts so far, where an attempt has ended and something was logged.
     """
 
     position: str
@@ -63,6 +64,7 @@ class Record(NamedTuple):
     payload: bytes | None
     detail: bytes | None
     version: str = ""
+    log: bytes | None = None
 
 
 def read_events(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[RawEvent]:
@@ -78,13 +80,22 @@ def read_records(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[Record]
     if len(fields) == (2 if version else 1):
         # Nothing lies beside the events, as where jobs start. What there is a row for is read as cheaply as it can be.
         return [
-            _record((f"{entry}.{number}", *told, None, None, version))
+            _record((f"{entry}.{number}", *told, None, None, version, None))
             for number, told in _numbered(fields)
             if told is not None
         ]
     get = fields.get
     return [
-        _record((f"{entry}.{number}", *told, get(b"p%d" % number), get(b"d%d" % number), version))
+        _record(
+            (
+                f"{entry}.{number}",
+                *told,
+                get(b"p%d" % number),
+                get(b"d%d" % number),
+                version,
+                get(b"l%d" % number),
+            )
+        )
         for number, told in _numbered(fields)
         if told is not None
     ]

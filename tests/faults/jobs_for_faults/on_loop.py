@@ -47,3 +47,14 @@ async def kill(run: Run, after: float) -> None:
     note(run, "start")
     await asyncio.sleep(after)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@job
+async def recount(run: Run, lines: int, pace: float) -> None:
+    """Log a line now and then, and note it beside Redis once that is done."""
+    note(run, "start")
+    for number in range(1, lines + 1):
+        run.log.info("counted", extra={"number": number})
+        note(run, f"logged-{number}")
+        await asyncio.sleep(pace)
+    note(run, "end")

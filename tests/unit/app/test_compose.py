@@ -1,5 +1,6 @@
 """The composition root: what a process is made of, from its settings down."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,14 @@ def test_a_job_without_a_policy_has_that_of_its_queue_and_then_the_general_one()
     assert (rules.max_attempts, rules.timeout, rules.keep_result) == (7, 20, 3600)
     assert rules.backoff == linear(1, step=2)
     assert rules_of(send, own.queue("other")).timeout == 300
+
+
+def test_whether_logs_are_kept_says_the_job_then_its_queue_then_the_general_setting() -> None:
+    own = settings(KEEP_LOG="false", QUEUES__EMAIL__KEEP_LOG="true")
+    assert [rules_of(send, own.queue(name)).keep_log for name in ("email", "other")] == [True, False]
+    silent, loud = replace(send, keep_log=False), replace(send, keep_log=True)
+    assert not rules_of(silent, own.queue("email")).keep_log
+    assert rules_of(loud, own.queue("other")).keep_log
 
 
 def test_the_policy_of_a_job_beats_both() -> None:

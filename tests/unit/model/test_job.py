@@ -192,6 +192,7 @@ def run_annotated(name: Annotated[list[int], "many"]) -> None: ...
         (plain, {"timeout": 0}, "timeout is 0"),
         (plain, {"max_attempts": 0}, "max_attempts is 0"),
         (plain, {"keep_result": -1}, "keep_result is -1"),
+        (plain, {"keep_log": "no"}, "keep_log is 'no'; it is True or False"),
         (plain, {"backoff": 3}, "backoff is 3"),
         (plain, {"retry_on": ValueError}, "retry_on is .* tuple of exception classes"),
         (plain, {"give_up_on": ("ValueError",)}, "give_up_on is .* tuple of exception classes"),

@@ -77,8 +77,8 @@ async def test_a_stream_that_fills_is_told_of_and_bounded_by_the_scripts_own_cut
     await service.look(redis)
     assert [(one.message, one.__dict__["left_out"]) for one in caplog.records] == [
         ("recorder.filling", "progress"),
-        ("recorder.filling", "progress and payloads"),
-        ("recorder.full", "progress and payloads"),
+        ("recorder.filling", "progress, payloads and logs"),
+        ("recorder.full", "progress, payloads and logs"),
         ("recorder.relieved", "nothing"),
     ]
 

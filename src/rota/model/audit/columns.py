@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rota.errors import JobError, UnreadablePayload
+from rota.model.log.lines import later, lines_of
+from rota.model.log.text import as_text
 from rota.wire.envelopes import decode_job
+from rota.wire.log.pieces import received
 
 #: The columns of a row that a job's beginning clears, with what they hold then.
 BLANK: Mapping[str, Any] = {
@@ -30,6 +33,13 @@ def text_of(raw: bytes) -> str:
 def plain(value: Any) -> str | None:
     """Return a text that an event has as the column of a row has it; None for an empty one, and for anything else."""
     return value if isinstance(value, str) and value else None
+
+
+def log_of(raw: bytes) -> str | None:
+    """Return the log of a job as text; None for an empty one."""
+    pieces = dict(received(raw))
+    names = later(pieces)
+    return as_text(lines_of(names, map(pieces.get, names))) or None
 
 
 def time_of(ms: Any) -> datetime | None:

@@ -59,6 +59,8 @@ def fold(records: Iterable[Record]) -> list[Row]:
         row["event"], row["queue"] = f"{place}.{index:0>5}", record.queue
         if record.task:
             row["name"] = record.task
+        if record.log is not None:
+            row["log"] = columns.log_of(record.log)
     return list(rows.values())
 
 

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from rota.model.log.lines import LogLine
 
 
-def text_of(lines: Iterable[LogLine]) -> str:
+def as_text(lines: Iterable[LogLine]) -> str:
     """Return lines as one text, of a row or more for each."""
     return "\n".join(rows_of(lines))
 

@@ -78,3 +78,16 @@ async def test_a_hundred_settlements_cost_one_command_each(counted: Counted) -> 
     assert commands["xadd"] <= 5
     assert commands["set"] <= 101
     assert commands.total() <= 100 + 20
+
+
+async def test_a_log_costs_a_few_commands_and_a_job_without_one_none(counted: Counted) -> None:
+    worker = counted.worker
+    counted.bed.put("a", "b", "c")
+    one, other, third = await worker.claim(3)
+    without = await counted.commands(worker.settle(finish(one)))
+    said = b'5 10 1 1 30\n[[1,"info","a line"]]\n'
+    with_log = await counted.commands(worker.settle(finish(other, log=said)))
+    assert with_log - without == {"hset": 1, "hkeys": 1, "pexpire": 1}
+    assert not without["hset"] + without["hkeys"] + without["pexpire"]
+    written = await counted.commands(worker.scripts.keep_logs(counted.bed.redis, [(third, said)]))
+    assert written == {"hget": 1, "hset": 1, "pexpire": 1}

@@ -4,7 +4,7 @@
 -- ('' = tell nothing) and `keep_events`.
 --
 -- While the key <namespace>:recording stands, all is told once more, and whole, to the stream <namespace>:records. Its
--- value is `<level> <entries to keep>`; of level 1 is what is recorded without progress, of 2 without payloads too.
+-- value is `<level> <entries to keep>`; of level 1 is what is recorded without progress, of 2 without payloads and logs too.
 
 --@include calls
 --@include told
