@@ -3,6 +3,7 @@
 import contextlib
 import re
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ HERE = Path(__file__).parent
 PAGE = (Path(__file__).parents[2] / "docs" / "redis.md").read_text("utf-8")
 #: The documented rights of each role, by the name of its user.
 LINES = {name: rest.split() for name, rest in re.findall(r"(?m)^ {4}ACL SETUSER (\w+) on >… (.*)$", PAGE)}
+#: What a worker needs besides that may come to write the audit table.
+RECORDERS = re.search(r"A worker with `DATABASE_URL` .* needs `(.*?)` more", PAGE)[1].split()  # type: ignore[index]
 CLIENTS_SCRIPTS = (
     scripts.ENQUEUE,
     scripts.CANCEL,
@@ -171,16 +174,28 @@ async def every_look(client: Client) -> None:
 
 
 async def test_all_of_it_runs_under_the_documented_rights(
-    project: Project, url: Callable[[str], str], tmp_path: Path
+    project: Project, guarded: RedisServer, url: Callable[[str], str], tmp_path: Path
 ) -> None:
+    with guarded.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "worker", *RECORDERS)
+
     async def use() -> None:
         async with await client_at(url("web")) as client:
             await every_job(client)
             await every_flow(client, "web")
             await every_look(client)
 
-    with running(url("worker"), "worker", cwd=tmp_path):
+    audit = tmp_path / "audit.db"
+
+    def recorded() -> int:
+        with contextlib.closing(sqlite3.connect(audit)) as database:
+            return int(
+                database.execute("SELECT count(*) FROM _jobs WHERE status = 'COMPLETED'").fetchone()[0]
+            )
+
+    with running(url("worker"), "worker", cwd=tmp_path, DATABASE_URL=f"sqlite:///{audit}"):
         await use()
+        await until(recorded, "the leader has written into the audit table")
         # What a worker process enqueues, it does as its own user.
         async with await client_at(url("worker")) as client:
             await every_flow(client, "worker")
@@ -258,7 +273,8 @@ def test_the_lines_have_every_command_of_the_scripts() -> None:
 
     assert needed(SCRIPTS) <= allowed("worker")
     assert needed(CLIENTS_SCRIPTS) <= allowed("web")
-    assert set(rights._HARMLESS) <= allowed("worker")
+    assert set(rights._HARMLESS) <= allowed("worker") | {word[1:].upper() for word in RECORDERS}
+    assert set(rights._RECORDERS) - allowed("worker") == {word[1:].upper() for word in RECORDERS}
     # The worker is the one that blocks and listens, leads, and looks for the names of jobs in payloads.
     extra = allowed("worker") - allowed("web")
     assert extra == {"BLPOP", "SUBSCRIBE", "CLIENT|ID", "CLIENT|TRACKING", "GETRANGE", "GETEX"}
@@ -273,14 +289,22 @@ def test_the_rights_of_a_worker_are_those_that_its_scripts_need() -> None:
 # What lacks
 
 
+#: The rights to all keys of ours but the leader's.
+OURS = tuple(
+    f"~rota:{name}"
+    for name in (
+        *("events", "records", "recording", "schedules", "schedules:*", "schedule:*", "flow:*", "limit:*"),
+        *("slots:*", "unique:*", "history:*", "history-sent:*"),
+    )
+)
 WHOLE = ("~arq:*", "~rota:*", "&__redis__:*", "+@all", "-@dangerous", "+info")
 
 
 @pytest.fixture
-def refused(guarded: RedisServer) -> Callable[..., Awaitable[str]]:
-    """Return what a worker says at its boot to a user with some rights."""
+def told(guarded: RedisServer) -> Callable[..., Awaitable[str]]:
+    """Return what a worker says at its boot to a user with some rights; nothing where they suffice."""
 
-    async def ask(*words: str) -> str:
+    async def ask(*words: str, **needs: bool) -> str:
         with guarded.client() as admin:
             admin.execute_command("ACL", "SETUSER", "app", "reset", "on", ">secret", *words)
         target = RedisTarget("127.0.0.1", guarded.port, username="app", password="secret")
@@ -288,21 +312,34 @@ def refused(guarded: RedisServer) -> Callable[..., Awaitable[str]]:
             client = await connections.open(
                 target,
                 boot_timeout=1,
-                prepare=lambda redis: check_rights(redis, Rights.of_worker(["default", "email"], "rota")),
+                prepare=lambda redis: check_rights(
+                    redis, Rights.of_worker(["default", "email"], "rota", **needs)
+                ),
             )
         except ServerError as error:
-            return str(error).replace(str(target), "it").removesuffix(f" to this user: {faults.ACL}")
+            return str(error).replace(str(target), "it")
         await client.aclose()
         return ""
 
     return ask
 
 
+@pytest.fixture
+def refused(told: Callable[..., Awaitable[str]]) -> Callable[..., Awaitable[str]]:
+    """Return what a worker says that is refused, without what is to be done about it."""
+
+    async def ask(*words: str) -> str:
+        return (await told(*words)).partition(" to this user: ")[0]
+
+    return ask
+
+
 async def test_rights_that_suffice_are_found_without_a_trace(
-    refused: Callable[..., Awaitable[str]], guarded: RedisServer
+    refused: Callable[..., Awaitable[str]], told: Callable[..., Awaitable[str]], guarded: RedisServer
 ) -> None:
     assert await refused(*WHOLE) == ""
     assert await refused(*LINES["worker"]) == ""
+    assert await told(*LINES["worker"], *RECORDERS, records=True) == ""
     with guarded.client() as admin:
         assert admin.execute_command("ACL", "LOG") == []
         assert admin.keys() == []
@@ -326,8 +363,8 @@ async def test_rights_that_suffice_are_found_without_a_trace(
         ),
         (
             ("~arq:*", "~team:*", "&*", "+@all", "-set"),
-            "it refuses the command SET and the keys rota:events, rota:records, rota:recording, rota:flow:*, "
-            "rota:limit:*, rota:slots:*, rota:unique:*, rota:schedule:* and 4 more",
+            "it refuses the command SET and the keys rota:events, rota:records, rota:recording, rota:schedules, "
+            "rota:leader, rota:leader:*, rota:flow:*, rota:limit:* and 6 more",
         ),
         (("~*", "&*", "+@read", "+@connection", "+@scripting", "+info"), None),
     ],
@@ -341,6 +378,41 @@ async def test_what_lacks_is_named_at_boot(
         assert "more" in said
     else:
         assert said == sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "needs", "line"),
+    [
+        (("~arq:*", *OURS, "~rota:leader:*"), {}, "~rota:leader"),
+        (("~arq:*", *OURS, "~rota:leader"), {}, "~rota:leader:*"),
+        (("~arq:*", *OURS), {"leads": False}, ""),
+        (("~arq:*", "~rota:*"), {"records": True}, "+xrange +xlen +xinfo|stream +memory|usage"),
+        (("~arq:*", "~rota:*"), {"records": True, "leads": False}, ""),
+        (("~arq:*", "~rota:*", "-getex", "-blpop"), {}, "+blpop +getex"),
+    ],
+)
+async def test_what_a_leader_lacks_is_told_with_the_line_that_allows_it(
+    told: Callable[..., Awaitable[str]], words: tuple[str, ...], needs: dict[str, bool], line: str
+) -> None:
+    rest = [word for word in LINES["worker"] if not word.startswith("~")]
+    given = (*rest, *words)
+    advice = (await told(*given, **needs)).partition(" to this user: ")[2]
+    assert advice == (f"ACL SETUSER app {line} (docs/redis.md lists all rights)" if line else "")
+    assert await told(*given, *line.split(), **needs) == ""
+
+
+async def test_what_is_tried_takes_no_key_s_end_away(
+    refused: Callable[..., Awaitable[str]], guarded: RedisServer
+) -> None:
+    with guarded.client() as admin:
+        admin.set("rota:recording", "0 100", ex=1000)
+        admin.set("rota:leader", "w 1", ex=1000)
+        try:
+            assert await refused(*WHOLE) == ""
+            assert admin.ttl("rota:recording") > 0
+            assert admin.ttl("rota:leader") > 0
+        finally:
+            admin.delete("rota:recording", "rota:leader")
 
 
 async def test_a_user_that_only_reads_may_not_touch_any_key(refused: Callable[..., Awaitable[str]]) -> None:

@@ -172,8 +172,11 @@ class Supervisor:
 
     async def _prepare(self, redis: Any) -> None:
         """Check what the worker may do, publish limits and schedules. Raises ServerError, and what redis-py raises."""
-        namespace = self._settings.namespace
-        await check_rights(redis, Rights.of_worker(self._queues, namespace))
+        settings, namespace = self._settings, self._settings.namespace
+        records = settings.database is not None
+        await check_rights(
+            redis, Rights.of_worker(self._queues, namespace, leads=settings.leader, records=records)
+        )
         await publish(redis, figures_of(self._registry, namespace))
         await Declaring(redis, self._settings, self._registry).declare()
 

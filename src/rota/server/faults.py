@@ -33,6 +33,8 @@ _USE_TLS = "write rediss:// in REDIS_URL (or set REDIS_SSL=true)"
 _NO_TLS = "write redis:// in REDIS_URL (or set REDIS_SSL=false)"
 #: What helps a user who may not do something.
 ACL = "give it the rights that docs/redis.md lists"
+#: What is refused where Redis does not name it.
+OF_A_SCRIPT = "of a script"
 _PROTECTED = "give it a password, or set protected-mode no"
 
 # Of an answer only the command's name is repeated: behind it a server may quote the arguments of AUTH.
@@ -117,7 +119,7 @@ def command_refused(answer: object) -> str | None:
     for pattern, suffix in ((_DENIED, ""), (_UNKNOWN, " (disabled)")):
         if found := pattern.search(text):
             return found[1].upper().replace("|", " ") + suffix
-    return "of a script" if "can't run this command" in text or "Unknown Redis command" in text else None
+    return OF_A_SCRIPT if "can't run this command" in text or "Unknown Redis command" in text else None
 
 
 def is_key_refused(answer: object) -> bool:

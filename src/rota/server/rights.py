@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from rota.server.clones import target_of
 from rota.server.faults import (
     ACL,
+    OF_A_SCRIPT,
     ServerError,
     command_refused,
     explained,
@@ -30,9 +31,11 @@ from rota.wire.keys import (
     TRIED,
     QueueKeys,
     events_key,
+    leader_key,
     queue_key,
     recording_key,
     records_key,
+    schedules_key,
 )
 from rota.wire.scripts import (
     CHECKPOINT,
@@ -43,6 +46,7 @@ from rota.wire.scripts import (
     LEAD,
     LOG,
     NUDGE,
+    OUTBOX,
     PROGRESS,
     PUBLISH,
     RENEW,
@@ -108,6 +112,10 @@ _HARMLESS: dict[str, str] = {
     "ZREMRANGEBYSCORE": "KEY 0 0",
     "ZSCORE": "KEY member",
     "PEXPIRE": "KEY 1000",
+    "XRANGE": "KEY - + COUNT 1",
+    "XLEN": "KEY",
+    "XINFO|STREAM": "KEY",
+    "MEMORY|USAGE": "KEY",
     "DEL": "KEY",
     "UNLINK": "KEY",
 }
@@ -123,6 +131,9 @@ _SENT = (
     *("GET", "HGETALL", "TIME", "ZRANGE", "ZSCORE"),
 )
 _HISTORY = ("history", "history-sent")
+#: What the leader sends besides, where it writes the audit table and sends what lies in the outbox.
+_RECORDERS_SCRIPTS = (OUTBOX,)
+_RECORDERS = ("XRANGE", "XLEN", "XINFO|STREAM", "MEMORY|USAGE", "XTRIM", "SET", "GET")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +144,35 @@ class Rights:
     keys: tuple[str, ...]
 
     @classmethod
-    def of_worker(cls, queues: Sequence[str], namespace: str) -> "Rights":
-        """Return what a worker of `queues` must be allowed."""
-        needed = {*_SENT, *(name for script in _WORKERS_SCRIPTS for name in script.commands)}
+    def of_worker(
+        cls, queues: Sequence[str], namespace: str, *, leads: bool = True, records: bool = False
+    ) -> "Rights":
+        """Return what a worker of `queues` must be allowed.
+
+        :param leads: whether it may come to lead.
+        :param records: whether it then writes the audit table.
+        """
+        records = records and leads
+        scripts = (*_WORKERS_SCRIPTS, *(_RECORDERS_SCRIPTS if records else ()))
+        needed = {*_SENT, *(_RECORDERS if records else ())}
+        needed |= {name for script in scripts for name in script.commands}
         bell = (BELL,) if len(queues) > 1 else ()
         jobs = (f"{prefix}rights" for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, LOG_OF_JOB, *bell))
         ours = (
             f"{namespace}:{kind}:rights"
-            for kind in ("flow", "limit", "slots", "unique", "schedule", "schedules", "leader", *_HISTORY)
+            for kind in ("flow", "limit", "slots", "unique", "schedule", "schedules", *_HISTORY)
         )
+        own = (
+            events_key(namespace),
+            records_key(namespace),
+            recording_key(namespace),
+            schedules_key(namespace),
+        )
+        leaders = (leader_key(namespace), f"{leader_key(namespace)}:rights") if leads else ()
+        outbox = (f"{namespace}:outbox:rights",) if records else ()
         places = [QueueKeys.of(queue_key(queue)) for queue in queues]
         of_queues = (key for keys in places for key in (keys.queue, f"{keys.dead}:rights"))
-        # No key that expires is tried itself: to try it is to take its end away.
-        streams = (events_key(namespace), records_key(namespace), recording_key(namespace))
-        keys = (*of_queues, *jobs, ABORT, *streams, *ours)
+        keys = (*of_queues, *jobs, ABORT, *own, *leaders, *ours, *outbox)
         return cls(tuple(name for name in _HARMLESS if name in needed), keys)
 
 
@@ -157,7 +183,25 @@ async def check_rights(client: Any, rights: Rights) -> None:
     named = (("command", commands), ("key", keys), ("channel", channel))
     refused = " and ".join(_listed(what, names) for what, names in named if names)
     if refused:
-        raise ServerError(f"{target_of(client.connection_pool)} refuses {refused} to this user: {ACL}")
+        advice = _advice(client, [*commands, *keys, *channel])
+        raise ServerError(f"{target_of(client.connection_pool)} refuses {refused} to this user: {advice}")
+
+
+def _advice(client: Any, refused: Sequence[str]) -> str:
+    """Return what to do: the line that allows what is refused, unless it would be long, or no line can allow that."""
+    words = [_allowing(name) for name in refused]
+    if len(words) > _SHOWN or any(" " in word for word in words):
+        return ACL
+    user = client.connection_pool.connection_kwargs.get("username") or "default"
+    return f"ACL SETUSER {user} {' '.join(words)} (docs/redis.md lists all rights)"
+
+
+def _allowing(name: str) -> str:
+    if ":" in name:
+        return f"&{name}" if name == CHANNEL else f"~{name}"
+    # What keeps its spaces cannot be allowed by a word: a command that is disabled, or one that Redis 6 does not name.
+    command = name if "(" in name or name == OF_A_SCRIPT else name.replace(" ", "|")
+    return f"+{command.lower()}"
 
 
 async def _refused(client: Any, rights: Rights) -> tuple[list[str], list[str], list[str]]:
@@ -185,14 +229,14 @@ def _once(names: Iterable[str]) -> list[str]:
 
 def _words_of(commands: Sequence[str]) -> Iterator[list[str]]:
     for name in commands:
-        yield [name, *_HARMLESS[name].replace("KEY", TRIED).split()]
+        yield [*name.split("|"), *_HARMLESS[name].replace("KEY", TRIED).split()]
 
 
 def _touching(keys: Sequence[str]) -> Iterator[list[str]]:
-    """Yield commands that read and write each key, and change nothing."""
+    """Yield commands that read and write each key, and change nothing, whatever lies there: not even when it ends."""
     for key in keys:
         yield ["EXISTS", key]
-        yield ["PERSIST", key]
+        yield ["HDEL", key, TRIED]
 
 
 async def _answers(client: Any, script: tuple[Any, ...]) -> list[Any]:

@@ -122,7 +122,9 @@ async def _of_redis(settings: Settings, registry: Registry, at: Progress) -> Asy
                 for line in info.warnings:
                     yield Finding("redis", Level.WARNING, line)
                 queues = settings.known_queues(registry.queues)
-                await check_rights(redis, Rights.of_worker(queues, settings.namespace))
+                records = settings.database is not None
+                rights = Rights.of_worker(queues, settings.namespace, leads=settings.leader, records=records)
+                await check_rights(redis, rights)
                 yield Finding("rights", Level.OK, "the user may do all that a worker does")
                 async for finding in _of_queues(redis, queues):
                     yield finding
