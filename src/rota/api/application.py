@@ -10,16 +10,24 @@ from typing import Any
 from fastapi import FastAPI
 
 from rota.api.access import Gate
+from rota.api.archive import Archive
 from rota.api.desk import Desk
 from rota.api.documents import document
 from rota.api.problems import answer_errors
-from rota.api.routes import jobs, queues, system
+from rota.api.routes import fleet, jobs, lists, queues, schedules, system
 from rota.app.connect import connect
 from rota.client.client import Client
 from rota.model.registry import Registry, discover
 from rota.settings.load import Settings, load
 
-_ROUTERS = (jobs.router, queues.router, system.router)
+_ROUTERS = (
+    jobs.router,
+    lists.router,
+    queues.router,
+    schedules.router,
+    fleet.router,
+    system.router,
+)
 _ABOUT = "Enqueue background jobs, look at them, and act on them."
 
 Opening = Callable[[Settings], AbstractAsyncContextManager[Client]]
@@ -69,11 +77,14 @@ async def _opened(
     async with opening(settings) as client:
         gate = Gate(client.redis, settings)
         await gate.check_start()
-        app.state.desk = Desk(settings, registry, client, gate)
+        archive = Archive(settings.database) if settings.database else None
+        app.state.desk = Desk(settings, registry, client, gate, archive)
         try:
             yield
         finally:
             del app.state.desk
+            if archive is not None:
+                await archive.close()
 
 
 @contextlib.asynccontextmanager

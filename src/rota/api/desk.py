@@ -7,11 +7,15 @@ from fastapi.params import Depends as Dependency
 from starlette.requests import HTTPConnection
 
 from rota.api.access import Gate
+from rota.api.archive import Archive, Row
 from rota.api.problems import Problem
 from rota.client.client import Client
+from rota.errors import JobNotFound
 from rota.model.access.keys import Scope
+from rota.model.info import JobInfo
 from rota.model.registry import Registry
 from rota.settings.settings import Settings
+from rota.wire.keys import check_queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,17 @@ class Desk:
     registry: Registry
     client: Client
     gate: Gate
+    archive: Archive | None = None
+
+    async def find(self, queue: str, job_id: str) -> JobInfo | Row:
+        """Return a job as Redis has it, or where it has left Redis its row of the audit table. Raises JobNotFound."""
+        try:
+            return await self.client.status(known_queue(queue), job_id)
+        except JobNotFound:
+            row = None if self.archive is None else await self.archive.job(queue, job_id)
+            if row is None:
+                raise
+            return row
 
 
 def desk_of(request: HTTPConnection) -> Desk:
@@ -33,6 +48,14 @@ def desk_of(request: HTTPConnection) -> Desk:
         )
         raise Problem(503, "not-started", "The API is not started", detail)
     return desk
+
+
+def known_queue(name: str) -> str:
+    """Return the name of a queue in a path. Raises Problem for one that no queue can have."""
+    try:
+        return check_queue(name)
+    except ValueError as error:
+        raise Problem(404, "no-such-queue", "There is no such queue", str(error)) from None
 
 
 def needs(*scopes: Scope) -> Dependency:

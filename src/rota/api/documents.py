@@ -104,6 +104,11 @@ def _payload(job: Job[Any, Any], name: str, schemas: dict[str, Any]) -> dict[str
     return schema
 
 
+def payload_schema(job: Job[Any, Any]) -> dict[str, Any]:
+    """Return the JSON schema of a job's arguments, by itself."""
+    return job.payload.json_schema("#/$defs/{model}")
+
+
 def _is_taken(job: Job[Any, Any], example: Any) -> bool:
     try:
         job.payload.parse((), example)

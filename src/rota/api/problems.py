@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
@@ -21,6 +22,7 @@ from rota.errors import (
     UnknownSchedule,
 )
 from rota.server.faults import ServerError
+from rota.store.faults import StoreError
 
 MEDIA_TYPE = "application/problem+json"
 #: Seconds after which a caller may ask again while Redis is away.
@@ -101,6 +103,11 @@ def problem_of(error: Exception) -> Problem | None:
         # What the sentence names, an address or a user, is for the log.
         detail = "Redis cannot be used at the moment; nothing is known to have changed"
         return Problem(503, "unavailable", "Redis is away", detail, headers={"Retry-After": f"{RETRY_AFTER}"})
+    if isinstance(error, StoreError):
+        detail = "the audit table cannot be asked at the moment"
+        return Problem(
+            503, "unavailable", "The database is away", detail, headers={"Retry-After": f"{RETRY_AFTER}"}
+        )
     for kind, row in _ANSWERS:
         if isinstance(error, kind):
             return Problem(*row, str(error), errors=_errors_of(error))
@@ -123,6 +130,7 @@ def answer_errors(app: FastAPI) -> None:
     """Let the application answer every error that a caller can meet with a problem."""
     for kind in (Problem, RotaError):
         app.add_exception_handler(kind, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_parameters)
     app.add_exception_handler(HTTPException, _refuse_by_framework)
 
 
@@ -130,6 +138,16 @@ async def _refuse(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     if problem is None:
         raise error
+    return problem.response(request.url.path)
+
+
+async def _refuse_parameters(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - for the type checker
+    found = [(str(one["loc"][-1])[:60], str(one["msg"])) for one in error.errors()]
+    errors = [{"parameter": name, "detail": why} for name, why in found]
+    problem = Problem(
+        422, "invalid-query", "A parameter cannot be used", f"{found[0][0]}: {found[0][1]}", errors=errors
+    )
     return problem.response(request.url.path)
 
 

@@ -48,6 +48,19 @@ ROUTES = {
     ("POST", "/jobs/{queue}/{id}/retry"): "operate",
     ("POST", "/jobs/{queue}/{id}/run-now"): "operate",
     ("DELETE", "/jobs/{queue}/{id}"): "operate",
+    ("GET", "/jobs"): "read",
+    ("GET", "/jobs/{queue}/{id}/log"): "read",
+    ("GET", "/queues/{queue}/history"): "read",
+    ("GET", "/schedules"): "read",
+    ("GET", "/schedules/{name}"): "read",
+    ("POST", "/schedules/{name}/run"): "operate",
+    ("POST", "/schedules/{name}/pause"): "operate",
+    ("POST", "/schedules/{name}/resume"): "operate",
+    ("GET", "/workers"): "read",
+    ("GET", "/kinds"): "read",
+    ("GET", "/kinds/{name}"): "read",
+    ("GET", "/failures"): "read",
+    ("GET", "/failures/{cause}"): "read",
     ("GET", "/queues"): "read",
     ("GET", "/queues/{queue}"): "read",
     ("POST", "/queues/{queue}/pause"): "operate",
@@ -63,7 +76,7 @@ OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
 async def test_each_route_takes_the_keys_with_its_scope_and_no_others(api: Api) -> None:
     keys = {scope: await made(api.client.redis, scope) for scope in Scope}
     for (method, path), needed in ROUTES.items():
-        place = path.format(name="none", queue="default", id="none")
+        place = path.format(name="none", queue="default", id="none", cause="none")
         assert (await api.http.request(method, place)).status_code == 401, path
         for scope, (header, key) in keys.items():
             answer = await api.http.request(method, place, headers=header)

@@ -1,6 +1,7 @@
 """The routes of jobs: enqueue them, look at one, and cancel it, retry it, run it now or delete it."""
 
 import re
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -8,14 +9,13 @@ from fastapi import APIRouter, Request, Response
 from rota.api import shapes
 from rota.api.answers import accepted, answer
 from rota.api.bodies import read_object, refuse_others
-from rota.api.desk import ENQUEUES, OPERATES, READS, Desk, desk_of
+from rota.api.desk import ENQUEUES, OPERATES, READS, desk_of, known_queue
 from rota.api.enqueueing import call_of, calls_of
 from rota.api.problems import Problem
+from rota.api.routes.lists import one
 from rota.errors import ResultTimeout
-from rota.model.info import JobInfo
 from rota.model.state import State
 from rota.names import full_name
-from rota.wire.keys import check_queue
 
 router = APIRouter(tags=["jobs"], default_response_class=Response)
 
@@ -28,7 +28,7 @@ LONGEST_WAIT = 60.0
 #: What a body may have beside its payload, in bytes.
 _ROOM = 16_384
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})")
-_OVER = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
+_OVER = frozenset({State.COMPLETED.value, State.DEAD.value, State.CANCELLED.value})
 
 
 @router.post("/jobs/{name}", include_in_schema=False, dependencies=[ENQUEUES])
@@ -66,29 +66,34 @@ async def enqueue_many(request: Request) -> Response:
 @router.get("/jobs/{queue}/{id}", summary="Look at a job", dependencies=[READS])
 async def look(request: Request, queue: str, id: str, include: str = "") -> Response:  # noqa: A002 - the field's word
     """Return a job as it is now; `include` names what else is wanted: payload, attempts, checkpoint."""
-    desk = desk_of(request)
-    info = await find(desk, queue, id)
-    return answer(shapes.job(info, _included(include)))
+    return answer(await one(desk_of(request), queue, id, _included(include)))
 
 
 @router.get("/jobs/{queue}/{id}/result", summary="The result of a job", dependencies=[READS])
 async def result(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
     """Return the result of a job that is over, with 202 and no result while it is not."""
-    info = await find(desk_of(request), queue, id)
-    if info.state not in _OVER:
-        return answer(
-            {"state": info.state.value, "status": shapes.STATUS[info.state]}, 202, {"Retry-After": "1"}
-        )
+    shown = await one(desk_of(request), queue, id)
+    if shown["state"] not in _OVER:
+        return answer({name: shown[name] for name in ("state", "status")}, 202, {"Retry-After": "1"})
     fields = ("state", "status", "result", "error", "reason", "finished_at")
-    shown = shapes.job(info)
     return answer({name: shown[name] for name in fields})
+
+
+@router.get("/jobs/{queue}/{id}/log", summary="The log of a job", dependencies=[READS])
+async def log(request: Request, queue: str, id: str, after: str | None = None) -> Response:  # noqa: A002 - the field's word
+    """Return what the handler of a job has logged; `after` is the position of the last line that is known."""
+    try:
+        lines = await desk_of(request).client.log(known_queue(queue), id, after=after)
+    except ValueError as error:
+        raise Problem(422, "invalid-query", "A parameter cannot be used", str(error)) from None
+    return answer({"items": [asdict(line) for line in lines]})
 
 
 @router.post("/jobs/{queue}/{id}/cancel", summary="Cancel a job", dependencies=[OPERATES])
 async def cancel(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
     """Cancel a job: at once if it waits, and within a second if it runs (202)."""
     desk = desk_of(request)
-    found = await desk.client.cancel(_queue(queue), id)
+    found = await desk.client.cancel(known_queue(queue), id)
     if found == "not found":
         raise _not_found(queue, id)
     if found == "finished":
@@ -104,7 +109,7 @@ async def cancel(request: Request, queue: str, id: str) -> Response:  # noqa: A0
 )
 async def retry(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
     """Bring a dead letter back, with its full number of attempts."""
-    handle = await desk_of(request).client.retry(_queue(queue), id)
+    handle = await desk_of(request).client.retry(known_queue(queue), id)
     return answer(_listed(handle.queue, handle.id, handle.created), 202)
 
 
@@ -116,7 +121,7 @@ async def retry(request: Request, queue: str, id: str) -> Response:  # noqa: A00
 )
 async def run_now(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
     """Make a job that waits for its time due at once."""
-    found = await desk_of(request).client.reschedule(_queue(queue), id)
+    found = await desk_of(request).client.reschedule(known_queue(queue), id)
     if found == "not found":
         raise _not_found(queue, id)
     if found != "rescheduled":
@@ -133,20 +138,8 @@ async def run_now(request: Request, queue: str, id: str) -> Response:  # noqa: A
 )
 async def delete(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the field's word
     """Delete a dead letter; it cannot be brought back then."""
-    await desk_of(request).client.delete_dead(_queue(queue), id)
+    await desk_of(request).client.delete_dead(known_queue(queue), id)
     return Response(status_code=204)
-
-
-async def find(desk: Desk, queue: str, job_id: str) -> JobInfo:
-    """Return a job as it is now, by its id in Redis or the id that its user gave. Raises JobNotFound."""
-    return await desk.client.status(_queue(queue), job_id)
-
-
-def _queue(name: str) -> str:
-    try:
-        return check_queue(name)
-    except ValueError as error:
-        raise Problem(404, "no-such-queue", "There is no such queue", str(error)) from None
 
 
 def _listed(queue: str, job_id: str, created: bool) -> dict[str, Any]:

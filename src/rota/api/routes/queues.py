@@ -5,9 +5,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from rota.api.answers import answer
-from rota.api.desk import OPERATES, READS, Desk, desk_of
+from rota.api.desk import OPERATES, READS, Desk, desk_of, known_queue
 from rota.api.problems import Problem
-from rota.wire.keys import check_queue
+from rota.model.history.series import HistoryPoint
+from rota.units import parse_duration
 
 router = APIRouter(tags=["queues"], default_response_class=Response)
 
@@ -23,14 +24,14 @@ async def queues(request: Request) -> Response:
 @router.get("/queues/{queue}", summary="One queue", dependencies=[READS])
 async def queue(request: Request, queue: str) -> Response:
     """Return how many jobs of a queue are in which state, how many workers serve it, and whether it is paused."""
-    return answer(await _shape(desk_of(request), _checked(queue)))
+    return answer(await _shape(desk_of(request), known_queue(queue)))
 
 
 @router.post("/queues/{queue}/pause", summary="Pause a queue", dependencies=[OPERATES])
 async def pause(request: Request, queue: str) -> Response:
     """Let no worker claim from a queue until it is resumed; jobs that run go on."""
     desk = desk_of(request)
-    await desk.client.pause(_checked(queue))
+    await desk.client.pause(known_queue(queue))
     return answer(await _shape(desk, queue))
 
 
@@ -38,8 +39,34 @@ async def pause(request: Request, queue: str) -> Response:
 async def resume(request: Request, queue: str) -> Response:
     """Let workers claim from a queue again."""
     desk = desk_of(request)
-    await desk.client.resume(_checked(queue))
+    await desk.client.resume(known_queue(queue))
     return answer(await _shape(desk, queue))
+
+
+@router.get("/queues/{queue}/history", summary="What became of a queue's jobs", dependencies=[READS])
+async def history(request: Request, queue: str, period: str = "24h", step: str | None = None) -> Response:
+    """Return what became of a queue's jobs, step by step, for at most 72 hours, and where new code began to run."""
+    desk = desk_of(request)
+    try:
+        lengths = [None if one is None else parse_duration(one) for one in (period, step)]
+        found = await desk.client.history(known_queue(queue), period=lengths[0] or 0.0, step=lengths[1])
+    except ValueError as error:
+        raise Problem(422, "invalid-query", "A parameter cannot be used", str(error)) from None
+    return answer(
+        {
+            "queue": found.queue,
+            "step": found.step,
+            "points": [_point(one) for one in found.points],
+            "total": _point(found.total),
+            "marks": [one._asdict() for one in found.marks],
+        }
+    )
+
+
+def _point(point: HistoryPoint) -> dict[str, Any]:
+    known = {name: getattr(point, name) for name in point.__slots__}
+    spans = {name: getattr(point, name) for name in ("wait", "run")}
+    return known | {name: {"p50": span.p50, "p95": span.p95, "p99": span.p99} for name, span in spans.items()}
 
 
 async def _shape(desk: Desk, name: str) -> dict[str, Any]:
@@ -50,10 +77,3 @@ async def _shape(desk: Desk, name: str) -> dict[str, Any]:
         "workers": await desk.client.workers(name),
         "paused_since": await desk.client.paused_since(name),
     }
-
-
-def _checked(name: str) -> str:
-    try:
-        return check_queue(name)
-    except ValueError as error:
-        raise Problem(404, "no-such-queue", "There is no such queue", str(error)) from None

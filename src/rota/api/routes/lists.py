@@ -1,0 +1,137 @@
+"""The list of jobs: those of a queue in one state from Redis, all others from the audit table."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from rota.api import shapes
+from rota.api.answers import answer
+from rota.api.cursors import cursor_of, place_in
+from rota.api.desk import READS, Desk, desk_of
+from rota.api.problems import Problem
+from rota.model.state import State
+from rota.names import short_name
+from rota.wire.keys import check_queue
+
+router = APIRouter(tags=["jobs"], default_response_class=Response)
+
+#: States that Redis has a list of.
+_LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
+#: The furthest place of a list in Redis: to go on from there, Redis would count through all of it.
+FURTHEST = 10_000
+
+
+class Filters(BaseModel):
+    """The parameters of the list of jobs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    queue: str | None = None
+    state: State | None = None
+    """waiting, delayed, active or dead: of one queue, as it is now."""
+    status: str | None = None
+    """PENDING, RUNNING, COMPLETED, FAILED or CANCELLED, of all jobs that were ever recorded."""
+    name: str | None = None
+    error: str | None = None
+    """The fingerprint of an error's cause."""
+    flow: str | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    id: str | None = None
+    """One job of the queue, whose id cannot stand in a path."""
+    limit: Annotated[int, Query(ge=1, le=200)] = 50
+    cursor: str | None = None
+
+
+@router.get("/jobs", summary="List jobs", dependencies=[READS])
+async def jobs(request: Request, filters: Annotated[Filters, Query()]) -> Response:
+    """Return a page of jobs: with `queue` and `state` as Redis has them, else from the audit table, newest first."""
+    desk = desk_of(request)
+    _check(filters)
+    if filters.id is not None and filters.queue is not None:
+        return answer(await one(desk, filters.queue, filters.id))
+    known = filters.model_dump(exclude={"cursor", "limit"}, exclude_none=True)
+    place = None if filters.cursor is None else place_in(filters.cursor, known)
+    if filters.state in _LISTED and filters.queue is not None:
+        items, following = await _of_redis(desk, filters, place)
+    else:
+        items, following = await _of_table(desk, filters, place)
+    body: dict[str, Any] = {"items": items, "next": None}
+    headers = {}
+    if following is not None:
+        body["next"] = cursor_of(known, following)
+        again = {name: str(value) for name, value in known.items()} | {
+            "limit": filters.limit,
+            "cursor": body["next"],
+        }
+        headers["Link"] = f'<{request.scope.get("root_path", "")}/jobs?{urlencode(again)}>; rel="next"'
+    return answer(body, headers=headers)
+
+
+async def one(desk: Desk, queue: str, job_id: str, include: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Return a job from Redis, or where it has left that from the audit table. Raises JobNotFound."""
+    found = await desk.find(queue, job_id)
+    return shapes.row(found, include) if isinstance(found, dict) else shapes.job(found, include)
+
+
+def _check(filters: Filters) -> None:
+    """Raise Problem for filters that do not go together."""
+    if filters.queue is not None:
+        try:
+            check_queue(filters.queue)
+        except ValueError as error:
+            raise _wrong(str(error)) from None
+    if filters.id is not None and filters.queue is None:
+        raise _wrong("id needs the queue of the job")
+    others = (filters.status, filters.name, filters.error, filters.flow, filters.since, filters.until)
+    if filters.state is not None and any(other is not None for other in others):
+        raise _wrong("state goes with queue alone; use status with the other filters")
+    if filters.state is not None and filters.queue is None:
+        raise _wrong("state needs a queue")
+    if filters.state in (State.COMPLETED, State.CANCELLED):
+        raise _wrong(
+            f"Redis has no list of {filters.state.value} jobs; use status={shapes.STATUS[filters.state]}"
+        )
+    if filters.status is not None and filters.status not in shapes.STATE:
+        raise _wrong(f"there is no status {filters.status[:40]!r}; choose from: {', '.join(shapes.STATE)}")
+
+
+async def _of_redis(desk: Desk, filters: Filters, place: Any) -> tuple[list[dict[str, Any]], Any]:
+    offset = place if isinstance(place, int) and 0 <= place <= FURTHEST else 0
+    state, queue = filters.state or State.WAITING, filters.queue or ""
+    found = await desk.client.jobs(queue, state, offset=offset, limit=filters.limit + 1)
+    items = [shapes.job(info) for info in found[: filters.limit]]
+    reached = offset + filters.limit
+    return items, reached if len(found) > filters.limit and reached <= FURTHEST else None
+
+
+async def _of_table(desk: Desk, filters: Filters, place: Any) -> tuple[list[dict[str, Any]], Any]:
+    if desk.archive is None:
+        detail = "this list comes from the audit table, and DATABASE_URL is not set; queue and state together need none"
+        raise Problem(422, "no-database", "There is no audit table", detail)
+    from rota.store.queries import Position, Wanted  # noqa: PLC0415 - it needs an extra
+
+    name = filters.name
+    if name is not None and filters.queue is not None:
+        name = short_name(filters.queue, name)
+    wanted = Wanted(
+        queue=filters.queue,
+        status=filters.status,
+        name=name,
+        error_key=filters.error,
+        flow=filters.flow,
+        since=filters.since,
+        until=filters.until,
+    )
+    after = None if place is None else Position(datetime.fromisoformat(place[0]), place[1])
+    rows = await desk.archive.jobs(wanted, after, filters.limit + 1)
+    shown = rows[: filters.limit]
+    following = [shown[-1]["enqueued_at"], shown[-1]["id"]] if len(rows) > filters.limit else None
+    return [shapes.row(row) for row in shown], following
+
+
+def _wrong(detail: str) -> Problem:
+    return Problem(422, "invalid-query", "A parameter cannot be used", detail)
