@@ -9,23 +9,35 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TypeVar
 
-#: How long a test of each folder takes, about, in seconds; all others are short.
-LENGTHS = {"faults": 3.0, "samples": 0.7, "integration": 0.4, "stories": 0.5}
+#: How long a test of each folder, or of a file in it, takes, about, in seconds; all others are short.
+LENGTHS = {
+    "faults": 3.0,
+    "integration": 0.4,
+    "integration/test_arq_suite.py": 25.0,
+    "samples": 0.7,
+    "samples/test_demo.py": 3.0,
+    "stories": 0.5,
+}
 
 Test = TypeVar("Test")
+
+
+def length(file: str) -> float:
+    """Return how long a test of `file`, a path below `tests`, takes; 0 if it is short."""
+    return LENGTHS.get(file, LENGTHS.get(file.partition("/")[0], 0.0))
 
 
 def in_shares(tests: Sequence[tuple[str, Test]], processes: int) -> list[Test]:
     """Return tests, given each with its file below `tests`, so that as many equal shares begin with long ones."""
     files = [(file, [test for _, test in group]) for file, group in groupby(tests, key=lambda one: one[0])]
-    long = [(length * len(own), own) for file, own in files if (length := LENGTHS.get(file.split("/")[0]))]
-    short = [test for file, own in files if file.split("/")[0] not in LENGTHS for test in own]
+    long = [(length(file) * len(own), own) for file, own in files if length(file)]
+    short = [test for file, own in files if not length(file) for test in own]
     shares: list[list[Test]] = [[] for _ in range(processes)]
     spent = [0.0] * processes
-    for length, own in sorted(long, key=lambda one: -one[0]):
+    for seconds, own in sorted(long, key=lambda one: -one[0]):
         least = spent.index(min(spent))
         shares[least] += own
-        spent[least] += length
+        spent[least] += seconds
     left = len(tests)
     for number, share in enumerate(shares):
         # As xdist counts them.

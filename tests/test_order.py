@@ -1,8 +1,10 @@
 """Where several processes run the tests, each begins with long ones."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.order import in_shares
+from tests.order import LENGTHS, in_shares
 
 
 def test_each_share_begins_with_long_tests_and_ends_with_short_ones_and_none_is_lost() -> None:
@@ -24,3 +26,7 @@ def test_files_stay_whole_where_there_are_few_short_tests(processes: int) -> Non
     ordered = in_shares(tests, processes)
     assert sorted(ordered) == sorted(test for _, test in tests)
     assert "".join(ordered) in ("a0a1a2b0b1b2", "b0b1b2a0a1a2")
+
+
+def test_what_is_long_is_there() -> None:
+    assert [name for name in LENGTHS if not (Path(__file__).parent / name).exists()] == []
