@@ -13,7 +13,7 @@ from rota import Client, Job, QueueWorker
 from rota.app.beside import leader_of
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
 from rota.app.connect import client_of
-from rota.app.declaring import Declaring, schedules_of
+from rota.app.declaring import Declaring, release_of, schedules_of
 from rota.app.probes import Probes
 from rota.attempts.children import Processes
 from rota.attempts.log.keeper import keeping_logs
@@ -92,7 +92,7 @@ async def leading(url: str, package: str, **variables: str) -> AsyncIterator[Non
     settings = load({"REDIS_URL": url, **variables})
     target = RedisTarget.from_url(url)
     async with connections.async_client(target) as redis:
-        await Declaring(redis, settings, discover(package)).declare()
+        await Declaring(redis, settings, release_of(settings, discover(package))).declare()
     scheduler = Scheduler(schedules_of(settings), Term(), lambda: connections.async_client(target))
     planning = asyncio.create_task(scheduler.run())
     try:

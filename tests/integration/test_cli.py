@@ -424,7 +424,9 @@ def test_failures_are_grouped_by_cause_and_brought_back_by_it(project: Project, 
     assert f"rota retry email --cause {cause}" in ran.err
     (group,) = json.loads(project.rota("failures", "email", "--json").out)
     assert (group["cause"], group["count"], set(group["ids"])) == (cause, 3, set(dead))
-    assert project.rota("retry", "email", "--cause", "abc").out == "0 brought back\n"
+    none = project.rota("retry", "email", "--cause", "abc")
+    assert none.out == "0 brought back\n"
+    assert "`rota failures email` shows those that there are" in none.err
     assert project.rota("retry", "email", "--cause", cause).out == "3 brought back\n"
     assert rows(project.rota("failures").out) == []
 

@@ -154,9 +154,9 @@ def test_what_is_left_of_jobs_that_are_gone_is_named(project: Project, server: R
         redis.sadd("arq:queue:email:workers", "dead")
         for number in range(2):
             redis.xadd("rota:records", {"e": f"[{number}]"})
-    left = "1 plans and results of flows that are gone, 1 payloads of jobs in no queue"
+    left = "plans and results of flows that are gone (1), payloads of jobs in no queue (1)"
     ran = project.rota("memory")
-    assert f"left of jobs that are gone: {left}; the worker that leads strikes them" in ran.err
+    assert f"left of jobs that are gone: {left}; the worker that leads removes this" in ran.err
     assert json.loads(project.rota("memory", "--json").out)["left"] == left
     said = {one["about"]: one for one in json.loads(project.rota("doctor", "--json").out)}
     assert left in said["leftovers"]["said"]

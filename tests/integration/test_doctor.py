@@ -33,7 +33,7 @@ def test_what_is_as_it_should_be_is_said_too(project: Project) -> None:
     assert said["rights ok"]
     assert "Valkey" in said["redis ok"][0]
     assert said["database ok"] == ["none: DATABASE_URL is not set, and jobs are not recorded"]
-    assert said["workers warning"] == ["no workers run"]
+    assert said["workers warning"] == ["no worker processes"]
     assert not any(about.endswith("error") for about in said)
     found(project, "--strict", status=1)
     assert "doctor" not in project.rota("doctor").err
@@ -92,10 +92,10 @@ def test_queues_that_need_a_person_are_named(project: Project, server: RedisServ
         redis.zadd("arq:queue:emial", {"a": 1})
         redis.zadd("arq:queue:email:dead", {"b": 1})
     said = "\n".join(found(project)["queues warning"])
-    assert "1 jobs wait on email, which no worker serves" in said
+    assert "1 job due on email, which no worker serves" in said
     assert "default is paused: `rota resume default`" in said
     assert "emial has jobs or dead letters" in said
-    assert "email has 1 dead letters: `rota failures email`" in said
+    assert "email has 1 dead letter: `rota failures email`" in said
 
 
 def test_a_database_without_its_tables_is_an_error(project: Project, tmp_path: Path) -> None:

@@ -53,7 +53,9 @@ async def test_the_leader_tidies_up_after_somebody_has_deleted_a_queue(
     for pattern in ("arq:queue:default*", "arq:job:*", "arq:retry:*"):
         await client.redis.delete(*await client.redis.keys(pattern))
     # `rota memory` and `rota doctor` say so.
-    assert await named(client.redis, "rota") == "1 pipelines or batches whose jobs are gone, 1 unique keys"
+    assert (
+        await named(client.redis, "rota") == "pipelines or batches whose jobs are gone (1), unique keys (1)"
+    )
 
     async with standing(server.url, __name__) as leader:
         await until(lambda: leader.leads)

@@ -46,16 +46,17 @@ class Declaring:
     """The service of a worker process that says again and again that its release lives.
 
     :param redis: a client on the loop that runs this service.
+    :param release: what it declares.
     """
 
     name = "declaring"
     may_end = False
 
-    def __init__(self, redis: Any, settings: Settings, registry: Registry) -> None:
+    def __init__(self, redis: Any, settings: Settings, release: Release) -> None:
         self._redis = redis
         self._namespace = settings.namespace
         self._schedules = schedules_of(settings)
-        self._release = release_of(settings, registry)
+        self._release = release
 
     async def declare(self) -> bool:
         """Declare the schedules, and tell whether there are any in Redis. Raises what redis-py raises."""

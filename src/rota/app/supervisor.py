@@ -17,12 +17,13 @@ import signal
 import time
 from collections.abc import Iterator
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from rota.app.beside import heartbeat_of, history_of, leader_of, recycling_of
 from rota.app.burst import Burst
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
-from rota.app.declaring import Declaring
+from rota.app.declaring import Declaring, release_of
 from rota.app.handlers import timeouts_of
 from rota.app.limits import figures_of, publish
 from rota.app.probes import Probes
@@ -33,6 +34,7 @@ from rota.attempts.threads import LoopThreads
 from rota.engine.keeper import LeaseKeeper
 from rota.fleet.heartbeat import Heartbeat
 from rota.model.registry import Registry
+from rota.model.schedules.definition import Release
 from rota.process.identity import unique_name
 from rota.process.loop_watch import BEAT, LoopBeat
 from rota.process.services import EXIT_FAILED, Failure, Periodic, Services, drop_output, exit_now
@@ -178,7 +180,12 @@ class Supervisor:
             redis, Rights.of_worker(self._queues, namespace, leads=settings.leader, records=records)
         )
         await publish(redis, figures_of(self._registry, namespace))
-        await Declaring(redis, self._settings, self._registry).declare()
+        await Declaring(redis, self._settings, self._release).declare()
+
+    @cached_property
+    def _release(self) -> Release:
+        """The schedules that this process declares, at its boot and as long as it lives."""
+        return release_of(self._settings, self._registry)
 
     def _advice(self) -> list[str]:
         registry, settings = self._registry, self._settings
@@ -233,7 +240,7 @@ class Supervisor:
         yield from (keeper, LoopBeat(keeper.watch), self._heartbeat, recycling)
         yield Periodic("tidy", BEAT, self._probes.tidy)
         yield Periodic("parent", BEAT, self._look_for_parent)
-        yield Declaring(redis, self._settings, self._registry)
+        yield Declaring(redis, self._settings, self._release)
         yield history_of(self._settings, self._queues, redis, process, self._probes)
         if self._leader is not None:
             yield self._leader

@@ -41,17 +41,17 @@ _NAMED = {
     "counts": "counts of attempts",
     "unique": "unique keys",
     "aliases": "ids of flows",
-    "terms": "terms",
+    "terms": "terms of jobs",
     "notes": "notes about lost or unknown jobs",
     "fields": "values kept between attempts",
-    "claims": "claims",
+    "claims": "claims of jobs",
     "members": "places in lines",
     "slots": "slots of limits",
 }
 
 
 #: What becomes of them.
-STRUCK = "the worker that leads strikes them within two hours"
+STRUCK = "the worker that leads removes this within two hours"
 
 
 async def named(redis: Any, namespace: str, moved: Callable[[int], object] = lambda _: None) -> str:
@@ -61,7 +61,7 @@ async def named(redis: Any, namespace: str, moved: Callable[[int], object] = lam
     """
     async with explained(redis):
         found = await Leftovers(namespace, moved=moved).of_all(redis)
-    return ", ".join(f"{found[kind]:,} {words}" for kind, words in _NAMED.items() if found[kind])
+    return ", ".join(f"{words} ({found[kind]:,})" for kind, words in _NAMED.items() if found[kind])
 
 
 class Leftovers:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rota import Run, every, job
-from rota.app.declaring import Declaring, schedules_of
+from rota.app.declaring import Declaring, release_of, schedules_of
 from rota.services.scheduler import Scheduler
 from rota.settings.load import load
 from tests.integration.api.serving import Api, answering
@@ -33,7 +33,7 @@ async def api(server: RedisServer) -> AsyncIterator[Api]:
 
 async def test_schedules_are_seen_run_and_paused(api: Api, server: RedisServer) -> None:
     settings = load({"REDIS_URL": server.url})
-    await Declaring(api.client.redis, settings, registry_of([clean_up])).declare()
+    await Declaring(api.client.redis, settings, release_of(settings, registry_of([clean_up]))).declare()
     await Scheduler(schedules_of(settings), Term(), lambda: None).look(api.client.redis)
     assert [one["name"] for one in (await api.http.get("/schedules")).json()["items"]] == ["default:clean_up"]
     path = "/schedules/default:clean_up"

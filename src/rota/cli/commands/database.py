@@ -68,7 +68,7 @@ async def _migrate(target: DatabaseTarget) -> None:
             made = await migrate(database, moved=at.moved)
     finally:
         await database.close()
-    screen.say(f"{target}: {f'made version {made[-1]} of the tables' if made else 'nothing to do'}")
+    screen.say(f"{target}: {f'its tables are now those of version {made[-1]}' if made else 'nothing to do'}")
 
 
 def _need_extra(target: DatabaseTarget) -> None:

@@ -88,7 +88,11 @@ def _of_jobs(registry: Registry, failures: list[RotaError]) -> Iterator[Finding]
     for failure in failures:
         yield Finding("jobs", Level.ERROR, str(failure))
     if registry.jobs:
-        yield Finding("jobs", Level.OK, f"{len(registry.jobs)} jobs on {len(registry.queues)} queues")
+        yield Finding(
+            "jobs",
+            Level.OK,
+            f"{_count(len(registry.jobs), 'job')} on {_count(len(registry.queues), 'queue')}",
+        )
     elif not failures:
         yield Finding("jobs", Level.ERROR, "the jobs package declares no job: no worker will start")
 
@@ -163,7 +167,9 @@ async def _of_queues(redis: Any, queues: tuple[str, ...]) -> AsyncIterator[Findi
             f"{queue} has jobs or dead letters, and no job and no setting names it: no worker serves it",
         )
     workers = {beat.process for reading in fleet.queues.values() for beat in reading.beats}
-    yield Finding("workers", Level.OK if workers else Level.WARNING, f"{len(workers) or 'no'} workers run")
+    yield Finding(
+        "workers", Level.OK if workers else Level.WARNING, f"{_count(len(workers), 'worker process', 'es')}"
+    )
 
 
 async def _of_leftovers(redis: Any, namespace: str, at: Progress) -> AsyncIterator[Finding]:
@@ -188,11 +194,20 @@ def _of_queue(queue: str, reading: QueueReading) -> Iterator[Finding]:
     if reading.paused:
         yield Finding("queues", Level.WARNING, f"{queue} is paused: `rota resume {queue}` lets it go on")
     elif waiting and not reading.workers("running"):
-        yield Finding("queues", Level.WARNING, f"{waiting:,} jobs wait on {queue}, which no worker serves")
+        yield Finding(
+            "queues", Level.WARNING, f"{_count(waiting, 'job')} due on {queue}, which no worker serves"
+        )
     if dead:
         yield Finding(
-            "queues", Level.WARNING, f"{queue} has {dead:,} dead letters: `rota failures {queue}` groups them"
+            "queues",
+            Level.WARNING,
+            f"{queue} has {_count(dead, 'dead letter')}: `rota failures {queue}` says of what",
         )
+
+
+def _count(number: int, of: str, more: str = "s") -> str:
+    many = f"{number:,}" if number else "no"
+    return f"{many} {of}{'' if number == 1 else more}"
 
 
 # The database
