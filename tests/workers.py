@@ -10,7 +10,7 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from rota import Client, Job, QueueWorker
-from rota.app.beside import leader_of
+from rota.app.beside import history_of, leader_of
 from rota.app.compose import ProcessParts, subscribers_of, worker_settings
 from rota.app.connect import client_of
 from rota.app.declaring import Declaring, release_of, schedules_of
@@ -18,6 +18,7 @@ from rota.app.probes import Probes
 from rota.attempts.children import Processes
 from rota.attempts.log.keeper import keeping_logs
 from rota.model.registry import Registry, discover
+from rota.process.identity import unique_name
 from rota.process.services import Failure
 from rota.server import connections
 from rota.server.place import Server
@@ -26,18 +27,24 @@ from rota.services.figures import Figures
 from rota.services.leader import Leader
 from rota.services.scheduler import Scheduler
 from rota.settings.load import Settings, load
+from rota.telemetry.history.sender import HistorySender
 
 AnyJob = Job[Any, Any]
 
 
 @dataclass(frozen=True)
 class Works:
-    """The service while it runs: a client of it, its workers, what its lifespan yielded, the port of its endpoint."""
+    """The service while it runs: a client of it, its workers, what its lifespan yielded, the port of its endpoint.
+
+    `history` adds what was counted to the history of the queues when it is told to; a worker process tells it so every
+    ten seconds.
+    """
 
     client: Client
     workers: list[QueueWorker]
     deps: Any
     port: int
+    history: HistorySender
 
 
 @contextlib.asynccontextmanager
@@ -72,7 +79,8 @@ async def serving(
             redis = await stack.enter_async_context(connections.async_client(target))
             workers.append(QueueWorker(**worker_settings(parts, queue), redis_pool=redis))
         async with at_work(*workers):
-            yield Works(client, workers, deps, probes.start())
+            history = history_of(settings, registry.queues, client.redis, unique_name(), probes)
+            yield Works(client, workers, deps, probes.start(), history)
         assert recycled == [], "the process was to be recycled"
 
 

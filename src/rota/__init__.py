@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rota.model.flows.stages import Pipeline
     from rota.model.handle import Handle
     from rota.model.headers import headers
+    from rota.model.history.series import DeployMark, Distribution, HistoryPoint, QueueHistory
     from rota.model.info import FailureGroup, JobInfo
     from rota.model.job import Job, job
     from rota.model.log.lines import LogLine
@@ -70,6 +71,8 @@ __all__ = [
     "CheckpointTooLarge",
     "Client",
     "ConfigError",
+    "DeployMark",
+    "Distribution",
     "EnqueueIncomplete",
     "Event",
     "EventType",
@@ -77,6 +80,7 @@ __all__ = [
     "FlowHandle",
     "FlowInfo",
     "Handle",
+    "HistoryPoint",
     "InvalidPayload",
     "Job",
     "JobCancelled",
@@ -93,6 +97,7 @@ __all__ = [
     "Outgoing",
     "PayloadTooLarge",
     "Pipeline",
+    "QueueHistory",
     "QueueWorker",
     "ResultTimeout",
     "Retry",
@@ -147,6 +152,7 @@ _HOMES = {
     "rota.client.sync": ("SyncBatchHandle", "SyncClient"),
     "rota.telemetry.metrics.page": ("client_metrics",),
     "rota.wire.envelopes": ("job_deserializer", "job_serializer"),
+    "rota.model.history.series": ("DeployMark", "Distribution", "HistoryPoint", "QueueHistory"),
     "rota.model.event": ("Event", "EventType", "StreamEvent"),
     "rota.model.info": ("FailureGroup", "JobInfo"),
     "rota.model.job": ("Job", "job"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from rota.model.history.scale import percentile
 from rota.model.history.tallies import OUTCOMES, Tallies
@@ -42,6 +42,10 @@ class Distribution:
     def p99(self) -> float | None:
         """The value that 99 of 100 do not exceed, in seconds; None without a value."""
         return percentile(self.counts, 0.99)
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return the number of values, and the percentiles in seconds."""
+        return {"count": self.count, "p50": self.p50, "p95": self.p95, "p99": self.p99}
 
     def percentile(self, part: float) -> float | None:
         """Return the value, in seconds, that a part of all do not exceed, from 0 to 1. Raises ValueError."""
@@ -84,6 +88,11 @@ class HistoryPoint:
         wait, run = Distribution(tallies.waits), Distribution(tallies.runs)
         return cls(at=datetime.fromtimestamp(at, UTC), started=wait.count, wait=wait, run=run, **counts)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the point as it is shown to programs."""
+        counts = {name: getattr(self, name) for name in ("started", *OUTCOMES)}
+        return {"at": self.at, **counts, "wait": self.wait.to_json(), "run": self.run.to_json()}
+
 
 class DeployMark(NamedTuple):
     """The moment at which a version of the code began to run on a queue, and the worker process that was the first."""
@@ -109,6 +118,16 @@ class QueueHistory:
     points: tuple[HistoryPoint, ...]
     marks: tuple[DeployMark, ...]
     total: HistoryPoint
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the history as it is shown to programs."""
+        return {
+            "queue": self.queue,
+            "step": self.step,
+            "points": [point.to_json() for point in self.points],
+            "marks": [mark._asdict() for mark in self.marks],
+            "total": self.total.to_json(),
+        }
 
     def series(self, name: str) -> list[tuple[datetime, float | None]]:
         """Return one value of each point with its time: `completed`, or `wait_p95`, `run_p50` and the like.

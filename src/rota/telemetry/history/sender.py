@@ -54,17 +54,15 @@ class HistorySender:
     :param redis: a client on the loop that runs this service.
     :param place: where it is written.
     :param deltas: what was counted.
-    :param every: from one call to the next, in seconds.
     """
 
     name = "history"
     may_end = False
 
-    def __init__(self, redis: Any, place: Place, deltas: Deltas, *, every: float = EVERY) -> None:
+    def __init__(self, redis: Any, place: Place, deltas: Deltas) -> None:
         self._redis = redis
         self._place = place
         self._deltas = deltas
-        self._every = every
         self._number = 0
         self._unanswered: dict[str, Tallies] = {}
         self._is_marked = not place.version
@@ -75,7 +73,7 @@ class HistorySender:
         try:
             while True:
                 await self._try(self.send())
-                await asyncio.sleep(self._every)
+                await asyncio.sleep(EVERY)
         except asyncio.CancelledError:
             await self._try(self._end())
             raise
