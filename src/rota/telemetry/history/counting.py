@@ -3,7 +3,8 @@
 So a history costs a job nothing: the numbers are there, and only what has changed is looked at.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import sub
 from typing import NamedTuple
 
@@ -34,18 +35,34 @@ class Deltas:
         self._lost = lost
         self._seen: dict[Labels, _Seen] = {}
         self._seen_lost: dict[str, int] = {}
+        self._found: dict[str, Tallies] = {}
 
     def take(self) -> dict[str, Tallies]:
         """Return what was counted since the last call, by queue; nothing of a queue on which nothing happened."""
-        found: dict[str, Tallies] = {}
+        for _ in self._look():
+            pass
+        return self._taken()
+
+    async def take_in_turns(self) -> dict[str, Tallies]:
+        """Return the same, and let the event loop go on after each job; what is cut off here is taken the next time."""
+        for _ in self._look():
+            await asyncio.sleep(0)
+        return self._taken()
+
+    def _look(self) -> Iterator[None]:
+        """Find what has changed: a fifth of a millisecond for each job that ran, after which it yields."""
         for labels, counts in self._metrics.read():
             more = self._of_job(labels, counts)
             if more is not None:
-                found.setdefault(labels[0], Tallies()).add(more)
+                self._found.setdefault(labels[0], Tallies()).add(more)
+                yield
         for queue, lost in self._lost().items():
             if more_lost := lost - self._seen_lost.get(queue, 0):
-                found.setdefault(queue, Tallies()).add(Tallies({_LOST: more_lost}))
+                self._found.setdefault(queue, Tallies()).add(Tallies({_LOST: more_lost}))
                 self._seen_lost[queue] = lost
+
+    def _taken(self) -> dict[str, Tallies]:
+        found, self._found = self._found, {}
         return {queue: tallies for queue, tallies in found.items() if tallies}
 
     def _of_job(self, labels: Labels, counts: JobCounts) -> Tallies | None:

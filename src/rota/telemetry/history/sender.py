@@ -86,7 +86,7 @@ class HistorySender:
                 self._is_marked = True
         if self._unanswered:
             await self._call()
-        self._unanswered = self._deltas.take()
+        self._unanswered = await self._deltas.take_in_turns()
         if self._unanswered:
             self._number += 1
             await self._call()

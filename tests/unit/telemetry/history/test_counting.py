@@ -1,5 +1,7 @@
 """What a process sends of its counts: what came since the last time, of each queue, and nothing twice."""
 
+import asyncio
+
 import pytest
 
 from rota.model.event import Event, EventType
@@ -77,3 +79,19 @@ def test_a_loss_is_counted_once_by_the_worker_that_takes_the_job_over(
     assert deltas.take() == {}
     lost["email"] = 4
     assert outcomes(deltas.take()["email"]) == {"lost": 1}
+
+
+async def test_the_event_loop_goes_on_between_two_jobs_and_what_is_cut_off_is_taken_the_next_time() -> None:
+    jobs = [("email", f"job-{number}") for number in range(9)]
+    metrics = JobMetrics(jobs)
+    deltas = Deltas(metrics, dict)
+    for queue, task in jobs:
+        metrics.completed(queue, task, 1.0)
+    taking = asyncio.create_task(deltas.take_in_turns())
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert not taking.done()
+    taking.cancel()
+    await asyncio.gather(taking, return_exceptions=True)
+    assert outcomes((await deltas.take_in_turns())["email"]) == {"completed": 9}
+    assert await deltas.take_in_turns() == {}
