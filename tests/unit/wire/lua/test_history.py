@@ -80,7 +80,7 @@ async def test_a_process_that_does_nothing_sends_nothing(bed: Bed) -> None:
 
 
 async def test_minutes_and_hours_are_those_of_the_server(clocked: Bed) -> None:
-    clocked.advance(2 * HOUR - clocked.now / 1000 % HOUR - 60)  # a minute before an hour that is ahead in any case
+    clocked.advance(2 * HOUR - clocked.now / 1000 % HOUR - 60)  # a minute before the hour after next
     process = Process(clocked)
     for number in (1, 2, 4):
         await process.complete(number)
