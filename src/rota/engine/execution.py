@@ -162,7 +162,8 @@ class Execution:
         """Return `settlement` with what is not written yet: the log, and the checkpoint if the job has not finished."""
         if self.log is not None:
             settlement = settlement._replace(log=self.log.close())
-        elif self.keeps_log and self.claim.is_repeated:
+        elif self.keeps_log and (self.claim.attempt > 1 or self.claim.snoozes or self.claim.lost):
+            # An earlier attempt may have logged something, which is to expire with the record.
             settlement = settlement._replace(log=NOTHING_NEW)
         unwritten = self.unwritten
         if unwritten is None or settlement.kind is SettlementKind.FINISHED:

@@ -90,11 +90,6 @@ class Claim(NamedTuple):
     taken_back_ms: int = 0
     unreadable: str = ""
 
-    @property
-    def is_repeated(self) -> bool:
-        """Whether there was an attempt before this one, as far as it left a trace: an interrupted one does not."""
-        return self.attempt > 1 or self.snoozes > 0 or self.lost > 0 or self.recovered
-
     @classmethod
     def read(cls, row: Sequence[Any]) -> "Claim":
         """Read a claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms, checkpoint, snoozes.

@@ -8,6 +8,7 @@ from rota.engine.execution import LAST_CHANCE, PATIENCE, Execution
 from rota.model.outcome import Cause
 from rota.process.clock import Clock
 from rota.wire.claims import Checkpoint, Claim, Settlement, SettlementKind
+from rota.wire.log.pieces import NOTHING_NEW
 
 CLAIM = Claim(id="1", token="t", payload=b"{}", attempt=1, due_ms=0, started_ms=0)
 
@@ -160,3 +161,33 @@ def test_numbers_go_on_where_the_attempt_before_ended() -> None:
     assert execution.unwritten is None
     execution.keep(b'{"line":4}')
     assert settled(execution, SettlementKind.AGAIN) == b'8 {"line":4}'
+
+
+class Lines:
+    """A log with one line that is not written yet."""
+
+    def add(self, line: bytes, /) -> None: ...
+
+    def wrote(self) -> None: ...
+
+    def unwritten(self) -> bytes:
+        return b"name\nlines\n"
+
+    def close(self) -> bytes:
+        return self.unwritten()
+
+
+@pytest.mark.parametrize(
+    ("attempt", "snoozes", "said"), [(1, 0, b""), (2, 0, NOTHING_NEW), (1, 1, NOTHING_NEW)]
+)
+def test_an_attempt_that_logs_nothing_says_so_only_where_an_earlier_one_may_have(
+    attempt: int, snoozes: int, said: bytes
+) -> None:
+    claim = Claim("1", "t", b"{}", attempt, due_ms=0, started_ms=0, snoozes=snoozes)
+    execution = Execution(claim)
+    settlement = Settlement.finished(claim)
+    assert execution.closed_by(settlement).log == b"", "no log of this job is kept"
+    execution.keeps_log = True
+    assert execution.closed_by(settlement).log == said
+    execution.log = Lines()
+    assert execution.closed_by(settlement).log == b"name\nlines\n"
