@@ -185,7 +185,8 @@ def fold(
     for at, counted in minutes:
         if begin <= at <= now:
             steps[(at - begin) // window.step].add(counted)
-            total.add(counted)
+    for one in steps:
+        total.add(one)
     since = datetime.fromtimestamp(begin, UTC)
     return QueueHistory(
         queue,

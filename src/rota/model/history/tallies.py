@@ -41,6 +41,9 @@ class Tallies:
             (self.waits, other.waits),
             (self.runs, other.runs),
         ):
+            if not own:
+                own.update(more)
+                continue
             for place, number in more.items():
                 own[place] = own.get(place, 0) + number
 
@@ -87,9 +90,11 @@ def _written(number: int) -> str:
 def _counts(text: str) -> Counts:
     counts: Counts = {}
     for first, run in _RUN.findall(text):
-        for place, digits in enumerate(_NUMBER.findall(run), int(first)):
+        place = int(first)
+        for digits in _NUMBER.findall(run):
             if place <= _FURTHEST and (number := _number(digits)):
-                counts[place] = counts.get(place, 0) + number
+                counts[place] = number
+            place += 1
     return counts
 
 

@@ -1,5 +1,6 @@
 """Reads the history of a queue: one round trip, whatever the time and the number of workers."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,7 +26,12 @@ async def read_history(redis: Any, namespace: str, queue: str, window: Window, a
     if not hours[0] <= window.begin(now) // _HOUR or not now // _HOUR <= hours[-1]:
         now, hours, values = await _ask(redis, prefix, window, now)
     marks, *texts = values
-    minutes = (one for hour, text in zip(hours, texts, strict=True) if text for one in _minutes(hour, text))
+    minutes: list[tuple[int, Tallies]] = []
+    for hour, text in zip(hours, texts, strict=True):
+        if text:
+            minutes += _minutes(hour, text)
+            # An hour of a busy queue takes some milliseconds, and 72 of them would hold up the event loop.
+            await asyncio.sleep(0)
     return fold(queue, window, now, minutes, _marks(marks or b""))
 
 

@@ -21,27 +21,39 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 local hour, minute = math.floor(now / HOUR), ms(math.floor(now / MINUTE) % 60)
 local life = ms((hour + 1) * HOUR - now + tonumber(ARGV[3]))
 
--- Add to `counts` what a part of a text says: places, each with the numbers from there on, their base 26.
+-- Numbers by their digits, base 26, and the other way round: few of them differ, and each is worked out once a call.
+local numbers = setmetatable({}, {
+  __index = function(known, digits)
+    local number = 0
+    for i = 1, #digits - 1 do number = number * 26 + string.byte(digits, i) - 97 end
+    number = math.min(number * 26 + string.byte(digits, -1) - 65, MOST)
+    known[digits] = number
+    return number
+  end,
+})
+local digits_of = setmetatable({}, {
+  __index = function(known, number)
+    local rest = math.min(number, MOST)
+    local digits = string.char(65 + rest % 26)
+    rest = math.floor(rest / 26)
+    while rest > 0 do
+      digits = string.char(97 + rest % 26) .. digits
+      rest = math.floor(rest / 26)
+    end
+    known[number] = digits
+    return digits
+  end,
+})
+
+-- Add to `counts` what a part of a text says: places, each with the numbers from there on.
 local function add(counts, text)
   for first, run in string.gmatch(text, '(%d+)(%a+)') do
     local place = tonumber(first)
     for digits in string.gmatch(run, '%l*%u') do
-      local number = 0
-      for i = 1, #digits do number = number * 26 + string.byte(string.lower(digits), i) - 97 end
-      if place <= FURTHEST then counts[place] = math.min((counts[place] or 0) + number, MOST) end
+      if place <= FURTHEST then counts[place] = (counts[place] or 0) + numbers[digits] end
       place = place + 1
     end
   end
-end
-
-local function written(number)
-  local digits = string.char(65 + number % 26)
-  number = math.floor(number / 26)
-  while number > 0 do
-    digits = string.char(97 + number % 26) .. digits
-    number = math.floor(number / 26)
-  end
-  return digits
 end
 
 -- Return counts as `add` reads them.
@@ -50,7 +62,7 @@ local function text_of(counts)
   for place = 0, FURTHEST do
     local number = counts[place]
     if number and number > 0 then
-      text[#text + 1] = (place == following and '' or place) .. written(number)
+      text[#text + 1] = place == following and digits_of[number] or place .. digits_of[number]
       following = place + 1
     end
   end
