@@ -6,6 +6,7 @@ reaches the API must be one of this machine, or a page of another site could rea
 
 import ipaddress
 import logging
+import secrets
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ logger = logging.getLogger("rota.api")
 
 #: How long a key that was read counts, and how long it takes until one that was revoked is refused, in seconds.
 TRUST = 5.0
+#: How long a ticket is good, in seconds.
+TICKET_LIFE = 30.0
 #: The most keys that are remembered.
 _MOST = 10_000
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="rota"'}
@@ -77,9 +80,27 @@ class Gate:
             raise Problem(403, "forbidden", "The key does not allow this", detail)
         return key
 
+    async def ticket(self, key: AccessKey) -> tuple[str, float]:
+        """Return a ticket that stands for `key` once, and for how many seconds. Raises ServerError."""
+        ticket = secrets.token_urlsafe(24)
+        async with explained(self._redis):
+            await self._records.keep_ticket(ticket, key.id.encode() + b" " + key.write(), TICKET_LIFE)
+        return ticket, TICKET_LIFE
+
+    async def _key_by_ticket(self, ticket: str) -> AccessKey:
+        async with explained(self._redis):
+            record = await self._records.take_ticket(ticket)
+        key_id, _, raw = (record or b"").partition(b" ")
+        key = AccessKey.read(key_id.decode(), raw)
+        if key is None or key.is_expired(datetime.now(UTC)):
+            raise _refused("the ticket is not known, was used, or has expired")
+        return key
+
     async def _key_of(self, request: HTTPConnection) -> AccessKey:
         text = _text_of(request)
         if text is None:
+            if ticket := request.query_params.get("ticket"):
+                return await self._key_by_ticket(ticket)
             if self._may_be_open and _is_local(request) and not await self._any():
                 return EVERYTHING
             detail = "send a key: Authorization: Bearer rota_…; `rota keys make` makes one"

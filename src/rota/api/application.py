@@ -13,8 +13,9 @@ from rota.api.access import Gate
 from rota.api.archive import Archive
 from rota.api.desk import Desk
 from rota.api.documents import document
+from rota.api.live.hub import Hub
 from rota.api.problems import answer_errors
-from rota.api.routes import fleet, jobs, lists, queues, schedules, system
+from rota.api.routes import fleet, jobs, lists, live, queues, schedules, system
 from rota.app.connect import connect
 from rota.client.client import Client
 from rota.model.registry import Registry, discover
@@ -26,6 +27,7 @@ _ROUTERS = (
     queues.router,
     schedules.router,
     fleet.router,
+    live.router,
     system.router,
 )
 _ABOUT = "Enqueue background jobs, look at them, and act on them."
@@ -78,10 +80,12 @@ async def _opened(
         gate = Gate(client.redis, settings)
         await gate.check_start()
         archive = Archive(settings.database) if settings.database else None
-        app.state.desk = Desk(settings, registry, client, gate, archive)
+        hub = Hub(client, settings)
+        app.state.desk = Desk(settings, registry, client, gate, hub, archive)
         try:
             yield
         finally:
+            await hub.close()
             del app.state.desk
             if archive is not None:
                 await archive.close()

@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 
 from rota.api.access import Gate
 from rota.api.archive import Archive, Row
+from rota.api.live.hub import Hub
 from rota.api.problems import Problem
 from rota.client.client import Client
 from rota.errors import JobNotFound
@@ -20,12 +21,13 @@ from rota.wire.keys import check_queue
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The settings, the jobs, the client and the gate of one application, from its start to its end."""
+    """The settings, the jobs, the client, the gate and the hub of one application, from its start to its end."""
 
     settings: Settings
     registry: Registry
     client: Client
     gate: Gate
+    hub: Hub
     archive: Archive | None = None
 
     async def find(self, queue: str, job_id: str) -> JobInfo | Row:

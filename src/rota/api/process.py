@@ -27,7 +27,7 @@ logger = logging.getLogger("rota.api")
 DRAIN = 10
 
 
-class _Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """A server that leaves the signals to the process around it."""
 
     @contextlib.contextmanager
@@ -77,13 +77,15 @@ class Api:
             timeout_graceful_shutdown=DRAIN,
         )
         host, port = listener.getsockname()[:2]
-        serving = _Server(config)
+        serving = HttpServer(config)
         # What it says of itself at each start and end is said here in one line.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         logger.info("api.ready", extra={"host": host, "port": port, "jobs": len(self._registry.jobs)})
 
         task = asyncio.create_task(serving.serve(sockets=[listener]))
         await until_signalled(_ended(task))
+        # Who listens would be waited for: streams end of themselves only now.
+        await app.state.desk.hub.close()
         serving.should_exit = True
         await task
         logger.info("api.stopped")

@@ -46,6 +46,11 @@ class _Place(NamedTuple):
         return entry != self.entry or (self.event is not None and int(number) > self.event)
 
 
+def check_position(position: str) -> None:
+    """Raise ValueError for what is not the position of an event, or of an entry."""
+    _Place.read(position)
+
+
 class EventReader:
     """One reader of the stream at `key`, which remembers its place.
 
@@ -68,7 +73,7 @@ class EventReader:
         pause = _FIRST_PAUSE
         while True:
             try:
-                found, more = await self._read(redis)
+                found, more = await self.page(redis)
             except ServerError as error:
                 if not error.transient:
                     raise
@@ -87,8 +92,8 @@ class EventReader:
             for event in await self.wait(redis):
                 yield event
 
-    async def _read(self, redis: Any) -> tuple[list[StreamEvent], bool]:
-        """Return the events of one page that are asked for, and whether there may be more behind it."""
+    async def page(self, redis: Any) -> tuple[list[StreamEvent], bool]:
+        """Return the next events that are there and asked for, and whether there may be more. Raises ServerError."""
         if self._place is None:
             self._place = _Place.read(await newest(redis, self._key))
         before = self._place

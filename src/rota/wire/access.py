@@ -1,5 +1,6 @@
 """The keys of the API as they lie in Redis: one hash, by the id of each key."""
 
+from hashlib import sha256
 from typing import Any
 
 from rota.wire.keys import access_key
@@ -22,6 +23,22 @@ class AccessRecords:
         pipe.hlen(self._key)
         record, count = await pipe.execute()
         return record, count > 0
+
+    async def keep_ticket(self, ticket: str, record: bytes, life: float) -> None:
+        """Write the record of a ticket; it is good for `life` seconds."""
+        await self._redis.set(self._ticket(ticket), record, px=round(life * 1000))
+
+    async def take_ticket(self, ticket: str) -> bytes | None:
+        """Return what a ticket stands for, which then is good no more; None for one that is not."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.get(self._ticket(ticket))
+        pipe.delete(self._ticket(ticket))
+        record, _ = await pipe.execute()
+        found: bytes | None = record
+        return found
+
+    def _ticket(self, ticket: str) -> str:
+        return f"{self._key}:ticket:{sha256(ticket.encode()).hexdigest()}"
 
     async def all(self) -> dict[str, bytes]:
         """Return the record of every key by its id."""

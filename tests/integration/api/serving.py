@@ -1,15 +1,21 @@
 """The API in a test's own process: the real application on a real Redis, with workers beside it."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+import uvicorn
+from fastapi import FastAPI
 
 import rota.api
 from rota import Client
+from rota.api.process import HttpServer
+from rota.process.ports import listen
 from rota.settings.load import load
+from tests.waiting import until
 from tests.workers import AnyJob, registry_of, serving
 
 JSON = {"Content-Type": "application/json"}
@@ -21,6 +27,7 @@ class Api:
 
     http: httpx2.AsyncClient
     client: Client
+    app: FastAPI
 
     async def post(self, path: str, body: Any = None, **headers: str) -> httpx2.Response:
         """Send a body as JSON. Bytes and text are sent as they are."""
@@ -42,4 +49,24 @@ async def answering(url: str, *jobs: AnyJob, works: bool = True, **variables: st
             client = (await stack.enter_async_context(serving(url, *jobs, **variables))).client
         transport = httpx2.ASGITransport(app=api)
         http = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
-        yield Api(await stack.enter_async_context(http), client)
+        yield Api(await stack.enter_async_context(http), client, api)
+
+
+@contextlib.asynccontextmanager
+async def listening(url: str, *jobs: AnyJob, **variables: str) -> AsyncIterator[Api]:
+    """Run the API as `answering` does, behind a real server: answers that never end need one."""
+    async with contextlib.AsyncExitStack() as stack:
+        found = await stack.enter_async_context(answering(url, *jobs, works=True, **variables))
+        listener = stack.enter_context(contextlib.closing(listen("127.0.0.1", 0)))
+        config = uvicorn.Config(found.app, lifespan="off", log_config=None, timeout_graceful_shutdown=5)
+        serving = HttpServer(config)
+        task = asyncio.create_task(serving.serve(sockets=[listener]))
+        await until(lambda: serving.started, "the server has started")
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        http = await stack.enter_async_context(httpx2.AsyncClient(base_url=base, timeout=10))
+        try:
+            yield Api(http, found.client, found.app)
+        finally:
+            await found.app.state.desk.hub.close()
+            serving.should_exit = True
+            await task

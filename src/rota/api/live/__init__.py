@@ -1,0 +1,1 @@
+"""Live updates: what happens to jobs, sent to those who listen."""

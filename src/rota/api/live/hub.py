@@ -1,0 +1,145 @@
+"""The hub: one reader of the stream of events for all who listen in this process."""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+
+from rota.api.live.updates import Place, Update, Wanted
+from rota.client.client import Client
+from rota.client.events import EventReader
+from rota.errors import RotaError
+from rota.settings.settings import Settings
+from rota.wire.keys import events_key
+
+logger = logging.getLogger("rota.api")
+
+#: The most updates that wait for one listener; one that is further behind is told to start over.
+MOST_WAITING = 256
+#: How long the reader goes on when nobody listens any more, in seconds.
+LINGER = 10.0
+
+
+class Listener:
+    """One who listens, and the updates that wait for it."""
+
+    __slots__ = ("_bell", "_waiting", "_wants", "is_lost")
+
+    def __init__(self, wants: Wanted) -> None:
+        self._wants = wants
+        self._waiting: deque[Update] = deque()
+        self._bell = asyncio.Event()
+        #: Whether updates were dropped because it is too slow, or because they were trimmed before they were read.
+        self.is_lost = False
+
+    def tell(self, update: Update) -> None:
+        """Let an update wait for the listener, if it wants that one."""
+        if not self._wants(update):
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            self.lose()
+        self._waiting.append(update)
+        self._bell.set()
+
+    def lose(self) -> None:
+        """Drop what waits: the listener is to start over."""
+        self._waiting.clear()
+        self.is_lost = True
+        self._bell.set()
+
+    def wake(self) -> None:
+        self._bell.set()
+
+    def take(self) -> list[Update]:
+        """Return what waits, which is then no longer there."""
+        self._bell.clear()
+        found = list(self._waiting)
+        self._waiting.clear()
+        return found
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until there is something to take, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._bell.wait()
+
+
+class Hub:
+    """The listeners of one application, and the task that reads for them while there are any."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._key = events_key(settings.namespace)
+        self._listeners: set[Listener] = set()
+        self._reading: asyncio.Task[None] | None = None
+        self._beginning = asyncio.Lock()
+        self._begin = ""
+        #: Whether all who listen are to be sent away.
+        self.is_closed = False
+
+    async def join(self, listener: Listener) -> str:
+        """Let `listener` hear of all that happens from now on; return where that begins. Raises ServerError."""
+        self._listeners.add(listener)
+        async with self._beginning:
+            if self._reading is None or self._reading.done():
+                self._begin = await self._client.event_position()
+                self._reading = asyncio.create_task(self._read(self._begin))
+        return self._begin
+
+    def leave(self, listener: Listener) -> None:
+        """Let `listener` hear no more. Some time after the last has left, nothing is read any more."""
+        self._listeners.discard(listener)
+        if not self._listeners:
+            asyncio.get_running_loop().call_later(LINGER, self._rest)
+
+    def _rest(self) -> None:
+        if not self._listeners and self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    async def close(self) -> None:
+        """Send all listeners away, and stop reading."""
+        self.is_closed = True
+        for listener in self._listeners:
+            listener.wake()
+        if self._reading is not None:
+            self._reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reading
+
+    async def missed(self, after: str, wants: Wanted) -> tuple[list[Update], bool]:
+        """Return the updates behind a place that are kept, and whether some before them are not.
+
+        Raises ValueError for another text than a place, ServerError.
+        """
+        reader = EventReader(self._key, after, queue=None, types=None)
+        found: list[Update] = []
+        has_gap, more = False, True
+        while more:
+            events, more = await reader.page(self._client.redis)
+            has_gap = has_gap or any(event.gap for event in events)
+            found += [one for one in map(Update.of, events) if wants(one)]
+        return found, has_gap
+
+    async def _read(self, begin: str) -> None:
+        reader = EventReader(self._key, begin, queue=None, types=None)
+        try:
+            async for event in reader.all(self._client.redis):
+                self._tell(Update.of(event), after_gap=event.gap)
+                self._begin = event.position
+        except RotaError:
+            # Not one that passes: who listens is to begin again, and then meets it.
+            logger.exception("api.events_unread")
+            for listener in self._listeners:
+                listener.lose()
+
+    def _tell(self, update: Update, *, after_gap: bool) -> None:
+        for listener in self._listeners:
+            if after_gap:
+                listener.lose()
+            listener.tell(update)
+
+
+def behind(updates: list[Update], place: Place) -> list[Update]:
+    """Return those of `updates` that are behind a place."""
+    return [one for one in updates if one.place > place]

@@ -1,0 +1,118 @@
+"""An update: what happened to a job, as those who listen over HTTP are told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+
+from rota.api.shapes import STATUS
+from rota.model.event import EventType, StreamEvent
+from rota.model.info import JobInfo
+from rota.model.state import State
+from rota.names import full_name
+
+#: The state in which each event leaves its job.
+_STATES = {
+    EventType.ENQUEUED: State.WAITING,
+    EventType.STARTED: State.ACTIVE,
+    EventType.PROGRESS: State.ACTIVE,
+    EventType.RETRIED: State.DELAYED,
+    EventType.SNOOZED: State.DELAYED,
+    EventType.INTERRUPTED: State.WAITING,
+    EventType.LOST: State.WAITING,
+    EventType.COMPLETED: State.COMPLETED,
+    EventType.DEAD: State.DEAD,
+    EventType.CANCELLED: State.CANCELLED,
+}
+#: The states of a job that is over.
+OVER = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
+
+Place = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One thing that happened to one job, made ready once for all who listen.
+
+    :param place: where it is in the stream of events, as numbers that sort.
+    :param frame: what is sent of it by server-sent events.
+    """
+
+    place: Place
+    queue: str
+    id: str
+    state: State
+    frame: bytes
+
+    @classmethod
+    def of(cls, event: StreamEvent) -> "Update":
+        """Return the update that tells of an event, with its frame made ready."""
+        state = _STATES[event.type]
+        if event.type is EventType.ENQUEUED and event.due is not None and event.due > event.at:
+            state = State.DELAYED
+        data = {
+            "tenantId": None,
+            "jobId": event.id,
+            "queue": event.queue,
+            "name": full_name(event.queue, event.task) if event.task else None,
+            "event": event.type.value,
+            "state": state.value,
+            "status": STATUS[state],
+            "attempt": event.attempt,
+            "progress": event.percent,
+            "message": event.message or None,
+            "error": _error(event),
+            "reason": event.reason or None,
+            "at": event.at,
+        }
+        return cls(place_of(event.position), event.queue, event.id, state, frame("job", data, event.position))
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the job is over with it."""
+        return self.state in OVER
+
+
+#: Tells which updates a listener wants.
+Wanted = Callable[[Update], bool]
+
+
+def place_of(position: str) -> Place:
+    """Return a position in the stream of events as numbers that sort."""
+    entry, _, number = position.partition(".")
+    ms, _, seq = entry.partition("-")
+    # Behind all of an entry, where no event of it is named.
+    return int(ms), int(seq or 0), int(number) if number else 2**31
+
+
+def snapshot(info: JobInfo, position: str) -> bytes:
+    """Return the frame that says what a job is now, sent before its updates."""
+    data = {
+        "tenantId": None,
+        "jobId": info.id,
+        "queue": info.queue,
+        "name": info.job or None,
+        "event": None,
+        "state": info.state.value,
+        "status": STATUS[info.state],
+        "attempt": info.attempts,
+        "progress": info.percent,
+        "message": info.message or None,
+        "error": None if info.error is None else f"{info.error.type}: {info.error.message}",
+        "reason": info.reason or None,
+        "at": info.finished_at or info.started_at or info.enqueued_at,
+    }
+    return frame("job", data, position)
+
+
+def frame(kind: str, data: Any, position: str = "") -> bytes:
+    """Return a server-sent event. JSON has no line breaks of its own, so that the data is one line."""
+    place = f"id: {position}\n" if position else ""
+    return f"{place}event: {kind}\ndata: ".encode() + to_json(data) + b"\n\n"
+
+
+def _error(event: StreamEvent) -> str | None:
+    if event.error is None:
+        return None
+    return f"{event.error.type}: {event.error.message}" if event.error.message else event.error.type

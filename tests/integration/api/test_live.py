@@ -1,0 +1,215 @@
+"""Live updates over HTTP: what happens to jobs, as it happens, without a gap over any number of disconnects."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import httpx2
+import pytest
+
+from rota import Run, job
+from rota.api.live import hub
+from tests.integration.api.serving import Api, listening
+from tests.servers import RedisServer
+from tests.waiting import until
+
+
+@job(queue="mail")
+async def greet(run: Run) -> str:
+    return "hello"
+
+
+@job(queue="mail")
+async def paint(run: Run) -> None:
+    run.progress(50, "half")
+    await asyncio.sleep(60)
+
+
+@job(max_attempts=1)
+async def fail(run: Run) -> None:
+    raise ValueError("no <b>markup</b>\n\nevent: fake")
+
+
+@pytest.fixture
+async def api(server: RedisServer) -> AsyncIterator[Api]:
+    async with listening(server.url, greet, paint, fail) as found:
+        yield found
+
+
+class Frame(NamedTuple):
+    kind: str
+    data: Any
+    id: str
+
+
+class Stream:
+    """A stream of server-sent events, read frame by frame."""
+
+    def __init__(self, answer: httpx2.Response) -> None:
+        self.status = answer.status_code
+        self._lines = answer.aiter_lines()
+        self.last = ""
+
+    async def next(self) -> Frame:
+        """Return the next frame, comments left out. Raises StopAsyncIteration at the end."""
+        kind, data, place = "", "", ""
+        async with asyncio.timeout(10):
+            while True:
+                line = await anext(self._lines)
+                name, _, value = line.partition(": ")
+                kind, data, place = (
+                    value if name == "event" else kind,
+                    value if name == "data" else data,
+                    value if name == "id" else place,
+                )
+                if not line and kind:
+                    self.last = place or self.last
+                    return Frame(kind, json.loads(data), place)
+
+    async def jobs(self, count: int) -> list[Any]:
+        """Return the data of the next `count` updates."""
+        found: list[Any] = []
+        while len(found) < count:
+            frame = await self.next()
+            if frame.kind == "job":
+                found.append(frame.data)
+        return found
+
+
+@contextlib.asynccontextmanager
+async def opened(api: Api, path: str, **options: Any) -> AsyncIterator[Stream]:
+    async with api.http.stream("GET", path, **options) as answer:
+        yield Stream(answer)
+
+
+async def test_all_that_happens_to_jobs_is_sent(api: Api) -> None:
+    async with opened(api, "/events") as stream:
+        assert (await stream.next()).kind == "ready"
+        handle = await api.client.enqueue(paint)
+        found = await stream.jobs(3)
+        await handle.cancel()
+        found += await stream.jobs(1)
+    assert [one["event"] for one in found] == ["enqueued", "started", "progress", "cancelled"]
+    assert [one["status"] for one in found] == ["PENDING", "RUNNING", "RUNNING", "CANCELLED"]
+    assert {(one["jobId"], one["queue"], one["name"], one["tenantId"]) for one in found} == {
+        (handle.id, "mail", "mail:paint", None)
+    }
+    assert (found[2]["progress"], found[2]["message"]) == (50.0, "half")
+
+
+async def test_a_queue_is_listened_to_by_itself(api: Api) -> None:
+    async with opened(api, "/queues/default/events") as stream:
+        await stream.next()
+        await api.client.enqueue(greet)
+        await api.client.enqueue(fail)
+        found = await stream.jobs(3)
+    assert {one["queue"] for one in found} == {"default"}
+    assert found[2]["error"] == "ValueError: no <b>markup</b>\n\nevent: fake", (
+        "an error begins no frame of its own"
+    )
+
+
+async def test_a_job_is_followed_to_its_end(api: Api) -> None:
+    await api.client.pause("mail")
+    handle = await api.client.enqueue(greet)
+    path = f"/jobs/mail/{handle.id}/events"
+    async with opened(api, path) as stream:
+        assert (await stream.next()).kind == "ready"
+        assert (await stream.next()).data["state"] == "waiting"
+        await api.client.resume("mail")
+        found = await stream.jobs(2)
+        assert [one["event"] for one in found] == ["started", "completed"]
+        with pytest.raises(StopAsyncIteration):
+            await stream.next()
+        last = stream.last
+    back = await api.http.get(path, headers={"Last-Event-ID": last})
+    assert back.status_code == 204, "a browser that comes back is told to come no more"
+    late = await api.http.get(path)
+    assert (late.status_code, '"status":"COMPLETED"' in late.text) == (200, True)
+    assert (await api.http.get("/jobs/mail/none/events")).status_code == 404
+
+
+async def test_nothing_is_missed_over_many_disconnects(api: Api) -> None:
+    last, seen, sent = "", list[tuple[str, str]](), list[str]()
+    async with opened(api, "/events") as stream:
+        last = (await stream.next()).id
+    for _ in range(25):
+        sent += [handle.id for handle in await api.client.enqueue_many(greet.call() for _ in range(4))]
+        async with opened(api, "/events", headers={"Last-Event-ID": last}) as stream:
+            assert (await stream.next()).id == last
+            # Cut off in the midst of what there is.
+            for one in await stream.jobs(3):
+                seen.append((one["jobId"], one["event"]))
+            last = stream.last
+    while len(seen) < 3 * len(sent):
+        async with opened(api, "/events", params={"after": last}) as stream:
+            seen += [(one["jobId"], one["event"]) for one in await stream.jobs(3)]
+            last = stream.last
+    assert len(set(seen)) == len(seen) == 3 * len(sent)
+    assert {job_id for job_id, _ in seen} == set(sent)
+
+
+async def test_who_comes_back_too_late_is_told_to_start_over(api: Api) -> None:
+    await api.client.enqueue_many(greet.call() for _ in range(3))
+    await api.client.redis.xtrim("rota:events", maxlen=0)
+    await api.client.enqueue(greet)
+    async with opened(api, "/events", headers={"Last-Event-ID": "1-0.0"}) as stream:
+        kinds = [(await stream.next()).kind for _ in range(2)]
+    assert kinds == ["ready", "reset"]
+
+
+async def test_who_reads_too_slowly_is_told_to_start_over_and_others_do_not_notice(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "MOST_WAITING", 20)
+    slow = hub.Listener(lambda _: True)
+    await api.app.state.desk.hub.join(slow)
+    async with opened(api, "/events") as stream:
+        await stream.next()
+        for _ in range(15):
+            await api.client.enqueue_many(greet.call() for _ in range(2))
+            await stream.jobs(6)
+    assert slow.is_lost
+    assert 0 < len(slow.take()) <= 20
+    api.app.state.desk.hub.leave(slow)
+
+
+async def test_streams_end_when_the_process_is_told_to_stop(api: Api) -> None:
+    async with opened(api, "/events") as stream:
+        await stream.next()
+        await api.app.state.desk.hub.close()
+        with pytest.raises(StopAsyncIteration):
+            await stream.next()
+
+
+async def test_a_ticket_is_good_once_in_place_of_a_key(api: Api) -> None:
+    given = (await api.http.post("/tickets")).json()
+    assert given["expires_in"] == 30
+    assert (await api.http.get("/me", params={"ticket": given["ticket"]})).status_code == 200
+    assert (await api.http.get("/me", params={"ticket": given["ticket"]})).status_code == 401
+    assert (await api.http.get("/me", params={"ticket": "x"})).status_code == 401
+    async with opened(api, "/events", params=(await api.http.post("/tickets")).json()) as stream:
+        assert (await stream.next()).kind == "ready"
+    assert given["ticket"] not in str(await api.client.redis.keys("*"))
+
+
+@pytest.mark.parametrize("path", ["/events?after=x", "/queues/No/events", "/jobs/mail/none/events?after=1"])
+async def test_what_cannot_be_listened_to_is_refused(api: Api, path: str) -> None:
+    answer = await api.http.get(path)
+    assert answer.status_code in (404, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_reader_rests_when_nobody_listens(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "LINGER", 0.05)
+    own = api.app.state.desk.hub
+    async with opened(api, "/events") as stream:
+        await stream.next()
+        assert own._reading is not None
+    await until(lambda: own._reading is None, "the reader rests")
+    async with opened(api, "/events") as stream:
+        await stream.next()
+        await api.client.enqueue(greet)
+        assert len(await stream.jobs(3)) == 3
