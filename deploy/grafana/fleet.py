@@ -231,6 +231,21 @@ def _audit() -> Panels:
             "Entries that were gone before they were read. The table lacks what they said.",
             (increase("arq_records_lost_total", "instance"), "{{instance}}"),
         ),
+        graph(
+            "Outbox",
+            "short",
+            "Rows that applications have committed and that wait to be sent, and for how many seconds the first does.",
+            (worst("arq_outbox_waiting"), "rows"),
+            (worst("arq_outbox_oldest_seconds"), "seconds"),
+        ),
+        graph(
+            "Outbox: sent",
+            "short",
+            "Rows that were sent, sent again as Redis had lost their jobs, and refused.",
+            (increase("arq_outbox_sent_total", "instance"), "sent {{instance}}"),
+            (increase("arq_outbox_sent_again_total", "instance"), "again {{instance}}"),
+            (increase("arq_outbox_refused_total", "instance"), "refused {{instance}}"),
+        ),
     ]
 
 

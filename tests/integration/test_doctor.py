@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,22 @@ def test_a_database_without_its_tables_is_an_error(project: Project, tmp_path: P
     assert "rota migrate" in found(project, status=1, DATABASE_URL=url)["database error"][0]
     asyncio.run(prepare(DatabaseTarget.from_url(url), "auto"))
     assert "version" in found(project, DATABASE_URL=url)["database ok"][0]
+
+
+def test_rows_of_an_outbox_that_wait_are_a_finding(project: Project, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/tables.db"
+    assert project.rota("migrate", DATABASE_URL=url).status == 0
+    assert found(project, DATABASE_URL=url)["outbox ok"] == ["nothing waits to be sent"]
+    columns = "key, id, namespace, queue, name, payload, created_at, refused"
+    rows = [("1", "rota", None, 90), ("2", "other", None, 0), ("3", "rota", "why", 0)]
+    with sqlite3.connect(tmp_path / "tables.db") as database:
+        for key, namespace, refused, age in rows:
+            at = f"strftime('%Y-%m-%d %H:%M:%f', 'now', '-{age} seconds') || '000'"
+            values = f"?, ?, ?, 'q', 'n', x'7b7d', {at}, ?"
+            database.execute(
+                f"INSERT INTO _outbox ({columns}) VALUES ({values})", (key, key, namespace, refused)
+            )
+    said = "\n".join(found(project, DATABASE_URL=url)["outbox warning"])
+    assert "1 rows wait, the first for 9" in said
+    assert "for the NAMESPACE other, which is not that of these workers" in said
+    assert "1 rows were refused" in said

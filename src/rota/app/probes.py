@@ -155,6 +155,7 @@ class Probes:
         provide("arq_leader", lambda: [(("leader",), self.leader is not None and self.leader.leads)])
         provide("arq_records_written_total", lambda: [((), self.recorded.rows)])
         provide("arq_records_lost_total", lambda: [((), self.recorded.lost)])
+        self._provide_outbox(metrics)
         provide("arq_worker_log_lines_dropped_total", lambda: [((), dropped())])
         provide("arq_worker_event_loop_lag_seconds", self._lag)
         provide("arq_worker_recycled_total", self.recycled.read)
@@ -165,6 +166,14 @@ class Probes:
             lambda: [meter.sizes.spread((queue,)) for queue, meter in list(self._meters.items())],
         )
         return metrics.page
+
+    def _provide_outbox(self, metrics: Any) -> None:
+        outbox = self.recorded.outbox
+        metrics.provide("arq_outbox_waiting", lambda: _known(outbox.waiting))
+        metrics.provide("arq_outbox_oldest_seconds", lambda: _known(outbox.oldest))
+        metrics.provide("arq_outbox_sent_total", lambda: [((), outbox.sent)])
+        metrics.provide("arq_outbox_sent_again_total", lambda: [((), outbox.again)])
+        metrics.provide("arq_outbox_refused_total", lambda: [((), outbox.refused)])
 
     def _of_queues(self, read: Callable[[Meter], float]) -> Callable[[], Iterator[tuple[Labels, float]]]:
         def values() -> Iterator[tuple[Labels, float]]:
@@ -179,6 +188,10 @@ class Probes:
 
     def _lag(self) -> list[tuple[Labels, float]]:
         return [] if self.keeper is None else [((), self.keeper.watch.lag())]
+
+
+def _known(value: float | None) -> list[tuple[Labels, float]]:
+    return [] if value is None else [((), value)]
 
 
 def _answer(code: int, **fields: Any) -> Reply:

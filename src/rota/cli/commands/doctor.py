@@ -28,6 +28,8 @@ from rota.wire.keys import recording_key, records_key
 
 #: How far the clock of this machine may be from that of the server, in seconds: times that people compare.
 _CLOCKS_APART = 2.0
+#: How long a row of the outbox may wait, in seconds: the leader looks each second.
+_OUTBOX_WAITS = 60.0
 #: The part of its memory that Redis may use.
 _MOST_MEMORY = 0.8
 
@@ -226,9 +228,30 @@ async def _of_database(settings: Settings) -> AsyncIterator[Finding]:
         try:
             await check(database)
             yield Finding("database", Level.OK, f"{target}, whose tables are those of version {LATEST}")
+            async for finding in _of_outbox(database, settings.namespace):
+                yield finding
         finally:
             await database.close()
     except RotaError as error:
         yield Finding("database", Level.ERROR, str(error))
     except ImportError as error:
         yield Finding("database", Level.ERROR, f"DATABASE_URL needs {error.name}: install rota[database]")
+
+
+async def _of_outbox(database: Any, namespace: str) -> AsyncIterator[Finding]:
+    from rota.store.outbox.waiting import backlogs, count_refused  # noqa: PLC0415 - an extra
+
+    async with database.read() as connection:
+        waiting = await backlogs(connection)
+        refused = await count_refused(connection)
+    for name, backlog in waiting.items():
+        said = f"{backlog.rows:,} rows wait, the first for {backlog.oldest:.0f} s"
+        if name != namespace:
+            said += f", for the NAMESPACE {name}, which is not that of these workers"
+        is_old = backlog.oldest > _OUTBOX_WAITS or name != namespace
+        yield Finding("outbox", Level.WARNING if is_old else Level.OK, said)
+    if not waiting:
+        yield Finding("outbox", Level.OK, "nothing waits to be sent")
+    if refused:
+        said = "rows were refused, and their jobs do not run: the column refused of _outbox says why"
+        yield Finding("outbox", Level.WARNING, f"{refused:,} {said}")

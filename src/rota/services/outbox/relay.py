@@ -121,7 +121,12 @@ class Relay:
             logger.error("outbox.row_refused", extra={"row": key, "error": why})
         self._figures.sent += sum(map(len, fates.sent.values()))
         self._figures.refused += len(fates.refused)
-        await self._keys.forget(redis, [mark_of(row["key"], row["sends"]) for row in rows])
+        known = fates.known
+        await self._keys.forget(
+            redis, [mark_of(row["key"], row["sends"]) for row in rows if row["key"] in known]
+        )
+        if fates.stopped_by is not None:
+            raise fates.stopped_by
         return len(rows)
 
     async def _forget_marks(self, redis: Any, database: Database) -> None:

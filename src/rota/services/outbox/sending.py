@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
@@ -12,11 +12,21 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rota.model.audit.columns import place_of
+from rota.server.outage import FAULTS
 from rota.services.leadership import Leadership
 from rota.store.outbox import waiting
 from rota.store.schema import Row
 from rota.wire.keys import check_queue
-from rota.wire.leading.outbox import BATCH, OutboxKeys, Sending, Sent, made_at
+from rota.wire.leading.outbox import (
+    BATCH,
+    NotRecorded,
+    OutboxKeys,
+    Reborn,
+    Sending,
+    Sent,
+    Superseded,
+    made_at,
+)
 
 logger = logging.getLogger("rota.outbox")
 
@@ -24,6 +34,8 @@ logger = logging.getLogger("rota.outbox")
 _PUT_OFF = 60.0
 #: How many events are left where a full Redis needs their room.
 _EVENTS_IF_FULL = 1000
+#: What keeps every further row from being sent.
+_STOPPING: tuple[type[BaseException], ...] = (Reborn, NotRecorded, Superseded, *FAULTS)
 #: Beginnings of what Redis answers where something is wrong with one queue's keys, and not with the server.
 _OF_A_QUEUE = ("WRONGTYPE", "ERR ")
 
@@ -34,18 +46,25 @@ class Fates:
 
     :param sent: by the time at which they were sent, in ms of Redis' clock.
     :param moved: rows that took the place of another job, with that one's id.
-    :param reused: rows whose id a user gave, with the id: what was sent under it before is over.
+    :param newest: by an id that may have come before, the last row that was sent under it; the others are useless.
     :param over: rows that are of no more use.
     :param refused: rows that will not be sent, and why.
     :param later: rows that have to wait.
+    :param stopped_by: what kept the rest from being sent; what became of that is not known.
     """
 
     sent: dict[int, list[str]] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
-    reused: dict[str, str] = field(default_factory=dict)
+    newest: dict[str, str] = field(default_factory=dict)
     over: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     later: list[str] = field(default_factory=list)
+    stopped_by: BaseException | None = None
+
+    @property
+    def known(self) -> set[str]:
+        """The rows of which it is known that they need not be sent."""
+        return {*chain(*self.sent.values()), *self.over, *self.refused}
 
 
 def mark_of(key: str, sends: int) -> str:
@@ -74,17 +93,24 @@ class Way:
     leadership: Leadership
 
     async def send(self, rows: Sequence[Row]) -> Fates:
-        """Send rows, those of one queue together. Raises what `OutboxKeys.send` raises."""
+        """Send rows, those of one queue together, until Redis cannot be used."""
         fates = Fates()
+        try:
+            await self._send_all(rows, fates)
+        except _STOPPING as error:
+            # What was sent before is written down: where Redis was emptied since, its jobs may be over already.
+            fates.stopped_by = error
+        return fates
+
+    async def _send_all(self, rows: Sequence[Row], fates: Fates) -> None:
         for queue, of_queue in _by_queue(rows):
             try:
                 check_queue(queue)
             except ValueError as error:
                 fates.refused |= {row["key"]: str(error) for row in of_queue}
                 continue
-            for first in range(0, len(of_queue), BATCH):
-                await self._send_some(queue, of_queue[first : first + BATCH], fates)
-        return fates
+            for batch in _batches(of_queue):
+                await self._send_some(queue, batch, fates)
 
     async def _send_some(self, queue: str, rows: Sequence[Row], fates: Fates) -> None:
         self.leadership.check()
@@ -142,8 +168,8 @@ def _judge(row: Row, answer: Sent, fates: Fates) -> None:
         fates.sent.setdefault(answer.at_ms, []).append(key)
         if answer.fate == "replaced":
             fates.moved[key] = answer.id
-        elif is_own_id:
-            fates.reused[key] = answer.id
+        if answer.fate == "replaced" or is_own_id:
+            fates.newest[answer.id] = key
     elif answer.id == row["id"] and (row["sends"] > 0 or not is_own_id):
         # No job but its own can have this id.
         fates.sent.setdefault(answer.at_ms, []).append(key)
@@ -158,13 +184,27 @@ async def write_down(connection: AsyncConnection, fates: Fates, birth: str, now:
     for at_ms, keys in fates.sent.items():
         await waiting.note_sent(connection, keys, birth=birth, place=place_of(f"{at_ms}-0.0"), now=now)
     for key, job_id in fates.moved.items():
-        await waiting.note_replaced(connection, key, job_id)
-    for key, job_id in fates.reused.items():
+        await waiting.note_moved(connection, key, job_id)
+    for job_id, key in fates.newest.items():
         await waiting.drop_former(connection, key, job_id)
     for key, why in fates.refused.items():
         await waiting.note_refused(connection, key, why)
     await waiting.drop(connection, fates.over)
     await waiting.put_off(connection, fates.later, now + timedelta(seconds=_PUT_OFF))
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Yield rows in batches of which no two have an id or a unique key in common: the later may replace the earlier."""
+    batch: list[Row] = []
+    taken: set[str] = set()
+    for row in rows:
+        names = {row["id"], row["unique_key"]} - {""}
+        if batch and (len(batch) == BATCH or names & taken):
+            yield batch
+            batch, taken = [], set()
+        batch.append(row)
+        taken |= names
+    yield batch
 
 
 def _by_queue(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:

@@ -140,7 +140,8 @@ _WAITING = "rota.outbox"
 
 
 def _after_commit(session: Any, callback: Callback) -> None:
-    if not hasattr(session, "info"):
+    # A connection has `info` too, and no event for what comes after its commit.
+    if not hasattr(session, "flush"):
         return
     if _WAITING not in session.info:
         from sqlalchemy import event  # noqa: PLC0415 - the session is SQLAlchemy's

@@ -123,10 +123,9 @@ async def note_sent(
     )
 
 
-async def note_replaced(connection: AsyncConnection, key: str, job_id: str) -> None:
-    """Write down that a row is now the job `job_id`, whose former row is of no more use."""
+async def note_moved(connection: AsyncConnection, key: str, job_id: str) -> None:
+    """Write down that a row took the place of another job, and is now `job_id`."""
     await connection.execute(update(outbox).where(outbox.c.key == key).values(id=job_id))
-    await drop_former(connection, key, job_id)
 
 
 async def drop_former(connection: AsyncConnection, key: str, job_id: str) -> None:

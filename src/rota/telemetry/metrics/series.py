@@ -179,6 +179,26 @@ SERIES = (
         "Entries of records that were gone before they were read.",
     ),
     Series(
+        "arq_outbox_waiting",
+        "gauge",
+        "process",
+        "Rows of the outbox that wait to be sent, on the process that leads.",
+    ),
+    Series("arq_outbox_oldest_seconds", "gauge", "process", "How long the first of these rows waits."),
+    Series("arq_outbox_sent_total", "counter", "process", "Rows of the outbox that this process sent."),
+    Series(
+        "arq_outbox_sent_again_total",
+        "counter",
+        "process",
+        "Rows whose jobs Redis had lost, and that had to be sent again.",
+    ),
+    Series(
+        "arq_outbox_refused_total",
+        "counter",
+        "process",
+        "Rows that are not sent, as their id or unique key is taken, or they are wrong.",
+    ),
+    Series(
         "arq_build_info", "info", "process", "What runs here.", ("version", "python", "arq", "app_version")
     ),
 )

@@ -15,6 +15,7 @@ from rota.testing.clock import BenchClock
 from rota.testing.server import clients
 from rota.wire.claims import Checkpoint, Claim, Settlement
 from rota.wire.keys import RETRY
+from rota.wire.leading.outbox import OutboxKeys, Sending
 from tests.unit.wire.lua.beds import (
     EVENTS,
     KEYS,
@@ -189,6 +190,28 @@ async def enqueueing_plain(run: Run) -> None:
     assert await run.sent(call) == [1, 1]
 
 
+async def sending_rows(run: Run) -> None:
+    """Send rows of an outbox, of which one replaces a job; nothing of the others, and no mark, is left of a failure."""
+    bed, keys = run.bed, OutboxKeys("rota", 1000)
+    bed.looking.set("rota:recording", "0 1000")
+    bed.looking.set("rota:outbox:birth", birth := "b1")
+    rows = [
+        Sending(
+            mark=f"{name}:0", id=name, name="work", payload=b"p", terms=terms, unique="", on_taken="refuse"
+        )
+        for name, terms in (("full", LIMITED), ("plain", ""))
+    ]
+    before = bed.everything()
+
+    async def call(is_resent: bool) -> Any:
+        assert not is_resent or bed.everything() == before
+        return await keys.send(bed.redis, "q", rows, birth=birth, epoch=1)
+
+    assert [sent.fate for sent in await run.sent(call)] == ["put", "put"]
+    bed.looking.delete("rota:recording")
+    bed.looking.delete("rota:records")
+
+
 async def replacing(run: Run) -> None:
     """Replace a job that waits by another payload, other terms and another place."""
     bed = run.bed
@@ -301,7 +324,7 @@ STEPS: list[Story] = [
     *(over, going_again, claimed_and_finished, reaping, forgiving, set_back),
     *(setting_apart, running_alone),
 ]
-CALLS: list[Story] = [enqueueing, enqueueing_plain, replacing, cancelling, replaying, ticking]
+CALLS: list[Story] = [enqueueing, enqueueing_plain, sending_rows, replacing, cancelling, replaying, ticking]
 
 
 async def outcome(story: Story, faults: Faults, at: int) -> tuple[dict[str, Any], bool]:
