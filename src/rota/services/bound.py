@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.server.outage import FAULTS, Outage
 from rota.wire.keys import recording_key, records_key
 
@@ -26,6 +27,9 @@ LEVELS, HYSTERESIS = (0.70, 0.85), 0.20
 FULL = 0.97
 #: What an entry is taken to need where there are too few to tell, in bytes.
 _USUAL, _FEW = 4096, 1000
+#: To measure the stream, Redis looks at all of it, some ten milliseconds for 256 MiB. So that is done again when the
+#: number of its entries has changed by this part, or after this time, in seconds.
+DRIFT, STALE = 0.05, 30.0
 #: The least number of entries that are kept.
 _LEAST = 100
 #: What is left out at a level.
@@ -58,18 +62,32 @@ def bounded(level: int, entries: int, used: int, limit: int) -> Recording:
     return Recording(level, max(_LEAST, int(limit / size)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The size of the stream when all of it was looked at."""
+
+    entries: int
+    used: int
+    at: float
+
+
 class RecordsBound:
     """The service that keeps recording switched on, and bounds it.
 
     :param open_redis: returns a client that nothing else uses; closed when the service ends.
     :param namespace: the prefix of the deployment's own keys.
     :param limit: the memory that records may take up in Redis, in bytes.
+    :param clock: tells how old a measure is.
     """
 
     name = "records"
     may_end = False
 
-    def __init__(self, open_redis: Callable[[], Any], namespace: str, limit: int) -> None:
+    def __init__(
+        self, open_redis: Callable[[], Any], namespace: str, limit: int, *, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._clock = clock
+        self._measured = _Measured(0, 0, float("-inf"))
         self._open_redis = open_redis
         self._stream = records_key(namespace)
         self._switch = recording_key(namespace)
@@ -93,11 +111,21 @@ class RecordsBound:
 
     async def look(self, redis: Any) -> None:
         """Measure the stream, and tell the scripts what to record. Raises what redis-py raises."""
-        entries, used = await redis.xlen(self._stream), await redis.memory_usage(self._stream)
-        used = used or 0
+        entries = await redis.xlen(self._stream)
+        used = await self._used(redis, entries)
         now = bounded(self._level, entries, used, self._limit)
         await redis.set(self._switch, now.wire(), ex=LIFE)
         self._tell(now.level, entries, used)
+
+    async def _used(self, redis: Any, entries: int) -> int:
+        """Return the bytes of the stream: measured now, or computed from the last measure where little has changed."""
+        measured = self._measured
+        is_stale = self._clock.monotonic() - measured.at >= STALE
+        if is_stale or entries < _FEW or abs(entries - measured.entries) > measured.entries * DRIFT:
+            # By itself Redis looks at the five oldest nodes of the stream and takes all others to be as large.
+            used = await redis.memory_usage(self._stream, samples=0) or 0
+            measured = self._measured = _Measured(entries, used, self._clock.monotonic())
+        return round(measured.used * entries / max(1, measured.entries))
 
     async def _resume(self, redis: Any) -> None:
         """Take over the level of the leader before this one."""

@@ -5,6 +5,7 @@ import logging
 import pytest
 from arq.connections import ArqRedis
 
+from rota.process.clock import Clock
 from rota.services import bound
 from rota.services.bound import Recording, RecordsBound, bounded
 
@@ -81,6 +82,37 @@ async def test_a_stream_that_fills_is_told_of_and_bounded_by_the_scripts_own_cut
         ("recorder.full", "progress, payloads and logs"),
         ("recorder.relieved", "nothing"),
     ]
+
+
+async def test_a_few_large_entries_at_the_beginning_do_not_stand_for_all(
+    redis: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = RecordsBound(lambda: redis, "rota", 16 * 2**20)
+    await fill(redis, 10, 60_000)
+    await fill(redis, 2000, 3000)
+    await service.look(redis)
+    # All of it is 7 MB. With every node as large as the oldest ones it would be 60.
+    assert caplog.records == []
+    assert (await redis.get(SWITCH) or b"").split()[0] == b"0"
+
+
+async def test_a_stream_that_hardly_changes_is_measured_now_and_then(redis: ArqRedis) -> None:
+    now = 0.0
+    service = RecordsBound(lambda: redis, "rota", LIMIT, clock=Clock(monotonic=lambda: now))
+    await fill(redis, 2000, 10)
+
+    async def is_measured() -> bool:
+        before = (await redis.info("commandstats")).get("cmdstat_memory|usage", {"calls": 0})["calls"]
+        await service.look(redis)
+        return bool((await redis.info("commandstats"))["cmdstat_memory|usage"]["calls"] > before)
+
+    assert await is_measured()
+    await fill(redis, 90, 10)
+    assert not await is_measured()
+    await fill(redis, 20, 10)
+    assert await is_measured()
+    now = bound.STALE + 1
+    assert await is_measured()
 
 
 async def test_the_next_leader_goes_on_at_the_level_of_the_one_before(redis: ArqRedis) -> None:
