@@ -89,3 +89,22 @@ def test_the_worker_that_leads_writes_the_table_and_the_next_goes_on_where_it_wa
     assert leader(client) in workers.keys() - {first}
     assert rows() == {f"email:{number}": "COMPLETED" for number in range(400)}
     wait_until(lambda: client.xlen(KEY) == 1, "what is in the table has left Redis")
+
+
+def test_a_leader_that_was_stopped_for_longer_than_its_lease_writes_nothing_twice(
+    worker: Callable[[], subprocess.Popen[str]], client: redis.Redis, rows: Rows
+) -> None:
+    workers = {process.pid: process for process in (worker(), worker())}
+    wait_until(lambda: client.get(SWITCH), "recording is switched on")
+    tell(client, 0, 200)
+    # SQLite's writers wait for each other: the leader is to stand still between its transactions.
+    wait_until(lambda: len(rows()) == 200 and client.xlen(KEY) == 1, "rows are written")
+    stopped = leader(client)
+    workers[stopped].send_signal(signal.SIGSTOP)
+    tell(client, 200, 200)
+    wait_until(lambda: len(rows()) == 400, "the other one has written the rest")
+    workers[stopped].send_signal(signal.SIGCONT)
+    tell(client, 400, 200)
+    wait_until(lambda: len(rows()) == 600 and client.xlen(KEY) == 1, "all is written")
+    assert leader(client) in workers.keys() - {stopped}
+    assert rows() == {f"email:{number}": "COMPLETED" for number in range(600)}

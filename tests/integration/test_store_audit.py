@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from rota.store import audit
+from rota.settings.database_url import DatabaseTarget
+from rota.store import audit, migrations
 from rota.store.engine import Database
 from rota.store.faults import Fenced, StoreError
 from rota.store.schema import Row, jobs, quarantine
 from rota.store.values import clean
+from tests.databases import PostgresServer, new_schema
 
 AT = datetime(2026, 11, 30, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -220,6 +222,31 @@ async def test_a_recorder_that_is_not_the_last_one_is_fenced(
     with pytest.raises(Fenced, match="has to read again"):
         await record(database, old, "6-0", row(), epoch=epoch)
     assert await found(database) == {}
+
+
+async def test_a_recorder_that_stands_still_in_its_transaction_holds_up_the_next_one_for_a_time_only(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "STANDSTILL_MS", 100)
+    database = Database(DatabaseTarget.from_url(await new_schema(postgres)))
+    await migrations.migrate(database)
+    await record(database, "0-0", "5-0")
+    try:
+
+        async def stand_still() -> None:
+            async with database.write() as stopped:
+                await audit.advance(stopped, "s", "5-0", "6-0", 1)
+                # It does nothing more, and the next one waits for its row until PostgreSQL has had enough.
+                await record(database, "5-0", "7-0", row(), epoch=2)
+                await audit.upsert(stopped, [row(job="email:b")])
+
+        with pytest.raises(StoreError) as cut:
+            await stand_still()
+        assert cut.value.transient
+        assert await cursor(database) == "7-0"
+        assert set(await found(database)) == {"email:a"}
+    finally:
+        await database.close()
 
 
 async def test_a_later_epoch_goes_on_where_the_last_one_was(database: Database) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from rota.settings.database_url import DatabaseTarget
 from rota.store import audit
@@ -211,3 +211,19 @@ def test_faults_of_our_own_are_not_the_database_s() -> None:
     assert explain(ZeroDivisionError("secret"), DatabaseTarget()) is None
     inner = StoreError("known", transient=True)
     assert explain(inner, DatabaseTarget()) is inner
+
+
+async def test_connections_are_closed_whole_where_the_closing_is_cancelled(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Database(database.target)
+    async with other.read() as connection:
+        await connection.execute(select(1))
+    closing = asyncio.create_task(other.close())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert other.engine.pool.checkedin() == 0  # type: ignore[attr-defined]
+    assert caplog.text == ""

@@ -17,6 +17,9 @@ from rota.store.values import clean, moment_of
 
 logger = logging.getLogger("rota.database")
 
+#: A recorder that stands still for so long within its transaction is cut off by PostgreSQL, in milliseconds.
+STANDSTILL_MS = 15_000
+
 #: The position before the first entry of a stream.
 START = "0-0"
 
@@ -145,6 +148,9 @@ async def advance(connection: AsyncConnection, stream: str, old: str, new: str, 
     Called before `upsert`, it lets two recorders wait for each other here and nowhere else. Raises Fenced where the
     cursor is not at `old`, or a recorder of a later `epoch` has moved it: then the transaction must be undone.
     """
+    if connection.dialect.name != "sqlite":
+        # A process that stands still here holds the cursor's row, for which the next leader waits.
+        await connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {STANDSTILL_MS}")
     now = datetime.now(UTC)
     moved = await connection.execute(
         update(recorder)

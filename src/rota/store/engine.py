@@ -1,5 +1,6 @@
 """The connections to the database: SQLAlchemy's engine over asyncpg or aiosqlite, made from DATABASE_URL."""
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -59,8 +60,14 @@ class Database:
                 yield connection
 
     async def close(self) -> None:
-        """Close all connections of this process to the database."""
-        await self.engine.dispose()
+        """Close all connections of this process to the database, also where the one that closes them is cancelled."""
+        closing = asyncio.ensure_future(self.engine.dispose())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            # Cut short, each connection would be a traceback in the log.
+            await closing
+            raise
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

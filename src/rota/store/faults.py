@@ -26,6 +26,7 @@ _CODES: tuple[tuple[str, str, bool], ...] = (
     ("42P01", f"has no tables of rota's: {_MIGRATE}", False),
     ("42703", f"has tables of an older rota: {_MIGRATE}", False),
     ("25006", "takes no writes, as a standby does: wait for the failover, or name the primary", True),
+    ("25P03", "cut off a transaction in which this process stood still: it is tried again", True),
     ("53100", "has no room left on its disk: make some", True),
     ("53300", "has no room for another connection: raise its max_connections", True),
     ("53", "has too little memory or room: look at its log", True),
