@@ -139,8 +139,9 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
 }
 
 
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("does_run", [True, False], ids=["jobs run meanwhile", "jobs wait"])
+@pytest.mark.parametrize(
+    ("point", "does_run"), [*((point, True) for point in POINTS), ("after they were sent", False)]
+)
 async def test_a_relay_may_be_killed_at_any_point(  # noqa: PLR0917 - fixtures
     target: RedisTarget,
     database: Database,
