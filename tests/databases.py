@@ -9,6 +9,7 @@ import fcntl
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,7 @@ class PostgresServer:
         self._users = folder / "users"
         self._port_file, self._pid_file = folder / "port", folder / "pid"
         self._held: int | None = None
+        self._server: subprocess.Popen[bytes] | None = None
 
     @property
     def port(self) -> int:
@@ -116,22 +118,38 @@ class PostgresServer:
         self._run(f"initdb --pgdata={data} --encoding=UTF8 --locale=C --no-sync {who}".split(), owner).wait(
             60
         )
-        settings = [*_FAST, "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={data}"]
-        server = self._run(
-            ["postgres", "-D", str(data), *(word for one in settings for word in ("-c", one))], owner
-        )
         self._port_file.write_text(str(port))
+        self.start()
+        # The kernel gives up the locks of a process however it ends, and so the server ends with the last one.
+        guardian = [sys.executable, "-c", _GUARDIAN, str(self._users), str(self._pid_file), str(self.folder)]
+        quiet = subprocess.DEVNULL
+        subprocess.Popen(guardian, stdin=quiet, stdout=quiet, stderr=quiet, cwd="/", start_new_session=True)
+
+    def start(self) -> None:
+        """Start the server on its data, as the first time or after `stop`, and wait until it is ready."""
+        data = self.folder / "data"
+        settings = [
+            *(*_FAST, "listen_addresses=127.0.0.1"),
+            *(f"port={self.port}", f"unix_socket_directories={data}"),
+        ]
+        server = self._run(
+            ["postgres", "-D", str(data), *(word for one in settings for word in ("-c", one))], _owner()
+        )
         status = data / "postmaster.pid"
         wait_until(
             lambda: server.poll() is not None or (status.exists() and "ready" in status.read_text()),
             "PostgreSQL is ready",
         )
         assert server.poll() is None, (self.folder / "log").read_text()
-        # The kernel gives up the locks of a process however it ends, and so the server ends with the last one.
-        guardian = [sys.executable, "-c", _GUARDIAN, str(self._users), str(server.pid), str(self.folder)]
-        quiet = subprocess.DEVNULL
-        subprocess.Popen(guardian, stdin=quiet, stdout=quiet, stderr=quiet, cwd="/", start_new_session=True)
         self._pid_file.write_text(str(server.pid))
+        self._server = server
+
+    def stop(self) -> None:
+        """Stop a server that this process has started, as an operator does who does not wait for clients."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGINT)
+        self._server.wait(30)
+        self._pid_file.unlink()
 
     def _run(self, command: list[str], owner: str | None) -> subprocess.Popen[bytes]:
         program, *arguments = command
@@ -153,11 +171,11 @@ class PostgresServer:
 _GUARDIAN = """
 import contextlib, fcntl, os, shutil, signal, sys, time
 
-users, pid, folder = sys.argv[1:]
+users, pid_file, folder = sys.argv[1:]
 with open(users) as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(int(pid), signal.SIGINT)
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        os.kill(int(open(pid_file).read()), signal.SIGINT)
     until = time.monotonic() + 20
     while os.path.exists(f"{folder}/data/postmaster.pid") and time.monotonic() < until:
         time.sleep(0.02)
