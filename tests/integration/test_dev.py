@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ class Dev:
         self.folder = project.folder
         self._log = project.folder.parent / f"{project.folder.name}.log"
         with self._log.open("wb") as log:
-            environment = project.environment(LOG_FORMAT="json", METRICS_PORT="off")
+            environment = project.environment(LOG_FORMAT="json", METRICS_PORT="off", API_PORT="0")
             self.process = start(
                 "dev", cwd=self.folder, environment=environment, stdout=log, stderr=subprocess.STDOUT
             )
@@ -63,6 +64,13 @@ def test_a_changed_setting_and_a_changed_job_start_the_worker_again(dev: Dev) ->
         jobs.write("\n\n@job\nasync def another(run: Run) -> None: ...\n")
     assert dev.ready(4)["jobs"] == dev.ready(1)["jobs"] + 1
     assert "changed: .env" in dev.said
+
+
+def test_the_api_is_there_beside_the_worker(dev: Dev) -> None:
+    dev.ready(1)
+    (ready,) = dev.events("api.ready")
+    with urllib.request.urlopen(f"http://127.0.0.1:{ready['port']}/queues", timeout=10) as reply:
+        assert [one["name"] for one in json.load(reply)["items"]] == ["default", "email"]
 
 
 def test_it_ends_quietly_and_tells_its_worker_once(dev: Dev) -> None:

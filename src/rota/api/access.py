@@ -53,8 +53,8 @@ class Gate:
     def __init__(self, redis: object, settings: Settings) -> None:
         self._redis = redis
         self._records = AccessRecords(redis, settings.namespace)
-        self._given = {key.id: key for key in settings.api_keys}
-        self._hosts = frozenset(host.lower() for host in settings.api_allowed_hosts)
+        self._given = {key.id: key for key in settings.api_keys or ()}
+        self._hosts = frozenset(host.lower() for host in settings.api_allowed_hosts or ())
         self._may_be_open = settings.app_env != "production" and not self._given
         self._known: dict[str, tuple[AccessKey | None, float]] = {}
         self._has_keys = bool(self._given)

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import logging
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -26,9 +26,27 @@ logger = logging.getLogger("rota.api")
 #: How long requests that are under way may take to end, once the process is told to stop, in seconds.
 DRAIN = 10
 
+#: Waits until the API is to stop. It is given a coroutine that ends if the API stops by itself.
+Waiting = Callable[[Coroutine[Any, Any, None]], Awaitable[object]]
+
 
 class HttpServer(uvicorn.Server):
     """A server that leaves the signals to the process around it."""
+
+    def __init__(self, app: FastAPI) -> None:
+        # What it says of itself at each start and end is said here in one line.
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                timeout_graceful_shutdown=DRAIN,
+            )
+        )
 
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
@@ -36,23 +54,27 @@ class HttpServer(uvicorn.Server):
 
 
 class Api:
-    """One API process, from its settings to its exit status."""
+    """The API of one process: alone by `run`, or beside workers by `serve`."""
 
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
 
     def run(self) -> int:
-        """Answer until a signal; return the exit status. Raises EndpointError, ServerError, EmbeddedServerError."""
+        """Answer until a signal; return the exit status. Raises what `serve` raises, and EmbeddedServerError."""
         sentry.start(self._settings)
         server = locate(self._settings.redis)
         try:
-            return asyncio.run(self._main(server))
+            asyncio.run(self.serve(server, until_signalled))
         finally:
             server.close()
             sentry.close()
+        return 0
 
-    async def _main(self, server: Server) -> int:
+    async def serve(
+        self, server: Server, waiting: Waiting, ready: Callable[[], object] | None = None
+    ) -> None:
+        """Answer until `waiting` ends; `ready` is called once that begins. Raises EndpointError, NoKey, ServerError."""
         # Opened here and not by the application, whose start may not fail with a sentence.
         redis = await connections.open(server.target, boot_timeout=self._settings.boot_timeout)
         client = client_of(self._settings, redis, senders=self._registry.hooks.senders)
@@ -61,33 +83,20 @@ class Api:
             await Gate(redis, self._settings).check_start()
             app = create(self._settings, self._registry, opening=lambda _: _kept(client))
             with contextlib.closing(listen(self._settings.api_host, self._settings.api_port)) as listener:
-                await self._serve(app, listener)
+                serving = HttpServer(app)
+                task = asyncio.create_task(serving.serve(sockets=[listener]))
+                host, port = listener.getsockname()[:2]
+                logger.info("api.ready", extra={"host": host, "port": port, "jobs": len(self._registry.jobs)})
+                if ready is not None:
+                    ready()
+                await waiting(_ended(task))
+                # Who listens would be waited for: streams end of themselves only now.
+                if desk := getattr(app.state, "desk", None):
+                    await desk.hub.close()
+                serving.should_exit = True
+                await task
         finally:
             await client.close()
-        return 0
-
-    async def _serve(self, app: FastAPI, listener: socket.socket) -> None:
-        config = uvicorn.Config(
-            app,
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=DRAIN,
-        )
-        host, port = listener.getsockname()[:2]
-        serving = HttpServer(config)
-        # What it says of itself at each start and end is said here in one line.
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        logger.info("api.ready", extra={"host": host, "port": port, "jobs": len(self._registry.jobs)})
-
-        task = asyncio.create_task(serving.serve(sockets=[listener]))
-        await until_signalled(_ended(task))
-        # Who listens would be waited for: streams end of themselves only now.
-        await app.state.desk.hub.close()
-        serving.should_exit = True
-        await task
         logger.info("api.stopped")
 
 

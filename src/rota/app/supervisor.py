@@ -15,7 +15,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -75,6 +75,7 @@ class Supervisor:
     :param parent: the id of the process that respawns this one, which drains when its parent is gone; None: nobody.
     :param burst: whether the process ends when nothing is left on its queues.
     :param again: whether it takes the place of one that had the same settings, and has given advice about them.
+    :param on_drain: called in the event loop when the process begins to drain.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class Supervisor:
         *,
         burst: bool = False,
         again: bool = False,
+        on_drain: Callable[[], object] | None = None,
     ) -> None:
         self._settings = settings
+        self._on_drain = on_drain
         self._registry = registry
         self._parent = parent
         self._burst = burst
@@ -347,6 +350,8 @@ class Supervisor:
         running = sum(worker.running for worker in self._workers)
         logger.info("worker.draining", extra={"why": why, "running": running})
         self._probes.draining = True
+        if self._on_drain is not None:
+            self._on_drain()
         timeout = self._settings.drain_timeout
         self._draining = asyncio.gather(*(worker.drain(timeout) for worker in self._workers))
         if self._heartbeat is not None:

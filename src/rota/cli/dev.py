@@ -1,8 +1,9 @@
-"""`rota dev`: a worker that is started again whenever a file of the project changes, `.env` included."""
+"""`rota dev`: workers, and the API if it is installed, started again when a file of the project or `.env` changes."""
 
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
@@ -73,7 +74,8 @@ class Development:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         # In a session of its own, where Ctrl-C does not reach it a second time: two signals make a worker hurry.
-        return subprocess.Popen(workers.child(), start_new_session=True)  # noqa: S603 - our own command
+        options = ["--api"] if find_spec("fastapi") else []
+        return subprocess.Popen(workers.child(options), start_new_session=True)  # noqa: S603 - our own command
 
     def _stop(self, worker: "subprocess.Popen[bytes]") -> None:
         worker.terminate()

@@ -40,15 +40,14 @@ def run_exporter(settings: Settings) -> NoReturn:
 
 
 def run_api(settings: Settings) -> NoReturn:
-    """Serve the API until a signal, and exit the process."""
+    """Serve the API until a signal, with workers beside it where ENABLE_JOB_RUNNER is on, and exit the process."""
+    if settings.enable_job_runner:
+        workers.run_all(settings)
     try:
         from rota.api.process import Api  # noqa: PLC0415 - it needs an extra
     except ImportError as error:
-        raise RotaError(f"the API needs {error.name or 'fastapi'}; install rota[api]") from None
-    all_loaded()
-    logs.setup(settings.log_level, settings.log_format)
-    registry = discover(settings.jobs_package, settings.default_queue)
-    logs.revive()
+        raise workers.lacks_api(error) from None
+    registry = workers.started(settings)
     sys.exit(Api(settings, registry).run())
 
 
@@ -66,6 +65,7 @@ def run_autoscaler(settings: Settings) -> NoReturn:
 MODES: dict[str, Callable[[Settings], NoReturn]] = {
     "worker": workers.run,
     "api": run_api,
+    "all": workers.run_all,
     "exporter": run_exporter,
     "autoscaler": run_autoscaler,
 }

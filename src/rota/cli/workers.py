@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 from rota.app.respawn import Respawn
 from rota.cli.program import all_loaded
-from rota.model.registry import discover
+from rota.errors import RotaError
+from rota.model.registry import Registry, discover
 from rota.server.place import locate
 from rota.settings.load import Settings, load
 from rota.telemetry.logs import logs
@@ -21,11 +22,32 @@ def run(
     """Run a worker until a signal or, in a burst, until nothing is left; then exit the process."""
     from rota.app.supervisor import Supervisor  # noqa: PLC0415 - a client's command does not need it
 
+    registry = started(settings)
+    sys.exit(Supervisor(settings, registry, parent, burst=burst, again=again).run())
+
+
+def run_all(settings: Settings, parent: int | None = None) -> NoReturn:
+    """Run workers, and the API beside them, until a signal; then exit the process."""
+    try:
+        from rota.api.beside import Both  # noqa: PLC0415 - it needs an extra
+    except ImportError as error:
+        raise lacks_api(error) from None
+    registry = started(settings)
+    sys.exit(Both(settings, registry, parent).run())
+
+
+def started(settings: Settings) -> Registry:
+    """Set up the logs of a process whose code is loaded, and return the jobs."""
     all_loaded()
     logs.setup(settings.log_level, settings.log_format)
     registry = discover(settings.jobs_package, settings.default_queue)
     logs.revive()
-    sys.exit(Supervisor(settings, registry, parent, burst=burst, again=again).run())
+    return registry
+
+
+def lacks_api(error: ImportError) -> RotaError:
+    """Return what is said where the packages of the API are not installed."""
+    return RotaError(f"the API needs {error.name or 'fastapi'}; install rota[api]")
 
 
 def chosen(settings: Settings, queues: str | None, concurrency: int | None) -> Settings:
@@ -67,6 +89,9 @@ def run_child(options: Sequence[str]) -> NoReturn:
     parser.add_argument("--concurrency", type=int)
     parser.add_argument("--burst", action="store_true")
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--api", action="store_true")
     given = parser.parse_args(options)
     settings = chosen(load(), given.queues, given.concurrency)
+    if given.api:
+        run_all(settings, given.parent)
     run(settings, given.parent, burst=given.burst, again=given.again)

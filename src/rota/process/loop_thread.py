@@ -1,6 +1,7 @@
 """An event loop in a thread of its own: for blocking calls, which wait there, and for work that must not be held up."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import selectors
@@ -45,6 +46,10 @@ class LoopThread:
             return future.result(timeout)
         finally:
             future.cancel()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+        """Run a coroutine on the loop, and return a future for threads without a loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Future[T]":
         """Run a coroutine on the loop, and return a future of its end for the loop that runs in this thread.

@@ -28,8 +28,10 @@ class ApiVariables(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     """The port of the API; 0 is any free one."""
 
-    api_keys: Annotated[tuple[AccessKey, ...], BeforeValidator(_keys)] = Field(default=(), repr=False)
-    """Keys beside those in Redis, `id:digest:scopes` each, as `rota keys make --stored` prints them."""
+    api_keys: Annotated[tuple[AccessKey, ...], BeforeValidator(_keys)] | None = Field(
+        default=None, repr=False
+    )
+    """Keys beside those in Redis, `id:digest:scopes` each, as `rota keys make --stored` prints them; None: no others."""
 
-    api_allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
-    """Names of the API, beside this machine's own, by which it is reached while it needs no key."""
+    api_allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] | None = None
+    """Names of the API, beside this machine's own, by which it is reached while it needs no key; None: none."""

@@ -14,7 +14,7 @@ from rota.units import format_size, parse_duration, parse_size
 from rota.wire.keys import check_queue
 
 #: The values of MODE.
-MODES: tuple[str, ...] = ("worker", "api", "exporter", "autoscaler")
+MODES: tuple[str, ...] = ("worker", "api", "all", "exporter", "autoscaler")
 
 
 def _rate(value: object) -> object:

@@ -56,6 +56,10 @@ def _metrics_host(values: dict[str, Any]) -> str:
     return "0.0.0.0" if values.get("app_env") == "production" else "127.0.0.1"  # noqa: S104 - said in .env.example
 
 
+def _in_development(values: dict[str, Any]) -> bool:
+    return values.get("app_env") == "development"
+
+
 class Variables(RedisVariables, DatabaseVariables, ApiVariables):
     """The variables of one process, each valid by itself."""
 
@@ -69,7 +73,10 @@ class Variables(RedisVariables, DatabaseVariables, ApiVariables):
     """Where the process runs. Production needs a Redis of its own; elsewhere a server is embedded if none is set."""
 
     mode: Mode = "worker"
-    """What the process is: a worker, the API, the exporter of the fleet's metrics, or the autoscaler."""
+    """What the process is: a worker, the API, both (all), the exporter of the fleet's metrics, or the autoscaler."""
+
+    enable_job_runner: bool = Field(default_factory=_in_development)
+    """Whether MODE=api runs workers too, as MODE=all always does: unless set, in development alone."""
 
     namespace: Namespace = "rota"
     """The prefix of rota's own keys in Redis; arq's keys have fixed names."""

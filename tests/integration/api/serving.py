@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-import uvicorn
 from fastapi import FastAPI
 
 import rota.api
@@ -58,8 +57,9 @@ async def listening(url: str, *jobs: AnyJob, **variables: str) -> AsyncIterator[
     async with contextlib.AsyncExitStack() as stack:
         found = await stack.enter_async_context(answering(url, *jobs, works=True, **variables))
         listener = stack.enter_context(contextlib.closing(listen("127.0.0.1", 0)))
-        config = uvicorn.Config(found.app, lifespan="off", log_config=None, timeout_graceful_shutdown=5)
-        serving = HttpServer(config)
+        serving = HttpServer(found.app)
+        # The application has been started already.
+        serving.config.lifespan = "off"
         task = asyncio.create_task(serving.serve(sockets=[listener]))
         await until(lambda: serving.started, "the server has started")
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
