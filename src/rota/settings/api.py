@@ -31,7 +31,7 @@ class ApiVariables(BaseSettings):
     api_keys: Annotated[tuple[AccessKey, ...], BeforeValidator(_keys)] | None = Field(
         default=None, repr=False
     )
-    """Keys beside those in Redis, `id:digest:scopes` each, as `rota keys make --stored` prints them; None: no others."""
+    """Keys beside those in Redis, `id:digest:scopes` each, as `rota keys make --stored` prints them; None: none."""
 
     api_allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] | None = None
     """Names of the API, beside this machine's own, by which it is reached while it needs no key; None: none."""
