@@ -12,10 +12,11 @@ from fastapi import FastAPI
 from rota.api.access import Gate
 from rota.api.archive import Archive
 from rota.api.desk import Desk
-from rota.api.documents import document
+from rota.api.documents.document import document
 from rota.api.live.hub import Hub
 from rota.api.problems import answer_errors
 from rota.api.routes import fleet, jobs, lists, live, queues, schedules, system
+from rota.api.unexpected import Unexpected
 from rota.app.connect import connect
 from rota.client.client import Client
 from rota.model.registry import Registry, discover
@@ -61,6 +62,7 @@ def create(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     answer_errors(app)
+    app.add_middleware(Unexpected)
     for router in _ROUTERS:
         app.include_router(router)
     app.openapi = functools.cache(functools.partial(document, app, registry))  # type: ignore[method-assign]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from rota.api import shapes
 from rota.api.answers import answer
 from rota.api.desk import READS, Desk, desk_of
-from rota.api.documents import payload_schema
+from rota.api.documents.document import payload_schema
 from rota.api.problems import Problem
 from rota.fleet.roster import roster
 from rota.model.info import FailureGroup

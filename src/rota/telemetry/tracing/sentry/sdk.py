@@ -25,6 +25,13 @@ def is_on() -> bool:
     return sdk() is not None
 
 
+def report(error: BaseException) -> None:
+    """Send an error that belongs to no attempt, if Sentry is set up in this process."""
+    module = sdk()
+    if module is not None:
+        module.capture_exception(error)
+
+
 def prepare() -> None:
     """Let Sentry, by whomever it was set up, send each error of an attempt once, and without this process' secrets."""
     from sentry_sdk.integrations.logging import ignore_logger  # noqa: PLC0415 - an extra

@@ -8,6 +8,7 @@ from rota.telemetry.tracing.sentry.attempt import AttemptTracer
 from rota.telemetry.tracing.sentry.checkins import CheckIns
 from rota.telemetry.tracing.sentry.enqueue import EnqueueTracer
 from rota.telemetry.tracing.sentry.failure import FailureReporter
+from rota.telemetry.tracing.sentry.sdk import report
 from rota.telemetry.tracing.sentry.setup import close, start
 
-__all__ = ["AttemptTracer", "CheckIns", "EnqueueTracer", "FailureReporter", "close", "start"]
+__all__ = ["AttemptTracer", "CheckIns", "EnqueueTracer", "FailureReporter", "close", "report", "start"]

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from rota.api.documents.examples import example_of
 from rota.api.enqueueing import Options
-from rota.api.examples import example_of
 from rota.errors import InvalidPayload
 from rota.model.job import Job
 from rota.model.registry import Registry
