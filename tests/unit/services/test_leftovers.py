@@ -3,6 +3,7 @@
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -140,6 +141,17 @@ ACTS: dict[str, Act] = {
     "run": run_some,
 }
 HISTORIES = st.lists(st.sampled_from(sorted(ACTS)), min_size=2, max_size=8)
+#: When a history begins. It may cross the end of a minute, an hour, a day, a month or a year.
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+STARTS = st.sampled_from(
+    [
+        NOON,
+        datetime(2026, 3, 4, 12, 59, 58, tzinfo=UTC),
+        datetime(2026, 3, 29, 0, 59, 59, tzinfo=UTC),
+        datetime(2028, 2, 28, 23, 59, 57, 999_000, tzinfo=UTC),
+        datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC),
+    ]
+)
 PLAY = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -155,34 +167,51 @@ async def played(bench: Bench, history: list[str]) -> None:
         await bench.drain()
 
 
-@PLAY
-@given(history=HISTORIES)
-async def test_nothing_of_a_job_or_flow_that_lives_is_struck(history: list[str]) -> None:
-    with Bench(JOBS) as bench:
+async def struck_of(history: list[str], start: datetime) -> list[dict[str, int]]:
+    """Return what was struck while a history went on in which no key was deleted."""
+    with Bench(JOBS, start=start) as bench:
         changes = sweep_always(bench)
         await played(bench, history)
-    assert changes == []
+    return changes
+
+
+async def swept_out(bench: Bench) -> list[str]:
+    """Return what stays for ever, when all jobs that can be are worked off, and what is left was struck."""
+    with suppress(AssertionError, RotaError, ResponseError):
+        await bench.drain()
+    for _ in range(3):
+        await sweep(bench.client.redis)
+        with suppress(AssertionError, ResponseError):
+            await bench.drain()
+        bench.advance(700.0)
+    left = [key.decode() for key in bench._looking.keys("*") if bench._looking.pttl(key) == -1]
+    return [key for key in left if not key.endswith(STAYS)]
 
 
 @PLAY
-@given(history=HISTORIES, data=st.data())
-async def test_whatever_key_is_deleted_nothing_stays_for_ever(history: list[str], data: Any) -> None:
-    with Bench(JOBS) as bench:
+@given(history=HISTORIES, start=STARTS)
+async def test_nothing_of_a_job_or_flow_that_lives_is_struck(history: list[str], start: datetime) -> None:
+    assert await struck_of(history, start) == []
+
+
+async def test_a_queue_stays_among_those_with_a_line_until_the_next_slot_is_freed() -> None:
+    history = ["paced", "slotted", "slotted", "later", "gaps", "unique", "retry", "slotted"]
+    assert await struck_of(history, NOON) == []
+
+
+@PLAY
+@given(history=HISTORIES, start=STARTS, data=st.data())
+async def test_whatever_key_is_deleted_nothing_stays_for_ever(
+    history: list[str], start: datetime, data: Any
+) -> None:
+    with Bench(JOBS, start=start) as bench:
         for name in history:
             with suppress(RotaError):
                 await ACTS[name](bench)
             keys = sorted(bench._looking.keys("*"))
             for key in data.draw(st.lists(st.sampled_from(keys), max_size=3)) if keys else ():
                 bench._looking.delete(key)
-        with suppress(AssertionError, RotaError, ResponseError):
-            await bench.drain()
-        for _ in range(3):
-            await sweep(bench.client.redis)
-            with suppress(AssertionError, ResponseError):
-                await bench.drain()
-            bench.advance(700.0)
-        left = [key.decode() for key in bench._looking.keys("*") if bench._looking.pttl(key) == -1]
-    assert [key for key in left if not key.endswith(STAYS)] == []
+        assert await swept_out(bench) == []
 
 
 def without(bench: Bench, *patterns: str) -> None:
@@ -244,6 +273,24 @@ class TestFlows:
             assert await sweep(bench.client.redis) == {"flows": 1}
             assert await bench.client.redis.hget(f"rota:flow:{handle.id}", "state") == b"dead"
             assert await bench.client.redis.ttl(f"rota:flow:{handle.id}") > 0
+
+    async def test_the_id_of_a_damaged_one_expires_with_it(self) -> None:
+        with Bench(JOBS, start=NOON) as bench:
+            await ACTS["gaps"](bench)
+            without(bench, "rota:flow:*:plan")
+            await ACTS["gaps"](bench)
+            assert await swept_out(bench) == []
+            assert bench._looking.exists("rota:flow-id:mine"), (
+                "for a day, it leads to what became of the flow"
+            )
+
+    async def test_a_damaged_one_leaves_the_id_to_the_flow_that_has_it_now(self) -> None:
+        with Bench(JOBS, start=NOON) as bench:
+            await ACTS["gaps"](bench)
+            without(bench, "rota:flow:*:plan", "rota:flow-id:mine", "arq:*")
+            await ACTS["gaps"](bench)
+            assert (await sweep(bench.client.redis))["flows"] == 1
+            assert bench._looking.ttl("rota:flow-id:mine") == -1
 
     async def test_only_counted_it_goes_on(self) -> None:
         with Bench(JOBS) as bench:

@@ -81,12 +81,13 @@ local function strike_claims(ids)
   return strike_ranks(ids)
 end
 
--- Tell whether the job `<queue> <id>` is claimed, or whether the queue has jobs in the line.
+-- Tell whether the job `<queue> <id>` is claimed, or whether the queue has jobs in the line. One that has none any more
+-- is named until the next slot is freed, which looks at the lines.
 local function slot_lives(holder)
   local its_queue, id = string.match(holder, '^(%S+) (.*)$')
   if not id then
-    local line = holder .. ':line:' .. string.gsub(collection, ':lines$', '')
-    return redis.call('EXISTS', line) == 1
+    local limit_key = string.gsub(collection, ':lines$', '')
+    return redis.call('EXISTS', holder .. ':line:' .. limit_key, limit_key) > 0
   end
   local entry = redis.call('HGET', its_queue .. ':runs', id)
   return entry and string.sub(entry, 1, 1) ~= '-'
