@@ -14,7 +14,7 @@ from tests.container.containers import REDIS, inside
 from tests.container.engine import Engine
 
 #: Megabytes that the environment and the code may add to the base.
-ADDED = 100
+ADDED = 80
 MB = 1_000_000
 
 CANARY = "canary-7c1f"
@@ -61,8 +61,9 @@ def test_the_build_is_sent_what_the_image_is_made_of_and_nothing_private(
     engine.docker("build", "--file", str(everything), "--output", f"type=local,dest={sent}", str(checkout))
     assert {path.name for path in sent.iterdir()} == {
         *("pyproject.toml", "README.md", "LICENSE"),
-        *("requirements", "src"),
+        *("requirements", "src", "deploy"),
     }
+    assert [path.name for path in (sent / "deploy").iterdir()] == ["image"]
     assert (sent / "src" / "rota" / "wire" / "lua" / "step.lua").is_file()
     assert (sent / "src" / "jobs" / "__init__.py").is_file()
     assert not [path for path in sent.rglob("*") if path.is_file() and CANARY in path.read_text("latin-1")]

@@ -87,9 +87,9 @@ def test_a_build_is_sent_only_what_is_named() -> None:
     patterns = [line for line in lines if line and not line.startswith("#")]
     assert patterns[0] == "*"
     sent = {pattern for pattern in patterns if pattern.startswith("!")}
-    assert sent == {"!pyproject.toml", "!README.md", "!LICENSE", "!requirements", "!src"}
+    assert sent == {"!pyproject.toml", "!README.md", "!LICENSE", "!requirements", "!src", "!deploy/image"}
     copied = {
-        word.rstrip("/").split("/")[0]
+        "/".join(word.split("/")[: 2 if word.startswith("deploy/") else 1])
         for name, rest in DOCKERFILE
         if name == "COPY" and not rest.startswith("--from")
         for word in rest.split()[:-1]
