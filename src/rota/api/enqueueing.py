@@ -1,10 +1,14 @@
 """From the body of a request to a call of a job: the payload checked by the job's own type, and the options."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
 
 from rota.api.bodies import refuse_others
 from rota.api.problems import Error, Problem, pointer
@@ -16,6 +20,7 @@ from rota.units import LONGEST
 from rota.wire.keys import check_queue
 
 _FIELDS = ("payload", "options")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 Seconds = Annotated[float, Field(ge=0, le=LONGEST, allow_inf_nan=False)]
 
 
@@ -70,6 +75,23 @@ def call_of(registry: Registry, name: str, body: Mapping[str, Any], *place: str 
             [{"pointer": pointer(*place, "payload", at), "detail": why} for at, why in error.problems.items()]
         ) from None
     return Call(_with_options(job, body.get("options"), place), arguments)
+
+
+def key_of(request: Request) -> str | None:
+    """Return the key by which a request may be sent twice; None where it has none. Raises Problem for a bad one."""
+    given: Sequence[str] = request.headers.getlist("idempotency-key")
+    if len(given) > 1 or (given and not _KEY.fullmatch(given[0])):
+        detail = (
+            "Idempotency-Key is to be 1 to 255 visible characters of ASCII, such as a UUID, and to come once"
+        )
+        raise Problem(422, "invalid-header", "A header cannot be used", detail)
+    return given[0] if given else None
+
+
+def fingerprint_of(name: str, body: Mapping[str, Any]) -> str:
+    """Return a digest of what a request asks for, the same in whatever order its fields stand."""
+    text = json.dumps([name, body], sort_keys=True, separators=(",", ":"))
+    return sha256(text.encode()).hexdigest()
 
 
 def calls_of(registry: Registry, listed: list[Any]) -> list[Call[Any]]:

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from rota.errors import (
+    IdempotencyMismatch,
     InvalidPayload,
     JobExists,
     JobNotFound,
@@ -81,6 +82,7 @@ _ANSWERS: tuple[tuple[type[RotaError], _Row], ...] = (
     (InvalidPayload, _Row(422, "invalid-payload", "The payload does not fit the job")),
     (PayloadTooLarge, _Row(413, "too-large", "The payload is too large")),
     (JobExists, _Row(409, "job-exists", "A live job has this id or unique key")),
+    (IdempotencyMismatch, _Row(422, "idempotency-mismatch", "The key was used for something else")),
     (NoDeadLetter, _Row(409, "wrong-state", "The state of the job does not allow this")),
     (NotReplayed, _Row(409, "wrong-state", "The state of the job does not allow this")),
     (JobNotFound, _Row(404, "no-such-job", "There is no such job")),

@@ -12,7 +12,7 @@ from rota.client import pausing, view
 from rota.client.calls import check_enqueueable, checked_calls, parser_of
 from rota.client.cancellation import Cancellation
 from rota.client.dead_letters import DeadLetters, Moved, Which, WhichFields
-from rota.client.enqueue import Draft, Enqueuer
+from rota.client.enqueue import Draft, Enqueued, Enqueuer
 from rota.client.events import EventReader, ended, newest
 from rota.client.failures import failures
 from rota.client.outbox.bell import Bell
@@ -208,7 +208,25 @@ class Client:
 
     async def _send(self, drafts: Sequence[Draft]) -> list[Handle[Any]]:
         enqueued = await self._enqueuer.send(drafts)
-        return [Handle(self, one.queue, one.id, parser_of(one.job), created=one.created) for one in enqueued]
+        return [self._handle_of(one) for one in enqueued]
+
+    def _handle_of(self, one: Enqueued) -> Handle[Any]:
+        return Handle(self, one.queue, one.id, parser_of(one.job), created=one.created)
+
+    async def enqueue_once(self, call: Call[R], key: str, *, fingerprint: str) -> tuple[Handle[R], bool]:
+        """Enqueue a call once for a key, however often it is sent within a day, and whatever became of the job.
+
+            handle, is_replayed = await client.enqueue_once(charge.call(order=7), request_key, fingerprint=digest)
+
+        A key is what the sender of a request makes up for it, and `fingerprint` a digest of what it asks for. Returns
+        the handle that the first enqueue got, and whether this was a later one. Raises IdempotencyMismatch where the
+        key came with another fingerprint before, and otherwise what `enqueue` does. It may be tried again after a
+        ServerError.
+        """
+        (checked,) = checked_calls([call])
+        draft = self._enqueuer.draft(checked.job, checked.arguments)
+        once = await self._enqueuer.send_once(draft, key, fingerprint)
+        return self._handle_of(once.enqueued), once.is_replayed
 
     # Look and wait
 

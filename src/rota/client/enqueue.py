@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 from redis.exceptions import OutOfMemoryError
 
-from rota.errors import EnqueueIncomplete, InvalidPayload, JobExists, PayloadTooLarge
+from rota.errors import EnqueueIncomplete, IdempotencyMismatch, InvalidPayload, JobExists, PayloadTooLarge
 from rota.model.job import Job, home_of, wire_options
 from rota.model.options import EnqueueOptions
 from rota.model.policies.terms import terms_and_key
@@ -20,13 +20,15 @@ from rota.settings.settings import Settings
 from rota.wire import envelopes
 from rota.wire.claims import decode_id
 from rota.wire.envelopes import HOME
-from rota.wire.keys import QueueKeys, check_queue, events_key, queue_key
-from rota.wire.scripts import ENQUEUE
+from rota.wire.keys import QueueKeys, check_queue, events_key, idempotency_key, queue_key
+from rota.wire.scripts import ENQUEUE, ENQUEUE_ONCE, Script
 
 #: The most jobs that one call of the script puts: it keeps a call near 2 ms of Redis' time.
 _CHUNK = 200
 #: How many events are left where a full Redis needs their room.
 _EVENTS_IF_FULL = 1000
+#: How long it is remembered that something was sent once, in ms.
+_REMEMBERED_MS = 86_400_000
 #: What `enqueue.lua` answers for a job that it created.
 _CREATED = 1
 
@@ -84,6 +86,13 @@ class Enqueued(NamedTuple):
     id: str
     job: Job[Any, Any] | None
     created: bool
+
+
+class Once(NamedTuple):
+    """The outcome of a draft that may be sent twice: of this one, or, where `is_replayed`, of the first."""
+
+    enqueued: Enqueued
+    is_replayed: bool
 
 
 class Drafter:
@@ -169,6 +178,27 @@ class Enqueuer(Drafter):
                 raise answer
         return [answer for answer in answers if isinstance(answer, Enqueued)]
 
+    async def send_once(self, draft: Draft, key: str, fingerprint: str) -> Once:
+        """Send a draft once for a key, however often it is sent within a day, and whatever becomes of the job.
+
+        `fingerprint` stands for what is asked for, without blanks. Raises IdempotencyMismatch where the key was used
+        for something else; JobExists; ServerError, after which the same may be sent again.
+        """
+        job, marker = draft.outgoing, idempotency_key(self._namespace, key)
+        head = (draft.queue, self._events_maxlen, fingerprint, _REMEMBERED_MS)
+        with self._senders.around([job]):
+            is_new, answer = await self._call(
+                ENQUEUE_ONCE, draft.queue, (*head, *_values(draft, job)), marker
+            )
+        if not is_new:
+            return _replayed(answer, draft, key, fingerprint)
+        if answer == _CREATED:
+            self._senders.created([job])
+        enqueued = _enqueued(draft, job.id, answer)
+        if isinstance(enqueued, JobExists):
+            raise enqueued
+        return Once(enqueued, is_replayed=False)
+
     async def _put(self, drafts: Sequence[Draft]) -> list[Enqueued | JobExists]:
         jobs = [draft.outgoing for draft in drafts]
         with self._senders.around(jobs):
@@ -180,32 +210,33 @@ class Enqueuer(Drafter):
 
     async def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> list[Any]:
         queue = drafts[0].queue
-        keys = QueueKeys.of(queue_key(queue))
         args: list[Any] = [queue, self._events_maxlen, 1]
         for draft, job in zip(drafts, jobs, strict=True):
-            args += (
-                job.id,
-                envelopes.with_headers(job.payload, job.headers),
-                draft.at_ms,
-                draft.delay_ms,
-                0,
-                draft.task,
-                draft.terms,
-                draft.unique,
-                draft.on_taken,
-            )
-        async with explained(self._redis):
-            answers: list[Any] = await self._with_room((keys.queue, keys.wake, self._events), args)
+            args += _values(draft, job)
+        answers: list[Any] = await self._call(ENQUEUE, queue, args)
         return answers
 
-    async def _with_room(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    async def _call(self, script: Script, queue: str, args: Sequence[Any], *others: str) -> Any:
+        """Call a script that puts jobs on a queue; `others` are the keys that it has besides. Raises ServerError."""
+        keys = QueueKeys.of(queue_key(queue))
+        async with explained(self._redis):
+            return await self._with_room(script, (keys.queue, keys.wake, self._events, *others), args)
+
+    async def _with_room(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:
-            return await ENQUEUE(self._redis, keys, args)
+            return await script(self._redis, keys, args)
         except OutOfMemoryError:
             # Nothing was written. Of all that is ours only events may go before their time.
             if not await self._redis.xtrim(self._events, maxlen=_EVENTS_IF_FULL):
                 raise
-        return await ENQUEUE(self._redis, keys, args)
+        return await script(self._redis, keys, args)
+
+
+def _values(draft: Draft, job: Outgoing) -> tuple[Any, ...]:
+    """Return the 9 values of a job that the scripts take."""
+    when = (draft.at_ms, draft.delay_ms, 0)
+    payload = envelopes.with_headers(job.payload, job.headers)
+    return (job.id, payload, *when, draft.task, draft.terms, draft.unique, draft.on_taken)
 
 
 def _arguments(name: str, task: str, payload: Mapping[str, Any] | None) -> bytes:
@@ -238,3 +269,12 @@ def _enqueued(draft: Draft, job_id: str, answer: Any) -> Enqueued | JobExists:
     if not replaced and draft.on_taken != "existing":
         return JobExists(live_id)
     return Enqueued(draft.queue, live_id, draft.job, created=False)
+
+
+def _replayed(marker: bytes, draft: Draft, key: str, fingerprint: str) -> Once:
+    """Return what the marker tells that `enqueue_once.lua` wrote. Raises IdempotencyMismatch."""
+    of_first, created, queue, job_id = marker.split(b" ", 3)
+    if of_first.decode() != fingerprint:
+        raise IdempotencyMismatch(key)
+    first = Enqueued(queue.decode(), decode_id(job_id), draft.job, created=created == b"1")
+    return Once(first, is_replayed=True)

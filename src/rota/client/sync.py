@@ -116,6 +116,13 @@ class SyncClient:
         handle = self._ask(lambda client: client.enqueue_by_name(name, payload, **options))
         return sync_handle(self.bridge, handle, None)
 
+    def enqueue_once(self, call: Call[R], key: str, *, fingerprint: str) -> tuple[SyncHandle[R], bool]:
+        """Enqueue a call once for a key, however often it is sent within a day; see `Client.enqueue_once`."""
+        handle, is_replayed = self._ask(
+            lambda client: client.enqueue_once(call, key, fingerprint=fingerprint)
+        )
+        return sync_handle(self.bridge, handle, parser_of(call.job)), is_replayed
+
     def outbox(self, holder: Any) -> SyncOutbox:
         """Return the outbox of a transaction: what is enqueued in it runs if the transaction is committed.
 

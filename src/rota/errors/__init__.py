@@ -13,6 +13,7 @@ from rota.errors.attempts import ChildDied, JobExpired, JobLost, JobsGone, JobTi
 from rota.errors.boot import DiscoveryFailed, JobClash, LifespanFailed, LimitClash, ScheduleClash
 from rota.errors.client import (
     EnqueueIncomplete,
+    IdempotencyMismatch,
     JobCancelled,
     JobError,
     JobExists,
@@ -43,6 +44,7 @@ __all__ = [
     "ChildDied",
     "DiscoveryFailed",
     "EnqueueIncomplete",
+    "IdempotencyMismatch",
     "InvalidPayload",
     "InvalidResult",
     "JobCancelled",

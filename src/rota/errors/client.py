@@ -100,6 +100,17 @@ class JobExists(_OfJob):
         return f'there is a job with the id {self.id!r} already; use another, or on_taken="existing" to get that one'
 
 
+class IdempotencyMismatch(RotaError):
+    """Raised where a request comes with the key of an earlier one that asked for something else."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"the key {self.key[:60]!r} was used for another job, payload or options within a day; take a new one"
+
+
 class JobNotFound(_OfJob):
     """Raised by the client for an id that Redis does not hold: it was never enqueued, or its result has expired."""
 

@@ -35,6 +35,7 @@ _OF_NAMESPACE = {
     "limit": "limits",
     "slots": "limits",
     "unique": "unique keys",
+    "idempotency": "idempotency keys",
     "schedule": "schedules",
     "history": "history of queues",
     "history-sent": "history of queues",

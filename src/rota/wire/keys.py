@@ -21,6 +21,7 @@ keys, histories, who leads. Times in Redis are milliseconds of the server's cloc
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from rota.names import check_name
 
@@ -143,6 +144,11 @@ def events_key(namespace: str) -> str:
 def access_key(namespace: str) -> str:
     """Return the key of the hash that has the keys of the API."""
     return f"{namespace}:keys"
+
+
+def idempotency_key(namespace: str, key: str) -> str:
+    """Return the key of what an HTTP request with the header `Idempotency-Key` was answered; expires after a day."""
+    return f"{namespace}:idempotency:{sha256(key.encode()).hexdigest()}"
 
 
 def records_key(namespace: str) -> str:

@@ -109,6 +109,7 @@ RIGHTS = Script.load("rights")
 
 # Called by clients, and NUDGE by workers too.
 ENQUEUE = Script.load("enqueue")
+ENQUEUE_ONCE = Script.load("enqueue_once")
 CANCEL = Script.load("cancel")
 REPLAY = Script.load("replay")
 RESCHEDULE = Script.load("reschedule")

@@ -19,6 +19,7 @@ from rota.server.memory import SAMPLE, kind_of, memory_of
         ("shop:flow:f:0", "pipelines and batches"),
         ("shop:flow-id:mine", "pipelines and batches"),
         ("shop:unique:email:send:k", "unique keys"),
+        ("shop:idempotency:9f86d0", "idempotency keys"),
         ("shop:new-in-a-later-version", "other keys of rota"),
         ("rota:events", "keys of other programs"),
         ("session:1", "keys of other programs"),

@@ -10,10 +10,11 @@ from rota.api import shapes
 from rota.api.answers import accepted, answer
 from rota.api.bodies import read_object, refuse_others
 from rota.api.desk import ENQUEUES, OPERATES, READS, desk_of, known_queue
-from rota.api.enqueueing import call_of, calls_of
+from rota.api.enqueueing import call_of, calls_of, fingerprint_of, key_of
 from rota.api.problems import Problem
 from rota.api.routes.lists import one
-from rota.errors import ResultTimeout
+from rota.errors import JobNotFound, ResultTimeout
+from rota.model.handle import Handle
 from rota.model.state import State
 from rota.names import full_name
 
@@ -36,22 +37,26 @@ async def enqueue(request: Request, name: str) -> Response:
     """Enqueue a job; with `Prefer: wait=10`, answer with its result if it ends within that time."""
     desk = desk_of(request)
     body = await read_object(request, desk.settings.payload_limit + _ROOM)
-    call = call_of(desk.registry, name, body)
-    (handle,) = await desk.client.enqueue_many([call])
-    if wait := _wait_of(request):
-        try:
-            info = await desk.client.wait(handle.queue, handle.id, wait)
-        except ResultTimeout:
-            pass
-        else:
-            return answer(shapes.job(info), 200, {"Preference-Applied": f"wait={wait:g}"})
-    return accepted(request, handle, call.job.name)
+    call, key = call_of(desk.registry, name, body), key_of(request)
+    if key is None:
+        (handle,), is_replayed = await desk.client.enqueue_many([call]), False
+    else:
+        fingerprint = fingerprint_of(desk.registry.full_name(call.job), body)
+        handle, is_replayed = await desk.client.enqueue_once(call, key, fingerprint=fingerprint)
+    found = await _waited_for(request, handle) or accepted(request, handle, call.job.name)
+    if is_replayed:
+        found.headers["Idempotent-Replayed"] = "true"
+    return found
 
 
 @router.post("/jobs", summary="Enqueue many jobs", status_code=202, dependencies=[ENQUEUES])
 async def enqueue_many(request: Request) -> Response:
     """Enqueue up to 1,000 jobs: all of them, or none where one is wrong."""
     desk = desk_of(request)
+    if "idempotency-key" in request.headers:
+        # They are put in several steps, of which each may fail: a replay could not say what it stands for.
+        detail = 'Idempotency-Key is for POST /jobs/{name}; give each of many jobs an "id", and "on_taken": "existing"'
+        raise Problem(422, "invalid-header", "A header cannot be used", detail)
     body = await read_object(request, MOST_BYTES)
     refuse_others(body, ("jobs",))
     listed = body.get("jobs")
@@ -140,6 +145,19 @@ async def delete(request: Request, queue: str, id: str) -> Response:  # noqa: A0
     """Delete a dead letter; it cannot be brought back then."""
     await desk_of(request).client.delete_dead(known_queue(queue), id)
     return Response(status_code=204)
+
+
+async def _waited_for(request: Request, handle: Handle[Any]) -> Response | None:
+    """Return the answer to a request that waits for its job; None where it does not, or the job is not over in time."""
+    wait = _wait_of(request)
+    if not wait:
+        return None
+    try:
+        info = await desk_of(request).client.wait(handle.queue, handle.id, wait)
+    except (ResultTimeout, JobNotFound):
+        # The result of a job that an earlier request has enqueued may have expired.
+        return None
+    return answer(shapes.job(info), 200, {"Preference-Applied": f"wait={wait:g}"})
 
 
 def _listed(queue: str, job_id: str, created: bool) -> dict[str, Any]:

@@ -15,12 +15,14 @@ from rota.wire import envelopes
 from rota.wire.claims import Claim, Settlement, SettlementKind, Told, encode_id
 from rota.wire.keys import ABORT, IN_PROGRESS, JOB, RESULT, RETRY, QueueKeys
 from rota.wire.queue import QueueScripts, ServiceRules, StepReply
-from rota.wire.scripts import CANCEL, ENQUEUE, REPLAY
+from rota.wire.scripts import CANCEL, ENQUEUE, ENQUEUE_ONCE, REPLAY
 from tests.servers import RedisServer
 from tests.streams import events_in
 
 KEYS = QueueKeys.of("arq:queue:q")
 EVENTS = "rota:events"
+#: The marker of a request that may be sent twice.
+ONCE = "rota:idempotency:x"
 LEASE = 30.0
 
 
@@ -201,6 +203,15 @@ class Bed:
             ]
         answers = await ENQUEUE(self.redis, (keys.queue, keys.wake, EVENTS if told else ""), args)
         return [answer if isinstance(answer, int) else answer[0] for answer in answers]
+
+    async def enqueue_once(
+        self, job_id: str, *, fingerprint: str = "f", terms: str = "", unique: str = "", taken: str = "refuse"
+    ) -> list[Any]:
+        """Enqueue a job for a request whose marker is ONCE; return whether it is the first, and what it was told."""
+        job = (encode_id(job_id), b"p", -1, 0, 0, "work", terms, unique, taken)
+        args = ("q", 1000, fingerprint, 60_000, *job)
+        answer: list[Any] = await ENQUEUE_ONCE(self.redis, (KEYS.queue, KEYS.wake, EVENTS, ONCE), args)
+        return answer
 
     async def cancel(self, job_id: str, record: bytes = b"record") -> str:
         """Cancel a job, and return the script's answer."""

@@ -190,6 +190,19 @@ async def enqueueing_plain(run: Run) -> None:
     assert await run.sent(call) == [1, 1]
 
 
+async def enqueueing_once(run: Run) -> None:
+    """Enqueue a job that replaces none under a key; of a call that failed neither the job nor the marker is left."""
+    bed = run.bed
+    before = bed.everything()
+
+    async def call(is_resent: bool) -> Any:
+        assert not is_resent or bed.everything() == before
+        return await bed.enqueue_once("full", terms=LIMITED, unique="rota:u:k 0")
+
+    assert await run.sent(call) == [1, 1]
+    assert await bed.enqueue_once("second") == [0, b"f 1 q full"]
+
+
 async def sending_rows(run: Run) -> None:
     """Send rows of an outbox, of which one replaces a job; nothing of the others, and no mark, is left of a failure."""
     bed, keys = run.bed, OutboxKeys("rota", 1000)
@@ -324,7 +337,10 @@ STEPS: list[Story] = [
     *(over, going_again, claimed_and_finished, reaping, forgiving, set_back),
     *(setting_apart, running_alone),
 ]
-CALLS: list[Story] = [enqueueing, enqueueing_plain, sending_rows, replacing, cancelling, replaying, ticking]
+CALLS: list[Story] = [
+    *(enqueueing, enqueueing_plain, enqueueing_once, sending_rows),
+    *(replacing, cancelling, replaying, ticking),
+]
 
 
 async def outcome(story: Story, faults: Faults, at: int) -> tuple[dict[str, Any], bool]:
