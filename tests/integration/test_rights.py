@@ -34,9 +34,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "redis.md").read_text("utf-8")
 #: The documented rights of each role, by the name of its user.
 LINES = {name: rest.split() for name, rest in re.findall(r"(?m)^ {4}ACL SETUSER (\w+) on >… (.*)$", PAGE)}
 #: What a worker needs besides that may come to write the audit table.
-RECORDERS = re.search(r"A worker with `DATABASE_URL` .* needs `(.*?)` more", PAGE)[1].split()  # type: ignore[index]
+RECORDERS = re.search(r"(?s)A worker with `DATABASE_URL` .*? needs `(.*?)` more", PAGE)[1].split()  # type: ignore[index]
 CLIENTS_SCRIPTS = (
     scripts.ENQUEUE,
+    scripts.ENQUEUE_ONCE,
     scripts.CANCEL,
     scripts.REPLAY,
     scripts.RESCHEDULE,
@@ -386,7 +387,7 @@ async def test_what_lacks_is_named_at_boot(
         (("~arq:*", *OURS, "~rota:leader:*"), {}, "~rota:leader"),
         (("~arq:*", *OURS, "~rota:leader"), {}, "~rota:leader:*"),
         (("~arq:*", *OURS), {"leads": False}, ""),
-        (("~arq:*", "~rota:*"), {"records": True}, "+xrange +xlen +xinfo|stream +memory|usage"),
+        (("~arq:*", "~rota:*"), {"records": True}, "+xrange +xrevrange +xlen +xinfo|stream +memory|usage"),
         (("~arq:*", "~rota:*"), {"records": True, "leads": False}, ""),
         (("~arq:*", "~rota:*", "-getex", "-blpop"), {}, "+blpop +getex"),
     ],

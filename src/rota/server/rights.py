@@ -113,6 +113,7 @@ _HARMLESS: dict[str, str] = {
     "ZSCORE": "KEY member",
     "PEXPIRE": "KEY 1000",
     "XRANGE": "KEY - + COUNT 1",
+    "XREVRANGE": "KEY + - COUNT 1",
     "XLEN": "KEY",
     "XINFO|STREAM": "KEY",
     "MEMORY|USAGE": "KEY",
@@ -133,7 +134,7 @@ _SENT = (
 _HISTORY = ("history", "history-sent")
 #: What the leader sends besides, where it writes the audit table and sends what lies in the outbox.
 _RECORDERS_SCRIPTS = (OUTBOX,)
-_RECORDERS = ("XRANGE", "XLEN", "XINFO|STREAM", "MEMORY|USAGE", "XTRIM", "SET", "GET")
+_RECORDERS = ("XRANGE", "XREVRANGE", "XLEN", "XINFO|STREAM", "MEMORY|USAGE", "XTRIM", "SET", "GET")
 
 
 @dataclass(frozen=True, slots=True)
