@@ -1,29 +1,36 @@
 """The Compose files: what they promise of safety and shutdown is written in them."""
 
 import json
+import os
 import re
 import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from rota.api.process import DRAIN
+from rota.model.access.keys import AccessKey, Scope, parts_of
 from rota.settings.settings import Settings
 from rota.units import parse_duration
+from tests.processes import environment
 
 ROOT = Path(__file__).parents[3]
 REDIS = ROOT / "deploy" / "redis"
 PRODUCTION: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.prod.worker.yml").read_text("utf-8"))
 DEVELOPMENT: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = PRODUCTION["services"]
-WORKER, SERVER = SERVICES["worker"], SERVICES["redis"]
+WORKER, SERVER, API = SERVICES["worker"], SERVICES["redis"], SERVICES["api"]
 BOX = (
     "Dockerfile.worker",
     ".dockerignore",
     "docker-compose.prod.worker.yml",
     "docker-compose.yml",
     *sorted(f"deploy/redis/{file.name}" for file in REDIS.iterdir()),
+    "deploy/api/make-key",
 )
 
 
@@ -58,7 +65,7 @@ def test_every_image_has_a_version(name: str) -> None:
     assert re.fullmatch(r"[a-z/-]+:v?\d[\w.-]*", SERVICES[name]["image"])
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if not name.endswith("-password")])
+@pytest.mark.parametrize("name", [name for name in SERVICES if not name.endswith(("-password", "-key"))])
 def test_what_serves_comes_back_and_has_limits(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
@@ -80,7 +87,7 @@ def test_a_worker_can_be_stopped_while_it_boots() -> None:
     assert WORKER["init"] is True
 
 
-@pytest.mark.parametrize("name", ["worker", "exporter"])
+@pytest.mark.parametrize("name", ["worker", "exporter", "api"])
 def test_every_variable_of_ours_is_one_that_it_knows(name: str) -> None:
     known = {name.upper() for name in Settings.model_fields}
     assert {name.removesuffix("_FILE") for name in SERVICES[name]["environment"]} <= known
@@ -121,6 +128,116 @@ def test_the_exporter_is_the_worker_in_another_mode() -> None:
     differs = {"MODE": "exporter"}
     shared = {name: value for name, value in WORKER["environment"].items() if name != "DRAIN_TIMEOUT"}
     assert exporter["environment"] == shared | differs
+
+
+def test_who_wants_no_api_has_none() -> None:
+    profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
+    assert {name for name, needed in profiles.items() if needed == ["api"]} == {"api", "api-key"}
+
+
+def test_the_api_is_the_worker_in_another_mode() -> None:
+    for same in ("build", "env_file", "networks", "init"):
+        assert API[same] == WORKER[same]
+    own = {"MODE", "API_HOST", "API_PORT", "API_KEYS_FILE", "ENABLE_JOB_RUNNER"}
+    shared = {name: value for name, value in API["environment"].items() if name not in own}
+    others = {"MODE", "METRICS_PORT", "DRAIN_TIMEOUT"}
+    assert shared == {name: value for name, value in WORKER["environment"].items() if name not in others}
+    assert set(WORKER["volumes"]) < set(API["volumes"])
+    assert API["environment"]["ENABLE_JOB_RUNNER"] == "false"
+
+
+def test_the_api_listens_where_its_check_and_its_port_lead() -> None:
+    port = API["environment"]["API_PORT"]
+    assert API["environment"]["API_HOST"] == "0.0.0.0"
+    assert API["ports"] == [f"127.0.0.1:${{API_PORTS:-${{API_PORT:-8000}}}}:{port}"]
+    assert f'"localhost", {port}' in API["healthcheck"]["test"][-1]
+    assert "/healthz" in API["healthcheck"]["test"][-1]
+
+
+def test_the_api_may_end_its_requests_before_it_is_killed() -> None:
+    assert parse_duration(API["stop_grace_period"]) >= DRAIN + 2
+
+
+def test_the_api_scales_over_a_range_of_ports() -> None:
+    assert {"container_name", "hostname"}.isdisjoint(API)
+    assert "replicas" not in API["deploy"]
+
+
+def test_the_key_of_the_api_is_made_before_its_start_and_comes_to_it_in_a_file() -> None:
+    made, kept = SERVICES["api-key"], Path(API["environment"]["API_KEYS_FILE"])
+    assert API["depends_on"]["api-key"] == {"condition": "service_completed_successfully"}
+    assert made["entrypoint"][-1] == str(kept.parent)
+    assert f"api-keys:{kept.parent}" in made["volumes"]
+    assert f"api-keys:{kept.parent}:ro" in API["volumes"]
+    assert made["network_mode"] == "none"
+    # The API runs as another user, who cannot read the text of the key.
+    assert (made["user"], API.get("user")) == ("root", None)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Path:
+    """Make the command `rota`, in a folder of its own, as the image has it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "rota"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m rota "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def make_key(command: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the script that makes a key in `folder`, by this command."""
+    folder.mkdir(exist_ok=True)
+    path = f"{command.parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["/bin/sh", ROOT / "deploy" / "api" / "make-key", folder],
+        env=environment() | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_key_is_made_with_its_text_for_its_owner_alone_and_nothing_is_printed(
+    command: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "keys"
+    ran = make_key(command, folder)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    text, kept = folder / "admin-key", folder / "keys"
+    assert (text.stat().st_mode & 0o777, kept.stat().st_mode & 0o777) == (0o600, 0o644)
+    assert sorted(folder.iterdir()) == [text, kept]
+    parts = parts_of(text.read_text().strip())
+    assert parts is not None
+    key = AccessKey.of_stored(kept.read_text().strip())
+    assert (key.id, key.scopes) == (parts[0], frozenset({Scope.ADMIN}))
+    assert key.fits(parts[1], datetime.now(UTC))
+
+
+def test_a_key_is_made_once_also_where_its_text_was_taken_away(command: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    make_key(command, folder)
+    before = (folder / "keys").read_text()
+    (folder / "admin-key").unlink()
+    assert make_key(command, folder).returncode == 0
+    assert [file.name for file in folder.iterdir()] == ["keys"]
+    assert (folder / "keys").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("echo 'rota: no room' >&2; exit 1", "rota: no room"),
+        ("echo rota_the_text", "api: `rota keys make --stored` did not say what is kept of the key it made"),
+    ],
+)
+def test_a_key_that_cannot_be_made_is_said_and_makes_no_half_of_one(
+    command: Path, tmp_path: Path, program: str, reason: str
+) -> None:
+    command.write_text(f"#!/bin/sh\n{program}\n")
+    ran = make_key(command, tmp_path / "keys")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", f"{reason}\n")
+    assert not {"keys", "admin-key"} & {file.name for file in (tmp_path / "keys").iterdir()}
 
 
 def test_what_monitors_does_not_reach_redis() -> None:
