@@ -188,11 +188,20 @@ async def test_the_slots_of_jobs_that_run_no_longer_are_freed(clocked: Bed) -> N
     await clocked.enqueue("a", "b", "waiting", terms=slotted(most=2))
     assert await clocked.worker("w").claim_ids() == ["a", "b"]
     clocked.looking.hdel(KEYS.runs, "a")
+    slots = "rota:slots:s:*"
+    assert await Collection(slots, slots, "slots").sweep(clocked.redis, "0") == ("0", 1)
+    assert clocked.looking.smembers(slots) == {f"{KEYS.queue} b".encode()}
+
+
+async def test_where_no_slot_is_held_only_queues_with_a_line_stay_named(clocked: Bed) -> None:
+    await clocked.enqueue("a", "waiting", terms=slotted(most=1))
+    assert await clocked.worker("w").claim_ids() == ["a"]
     clocked.looking.sadd("rota:slots:s:*:lines", "arq:queue:former")
-    for slots in ("rota:slots:s:*", "rota:slots:s:*:lines"):
-        assert await Collection(slots, slots, "slots").sweep(clocked.redis, "0") == ("0", 1)
-    assert clocked.looking.smembers("rota:slots:s:*") == {f"{KEYS.queue} b".encode()}
-    assert clocked.looking.smembers("rota:slots:s:*:lines") == {KEYS.queue.encode()}
+    lines = Collection("rota:slots:s:*:lines", "rota:slots:s:*:lines", "slots")
+    assert await lines.sweep(clocked.redis, "0") == ("0", 0), "it is struck when the slot is freed"
+    clocked.looking.delete("rota:slots:s:*")
+    assert await lines.sweep(clocked.redis, "0") == ("0", 1)
+    assert clocked.looking.smembers(lines.key) == {KEYS.queue.encode()}
 
 
 async def test_what_is_only_to_be_counted_stays(bed: Bed) -> None:
