@@ -16,7 +16,7 @@ from tests.container.stack import Stack, wait_until
 
 #: As docs/api.md tells it; a port that is free.
 ENVIRONMENT = "COMPOSE_PROFILES=api\nAPI_PORTS=0\n"
-#: How long a stop may take while somebody listens, seconds.
+#: How long a stop may take while a client listens, in seconds.
 SOON = 5.0
 REDIS = ("REDIS_HOST=redis", "REDIS_USERNAME=rota", "REDIS_PASSWORD_FILE=/run/redis/password")
 
@@ -126,7 +126,7 @@ def test_several_of_it_serve_each_on_a_port_of_its_own(served: Stack) -> None:
     served.compose("up", "--detach", "--wait", "--scale", "api=1")
 
 
-def test_it_stops_at_once_while_somebody_listens(served: Stack, engine: Engine) -> None:
+def test_it_stops_at_once_while_a_client_listens(served: Stack, engine: Engine) -> None:
     (api,) = served.ids("api")
     with closing(connected(served)) as connection:
         connection.request("GET", "/events", headers=shown(made_key(served)))
