@@ -8,12 +8,14 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from rota.api.access import Gate
 from rota.api.archive import Archive
 from rota.api.desk import Desk
 from rota.api.documents.document import document
 from rota.api.live.hub import Hub
+from rota.api.live.stream import answer_later
 from rota.api.problems import answer_errors
 from rota.api.routes import fleet, jobs, lists, live, queues, schedules, system
 from rota.api.unexpected import Unexpected
@@ -36,6 +38,13 @@ _ABOUT = "Enqueue background jobs, look at them, and act on them."
 Opening = Callable[[Settings], AbstractAsyncContextManager[Client]]
 
 
+class Application(FastAPI):
+    """The API, whose streams are sent when the framework has let go of their requests."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer_later(super().__call__, scope, receive, send)
+
+
 def create(
     settings: Settings | None = None, registry: Registry | None = None, *, opening: Opening | None = None
 ) -> FastAPI:
@@ -49,7 +58,7 @@ def create(
     """
     settings = load() if settings is None else settings
     registry = discover(settings.jobs_package, settings.default_queue) if registry is None else registry
-    app = FastAPI(
+    app = Application(
         title="rota",
         version=version("rota"),
         description=_ABOUT,

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-from collections import deque
 
 from rota.api.live.updates import Place, Update, Wanted
 from rota.client.client import Client
@@ -21,14 +20,14 @@ LINGER = 10.0
 
 
 class Listener:
-    """One who listens, and the updates that wait for it."""
+    """One who listens, and the updates that wait for it. A thousand of them are to be small."""
 
     __slots__ = ("_bell", "_waiting", "_wants", "is_lost")
 
     def __init__(self, wants: Wanted) -> None:
         self._wants = wants
-        self._waiting: deque[Update] = deque()
-        self._bell = asyncio.Event()
+        self._waiting: list[Update] = []
+        self._bell: asyncio.Future[None] | None = None
         #: Whether updates were dropped because it is too slow, or because they were trimmed before they were read.
         self.is_lost = False
 
@@ -39,29 +38,36 @@ class Listener:
         if len(self._waiting) >= MOST_WAITING:
             self.lose()
         self._waiting.append(update)
-        self._bell.set()
+        self.wake()
 
     def lose(self) -> None:
         """Drop what waits: the listener is to start over."""
         self._waiting.clear()
         self.is_lost = True
-        self._bell.set()
+        self.wake()
 
     def wake(self) -> None:
-        self._bell.set()
+        """End the wait of the listener, if it waits."""
+        if self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)
 
     def take(self) -> list[Update]:
         """Return what waits, which is then no longer there."""
-        self._bell.clear()
-        found = list(self._waiting)
-        self._waiting.clear()
+        found, self._waiting = self._waiting, []
         return found
 
     async def wait(self, seconds: float) -> None:
-        """Wait until there is something to take, at most so long."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._bell.wait()
+        """Wait until there is something to take, or `wake` is called, at most so long."""
+        if self._waiting or self.is_lost:
+            return
+        loop = asyncio.get_running_loop()
+        self._bell = loop.create_future()
+        timer = loop.call_later(seconds, self.wake)
+        try:
+            await self._bell
+        finally:
+            timer.cancel()
+            self._bell = None
 
 
 class Hub:

@@ -1,10 +1,10 @@
 """Server-sent events: an answer that goes on until the listener leaves, the job is over, or the process ends."""
 
 import asyncio
-from typing import Any
+from time import monotonic
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rota.api.live.hub import Hub, Listener, behind
 from rota.api.live.updates import Place, Update, Wanted, frame, place_of
@@ -13,6 +13,10 @@ from rota.errors import RotaError
 #: A line is sent at least so often, so that proxies and dead connections are noticed, in seconds.
 BEAT = 15.0
 _BEAT = b": still here\n\n"
+#: Where a request has the stream that is to answer it.
+_LATER = "rota.stream"
+#: What the server itself still reads of a request while it is answered.
+_OF_SERVER = {"type", "method", "path", "query_string", "http_version", "client", "scheme", "headers"}
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -36,25 +40,33 @@ class EventStream(Response):
         super().__init__()
         self._hub = hub
         self._wants = wants
+        self._listener = Listener(wants)
+        self._position = ""
         self._begin = begin
         self._after = after
         self._once = once
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        listener = Listener(self._wants)
-        begin = await self._hub.join(listener)
-        gone = asyncio.ensure_future(_gone(receive, listener))
+        # Sent by `answer_later`, behind the framework: what that holds for a request is twice as large as the stream.
+        self._position = await self._hub.join(self._listener)
+        scope[_LATER] = self
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Send the answer, bit by bit."""
+        listener, looked = self._listener, monotonic()
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            place = await self._catch_up(send, begin)
-            while place is not None and not gone.done() and not self._hub.is_closed:
+            place = await self._catch_up(send, self._position)
+            while place is not None and not self._hub.is_closed:
                 await listener.wait(BEAT)
                 place = await self._pass_on(send, listener, place)
+                if monotonic() >= looked + BEAT:
+                    looked = monotonic()
+                    if await _has_left(receive):
+                        return
         finally:
             self._hub.leave(listener)
-            gone.cancel()
-        if not gone.cancelled():
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _catch_up(self, send: Send, begin: str) -> Place | None:
         """Send what the listener has missed; return the place that it knows then, or None at the end of its job."""
@@ -88,13 +100,26 @@ class EventStream(Response):
         return None if self._once and any(one.is_last for one in updates) else place
 
 
+async def answer_later(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let an application answer, and then, when it holds nothing of the request any more, send the stream it chose."""
+    await app(scope, receive, send)
+    stream = scope.pop(_LATER, None)
+    if isinstance(stream, EventStream):
+        for name in scope.keys() - _OF_SERVER:
+            del scope[name]
+        await stream.run(receive, send)
+
+
 async def _send(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-async def _gone(receive: Receive, listener: Listener) -> None:
-    """Wait until the connection of the listener is closed, and wake what sends to it."""
-    message: Any = {}
-    while message.get("type") != "http.disconnect":
-        message = await receive()
-    listener.wake()
+async def _has_left(receive: Receive) -> bool:
+    """Tell whether the connection of the listener is closed. A task that waits for that would double the stream."""
+    try:
+        async with asyncio.timeout(0.001):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return False
+    return True
