@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from redis.exceptions import ResponseError
@@ -220,6 +221,20 @@ def without(bench: Bench, *patterns: str) -> None:
         bench._looking.delete(key)
 
 
+def lose_plans(bench: Bench) -> None:
+    without(bench, "rota:flow:*:plan")
+
+
+def lose_stage(bench: Bench) -> None:
+    """Damage the stage of the flow: no script can end it then."""
+    (key,) = (key for key in bench._looking.keys("rota:flow:*") if not key.endswith(b":plan"))
+    bench._looking.hset(key, "stage", "one")
+    without(bench, "arq:*")
+
+
+DAMAGES = [lose_plans, lose_stage]
+
+
 class TestFlows:
     async def test_a_pipeline_whose_job_is_gone_dies_and_can_be_resumed(self) -> None:
         with Bench(JOBS) as bench:
@@ -274,20 +289,23 @@ class TestFlows:
             assert await bench.client.redis.hget(f"rota:flow:{handle.id}", "state") == b"dead"
             assert await bench.client.redis.ttl(f"rota:flow:{handle.id}") > 0
 
-    async def test_the_id_of_a_damaged_one_expires_with_it(self) -> None:
+    @pytest.mark.parametrize("damage", DAMAGES)
+    async def test_the_id_of_a_damaged_one_expires_with_it(self, damage: Callable[[Bench], None]) -> None:
         with Bench(JOBS, start=NOON) as bench:
             await ACTS["gaps"](bench)
-            without(bench, "rota:flow:*:plan")
+            damage(bench)
             await ACTS["gaps"](bench)
             assert await swept_out(bench) == []
             assert bench._looking.exists("rota:flow-id:mine"), (
                 "for a day, it leads to what became of the flow"
             )
 
-    async def test_a_damaged_one_leaves_the_id_to_the_flow_that_has_it_now(self) -> None:
+    @pytest.mark.parametrize("damage", DAMAGES)
+    async def test_a_damaged_one_leaves_its_id_to_a_later_flow(self, damage: Callable[[Bench], None]) -> None:
         with Bench(JOBS, start=NOON) as bench:
             await ACTS["gaps"](bench)
-            without(bench, "rota:flow:*:plan", "rota:flow-id:mine", "arq:*")
+            damage(bench)
+            without(bench, "rota:flow-id:mine", "arq:*")
             await ACTS["gaps"](bench)
             assert (await sweep(bench.client.redis))["flows"] == 1
             assert bench._looking.ttl("rota:flow-id:mine") == -1

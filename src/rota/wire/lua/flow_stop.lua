@@ -42,7 +42,7 @@ local function stop_items(flow)
   local swept, cursor = unpack(redis.call('HMGET', flow.key, 'swept', stage .. ':cursor'))
   local first, items = tonumber(swept or 0), {}
   cursor = tonumber(cursor or 0)
-  if plan.kind == 'job' or first >= cursor then return false end
+  if plan.kind == 'job' or not plan.queue or first >= cursor then return false end
   local last = math.min(first + MOST, cursor) - 1
   for item = first, last do items[#items + 1] = item end
   redis.call('HSET', flow.key, 'swept', last + 1)

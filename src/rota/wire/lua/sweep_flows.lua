@@ -112,9 +112,7 @@ local function mark_as_dead(flow)
   redis.call('HSET', flow.key, 'state', 'dead', 'ended', now_ms, 'open', 0, 'error', detail)
   redis.call('PEXPIRE', flow.key, DAY)
   if flow.plan and flow.parent == '' then redis.call('PEXPIRE', flow.plan, DAY) end
-  local alias = redis.call('HGET', flow.key, 'alias') or ''
-  -- Where the key of the alias was deleted, a later flow may have it.
-  if alias ~= '' and redis.call('MGET', alias)[1] == flow.id then redis.call('PEXPIRE', alias, DAY) end
+  expire_alias(flow, DAY)
 end
 
 -- Tell whether this belongs to a flow that is gone. What belongs to a flow is named after it, and so are the pipelines

@@ -117,6 +117,28 @@ async def test_a_flow_that_is_damaged_holds_up_no_job(clocked: Bed, damage: Any)
     assert not clocked.looking.hlen(KEYS.runs)
 
 
+@pytest.mark.parametrize("jobs_done", [0, 2], ids=["in a stage of one job", "among the items of a list"])
+@pytest.mark.parametrize("cancelled", ["job", "flow"])
+async def test_a_flow_that_lost_its_plan_ends_when_it_or_a_job_of_it_is_cancelled(
+    cancelled: str, jobs_done: int
+) -> None:
+    with Bench([numbers, work]) as bench:
+        handle = await bench.client.enqueue(pipeline(numbers, each(work)), 3)
+        with suppress(AssertionError):
+            await bench.drain(max_jobs=jobs_done)
+        bench._looking.delete(f"rota:flow:{handle.id}:plan")
+        job = f"{handle.id}.0.0" if jobs_done == 0 else f"{handle.id}.1.1"
+        assert (
+            await (bench.client.cancel("default", job) if cancelled == "job" else handle.cancel())
+            == "cancelled"
+        )
+        assert (await handle.status()).state == "cancelled"
+        assert bench._looking.ttl(f"rota:flow:{handle.id}") > 0
+        await bench.drain()
+        assert not bench._looking.keys("arq:job:*"), "its other jobs hold up nothing"
+        assert not [key for key in bench._looking.keys("rota:flow:*") if bench._looking.ttl(key) < 0]
+
+
 async def test_a_batch_that_lost_the_number_of_its_jobs_ends_with_the_last_of_them(clocked: Bed) -> None:
     batch = await Client(clocked.redis, Settings(default_queue="q")).batch([work.call(1), work.call(2)])
     clocked.looking.hdel(f"rota:flow:{batch.id}", "0:total")

@@ -19,8 +19,8 @@ end
 
 -- End a batch whose jobs are all over.
 local function close_batch(flow)
-  local total, completed, dead, cancelled, keep, stopped, alias = unpack(redis.call('HMGET', flow.key, '0:total',
-    '0:completed', '0:dead', '0:cancelled', 'keep', 'stopped', 'alias'))
+  local total, completed, dead, cancelled, keep, stopped = unpack(redis.call('HMGET', flow.key, '0:total',
+    '0:completed', '0:dead', '0:cancelled', 'keep', 'stopped'))
   -- Where the number of its jobs was lost, a batch is over with the last of those that are known.
   total = tonumber(total) or over(completed, dead, cancelled) + redis.call('HLEN', flow.key .. ':at')
   if over(completed, dead, cancelled) < total then return end
@@ -28,7 +28,7 @@ local function close_batch(flow)
   redis.call('HSET', flow.key, 'state', state, 'ended', now_ms)
   put_callback(flow, 'finished')
   for _, key in ipairs({ flow.key, flow.plan, flow.key .. ':dead' }) do redis.call('PEXPIRE', key, keep) end
-  if alias and alias ~= '' then redis.call('PEXPIRE', alias, keep) end
+  expire_alias(flow, keep)
   tell(state, '', flow.id, flow.name, 0)
 end
 

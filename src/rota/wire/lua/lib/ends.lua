@@ -59,9 +59,11 @@ local function stop_member(queue_name, id, task, detail)
   tell_end(terms, 'cancelled', detail, id)
 end
 
--- Stop the job of the current stage. The items of a fan-out may be many: a job of their own stops those.
+-- Stop the job of the current stage. The items of a fan-out may be many: a job of their own stops those. Where the plan
+-- was deleted, nothing says in which queue they are: they run, and count for nothing.
 local function stop_rest(flow, detail)
   local stage, plan = flow.stage, plan_of(flow, flow.stage)
+  if not plan.queue then return end
   if plan.kind == 'job' then return stop_member(plan.queue, flow.id .. '.' .. stage .. '.0', plan.task, detail) end
   stop_member(plan.queue, flow.id .. '.' .. stage .. '.each', '_each', detail)
   if tonumber(redis.call('HGET', flow.key, stage .. ':cursor') or 0) > 0 then
@@ -71,13 +73,13 @@ end
 
 -- Let what is left of a flow that has ended expire, in its time, and write the event.
 local function expire(flow, state, detail)
-  local keep, retain, alias = unpack(redis.call('HMGET', flow.key, 'keep', 'retain', 'alias'))
+  local keep, retain = unpack(redis.call('HMGET', flow.key, 'keep', 'retain'))
   local life = state == 'dead' and retain or keep
   redis.call('PEXPIRE', flow.key, life)
   expire_results(flow, flow.stage, life)
   expire_results(flow, tonumber(flow.stage) - 1, life)
   redis.call('PEXPIRE', flow.plan, ms(math.max(tonumber(life), DAY)))
-  if alias ~= '' then redis.call('PEXPIRE', alias, life) end
+  expire_alias(flow, life)
   local why = state ~= 'completed' and { reason = state == 'dead' and 'failed' or nil } or nil
   tell(state, '', flow.id, flow.name, 0, why, detail)
 end

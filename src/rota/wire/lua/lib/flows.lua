@@ -74,6 +74,12 @@ local function expire_results(flow, stage, life)
   on_results(function(key) redis.call('PEXPIRE', key, life) end, flow, stage)
 end
 
+-- Let the id that the user gave expire, unless a later flow has it: the key that holds it was deleted meanwhile.
+local function expire_alias(flow, life)
+  local alias = redis.call('HGET', flow.key, 'alias') or ''
+  if alias ~= '' and redis.call('MGET', alias)[1] == flow.id then redis.call('PEXPIRE', alias, life) end
+end
+
 -- Return how many jobs of a stage are over, from its three counts.
 local function over(completed, dead, cancelled)
   return tonumber(completed or 0) + tonumber(dead or 0) + tonumber(cancelled or 0)
