@@ -23,9 +23,14 @@ def place_in(cursor: str, filters: Mapping[str, Any]) -> Any:
     except (ValueError, TypeError):
         mark, place = None, None
     if mark != _mark(filters):
-        detail = "the cursor is not one of this list; take it from `next`, and change no other parameter"
-        raise Problem(422, "invalid-query", "A parameter cannot be used", detail)
+        raise not_of_this_list()
     return place
+
+
+def not_of_this_list() -> Problem:
+    """Return the problem of a cursor that no list with these filters has given."""
+    detail = "the cursor is not one of this list; take it from `next`, and change no other parameter"
+    return Problem(422, "invalid-query", "A parameter cannot be used", detail)
 
 
 def _mark(filters: Mapping[str, Any]) -> str:

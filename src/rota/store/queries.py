@@ -71,7 +71,7 @@ def page(wanted: Wanted, after: Position | None, limit: int) -> Select[Any]:
     question = select(*_LISTED).where(*_conditions(wanted))
     if after is not None:
         place = tuple_(jobs.c.enqueued_at, jobs.c.id)
-        question = question.where(place < tuple_(after.enqueued_at, after.id))
+        question = question.where(place < tuple_(after.enqueued_at, stored("id", after.id)))
     return question.order_by(jobs.c.enqueued_at.desc(), jobs.c.id.desc()).limit(limit)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rota import Run, job
+from rota.api.cursors import cursor_of
 from rota.settings.database_url import DatabaseTarget
 from rota.store import audit, migrations
 from rota.store.engine import Database
@@ -151,6 +152,8 @@ async def test_without_a_database_the_answer_says_so(bare: Api) -> None:
         {"limit": "many"},
         {"since": "yesterday"},
         {"since": "2026-07-01T00:00:00"},
+        {"since": "0001-01-01T00:00:00+14:00"},
+        {"until": "9999-12-31T23:59:59-14:00"},
         {"cursor": "x"},
         {"cursor": "é"},
         {"cursor": "W10"},
@@ -167,6 +170,30 @@ async def test_a_cursor_is_good_for_its_own_list_alone(api: Api) -> None:
     assert (await api.http.get("/jobs", params={"limit": 5, "cursor": cursor})).status_code == 200
     other = await api.http.get("/jobs", params={"status": "FAILED", "cursor": cursor})
     assert other.status_code == 422
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        5,
+        -1,
+        True,
+        1e300,
+        "ab",
+        {},
+        [],
+        ["x", "a"],
+        [1, "a"],
+        ["0001-01-01T00:00:00+14:00", "a"],
+        [None, None],
+    ],
+)
+async def test_a_cursor_that_was_made_by_hand_is_refused(api: Api, place: Any) -> None:
+    for filters in ({}, {"queue": "mail", "state": "waiting"}):
+        if filters and place == 5:
+            continue
+        answer = await api.http.get("/jobs", params={**filters, "cursor": cursor_of(filters, place)})
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:rota:problem:invalid-query")
 
 
 async def test_a_database_that_is_away_is_503(server: RedisServer) -> None:

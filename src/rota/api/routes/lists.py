@@ -1,15 +1,15 @@
 """The list of jobs: those of a queue in one state from Redis, all others from the audit table."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
 from rota.api import shapes
 from rota.api.answers import answer
-from rota.api.cursors import cursor_of, place_in
+from rota.api.cursors import cursor_of, not_of_this_list, place_in
 from rota.api.desk import READS, Desk, desk_of
 from rota.api.problems import Problem
 from rota.model.state import State
@@ -22,6 +22,16 @@ router = APIRouter(tags=["jobs"], default_response_class=Response)
 _LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
 #: The furthest place of a list in Redis: to go on from there, Redis would count through all of it.
 FURTHEST = 10_000
+
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside of the years 1 to 9999 in UTC") from None
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Filters(BaseModel):
@@ -38,8 +48,8 @@ class Filters(BaseModel):
     error: str | None = None
     """The fingerprint of an error's cause."""
     flow: str | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Time | None = None
+    until: Time | None = None
     id: str | None = None
     """One job of the queue, whose id cannot stand in a path."""
     limit: Annotated[int, Query(ge=1, le=200)] = 50
@@ -100,7 +110,9 @@ def _check(filters: Filters) -> None:
 
 
 async def _of_redis(desk: Desk, filters: Filters, place: Any) -> tuple[list[dict[str, Any]], Any]:
-    offset = place if isinstance(place, int) and 0 <= place <= FURTHEST else 0
+    offset = 0 if place is None else place
+    if type(offset) is not int or not 0 <= offset <= FURTHEST:
+        raise not_of_this_list()
     state, queue = filters.state or State.WAITING, filters.queue or ""
     found = await desk.client.jobs(queue, state, offset=offset, limit=filters.limit + 1)
     items = [shapes.job(info) for info in found[: filters.limit]]
@@ -126,11 +138,20 @@ async def _of_table(desk: Desk, filters: Filters, place: Any) -> tuple[list[dict
         since=filters.since,
         until=filters.until,
     )
-    after = None if place is None else Position(datetime.fromisoformat(place[0]), place[1])
+    after = None if place is None else Position(*_place(place))
     rows = await desk.archive.jobs(wanted, after, filters.limit + 1)
     shown = rows[: filters.limit]
     following = [shown[-1]["enqueued_at"], shown[-1]["id"]] if len(rows) > filters.limit else None
     return [shapes.row(row) for row in shown], following
+
+
+def _place(place: Any) -> tuple[datetime, str]:
+    """Return the time and the id behind which a page of the table begins. Raises Problem for a cursor made by hand."""
+    try:
+        at, row_id = place
+        return _in_utc(datetime.fromisoformat(at)), str(row_id)
+    except (ValueError, TypeError):
+        raise not_of_this_list() from None
 
 
 def _wrong(detail: str) -> Problem:
