@@ -6,40 +6,45 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from rota.api.documents.examples import example_of
+from rota.api.documents.schemas import SCHEMAS, ref, refusal, response, responses
 from rota.api.enqueueing import Options
 from rota.errors import InvalidPayload
 from rota.model.job import Job
 from rota.model.registry import Registry
 
 _REF = "#/components/schemas/{model}"
-_PROBLEM = {
+_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A text that is made up for this request, by which it may be sent again for a day.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+_PREFER: dict[str, Any] = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`wait=10` waits so many seconds for the job to end.",
+    "schema": {"type": "string", "examples": ["wait=10"]},
+}
+_MANY: dict[str, Any] = {
     "type": "object",
-    "description": "What is wrong, as RFC 9457 writes it.",
-    "required": ["type", "title", "status", "detail", "instance"],
+    "additionalProperties": False,
+    "required": ["jobs"],
     "properties": {
-        "type": {"type": "string", "examples": ["urn:rota:problem:invalid-payload"]},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "errors": {
+        "jobs": {
             "type": "array",
+            "minItems": 1,
+            "maxItems": 1000,
             "items": {
                 "type": "object",
-                "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+                "additionalProperties": False,
+                "required": ["name"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "payload": {"type": "object"},
+                    "options": ref("Options"),
+                },
             },
-        },
-    },
-}
-_ENQUEUED = {
-    "type": "object",
-    "required": ["id", "queue", "name", "created", "links"],
-    "properties": {
-        "id": {"type": "string"},
-        "queue": {"type": "string"},
-        "name": {"type": "string"},
-        "created": {"type": "boolean", "description": "Whether this request made the job."},
-        "links": {"type": "object", "properties": {"self": {"type": "string"}}},
+        }
     },
 }
 
@@ -51,14 +56,14 @@ def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
     # What the framework says of its own errors, which are never answered.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas |= {"Problem": _PROBLEM, "Enqueued": _ENQUEUED}
+    schemas |= SCHEMAS
     found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     found["security"] = [{"key": []}]
     schemas["Options"] = Options.model_json_schema(ref_template=_REF)
-    for operations in found["paths"].values():
-        for operation in operations.values():
-            operation["responses"].pop("422", None)
-            operation["responses"]["default"] = _answer("A problem", "Problem", "application/problem+json")
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
+            operation["responses"] = responses(f"{method.upper()} {path}")
+    found["paths"]["/jobs"]["post"]["requestBody"] = _body(_MANY, required=True)
     for job in sorted(registry.jobs, key=registry.full_name):
         name = registry.full_name(job)
         found["paths"][f"/jobs/{name}"] = {"post": _operation(job, name, schemas)}
@@ -74,22 +79,24 @@ def _operation(job: Job[Any, Any], name: str, schemas: dict[str, Any]) -> dict[s
         "required": ["payload"] if job.payload.required else [],
         "properties": {
             "payload": payload,
-            "options": {"$ref": _REF.format(model="Options")},
+            "options": ref("Options"),
         },
     }
-    content: dict[str, Any] = {"schema": body}
+    request = _body(body, required=bool(job.payload.required))
     example = example_of(payload, schemas)
     if example is not None and _is_taken(job, example):
-        content["example"] = {"payload": example}
+        request["content"]["application/json"]["example"] = {"payload": example}
     return {
         "tags": ["jobs"],
         "summary": f"Enqueue {name}",
         "description": (job.handler.__doc__ or "").strip(),
         "operationId": f"enqueue_{name.replace(':', '_')}",
-        "requestBody": {"required": bool(job.payload.required), "content": {"application/json": content}},
+        "parameters": [_KEY, _PREFER],
+        "requestBody": request,
         "responses": {
-            "202": _answer("The job is enqueued", "Enqueued", "application/json"),
-            "default": _answer("A problem", "Problem", "application/problem+json"),
+            "200": response("The job is over", "Job"),
+            "202": response("The job is enqueued", "Enqueued"),
+            **refusal(),
         },
     }
 
@@ -117,8 +124,5 @@ def _is_taken(job: Job[Any, Any], example: Any) -> bool:
     return True
 
 
-def _answer(description: str, model: str, media_type: str) -> dict[str, Any]:
-    return {
-        "description": description,
-        "content": {media_type: {"schema": {"$ref": _REF.format(model=model)}}},
-    }
+def _body(schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    return {"required": required, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,180 @@
+"""The schemas of what is answered, and which operation answers which of them."""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+_REF = "#/components/schemas/"
+_STATES = ["waiting", "delayed", "active", "completed", "dead", "cancelled"]
+_STATUSES = ["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to the schema of this name."""
+    return {"$ref": _REF + name}
+
+
+def _object(required: Schema, optional: Schema | None = None, description: str = "") -> Schema:
+    """Return the schema of an object which always has the fields `required`."""
+    found: Schema = {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **(optional or {})},
+    }
+    return {**found, "description": description} if description else found
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _list(schema: Schema) -> Schema:
+    return {"type": "array", "items": schema}
+
+
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_FLAG: Schema = {"type": "boolean"}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_SELF = _object({"self": _TEXT})
+_ANY_OBJECT: Schema = {"type": "object"}
+#: What a job is about, and when it was what; a value that means nothing in its state is null.
+_JOB = {
+    "id": _TEXT,
+    "queue": _TEXT,
+    "name": _or_null(_TEXT),
+    "state": ref("State"),
+    "status": ref("Status"),
+    "attempt": _COUNT,
+    "progress": _or_null(ref("Progress")),
+    **{name: _or_null(_TIME) for name in ("enqueued_at", "due_at", "started_at", "finished_at")},
+    "reason": _or_null(_TEXT),
+    "error": _or_null(ref("Error")),
+    "result": {"description": "What the handler has returned, as JSON."},
+}
+_ATTEMPT = _object({"attempt": _COUNT, "at": _or_null(_TIME), "error": _or_null(ref("Error"))})
+_ASKED_FOR = {
+    "payload": {"description": "The arguments by name."},
+    "checkpoint": {"description": "What the handler has saved."},
+    "attempts": _list(_ATTEMPT),
+}
+_COUNTS = _object(dict.fromkeys(("waiting", "delayed", "active", "dead"), _COUNT))
+_ENDED = ("state", "status", "result", "error", "reason", "finished_at")
+
+SCHEMAS: dict[str, Schema] = {
+    "State": {"type": "string", "enum": _STATES},
+    "Status": {"type": "string", "enum": _STATUSES},
+    "Progress": _object({"percent": {"type": "number"}, "message": _TEXT}),
+    "Error": _object({"type": _TEXT, "message": _TEXT}),
+    "Job": _object(_JOB, _ASKED_FOR, "A job as it is now."),
+    "Jobs": _object(
+        {"items": _list(ref("Job")), "next": _or_null(_TEXT)},
+        description="A page of jobs; `next` is the cursor of the next one.",
+    ),
+    "Result": _object({name: _JOB[name] for name in _ENDED}),
+    "Unfinished": _object({"state": ref("State"), "status": ref("Status")}),
+    "Enqueued": _object(
+        {
+            **dict.fromkeys(("id", "queue", "name"), _TEXT),
+            "created": {"type": "boolean", "description": "Whether this request made the job."},
+            "links": _SELF,
+        }
+    ),
+    "EnqueuedOne": _object({"id": _TEXT, "queue": _TEXT, "created": _FLAG}),
+    "EnqueuedMany": _object({"jobs": _list(ref("EnqueuedOne"))}),
+    "Done": _object({"answer": _TEXT}),
+    "Queue": _object({"name": _TEXT, "counts": _COUNTS, "workers": _COUNT, "paused_since": _or_null(_TIME)}),
+    "Queues": _object({"items": _list(ref("Queue"))}),
+    "History": _object(
+        {
+            "queue": _TEXT,
+            "step": {"type": "number"},
+            "points": _list(_ANY_OBJECT),
+            "total": _ANY_OBJECT,
+            "marks": _list(_ANY_OBJECT),
+        }
+    ),
+    "Schedule": _object({"name": _TEXT, "job": _TEXT}),
+    "Kind": _object({"name": _TEXT, "queue": _TEXT, "description": _TEXT}),
+    "Ticket": _object({"ticket": _TEXT, "expires_in": {"type": "number"}}),
+    "Key": _object(
+        {"id": _or_null(_TEXT), "name": _TEXT, "scopes": _list(_TEXT), "expires": _or_null(_TIME)}
+    ),
+    "Health": _object({"status": {"const": "ok"}}),
+    "Items": _object({"items": _list(_ANY_OBJECT)}),
+    "Problem": _object(
+        {
+            "type": {"type": "string", "examples": ["urn:rota:problem:invalid-payload"]},
+            "title": _TEXT,
+            "status": {"type": "integer"},
+            "detail": _TEXT,
+            "instance": _TEXT,
+        },
+        {"errors": _list(_object({"detail": _TEXT}, {"pointer": _TEXT, "parameter": _TEXT}))},
+        "What is wrong, as RFC 9457 writes it.",
+    ),
+}
+#: The media type of live updates, which have no schema.
+EVENTS = "text/event-stream"
+
+#: What each operation answers where it does not refuse: the status, with the name of a schema, EVENTS, or "" (nothing).
+ANSWERS: dict[str, dict[int, str]] = {
+    "GET /jobs": {200: "JobsOrJob"},
+    "POST /jobs": {202: "EnqueuedMany"},
+    "GET /jobs/{queue}/{id}": {200: "Job"},
+    "GET /jobs/{queue}/{id}/result": {200: "Result", 202: "Unfinished"},
+    "GET /jobs/{queue}/{id}/log": {200: "Items"},
+    "POST /jobs/{queue}/{id}/cancel": {200: "Done", 202: "Done"},
+    "POST /jobs/{queue}/{id}/retry": {202: "EnqueuedOne"},
+    "POST /jobs/{queue}/{id}/run-now": {200: "Done"},
+    "DELETE /jobs/{queue}/{id}": {204: ""},
+    "GET /jobs/{queue}/{id}/events": {200: EVENTS, 204: ""},
+    "GET /queues": {200: "Queues"},
+    "GET /queues/{queue}": {200: "Queue"},
+    "POST /queues/{queue}/pause": {200: "Queue"},
+    "POST /queues/{queue}/resume": {200: "Queue"},
+    "GET /queues/{queue}/history": {200: "History"},
+    "GET /queues/{queue}/events": {200: EVENTS},
+    "GET /events": {200: EVENTS},
+    "POST /tickets": {201: "Ticket"},
+    "GET /schedules": {200: "Items"},
+    "GET /schedules/{name}": {200: "Schedule"},
+    "POST /schedules/{name}/run": {202: "Enqueued"},
+    "POST /schedules/{name}/pause": {200: "Schedule"},
+    "POST /schedules/{name}/resume": {200: "Schedule"},
+    "GET /failures": {200: "Items"},
+    "GET /failures/{cause}": {200: "Items"},
+    "GET /workers": {200: "Items"},
+    "GET /kinds": {200: "Items"},
+    "GET /kinds/{name}": {200: "Kind"},
+    "GET /me": {200: "Key"},
+    "GET /healthz": {200: "Health"},
+    "GET /readyz": {200: "Health"},
+}
+SCHEMAS["JobsOrJob"] = {"anyOf": [ref("Jobs"), ref("Job")]}
+
+_DESCRIPTIONS = {200: "Done", 201: "Made", 202: "Taken", 204: "Nothing more to say"}
+
+
+def responses(operation: str) -> dict[str, Schema]:
+    """Return the responses of an operation, such as `GET /jobs`; the problem that each may answer is the last."""
+    found = {str(status): _response(status, name) for status, name in ANSWERS[operation].items()}
+    return {**found, **refusal()}
+
+
+def refusal() -> dict[str, Schema]:
+    """Return the response of every operation that refuses."""
+    content = {"application/problem+json": {"schema": ref("Problem")}}
+    return {"default": {"description": "A problem", "content": content}}
+
+
+def response(description: str, name: str) -> Schema:
+    """Return a response in JSON, with the schema of this name."""
+    return {"description": description, "content": {"application/json": {"schema": ref(name)}}}
+
+
+def _response(status: int, name: str) -> Schema:
+    if name in ("", EVENTS):
+        content = {"content": {EVENTS: {"schema": _TEXT}}} if name else {}
+        return {"description": _DESCRIPTIONS[status], **content}
+    return response(_DESCRIPTIONS[status], name)
