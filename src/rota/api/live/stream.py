@@ -52,7 +52,7 @@ class EventStream(Response):
         scope[_LATER] = self
 
     async def run(self, receive: Receive, send: Send) -> None:
-        """Send the answer, bit by bit."""
+        """Send the answer bit by bit, for as long as it goes on."""
         listener, looked = self._listener, monotonic()
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
