@@ -23,13 +23,10 @@ from rota.settings.settings import Settings
 from rota.wire.keys import (
     IN_PROGRESS,
     JOB,
+    LOG_OF_JOB,
     RESULT,
     RETRY,
     QueueKeys,
-    events_key,
-    leader_epoch_key,
-    leader_key,
-    leader_vacant_key,
     queue_key,
 )
 
@@ -37,8 +34,6 @@ from rota.wire.keys import (
 QUEUES = {"default": 4, "email": 3, "reports": 2}
 #: The namespace of the demo's events and of its leader, which do not mix with those of other jobs.
 NAMESPACE = "demo"
-#: The keys of that namespace that its worker makes.
-_SHARED = tuple(key(NAMESPACE) for key in (events_key, leader_key, leader_epoch_key, leader_vacant_key))
 #: Two recipients that the demo's mail server does not simply accept.
 BUSY_AT_FIRST, UNKNOWN_HERE = "busy@example.org", "nobody@example.org"
 
@@ -69,7 +64,7 @@ class Place:
     async def keep(self) -> None:
         """Keep the finished jobs for an hour, to be looked at; otherwise `release` removes them."""
         self._kept = True
-        ours = _SHARED if self.usual else await self._redis.keys("*")
+        ours = await (self._shared() if self.usual else self._redis.keys("*"))
         for key in ours:
             await self._redis.expire(key, _KEPT)
 
@@ -94,12 +89,23 @@ class Place:
     async def close(self) -> None:
         await self._redis.aclose(close_connection_pool=True)
 
+    async def _shared(self) -> list[bytes]:
+        """Return the keys of the demo's namespace that its worker makes. The database holds few others."""
+        return [key for key in await self._redis.keys(f"{NAMESPACE}:*") if key.decode() != _RUNNING]
+
     async def _forget(self) -> None:
+        shared = await self._shared()
         pipe = self._redis.pipeline(transaction=True)
-        pipe.delete(*_SHARED)
+        if shared:
+            pipe.delete(*shared)
         for queue, job_id in self._ids:
             keys = QueueKeys.of(queue_key(queue))
-            pipe.delete(*(prefix + job_id for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, f"{keys.dead}:")))
+            pipe.delete(
+                *(
+                    prefix + job_id
+                    for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, LOG_OF_JOB, f"{keys.dead}:")
+                )
+            )
             for line in (keys.queue, keys.active, keys.dead):
                 pipe.zrem(line, job_id)
             for table in (keys.runs, keys.progress):

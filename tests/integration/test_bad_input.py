@@ -82,7 +82,9 @@ def test_a_process_of_its_own_ends_with_status_2_and_the_sentence_on_stderr(proj
     process = project.process(MODE="wrker")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (2, "")
-    assert err == "rota: MODE: there is no mode 'wrker'; choose one of: worker, exporter, autoscaler\n"
+    assert (
+        err == "rota: MODE: there is no mode 'wrker'; choose one of: worker, api, all, exporter, autoscaler\n"
+    )
 
 
 # What it is told to talk to

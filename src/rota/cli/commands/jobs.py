@@ -214,9 +214,10 @@ def retry(
                 count = await client.retry_dead(queue, moved=at.moved, **which)
             if not count:
                 here.check_job(queue, job)
-                screen.note(
-                    f"no dead letter of {queue} could be: `rota failures {queue}` shows those that there are"
-                )
+                if not everything:
+                    screen.note(
+                        f"no dead letter of {queue} could be: `rota failures {queue}` shows those that there are"
+                    )
             screen.answer({"retried": count}, f"{count:,} brought back", as_json)
         else:
             found = await client.retry(queue, job_id)
