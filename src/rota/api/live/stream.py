@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rota.api.live.hub import Hub, Listener, behind
 from rota.api.live.updates import Place, Update, Wanted, frame, place_of
+from rota.api.unexpected import Unexpected
 from rota.errors import RotaError
 
 #: A line is sent at least so often, so that proxies and dead connections are noticed, in seconds.
@@ -51,7 +52,7 @@ class EventStream(Response):
         self._position = await self._hub.join(self._listener)
         scope[_LATER] = self
 
-    async def run(self, receive: Receive, send: Send) -> None:
+    async def run(self, _: Scope, receive: Receive, send: Send) -> None:
         """Send the answer bit by bit, for as long as it goes on."""
         listener, looked = self._listener, monotonic()
         try:
@@ -107,7 +108,7 @@ async def answer_later(app: ASGIApp, scope: Scope, receive: Receive, send: Send)
     if isinstance(stream, EventStream):
         for name in scope.keys() - _OF_SERVER:
             del scope[name]
-        await stream.run(receive, send)
+        await Unexpected(stream.run)(scope, receive, send)
 
 
 async def _send(send: Send, body: bytes) -> None:
