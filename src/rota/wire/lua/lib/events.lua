@@ -20,8 +20,9 @@ local recording, recorder = string.sub(events, 1, -#'events' - 1) .. 'recording'
 local function tell(kind, queue_name, id, task, attempt, more, detail, payload, terms, log_key)
   if events == '' or kind == '' then return end
   if recorder == nil then
-    local said = redis.call('MGET', recording)[1] -- MGET: a key of another type reads as absent
-    local level, most = string.match(said or '', '^([012]) (%d+)$')
+    local said = redis.pcall('MGET', recording) -- MGET: a key of another type reads as absent
+    -- Where the key cannot be read, the events are told all the same.
+    local level, most = string.match(not said.err and said[1] or '', '^([012]) (%d+)$')
     recorder = level and (function()
 --@include records
       return { keep = keep_raw, write = write_records }
