@@ -25,8 +25,8 @@ SERVED_BY: dict[str, dict[str, Any]] = {
         "volumes": ["./tests/container/exposition.py:/tests/exposition.py:ro"],
     },
 }
-#: What a fleet without schedules does not export on whose short day nothing went wrong and nothing was enqueued by a
-#: worker.
+#: What a fleet without schedules and a database does not export on whose short day nothing went wrong and nothing was
+#: enqueued by a worker.
 EVENTFUL = {
     "arq_cron_next_run_timestamp_seconds",
     "arq_cron_last_success_timestamp_seconds",
@@ -34,6 +34,8 @@ EVENTFUL = {
     "arq_jobs_enqueued_total",
     "arq_jobs_rejected_total",
     "arq_jobs_recovered_total",
+    "arq_outbox_oldest_seconds",
+    "arq_outbox_waiting",
     "arq_worker_recycled_total",
     "arq_redis_reconnects_total",
     "queue_task:arq_jobs_failed:ratio15m",
