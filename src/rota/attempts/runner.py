@@ -125,6 +125,8 @@ class Runner:
     def _open(self, attempt: Attempt) -> None:
         """Read the envelope. Raises JobExpired, UnreadablePayload, JobLost."""
         claim = attempt.claim
+        # Where the job ends before its rules are known, the log of its earlier attempts goes with its record too.
+        attempt.execution.keeps_log = True
         if claim.payload is None:
             raise JobExpired
         attempt.envelope = envelope = envelopes.open_job(claim.payload)
@@ -158,6 +160,7 @@ class Runner:
         if attempt.envelope and attempt.envelope.options:
             attempt.rules = override(handler.rules, attempt.envelope.options)
         attempt.keep_result = attempt.rules.keep_result
+        attempt.execution.keeps_log = attempt.rules.keep_log
 
     def _leave_to_others(self, attempt: Attempt, error: str = "") -> None:
         """Hand back a job that a newer worker may know, while its grace lasts.
@@ -216,7 +219,6 @@ class Runner:
             run, call = self._prepare(attempt)
             execution.enter()
             execution.close = partial(self._close, attempt)
-            execution.keeps_log = attempt.rules.keep_log
             self._announcer.started(attempt, run.waited)
             if timeout:
                 timer = asyncio.get_running_loop().call_later(timeout, execution.stop, Cause.TIMEOUT)

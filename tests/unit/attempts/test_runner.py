@@ -22,6 +22,7 @@ from rota.process.clock import Clock
 from rota.seams import CallNext, Middleware
 from rota.wire import envelopes, results
 from rota.wire.claims import Checkpoint, Claim, Settlement
+from rota.wire.log.pieces import NOTHING_NEW
 
 RULES = Rules(max_attempts=3, backoff=fixed(7, jitter=0), timeout=5.0, keep_result=60.0)
 POLICY = QueuePolicy(
@@ -403,6 +404,25 @@ async def test_a_job_that_was_lost_too_often_is_a_dead_letter(bench: Bench) -> N
         assert (await bench.run("greet", '{"name": "ann"}', lost=lost)).kind == "finished"
     settlement = await bench.run("greet", '{"name": "ann"}', lost=3)
     assert (settlement.kind, settlement.reason, settlement.task) == ("dead", "lost", "greet")
+
+
+@pytest.mark.parametrize(
+    "hopeless",
+    [
+        Claim("1", "t", b"[]", 2, 0, 0),
+        Claim("1", "t", None, 2, 0, 0),
+        claim("greet", lost=3),
+        claim("greet", '{"name": 3}', attempt=2),
+        claim("nosuch", attempt=2, unknown_since_ms=1500 - 100_001),
+    ],
+    ids=["unreadable", "expired", "lost too often", "other arguments", "unknown"],
+)
+async def test_what_earlier_attempts_logged_goes_with_the_record_of_a_job_that_does_not_start(
+    bench: Bench, hopeless: Claim
+) -> None:
+    execution = Execution(hopeless)
+    settlement = execution.closed_by(await bench.runner.execute(execution))
+    assert (settlement.kind, settlement.log) == ("dead", NOTHING_NEW)
 
 
 async def test_arguments_that_do_not_fit_are_a_dead_letter_that_shows_no_value(bench: Bench) -> None:
