@@ -27,8 +27,8 @@ class Log(Protocol):
     def unwritten(self) -> bytes:
         """Return what Redis has yet to be told, as the scripts take it; empty for nothing."""
 
-    def wrote(self) -> None:
-        """Take note that Redis has what `unwritten` returned last."""
+    def answered(self, is_written: bool, /) -> None:
+        """Take note whether Redis has what `unwritten` returned last. Without an answer it may have it or not."""
 
     def close(self) -> bytes:
         """Take no more lines, and return what the settlement is to tell Redis."""

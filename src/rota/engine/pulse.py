@@ -134,5 +134,4 @@ class Pulse:
     async def _write_log_batch(self, batch: Sequence[tuple[Claim, Log, bytes]]) -> None:
         answers = await self._scripts.keep_logs(self._redis, [(claim, said) for claim, _, said in batch])
         for (_, log, _), is_written in zip(batch, answers, strict=True):
-            if is_written:
-                log.wrote()
+            log.answered(is_written)

@@ -32,7 +32,7 @@ class Told:
     def flush(self) -> None:
         """Do what the pulse does once a second."""
         self.tell(self.log.unwritten())
-        self.log.wrote()
+        self.log.answered(True)
 
     @property
     def lines(self) -> list[LogLine]:
@@ -71,6 +71,20 @@ def test_what_was_sent_and_not_answered_is_sent_again_as_it_was(told: Told) -> N
     told.tell(first)
     told.tell(told.log.close())
     assert told.numbers == [1, 2]
+
+
+def test_what_a_full_redis_has_refused_need_not_be_removed_from_it(told: Told) -> None:
+    told.add(*range(1, 301))
+    told.flush()
+    for number in range(301, 2001):
+        told.add(number)
+        told.log.unwritten()
+        told.log.answered(False)
+    names = [name for name, content in received(told.log.unwritten()) if not content]
+    assert names
+    assert set(names) <= set(told.pieces)
+    told.flush()
+    assert told.numbers == [*range(1, 21), *range(2001 - len(told.numbers[20:]), 2001)]
 
 
 @pytest.mark.parametrize("every", [1, 7, 20, 333, 10_000], ids=lambda every: f"written each {every}")

@@ -77,13 +77,16 @@ class AttemptLog:
         with self._lock:
             return self._unwritten()
 
-    def wrote(self) -> None:
-        """Take note that Redis has what `unwritten` returned last."""
+    def answered(self, is_written: bool) -> None:
+        """Take note whether Redis has what `unwritten` returned last. Without an answer it may have it or not."""
         with self._lock:
-            for piece in self._under_way:
-                piece.is_written = True
-                piece.lines = []
-            del self._gone[: self._gone_under_way]
+            if is_written:
+                for piece in self._under_way:
+                    piece.is_written = True
+                    piece.lines = []
+                del self._gone[: self._gone_under_way]
+            else:
+                self._take_back()
             self._under_way, self._gone_under_way = [], 0
 
     def close(self) -> bytes:
@@ -106,6 +109,13 @@ class AttemptLog:
             self._gone.append(piece.name)
         if piece is self._open:
             self._open = None
+
+    def _take_back(self) -> None:
+        # Else all that comes and goes while Redis is full would have to be removed once it takes logs again.
+        names = {piece.name for piece in self._under_way}
+        self._gone = [name for name in self._gone if name not in names]
+        for piece in self._under_way:
+            piece.name = b""
 
     def _unwritten(self) -> bytes:
         self._open = None

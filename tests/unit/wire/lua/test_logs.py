@@ -141,6 +141,15 @@ class TestWithTheEnd:
         assert real.looking.hkeys(b"arq:log:c") == [piece()[0]], "what was written before stays"
         assert real.looking.pttl(b"arq:log:c") <= HOUR
 
+    async def test_more_pieces_than_a_call_takes_stop_nothing(self, real: Bed) -> None:
+        worker, (claim,) = await real.claimed("a")
+        many = [piece(last) for last in range(1, 9001)]
+        real.looking.hset(KEY, mapping=dict(many) | {f"another program's {n}": "" for n in range(9000)})
+        gone = [(name, b"") for name, _ in many[1:]]
+        assert await flush(worker, claim, *gone)
+        assert await worker.settle(logged(finish(claim), *gone)) == [True]
+        assert kept(real) == dict(many[:1])
+
     async def test_a_key_of_another_type_stops_nothing(self, bed: Bed) -> None:
         worker, (claim,) = await bed.claimed("a")
         bed.looking.set(KEY, "another program's")

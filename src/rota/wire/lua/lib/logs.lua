@@ -23,7 +23,7 @@ local function shorten(key)
     total = total + piece.size
     if total > MOST_OF_LOG or piece.enqueued ~= pieces[1].enqueued then gone[#gone + 1] = piece.name end
   end
-  if #gone > 0 then redis.pcall('HDEL', key, unpack(gone)) end
+  remove_pieces(key, gone)
 end
 
 -- Return how long the log of a job stays, ms ('0' = for ever): as long as its dead letter, or else its record. Where
