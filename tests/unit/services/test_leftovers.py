@@ -20,7 +20,10 @@ from rota.wire.keys import QueueKeys, queue_key
 from tests.unit.wire.lua.test_flows import Cut, gaps, nested, note, numbers, sums, total, work
 
 DEFAULT = QueueKeys.of(queue_key("default"))
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+FUZZING = os.environ.get("FUZZ_EXAMPLES")
+EXAMPLES = int(FUZZING or "3")
+pytestmark = pytest.mark.timeout(0 if FUZZING else 120)
+
 #: What stays of a queue or a limit that was in use: a few keys of each, however many jobs there were.
 STAYS = (
     "rota:events",
