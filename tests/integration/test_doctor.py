@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,22 @@ def test_a_redis_that_may_lose_jobs_is_warned_of(project: Project, server: Redis
         finally:
             redis.config_set("maxmemory-policy", "noeviction")
     assert any("allkeys-lru" in line for line in said["redis warning"])
+
+
+def test_a_redis_without_an_append_only_file_is_warned_of(project: Project, own_server: RedisServer) -> None:
+    assert "redis warning" not in found(project, REDIS_URL=own_server.url)
+    with own_server.client() as redis:
+        redis.config_set("appendonly", "no")
+    assert "a restart loses all jobs" in found(project, REDIS_URL=own_server.url)["redis warning"][0]
+
+
+def test_a_clock_that_is_not_the_server_s_is_warned_of(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "clock warning" not in found(project)
+    real = time.time
+    monkeypatch.setattr("rota.cli.commands.doctor.time.time", lambda: real() + 60.0)
+    assert "clock is +60 s from the server's" in found(project)["clock warning"][0]
 
 
 def test_rights_that_are_missing_are_named(project: Project, server: RedisServer) -> None:

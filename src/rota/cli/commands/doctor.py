@@ -14,7 +14,7 @@ from rota.cli import exits, screen
 from rota.cli.commands.look import AsJson
 from rota.cli.progress import Progress
 from rota.errors import RotaError
-from rota.fleet.reading import QueueReading, read
+from rota.fleet.reading import QueueReading, Reading, read
 from rota.model.registry import Registry, discover
 from rota.model.state import State
 from rota.server import connections
@@ -149,16 +149,8 @@ async def _of_redis(settings: Settings, registry: Registry, at: Progress) -> Asy
 async def _of_queues(redis: Any, queues: tuple[str, ...]) -> AsyncIterator[Finding]:
     strays = sorted(await queues_in(redis) - set(queues))
     fleet = await read(redis, queues, strays)
-    apart = time.time() - fleet.at
-    if abs(apart) > _CLOCKS_APART:
-        yield Finding(
-            "clock",
-            Level.WARNING,
-            f"this machine's clock is {apart:+.0f} s from the server's: set both by NTP",
-        )
-    if fleet.server.memory_max and fleet.server.memory_used > _MOST_MEMORY * fleet.server.memory_max:
-        part = fleet.server.memory_used / fleet.server.memory_max
-        yield Finding("memory", Level.WARNING, f"Redis is {part:.0%} full: `rota memory` shows of what")
+    for finding in _of_server(fleet):
+        yield finding
     for queue, reading in fleet.queues.items():
         for finding in _of_queue(queue, reading):
             yield finding
@@ -172,6 +164,25 @@ async def _of_queues(redis: Any, queues: tuple[str, ...]) -> AsyncIterator[Findi
     yield Finding(
         "workers", Level.OK if workers else Level.WARNING, f"{_count(len(workers), 'worker process', 'es')}"
     )
+
+
+def _of_server(fleet: Reading) -> Iterator[Finding]:
+    apart = time.time() - fleet.at
+    if abs(apart) > _CLOCKS_APART:
+        yield Finding(
+            "clock",
+            Level.WARNING,
+            f"this machine's clock is {apart:+.0f} s from the server's: set both by NTP",
+        )
+    if not fleet.server.checks.get("persistence", True):
+        yield Finding(
+            "redis",
+            Level.WARNING,
+            "without an append-only file a restart loses all jobs: set appendonly to yes",
+        )
+    if fleet.server.memory_max and fleet.server.memory_used > _MOST_MEMORY * fleet.server.memory_max:
+        part = fleet.server.memory_used / fleet.server.memory_max
+        yield Finding("memory", Level.WARNING, f"Redis is {part:.0%} full: `rota memory` shows of what")
 
 
 async def _of_leftovers(redis: Any, namespace: str, at: Progress) -> AsyncIterator[Finding]:
