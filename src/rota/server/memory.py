@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rota.server.check import Facts
 from rota.server.faults import explained
 from rota.wire.keys import ABORT, BELL, IN_PROGRESS, JOB, LOG_OF_JOB, QUEUE, RESULT, RETRY
 
@@ -89,10 +90,8 @@ async def memory_of(redis: Any, namespace: str, moved: Callable[[int], object] =
     async with explained(redis):
         kinds = await _counted(redis, namespace, moved)
         usage = [await _measured(redis, name, kind) for name, kind in kinds.items()]
-        info = await redis.info("memory")
-    return Memory(
-        info["used_memory"], info["maxmemory"], sorted(usage, key=lambda one: (-one.bytes, one.kind))
-    )
+        facts = Facts.of(await redis.info("memory"))
+    return Memory(facts.memory_used, facts.memory_max, sorted(usage, key=lambda one: (-one.bytes, one.kind)))
 
 
 def kind_of(key: str, namespace: str) -> str:

@@ -50,3 +50,16 @@ async def test_kinds_are_counted_and_measured_the_largest_first(redis: ArqRedis)
 
 async def test_an_empty_database_has_no_kinds(redis: ArqRedis) -> None:
     assert (await memory_of(redis, "rota")).usage == []
+
+
+async def test_a_server_that_does_not_say_its_limit_has_none(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = await redis.info("memory")
+
+    async def info(_: str) -> dict[str, object]:
+        return {name: value for name, value in said.items() if name != "maxmemory"}
+
+    monkeypatch.setattr(redis, "info", info)
+    found = await memory_of(redis, "rota")
+    assert (found.used, found.most) == (said["used_memory"], 0)
