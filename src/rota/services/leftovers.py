@@ -31,8 +31,6 @@ _MOST_REMEMBERED = 100_000
 #: What is deleted only if it belonged to nothing at the look before, too. A client of another kind may write a job's
 #: payload before its place in a queue.
 _LOOKED_AT_TWICE: tuple[KeyKind, ...] = ("payloads", "counts")
-
-
 #: What each kind is called for people, but for those that come and go all the time.
 _NAMED = {
     "flows": "pipelines or batches whose jobs are gone",
@@ -48,8 +46,6 @@ _NAMED = {
     "members": "places in lines",
     "slots": "slots of limits",
 }
-
-
 #: What becomes of them.
 STRUCK = "the worker that leads removes this within two hours"
 

@@ -22,7 +22,7 @@ SWEPT: dict[str, CollectionKind] = {
     "workers": "workers",
 }
 _LINE = "line:"
-#: How many entries, keys and flows one call of a script looks at.
+#: How many entries, keys and keys of flows one call of a script looks at.
 PORTION, KEYS, FLOWS = 100, 200, 20
 
 
@@ -105,11 +105,12 @@ class Found:
 async def sweep_keys(
     redis: Any, kind: KeyKind, keys: Sequence[bytes], queues: Sequence[str], namespace: str, *, strike: bool
 ) -> list[bytes]:
-    """Find those of these keys whose job or flow is gone, and delete them with `strike`. `queues` are all there are."""
-    gone: list[bytes] = []
-    for start in range(0, len(keys), KEYS):
-        args = (kind, 1 if strike else 0, flow_key(namespace, ""), *keys[start : start + KEYS])
-        gone += await SWEEP_KEYS(redis, queues, args)
+    """Find those of `KEYS` keys at most whose job or flow is gone, and delete them with `strike`.
+
+    `queues` are the keys of all queues that there are.
+    """
+    args = (kind, 1 if strike else 0, flow_key(namespace, ""), *keys)
+    gone: list[bytes] = await SWEEP_KEYS(redis, queues, args)
     return gone
 
 
@@ -118,7 +119,7 @@ async def sweep_flows(
 ) -> tuple[int, int]:
     """End flows whose jobs are gone, with `error`, and delete what is left of flows that are gone; or count them.
 
-    Return how many flows lacked jobs, and how many keys belonged to no flow.
+    `keys` are `FLOWS` at most. Return how many flows lacked jobs, and how many keys belonged to no flow.
     """
     args = (events_maxlen, 1 if strike else 0, flow_key(namespace, ""), error)
     ended, deleted = await SWEEP_FLOWS(redis, (events_key(namespace), *keys), args)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 -- sweep_flows: end flows that are active and none of whose jobs is left, and delete what is left of flows that are gone.
 --
--- KEYS  1 events; then keys of flows and of what belongs to them, at most 50
+-- KEYS  1 events; then keys of flows and of what belongs to them, at most 20
 -- ARGV  1 entries of events to keep  2 1 = end and delete them, 0 = only count them  3 what the keys of flows begin with
 --       4 error (JSON) of a flow whose jobs are gone
 -- Returns { how many flows lacked jobs, how many keys belonged to no flow }.

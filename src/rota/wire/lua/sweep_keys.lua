@@ -2,7 +2,7 @@
 --
 -- KEYS  the sorted sets of all queues
 -- ARGV  1 kind: `payloads`, `counts` (of attempts), `unique` (who holds a unique key), `aliases` (of flows)
---       2 1 = delete them, 0 = only find them   3 what the keys of flows begin with; then keys, at most 500
+--       2 1 = delete them, 0 = only find them   3 what the keys of flows begin with; then keys, at most 200
 -- Returns the keys that belong to nothing.
 --
 -- Keeps true: no key is deleted that expires; nor one of a job that is in any of these queues, or that any worker has;
