@@ -22,7 +22,9 @@ from rota.wire.keys import ABORT
 logger = logging.getLogger("rota.leader")
 
 #: From one round to the next, in seconds; and of how many rounds one looks at every key, not only at those of queues.
+#: The first does not: a leader begins its term where processes are started, and Redis has other work then.
 EVERY, DEEP = 300.0, 12
+_FIRST_DEEP = 1
 #: After this time a request to cancel is of a job that is over, in milliseconds.
 _DAY = 86_400_000
 
@@ -70,7 +72,7 @@ class Housekeeper:
 
     async def sweep(self, redis: Any) -> None:
         """Sweep once. Raises what redis-py raises, and LeadershipLost."""
-        is_deep = self._round % DEEP == 0
+        is_deep = self._round % DEEP == _FIRST_DEEP
         struck = await (self._everything(redis) if is_deep else self._all_queues(redis))
         self._round += 1
         if struck.total():

@@ -52,6 +52,28 @@ async def test_it_sweeps_every_queue_and_says_how_much(redis: Any, caplog: pytes
     assert swept(caplog) == [{"terms": 1, "fields": 1, "workers": 1}]
 
 
+async def test_each_key_is_looked_at_in_the_second_round_and_not_as_its_term_begins(redis: Any) -> None:
+    orphan = "rota:unique:email:send:x"
+    await redis.set(orphan, "gone")
+    service = of(redis)
+    await service.sweep(redis)
+    assert await redis.exists(orphan) == 1
+    await service.sweep(redis)
+    assert await redis.exists(orphan) == 0
+
+
+async def test_the_figure_of_a_limit_is_not_taken_for_slots(
+    redis: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await redis.set("rota:slots:email:send", "2")
+    await redis.sadd("rota:slots:email:send:ann", "arq:queue:email gone")
+    service = of(redis)
+    for _ in range(2):
+        await service.sweep(redis)
+    assert await redis.keys("rota:slots:*") == [b"rota:slots:email:send"]
+    assert "housekeeper.refused" not in caplog.text
+
+
 async def test_two_at_once_strike_nothing_twice_and_nothing_that_lives(
     redis: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

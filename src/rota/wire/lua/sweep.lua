@@ -39,6 +39,12 @@ end
 
 local function all_of_set() return 0, redis.call('SMEMBERS', collection) end
 
+-- The figure of a limit, a string, is named as the slots of its keys are: it has no entries.
+local function all_of_slots()
+  if redis.call('MGET', collection)[1] then return 0, {} end
+  return all_of_set()
+end
+
 local function strike_from_set(members)
   for _, member in ipairs(members) do redis.call('SREM', collection, member) end
   return 0
@@ -104,7 +110,7 @@ local kinds = {
   notes = { page_of_hash, function(id) return has_payload(id) or is_queued(id) or is_held(id) end, strike_fields },
   claims = { ranks, claim_lives, strike_claims },
   members = { ranks, function(id) return redis.call('ZSCORE', queue, id) end, strike_ranks },
-  slots = { all_of_set, slot_lives, strike_from_set },
+  slots = { all_of_slots, slot_lives, strike_from_set },
 }
 
 local portion, lives, strike = unpack(kinds[kind])
