@@ -11,6 +11,7 @@ from benchmarks.producers import Producer
 from benchmarks.sizes import Sizes
 from benchmarks.systems import System
 from benchmarks.worker import SPREAD
+from rota.telemetry.history.sender import EVERY
 
 #: The time from the warm-up until workers are idle, in seconds.
 CALM = 1.5
@@ -31,7 +32,8 @@ class Rates:
 async def idle(system: System, sizes: Sizes) -> dict[str, float]:
     """Commands a second of one idle worker: all that were executed, and those that it sent."""
     async with set_up(system) as bench:
-        await asyncio.sleep(CALM)
+        # What a worker counted in the warm-up, it tells the history within EVERY.
+        await asyncio.sleep(CALM + min(EVERY, sizes.quiet))
         async with Monitor(bench.server.port) as monitor:
             await asyncio.sleep(sizes.quiet)
         return {
