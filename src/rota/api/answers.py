@@ -26,14 +26,13 @@ def job_path(request: Request, queue: str, job_id: str) -> str:
     return f"{root}/jobs/{quote(queue)}/{quote(job_id, safe='')}"
 
 
+def entry_of(handle: Handle[Any]) -> dict[str, Any]:
+    """Return a job that was put on a queue as a list shows it."""
+    return {"id": handle.id, "queue": handle.queue, "created": handle.created}
+
+
 def accepted(request: Request, handle: Handle[Any], task: str) -> Response:
     """Return the answer to an enqueue whose job goes on by itself."""
     path = job_path(request, handle.queue, handle.id)
-    body = {
-        "id": handle.id,
-        "queue": handle.queue,
-        "name": full_name(handle.queue, task),
-        "created": handle.created,
-        "links": {"self": path},
-    }
+    body = {**entry_of(handle), "name": full_name(handle.queue, task), "links": {"self": path}}
     return answer(body, 202, {"Location": path})

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from typing import Any
@@ -17,25 +17,27 @@ from rota.api.documents.document import document
 from rota.api.live.hub import Hub
 from rota.api.live.stream import answer_later
 from rota.api.problems import answer_errors
-from rota.api.routes import fleet, jobs, lists, live, queues, schedules, system
+from rota.api.routes import (
+    enqueue,
+    failures,
+    jobs,
+    kinds,
+    lists,
+    live,
+    queues,
+    schedules,
+    system,
+    workers,
+)
 from rota.api.unexpected import Unexpected
 from rota.app.connect import connect
-from rota.client.client import Client
 from rota.model.registry import Registry, discover
 from rota.settings.load import Settings, load
 
-_ROUTERS = (
-    jobs.router,
-    lists.router,
-    queues.router,
-    schedules.router,
-    fleet.router,
-    live.router,
-    system.router,
+_ROUTERS = tuple(
+    one.router for one in (enqueue, jobs, lists, queues, schedules, workers, kinds, failures, live, system)
 )
 _ABOUT = "Enqueue background jobs, look at them, and act on them."
-
-Opening = Callable[[Settings], AbstractAsyncContextManager[Client]]
 
 
 class Application(FastAPI):
@@ -45,14 +47,11 @@ class Application(FastAPI):
         await answer_later(super().__call__, scope, receive, send)
 
 
-def create(
-    settings: Settings | None = None, registry: Registry | None = None, *, opening: Opening | None = None
-) -> FastAPI:
+def create(settings: Settings | None = None, registry: Registry | None = None) -> FastAPI:
     """Return the API as an application, which opens nothing before its start.
 
     :param settings: without them, those of the environment, read here.
     :param registry: the jobs that can be enqueued; without it, those of `JOBS_PACKAGE`.
-    :param opening: what opens the client; without it, `rota.connect` does.
 
     Raises ConfigError, and DiscoveryFailed for jobs that cannot be imported.
     """
@@ -62,7 +61,7 @@ def create(
         title="rota",
         version=version("rota"),
         description=_ABOUT,
-        lifespan=functools.partial(_opened, settings, registry, opening or _connected),
+        lifespan=functools.partial(_opened, settings, registry),
         # The framework's pages load scripts from elsewhere.
         docs_url=None,
         # A route of ours serves it, to those who have a key.
@@ -84,25 +83,18 @@ def lifespan(api: FastAPI) -> AbstractAsyncContextManager[Any]:
 
 
 @contextlib.asynccontextmanager
-async def _opened(
-    settings: Settings, registry: Registry, opening: Opening, app: FastAPI
-) -> AsyncIterator[None]:
-    async with opening(settings) as client:
+async def _opened(settings: Settings, registry: Registry, app: FastAPI) -> AsyncIterator[None]:
+    """Open what the routes work with. Raises NoKey, ServerError, MissingExtra."""
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(await connect(settings, senders=registry.hooks.senders))
         gate = Gate(client.redis, settings)
         await gate.check_start()
-        archive = Archive(settings.database) if settings.database else None
+        archive = None
+        if settings.database is not None:
+            archive = Archive(settings.database)
+            stack.push_async_callback(archive.close)
         hub = Hub(client, settings)
+        stack.push_async_callback(hub.close)
         app.state.desk = Desk(settings, registry, client, gate, hub, archive)
-        try:
-            yield
-        finally:
-            await hub.close()
-            del app.state.desk
-            if archive is not None:
-                await archive.close()
-
-
-@contextlib.asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator[Client]:
-    async with await connect(settings) as client:
-        yield client
+        stack.callback(delattr, app.state, "desk")
+        yield

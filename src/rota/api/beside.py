@@ -2,7 +2,7 @@
 
 import asyncio
 import concurrent.futures
-import contextlib
+import logging
 import os
 import signal
 from collections.abc import Coroutine
@@ -13,8 +13,10 @@ from rota.app.supervisor import Supervisor
 from rota.model.registry import Registry
 from rota.process.loop_thread import LoopThread
 from rota.process.services import EXIT_FAILED
-from rota.server.place import Server, locate
+from rota.server.place import locate
 from rota.settings.load import Settings
+
+logger = logging.getLogger("rota.api")
 
 
 class Both:
@@ -30,8 +32,9 @@ class Both:
 
     def run(self) -> int:
         """Work and answer until a signal; return the exit status. Raises what a worker and an API raise at boot."""
+        # Held from the start on, so that an embedded server is not one on which no worker is.
         server = locate(self._settings.redis)
-        beside = _Beside(Api(self._settings, self._registry), server)
+        beside = _Beside(Api(self._settings, self._registry))
         try:
             beside.start()
             workers = Supervisor(self._settings, self._registry, self._parent, on_drain=beside.stop)
@@ -45,9 +48,8 @@ class Both:
 class _Beside:
     """An API in a thread with an event loop of its own."""
 
-    def __init__(self, api: Api, server: Server) -> None:
+    def __init__(self, api: Api) -> None:
         self._api = api
-        self._server = server
         self._thread = LoopThread("rota-api")
         self._stopping = asyncio.Event()
         self._ready: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -56,7 +58,7 @@ class _Beside:
 
     def start(self) -> None:
         """Start, and return once requests are answered. Raises what the API raises at its start."""
-        serving = self._api.serve(self._server, self._wait, lambda: self._ready.set_result(None))
+        serving = self._api.serve(self._wait, lambda: self._ready.set_result(None))
         self._serving = self._thread.submit(serving)
         self._serving.add_done_callback(self._ended)
         self._ready.result()
@@ -68,8 +70,7 @@ class _Beside:
     def end(self) -> None:
         """Stop the API, and wait until requests that are under way have ended."""
         self.stop()
-        with contextlib.suppress(concurrent.futures.TimeoutError, Exception):
-            self._serving.result(DRAIN + 1)
+        concurrent.futures.wait([self._serving], DRAIN + 1)
         self._thread.stop(1.0)
 
     async def _wait(self, ended: Coroutine[Any, Any, None]) -> None:
@@ -84,5 +85,6 @@ class _Beside:
             self._ready.set_exception(error or RuntimeError("the API has ended at its start"))
         elif not self._stopping.is_set():
             # The process is to end with it, and to be started again.
+            logger.critical("api.ended", exc_info=error)
             self.has_failed = True
             os.kill(os.getpid(), signal.SIGTERM)

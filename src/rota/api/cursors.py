@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from rota.api.problems import Problem
+from rota.api.problems import Problem, wrong_parameter
 
 
 def cursor_of(filters: Mapping[str, Any], place: Any) -> str:
@@ -30,7 +30,7 @@ def place_in(cursor: str, filters: Mapping[str, Any]) -> Any:
 def not_of_this_list() -> Problem:
     """Return the problem of a cursor that no list with these filters has given."""
     detail = "the cursor is not one of this list; take it from `next`, and change no other parameter"
-    return Problem(422, "invalid-query", "A parameter cannot be used", detail)
+    return wrong_parameter(detail)
 
 
 def _mark(filters: Mapping[str, Any]) -> str:

@@ -30,6 +30,11 @@ class Desk:
     hub: Hub
     archive: Archive | None = None
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Every queue that a job or a setting names."""
+        return self.settings.known_queues(self.registry.queues)
+
     async def find(self, queue: str, job_id: str) -> JobInfo | Row:
         """Return a job as Redis has it, or where it has left Redis its row of the audit table. Raises JobNotFound."""
         try:

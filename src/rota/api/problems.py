@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from rota.errors import (
+    EnqueueIncomplete,
     IdempotencyMismatch,
     InvalidPayload,
     JobExists,
@@ -71,6 +72,16 @@ class Problem(Exception):
         return Response(to_json(body), self.status, self.headers, media_type=MEDIA_TYPE)
 
 
+def wrong_parameter(detail: str, errors: Sequence[Error] = ()) -> Problem:
+    """Return the problem that a parameter of a path or a query is."""
+    return Problem(422, "invalid-query", "A parameter cannot be used", detail, errors=errors)
+
+
+def away(what: str, detail: str) -> Problem:
+    """Return the problem of a server that cannot be used at the moment; who asks may ask again."""
+    return Problem(503, "unavailable", f"{what} is away", detail, headers={"Retry-After": f"{RETRY_AFTER}"})
+
+
 class _Row(NamedTuple):
     status: int
     kind: str
@@ -103,13 +114,12 @@ def problem_of(error: Exception) -> Problem | None:
         return error
     if isinstance(error, ServerError):
         # What the sentence names, an address or a user, is for the log.
-        detail = "Redis cannot be used at the moment; nothing is known to have changed"
-        return Problem(503, "unavailable", "Redis is away", detail, headers={"Retry-After": f"{RETRY_AFTER}"})
+        return away("Redis", "Redis cannot be used at the moment; nothing is known to have changed")
     if isinstance(error, StoreError):
-        detail = "the audit table cannot be asked at the moment"
-        return Problem(
-            503, "unavailable", "The database is away", detail, headers={"Retry-After": f"{RETRY_AFTER}"}
-        )
+        return away("The database", "the audit table cannot be asked at the moment")
+    if isinstance(error, EnqueueIncomplete):
+        done = f"{len(error.enqueued)} of {error.total} jobs were enqueued when Redis could be used no more"
+        return away("Redis", f'{done}; with an "id" each, and "on_taken": "existing", all can be sent again')
     for kind, row in _ANSWERS:
         if isinstance(error, kind):
             return Problem(*row, str(error), errors=_errors_of(error))
@@ -147,10 +157,7 @@ async def _refuse_parameters(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - for the type checker
     found = [(str(one["loc"][-1])[:60], str(one["msg"])) for one in error.errors()]
     errors = [{"parameter": name, "detail": why} for name, why in found]
-    problem = Problem(
-        422, "invalid-query", "A parameter cannot be used", f"{found[0][0]}: {found[0][1]}", errors=errors
-    )
-    return problem.response(request.url.path)
+    return wrong_parameter(f"{found[0][0]}: {found[0][1]}", errors).response(request.url.path)
 
 
 async def _refuse_by_framework(request: Request, error: Exception) -> Response:

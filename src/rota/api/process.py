@@ -3,21 +3,16 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
-from rota.api.access import Gate
-from rota.api.application import create
-from rota.app.connect import client_of
-from rota.client.client import Client
+from rota.api.application import create, lifespan
 from rota.model.registry import Registry
 from rota.process.ports import listen
 from rota.process.signals import until_signalled
-from rota.server import connections
-from rota.server.place import Server, locate
 from rota.settings.load import Settings
 from rota.telemetry.tracing.sentry import sentry
 
@@ -39,7 +34,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                lifespan="on",
+                lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -61,27 +56,22 @@ class Api:
         self._registry = registry
 
     def run(self) -> int:
-        """Answer until a signal; return the exit status. Raises what `serve` raises, and EmbeddedServerError."""
+        """Answer until a signal; return the exit status. Raises what `serve` raises."""
         sentry.start(self._settings)
-        server = locate(self._settings.redis)
         try:
-            asyncio.run(self.serve(server, until_signalled))
+            asyncio.run(self.serve(until_signalled))
         finally:
-            server.close()
             sentry.close()
         return 0
 
-    async def serve(
-        self, server: Server, waiting: Waiting, ready: Callable[[], object] | None = None
-    ) -> None:
-        """Answer until `waiting` ends; `ready` is called once that begins. Raises EndpointError, NoKey, ServerError."""
-        # Opened here and not by the application, whose start may not fail with a sentence.
-        redis = await connections.open(server.target, boot_timeout=self._settings.boot_timeout)
-        client = client_of(self._settings, redis, senders=self._registry.hooks.senders)
-        try:
-            # Asked here, too: what the application raises at its start ends it with a traceback.
-            await Gate(redis, self._settings).check_start()
-            app = create(self._settings, self._registry, opening=lambda _: _kept(client))
+    async def serve(self, waiting: Waiting, ready: Callable[[], object] | None = None) -> None:
+        """Answer until `waiting` ends; `ready` is called once that begins.
+
+        Raises EndpointError, NoKey, ServerError, EmbeddedServerError.
+        """
+        app = create(self._settings, self._registry)
+        # Started here and not by uvicorn, which would make a traceback of the sentence in which that fails.
+        async with lifespan(app):
             with contextlib.closing(listen(self._settings.api_host, self._settings.api_port)) as listener:
                 serving = HttpServer(app)
                 task = asyncio.create_task(serving.serve(sockets=[listener]))
@@ -91,19 +81,11 @@ class Api:
                     ready()
                 await waiting(_ended(task))
                 # Who listens would be waited for: streams end of themselves only now.
-                if desk := getattr(app.state, "desk", None):
-                    await desk.hub.close()
+                await app.state.desk.hub.close()
                 serving.should_exit = True
                 await task
-        finally:
-            await client.close()
         logger.info("api.stopped")
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:
     await asyncio.wait([task])
-
-
-@contextlib.asynccontextmanager
-async def _kept(client: Client) -> AsyncIterator[Client]:
-    yield client

@@ -16,13 +16,14 @@ class AccessRecords:
         self._redis = redis
         self._key = access_key(namespace)
 
-    async def read(self, key_id: str) -> tuple[bytes | None, bool]:
-        """Return the record of a key, and whether there is any key at all; in one round trip."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.hget(self._key, key_id)
-        pipe.hlen(self._key)
-        record, count = await pipe.execute()
-        return record, count > 0
+    async def read(self, key_id: str) -> bytes | None:
+        """Return the record of a key; None where there is none."""
+        found: bytes | None = await self._redis.hget(self._key, key_id)
+        return found
+
+    async def has_any(self) -> bool:
+        """Tell whether there is any key at all."""
+        return bool(await self._redis.exists(self._key))
 
     async def keep_ticket(self, ticket: str, record: bytes, life: float) -> None:
         """Write the record of a ticket; it is good for `life` seconds."""

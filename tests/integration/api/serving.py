@@ -58,8 +58,6 @@ async def listening(url: str, *jobs: AnyJob, **variables: str) -> AsyncIterator[
         found = await stack.enter_async_context(answering(url, *jobs, works=True, **variables))
         listener = stack.enter_context(contextlib.closing(listen("127.0.0.1", 0)))
         serving = HttpServer(found.app)
-        # The application has been started already.
-        serving.config.lifespan = "off"
         task = asyncio.create_task(serving.serve(sockets=[listener]))
         await until(lambda: serving.started, "the server has started")
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -2,7 +2,8 @@
 
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +13,9 @@ from fastapi import FastAPI
 from pydantic import AfterValidator, BaseModel, Field
 
 import rota.api
-from rota import Run, job
+from rota import Outgoing, Run, job
 from rota.app.respawn import EXIT_AWAY
+from rota.model.registry import Hooks
 from rota.settings.load import load
 from tests.integration.api.serving import answering
 from tests.processes import ROOT, Worker, environment
@@ -97,6 +99,27 @@ async def test_it_is_mounted_in_another_application(server: RedisServer) -> None
             assert (await http.get(answer.headers["location"])).json()["state"] == "waiting"
 
 
+async def test_what_the_jobs_package_has_around_an_enqueue_is_around_those_of_the_api(
+    server: RedisServer,
+) -> None:
+    told: list[str] = []
+
+    @contextlib.contextmanager
+    def sender(jobs: Sequence[Outgoing]) -> Iterator[None]:
+        told.extend(one.task for one in jobs)
+        yield
+
+    registry = replace(registry_of(JOBS), hooks=Hooks(senders=(sender,)))
+    api = rota.api.create(load({"REDIS_URL": server.url}), registry)
+    transport = httpx2.ASGITransport(app=api)
+    async with (
+        rota.api.lifespan(api),
+        httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http,
+    ):
+        await http.post("/jobs/pick", json={"payload": {"number": 3}})
+    assert told == ["pick"]
+
+
 async def test_the_process_answers_until_it_is_told_to_stop(server: RedisServer, tmp_path: Path) -> None:
     variables = environment(
         ROOT,
@@ -118,12 +141,12 @@ async def test_the_process_answers_until_it_is_told_to_stop(server: RedisServer,
         process.send(signal.SIGTERM)
         assert await process.ended() == 0
         assert process.says("api.stopped")
-        assert {event["event"] for event in process.events()} == {
+        assert [event["event"] for event in process.events()] == [
             "redis.connected",
             "api.open",
             "api.ready",
             "api.stopped",
-        }
+        ]
 
 
 async def test_without_redis_the_process_ends_with_one_sentence(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from rota.api import beside
 from rota.app.respawn import EXIT_AWAY
 from tests.processes import ROOT, Worker, environment
 from tests.servers import RedisServer
@@ -94,3 +95,25 @@ async def test_without_redis_it_ends_with_one_sentence(tmp_path: Path) -> None:
         assert await process.ended() == EXIT_AWAY
         (last,) = process.events("process.failed")
         assert last["error"].startswith("redis://127.0.0.1:1/0 is not listening")
+
+
+async def test_an_api_that_ends_by_itself_takes_its_process_with_it(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker without the API that was asked for would look as if all were well."""
+    sent: list[int] = []
+
+    class Broken:
+        async def serve(self, _: object, ready: Callable[[], object]) -> None:
+            ready()
+            raise RuntimeError("no more")
+
+    monkeypatch.setattr("os.kill", lambda _, signum: sent.append(signum))
+    own = beside._Beside(Broken())  # type: ignore[arg-type]
+    own.start()
+    await until(lambda: sent, "the process is told")
+    own.end()
+    assert own.has_failed
+    assert sent == [signal.SIGTERM]
+    (record,) = [one for one in caplog.records if one.getMessage() == "api.ended"]
+    assert "no more" in str(record.exc_info)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from rota import Run, State, job
+from rota import EnqueueIncomplete, Run, State, job
 from tests.integration.api.serving import Api, answering
 from tests.servers import RedisServer
 
@@ -123,6 +123,29 @@ async def test_many_jobs_are_enqueued_together_or_not_at_all(idle: Api) -> None:
     assert await idle.client.counts("mail") == {
         State.WAITING: 1, State.DELAYED: 1, State.ACTIVE: 0, State.DEAD: 0,
     }  # fmt: skip
+
+
+async def test_of_many_jobs_those_with_free_ids_are_enqueued_where_another_is_taken(idle: Api) -> None:
+    taken = {"name": "fail", "options": {"id": "a", "delay": 60}}
+    assert (await idle.post("/jobs", {"jobs": [taken]})).status_code == 202
+    answer = await idle.post("/jobs", {"jobs": [taken, {"name": "fail"}]})
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:rota:problem:job-exists")
+    assert "default:a" in answer.json()["detail"]
+    assert "whose ids and unique keys were free are enqueued" in answer.json()["detail"]
+    assert (await idle.client.counts("default"))[State.WAITING] == 1
+
+
+async def test_jobs_that_were_enqueued_before_redis_went_away_are_counted(
+    idle: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise EnqueueIncomplete(["a", "b"], 5, "redis://127.0.0.1:1 is not listening")
+
+    monkeypatch.setattr(idle.app.state.desk.client, "enqueue_many", broken)
+    answer = await idle.post("/jobs", {"jobs": [{"name": "fail"}] * 5})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json()["detail"].startswith("2 of 5 jobs were enqueued")
+    assert "127.0.0.1" not in answer.text
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import httpx2
 import pytest
 import sentry_sdk
 
-from rota import Client, Run, job
+from rota import Run, job
 from rota.api.live.stream import EventStream
+from rota.api.routes import queues
 from tests.envelopes import DSN, Captured, forgotten
 from tests.integration.api.serving import Api, answering, listening
 from tests.servers import RedisServer
@@ -28,10 +29,10 @@ class Bug(Exception):
 def bug(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the routes of queues have a bug."""
 
-    async def counts(self: Client, queue: str) -> None:
+    async def read(*_: object) -> None:
         raise Bug(SECRET)
 
-    monkeypatch.setattr(Client, "counts", counts)
+    monkeypatch.setattr(queues, "read", read)
 
 
 @pytest.fixture

@@ -6,13 +6,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from rota.api.documents.examples import example_of
-from rota.api.documents.schemas import SCHEMAS, ref, refusal, response, responses
+from rota.api.documents.schemas import REF, SCHEMAS, ref, refusal, response, responses
 from rota.api.enqueueing import Options
 from rota.errors import InvalidPayload
 from rota.model.job import Job
 from rota.model.registry import Registry
 
-_REF = "#/components/schemas/{model}"
 _KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -59,7 +58,7 @@ def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
     schemas |= SCHEMAS
     found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     found["security"] = [{"key": []}]
-    schemas["Options"] = Options.model_json_schema(ref_template=_REF)
+    schemas["Options"] = Options.model_json_schema(ref_template=REF + "{model}")
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
             operation["responses"] = responses(f"{method.upper()} {path}")
@@ -104,7 +103,7 @@ def _operation(job: Job[Any, Any], name: str, schemas: dict[str, Any]) -> dict[s
 def _payload(job: Job[Any, Any], name: str, schemas: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a job's arguments, its parts under names that only this job has."""
     prefix = name.replace(":", ".")
-    schema = job.payload.json_schema(f"#/components/schemas/{prefix}.{{model}}")
+    schema = job.payload.json_schema(f"{REF}{prefix}.{{model}}")
     for part, described in schema.pop("$defs", {}).items():
         schemas[f"{prefix}.{part}"] = described
     schema.pop("title", None)

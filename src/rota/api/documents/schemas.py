@@ -2,16 +2,19 @@
 
 from typing import Any
 
+from rota.api import shapes
+from rota.model.state import State
+
 Schema = dict[str, Any]
 
-_REF = "#/components/schemas/"
-_STATES = ["waiting", "delayed", "active", "completed", "dead", "cancelled"]
-_STATUSES = ["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
+REF = "#/components/schemas/"
+_STATES = [state.value for state in State]
+_STATUSES = list(shapes.STATE)
 
 
 def ref(name: str) -> Schema:
     """Return a reference to the schema of this name."""
-    return {"$ref": _REF + name}
+    return {"$ref": REF + name}
 
 
 def _object(required: Schema, optional: Schema | None = None, description: str = "") -> Schema:
@@ -83,7 +86,15 @@ SCHEMAS: dict[str, Schema] = {
     "EnqueuedOne": _object({"id": _TEXT, "queue": _TEXT, "created": _FLAG}),
     "EnqueuedMany": _object({"jobs": _list(ref("EnqueuedOne"))}),
     "Done": _object({"answer": _TEXT}),
-    "Queue": _object({"name": _TEXT, "counts": _COUNTS, "workers": _COUNT, "paused_since": _or_null(_TIME)}),
+    "Queue": _object(
+        {
+            "name": _TEXT,
+            "counts": _COUNTS,
+            "latency": {"type": "number", "description": "Seconds for which the oldest ready job waits."},
+            **dict.fromkeys(("workers", "slots", "slots_busy"), _COUNT),
+            "paused_since": _or_null(_TIME),
+        }
+    ),
     "Queues": _object({"items": _list(ref("Queue"))}),
     "History": _object(
         {

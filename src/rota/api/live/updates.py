@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from rota.api.shapes import STATUS
+from rota.errors import JobError
 from rota.model.event import EventType, StreamEvent
 from rota.model.info import JobInfo
 from rota.model.state import State
@@ -62,7 +63,7 @@ class Update:
             "attempt": event.attempt,
             "progress": event.percent,
             "message": event.message or None,
-            "error": _error(event),
+            "error": _said(event.error),
             "reason": event.reason or None,
             "at": event.at,
         }
@@ -99,7 +100,7 @@ def snapshot(info: JobInfo, position: str) -> bytes:
         "attempt": info.attempts,
         "progress": info.percent,
         "message": info.message or None,
-        "error": None if info.error is None else f"{info.error.type}: {info.error.message}",
+        "error": _said(info.error),
         "reason": info.reason or None,
         "at": info.finished_at or info.started_at or info.enqueued_at,
     }
@@ -112,7 +113,5 @@ def frame(kind: str, data: Any, position: str = "") -> bytes:
     return f"{place}event: {kind}\ndata: ".encode() + to_json(data) + b"\n\n"
 
 
-def _error(event: StreamEvent) -> str | None:
-    if event.error is None:
-        return None
-    return f"{event.error.type}: {event.error.message}" if event.error.message else event.error.type
+def _said(error: JobError | None) -> str | None:
+    return None if error is None else str(error)

@@ -11,7 +11,7 @@ from rota.api import shapes
 from rota.api.answers import answer
 from rota.api.cursors import cursor_of, not_of_this_list, place_in
 from rota.api.desk import READS, Desk, desk_of
-from rota.api.problems import Problem
+from rota.api.problems import Problem, wrong_parameter
 from rota.model.state import State
 from rota.names import short_name
 from rota.wire.keys import check_queue
@@ -93,20 +93,22 @@ def _check(filters: Filters) -> None:
         try:
             check_queue(filters.queue)
         except ValueError as error:
-            raise _wrong(str(error)) from None
+            raise wrong_parameter(str(error)) from None
     if filters.id is not None and filters.queue is None:
-        raise _wrong("id needs the queue of the job")
+        raise wrong_parameter("id needs the queue of the job")
     others = (filters.status, filters.name, filters.error, filters.flow, filters.since, filters.until)
     if filters.state is not None and any(other is not None for other in others):
-        raise _wrong("state goes with queue alone; use status with the other filters")
+        raise wrong_parameter("state goes with queue alone; use status with the other filters")
     if filters.state is not None and filters.queue is None:
-        raise _wrong("state needs a queue")
+        raise wrong_parameter("state needs a queue")
     if filters.state in (State.COMPLETED, State.CANCELLED):
-        raise _wrong(
+        raise wrong_parameter(
             f"Redis has no list of {filters.state.value} jobs; use status={shapes.STATUS[filters.state]}"
         )
     if filters.status is not None and filters.status not in shapes.STATE:
-        raise _wrong(f"there is no status {filters.status[:40]!r}; choose from: {', '.join(shapes.STATE)}")
+        raise wrong_parameter(
+            f"there is no status {filters.status[:40]!r}; choose from: {', '.join(shapes.STATE)}"
+        )
 
 
 async def _of_redis(desk: Desk, filters: Filters, place: Any) -> tuple[list[dict[str, Any]], Any]:
@@ -152,7 +154,3 @@ def _place(place: Any) -> tuple[datetime, str]:
         return _in_utc(datetime.fromisoformat(at)), str(row_id)
     except (ValueError, TypeError):
         raise not_of_this_list() from None
-
-
-def _wrong(detail: str) -> Problem:
-    return Problem(422, "invalid-query", "A parameter cannot be used", detail)

@@ -8,7 +8,8 @@ from rota.api.answers import answer
 from rota.api.desk import READS, Desk, desk_of, known_queue
 from rota.api.live.stream import EventStream
 from rota.api.live.updates import OVER, Wanted, snapshot
-from rota.api.problems import Problem
+from rota.api.problems import wrong_parameter
+from rota.api.routes.jobs import JobId
 from rota.client.events import check_position
 from rota.model.access.keys import AccessKey
 
@@ -33,7 +34,7 @@ async def queue_events(request: Request, queue: str, after: After = None) -> Res
 
 
 @router.get("/jobs/{queue}/{id}/events", summary="Live updates of a job", dependencies=[READS])
-async def job_events(request: Request, queue: str, id: str, after: After = None) -> Response:  # noqa: A002 - the field's word
+async def job_events(request: Request, queue: str, job_id: JobId, after: After = None) -> Response:
     """Send what a job is now, and then what happens to it, until it is over.
 
     204 is the answer to who comes back for a job that is over, which ends the tries of a browser.
@@ -42,7 +43,7 @@ async def job_events(request: Request, queue: str, id: str, after: After = None)
     name = known_queue(queue)
     place = _after(request, after)
     position = await desk.client.event_position()
-    info = await desk.client.status(name, id)
+    info = await desk.client.status(name, job_id)
     if place is not None and info.state in OVER:
         updates, _ = await desk.hub.missed(place, _of_job(name, info.id))
         if not updates:
@@ -73,7 +74,7 @@ def _after(request: Request, given: str | None) -> str | None:
         try:
             check_position(place)
         except ValueError as error:
-            raise Problem(422, "invalid-query", "A parameter cannot be used", str(error)) from None
+            raise wrong_parameter(str(error)) from None
     return place
 
 

@@ -1,0 +1,86 @@
+"""The routes that enqueue jobs: one, whose result a request may wait for, or many together."""
+
+import re
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from rota.api import shapes
+from rota.api.answers import accepted, answer, entry_of
+from rota.api.bodies import read_object, refuse_others
+from rota.api.desk import ENQUEUES, desk_of
+from rota.api.enqueueing import call_of, calls_of, fingerprint_of, key_of
+from rota.api.problems import Problem
+from rota.errors import JobExists, JobNotFound, ResultTimeout
+from rota.model.handle import Handle
+
+router = APIRouter(tags=["jobs"], default_response_class=Response)
+
+#: The most jobs that one request enqueues.
+MOST_JOBS = 1000
+#: The largest body of a request for many jobs, in bytes.
+MOST_BYTES = 16 * 1024 * 1024
+#: The longest time for which a request waits for its job, in seconds.
+LONGEST_WAIT = 60.0
+#: What a body may have beside its payload, in bytes.
+_ROOM = 16_384
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})")
+
+
+@router.post("/jobs/{name}", include_in_schema=False, dependencies=[ENQUEUES])
+async def enqueue(request: Request, name: str) -> Response:
+    """Enqueue a job; with `Prefer: wait=10`, answer with its result if it ends within that time."""
+    desk = desk_of(request)
+    body = await read_object(request, desk.settings.payload_limit + _ROOM)
+    call, key = call_of(desk.registry, name, body), key_of(request)
+    if key is None:
+        (handle,), is_replayed = await desk.client.enqueue_many([call]), False
+    else:
+        fingerprint = fingerprint_of(desk.registry.full_name(call.job), body)
+        handle, is_replayed = await desk.client.enqueue_once(call, key, fingerprint=fingerprint)
+    found = await _waited_for(request, handle) or accepted(request, handle, call.job.name)
+    if is_replayed:
+        found.headers["Idempotent-Replayed"] = "true"
+    return found
+
+
+@router.post("/jobs", summary="Enqueue many jobs", status_code=202, dependencies=[ENQUEUES])
+async def enqueue_many(request: Request) -> Response:
+    """Enqueue up to 1,000 jobs, or none where the request is wrong in one of them."""
+    desk = desk_of(request)
+    if "idempotency-key" in request.headers:
+        # They are put in several steps, of which each may fail: a replay could not say what it stands for.
+        detail = 'Idempotency-Key is for POST /jobs/{name}; give each of many jobs an "id", and "on_taken": "existing"'
+        raise Problem(422, "invalid-header", "A header cannot be used", detail)
+    body = await read_object(request, MOST_BYTES)
+    refuse_others(body, ("jobs",))
+    listed = body.get("jobs")
+    if not isinstance(listed, list) or not 0 < len(listed) <= MOST_JOBS:
+        detail = f'"jobs" is to be a list of 1 to {MOST_JOBS} jobs, each with a "name"'
+        raise Problem(422, "invalid-body", "The body cannot be read", detail)
+    calls = calls_of(desk.registry, listed)
+    try:
+        handles = await desk.client.enqueue_many(calls)
+    except JobExists as error:
+        detail = f"{error}; those of the jobs whose ids and unique keys were free are enqueued"
+        raise Problem(409, "job-exists", "A live job has this id or unique key", detail) from None
+    return answer({"jobs": [entry_of(handle) for handle in handles]}, 202)
+
+
+async def _waited_for(request: Request, handle: Handle[Any]) -> Response | None:
+    """Return the answer to a request that waits for its job; None where it does not, or the job is not over in time."""
+    wait = _wait_of(request)
+    if not wait:
+        return None
+    try:
+        info = await desk_of(request).client.wait(handle.queue, handle.id, wait)
+    except (ResultTimeout, JobNotFound):
+        # The result of a job that an earlier request has enqueued may have expired.
+        return None
+    return answer(shapes.job(info), 200, {"Preference-Applied": f"wait={wait:g}"})
+
+
+def _wait_of(request: Request) -> float:
+    """Return the seconds that the request asks to wait for its job; 0: it does not."""
+    found = _WAIT.search(request.headers.get("prefer", ""))
+    return min(float(found[1]), LONGEST_WAIT) if found else 0.0
