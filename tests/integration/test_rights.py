@@ -35,18 +35,6 @@ PAGE = (Path(__file__).parents[2] / "docs" / "redis.md").read_text("utf-8")
 LINES = {name: rest.split() for name, rest in re.findall(r"(?m)^ {4}ACL SETUSER (\w+) on >… (.*)$", PAGE)}
 #: What a worker needs besides that may come to write the audit table.
 RECORDERS = re.search(r"(?s)A worker with `DATABASE_URL` .*? needs `(.*?)` more", PAGE)[1].split()  # type: ignore[index]
-CLIENTS_SCRIPTS = (
-    scripts.ENQUEUE,
-    scripts.ENQUEUE_ONCE,
-    scripts.CANCEL,
-    scripts.REPLAY,
-    scripts.RESCHEDULE,
-    scripts.NUDGE,
-    scripts.FLOW_START,
-    scripts.FLOW_FAN_OUT,
-    scripts.FLOW_STOP,
-    scripts.FLOW_RETRY,
-)
 SCRIPTS = [script for script in vars(scripts).values() if isinstance(script, Script)]
 
 
@@ -273,7 +261,7 @@ def test_the_lines_have_every_command_of_the_scripts() -> None:
         return {name for script in some for name in script.commands}
 
     assert needed(SCRIPTS) <= allowed("worker")
-    assert needed(CLIENTS_SCRIPTS) <= allowed("web")
+    assert needed(rights.CLIENTS_SCRIPTS) <= allowed("web")
     assert set(rights._HARMLESS) <= allowed("worker") | {word[1:].upper() for word in RECORDERS}
     assert set(rights._RECORDERS) - allowed("worker") == {word[1:].upper() for word in RECORDERS}
     # The worker is the one that blocks and listens, leads, and looks for the names of jobs in payloads.
@@ -359,13 +347,13 @@ async def test_rights_that_suffice_are_found_without_a_trace(
         (("~arq:*", "~rota:*", "+@all"), "it refuses the channel __redis__:invalidate"),
         (
             ("~arq:queue:*", "~rota:*", "&*", "+@all"),
-            "it refuses the keys arq:job:*, arq:result:*, arq:retry:*, arq:in-progress:*, arq:log:*, arq:bell:*, "
-            "arq:abort",
+            "it refuses the keys arq:job:*, arq:result:*, arq:retry:*, arq:in-progress:*, arq:log:*, arq:abort, "
+            "arq:bell:*",
         ),
         (
             ("~arq:*", "~team:*", "&*", "+@all", "-set"),
             "it refuses the command SET and the keys rota:events, rota:records, rota:recording, rota:schedules, "
-            "rota:leader, rota:leader:*, rota:flow:*, rota:limit:* and 6 more",
+            "rota:flow:*, rota:limit:*, rota:slots:*, rota:unique:* and 6 more",
         ),
         (("~*", "&*", "+@read", "+@connection", "+@scripting", "+info"), None),
     ],

@@ -32,6 +32,7 @@ from rota.api.routes import (
 from rota.api.unexpected import Unexpected
 from rota.app.connect import connect
 from rota.model.registry import Registry, discover
+from rota.server.rights import Rights, check_rights
 from rota.settings.load import Settings, load
 
 _ROUTERS = tuple(
@@ -87,6 +88,8 @@ async def _opened(settings: Settings, registry: Registry, app: FastAPI) -> Async
     """Open what the routes work with. Raises NoKey, ServerError, MissingExtra."""
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(await connect(settings, senders=registry.hooks.senders))
+        queues = settings.known_queues(registry.queues)
+        await check_rights(client.redis, Rights.of_api(queues, settings.namespace))
         gate = Gate(client.redis, settings)
         await gate.check_start()
         archive = None

@@ -4,7 +4,7 @@ ACL DRYRUN would need a right that no worker should have. So commands are tried 
 nothing to change: Redis looks at the user's rights before. It takes one connection and one round trip.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from rota.wire.keys import (
     RETRY,
     TRIED,
     QueueKeys,
+    access_key,
     events_key,
     leader_key,
     queue_key,
@@ -38,9 +39,14 @@ from rota.wire.keys import (
     schedules_key,
 )
 from rota.wire.scripts import (
+    CANCEL,
     CHECKPOINT,
     DEPLOYED,
+    ENQUEUE,
+    ENQUEUE_ONCE,
     FLOW_FAN_OUT,
+    FLOW_RETRY,
+    FLOW_START,
     FLOW_STOP,
     HISTORY,
     LEAD,
@@ -50,6 +56,8 @@ from rota.wire.scripts import (
     PROGRESS,
     PUBLISH,
     RENEW,
+    REPLAY,
+    RESCHEDULE,
     RIGHTS,
     SCHEDULE_PUBLISH,
     SCHEDULE_TICK,
@@ -120,6 +128,14 @@ _HARMLESS: dict[str, str] = {
     "DEL": "KEY",
     "UNLINK": "KEY",
 }
+#: What a script cannot try.
+_SENT_BY_ALL: tuple[tuple[Any, ...], ...] = (("EVALSHA", RIGHTS.sha, 0), ("PING",))
+_SENT_BY_WORKERS: tuple[tuple[Any, ...], ...] = (
+    ("BLPOP", TRIED, "none"),
+    ("CLIENT", "ID"),
+    ("CLIENT", "TRACKING", "OFF"),
+    ("SUBSCRIBE", CHANNEL),
+)
 _WORKERS_SCRIPTS = (
     *(STEP, RENEW, PROGRESS, CHECKPOINT, LOG, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
     *(SCHEDULE_PUBLISH, SCHEDULE_TICK, LEAD, SWEEP, SWEEP_KEYS, SWEEP_FLOWS, HISTORY, DEPLOYED),
@@ -135,14 +151,29 @@ _HISTORY = ("history", "history-sent")
 #: What the leader sends besides, where it writes the audit table and sends what lies in the outbox.
 _RECORDERS_SCRIPTS = (OUTBOX,)
 _RECORDERS = ("XRANGE", "XREVRANGE", "XLEN", "XINFO|STREAM", "MEMORY|USAGE", "XTRIM", "SET", "GET")
+#: What a client calls, and the API with it: it sends what looks at jobs, streams, schedules, workers, keys and tickets.
+CLIENTS_SCRIPTS = (
+    *(ENQUEUE, ENQUEUE_ONCE, CANCEL, REPLAY, RESCHEDULE, NUDGE),
+    *(FLOW_START, FLOW_FAN_OUT, FLOW_STOP, FLOW_RETRY),
+)
+_APIS_SCRIPTS = (*CLIENTS_SCRIPTS, SCHEDULE_TICK)
+_APIS = (
+    *("DEL", "EXISTS", "GET", "HGET", "HGETALL", "HKEYS", "HMGET", "HSET", "HDEL", "LRANGE", "MGET", "PTTL"),
+    *("SCARD", "SET", "SMEMBERS", "TIME", "XRANGE", "XREVRANGE"),
+    *("ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """The rights that a user needs: to `commands`, which scripts call, and to read and write `keys`."""
+    """The rights that a user needs: to `commands`, which scripts call, and to read and write `keys`.
+
+    :param works: whether it waits for jobs, and hears of changed keys, as a worker does.
+    """
 
     commands: tuple[str, ...]
     keys: tuple[str, ...]
+    works: bool = True
 
     @classmethod
     def of_worker(
@@ -157,28 +188,40 @@ class Rights:
         scripts = (*_WORKERS_SCRIPTS, *(_RECORDERS_SCRIPTS if records else ()))
         needed = {*_SENT, *(_RECORDERS if records else ())}
         needed |= {name for script in scripts for name in script.commands}
-        bell = (BELL,) if len(queues) > 1 else ()
-        jobs = (f"{prefix}rights" for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, LOG_OF_JOB, *bell))
-        ours = (
-            f"{namespace}:{kind}:rights"
-            for kind in ("flow", "limit", "slots", "unique", "schedule", "schedules", *_HISTORY)
-        )
-        own = (
-            events_key(namespace),
-            records_key(namespace),
-            recording_key(namespace),
-            schedules_key(namespace),
-        )
         leaders = (leader_key(namespace), f"{leader_key(namespace)}:rights") if leads else ()
         outbox = (f"{namespace}:outbox:rights",) if records else ()
-        places = [QueueKeys.of(queue_key(queue)) for queue in queues]
-        of_queues = (key for keys in places for key in (keys.queue, f"{keys.dead}:rights"))
-        keys = (*of_queues, *jobs, ABORT, *own, *leaders, *ours, *outbox)
-        return cls(tuple(name for name in _HARMLESS if name in needed), keys)
+        bell = (f"{BELL}rights",) if len(queues) > 1 else ()
+        return cls(_known(needed), (*_keys_of_jobs(queues, namespace), *bell, *leaders, *outbox))
+
+    @classmethod
+    def of_api(cls, queues: Sequence[str], namespace: str) -> "Rights":
+        """Return what the API must be allowed, for jobs of `queues`."""
+        needed = {*_APIS, *(name for script in _APIS_SCRIPTS for name in script.commands)}
+        access = access_key(namespace)
+        keys = (*_keys_of_jobs(queues, namespace), leader_key(namespace), access, f"{access}:ticket:rights")
+        return cls(_known(needed), keys, works=False)
+
+
+def _known(needed: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in _HARMLESS if name in needed)
+
+
+def _keys_of_jobs(queues: Sequence[str], namespace: str) -> Iterator[str]:
+    """Yield a key of each kind in which jobs of `queues` lie, their limits, flows, schedules, events and history."""
+    for keys in map(QueueKeys.of, map(queue_key, queues)):
+        yield keys.queue
+        yield f"{keys.dead}:rights"
+    for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, LOG_OF_JOB):
+        yield f"{prefix}rights"
+    yield ABORT
+    for key in (events_key, records_key, recording_key, schedules_key):
+        yield key(namespace)
+    for kind in ("flow", "limit", "slots", "unique", "schedule", "schedules", *_HISTORY):
+        yield f"{namespace}:{kind}:rights"
 
 
 async def check_rights(client: Any, rights: Rights) -> None:
-    """Try commands and keys as a worker uses them. Raises ServerError, with those that are refused."""
+    """Try commands and keys as they are used later. Raises ServerError, with those that are refused."""
     async with explained(client):
         commands, keys, channel = await _refused(client, rights)
     named = (("command", commands), ("key", keys), ("channel", channel))
@@ -209,13 +252,14 @@ async def _refused(client: Any, rights: Rights) -> tuple[list[str], list[str], l
     """Return the commands, the keys and the channels that are refused."""
     commands, keys = list(_words_of(rights.commands)), list(_touching(rights.keys))
     tried = [word for words in (*commands, *keys) for word in (len(words), *words)]
-    first, *others = await _answers(client, ("EVAL", RIGHTS.source, 0, *tried))
+    sent = _SENT_BY_ALL if not rights.works else (*_SENT_BY_ALL, *_SENT_BY_WORKERS)
+    first, *others = await _answers(client, [("EVAL", RIGHTS.source, 0, *tried), *sent])
     # Where the script itself is refused, nothing is known of what it would have tried.
     errors = [raw.decode("utf-8", "replace") for raw in first] if isinstance(first, list) else []
     of_commands, of_keys = errors[: len(commands)], errors[len(commands) :]
     refused = filter(None, map(command_refused, (first, *others, *of_commands)))
     lost = (words[1] for words, error in zip(keys, of_keys, strict=False) if is_key_refused(error))
-    channels = [CHANNEL] if is_channel_refused(others[-1]) else []
+    channels = [CHANNEL] if rights.works and is_channel_refused(others[-1]) else []
     return _once(refused), _once(key.replace("rights", "*") for key in lost), channels
 
 
@@ -240,17 +284,8 @@ def _touching(keys: Sequence[str]) -> Iterator[list[str]]:
         yield ["HDEL", key, TRIED]
 
 
-async def _answers(client: Any, script: tuple[Any, ...]) -> list[Any]:
-    """Return what Redis answers to the script, and to what a script cannot try; an error is a value."""
-    sent = (
-        script,
-        ("EVALSHA", RIGHTS.sha, 0),
-        ("PING",),
-        ("BLPOP", TRIED, "none"),
-        ("CLIENT", "ID"),
-        ("CLIENT", "TRACKING", "OFF"),
-        ("SUBSCRIBE", CHANNEL),
-    )
+async def _answers(client: Any, sent: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Return what Redis answers to each command; an error is a value."""
     connection = client.connection_pool.make_connection()
     connection.protocol = 2
     try:
