@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 
 from rota.client import pausing, view
+from rota.client.bulk.actions import Actions
 from rota.client.calls import check_enqueueable, checked_calls, parser_of
 from rota.client.cancellation import Cancellation
 from rota.client.dead_letters import DeadLetters, Moved, Which, WhichFields
@@ -90,6 +91,8 @@ class Client:
         self.flows = Flows(redis, settings, senders=around, clock=clock)
         self._enqueuer = Enqueuer(redis, settings, around, clock)
         self._rows = Rows(self._enqueuer, around, settings.namespace)
+        #: Who did what to which jobs.
+        self.actions = Actions(redis, settings.namespace)
         #: Wakes the relay of the outbox, after a commit.
         self.bell = Bell(redis, settings.namespace)
         self._cancellation = Cancellation(redis, settings, clock)

@@ -141,6 +141,11 @@ def events_key(namespace: str) -> str:
     return f"{namespace}:events"
 
 
+def actions_key(namespace: str) -> str:
+    """Return the key of the stream that says who did what to which jobs."""
+    return f"{namespace}:actions"
+
+
 def access_key(namespace: str) -> str:
     """Return the key of the hash that has the keys of the API."""
     return f"{namespace}:keys"
