@@ -1,4 +1,7 @@
-"""Random requests, made from the OpenAPI document: none meets a bug, and every answer is one that it names."""
+"""Random requests, made from the OpenAPI document: none meets a bug, and every answer is one that it names.
+
+Schemathesis is imported by the test alone: each process of a test run would wait for it.
+"""
 
 import asyncio
 import os
@@ -9,19 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.core.result import Ok
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from rota import Run, every, job
 from rota.settings.database_url import DatabaseTarget
@@ -32,13 +25,6 @@ from tests.servers import RedisServer
 
 #: Requests of each operation; there are over thirty.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-    response_headers_conformance,
-]
 
 
 class Colour(Enum):
@@ -92,6 +78,19 @@ async def known(api: Api) -> dict[str, list[str]]:
 
 def asked(api: Api, found: dict[str, list[str]], document: dict[str, Any]) -> None:
     """Send random requests of all operations, and check each answer."""
+    import schemathesis
+    from schemathesis import GenerationMode
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.core.result import Ok
+    from schemathesis.specs.openapi import checks
+
+    all_checks = [
+        not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_schema_conformance,
+        checks.response_headers_conformance,
+    ]
     schema = schemathesis.openapi.from_dict(document).exclude(path_regex="/events$")
     for one in schema.get_all_operations():
         assert isinstance(one, Ok)
@@ -108,7 +107,7 @@ def asked(api: Api, found: dict[str, list[str]], document: dict[str, Any]) -> No
         def ask(case: Any, data: st.DataObject) -> None:
             improve(case, data, found)
             answer = case.call(base_url=str(api.http.base_url), timeout=20)
-            case.validate_response(answer, checks=CHECKS)
+            case.validate_response(answer, checks=all_checks)
 
         ask()
 
