@@ -1,9 +1,10 @@
-"""The API in a test's own process: the real application on a real Redis, with workers beside it."""
+"""The API on a real Redis: in a test's own process with workers beside it, and in a process of its own."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,6 +15,7 @@ from rota import Client
 from rota.api.process import HttpServer
 from rota.process.ports import listen
 from rota.settings.load import load
+from tests.processes import ROOT, Worker, environment
 from tests.waiting import until
 from tests.workers import AnyJob, registry_of, serving
 
@@ -68,3 +70,26 @@ async def listening(url: str, *jobs: AnyJob, **variables: str) -> AsyncIterator[
             await found.app.state.desk.hub.close()
             serving.should_exit = True
             await task
+
+
+def started(log: Path, url: str, **variables: str) -> Worker:
+    """Start MODE=api in a process of its own, without workers, on the server at `url`, with the jobs of fault tests."""
+    own = environment(
+        ROOT,
+        REDIS_URL=url,
+        MODE="api",
+        ENABLE_JOB_RUNNER="off",
+        API_PORT="0",
+        JOBS_PACKAGE="tests.faults.jobs_for_faults",
+        **variables,
+    )
+    return Worker(log, own)
+
+
+@contextlib.asynccontextmanager
+async def api_process(folder: Path, url: str) -> AsyncIterator[tuple[Worker, int]]:
+    """Yield such a process that answers, with its log in `folder`, and its port."""
+    with contextlib.closing(started(folder / "log", url, LOG_FORMAT="json")) as process:
+        await until(lambda: process.says("api.ready"), f"ready: {process.log}")
+        (ready,) = process.events("api.ready")
+        yield process, ready["port"]

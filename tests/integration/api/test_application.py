@@ -17,10 +17,8 @@ from rota import Outgoing, Run, job
 from rota.app.respawn import EXIT_AWAY
 from rota.model.registry import Hooks
 from rota.settings.load import load
-from tests.integration.api.serving import answering
-from tests.processes import ROOT, Worker, environment
+from tests.integration.api.serving import answering, api_process, started
 from tests.servers import RedisServer
-from tests.waiting import until
 from tests.workers import registry_of
 
 
@@ -121,19 +119,8 @@ async def test_what_the_jobs_package_has_around_an_enqueue_is_around_those_of_th
 
 
 async def test_the_process_answers_until_it_is_told_to_stop(server: RedisServer, tmp_path: Path) -> None:
-    variables = environment(
-        ROOT,
-        REDIS_URL=server.url,
-        MODE="api",
-        ENABLE_JOB_RUNNER="off",
-        API_PORT="0",
-        LOG_FORMAT="json",
-        JOBS_PACKAGE="tests.faults.jobs_for_faults",
-    )
-    with contextlib.closing(Worker(tmp_path / "log", variables)) as process:
-        await until(lambda: process.says("api.ready"), f"ready: {process.log}")
-        (ready,) = process.events("api.ready")
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{ready['port']}") as http:
+    async with api_process(tmp_path, server.url) as (process, port):
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
             answer = await http.post("/jobs/work", json={"payload": {"seconds": 0.1}})
             assert answer.status_code == 202
             assert (await http.get(answer.headers["location"])).json()["state"] == "waiting"
@@ -150,16 +137,8 @@ async def test_the_process_answers_until_it_is_told_to_stop(server: RedisServer,
 
 
 async def test_without_redis_the_process_ends_with_one_sentence(tmp_path: Path) -> None:
-    variables = environment(
-        ROOT,
-        REDIS_URL="redis://127.0.0.1:1/0",
-        MODE="api",
-        ENABLE_JOB_RUNNER="off",
-        API_PORT="0",
-        BOOT_TIMEOUT="0.5",
-        JOBS_PACKAGE="tests.faults.jobs_for_faults",
-    )
-    with contextlib.closing(Worker(tmp_path / "log", variables)) as process:
+    away = "redis://127.0.0.1:1/0"
+    with contextlib.closing(started(tmp_path / "log", away, BOOT_TIMEOUT="0.5")) as process:
         assert await process.ended() == EXIT_AWAY
         last = process.log.read_text("utf-8").splitlines()[-1]
         assert last.startswith("rota: redis://127.0.0.1:1/0 is not listening")

@@ -14,8 +14,7 @@ import pytest
 from rota import Run, job
 from rota.api.live import hub
 from rota.api.live import stream as stream_module
-from tests.integration.api.serving import Api, listening
-from tests.processes import ROOT, Worker, environment
+from tests.integration.api.serving import Api, api_process, listening
 from tests.servers import RedisServer
 from tests.waiting import until
 
@@ -223,18 +222,7 @@ async def test_the_reader_rests_when_nobody_listens(api: Api, monkeypatch: pytes
 
 async def test_a_listener_costs_a_process_little_memory(server: RedisServer, tmp_path: Path) -> None:
     """A thousand took 11.3 KiB each where this was written; the bound leaves room for another allocator."""
-    own = environment(
-        ROOT,
-        REDIS_URL=server.url,
-        MODE="api",
-        ENABLE_JOB_RUNNER="off",
-        API_PORT="0",
-        LOG_FORMAT="json",
-        JOBS_PACKAGE="tests.faults.jobs_for_faults",
-    )
-    with contextlib.closing(Worker(tmp_path / "log", own)) as process:
-        await until(lambda: process.says("api.ready"), f"ready: {process.log}")
-        port = process.events("api.ready")[0]["port"]
+    async with api_process(tmp_path, server.url) as (process, port):
         memory = psutil.Process(process.pid).memory_info
         async with contextlib.AsyncExitStack() as stack:
             await connected(stack, port, 50)
