@@ -7,6 +7,7 @@ docstring that could only repeat the name is left out. Some turns that were tran
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -41,32 +42,62 @@ LONGEST, MOST_ARGUMENTS = 45, 8
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@dataclass(frozen=True)
+class Definition:
+    """A module, a class or a function, and what is said and counted of it here."""
+
+    path: Path
+    #: Of a module, "".
+    name: str
+    line: int
+    docstring: str
+    is_class: bool = False
+    is_function: bool = False
+    is_property: bool = False
+    lines: int = 0
+    arguments: int = 0
+
+    def __str__(self) -> str:
+        """Show where it is, for a person who is to change it."""
+        return f"{self.path.relative_to(ROOT)}:{self.line} {self.name}"
+
+
 @cache
-def documented(path: Path) -> tuple[ast.Module | ast.ClassDef | Function, ...]:
-    """Return what may have a docstring in a file: the module, its classes and its functions."""
+def definitions(path: Path) -> tuple[Definition, ...]:
+    """Return what may have a docstring in a file: the module, its classes and its functions.
+
+    The trees of all files, kept, would be millions of objects for the garbage collector to walk through.
+    """
     module = ast.parse(path.read_text("utf-8"))
-    return module, *_definitions(module)
+    of_module = Definition(path, "", 1, ast.get_docstring(module) or "")
+    return of_module, *(_definition(path, node) for node in _below(module))
 
 
-def _definitions(node: ast.AST) -> Iterator[ast.ClassDef | Function]:
+def _below(node: ast.AST) -> Iterator[ast.ClassDef | Function]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef | Function):
             yield child
         if not isinstance(child, ast.expr):  # none has a definition in it, and most nodes are in one
-            yield from _definitions(child)
+            yield from _below(child)
 
 
-def functions(paths: list[Path]) -> Iterator[tuple[str, Function]]:
-    """Yield each function with its place and name."""
-    for path in paths:
-        for node in documented(path):
-            if isinstance(node, Function):
-                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
+def _definition(path: Path, node: ast.ClassDef | Function) -> Definition:
+    common = (path, node.name, node.lineno, ast.get_docstring(node) or "")
+    if isinstance(node, ast.ClassDef):
+        return Definition(*common, is_class=True)
+    decorators = {ast.unparse(one).rpartition(".")[2] for one in node.decorator_list}
+    return Definition(
+        *common,
+        is_function=True,
+        is_property=bool(decorators & {"property", "cached_property"}),
+        lines=(node.end_lineno or node.lineno) - node.lineno + 1,
+        arguments=len([*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]),
+    )
 
 
-def is_property(function: Function) -> bool:
-    decorators = {ast.unparse(one).rpartition(".")[2] for one in function.decorator_list}
-    return bool(decorators & {"property", "cached_property"})
+def everywhere() -> Iterator[Definition]:
+    for path in PYTHON:
+        yield from definitions(path)
 
 
 def first_word(docstring: str) -> str:
@@ -79,37 +110,32 @@ def says_what_it_does(docstring: str) -> bool:
 
 
 def test_a_function_s_docstring_begins_with_a_verb_and_says_more_than_the_name() -> None:
-    wrong = []
-    for place, function in functions(PYTHON):
-        docstring = ast.get_docstring(function)
-        # A test's name states the behaviour, and its docstring adds the circumstances.
-        if docstring and not function.name.startswith("test_") and not is_property(function):
-            wrong += [] if says_what_it_does(docstring) else [f"{place}: {docstring.splitlines()[0]}"]
-    assert wrong == []
+    # A test's name states the behaviour, and its docstring adds the circumstances.
+    assert [
+        f"{one}: {one.docstring.splitlines()[0]}"
+        for one in everywhere()
+        if one.is_function and one.docstring and not one.is_property and not one.name.startswith("test_")
+        if not says_what_it_does(one.docstring)
+    ] == []
 
 
 def test_a_class_s_docstring_says_what_it_is() -> None:
-    wrong = []
-    for path in PYTHON:
-        for node in documented(path):
-            docstring = ast.get_docstring(node) if isinstance(node, ast.ClassDef) else None
-            if docstring and first_word(docstring) in PRONOUNS:
-                wrong.append(f"{path.relative_to(ROOT)}: {docstring.splitlines()[0]}")
-    assert wrong == []
+    assert [
+        f"{one}: {one.docstring.splitlines()[0]}"
+        for one in everywhere()
+        if one.is_class and first_word(one.docstring) in PRONOUNS
+    ] == []
 
 
 def test_no_docstring_of_a_module_or_a_property_begins_with_a_pronoun() -> None:
-    wrong = []
-    for path in PYTHON:
-        for node in documented(path):
-            said = ast.get_docstring(node) or ""
-            if isinstance(node, ast.Module):
-                # A module may open with what it is about: "What the exporter shows."
-                is_wrong = first_word(said) in PRONOUNS - {"what"}
-            else:
-                is_wrong = isinstance(node, Function) and is_property(node) and first_word(said) in PRONOUNS
-            wrong += [f"{path.relative_to(ROOT)}: {said}"] if said and is_wrong else []
-    assert wrong == []
+    # A module may open with what it is about: "What the exporter shows."
+    wrong = {"": PRONOUNS - {"what"}}
+    assert [
+        f"{one}: {one.docstring}"
+        for one in everywhere()
+        if not one.name or one.is_property
+        if first_word(one.docstring) in wrong.get(one.name, PRONOUNS)
+    ] == []
 
 
 def test_no_docstring_or_comment_is_a_riddle() -> None:
@@ -122,8 +148,8 @@ def test_no_docstring_or_comment_is_a_riddle() -> None:
 
 def prose(path: Path) -> Iterator[str]:
     """Yield each docstring and comment of a Python file."""
-    for node in documented(path):
-        yield ast.get_docstring(node) or ""
+    for one in definitions(path):
+        yield one.docstring
     yield from re.findall(r"(?:^|\s)#[:\s].*$", path.read_text("utf-8"), re.MULTILINE)
 
 
@@ -132,11 +158,9 @@ def lua_comments(path: Path) -> list[str]:
 
 
 def test_functions_fit_in_a_glance() -> None:
-    engine = [path for path in PYTHON if path.is_relative_to(ROOT / "src")]
-    wrong = []
-    for place, function in functions(engine):
-        lines = (function.end_lineno or function.lineno) - function.lineno + 1
-        arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-        if lines > LONGEST or (function.name == "__init__" and len(arguments) - 1 > MOST_ARGUMENTS):
-            wrong.append(f"{place}: {lines} lines, {len(arguments)} arguments")
-    assert wrong == []
+    assert [
+        f"{one}: {one.lines} lines, {one.arguments} arguments"
+        for one in everywhere()
+        if one.path.is_relative_to(ROOT / "src")
+        if one.lines > LONGEST or (one.name == "__init__" and one.arguments - 1 > MOST_ARGUMENTS)
+    ] == []
