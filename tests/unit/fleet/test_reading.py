@@ -176,15 +176,16 @@ async def test_a_million_waiting_jobs_are_read_within_fifty_milliseconds(redis: 
     now = round(time.time() * 1000)
     for part in range(50):
         await redis.eval(script, 3, *keys, now, part)
-    took = []
     for _ in range(15):
         began = time.perf_counter()
         found = await reading(redis)
-        took.append(time.perf_counter() - began)
+        took = time.perf_counter() - began
+        # One of them: what the others take longer, this machine's other work takes.
+        if took <= 0.05:
+            break
     assert found.states[State.WAITING] == found.ready == 1_000_000
     assert found.states[State.ACTIVE] == 1000
-    # The best one: what the others took longer, this machine's other work took.
-    assert min(took) <= 0.05
+    assert took <= 0.05
 
 
 async def test_strays_are_read_beside_the_queues_of_the_fleet(client: Client, redis: Any) -> None:

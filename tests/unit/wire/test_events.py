@@ -84,12 +84,13 @@ def test_what_a_later_version_adds_to_an_event_is_passed_over() -> None:
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
     lambda inner: st.lists(inner, max_size=7) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
 )
 
 
 @given(
     st.binary(max_size=40)
-    | st.lists(st.lists(_VALUES, max_size=7)).map(lambda rows: json.dumps(rows).encode())
+    | st.lists(st.lists(_VALUES, max_size=7), max_size=4).map(lambda rows: json.dumps(rows).encode())
 )
 def test_no_entry_can_harm_its_reader(raw: bytes) -> None:
     for record in read_records(ENTRY, {b"e": raw}):
