@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rota.app.connect import connect, connect_sync
     from rota.client.client import Client
+    from rota.client.recording.recorded import RecordedWarning
     from rota.client.sync import SyncBatchHandle, SyncClient
     from rota.errors import (
         Cancel,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         JobNotFound,
         NoDeadLetter,
         NotReplayed,
+        OnlyRecorded,
         OutboxUnusable,
         PayloadTooLarge,
         ResultTimeout,
@@ -93,12 +95,14 @@ __all__ = [
     "Middleware",
     "NoDeadLetter",
     "NotReplayed",
+    "OnlyRecorded",
     "OutboxUnusable",
     "Outgoing",
     "PayloadTooLarge",
     "Pipeline",
     "QueueHistory",
     "QueueWorker",
+    "RecordedWarning",
     "ResultTimeout",
     "Retry",
     "RotaError",
@@ -149,6 +153,7 @@ _HOMES = {
     "rota.flows.batches": ("BatchHandle", "BatchInfo"),
     "rota.model.headers": ("headers",),
     "rota.client.client": ("Client",),
+    "rota.client.recording.recorded": ("RecordedWarning",),
     "rota.client.sync": ("SyncBatchHandle", "SyncClient"),
     "rota.telemetry.metrics.page": ("client_metrics",),
     "rota.wire.envelopes": ("job_deserializer", "job_serializer"),

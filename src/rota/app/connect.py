@@ -8,6 +8,7 @@ from typing import Any
 
 from rota.client.bridge import LoopBridge, OwnBridge
 from rota.client.client import Client
+from rota.client.recording.client import RecordingClient
 from rota.client.sync import SyncClient
 from rota.model.enqueueing import OFFERED, OFFERED_SYNC, Clients
 from rota.model.options import check_seconds
@@ -30,21 +31,34 @@ SENDERS: tuple[Sender, ...] = (
 )
 
 
-async def connect(settings: Settings | None = None, *, senders: Sequence[Sender] = ()) -> Client:
+async def connect(
+    settings: Settings | None = None, *, senders: Sequence[Sender] = (), record: bool | None = None
+) -> Client:
     """Open a client on the Redis of `settings` (read from the environment if not given). Close it when done.
 
     `senders` are around every enqueue, within the service's own, or told what it created. Until it is closed, the
     client is also the one that `job.enqueue` uses on this event loop. Warns where no Redis is set and an embedded
     server was started, on which no worker is. Raises ConfigError, ServerError.
+
+    With APP_ENV=test it opens nothing: what it enqueues is checked and recorded, for `rota.testing.recorded()`, unless
+    MODE=worker is set. `record` says so in place of these.
     """
-    client = await _connect(settings or load(), once=False, senders=senders, tell=_warn)
+    settings = load() if settings is None else settings
+    if settings.records if record is None else record:
+        client: Client = _recording(settings, senders)
+    else:
+        client = await _connect(settings, once=False, senders=senders, tell=_warn)
     loop = asyncio.get_running_loop()
     OFFERED.add(client, lambda: asyncio.get_running_loop() is loop)
     return client
 
 
 def connect_sync(
-    settings: Settings | None = None, *, timeout: float = 10.0, senders: Sequence[Sender] = ()
+    settings: Settings | None = None,
+    *,
+    timeout: float = 10.0,
+    senders: Sequence[Sender] = (),
+    record: bool | None = None,
 ) -> SyncClient:
     """Return a client for code without an event loop, on the Redis of `settings` (by default, of the environment).
 
@@ -54,7 +68,7 @@ def connect_sync(
     Nothing is read or opened before its first call, so it may be made where a module is imported, and before a server
     forks its processes. `timeout` is the longest time that a call may take, in seconds, beside what a wait is given.
 
-    Until it is closed it is also the one that `job.enqueue_sync` uses. `senders` are those of `connect`.
+    Until it is closed it is also the one that `job.enqueue_sync` uses. `senders` and `record` are those of `connect`.
 
     Its calls raise ServerError while Redis is away, at once where it can be told, and connect again when it is back.
     The first raises ConfigError for settings that cannot work.
@@ -65,8 +79,14 @@ def connect_sync(
     def found() -> Settings:
         return load() if settings is None else settings
 
-    bridge = OwnBridge(lambda: connect_at_once(found(), senders), timeout=timeout)
-    client = SyncClient(bridge, found, (*SENDERS, *senders))
+    def records() -> bool:
+        return found().records if record is None else record
+
+    async def opened() -> Client:
+        return _recording(found(), senders) if records() else await connect_at_once(found(), senders)
+
+    bridge = OwnBridge(opened, timeout=timeout)
+    client = SyncClient(bridge, found, (*SENDERS, *senders), records=records)
     OFFERED_SYNC.add(client)
     return client
 
@@ -93,6 +113,11 @@ async def _connect(
         server.close()
         raise
     return client_of(settings, redis, server, senders=senders)
+
+
+def _recording(settings: Settings, senders: Sequence[Sender]) -> RecordingClient:
+    """Return a client that connects to nothing."""
+    return RecordingClient(settings, senders=(*SENDERS, *senders))
 
 
 def _warn(sentence: str) -> None:

@@ -48,10 +48,19 @@ class SyncClient:
     """
 
     def __init__(
-        self, bridge: Bridge, settings: Callable[[], Settings], senders: Sequence[Sender] = ()
+        self,
+        bridge: Bridge,
+        settings: Callable[[], Settings],
+        senders: Sequence[Sender] = (),
+        *,
+        records: Callable[[], bool] = bool,
     ) -> None:
-        """Make a client of its parts; `rota.connect_sync` does. `senders` are around what goes into an outbox."""
+        """Make a client of its parts; `rota.connect_sync` does.
+
+        `senders` are around what goes into an outbox, and `records` tells whether that is recorded in its place.
+        """
         self.bridge = bridge
+        self._records = records
         self._settings = settings
         self._senders = Senders(senders)
 
@@ -134,7 +143,7 @@ class SyncClient:
         """
         settings = self._settings()
         rows = Rows(Drafter(settings, SYSTEM_CLOCK), self._senders, settings.namespace)
-        return SyncOutbox(self.bridge, rows, holder, self._ring)
+        return SyncOutbox(self.bridge, rows, holder, self._ring, records=self._records())
 
     def _ring(self) -> None:
         self.bridge.tell(lambda client: client.bell.ring())

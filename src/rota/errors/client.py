@@ -240,3 +240,14 @@ class OutboxUnusable(RotaError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class OnlyRecorded(RotaError):
+    """Raised where Redis would be asked in a test environment, in which clients record jobs and connect to nothing."""
+
+    def __str__(self) -> str:
+        return (
+            "APP_ENV is test: what this client enqueues is recorded, nothing runs it, and there is no Redis to ask; "
+            "look at it with rota.testing.recorded(), run jobs on the bench of rota.testing, "
+            "or set MODE=worker to work with Redis"
+        )

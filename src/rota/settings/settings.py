@@ -143,6 +143,11 @@ class Settings(Variables):
         return self.app_version or "-".join((self.sentry_release or "").split())[:100]
 
     @property
+    def records(self) -> bool:
+        """True if clients record what is enqueued and connect to nothing: APP_ENV=test, unless MODE=worker is set."""
+        return self.app_env == "test" and not (self.mode == "worker" and "mode" in self.model_fields_set)
+
+    @property
     def recycles(self) -> bool:
         """True if the process ends after some jobs or above some memory, to be started again."""
         return self.recycle_after_jobs is not None or self.recycle_after_memory is not None

@@ -70,7 +70,7 @@ class Variables(RedisVariables, DatabaseVariables, ApiVariables):
     # -- The process --
 
     app_env: Literal["development", "test", "production"] = "development"
-    """Where the process runs. Production needs a Redis of its own; elsewhere a server is embedded if none is set."""
+    """Where the process runs. Production needs a Redis of its own; in a test environment, clients record enqueues."""
 
     mode: Mode = "worker"
     """What the process is: a worker, the API, both (all), the exporter of the fleet's metrics, or the autoscaler."""

@@ -12,8 +12,8 @@ for _needed in ("fakeredis", "lupa", "pytest"):
     if find_spec(_needed) is None:
         raise ImportError(f"rota.testing needs {_needed}; install the extra: rota[testing]")
 
-from rota.testing.enqueued import Enqueued  # noqa: E402 - after the check
+from rota.testing.enqueued import Enqueued, clear, recorded  # noqa: E402 - after the check
 from rota.testing.fixtures import bench, bench_deps, bench_jobs, bench_settings  # noqa: E402
 from rota.testing.workbench import Bench  # noqa: E402
 
-__all__ = ["Bench", "Enqueued", "bench", "bench_deps", "bench_jobs", "bench_settings"]
+__all__ = ["Bench", "Enqueued", "bench", "bench_deps", "bench_jobs", "bench_settings", "clear", "recorded"]

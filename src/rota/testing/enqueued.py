@@ -1,4 +1,4 @@
-"""The jobs that were enqueued on a bench, with their arguments, and how a test asks for one of them."""
+"""The jobs that were enqueued, on a bench or with APP_ENV=test, with their arguments, and how a test asks for one."""
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rota.client.recording.recorded import RECORDED
 from rota.errors import InvalidPayload, UnreadablePayload
 from rota.model.job import Job
 from rota.model.options import EnqueueOptions
@@ -83,6 +84,29 @@ class Enqueued:
         later = f" in {wait:g} s" if wait > _CLOSE.total_seconds() else ""
         options = f" with {dict(self.options)!r}" if self.options else ""
         return f"{full_name(self.queue, self.task)}({given}){later}{options}, id {self.id}"
+
+
+def recorded(job: Job[Any, Any] | None = None) -> list[Enqueued]:
+    """Return what was enqueued in this process since the last `clear`, in order; with `job`, only calls of that one.
+
+        client.enqueue(send_email.options(delay=60), to="ann@example.com")
+        (sent,) = recorded(send_email)
+        assert sent.arguments["to"] == "ann@example.com"
+
+    Of a batch these are its jobs, of a pipeline its first one; where that is an `each`, it has the list as `items`.
+    Arguments are typed as the handler gets them; those of
+    a batch, a pipeline or a transaction only where `job` is given, and else they are JSON values.
+    """
+    return [
+        Enqueued.read(one.queue, one.id, one.payload, one.due_ms, filter(None, (job, one.job)))
+        for one in list(RECORDED)
+        if job is None or one.task == job.name
+    ]
+
+
+def clear() -> None:
+    """Forget what was recorded: a test begins with an empty list."""
+    RECORDED.clear()
 
 
 def check_arguments(job: AnyJob, arguments: Mapping[str, Any]) -> None:

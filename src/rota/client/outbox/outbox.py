@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar, Unpack
 from rota.client.calls import checked_calls, parser_of
 from rota.client.enqueue import Draft
 from rota.client.outbox.drafts import Rows, check_job
+from rota.client.recording.holder import RecordingHolder
 from rota.model.handle import Handle, JobClient
 from rota.model.job import Call, Job
 from rota.model.options import EnqueueFields, EnqueueOptions
@@ -31,14 +32,17 @@ class Outbox:
     It takes a holder of either kind: one that blocks, as a Session does, blocks the loop as its own statements do.
     """
 
-    def __init__(self, client: JobClient, rows: Rows, holder: Any, ring: Callable[[], object]) -> None:
+    def __init__(
+        self, client: JobClient, rows: Rows, holder: Any, ring: Callable[[], object], *, records: bool = False
+    ) -> None:
         """Make the outbox of what `holder` holds. Raises TypeError for what holds no transaction.
 
         :param ring: wakes the relay after the commit, without waiting; where the holder can tell.
+        :param records: record the jobs, and insert nothing.
         """
         self._client = client
         self._rows = rows
-        self._holder: Holder = holder_of(holder)
+        self._holder: Holder = RecordingHolder(holder) if records else holder_of(holder)
         self._ring = ring
 
     async def enqueue(self, job: Job[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
@@ -86,11 +90,16 @@ class Outbox:
 class SyncOutbox:
     """The outbox of a transaction, where no event loop runs; `SyncClient.outbox` makes it."""
 
-    def __init__(self, bridge: Bridge, rows: Rows, holder: Any, ring: Callable[[], object]) -> None:
-        """Make the outbox of what `holder` holds. Raises TypeError for what holds no transaction that blocks."""
+    def __init__(
+        self, bridge: Bridge, rows: Rows, holder: Any, ring: Callable[[], object], *, records: bool = False
+    ) -> None:
+        """Make the outbox of what `holder` holds. Raises TypeError for what holds no transaction that blocks.
+
+        With `records` the jobs are recorded, and nothing is inserted.
+        """
         self._bridge = bridge
         self._rows = rows
-        self._holder: Holder = holder_of(holder)
+        self._holder: Holder = RecordingHolder(holder) if records else holder_of(holder)
         self._ring = ring
         if self._holder.is_async:
             kind = type(holder).__name__
