@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from rota.client.client import Client
     from rota.client.recording.recorded import RecordedWarning
     from rota.client.sync import SyncBatchHandle, SyncClient
+    from rota.client.webhooks.fetch import fetch
     from rota.errors import (
         Cancel,
         CheckpointTooLarge,
         EnqueueIncomplete,
+        FetchFailed,
+        FetchRefused,
         InvalidPayload,
         JobCancelled,
         JobError,
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from rota.model.schedules.info import ScheduleInfo
     from rota.model.state import State
     from rota.model.sync import SyncFlowHandle, SyncHandle
+    from rota.process.outbound.fetching import Answer
     from rota.seams import CallNext, Middleware, Outgoing, Sender, Subscriber
     from rota.server.faults import ServerError
     from rota.settings.settings import ConfigError
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
     from rota.worker.worker import QueueWorker
 
 __all__ = [
+    "Answer",
     "Backoff",
     "Batch",
     "BatchHandle",
@@ -79,6 +84,8 @@ __all__ = [
     "Event",
     "EventType",
     "FailureGroup",
+    "FetchFailed",
+    "FetchRefused",
     "FlowHandle",
     "FlowInfo",
     "Handle",
@@ -130,6 +137,7 @@ __all__ = [
     "each",
     "every",
     "exponential",
+    "fetch",
     "fixed",
     "headers",
     "job",
@@ -155,6 +163,8 @@ _HOMES = {
     "rota.client.client": ("Client",),
     "rota.client.recording.recorded": ("RecordedWarning",),
     "rota.client.sync": ("SyncBatchHandle", "SyncClient"),
+    "rota.client.webhooks.fetch": ("fetch",),
+    "rota.process.outbound.fetching": ("Answer",),
     "rota.telemetry.metrics.page": ("client_metrics",),
     "rota.wire.envelopes": ("job_deserializer", "job_serializer"),
     "rota.model.history.series": ("DeployMark", "Distribution", "HistoryPoint", "QueueHistory"),

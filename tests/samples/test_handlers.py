@@ -14,7 +14,11 @@ from jobs.samples.data_processing import REGIONS, data_processing, make_orders, 
 from jobs.samples.email import email
 from jobs.samples.failing import OtherSideAway, broken, flaky
 from jobs.samples.sleep import sleep
-from rota import InvalidPayload, Run
+from jobs.samples.webhook import WebhookDelayed, WebhookRefused, webhook
+from rota import FetchRefused, InvalidPayload, Retry, Run
+from rota.client.webhooks import fetch as fetching
+from rota.model.webhooks.destinations import Allowed
+from tests.receivers import Receiver
 
 SRC = Path(__file__).resolve().parents[2] / "src"
 
@@ -195,3 +199,55 @@ def test_an_application_that_only_enqueues_needs_no_smtp_library() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=SRC)
     assert "ann@example.org" in ran.stdout
+
+
+HERE = Allowed.parse("127.0.0.1")
+
+
+async def test_webhook_sends_json_under_a_key_of_its_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "_of_settings", lambda: HERE)
+    run = a_run(id="0190", enqueued_ms=1_700_000_000_123)
+    async with Receiver(["204"], body=b"") as receiver:
+        assert await webhook(run, receiver.url, {"paid": True}) == 204
+    (request,) = receiver.requests
+    assert (request.line, request.body) == ("POST /hook HTTP/1.1", b'{"paid": true}')
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["idempotency-key"] == "0190.1700000000123"
+
+
+async def test_webhook_tells_answers_that_may_change_from_those_that_will_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetching, "_of_settings", lambda: HERE)
+    async with Receiver(["404", "302 Location: http://127.0.0.1/", "503", "429 Retry-After: 70"]) as receiver:
+        for kind in (WebhookRefused, WebhookRefused, WebhookDelayed):
+            with pytest.raises(kind, match="the receiver answers"):
+                await webhook(a_run(), receiver.url, {})
+        with pytest.raises(Retry) as caught:
+            await webhook(a_run(), receiver.url, {})
+    assert (caught.value.delay, receiver.connections) == (70, 4)
+
+
+async def test_webhook_is_not_led_into_the_network_that_it_is_sent_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for url in ("ftp://example.com/", "https://", "https://a b/"):
+        with pytest.raises(InvalidPayload, match="url"):
+            webhook.call(url, {})
+    monkeypatch.delenv("WEBHOOK_ALLOW", raising=False)
+    fetching._of_settings.cache_clear()
+    async with Receiver() as receiver:
+        with pytest.raises(FetchRefused, match="no public address"):
+            await webhook(a_run(), receiver.url, {})
+    assert receiver.connections == 0
+    assert FetchRefused in webhook.give_up_on
+
+
+async def test_the_setting_names_what_may_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_ALLOW", "127.0.0.0/8")
+    fetching._of_settings.cache_clear()
+    try:
+        async with Receiver(["200"]) as receiver:
+            assert await webhook(a_run(), receiver.url, {}) == 200
+    finally:
+        fetching._of_settings.cache_clear()

@@ -4,6 +4,7 @@
 * `payloads`: arguments, results and checkpoints that are refused.
 * `client`: what an application meets that enqueues jobs and waits for them.
 * `attempts`: what ended an attempt, beside the handler's own exceptions.
+* `outbound`: what a request to another machine may meet.
 * `boot`: jobs that a worker cannot start with.
 
 A fault keeps what it is about as attributes, says it in one sentence, and can be pickled.
@@ -28,6 +29,7 @@ from rota.errors.client import (
     UnknownQueue,
     UnknownSchedule,
 )
+from rota.errors.outbound import FetchFailed, FetchRefused
 from rota.errors.payloads import (
     CheckpointTooLarge,
     InvalidPayload,
@@ -45,6 +47,8 @@ __all__ = [
     "ChildDied",
     "DiscoveryFailed",
     "EnqueueIncomplete",
+    "FetchFailed",
+    "FetchRefused",
     "IdempotencyMismatch",
     "InvalidPayload",
     "InvalidResult",

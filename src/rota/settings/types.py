@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
 from rota.model.policies.limits import RateLimit
+from rota.model.webhooks.destinations import Allowed
 from rota.names import check_name
 from rota.units import format_size, parse_duration, parse_size
 from rota.wire.keys import check_queue
@@ -19,6 +20,10 @@ MODES: tuple[str, ...] = ("worker", "api", "all", "exporter", "autoscaler")
 
 def _rate(value: object) -> object:
     return RateLimit.parse(value) if isinstance(value, str) else value
+
+
+def _destinations(value: object) -> object:
+    return Allowed.parse(value) if isinstance(value, str) else value
 
 
 def _mode(value: str) -> str:
@@ -70,6 +75,8 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 #: A port to listen on; 0 is any free one, `off` none.
 Port = Annotated[Annotated[int, Field(ge=0, le=65_535)] | Literal["off"], BeforeValidator(_port)]
 Rate = Annotated[RateLimit, BeforeValidator(_rate)]
+#: Networks and hosts that requests may go to beside public addresses.
+Destinations = Annotated[Allowed, BeforeValidator(_destinations)]
 Mode = Annotated[str, AfterValidator(_mode)]
 Namespace = Annotated[str, AfterValidator(_namespace)]
 Package = Annotated[str, AfterValidator(_package)]

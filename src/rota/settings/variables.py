@@ -20,6 +20,7 @@ from rota.settings.redis import RedisVariables
 from rota.settings.types import (
     Attempts,
     Concurrency,
+    Destinations,
     Duration,
     Factor,
     Fraction,
@@ -165,6 +166,11 @@ class Variables(RedisVariables, DatabaseVariables, ApiVariables):
 
     events_maxlen: Annotated[int, Field(ge=1)] = 10_000
     """Events that the stream in Redis keeps."""
+
+    # -- Requests to other machines --
+
+    webhook_allow: Destinations | None = None
+    """Networks and hosts beside public addresses that webhooks and `rota.fetch` may go to; None: no others."""
 
     # -- Life of a worker --
 
