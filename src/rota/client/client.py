@@ -111,6 +111,7 @@ class Client:
     async def close(self) -> None:
         """Close the connections to Redis. Handles of this client cannot be used any more."""
         OFFERED.remove(self)
+        self._enqueuer.close()
         await self.redis.aclose(close_connection_pool=True)
         if self._on_close is not None:
             self._on_close()
@@ -118,7 +119,7 @@ class Client:
     # Enqueue
 
     async def enqueue(self, job: Enqueueable[P, H_co], /, *args: P.args, **kwargs: P.kwargs) -> H_co:
-        """Enqueue a job, or a pipeline, with its arguments, in one round trip.
+        """Enqueue a job, or a pipeline, with its arguments, in one round trip, which calls at the same time share.
 
             handle = await client.enqueue(send_email, to="ann@example.com")
             later = await client.enqueue(send_email.options(delay=60, id="welcome-ann"), to="ann@example.com")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 from redis.exceptions import OutOfMemoryError
 
+from rota.client.sending.coalescing import MOST_JOBS, Coalescer
 from rota.errors import EnqueueIncomplete, IdempotencyMismatch, InvalidPayload, JobExists, PayloadTooLarge
 from rota.model.job import Job, home_of, wire_options
 from rota.model.options import EnqueueOptions
@@ -23,8 +24,6 @@ from rota.wire.envelopes import HOME
 from rota.wire.keys import QueueKeys, check_queue, events_key, idempotency_key, queue_key
 from rota.wire.scripts import ENQUEUE, ENQUEUE_ONCE, Script
 
-#: The most jobs that one call of the script puts: it keeps a call near 2 ms of Redis' time.
-_CHUNK = 200
 #: How many events are left where a full Redis needs their room.
 _EVENTS_IF_FULL = 1000
 #: How long it is remembered that something was sent once, in ms.
@@ -145,7 +144,7 @@ class Enqueuer(Drafter):
 
     :param redis: an asyncio client.
     :param settings: namespace, default queue, payload limit and the length of the stream of events.
-    :param senders: around every round trip.
+    :param senders: around every call.
     :param clock: the time at which jobs are enqueued.
     """
 
@@ -155,6 +154,11 @@ class Enqueuer(Drafter):
         self._events = events_key(settings.namespace)
         self._events_maxlen = settings.events_maxlen
         self._senders = senders
+        self._coalescer = Coalescer(self._enqueue)
+
+    def close(self) -> None:
+        """Refuse the enqueues that wait for their turn, as the connections are closed."""
+        self._coalescer.close()
 
     async def send(self, drafts: Sequence[Draft]) -> list[Enqueued]:
         """Send drafts; return what became of each, in the same order.
@@ -209,11 +213,11 @@ class Enqueuer(Drafter):
         ]
 
     async def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> list[Any]:
-        queue = drafts[0].queue
-        args: list[Any] = [queue, self._events_maxlen, 1]
-        for draft, job in zip(drafts, jobs, strict=True):
-            args += _values(draft, job)
-        answers: list[Any] = await self._call(ENQUEUE, queue, args)
+        values = [value for draft, job in zip(drafts, jobs, strict=True) for value in _values(draft, job)]
+        return await self._coalescer.put(drafts[0].queue, values)
+
+    async def _enqueue(self, queue: str, values: Sequence[Any]) -> list[Any]:
+        answers: list[Any] = await self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *values))
         return answers
 
     async def _call(self, script: Script, queue: str, args: Sequence[Any], *others: str) -> Any:
@@ -253,12 +257,12 @@ def _arguments(name: str, task: str, payload: Mapping[str, Any] | None) -> bytes
 
 
 def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:
-    """Yield the indexes of the drafts that go together: of one queue, and at most `_CHUNK` of them."""
+    """Yield the indexes of the drafts that go together: of one queue, and at most `MOST_JOBS` of them."""
     by_queue: dict[str, list[int]] = {}
     for index, draft in enumerate(drafts):
         by_queue.setdefault(draft.queue, []).append(index)
     for indexes in by_queue.values():
-        yield from (indexes[start : start + _CHUNK] for start in range(0, len(indexes), _CHUNK))
+        yield from (indexes[start : start + MOST_JOBS] for start in range(0, len(indexes), MOST_JOBS))
 
 
 def _enqueued(draft: Draft, job_id: str, answer: Any) -> Enqueued | JobExists:

@@ -1,0 +1,1 @@
+"""How enqueues go to Redis: those that meet on their way, together."""

@@ -1,0 +1,187 @@
+"""Coalescing: enqueues of one process that meet on their way to Redis go there together.
+
+The first of a queue goes at once. Those that come while it is under way wait for its answer, and then go in one call of
+the script. So a web process with many requests makes few calls over one connection, and code that enqueues one job
+after the other waits for nothing.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from typing import Any
+
+from redis.exceptions import DataError, OutOfMemoryError, ReadOnlyError, ResponseError
+
+from rota.server.faults import ServerError
+
+#: The most jobs that one call of the script puts: it keeps a call near 2 ms of Redis' time.
+MOST_JOBS = 200
+#: The most bytes of payloads that go together: a small job should not wait for megabytes of others.
+MOST_BYTES = 1_048_576
+#: The values that the script takes of each job; the second is its payload.
+_WIDTH = 9
+_PAYLOAD = 1
+#: Refusals that are about the server, and so about each job of a call.
+_OF_ALL = (OutOfMemoryError, ReadOnlyError)
+
+#: Calls the script for jobs of one queue, by its name and the jobs' values; returns an answer for each job.
+Call = Callable[[str, Sequence[Any]], Awaitable[list[Any]]]
+
+
+class _Waiting:
+    """An enqueue that waits for its turn: the values of its jobs, and where its caller gets their answers."""
+
+    __slots__ = ("answers", "ids", "size", "values")
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = values
+        self.ids: Sequence[str] = values[::_WIDTH]
+        self.size = sum(map(len, values[_PAYLOAD::_WIDTH]))
+        self.answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+
+    def answer(self, answers: list[Any]) -> None:
+        """Give the caller its answers, unless it has left."""
+        if not self.answers.done():
+            self.answers.set_result(answers)
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error in the caller, unless it has left."""
+        if not self.answers.done():
+            self.answers.set_exception(error)
+
+
+class Coalescer:
+    """Puts jobs on queues, with one call of the script under way for each queue.
+
+    :param call: calls the script. It raises ServerError, with the fault as its cause.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        # By queue, and only while a call of that queue is under way.
+        self._waiting: dict[str, deque[_Waiting]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def put(self, queue: str, values: Sequence[Any]) -> list[Any]:
+        """Put jobs on a queue, at most `MOST_JOBS`; return the answer for each. Raises what `call` raises.
+
+        A caller that is cancelled while it waits puts nothing, and takes nothing from the others.
+        """
+        if len(values) >= MOST_JOBS * _WIDTH:
+            # It fills a call by itself.
+            return await self._call(queue, values)
+        waiting = self._waiting.get(queue)
+        if waiting is not None:
+            own = _Waiting(values)
+            waiting.append(own)
+            return await own.answers
+        self._waiting[queue] = deque()
+        is_well = True
+        try:
+            return await self._call(queue, values)
+        except ServerError as error:
+            is_well = not _is_unanswered(error)
+            raise
+        finally:
+            self._go_on(queue, is_well)
+
+    def close(self) -> None:
+        """Refuse those that wait for their turn."""
+        for waiting in self._waiting.values():
+            for one in waiting:
+                one.fail(ServerError("the client was closed before the job was sent: it is not enqueued"))
+            waiting.clear()
+
+    def _go_on(self, queue: str, is_well: bool) -> None:
+        """Send those that wait, in a task of their own: the caller that was first need not wait for them."""
+        if not self._waiting[queue]:
+            del self._waiting[queue]
+            return
+        # Of no caller's context: a trace, or a job's log, has its own enqueue alone.
+        task = asyncio.get_running_loop().create_task(self._send_all(queue, is_well), context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send_all(self, queue: str, is_well: bool) -> None:
+        """Send those that wait, and who comes meanwhile, one call after the other.
+
+        Where Redis did not answer, all that wait go at once, so that nobody waits for more than two timeouts.
+        """
+        waiting = self._waiting[queue]
+        try:
+            while waiting:
+                if is_well:
+                    is_well = await self._send(queue, _next(waiting))
+                else:
+                    calls = [self._send(queue, group) for group in iter(lambda: _next(waiting), [])]
+                    is_well = all(await asyncio.gather(*calls))
+        finally:
+            del self._waiting[queue]
+            for one in waiting:
+                one.answers.cancel()
+
+    async def _send(self, queue: str, group: Sequence[_Waiting]) -> bool:
+        """Send enqueues in one call, and tell each what became of it. Return whether Redis has answered."""
+        try:
+            answers = await self._call(queue, [value for one in group for value in one.values])
+        except Exception as error:
+            return await self._share(queue, group, error)
+        except BaseException:
+            for one in group:
+                one.answers.cancel()
+            raise
+        at = 0
+        for one in group:
+            jobs = len(one.ids)
+            one.answer(answers[at : at + jobs])
+            at += jobs
+        return True
+
+    async def _share(self, queue: str, group: Sequence[_Waiting], error: Exception) -> bool:
+        """Tell each enqueue of a call that failed; where one alone may be to blame, it is found out by halves.
+
+        A call that was refused has put nothing. What became of one that was not answered nobody knows, and all of its
+        enqueues are told so.
+        """
+        is_unanswered = _is_unanswered(error)
+        if len(group) > 1 and not is_unanswered and not isinstance(error.__cause__, _OF_ALL):
+            middle = len(group) // 2
+            return await self._send(queue, group[:middle]) & await self._send(queue, group[middle:])
+        for one in group:
+            one.fail(_again(error))
+        return not is_unanswered
+
+
+def _next(waiting: deque[_Waiting]) -> list[_Waiting]:
+    """Take those that go in the next call, at least one if any waits whose caller has not left.
+
+    An id comes once in a call: within one, a job that was put a moment before cannot be replaced yet.
+    """
+    group: list[_Waiting] = []
+    ids, size = set[str](), 0
+    while waiting:
+        one = waiting[0]
+        if not one.answers.done():
+            size += one.size
+            is_full = len(ids) + len(one.ids) > MOST_JOBS or size > MOST_BYTES
+            if group and (is_full or not ids.isdisjoint(one.ids)):
+                break
+            group.append(one)
+            ids.update(one.ids)
+        waiting.popleft()
+    return group
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Tell whether a call may have put its jobs although it failed."""
+    return isinstance(error, ServerError) and not isinstance(error.__cause__, ResponseError | DataError)
+
+
+def _again(error: Exception) -> Exception:
+    """Return an error for one more caller: each gets its own, with a traceback of its own."""
+    if not isinstance(error, ServerError):
+        return error
+    again = ServerError(str(error), error.transient)
+    again.__cause__ = error.__cause__
+    return again
