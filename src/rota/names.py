@@ -1,12 +1,15 @@
-"""Names and ids: which names queues and jobs may have, which ids users may give, and the ids that rota makes."""
+"""Names and ids: which names queues, jobs and tenants may have, which ids users may give, and those that rota makes."""
 
 import os
 import re
 import time
 from random import Random
 from threading import Lock
+from typing import TypeGuard
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 _NAME_LIMIT = 100
 _ID_LIMIT = 200
@@ -20,6 +23,24 @@ def check_name(kind: str, name: str) -> str:
             f"with small letters, digits, _ and -, and has at most {_NAME_LIMIT} characters"
         )
     return name
+
+
+def check_tenant(name: str) -> str:
+    """Return `name`. Raises ValueError when it cannot be a tenant's name.
+
+    It stands in keys and in terms of jobs, so it has no blank, no ":" and no "!".
+    """
+    if not is_tenant(name):
+        raise ValueError(
+            f"tenant {_shown(name)} is not allowed: it starts with a letter or a digit, goes on with letters, digits, "
+            "_, . and -, and has at most 64 characters"
+        )
+    return name
+
+
+def is_tenant(name: object) -> TypeGuard[str]:
+    """Tell whether `name` can be a tenant's name."""
+    return isinstance(name, str) and _TENANT.fullmatch(name) is not None
 
 
 def full_name(queue: str, name: str) -> str:

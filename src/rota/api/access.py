@@ -70,10 +70,18 @@ class Gate:
             raise NoKey
         logger.warning("api.open", extra={"reason": "no key was made, so callers on this machine may do all"})
 
-    async def admit(self, request: HTTPConnection, *scopes: Scope) -> AccessKey:
-        """Return the key by which a request is let in that needs one of `scopes`. Raises Problem, ServerError."""
+    async def admit(self, request: HTTPConnection, *scopes: Scope, tenants: bool = False) -> AccessKey:
+        """Return the key by which a request is let in that needs one of `scopes`. Raises Problem, ServerError.
+
+        :param tenants: whether the keys of tenants may be used, which the answer then has to be cut for.
+        """
         self._check_host(request)
         key = await self._key_of(request)
+        if key.tenant is not None and not tenants:
+            detail = (
+                f"this is about the jobs of all tenants, and the key {key.id} is of the tenant {key.tenant}"
+            )
+            raise Problem(403, "of-all-tenants", "The key is of one tenant", detail)
         if not any(map(key.lets, scopes)):
             held = ", ".join(sorted(key.scopes))
             detail = f"this needs the scope {' or '.join(scopes)}; the key {key.id} has {held}"

@@ -65,15 +65,20 @@ def known_queue(name: str) -> str:
         raise Problem(404, "no-such-queue", "There is no such queue", str(error)) from None
 
 
-def needs(*scopes: Scope) -> Dependency:
-    """Return what a route depends on that only keys with one of `scopes` may use."""
+def needs(*scopes: Scope, tenants: bool = False) -> Dependency:
+    """Return what a route depends on that only keys with one of `scopes` may use.
+
+    :param tenants: whether keys of tenants may: the route then shows, and changes, what is the tenant's alone.
+    """
 
     async def check(request: Request) -> None:
-        request.state.key = await desk_of(request).gate.admit(request, *scopes)
+        request.state.key = await desk_of(request).gate.admit(request, *scopes, tenants=tenants)
 
     found: Dependency = Depends(check)
     return found
 
 
-#: What a route depends on, by what its caller has to be allowed.
+#: What a route depends on, by what its caller has to be allowed. Keys of tenants are refused.
 ENQUEUES, READS, OPERATES = needs(Scope.ENQUEUE), needs(Scope.READ), needs(Scope.OPERATE)
+#: What a route depends on that any key may use: it is about no tenant's jobs.
+ANY_KEY = needs(*Scope, tenants=True)

@@ -16,7 +16,7 @@ from rota.model.registry import Registry
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Sender
 from rota.server import connections
-from rota.server.place import Server, locate
+from rota.server.place import locate
 from rota.settings.load import Settings, load
 from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.telemetry.tracing import otel, relay
@@ -32,11 +32,16 @@ SENDERS: tuple[Sender, ...] = (
 
 
 async def connect(
-    settings: Settings | None = None, *, senders: Sequence[Sender] = (), record: bool | None = None
+    settings: Settings | None = None,
+    *,
+    senders: Sequence[Sender] = (),
+    tenant: str | None = None,
+    record: bool | None = None,
 ) -> Client:
     """Open a client on the Redis of `settings` (read from the environment if not given). Close it when done.
 
-    `senders` are around every enqueue, within the service's own, or told what it created. Until it is closed, the
+    `senders` are around every enqueue, within the service's own, or told what it created. What the client enqueues is
+    `tenant`'s, unless the options of a job name another; it sees the jobs of all. Until it is closed, the
     client is also the one that `job.enqueue` uses on this event loop. Warns where no Redis is set and an embedded
     server was started, on which no worker is. Raises ConfigError, ServerError.
 
@@ -44,10 +49,11 @@ async def connect(
     MODE=worker is set. `record` says so in place of these.
     """
     settings = load() if settings is None else settings
+    around = _around(senders, tenant)
     if settings.records if record is None else record:
-        client: Client = _recording(settings, senders)
+        client: Client = RecordingClient(settings, senders=around)
     else:
-        client = await _connect(settings, once=False, senders=senders, tell=_warn)
+        client = await _connect(settings, once=False, senders=around, tell=_warn)
     loop = asyncio.get_running_loop()
     OFFERED.add(client, lambda: asyncio.get_running_loop() is loop)
     return client
@@ -58,6 +64,7 @@ def connect_sync(
     *,
     timeout: float = 10.0,
     senders: Sequence[Sender] = (),
+    tenant: str | None = None,
     record: bool | None = None,
 ) -> SyncClient:
     """Return a client for code without an event loop, on the Redis of `settings` (by default, of the environment).
@@ -68,7 +75,8 @@ def connect_sync(
     Nothing is read or opened before its first call, so it may be made where a module is imported, and before a server
     forks its processes. `timeout` is the longest time that a call may take, in seconds, beside what a wait is given.
 
-    Until it is closed it is also the one that `job.enqueue_sync` uses. `senders` and `record` are those of `connect`.
+    Until it is closed it is also the one that `job.enqueue_sync` uses. `senders`, `tenant` and `record` are those of
+    `connect`.
 
     Its calls raise ServerError while Redis is away, at once where it can be told, and connect again when it is back.
     The first raises ConfigError for settings that cannot work.
@@ -79,14 +87,18 @@ def connect_sync(
     def found() -> Settings:
         return load() if settings is None else settings
 
+    around = _around(senders, tenant)
+
     def records() -> bool:
         return found().records if record is None else record
 
     async def opened() -> Client:
-        return _recording(found(), senders) if records() else await connect_at_once(found(), senders)
+        if records():
+            return RecordingClient(found(), senders=around)
+        return await _connect(found(), once=True, senders=around, tell=_warn)
 
     bridge = OwnBridge(opened, timeout=timeout)
-    client = SyncClient(bridge, found, (*SENDERS, *senders), records=records)
+    client = SyncClient(bridge, found, around, records=records)
     OFFERED_SYNC.add(client)
     return client
 
@@ -98,7 +110,7 @@ async def connect_at_once(
 
     `tell` is called with the sentence that `connect` gives as a warning, where no worker is on an embedded server.
     """
-    return await _connect(settings, once=True, senders=senders, tell=tell or _warn)
+    return await _connect(settings, once=True, senders=_around(senders), tell=tell or _warn)
 
 
 async def _connect(
@@ -112,12 +124,13 @@ async def _connect(
     except BaseException:
         server.close()
         raise
-    return client_of(settings, redis, server, senders=senders)
+    return Client(redis, settings, senders=senders, on_close=server.close)
 
 
-def _recording(settings: Settings, senders: Sequence[Sender]) -> RecordingClient:
-    """Return a client that connects to nothing."""
-    return RecordingClient(settings, senders=(*SENDERS, *senders))
+def _around(senders: Sequence[Sender], tenant: str | None = None) -> tuple[Sender, ...]:
+    """Return all senders of a client; that of its tenant goes before the headers which the context carries."""
+    own = () if tenant is None else (relay.TenantSender(tenant),)
+    return (*own, *SENDERS, *senders)
 
 
 def _warn(sentence: str) -> None:
@@ -128,14 +141,12 @@ def _warn(sentence: str) -> None:
 def client_of(
     settings: Settings,
     redis: Any,
-    server: Server | None = None,
     *,
     senders: Sequence[Sender] = (),
     clock: Clock = SYSTEM_CLOCK,
 ) -> Client:
-    """Return a client on an open connection, which closes `server` with itself. `senders` come within SENDERS."""
-    on_close = server.close if server else None
-    return Client(redis, settings, senders=(*SENDERS, *senders), clock=clock, on_close=on_close)
+    """Return a client on an open connection. `senders` come within SENDERS."""
+    return Client(redis, settings, senders=_around(senders), clock=clock)
 
 
 def clients_of(settings: Settings, registry: Registry, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Clients:

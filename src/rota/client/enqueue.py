@@ -12,7 +12,8 @@ from rota.client.sending.coalescing import MOST_JOBS, Coalescer
 from rota.errors import EnqueueIncomplete, IdempotencyMismatch, InvalidPayload, JobExists, PayloadTooLarge
 from rota.model.job import Job, home_of, wire_options
 from rota.model.options import EnqueueOptions
-from rota.model.policies.terms import terms_and_key
+from rota.model.policies.terms import of_tenant, terms_and_key
+from rota.model.trace import tenant_of
 from rota.names import check_name, full_name, new_id, wire_id
 from rota.process.clock import Clock
 from rota.seams import Outgoing, Senders
@@ -55,7 +56,12 @@ class Draft:
         """The job as senders see it, under the id that it will have."""
         own = self.options.id
         job_id = new_id() if own is None else wire_id(self.queue, own)
-        return Outgoing(self.queue, self.task, job_id, self.payload, declared=self.job is not None)
+        headers, declared = self.options.headers, self.job is not None
+        return Outgoing(self.queue, self.task, job_id, self.payload, headers, declared)
+
+    def terms_of(self, job: Outgoing) -> tuple[str, str]:
+        """Return the terms, and the value of the unique key, once the senders have said whose job it is."""
+        return of_tenant(self.terms, self.unique, tenant_of(job.headers))
 
     @property
     def on_taken(self) -> str:
@@ -240,7 +246,7 @@ def _values(draft: Draft, job: Outgoing) -> tuple[Any, ...]:
     """Return the 9 values of a job that the scripts take."""
     when = (draft.at_ms, draft.delay_ms, 0)
     payload = envelopes.with_headers(job.payload, job.headers)
-    return (job.id, payload, *when, draft.task, draft.terms, draft.unique, draft.on_taken)
+    return (job.id, payload, *when, draft.task, *draft.terms_of(job), draft.on_taken)
 
 
 def _arguments(name: str, task: str, payload: Mapping[str, Any] | None) -> bytes:

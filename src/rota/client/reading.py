@@ -4,11 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from rota.errors import UnreadablePayload
 from rota.model.info import Failure, JobInfo
+from rota.model.policies.terms import tenant_in
 from rota.model.state import State
+from rota.model.trace import tenant_of
 from rota.wire import envelopes, results
 from rota.wire.claims import Checkpoint
 
@@ -58,7 +60,7 @@ def info_of(job_id: str, queue: str, raw: Raw, now: int) -> JobInfo | None:
 
 
 def _live(job_id: str, queue: str, raw: Raw, score: float, now: int) -> JobInfo:
-    task, enqueued_at, payload = _contents(raw.payload)
+    task, enqueued_at, payload, tenant = _contents(raw.payload)
     active = raw.deadline is not None or bool(raw.held)
     waits = score <= now or raw.parked is not None
     state = State.ACTIVE if active else State.WAITING if waits else State.DELAYED
@@ -83,12 +85,13 @@ def _live(job_id: str, queue: str, raw: Raw, score: float, now: int) -> JobInfo:
         # So is a checkpoint.
         checkpoint=None if raw.attempts is None else _checkpoint(raw.checkpoint),
         failures=failures,
+        tenant=tenant,
     )
 
 
 def letter_of(job_id: str, queue: str, letter: Mapping[bytes, bytes]) -> JobInfo:
     """Return what a look at a dead letter shows; a field that was lost is empty."""
-    task, enqueued_at, payload = _contents(letter.get(b"payload"))
+    task, enqueued_at, payload, tenant = _contents(letter.get(b"payload"))
     return JobInfo(
         job_id,
         queue,
@@ -102,6 +105,8 @@ def letter_of(job_id: str, queue: str, letter: Mapping[bytes, bytes]) -> JobInfo
         payload=payload,
         checkpoint=_checkpoint(letter.get(b"checkpoint")),
         failures=_failures(letter.get(b"attempts")),
+        # A letter may be without a payload, which had expired before the job died.
+        tenant=tenant or tenant_in(letter.get(b"terms", b"").decode("utf-8", "replace")),
     )
 
 
@@ -125,17 +130,27 @@ def _finished(job_id: str, queue: str, raw: bytes) -> JobInfo | None:
         error=record.error,
         reason=record.reason,
         payload=record.kwargs,
+        tenant=record.tenant,
     )
 
 
-def _contents(payload: bytes | None) -> tuple[str, datetime | None, dict[str, Any] | None]:
+class _Contents(NamedTuple):
+    """The facts in the payload of a job; none where there is none, or where it cannot be read."""
+
+    task: str = ""
+    enqueued_at: datetime | None = None
+    payload: dict[str, Any] | None = None
+    tenant: str | None = None
+
+
+def _contents(payload: bytes | None) -> _Contents:
     if payload is None:
-        return "", None, None
+        return _Contents()
     try:
         envelope = envelopes.decode_job(payload)
     except UnreadablePayload:
-        return "", None, None
-    return envelope.name, _time(envelope.enqueued_ms), envelope.kwargs
+        return _Contents()
+    return _Contents(envelope.name, _time(envelope.enqueued_ms), envelope.kwargs, tenant_of(envelope.headers))
 
 
 def _progress(raw: bytes | None) -> tuple[float | None, str]:

@@ -14,7 +14,7 @@ from rota.flows.waiting import wait_for
 from rota.model.flows.handle import FlowHandle, FlowInfo, RetryAnswer
 from rota.model.flows.stages import Pipeline
 from rota.model.state import State
-from rota.model.trace import renewed
+from rota.model.trace import TENANT, renewed, tenant_of
 from rota.names import full_name, new_id
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Outgoing, Senders
@@ -66,6 +66,7 @@ class Flows:
         given = b"" if "0:payload" in plan else arguments
         flow_id = new_id()
         first = stage_job(flow_id, 0, _first_stage(plan, given))
+        first.headers |= pipeline.enqueue_options.headers
         with self.senders.around([first]):
             if not given:
                 self.check_size(first)
@@ -77,6 +78,7 @@ class Flows:
                 plan=plan | headers_field(first.headers),
                 given=given,
                 stages=to_json(stages_of(pipeline)),
+                tenant=tenant_of(first.headers),
             )
             created, own_id = await self.begin(flow)
         if created:
@@ -192,7 +194,7 @@ class Flows:
         key = await self.find_key(flow_id)
         jobs, before = await self._dead_stage(key)
         with self.senders.around(jobs):
-            headers = renewed(before, jobs[0].headers) if jobs and jobs[0].headers else {}
+            headers = _renewed(before, jobs[0].headers) if jobs and jobs[0].headers else {}
             async with explained(self.redis):
                 answer = await self.scripts.retry(key, headers)
         if answer == "absent":
@@ -221,3 +223,9 @@ class Flows:
 def _first_stage(plan: Mapping[str, Any], given: bytes) -> dict[str, Any]:
     fields = {name: plan.get(f"0:{name}") for name in STAGE_FIELDS}
     return {**fields, "payload": given or fields["payload"]}
+
+
+def _renewed(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers with which a flow goes on: those of now beside its own. Its tenant stays who it was."""
+    others = {name: text for name, text in now.items() if name != TENANT}
+    return renewed(before, others)

@@ -14,9 +14,9 @@ from rota.errors import InvalidPayload
 from rota.flows.flows import Flows
 from rota.flows.plan import Place, Recipe, portion
 from rota.model.job import Job
-from rota.model.policies.terms import is_limited, terms_of
+from rota.model.policies.terms import is_limited, of_tenant, terms_of
 from rota.model.run import Run
-from rota.model.trace import renewed
+from rota.model.trace import renewed, tenant_of
 from rota.seams import Outgoing
 from rota.wire import envelopes
 from rota.wire.envelopes import FAN_OUT, HOME
@@ -91,7 +91,7 @@ class Expansion:
         with self.flows.senders.around([] if nested else jobs):
             args: list[Any] = []
             for job, terms in chosen:
-                args += (job.payload if nested else self._payload_with_headers(job), terms)
+                args += (job.payload, terms) if nested else self._with_headers(job, terms)
             cursor, put = await self._send(start, len(items), args)
         # When a dead flow goes on, the script leaves out items that have a result, and says only how many it put.
         created = jobs[:put]
@@ -132,11 +132,12 @@ class Expansion:
         recipe = self.stage.recipe
         return None if recipe is None or HOME in recipe.options else self.jobs.get(self.stage.task)
 
-    def _payload_with_headers(self, job: Outgoing) -> bytes:
-        """Return the job's payload with the senders' headers, and those of the fan-out's own job beside them."""
-        payload = envelopes.with_headers(job.payload, renewed(self.run.headers, job.headers))
+    def _with_headers(self, job: Outgoing, terms: str) -> tuple[bytes, str]:
+        """Return payload and terms with the senders' headers, and those of the fan-out's own job beside them."""
+        headers = renewed(self.run.headers, job.headers)
+        payload = envelopes.with_headers(job.payload, headers)
         limit = self.flows.settings.payload_limit
         if len(payload) > limit:
             reason = f"has {len(payload)} bytes and the limit is {limit}; pass on a reference instead"
             raise InvalidPayload(job.task, {f"item {job.id.rpartition('.')[2]}": reason})
-        return payload
+        return payload, of_tenant(terms, "", tenant_of(headers))[0]

@@ -13,6 +13,8 @@ from rota.flows.plan import Planner, headers_field, portion
 from rota.flows.scripts import NewFlow
 from rota.model.job import Call
 from rota.model.options import EnqueueOptions
+from rota.model.policies.terms import of_tenant, tenant_in, without_tenant
+from rota.model.trace import TENANT, tenant_of
 from rota.names import check_id, check_name, new_id
 from rota.seams import Outgoing
 from rota.server.faults import explained
@@ -43,7 +45,8 @@ class Member(NamedTuple):
             raise TypeError(
                 f"job {job.name} has an id; ids in a batch are the batch's own: give that one the id"
             )
-        payload, terms = planner.payload(job, call.arguments), planner.terms(job, call.arguments)
+        payload = planner.payload(job, call.arguments)
+        terms, _ = of_tenant(planner.terms(job, call.arguments), "", options.tenant)
         return cls(payload, terms, planner.queue_of(job), job.name, _due_ms(options))
 
     @classmethod
@@ -55,7 +58,15 @@ class Member(NamedTuple):
 
     def outgoing(self, job_id: str) -> Outgoing:
         """Return the job as senders see it, under `job_id`."""
-        return Outgoing(self.queue, self.task, job_id, self.payload)
+        tenant = tenant_in(self.terms)
+        return Outgoing(
+            self.queue, self.task, job_id, self.payload, {} if tenant is None else {TENANT: tenant}
+        )
+
+    def sent(self, job: Outgoing) -> "Member":
+        """Return the member with the headers that senders have added to `job`, and of the tenant that they name."""
+        terms, _ = of_tenant(without_tenant(self.terms), "", tenant_of(job.headers))
+        return self._replace(payload=envelopes.with_headers(job.payload, job.headers), terms=terms)
 
 
 class Started(NamedTuple):
@@ -137,6 +148,7 @@ class NewBatch:
                 options=EnqueueOptions(id=self.user_id, on_taken="existing"),
                 plan=self._plan() | headers_field(headers),
                 total=len(self.members),
+                tenant=tenant_of(headers),
             )
             created, own_id = await self.flows.begin(flow)
             started = Started(own_id, created)
@@ -181,7 +193,7 @@ class NewBatch:
         """Put `jobs`, the members from number `cursor` on; return the number of the first that is not put yet."""
         args: list[Any] = []
         for job, member in zip(jobs, self.members[cursor : cursor + len(jobs)], strict=True):
-            args += member._replace(payload=envelopes.with_headers(job.payload, job.headers))
+            args += member.sent(job)
         following, put = await self._send(batch_id, cursor, args)
         # All of them are put, or none where another call was ahead.
         self.flows.senders.created(jobs[:put])

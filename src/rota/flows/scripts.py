@@ -30,6 +30,7 @@ class NewFlow:
     :param given: the JSON of the first stage's input, where that is not in the payload of the first job.
     :param stages: the names of its stages, as JSON, to be shown.
     :param total: the number of jobs of a batch.
+    :param tenant: whose it is, with what the scripts put of it.
     """
 
     id: str
@@ -40,6 +41,7 @@ class NewFlow:
     given: bytes = b""
     stages: bytes = b"[]"
     total: int = 0
+    tenant: str | None = None
 
 
 class FlowScripts:
@@ -61,6 +63,7 @@ class FlowScripts:
         keep = settings.keep_result if options.keep_result is None else options.keep_result
         args: list[Any] = [settings.events_maxlen, flow.id, flow.kind, flow.name]
         args += (_life_ms(keep), _life_ms(settings.dead_retention), flow.given, flow.stages, flow.total)
+        args.append(flow.tenant or "")
         for field, value in flow.plan.items():
             args += (field, value)
         created, flow_id = await FLOW_START(self._redis, (key, f"{key}:plan", self._events, *alias), args)

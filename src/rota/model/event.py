@@ -78,6 +78,7 @@ class StreamEvent:
     :param reason: why it died, was cancelled, or was enqueued again ("replayed", "replaced", "rescheduled").
     :param percent: how far it is, from 0 to 100.
     :param message: what it reported beside that.
+    :param tenant: whose job it is; None for no tenant's.
     :param gap: True where events may be missing before this one: they were trimmed before they were read.
     """
 
@@ -94,6 +95,7 @@ class StreamEvent:
     reason: str = ""
     percent: float | None = None
     message: str = ""
+    tenant: str | None = None
     gap: bool = False
 
     @classmethod
@@ -118,6 +120,7 @@ class StreamEvent:
             reason=_text(extras, "reason"),
             percent=_number(extras.get("percent")),
             message=_text(extras, "message"),
+            tenant=_text(extras, "tenant") or None,
         )
 
     def after_gap(self) -> Self:

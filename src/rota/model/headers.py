@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
 
-from rota.model.trace import TRACE_HEADERS
+from rota.model.trace import TENANT, TRACE_HEADERS
+from rota.names import check_tenant, is_tenant
 
 #: The limit for the names and values of one job's headers, in bytes; the tracers' headers do not count.
 MOST = 4096
@@ -88,4 +89,14 @@ def _fault(name: str, value: str) -> str | None:
     if not value or not value.isprintable():
         what = "has a character that does not print" if value else "is empty"
         return f"the header {name!r} {what}; its value is a text of one line"
+    if name == TENANT and not is_tenant(value):
+        return f"the header 'tenant' names a tenant; {_why_not(value)}"
     return None
+
+
+def _why_not(name: str) -> str:
+    try:
+        check_tenant(name)
+    except ValueError as error:
+        return str(error)
+    return ""

@@ -82,6 +82,7 @@ class JobInfo:
     :param snoozes: how often a live job has put itself off.
     :param payload: its arguments by name; None where they are no longer kept, or cannot be read.
     :param checkpoint: the JSON value that the job saved last, until it is completed or cancelled.
+    :param tenant: whose job it is; None for no tenant's.
     """
 
     id: str
@@ -102,6 +103,7 @@ class JobInfo:
     payload: dict[str, Any] | None = None
     checkpoint: Any = None
     failures: tuple[Failure, ...] = ()
+    tenant: str | None = None
 
     @property
     def job(self) -> str:

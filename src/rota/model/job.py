@@ -105,7 +105,7 @@ class Job(Generic[P, R]):
         """Return a copy to enqueue with these options, which win over its policy; EnqueueOptions says what each means.
 
         `delay` (seconds or a timedelta), `at`, `id`, `queue`, `timeout`, `max_attempts`, `backoff`, `keep_result`,
-        `priority` and `on_taken`. Raises TypeError for another name, ValueError for an impossible value.
+        `priority`, `on_taken` and `tenant`. Raises TypeError for another name, ValueError for an impossible value.
         """
         return replace(self, enqueue_options=self.enqueue_options.changed(options))
 

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypedDict, get_args
 
 from rota.errors import UnreadablePayload
 from rota.model.policies.backoff import Backoff
-from rota.names import check_id
+from rota.model.trace import TENANT
+from rota.names import check_id, check_tenant
 from rota.units import LONGEST
 from rota.wire.keys import check_queue
 
@@ -32,6 +33,7 @@ class EnqueueFields(TypedDict, total=False):
     keep_result: float | None
     priority: int | None
     on_taken: OnTaken | None
+    tenant: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class EnqueueOptions:
     on_taken: what happens when the id, or the unique key of the job, is in use. "refuse" raises JobExists, "existing"
         returns the job that has it, "replace" gives that job the new arguments and options if it still waits, and
         "debounce" does the same and makes the job wait for `delay` again.
+    tenant: whose job it is, and that of the jobs which it enqueues, instead of the tenant of the job or the client that
+        enqueues it.
 
     Raises ValueError or TypeError for an impossible value.
     """
@@ -60,6 +64,7 @@ class EnqueueOptions:
     keep_result: float | None = None
     priority: int | None = None
     on_taken: OnTaken | None = None
+    tenant: str | None = None
 
     def __post_init__(self) -> None:
         if self.delay is not None and self.at is not None:
@@ -70,6 +75,8 @@ class EnqueueOptions:
             check_id(self.id)
         if self.queue is not None:
             check_queue(self.queue)
+        if self.tenant is not None:
+            check_tenant(self.tenant)
         check_on_taken(self.on_taken)
         check_priority(self.priority)
         check_seconds("delay", self.delay)
@@ -84,6 +91,11 @@ class EnqueueOptions:
         if isinstance(delay, timedelta):
             changes = {**changes, "delay": delay.total_seconds()}
         return replace(self, **changes)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that these options give the job, before those of the senders."""
+        return {} if self.tenant is None else {TENANT: self.tenant}
 
     def wire(self) -> dict[str, Any]:
         """Return the options that travel with the job, without those that are not set."""

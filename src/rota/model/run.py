@@ -19,7 +19,7 @@ from rota.model.enqueueing import (
     SyncEnqueuer,
 )
 from rota.model.flows.batch import Batch
-from rota.model.trace import log_fields
+from rota.model.trace import log_fields, tenant_of
 from rota.names import full_name
 
 P = ParamSpec("P")
@@ -149,6 +149,11 @@ class Run:
     def enqueued_at(self) -> datetime:
         """When the job was enqueued, in UTC, by the enqueuer's clock."""
         return datetime.fromtimestamp(self.enqueued_ms / 1000, UTC)
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant that the job belongs to, and the jobs that it enqueues; None for a job of no tenant."""
+        return tenant_of(self.headers)
 
     @property
     def stopped_by(self) -> str:

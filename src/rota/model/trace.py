@@ -3,12 +3,16 @@
 import re
 from collections.abc import Mapping
 
+from rota.names import is_tenant
+
 #: The headers that say which trace a job belongs to.
 TRACE_HEADERS = ("traceparent", "tracestate", "sentry-trace", "baggage")
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
 _SENTRY_TRACE = re.compile(r"([0-9a-f]{32})-[0-9a-f]{16}(?:-[01]?)?", re.ASCII)
 _NONE = "0" * 32
+#: The header that names the tenant which a job belongs to.
+TENANT = "tenant"
 _TENANT_LIMIT = 100
 
 
@@ -36,6 +40,12 @@ def sentry_headers(headers: Mapping[str, str]) -> dict[str, str]:
 def tenant(headers: Mapping[str, str]) -> str:
     """Return the header `tenant`, cut to 100 characters; empty when there is none."""
     return headers.get("tenant", "")[:_TENANT_LIMIT]
+
+
+def tenant_of(headers: Mapping[str, str]) -> str | None:
+    """Return the tenant that a job with these headers belongs to; None for no tenant, or what cannot be one's name."""
+    name = headers.get(TENANT)
+    return name if is_tenant(name) else None
 
 
 def renewed(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:

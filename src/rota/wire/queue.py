@@ -184,7 +184,7 @@ class QueueScripts:
         for claim, task, percent, message in reports:
             args += (encode_id(claim.id), claim.token, task, f"{percent:g}", sendable(message))
         k = self.keys
-        return int(await PROGRESS(redis, (k.runs, k.progress, self._rules.events), args))
+        return int(await PROGRESS(redis, (k.runs, k.progress, self._rules.events, k.terms), args))
 
     async def keep(self, redis: Any, said: Sequence[tuple[Claim, Checkpoint]]) -> int:
         """Write the checkpoints of running jobs.

@@ -2,7 +2,8 @@
 
 A final record, at `arq:result:<id>`, has the fields `f`, `a`, `k` and `et` of the job (see `rota.wire.envelopes`). `t`
 is the attempt, `s` says whether the job was completed, `r` is its result or its error (see `rota.wire.marks`), `st` and
-`ft` are when the attempt started and ended, `q` is the key of the queue and `id` the job's id.
+`ft` are when the attempt started and ended, `q` is the key of the queue and `id` the job's id. Of its headers `h` has
+the one that says whose it is: `{"tenant":"acme"}`.
 """
 
 from asyncio import CancelledError
@@ -12,7 +13,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from rota.errors import JobError, UnreadablePayload
-from rota.names import printable
+from rota.names import is_tenant, printable
 from rota.wire import marks
 from rota.wire.envelopes import Envelope
 from rota.wire.fields import LAST_MS, MOST_TRIES, field, loads_object, number
@@ -40,6 +41,7 @@ class ResultRecord:
     error: JobError | None = None
     cancelled: bool = False
     reason: str = ""
+    tenant: str | None = None
 
 
 def encode_result(
@@ -61,7 +63,7 @@ def encode_result(
     object of its named arguments. `queue` is the full key of the queue.
     """
     args, kwargs = _argument_bytes(arguments)
-    return b'{"t":%d,"f":%b,"a":%b,"k":%b,"et":%d,"s":%b,"r":%b,"st":%d,"ft":%d,"q":%b,"id":%b}' % (
+    return b'{"t":%d,"f":%b,"a":%b,"k":%b,"et":%d,"s":%b,"r":%b,"st":%d,"ft":%d,"q":%b,"id":%b%b}' % (
         attempt,
         to_json(name),
         args,
@@ -73,6 +75,7 @@ def encode_result(
         finished_ms,
         to_json(queue),
         to_json(printable(id)),
+        _owner_bytes(arguments),
     )
 
 
@@ -100,6 +103,7 @@ def decode_result(raw: bytes) -> ResultRecord:
         error=failure if isinstance(failure, JobError) else None,
         cancelled=isinstance(failure, CancelledError),
         reason=str(failure) if isinstance(failure, CancelledError) else "",
+        tenant=_owner(data.get("h")),
     )
 
 
@@ -143,6 +147,18 @@ def _argument_bytes(arguments: Envelope | bytes) -> tuple[bytes, bytes]:
     if arguments.raw_kwargs is not None:
         return b"[]", arguments.raw_kwargs
     return marks.dumps(arguments.args) if arguments.args else b"[]", marks.dumps(arguments.kwargs)
+
+
+def _owner_bytes(arguments: Envelope | bytes) -> bytes:
+    if isinstance(arguments, bytes) or not (tenant := _owner(arguments.headers)):
+        return b""
+    return b',"h":{"tenant":%b}' % to_json(tenant)
+
+
+def _owner(headers: Any) -> str | None:
+    """Return the tenant that these headers name, if they do."""
+    name = headers.get("tenant") if isinstance(headers, dict) else None
+    return name if is_tenant(name) else None
 
 
 def _failure(value: Any) -> JobError | CancelledError:

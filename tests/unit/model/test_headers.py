@@ -59,6 +59,12 @@ def test_a_thread_that_other_code_started_has_none() -> None:
         ({"tenant": "\u202egpj"}, ValueError, "'tenant' has a character that does not print"),
         ({"tenant": "\ud800"}, ValueError, "'tenant' has a character that does not print"),
         ({"tenant": ""}, ValueError, "'tenant' is empty; its value is a text of one line"),
+        (
+            {"tenant": "a b"},
+            ValueError,
+            "'tenant' names a tenant; tenant 'a b' is not allowed: it starts with",
+        ),
+        ({"tenant": "x" * 65}, ValueError, "has at most 64 characters"),
         ({"Tenant": "a"}, ValueError, "'Tenant' is no header's name; it has up to 64 of a-z, 0-9"),
         ({"a b": "a"}, ValueError, "'a b' is no header's name"),
         ({"a" * 65: "a"}, ValueError, "is no header's name"),
@@ -86,7 +92,7 @@ def test_the_limit_is_of_all_headers_together_but_for_a_trace_s() -> None:
 
 
 def test_an_attempt_has_what_it_came_with_and_nothing_of_what_was_around_the_worker() -> None:
-    with rota.headers(tenant="the worker's own"):
+    with rota.headers(tenant="of-the-worker"):
         with inherited({}):
             assert current_headers() == {}
         with inherited({"region": "eu", **TRACE}):

@@ -46,6 +46,7 @@ _JOB = {
     "id": _TEXT,
     "queue": _TEXT,
     "name": _or_null(_TEXT),
+    "tenant": _or_null(_TEXT),
     "state": ref("State"),
     "status": ref("Status"),
     "attempt": _COUNT,
@@ -109,7 +110,13 @@ SCHEMAS: dict[str, Schema] = {
     "Kind": _object({"name": _TEXT, "queue": _TEXT, "description": _TEXT}),
     "Ticket": _object({"ticket": _TEXT, "expires_in": {"type": "number"}}),
     "Key": _object(
-        {"id": _or_null(_TEXT), "name": _TEXT, "scopes": _list(_TEXT), "expires": _or_null(_TIME)}
+        {
+            "id": _or_null(_TEXT),
+            "name": _TEXT,
+            "scopes": _list(_TEXT),
+            "tenant": _or_null(_TEXT),
+            "expires": _or_null(_TIME),
+        }
     ),
     "Health": _object({"status": {"const": "ok"}}),
     "Items": _object({"items": _list(_ANY_OBJECT)}),

@@ -45,6 +45,7 @@ class Update:
     id: str
     state: State
     frame: bytes
+    tenant: str | None = None
 
     @classmethod
     def of(cls, event: StreamEvent) -> "Update":
@@ -53,7 +54,7 @@ class Update:
         if event.type is EventType.ENQUEUED and event.due is not None and event.due > event.at:
             state = State.DELAYED
         data = {
-            "tenantId": None,
+            "tenantId": event.tenant,
             "jobId": event.id,
             "queue": event.queue,
             "name": full_name(event.queue, event.task) if event.task else None,
@@ -67,7 +68,8 @@ class Update:
             "reason": event.reason or None,
             "at": event.at,
         }
-        return cls(place_of(event.position), event.queue, event.id, state, frame("job", data, event.position))
+        sent = frame("job", data, event.position)
+        return cls(place_of(event.position), event.queue, event.id, state, sent, event.tenant)
 
     @property
     def is_last(self) -> bool:
@@ -90,7 +92,7 @@ def place_of(position: str) -> Place:
 def snapshot(info: JobInfo, position: str) -> bytes:
     """Return the frame that says what a job is now, sent before its updates."""
     data = {
-        "tenantId": None,
+        "tenantId": info.tenant,
         "jobId": info.id,
         "queue": info.queue,
         "name": info.job or None,

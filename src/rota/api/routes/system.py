@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request, Response
 
 from rota.api.answers import answer
-from rota.api.desk import desk_of, needs
-from rota.model.access.keys import AccessKey, Scope
+from rota.api.desk import ANY_KEY, desk_of
+from rota.model.access.keys import AccessKey
 from rota.server.faults import explained
 
 router = APIRouter(tags=["system"], default_response_class=Response)
@@ -25,15 +25,15 @@ async def readyz(request: Request) -> Response:
     return answer({"status": "ok"})
 
 
-@router.get("/openapi.json", include_in_schema=False, dependencies=[needs(*Scope)])
+@router.get("/openapi.json", include_in_schema=False, dependencies=[ANY_KEY])
 async def document(request: Request) -> Response:
     """Return the OpenAPI document of all routes and jobs."""
     return answer(request.app.openapi())
 
 
-@router.get("/me", summary="The key that is shown", dependencies=[needs(*Scope)])
+@router.get("/me", summary="The key that is shown", dependencies=[ANY_KEY])
 async def me(request: Request) -> Response:
     """Return what the key of the request lets its holder do, and until when."""
     key: AccessKey = request.state.key
-    shown = {"id": key.id or None, "name": key.name, "scopes": sorted(key.scopes), "expires": key.expires}
-    return answer(shown)
+    shown = {name: getattr(key, name) for name in ("name", "tenant", "expires")}
+    return answer({"id": key.id or None, "scopes": sorted(key.scopes), **shown})

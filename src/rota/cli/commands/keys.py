@@ -44,6 +44,9 @@ def keys(
         str, typer.Option(help="what a new key may do: enqueue, read, operate, admin; with commas between")
     ] = "",
     name: Annotated[str, typer.Option(help="what a new key is for")] = "",
+    tenant: Annotated[
+        str | None, typer.Option(help="whose jobs a new key enqueues and sees; without it, those of all")
+    ] = None,
     expires: Annotated[str | None, typer.Option(help="how long a new key lasts: 90d")] = None,
     overlap: Annotated[str, typer.Option(help="how long a rotated key goes on")] = _OVERLAP,
     stored: Annotated[bool, typer.Option("--stored", help="make a key for API_KEYS, not in Redis")] = False,
@@ -53,11 +56,10 @@ def keys(
     """List the keys of the API, which are in Redis without their secrets; make, rotate or revoke one."""
     if (key_id is None) == (action in (Action.ROTATE, Action.REVOKE)):
         _refuse(action)
-    if action is Action.MAKE:
-        text, made = _made(scope, name, expires)
-        if stored:
-            _tell(text, made, as_json, also={"stored": made.stored()})
-            return
+    new = _made(scope, name, expires, tenant) if action is Action.MAKE else None
+    if new and stored:
+        _tell(*new, as_json, also={"stored": new[1].stored()})
+        return
     if action is Action.REVOKE and not (
         yes or confirmed(f"revoke {key_id}? who uses it is refused from then on")
     ):
@@ -66,27 +68,24 @@ def keys(
     async def act(client: Client) -> None:
         records = AccessRecords(client.redis, load().namespace)
         async with explained(client.redis):
-            if action is Action.LIST:
+            if new:
+                await records.put({new[1].id: new[1].write()})
+                _tell(*new, as_json)
+            elif action is Action.LIST:
                 await _list(records, as_json)
-            elif action is Action.MAKE:
-                await records.put({made.id: made.write()})
-                _tell(text, made, as_json)
             elif action is Action.ROTATE:
                 await _rotate(records, str(key_id), _seconds(overlap), as_json)
-            elif await records.remove(str(key_id)):
-                screen.answer(
-                    {"answer": "revoked"}, f"{key_id} is revoked, within 5 seconds everywhere", as_json
-                )
             else:
-                raise _unknown(str(key_id))
+                await _revoke(records, str(key_id), as_json)
 
     with_client(load(), act)
 
 
-def _made(scope: str, name: str, expires: str | None) -> tuple[str, AccessKey]:
+def _made(scope: str, name: str, expires: str | None, tenant: str | None) -> tuple[str, AccessKey]:
     try:
         scopes = scopes_of([one.strip() for one in scope.split(",") if one.strip()])
-        return make(scopes, name, life=None if expires is None else timedelta(seconds=_seconds(expires)))
+        life = None if expires is None else timedelta(seconds=_seconds(expires))
+        return make(scopes, name, life=life, tenant=tenant)
     except ValueError as error:
         raise RotaError(f"no key was made: {error}") from None
 
@@ -97,18 +96,27 @@ async def _list(records: AccessRecords, as_json: bool) -> None:
     if as_json:
         screen.value([_shown(key) for key in known])
     else:
-        rows = ([key.id, key.name, _words(key), moment(key.created), moment(key.expires)] for key in known)
-        screen.table(("key", "for", "may", "made", "expires"), rows)
+        rows = (
+            [key.id, key.name, _words(key), key.tenant or "", moment(key.created), moment(key.expires)]
+            for key in known
+        )
+        screen.table(("key", "for", "may", "tenant", "made", "expires"), rows)
 
 
 async def _rotate(records: AccessRecords, key_id: str, overlap: float, as_json: bool) -> None:
     old = AccessKey.read(key_id, (await records.all()).get(key_id))
     if old is None:
         raise _unknown(key_id)
-    text, made = make(old.scopes, old.name)
+    text, made = make(old.scopes, old.name, tenant=old.tenant)
     ended = old.ending(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=overlap))
     await records.put({made.id: made.write(), old.id: ended.write()})
     _tell(text, made, as_json, also={"replaces": old.id, "replaced_until": ended.expires})
+
+
+async def _revoke(records: AccessRecords, key_id: str, as_json: bool) -> None:
+    if not await records.remove(key_id):
+        raise _unknown(key_id)
+    screen.answer({"answer": "revoked"}, f"{key_id} is revoked, within 5 seconds everywhere", as_json)
 
 
 def _tell(text: str, made: AccessKey, as_json: bool, *, also: dict[str, Any] | None = None) -> None:
@@ -127,6 +135,7 @@ def _shown(key: AccessKey) -> dict[str, Any]:
         "id": key.id,
         "name": key.name,
         "scopes": sorted(key.scopes),
+        "tenant": key.tenant,
         "created": key.created,
         "expires": key.expires,
     }

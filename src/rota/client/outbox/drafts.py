@@ -6,6 +6,7 @@ from typing import Any
 from rota.client.enqueue import Draft, Drafter
 from rota.model.flows.stages import Pipeline
 from rota.model.job import Call, Job
+from rota.model.trace import tenant_of
 from rota.names import new_id
 from rota.seams import Outgoing, Senders
 from rota.store.outbox.rows import NewRow
@@ -48,6 +49,7 @@ class Rows:
         return [self._row(draft, job) for draft, job in zip(drafts, jobs, strict=True)]
 
     def _row(self, draft: Draft, job: Outgoing) -> NewRow:
+        terms, unique = draft.terms_of(job)
         return NewRow(
             # An id that a user gave may come again, once its job is over.
             key=job.id if draft.options.id is None else new_id(),
@@ -56,10 +58,10 @@ class Rows:
             queue=draft.queue,
             name=draft.task,
             payload=with_headers(job.payload, job.headers),
-            terms=draft.terms,
-            unique_key=draft.unique,
+            terms=terms,
+            unique_key=unique,
             on_taken=draft.on_taken,
             due_ms=None if draft.at_ms < 0 else draft.at_ms,
             delay_ms=draft.delay_ms,
-            tenant=job.headers.get("tenant"),
+            tenant=tenant_of(job.headers),
         )

@@ -18,10 +18,12 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from rota.names import check_tenant
+
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LENGTH, _SECRET_LENGTH, _CHECK_LENGTH = 8, 43, 6
 _TEXT = re.compile(r"rota_([0-9A-Za-z]{8})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})")
-_STORED = re.compile(r"([0-9A-Za-z]{8}):([0-9a-f]{64}):([a-z+]+)")
+_STORED = re.compile(r"([0-9A-Za-z]{8}):([0-9a-f]{64}):([a-z+]+)(?::([^:]+))?")
 #: The longest name of a key.
 LONGEST_NAME = 80
 
@@ -50,6 +52,7 @@ class AccessKey:
     :param digest: the SHA-256 of the secret, in hexadecimal.
     :param name: what it is for, in the words of who made it.
     :param expires: the moment from which it is refused; None: never.
+    :param tenant: whose jobs its holder enqueues and sees, and no others; None: those of all.
     """
 
     id: str
@@ -58,6 +61,11 @@ class AccessKey:
     name: str = ""
     created: datetime | None = None
     expires: datetime | None = None
+    tenant: str | None = None
+
+    def sees(self, tenant: str | None) -> bool:
+        """Tell whether its holder may see a job of this tenant, or of none."""
+        return self.tenant is None or self.tenant == tenant
 
     def lets(self, scope: Scope) -> bool:
         """Tell whether its holder may do what `scope` is for."""
@@ -83,6 +91,7 @@ class AccessKey:
                 "name": self.name,
                 "created": self.created,
                 "expires": self.expires,
+                "tenant": self.tenant,
             }
         )
 
@@ -96,21 +105,26 @@ class AccessKey:
                 for name in ("created", "expires")
             }
             scopes = frozenset(map(Scope, found["scopes"]))
-            return cls(key_id, str(found["digest"]), scopes, str(found["name"]), **moments)
+            tenant = found.get("tenant")
+            if tenant is not None:
+                check_tenant(tenant)
+            return cls(key_id, str(found["digest"]), scopes, str(found["name"]), **moments, tenant=tenant)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def stored(self) -> str:
-        """Return it as a secret store has it, for API_KEYS: `id:digest:scopes`."""
-        return f"{self.id}:{self.digest}:{'+'.join(sorted(self.scopes))}"
+        """Return it as a secret store has it, for API_KEYS: `id:digest:scopes`, with its tenant behind, if any."""
+        tenant = "" if self.tenant is None else f":{self.tenant}"
+        return f"{self.id}:{self.digest}:{'+'.join(sorted(self.scopes))}{tenant}"
 
     @classmethod
     def of_stored(cls, text: str) -> "AccessKey":
         """Return a key as API_KEYS has it. Raises ValueError."""
         found = _STORED.fullmatch(text)
         if not found:
-            raise ValueError("it is not `id:digest:scopes`, as `rota keys make --stored` prints it")
-        return cls(found[1], found[2], scopes_of(found[3].split("+")), name="API_KEYS")
+            raise ValueError("it is not `id:digest:scopes[:tenant]`, as `rota keys make --stored` prints it")
+        tenant = None if found[4] is None else check_tenant(found[4])
+        return cls(found[1], found[2], scopes_of(found[3].split("+")), name="API_KEYS", tenant=tenant)
 
 
 def scopes_of(names: list[str]) -> frozenset[Scope]:
@@ -122,14 +136,22 @@ def scopes_of(names: list[str]) -> frozenset[Scope]:
     return frozenset(map(Scope, names))
 
 
-def make(scopes: frozenset[Scope], name: str = "", *, life: timedelta | None = None) -> tuple[str, AccessKey]:
-    """Make a key; return its text, which is nowhere kept, and what is kept of it. Raises ValueError for a long name."""
+def make(
+    scopes: frozenset[Scope], name: str = "", *, life: timedelta | None = None, tenant: str | None = None
+) -> tuple[str, AccessKey]:
+    """Make a key; return its text, which is nowhere kept, and what is kept of it.
+
+    Raises ValueError for a long name, and for a tenant that cannot be.
+    """
+    if tenant is not None:
+        check_tenant(tenant)
     if len(name) > LONGEST_NAME:
         raise ValueError(f"the name has {len(name)} characters; at most {LONGEST_NAME} are kept")
     key_id = _random(_ID_LENGTH)
     secret = _random(_SECRET_LENGTH)
     now = datetime.now(UTC).replace(microsecond=0)
-    kept = AccessKey(key_id, _digest(secret), scopes, name, now, None if life is None else now + life)
+    expires = None if life is None else now + life
+    kept = AccessKey(key_id, _digest(secret), scopes, name, now, expires, tenant)
     begin = f"rota_{key_id}_{secret}"
     return begin + _check(begin), kept
 

@@ -68,6 +68,9 @@ def _set_payload(row: Row, record: Record) -> None:
     if record.payload is not None:
         row["payload"] = columns.text_of(record.payload)
         row["tenant"] = columns.tenant_of(record.payload)
+    # The script knows it of the terms, also where records are without payloads.
+    if tenant := columns.plain(record.extras.get("tenant")):
+        row["tenant"] = tenant
 
 
 def _set_flow(row: Row, extras: Mapping[str, Any]) -> None:

@@ -32,6 +32,7 @@ class FlowFields(TypedDict, total=False):
     at: datetime | None
     keep_result: float | None
     on_taken: Literal["refuse", "existing"] | None
+    tenant: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,8 +67,9 @@ class Pipeline(Generic[P, R]):
 
         `delay` (seconds, or a timedelta) or `at` (a datetime with a time zone) says when the first stage may start.
         `keep_result` is for how many seconds the result can be read. `id` names the run; where a run of that id is not
-        over, `on_taken="refuse"` (the default) raises JobExists and "existing" returns a handle of that run. Options of
-        a single stage belong to its job: `pipeline(first, second.options(timeout=60))`.
+        over, `on_taken="refuse"` (the default) raises JobExists and "existing" returns a handle of that run. `tenant`
+        is whose run it is, with all its jobs. Options of a single stage belong to its job:
+        `pipeline(first, second.options(timeout=60))`.
 
         Raises TypeError for an unknown option, ValueError for a value that is not allowed.
         """

@@ -22,6 +22,8 @@ from rota.names import full_name
 
 _LONGEST = 80
 _SAFE = ":@.,~+/"
+#: The place of the tenant among the terms.
+_TENANT = re.compile(r"(?:^| )t=(\S+)")
 _FLOW = re.compile(r"(?:^| )[wf]=([^\s:|]+):flow:")
 
 
@@ -73,6 +75,30 @@ def limit_key(job: Job[Any, Any], queue: str, namespace: str, limit: RateLimit |
     """Return the key in Redis that holds the figures of one of a job's limits."""
     kind = "limit" if isinstance(limit, RateLimit) else "slots"
     return f"{namespace}:{kind}:{limit.name or full_name(queue, job.name)}"
+
+
+def of_tenant(terms: str, unique: str, tenant: str | None) -> tuple[str, str]:
+    """Return terms, and the unique key for the enqueue, as a job of `tenant` has them.
+
+    Unique keys are apart by tenant: a "!" stands in none of them, as `_short` escapes it, nor in a tenant's name.
+    """
+    if tenant is None:
+        return terms, unique
+    if unique:
+        key, _, period = unique.rpartition(" ")
+        terms, unique = terms.replace(f"u={key}|", f"u={key}!{tenant}|"), f"{key}!{tenant} {period}"
+    return f"{terms} t={tenant}".lstrip(), unique
+
+
+def tenant_in(terms: str) -> str | None:
+    """Return the tenant that these terms name, if they name one."""
+    found = _TENANT.search(terms)
+    return found[1] if found else None
+
+
+def without_tenant(terms: str) -> str:
+    """Return these terms as of a job of no tenant."""
+    return _TENANT.sub("", terms).lstrip()
 
 
 def is_limited(terms: str) -> bool:

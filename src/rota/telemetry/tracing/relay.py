@@ -6,7 +6,8 @@ from typing import Any
 
 from rota.model.headers import current_headers, inherited
 from rota.model.run import Run
-from rota.model.trace import TRACE_HEADERS
+from rota.model.trace import TENANT, TRACE_HEADERS
+from rota.names import check_tenant
 from rota.seams import CallNext, Outgoing, Switched
 
 
@@ -21,7 +22,10 @@ async def _carried(run: Run, call_next: CallNext) -> Any:
 
 
 class HeaderSender(Switched):
-    """A sender: adds the headers that are carried. It comes after the tracers, whose trace goes first."""
+    """A sender: adds the headers that are carried. It comes after the tracers, whose trace goes first.
+
+    A tenant that the job has already, by its options or its client, stays.
+    """
 
     def is_on(self) -> bool:
         return bool(current_headers())
@@ -32,5 +36,19 @@ class HeaderSender(Switched):
         own = {name: value for name, value in headers.items() if name not in TRACE_HEADERS}
         trace = {name: value for name, value in headers.items() if name in TRACE_HEADERS}
         for job in jobs:
-            job.headers.update(own if "traceparent" in job.headers else own | trace)
+            chosen = {TENANT: job.headers[TENANT]} if TENANT in job.headers else {}
+            job.headers.update((own if "traceparent" in job.headers else own | trace) | chosen)
+        yield
+
+
+class TenantSender:
+    """A sender: what a client of one tenant enqueues is that tenant's, unless the options of a job name another."""
+
+    def __init__(self, tenant: str) -> None:
+        self.tenant = check_tenant(tenant)
+
+    @contextmanager
+    def __call__(self, jobs: Sequence[Outgoing]) -> Iterator[None]:
+        for job in jobs:
+            job.headers.setdefault(TENANT, self.tenant)
         yield

@@ -40,6 +40,7 @@ local function start_pipeline(item, input)
   redis.call('HSET', child, 'id', flow.id .. '.' .. stage .. '.' .. item, 'kind', 'pipeline', 'state', 'active', 'name',
     flow.name, 'stage', 0, 'open', 0, 'parent', key .. '|' .. stage .. '|' .. item, 'plan', flow.plan, 'path',
     flow.path .. stage .. '.', 'in', input)
+  if flow.tenant ~= '' then redis.call('HSET', child, 'tenant', flow.tenant) end
   start_stage(flow_at(child), 0)
 end
 

@@ -3,14 +3,14 @@
 -- KEYS  1 flow  2 plan  3 events  4 alias (holds the flow of an id that the user gave), where there is one
 -- ARGV  1 entries of events to keep  2 id  3 kind: pipeline | batch  4 name  5 ms to keep the result  6 ms to keep a dead one
 --       7 the first stage's input, JSON ('' = its arguments are in its payload)  8 stages to show, JSON
---       9 how many jobs the batch has; then field, value of the plan
+--       9 how many jobs the batch has  10 whose it is ('' = no tenant's); then field, value of the plan
 -- Returns { 1, id } = begun, { 0, id of the flow that has the alias }.
 --
 -- Keeps true: at most one live flow has an alias. The same call again, after its reply was lost, begins nothing; nor does one in which
 -- a command fails.
 
 local key, plan, events, alias = KEYS[1], KEYS[2], KEYS[3], KEYS[4] or ''
-local keep_events, id, kind, name, keep, retain, input, stages, jobs = unpack(ARGV, 1, 9)
+local keep_events, id, kind, name, keep, retain, input, stages, jobs, tenant = unpack(ARGV, 1, 10)
 
 --@include whole
 --@include ends
@@ -28,7 +28,8 @@ local function write_down()
   redis.call('HSET', key, 'id', id, 'kind', kind, 'state', 'active', 'name', name, 'stage', 0, 'open', 0, 'parent', '',
     'plan', plan, 'path', '', 'at', now_ms, 'keep', keep, 'retain', retain, 'alias', alias, 'stages', stages)
   if input ~= '' then redis.call('HSET', key, 'in', input) end
-  for at = 10, #ARGV, 2 do redis.call('HSET', plan, ARGV[at], ARGV[at + 1]) end
+  if tenant ~= '' then redis.call('HSET', key, 'tenant', tenant) end
+  for at = 11, #ARGV, 2 do redis.call('HSET', plan, ARGV[at], ARGV[at + 1]) end
   if kind == 'batch' then redis.call('HSET', key, '0:total', jobs, '0:cursor', 0) end
 end
 
@@ -38,8 +39,8 @@ local function begin()
     remove(plan)
   end, write_down)
   if alias ~= '' then redis.call('SET', alias, id) end
-  tell('enqueued', '', id, name, 0, { due = now })
   local flow = flow_at(key)
+  tell_flow_itself(flow, 'enqueued', { due = now })
   if kind == 'batch' then close_batch(flow) else start_stage(flow, 0) end
 end
 

@@ -28,9 +28,9 @@ if tonumber(former or 0) ~= tonumber(version) then return { 'changed', 0 } end
 local function take_out()
   local queue = 'arq:queue:' .. out_of
   if is_held(queue, out_id) then return end
-  local answer, attempts = withdraw(queue, out_id)
+  local answer, attempts, terms = withdraw(queue, out_id)
   if answer == 'cancelled' then
-    tell('cancelled', out_of, out_id, out_task, attempts, { reason = 'schedule changed' })
+    tell('cancelled', out_of, out_id, out_task, attempts, { reason = 'schedule changed' }, nil, nil, terms)
   end
 end
 

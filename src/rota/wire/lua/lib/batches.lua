@@ -29,7 +29,7 @@ local function close_batch(flow)
   put_callback(flow, 'finished')
   for _, key in ipairs({ flow.key, flow.plan, flow.key .. ':dead' }) do redis.call('PEXPIRE', key, keep) end
   expire_alias(flow, keep)
-  tell(state, '', flow.id, flow.name, 0)
+  tell_flow_itself(flow, state)
 end
 
 -- Count the end of a job, once.

@@ -55,7 +55,7 @@ end
 local function stop_member(queue_name, id, task, detail)
   local answer, attempts, terms = withdraw('arq:queue:' .. queue_name, id)
   if answer ~= 'cancelled' then return end
-  tell('cancelled', queue_name, id, task, attempts, { reason = 'its flow is over' }, detail)
+  tell('cancelled', queue_name, id, task, attempts, { reason = 'its flow is over' }, detail, nil, terms)
   tell_end(terms, 'cancelled', detail, id)
 end
 
@@ -81,7 +81,7 @@ local function expire(flow, state, detail)
   redis.call('PEXPIRE', flow.plan, ms(math.max(tonumber(life), DAY)))
   expire_alias(flow, life)
   local why = state ~= 'completed' and { reason = state == 'dead' and 'failed' or nil } or nil
-  tell(state, '', flow.id, flow.name, 0, why, detail)
+  tell_flow_itself(flow, state, why, detail)
 end
 
 -- End a flow: completed, dead or cancelled. `detail` is its error, `id` the job that it died of.

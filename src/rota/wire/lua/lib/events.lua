@@ -16,7 +16,7 @@ local recording, recorder = string.sub(events, 1, -#'events' - 1) .. 'recording'
 
 -- Tell an event of a job or a flow; of no type, nothing. `more` is a new table of what only some events say: due (ms),
 -- worker, percent, message, reason, detail. `detail` is the whole result or error, of which the event has the beginning of
--- an error. The payload, the terms and the key of the job's log are for records.
+-- an error. The payload and the key of the job's log are for records. The terms say whose job it is.
 local function tell(kind, queue_name, id, task, attempt, more, detail, payload, terms, log_key)
   if events == '' or kind == '' then return end
   if recorder == nil then
@@ -37,6 +37,11 @@ local function tell(kind, queue_name, id, task, attempt, more, detail, payload, 
     -- Where the cut is within a character, that goes too.
     local begun = #detail > 500 and string.gsub(string.sub(detail, 1, 500), '[\192-\255][\128-\191]*$', '')
     more.detail = begun or detail
+  end
+  local tenant = terms and string.match(terms, 't=(%S+)')
+  if tenant then
+    more = more or {}
+    more.tenant = tenant
   end
   if attempt ~= 1 then
     attempt = tonumber(attempt) or 0

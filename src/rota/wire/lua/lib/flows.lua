@@ -7,6 +7,7 @@
 --   id, kind (pipeline | batch), name, alias (the key of an id that the user gave), stages (to show)
 --   state, stage (the current one), at, ended, result (but of a last stage that is `each`) or error, failed (the job that it died of)
 --   open      its jobs that are not over, whatever became of the flow: at 0, nothing of it runs
+--   tenant    whose it is, where it has one
 --   parent    of an item that is a pipeline: `<flow>|<stage>|<item>`
 --   in        the first stage's input, where it has one
 --   plan, path    where the plan of a stage lies: in the hash `plan`, under `<path><stage>:<field>`
@@ -28,11 +29,11 @@
 
 -- Return the flow at `key`, or nil.
 local function flow_at(key)
-  local id, kind, state, stage, parent, plan, path, name =
-    unpack(redis.call('HMGET', key, 'id', 'kind', 'state', 'stage', 'parent', 'plan', 'path', 'name'))
+  local id, kind, state, stage, parent, plan, path, name, tenant =
+    unpack(redis.call('HMGET', key, 'id', 'kind', 'state', 'stage', 'parent', 'plan', 'path', 'name', 'tenant'))
   if not id then return nil end
   return { key = key, id = id, kind = kind, state = state, stage = stage, parent = parent, plan = plan, path = path,
-    name = name }
+    name = name, tenant = tenant or '' }
 end
 
 -- Return the flow, the stage and the item that a job's terms or a flow's `parent` name: `<flow>|<stage>|<item>`.
@@ -50,6 +51,17 @@ local function plan_of(flow, stage)
       at .. 'on_failure', at .. 'wait', at .. 'at'))
   return { kind = kind, queue = queue_name, task = task, payload = payload, terms = terms or '',
     on_failure = on_failure, due = tonumber(due or nil) or now + (tonumber(wait or nil) or 0) }
+end
+
+-- Return terms as a job of the flow's tenant has them.
+local function owned(flow, terms)
+  if flow.tenant == '' then return terms end
+  return (terms == '' and '' or terms .. ' ') .. 't=' .. flow.tenant
+end
+
+-- Tell what becomes of a flow as a whole.
+local function tell_flow_itself(flow, kind, more, detail)
+  tell(kind, '', flow.id, flow.name, 0, more, detail, nil, owned(flow, ''))
 end
 
 local function child_key(flow, stage, item)

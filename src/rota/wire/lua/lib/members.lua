@@ -27,11 +27,11 @@ local function put_member(flow, stage, item, queue_name, task, payload, due, ter
   return true
 end
 
--- Put a job that works for the flow without being one of its members.
+-- Put a job that works for the flow without being one of its members. It is of the flow's tenant.
 local function put_helper(flow, suffix, queue_name, task, payload, due, terms)
   local queue, id = 'arq:queue:' .. queue_name, flow.id .. '.' .. suffix
   local of_flow = 'f=' .. flow.key
-  terms = terms == '' and of_flow or terms .. ' ' .. of_flow
+  terms = owned(flow, terms == '' and of_flow or terms .. ' ' .. of_flow)
   if put(queue, id, payload, due, 0, terms) then
     announce(queue_name, id, task, payload, due, terms)
   end

@@ -43,6 +43,7 @@ end
 local function let_go(job)
   local terms = terms_of(queue, job.id)
   if terms then
+    job.terms = terms
     give_back(queue, job.id, terms)
     tell_end(terms, job.event, job.detail, job.id)
     redis.call('HDEL', queue .. ':terms', job.id)
@@ -70,7 +71,7 @@ local function forget_jobs(finished, gone)
   forget_failures(gone)
   for _, job in ipairs(finished) do
     local why = job.event ~= 'completed' and { reason = job.reason } or nil
-    tell(job.event, queue_name, job.id, job.task, job.attempt, why, job.detail, nil, nil, job.log_key)
+    tell(job.event, queue_name, job.id, job.task, job.attempt, why, job.detail, nil, job.terms, job.log_key)
   end
   write_events()
   chunked('ZREM', active, gone)

@@ -15,7 +15,7 @@ local function whole_log(key)
 end
 
 local function keep_raw(event, detail, payload, terms, log_key)
-  raw[event] = { flow = terms and string.match(terms, 'w=(%S+)'), p = level ~= '2' and payload or nil,
+  raw[event] = { flow = terms and string.match(terms, 'w=(%S+)') or nil, p = level ~= '2' and payload or nil,
     d = detail ~= '' and detail or nil, l = log_key and level ~= '2' and whole_log(log_key) or nil }
 end
 

@@ -19,7 +19,7 @@ local function revive(flow)
   on_results(persist, flow, stage)
   on_results(persist, flow, before)
   if alias ~= '' then redis.call('PERSIST', alias) end
-  tell('enqueued', '', flow.id, flow.name, 0, { due = now, reason = 'replayed' })
+  tell_flow_itself(flow, 'enqueued', { due = now, reason = 'replayed' })
   start_stage(flow, tonumber(stage))
 end
 

@@ -21,9 +21,10 @@ local function start_stage(flow, stage)
     -- The payload of the very first stage holds its arguments; that of any other says where its input lies.
     local has_arguments = stage == 0 and flow.path == ''
     local terms = has_arguments and plan.terms or string.gsub(plan.terms .. ' i=1', '^ ', '')
-    put_member(flow, stage, 0, plan.queue, plan.task, with_headers(flow, plan.payload), plan.due, terms)
+    put_member(flow, stage, 0, plan.queue, plan.task, with_headers(flow, plan.payload), plan.due,
+      owned(flow, terms))
   else
-    put_member(flow, stage, 'each', plan.queue, '_each', with_headers(flow, FAN_OUT), plan.due, '')
+    put_member(flow, stage, 'each', plan.queue, '_each', with_headers(flow, FAN_OUT), plan.due, owned(flow, ''))
   end
 end
 
