@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         JobNotFound,
         NoDeadLetter,
         NotReplayed,
+        NotRunning,
         OnlyRecorded,
         OutboxUnusable,
         PayloadTooLarge,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         UnknownJob,
         UnknownQueue,
         UnknownSchedule,
+        WorkerSilent,
     )
     from rota.flows.batches import BatchHandle, BatchInfo
     from rota.model.event import Event, EventType, StreamEvent
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from rota.model.run import Run
     from rota.model.schedules.every import every
     from rota.model.schedules.info import ScheduleInfo
+    from rota.model.stack.stack import JobStack, StackFrame
     from rota.model.state import State
     from rota.model.sync import SyncFlowHandle, SyncHandle
     from rota.process.outbound.fetching import Answer
@@ -98,10 +101,12 @@ __all__ = [
     "JobFailed",
     "JobInfo",
     "JobNotFound",
+    "JobStack",
     "LogLine",
     "Middleware",
     "NoDeadLetter",
     "NotReplayed",
+    "NotRunning",
     "OnlyRecorded",
     "OutboxUnusable",
     "Outgoing",
@@ -118,6 +123,7 @@ __all__ = [
     "Sender",
     "ServerError",
     "Snooze",
+    "StackFrame",
     "StageInfo",
     "State",
     "StreamEvent",
@@ -129,6 +135,7 @@ __all__ = [
     "UnknownJob",
     "UnknownQueue",
     "UnknownSchedule",
+    "WorkerSilent",
     "at_most",
     "client_metrics",
     "connect",
@@ -180,6 +187,7 @@ _HOMES = {
     "rota.model.run": ("Run",),
     "rota.model.schedules.every": ("every",),
     "rota.model.schedules.info": ("ScheduleInfo",),
+    "rota.model.stack.stack": ("JobStack", "StackFrame"),
     "rota.model.state": ("State",),
     "rota.model.sync": ("SyncFlowHandle", "SyncHandle"),
     "rota.seams": ("CallNext", "Middleware", "Outgoing", "Sender", "Subscriber"),

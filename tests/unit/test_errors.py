@@ -32,6 +32,8 @@ from rota.errors import (
     LimitClash,
     NoDeadLetter,
     NotReplayed,
+    NotRunning,
+    OnlyRecorded,
     OutboxUnusable,
     PayloadTooLarge,
     RemoteError,
@@ -46,6 +48,7 @@ from rota.errors import (
     UnknownQueue,
     UnknownSchedule,
     UnreadablePayload,
+    WorkerSilent,
 )
 from rota.wire.results import encode_error, error_of
 
@@ -75,6 +78,9 @@ ONE_OF_EACH: list[Exception] = [
     JobNotFound("video:7"),
     NoDeadLetter("j1", "waiting"),
     NotReplayed("j1", "stopping"),
+    NotRunning("j1", "is delayed"),
+    OnlyRecorded(),
+    WorkerSilent("j1", "host-1-abc", 5.0),
     JobCancelled("video:7", "by hand"),
     ResultTimeout("video:7", 1.5),
     JobFailed("ValueError", "boom", "video:7", "Traceback…"),

@@ -17,11 +17,13 @@ from rota.errors import (
     JobNotFound,
     NoDeadLetter,
     NotReplayed,
+    NotRunning,
     PayloadTooLarge,
     RotaError,
     UnknownJob,
     UnknownQueue,
     UnknownSchedule,
+    WorkerSilent,
 )
 from rota.server.faults import ServerError
 from rota.store.faults import StoreError
@@ -96,6 +98,8 @@ _ANSWERS: tuple[tuple[type[RotaError], _Row], ...] = (
     (IdempotencyMismatch, _Row(422, "idempotency-mismatch", "The key was used for something else")),
     (NoDeadLetter, _Row(409, "wrong-state", "The state of the job does not allow this")),
     (NotReplayed, _Row(409, "wrong-state", "The state of the job does not allow this")),
+    (NotRunning, _Row(409, "wrong-state", "The state of the job does not allow this")),
+    (WorkerSilent, _Row(504, "worker-silent", "The worker that runs the job does not answer")),
     (JobNotFound, _Row(404, "no-such-job", "There is no such job")),
     (UnknownJob, _Row(404, "no-such-name", "No job has this name")),
     (UnknownQueue, _Row(404, "no-such-queue", "There is no such queue")),

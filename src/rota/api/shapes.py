@@ -1,12 +1,14 @@
 """How jobs look in answers: fields that mean nothing in a job's state are null, and times are in UTC."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pydantic_core import from_json
 
 from rota.errors import JobError
 from rota.model.info import JobInfo
+from rota.model.stack.stack import JobStack
 from rota.model.state import State
 from rota.names import full_name
 
@@ -100,3 +102,10 @@ def _json(text: str | None) -> Any:
 def error(found: JobError | None) -> dict[str, Any] | None:
     """Return an error as answers show it."""
     return None if found is None else {"type": found.type, "message": found.message}
+
+
+def stack(found: JobStack) -> dict[str, Any]:
+    """Return where a running job is, as answers show it."""
+    shown = {**asdict(found), "name": full_name(found.queue, found.task) if found.task else ""}
+    del shown["task"]
+    return {**shown, "state": found.state, "text": found.text}

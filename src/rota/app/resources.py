@@ -2,13 +2,15 @@
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from rota.attempts.children import Processes
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.leases import Leases
+from rota.engine.stacks.teller import LONGEST as ASKED_AT_MOST
+from rota.engine.stacks.teller import StackTeller
 from rota.engine.tokens import LONGEST, SharedTokens
 from rota.errors import LifespanFailed
 from rota.errors.traces import message_of, place_of
@@ -24,6 +26,7 @@ from rota.settings.load import Settings
 from rota.telemetry.logs import logs
 from rota.wire.keys import bell_key
 from rota.worker.shared import Shared
+from rota.worker.worker import QueueWorker
 
 #: The most connections on which the workers of one process send their calls. A call takes a millisecond.
 MOST = 16
@@ -110,4 +113,14 @@ def lease_keeper(settings: Settings, server: Server) -> LeaseKeeper:
         Leases(connect, interval=settings.lease / 3),
         watch=watch,
         health_file=HealthFile(file, watch.silence) if file else None,
+    )
+
+
+def stack_teller(server: Server, workers: Sequence[QueueWorker]) -> StackTeller:
+    """Return what tells where the jobs of `workers` are, which come later. It is a service, to be started."""
+    connect = connections.clone(
+        connections.async_client(server.target), socket_timeout=ASKED_AT_MOST + REPLY_TIMEOUT
+    )
+    return StackTeller(
+        connect, lambda: {one.worker_id: one.engine.executions if one.engine else {} for one in workers}
     )

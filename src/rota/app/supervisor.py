@@ -28,7 +28,7 @@ from rota.app.handlers import timeouts_of
 from rota.app.limits import figures_of, publish
 from rota.app.probes import Probes
 from rota.app.recycling import EXIT_RECYCLE, Recycling
-from rota.app.resources import child_processes, connected, lease_keeper, lifespan, own_client
+from rota.app.resources import child_processes, connected, lease_keeper, lifespan, own_client, stack_teller
 from rota.attempts.log.keeper import keeping_logs
 from rota.attempts.threads import LoopThreads
 from rota.engine.keeper import LeaseKeeper
@@ -244,6 +244,7 @@ class Supervisor:
         yield Periodic("tidy", BEAT, self._probes.tidy)
         yield Periodic("parent", BEAT, self._look_for_parent)
         yield Declaring(redis, self._settings, self._release)
+        yield stack_teller(server, self._workers)
         yield history_of(self._settings, self._queues, redis, process, self._probes)
         if self._leader is not None:
             yield self._leader

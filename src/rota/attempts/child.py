@@ -19,6 +19,7 @@ import threading
 from typing import Any, NoReturn
 
 from rota.attempts.frames import LENGTHS, describe, frame
+from rota.attempts.stacks import tell_stack
 from rota.errors import ResultTooLarge
 from rota.model.headers import inherited
 from rota.model.job import Job
@@ -30,12 +31,13 @@ from rota.telemetry.logs.records import MOST_OF_BLOCK, Teller, adopt_structlog
 from rota.wire.results import encode_error
 
 
-def main(fd: int) -> None:
-    """Serve the parent that passed the socket `fd`, until it goes away."""
+def main(fd: int, stacks: int) -> None:
+    """Serve the parent that passed the socket `fd`, until it goes away; `stacks` is where it reads where we are."""
     # What has been imported is there to stay.
     gc.freeze()
     gc.enable()
     ignore(*TO_STOP)
+    tell_stack(stacks)
     sock = socket.socket(fileno=fd)
     sock.set_inheritable(False)
     Child(sock).serve()

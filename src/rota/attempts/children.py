@@ -14,9 +14,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from traceback import FrameSummary
 from typing import Any
 
 from rota.attempts.frames import LENGTHS, frame, revive
+from rota.attempts.stacks import Stacks
 from rota.engine.execution import Execution
 from rota.errors import ChildDied
 from rota.model.job import Job
@@ -36,7 +38,7 @@ LOOK = 0.25
 #: A child imports from the same places as its worker, and collects garbage when it has.
 _BOOT = (
     "import gc; gc.disable(); import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from rota.attempts.child import main; main(int(sys.argv[1]))"
+    "from rota.attempts.child import main; main(int(sys.argv[1]), int(sys.argv[3]))"
 )
 
 
@@ -119,22 +121,28 @@ def _interrupting(execution: Execution, child: "_Child") -> Iterator[None]:
         execution.cancel_task()
 
     execution.interrupt = interrupt
+    execution.elsewhere = child.stack
     try:
         if execution.cause is not None:
             raise asyncio.CancelledError
         yield
     finally:
         # From here on the child may be another job's.
-        execution.interrupt = None
+        execution.interrupt = execution.elsewhere = None
 
 
 class _Child:
     """One child process, and the socket to it."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        stacks: Stacks,
     ) -> None:
         self._process = process
+        self._stacks = stacks
         self._reader = reader
         self._writer = writer
         self._lengths: tuple[int, int] | None = None
@@ -146,21 +154,23 @@ class _Child:
         """Start a child and wait until it is ready. Raises ChildDied."""
         # Started from this thread, never forked from a pool's: no lock of ours is copied in the middle of its use.
         ours, theirs = socket.socketpair()
-        with theirs:
+        stacks = Stacks()
+        with theirs, stacks.written_by_child() as fd:
             process = subprocess.Popen(  # noqa: ASYNC220, S603 - it returns at once, and runs our own program
-                [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path)],
-                pass_fds=(theirs.fileno(),),
+                [sys.executable, "-c", _BOOT, str(theirs.fileno()), json.dumps(sys.path), str(fd)],
+                pass_fds=(theirs.fileno(), fd),
                 start_new_session=True,
             )
         try:
             reader, writer = await asyncio.open_connection(sock=ours, limit=2**20)
-            child = cls(process, reader, writer)
+            child = cls(process, reader, writer, stacks)
             await child._receive()
         except BaseException:
             # Stopped while it booted: it is not in the list of children yet.
             _kill_group(process.pid)
             process.wait()
             ours.close()
+            stacks.close()
             raise
         return child
 
@@ -256,7 +266,12 @@ class _Child:
         self._writer.close()
         while (status := self._look()) is None:  # noqa: ASYNC110 - a process sets no event
             await asyncio.sleep(0.01)
+        self._stacks.close()
         return status
+
+    def stack(self) -> list[FrameSummary]:
+        """Return where the handler is; nothing where the process does not say. May be called from any thread."""
+        return self._stacks.ask(self._process)
 
 
 def _kill_group(pid: int) -> None:

@@ -9,8 +9,10 @@ from rota.errors import (
     LifespanFailed,
     NoDeadLetter,
     NotReplayed,
+    NotRunning,
     ResultTimeout,
     RotaError,
+    WorkerSilent,
 )
 from rota.server.embedded import EmbeddedServerError
 from rota.server.faults import ServerError
@@ -23,9 +25,9 @@ NO_RESULT = 4
 CANCELLED = 5
 
 _STATUS: tuple[tuple[type[RotaError] | tuple[type[RotaError], ...], int], ...] = (
-    ((JobFailed, JobExists, LifespanFailed, NoDeadLetter, NotReplayed, SchemaBehind), FAILED),
+    ((JobFailed, JobExists, LifespanFailed, NoDeadLetter, NotReplayed, NotRunning, SchemaBehind), FAILED),
     (JobNotFound, NOT_FOUND),
-    (ResultTimeout, NO_RESULT),
+    ((ResultTimeout, WorkerSilent), NO_RESULT),
     (JobCancelled, CANCELLED),
     ((ServerError, EmbeddedServerError, StoreError), EXIT_AWAY),
 )

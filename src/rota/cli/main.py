@@ -15,6 +15,7 @@ from rota.cli.commands import (
     doctor,
     fleet,
     from_arq,
+    hands,
     history,
     jobs,
     keys,
@@ -127,6 +128,7 @@ def redis_cli(ctx: typer.Context) -> None:
 
 look.add_to(cli)
 log.add_to(cli)
+hands.add_to(cli)
 history.add_to(cli)
 from_arq.add_to(cli)
 jobs.add_to(cli)

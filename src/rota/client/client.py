@@ -16,6 +16,7 @@ from rota.client.dead_letters import DeadLetters, Moved, Which, WhichFields
 from rota.client.enqueue import Draft, Enqueued, Enqueuer
 from rota.client.events import EventReader, ended, newest
 from rota.client.failures import failures
+from rota.client.hands.stack import ask
 from rota.client.outbox.bell import Bell
 from rota.client.outbox.drafts import Rows
 from rota.client.outbox.outbox import Outbox
@@ -37,6 +38,7 @@ from rota.model.job import Call, Job, Promise, queue_of
 from rota.model.log.lines import LogLine
 from rota.model.options import EnqueueFields, EnqueueOptions
 from rota.model.schedules.info import ScheduleInfo
+from rota.model.stack.stack import JobStack
 from rota.model.state import State
 from rota.names import ids_of, short_name
 from rota.process.clock import SYSTEM_CLOCK, Clock
@@ -285,6 +287,17 @@ class Client:
         if not lines and after is None:
             await self.status(queue, job_id)
         return lines
+
+    async def stack(self, queue: str, job_id: str) -> JobStack:
+        """Return what a running job is doing now: the calls in which its handler is, without values of variables.
+
+            print((await client.stack("reports", "monthly")).text)
+
+        Its worker answers from a thread of its own, also while the job blocks the event loop: for a task, a thread or
+        a child process. `job_id` is the id in Redis, or the one that you gave the job. Raises NotRunning for a job that
+        waits or is over; WorkerSilent where the worker does not answer within five seconds; JobNotFound, ServerError.
+        """
+        return await ask(self.redis, queue, job_id)
 
     async def _is_over(self, queue: str, job_id: str) -> bool:
         async with explained(self.redis):

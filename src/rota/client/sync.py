@@ -9,6 +9,7 @@ from rota.client.client import Client, put
 from rota.client.dead_letters import Moved, WhichFields
 from rota.client.enqueue import Drafter
 from rota.client.events import EventReader
+from rota.client.hands.stack import PATIENCE
 from rota.client.outbox.drafts import Rows
 from rota.client.outbox.outbox import SyncOutbox
 from rota.flows.batches import BatchHandle, BatchInfo
@@ -21,6 +22,7 @@ from rota.model.job import Call, Job, queue_of
 from rota.model.log.lines import LogLine
 from rota.model.options import EnqueueFields
 from rota.model.schedules.info import ScheduleInfo
+from rota.model.stack.stack import JobStack
 from rota.model.state import State
 from rota.model.sync import Bridge, SyncFlowHandle, SyncHandle, sync_flow_handle, sync_handle
 from rota.process.clock import SYSTEM_CLOCK
@@ -177,6 +179,10 @@ class SyncClient:
     def log(self, queue: str, job_id: str, *, after: str | None = None) -> list[LogLine]:
         """Return what the handler of a job has logged; see `Client.log`."""
         return self._ask(lambda client: client.log(queue, job_id, after=after))
+
+    def stack(self, queue: str, job_id: str) -> JobStack:
+        """Return what a running job is doing now; see `Client.stack`."""
+        return self._ask(lambda client: client.stack(queue, job_id), longer=PATIENCE)
 
     def jobs(
         self, queue: str, state: State | str = State.WAITING, *, offset: int = 0, limit: int = 50

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import ContextVar
+from traceback import FrameSummary
 from typing import Any, Protocol
 
 from rota.model.outcome import Cause
@@ -45,6 +46,8 @@ class Execution:
     `close` is set once the handler runs: it returns the settlement of the attempt without waiting for the handler.
     `left` says that the attempt was settled in this way. `threads` is what asyncio's own threads do for the handler.
 
+    `elsewhere` returns the stack of a handler that runs in another process. It is there while one does.
+
     `checkpoint` is what the handler saved last, in this attempt or in an earlier one. `log` is what it has logged, None
     while that is nothing; `keeps_log` says whether it is kept.
     """
@@ -59,6 +62,7 @@ class Execution:
         "checkpoint",
         "claim",
         "close",
+        "elsewhere",
         "interrupt",
         "keeps_log",
         "left",
@@ -67,6 +71,8 @@ class Execution:
         "task",
         "threads",
     )
+
+    elsewhere: Callable[[], list[FrameSummary]] | None
 
     def __init__(self, claim: Claim, clock: Clock = SYSTEM_CLOCK) -> None:
         self.claim = claim

@@ -22,12 +22,14 @@ from rota.errors.client import (
     JobNotFound,
     NoDeadLetter,
     NotReplayed,
+    NotRunning,
     OnlyRecorded,
     OutboxUnusable,
     ResultTimeout,
     UnknownJob,
     UnknownQueue,
     UnknownSchedule,
+    WorkerSilent,
 )
 from rota.errors.outbound import FetchFailed, FetchRefused
 from rota.errors.payloads import (
@@ -66,6 +68,7 @@ __all__ = [
     "LimitClash",
     "NoDeadLetter",
     "NotReplayed",
+    "NotRunning",
     "OnlyRecorded",
     "OutboxUnusable",
     "PayloadTooLarge",
@@ -81,6 +84,7 @@ __all__ = [
     "UnknownQueue",
     "UnknownSchedule",
     "UnreadablePayload",
+    "WorkerSilent",
 ]
 
 # Records, logs and traces write an error's type as its module and name. The name is `rota.errors.JobTimeout` for good,

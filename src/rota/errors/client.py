@@ -251,3 +251,32 @@ class OnlyRecorded(RotaError):
             "look at it with rota.testing.recorded(), run jobs on the bench of rota.testing, "
             "or set MODE=worker to work with Redis"
         )
+
+
+class NotRunning(RotaError):
+    """Raised where the stack is wanted of a job that no worker of rota's runs at the moment."""
+
+    def __init__(self, job_id: str, why: str) -> None:
+        self.job_id = job_id
+        self.why = why
+        super().__init__(job_id, why)
+
+    def __str__(self) -> str:
+        return f"job {self.job_id!r} {self.why}; only a job that runs has a stack"
+
+
+class WorkerSilent(RotaError):
+    """Raised where the worker that runs a job does not answer when it is asked for the job's stack."""
+
+    def __init__(self, job_id: str, worker: str, seconds: float) -> None:
+        self.job_id = job_id
+        self.worker = worker
+        self.seconds = seconds
+        super().__init__(job_id, worker, seconds)
+
+    def __str__(self) -> str:
+        return (
+            f"the worker {self.worker}, which runs job {self.job_id!r}, did not answer within {self.seconds:g} s: "
+            "its code holds the interpreter's lock, or the process stands still or is of an older version; try again, "
+            "or look at the process itself"
+        )

@@ -5,7 +5,7 @@ screen: those where the user's code begins, and those nearest to the error. Valu
 """
 
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -54,7 +54,15 @@ def written(error: BaseException, most: int, most_of_part: int | None = None) ->
 
 def stack_of(frame: FrameType | None) -> str:
     """Return where a thread is, from its innermost `frame`: the user's frames, and what they have called."""
-    return "".join(_Shown(_own(traceback.extract_stack(frame))).format())
+    return "".join(_Shown(own_frames(traceback.extract_stack(frame))).format())
+
+
+def own_frames(stack: Sequence[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
+    """Return the frames of the user's code and what is within the last of them; all if there are none of the user's."""
+    users = [number for number, frame in enumerate(stack) if not _is_framework(frame.filename)]
+    if not users:
+        return list(stack)
+    return [stack[number] for number in users] + list(stack[users[-1] + 1 :])
 
 
 def place_of(error: BaseException) -> str:
@@ -126,17 +134,9 @@ def _trim(told: traceback.TracebackException) -> None:
         if id(one) in seen:
             continue
         seen.add(id(one))
-        one.stack = _Shown(_own(one.stack))
+        one.stack = _Shown(own_frames(one.stack))
         linked = (one.__cause__, one.__context__, *(one.exceptions or ()))
         waiting.extend(other for other in linked if other is not None)
-
-
-def _own(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
-    """Return the frames of the user's code and what is within the last of them; all if there are none of the user's."""
-    users = [number for number, frame in enumerate(stack) if not _is_framework(frame.filename)]
-    if not users:
-        return list(stack)
-    return [stack[number] for number in users] + stack[users[-1] + 1 :]
 
 
 class _Shown(traceback.StackSummary):

@@ -15,6 +15,11 @@ Of a process of several queues there is besides:
 
     arq:bell:<process>   list    for a moment, an entry that interrupts its wait for tokens; expires
 
+Of a worker that is asked for the stack of a job there are besides, each for some seconds:
+
+    arq:stack:<worker>      list    the requests, `<request> <id>`
+    arq:stack-of:<request>  string  the answer (ours; see `rota.model.stack.stack`)
+
 A queue's other keys hang on the queue's own, as `arq:queue:email:active`: `QueueKeys` lists them. A key that belongs to
 no single queue begins with the namespace, as `rota:events`: the stream of events, flows, schedules, limits, unique
 keys, histories, who leads. Times in Redis are milliseconds of the server's clock.
@@ -35,6 +40,8 @@ ABORT = "arq:abort"
 #: A key that is made and deleted within one script, which tries what a user may do.
 TRIED = "arq:rights"
 BELL = "arq:bell:"
+STACK = "arq:stack:"
+STACK_ANSWER = "arq:stack-of:"
 #: The ids of the jobs that schedules enqueue begin with this.
 TICK = "cron:"
 #: The most digits of a time in milliseconds.
@@ -64,6 +71,16 @@ RESERVED = frozenset(
 def bell_key(process: str) -> str:
     """Return the key of the list that interrupts the call in which `process` waits for its queues' tokens."""
     return f"{BELL}{process}"
+
+
+def stack_key(worker: str) -> str:
+    """Return the key of the list in which `worker` is asked for the stacks of its jobs; expires."""
+    return f"{STACK}{worker}"
+
+
+def stack_answer_key(request: str) -> str:
+    """Return the key at which a worker answers a request for a stack; expires."""
+    return f"{STACK_ANSWER}{request}"
 
 
 def check_queue(name: str) -> str:

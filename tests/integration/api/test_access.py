@@ -50,6 +50,7 @@ ROUTES = {
     ("DELETE", "/jobs/{queue}/{id}"): "operate",
     ("GET", "/jobs"): "read",
     ("GET", "/jobs/{queue}/{id}/log"): "read",
+    ("GET", "/jobs/{queue}/{id}/stack"): "read",
     ("GET", "/queues/{queue}/history"): "read",
     ("GET", "/schedules"): "read",
     ("GET", "/schedules/{name}"): "read",

@@ -86,6 +86,21 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "EnqueuedOne": _object({"id": _TEXT, "queue": _TEXT, "created": _FLAG}),
     "EnqueuedMany": _object({"jobs": _list(ref("EnqueuedOne"))}),
+    "Stack": _object(
+        {
+            **dict.fromkeys(("id", "queue", "name", "worker", "state", "note", "text"), _TEXT),
+            "where": {"enum": ["task", "thread", "process"]},
+            "blocks": {
+                "type": "boolean",
+                "description": "Whether it keeps the event loop of its worker busy.",
+            },
+            "frames": _list(_object({"file": _TEXT, "line": _COUNT, "function": _TEXT, "code": _TEXT})),
+            "left_out": _COUNT,
+            "started_at": _or_null(_TIME),
+            "seconds": {"type": "number", "description": "For how long the attempt has run."},
+        },
+        description="Where the handler of a running job is, the outermost call first.",
+    ),
     "Done": _object({"answer": _TEXT}),
     "Queue": _object(
         {
@@ -142,6 +157,7 @@ ANSWERS: dict[str, dict[int, str]] = {
     "GET /jobs/{queue}/{id}": {200: "Job"},
     "GET /jobs/{queue}/{id}/result": {200: "Result", 202: "Unfinished"},
     "GET /jobs/{queue}/{id}/log": {200: "Items"},
+    "GET /jobs/{queue}/{id}/stack": {200: "Stack"},
     "POST /jobs/{queue}/{id}/cancel": {200: "Done", 202: "Done"},
     "POST /jobs/{queue}/{id}/retry": {202: "EnqueuedOne"},
     "POST /jobs/{queue}/{id}/run-now": {200: "Done"},

@@ -47,6 +47,13 @@ async def log(request: Request, queue: str, job_id: JobId, after: str | None = N
     return answer({"items": [asdict(line) for line in lines]})
 
 
+@router.get("/jobs/{queue}/{id}/stack", summary="What a running job is doing", dependencies=[READS])
+async def stack(request: Request, queue: str, job_id: JobId) -> Response:
+    """Return the calls in which the handler of a running job is at this moment; its worker is asked."""
+    found = await desk_of(request).client.stack(known_queue(queue), job_id)
+    return answer(shapes.stack(found))
+
+
 @router.post("/jobs/{queue}/{id}/cancel", summary="Cancel a job", dependencies=[OPERATES])
 async def cancel(request: Request, queue: str, job_id: JobId) -> Response:
     """Cancel a job: at once if it waits, and within a second if it runs (202)."""

@@ -1,0 +1,1 @@
+"""Where a running job is: its stack."""
