@@ -15,7 +15,7 @@ from rota.api.archive import Archive
 from rota.api.desk import Desk
 from rota.api.documents.document import document
 from rota.api.live.hub import Hub
-from rota.api.live.stream import answer_later
+from rota.api.live.later import answer_of
 from rota.api.problems import answer_errors
 from rota.api.routes import (
     enqueue,
@@ -45,7 +45,9 @@ class Application(FastAPI):
     """The API, whose streams are sent when the framework has let go of their requests."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_later(super().__call__, scope, receive, send)
+        await super().__call__(scope, receive, send)
+        if (answer := answer_of(scope)) is not None:
+            await answer.run(scope, receive, send)
 
 
 def create(settings: Settings | None = None, registry: Registry | None = None) -> FastAPI:

@@ -62,16 +62,19 @@ class Problem(Exception):
 
     def response(self, instance: str) -> Response:
         """Return the answer to the request of the path `instance`."""
-        body: dict[str, Any] = {
+        body = to_json(self.body(instance=instance))
+        return Response(body, self.status, self.headers, media_type=MEDIA_TYPE)
+
+    def body(self, **more: str) -> dict[str, Any]:
+        """Return the problem as the object that is sent."""
+        return {
             "type": f"urn:rota:problem:{self.kind}",
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
-            "instance": instance,
+            **more,
+            **({"errors": self.errors} if self.errors else {}),
         }
-        if self.errors:
-            body["errors"] = self.errors
-        return Response(to_json(body), self.status, self.headers, media_type=MEDIA_TYPE)
 
 
 def wrong_parameter(detail: str, errors: Sequence[Error] = ()) -> Problem:

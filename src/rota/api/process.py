@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from rota.api.application import create, lifespan
+from rota.api.live.lean import LeanWebSocket
 from rota.model.registry import Registry
 from rota.process.ports import listen
 from rota.process.signals import until_signalled
@@ -20,6 +21,8 @@ logger = logging.getLogger("rota.api")
 
 #: How long requests that are under way may take to end, once the process is told to stop, in seconds.
 DRAIN = 10
+#: The largest message that is read from a WebSocket, in bytes.
+LARGEST_MESSAGE = 64 * 1024
 
 #: Waits until the API is to stop. It is given a coroutine that ends if the API stops by itself.
 Waiting = Callable[[Coroutine[Any, Any, None]], Awaitable[object]]
@@ -40,6 +43,12 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=DRAIN,
+                # Who is behind a proxy needs a key; nothing else is taken from its headers.
+                proxy_headers=False,
+                ws=LeanWebSocket,
+                ws_max_size=LARGEST_MESSAGE,
+                # Each connection would have 50 KiB of its own for it.
+                ws_per_message_deflate=False,
             )
         )
 

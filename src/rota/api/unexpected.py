@@ -37,17 +37,16 @@ class Unexpected:
         try:
             await self._app(scope, receive, sending)
         except Exception as error:
-            _tell(scope, error)
+            report(scope["method"], scope["path"], error)
             if not has_begun:
                 await _problem().response(scope["path"])(scope, receive, send)
 
 
-def _tell(scope: Scope, error: Exception) -> None:
+def report(method: str, path: str, error: Exception) -> None:
+    """Log a bug, once, and tell Sentry of it."""
     # Sentry takes an error from the log as well, and drops what it has just sent.
     sentry.report(error)
-    logger.error(
-        "api.failed", exc_info=error, extra={"method": scope["method"], "path": scope["path"][:_LONGEST]}
-    )
+    logger.error("api.failed", exc_info=error, extra={"method": method, "path": path[:_LONGEST]})
 
 
 def _problem() -> Problem:

@@ -19,6 +19,20 @@ def _hosts(value: object) -> object:
     return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
 
 
+#: A site, as browsers name it.
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-_:\[\]]+")
+
+
+def _origins(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = tuple(one.strip().lower() for one in value.split(","))
+    wrong = [one for one in found if not _ORIGIN.fullmatch(one)]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is no site; a site is https://shop.example, without a path")
+    return found
+
+
 class ApiVariables(BaseSettings):
     """The variables that MODE=api reads beside the general ones."""
 
@@ -35,3 +49,6 @@ class ApiVariables(BaseSettings):
 
     api_allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] | None = None
     """Names of the API, beside this machine's own, by which it is reached while it needs no key; None: none."""
+
+    api_allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] | None = None
+    """Sites whose pages may ask the API from a browser, beside its own: `https://shop.example`; None: none."""

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 from rota.api.live.updates import Place, Update, Wanted
 from rota.client.client import Client
@@ -70,6 +72,16 @@ class Listener:
             self._bell = None
 
 
+class Missed(NamedTuple):
+    """A page of updates that a listener has missed.
+
+    :param has_gap: whether some before its end are not kept any more.
+    """
+
+    updates: list[Update]
+    has_gap: bool
+
+
 class Hub:
     """The listeners of one application, and the task that reads for them while there are any."""
 
@@ -79,7 +91,8 @@ class Hub:
         self._listeners: set[Listener] = set()
         self._reading: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()
-        self._begin = ""
+        #: The place behind which the listeners have not heard.
+        self.position = ""
         #: Whether all who listen are to be sent away.
         self.is_closed = False
 
@@ -88,9 +101,9 @@ class Hub:
         self._listeners.add(listener)
         async with self._beginning:
             if self._reading is None or self._reading.done():
-                self._begin = await self._client.event_position()
-                self._reading = asyncio.create_task(self._read(self._begin))
-        return self._begin
+                self.position = await self._client.event_position()
+                self._reading = asyncio.create_task(self._read(self.position))
+        return self.position
 
     def leave(self, listener: Listener) -> None:
         """Let `listener` hear no more. Some time after the last has left, nothing is read any more."""
@@ -113,26 +126,28 @@ class Hub:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reading
 
-    async def missed(self, after: str, wants: Wanted) -> tuple[list[Update], bool]:
-        """Return the updates behind a place that are kept, and whether some before them are not.
+    async def missed(
+        self, after: str, wants: Wanted, listener: Listener | None = None
+    ) -> AsyncIterator[Missed]:
+        """Yield the updates behind a place that are kept, page by page, so that the memory for them is bounded.
 
-        Raises ValueError for another text than a place, ServerError.
+        If `listener` loses updates meanwhile, they are read as well. Raises ValueError for another text than a place,
+        ServerError.
         """
-        reader = EventReader(self._key, after, queue=None, types=None)
-        found: list[Update] = []
-        has_gap, more = False, True
-        while more:
+        reader, more = EventReader(self._key, after, queue=None, types=None), True
+        while more or (listener is not None and listener.is_lost):
+            if listener is not None:
+                listener.is_lost = False
             events, more = await reader.page(self._client.redis)
-            has_gap = has_gap or any(event.gap for event in events)
-            found += [one for one in map(Update.of, events) if wants(one)]
-        return found, has_gap
+            wanted = [one for one in map(Update.of, events) if wants(one)]
+            yield Missed(wanted, has_gap=any(event.gap for event in events))
 
     async def _read(self, begin: str) -> None:
         reader = EventReader(self._key, begin, queue=None, types=None)
         try:
             async for event in reader.all(self._client.redis):
                 self._tell(Update.of(event), after_gap=event.gap)
-                self._begin = event.position
+                self.position = event.position
         except RotaError:
             # Not one that passes: who listens is to begin again, and then meets it.
             logger.exception("api.events_unread")

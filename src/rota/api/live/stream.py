@@ -4,20 +4,16 @@ import asyncio
 from time import monotonic
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from rota.api.live.hub import Hub, Listener, behind
+from rota.api.live.later import leave_to
 from rota.api.live.updates import Place, Update, Wanted, frame, place_of
-from rota.api.unexpected import Unexpected
+from rota.api.unexpected import report
 from rota.errors import RotaError
 
 #: A line is sent at least so often, so that proxies and dead connections are noticed, in seconds.
 BEAT = 15.0
-_BEAT = b": still here\n\n"
-#: Where a request has the stream that is to answer it.
-_LATER = "rota.stream"
-#: What the server itself still reads of a request while it is answered.
-_OF_SERVER = {"type", "method", "path", "query_string", "http_version", "client", "scheme", "headers"}
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -48,11 +44,10 @@ class EventStream(Response):
         self._once = once
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Sent by `answer_later`, behind the framework: what that holds for a request is twice as large as the stream.
         self._position = await self._hub.join(self._listener)
-        scope[_LATER] = self
+        leave_to(self, scope)
 
-    async def run(self, _: Scope, receive: Receive, send: Send) -> None:
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer bit by bit, for as long as it goes on."""
         listener, looked = self._listener, monotonic()
         try:
@@ -65,33 +60,36 @@ class EventStream(Response):
                     looked = monotonic()
                     if await _has_left(receive):
                         return
+        except Exception as error:
+            report(scope["method"], scope["path"], error)
+            return
         finally:
             self._hub.leave(listener)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _catch_up(self, send: Send, begin: str) -> Place | None:
         """Send what the listener has missed; return the place that it knows then, or None at the end of its job."""
-        first = frame("ready", {}, self._after or begin) + self._begin
-        updates: list[Update] = []
-        if self._after is not None:
-            try:
-                updates, has_gap = await self._hub.missed(self._after, self._wants)
-            except RotaError:
-                updates, has_gap = [], True
-            if has_gap:
-                first += frame("reset", {}, begin)
-        await _send(send, first)
-        return await self._send_all(
-            send, updates, place_of(begin) if self._after is None else place_of(self._after)
-        )
+        await _send(send, frame("ready", {}, self._after or begin) + self._begin)
+        if self._after is None:
+            return place_of(begin)
+        place: Place | None = place_of(self._after)
+        try:
+            async for page in self._hub.missed(self._after, self._wants, self._listener):
+                if page.has_gap:
+                    await _send(send, frame("reset", {}))
+                place = await self._send_all(send, page.updates, place) if place else None
+        except RotaError:
+            await _send(send, frame("reset", {}))
+        return place
 
     async def _pass_on(self, send: Send, listener: Listener, place: Place) -> Place | None:
-        updates = behind(listener.take(), place)
+        position, updates = self._hub.position, behind(listener.take(), place)
         if listener.is_lost:
             listener.is_lost = False
             await _send(send, frame("reset", {}))
         elif not updates:
-            await _send(send, _BEAT)
+            # The place without an event moves what a browser sends as Last-Event-ID on, and nothing else.
+            await _send(send, f"id: {position}\n: still here\n\n".encode())
         return await self._send_all(send, updates, place)
 
     async def _send_all(self, send: Send, updates: list[Update], place: Place) -> Place | None:
@@ -99,16 +97,6 @@ class EventStream(Response):
             await _send(send, b"".join(one.frame for one in updates))
             place = updates[-1].place
         return None if self._once and any(one.is_last for one in updates) else place
-
-
-async def answer_later(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Let an application answer, and then, when it holds nothing of the request any more, send the stream it chose."""
-    await app(scope, receive, send)
-    stream = scope.pop(_LATER, None)
-    if isinstance(stream, EventStream):
-        for name in scope.keys() - _OF_SERVER:
-            del scope[name]
-        await Unexpected(stream.run)(scope, receive, send)
 
 
 async def _send(send: Send, body: bytes) -> None:

@@ -38,6 +38,7 @@ class Update:
 
     :param place: where it is in the stream of events, as numbers that sort.
     :param frame: what is sent of it by server-sent events.
+    :param message: what is sent of it over a WebSocket.
     """
 
     place: Place
@@ -45,6 +46,7 @@ class Update:
     id: str
     state: State
     frame: bytes
+    message: str
     tenant: str | None = None
 
     @classmethod
@@ -68,8 +70,8 @@ class Update:
             "reason": event.reason or None,
             "at": event.at,
         }
-        sent = frame("job", data, event.position)
-        return cls(place_of(event.position), event.queue, event.id, state, sent, event.tenant)
+        sent, place = ("job", data, event.position), place_of(event.position)
+        return cls(place, event.queue, event.id, state, frame(*sent), message(*sent), event.tenant)
 
     @property
     def is_last(self) -> bool:
@@ -89,9 +91,9 @@ def place_of(position: str) -> Place:
     return int(ms), int(seq or 0), int(number) if number else 2**31
 
 
-def snapshot(info: JobInfo, position: str) -> bytes:
-    """Return the frame that says what a job is now, sent before its updates."""
-    data = {
+def snapshot(info: JobInfo) -> dict[str, Any]:
+    """Return what a job is now, as an update without an event, which is sent before its updates."""
+    return {
         "tenantId": info.tenant,
         "jobId": info.id,
         "queue": info.queue,
@@ -106,13 +108,18 @@ def snapshot(info: JobInfo, position: str) -> bytes:
         "reason": info.reason or None,
         "at": info.finished_at or info.started_at or info.enqueued_at,
     }
-    return frame("job", data, position)
 
 
 def frame(kind: str, data: Any, position: str = "") -> bytes:
     """Return a server-sent event. JSON has no line breaks of its own, so that the data is one line."""
     place = f"id: {position}\n" if position else ""
     return f"{place}event: {kind}\ndata: ".encode() + to_json(data) + b"\n\n"
+
+
+def message(kind: str, data: Any, position: str = "") -> str:
+    """Return the same as a message of a WebSocket."""
+    place = {"id": position} if position else {}
+    return to_json({"event": kind, **place, "data": data}).decode()
 
 
 def _said(error: JobError | None) -> str | None:
