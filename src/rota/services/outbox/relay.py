@@ -146,11 +146,12 @@ class Relay:
             if not await sent.has_of_others(connection, self._keys.namespace, birth):
                 return
         await asyncio.sleep(GRACE)
-        found, again = 1, 0
-        while found:
+        last: str | None = ""
+        again = 0
+        while last is not None:
             self._leadership.check()
             async with database.write() as connection:
-                found, number = await sent.set_back_of_others(connection, self._keys.namespace, birth)
+                last, number = await sent.set_back_of_others(connection, self._keys.namespace, birth, last)
             again += number
         if again:
             self._figures.again += again

@@ -108,16 +108,19 @@ def _of_others(namespace: str, birth: str) -> tuple[ColumnElement[bool], ...]:
     return (outbox.c.namespace == namespace, outbox.c.sent_at.is_not(None), outbox.c.birth != birth)
 
 
-async def set_back_of_others(connection: AsyncConnection, namespace: str, birth: str) -> tuple[int, int]:
+async def set_back_of_others(
+    connection: AsyncConnection, namespace: str, birth: str, after: str
+) -> tuple[str | None, int]:
     """Let a portion of the rows that were sent to another Redis wait again, and remove those whose jobs are over.
 
-    Return how many of them there were, and how many wait now; 0 and 0 where none is left.
+    The portion is that behind the key `after`. Return its last key, None where none is left; and how many wait now.
     """
     of_others = _of_others(namespace, birth)
     found = (
         await connection.execute(
             select(outbox.c.key, ended().label("is_over"))
-            .where(*of_others)
+            # Without its place each portion would be looked for among all that were set back before.
+            .where(outbox.c.key > after, *of_others)
             .order_by(outbox.c.key)
             .limit(_PORTION)
         )
@@ -128,4 +131,4 @@ async def set_back_of_others(connection: AsyncConnection, namespace: str, birth:
         await connection.execute(delete(outbox).where(outbox.c.key.in_(over), *of_others))
     if again:
         await connection.execute(update(outbox).where(outbox.c.key.in_(again), *of_others).values(_AGAIN))
-    return len(found), len(again)
+    return found[-1].key if found else None, len(again)
