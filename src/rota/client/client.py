@@ -204,6 +204,7 @@ class Client:
 
             async with session.begin():
                 session.add(order)
+                await session.flush()  # gives order.id
                 await client.outbox(session).enqueue(send_receipt, order_id=order.id)
 
         `holder` is what holds the transaction: an AsyncSession, AsyncConnection, Session or Connection of SQLAlchemy

@@ -2,6 +2,7 @@
 
     async with session.begin():
         session.add(order)
+        await session.flush()  # gives order.id
         await client.outbox(session).enqueue(send_receipt, order.id)
 
 A job is one row of the table `_outbox`, inserted through the transaction that was given. Redis is not asked, and may
