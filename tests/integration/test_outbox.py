@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from rota.services.outbox import relay
 from rota.settings.database_url import DatabaseTarget
 from rota.settings.load import load
 from rota.store.engine import Database
+from rota.store.schema import outbox
 from tests.databases import PostgresServer, new_schema
 from tests.holders import WAYS, WAYS_OF_POSTGRESQL, Clients, Way
 from tests.outboxes import Leader, rows_of, running
@@ -143,12 +145,12 @@ async def test_an_application_without_an_event_loop_does_so_too(
 
 async def test_a_row_has_all_that_an_enqueue_takes(client: Client, database: Database, sessions: Any) -> None:
     async with sessions.begin() as session:
-        outbox = client.outbox(session)
+        box = client.outbox(session)
         with rota.headers(tenant="acme"):
-            mine = await outbox.enqueue(count.options(id="mine"), 1)
-            later = await outbox.enqueue(count.options(delay=3600, timeout=9.0), 2)
-        first = await outbox.enqueue(only, 3)
-        named = await outbox.enqueue_by_name("count", {"number": 4}, queue="other", priority=9)
+            mine = await box.enqueue(count.options(id="mine"), 1)
+            later = await box.enqueue(count.options(delay=3600, timeout=9.0), 2)
+        first = await box.enqueue(only, 3)
+        named = await box.enqueue_by_name("count", {"number": 4}, queue="other", priority=9)
     assert (mine.id, named.queue) == ("default:mine", "other")
     await until(lambda: {1, 3} <= set(RAN))
     assert HEADERS == [{"tenant": "acme"}]
@@ -171,12 +173,12 @@ async def test_what_is_taken_when_a_row_is_sent_is_decided_by_the_jobs_own_rule(
 ) -> None:
     waits = count.options(id="one", delay=3600)
     async with sessions.begin() as session:
-        outbox = client.outbox(session)
-        await outbox.enqueue(waits, 1)
-        await outbox.enqueue(waits, 2)
-        await outbox.enqueue(waits.options(on_taken="existing"), 3)
-        await outbox.enqueue(count.options(id="one", on_taken="replace"), 4)
-        await outbox.enqueue(count.options(id="two"), 5)
+        box = client.outbox(session)
+        await box.enqueue(waits, 1)
+        await box.enqueue(waits, 2)
+        await box.enqueue(waits.options(on_taken="existing"), 3)
+        await box.enqueue(count.options(id="one", on_taken="replace"), 4)
+        await box.enqueue(count.options(id="two"), 5)
     await until(lambda: leader.figures.outbox.refused == 1)
     await until(lambda: RAN == [5])
     (refused, replaced, _) = await rows_of(database)
@@ -199,6 +201,19 @@ async def test_an_id_may_be_used_again_while_its_first_row_is_still_there(
     assert row["id"] == "default:again"
 
 
+async def test_a_sent_row_of_another_deployment_is_left_though_its_id_is_used_again_here(
+    client: Client, database: Database, sessions: Any
+) -> None:
+    sent = {"id": "default:same", "namespace": "other", "queue": "default", "name": "n", "payload": b"{}"}
+    async with sessions.begin() as session:
+        await session.execute(
+            outbox.insert(), sent | {"key": "0", "sent_at": datetime.now(UTC), "place": "9"}
+        )
+        await client.outbox(session).enqueue(count.options(id="same"), 1)
+    await until(lambda: RAN == [1])
+    assert [row["namespace"] for row in await rows_of(database)] == ["other", "rota"]
+
+
 # Bad input
 
 
@@ -206,20 +221,22 @@ async def test_rows_that_are_wrong_hold_up_no_other(
     client: Client, database: Database, sessions: Any, redis: Any, leader: Leader
 ) -> None:
     columns = "key, id, namespace, queue, name, payload"
-    insert = f"INSERT INTO _outbox ({columns}) VALUES (:key, :key, 'rota', :queue, 'n', :p)"
+    insert = f"INSERT INTO _outbox ({columns}) VALUES (:key, :id, 'rota', :queue, 'n', :p)"
     await redis.set("arq:queue:taken", "by another program")
     async with sessions.begin() as session:
-        for key, queue, payload in (
-            ("1", "No Queue!", b"{}"),
-            ("2", "taken", b"{}"),
-            ("3", "default", b"\xff{"),
+        for key, job_id, queue, payload in (
+            ("1", "1", "No Queue!", b"{}"),
+            ("2", "2", "taken", b"{}"),
+            ("3", "3", "default", b"\xff{"),
+            ("4", "x" * 901, "default", b"{}"),
         ):
-            await session.execute(text(insert), {"key": key, "queue": queue, "p": payload})
+            await session.execute(text(insert), {"key": key, "id": job_id, "queue": queue, "p": payload})
         await client.outbox(session).enqueue(count, 1)
     await until(lambda: leader.figures.outbox.sent == 2)
     await until(lambda: RAN == [1])
     by_key = {row["key"]: row for row in await rows_of(database)}
     assert "queue name 'No Queue!' is not allowed" in by_key["1"]["refused"]
+    assert "its id has more than 900 bytes" in by_key["4"]["refused"]
     assert (by_key["2"]["sent_at"], by_key["2"]["refused"]) == (None, None)
     assert by_key["2"]["look_at"] is not None
     with pytest.raises(JobFailed, match="UnreadablePayload"):

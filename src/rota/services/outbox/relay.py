@@ -111,12 +111,13 @@ class Relay:
         return number == PORTION
 
     async def _send_portion(self, redis: Any, database: Database, birth: str) -> int:
+        namespace = self._keys.namespace
         async with database.write() as connection:
-            rows = await waiting.lock_waiting(connection, self._keys.namespace, PORTION)
+            rows = await waiting.lock_waiting(connection, namespace, PORTION)
             if not rows:
                 return 0
             fates = await Way(redis, self._keys, birth, self._leadership).send(rows)
-            await write_down(connection, fates, birth, rows[0]["now"])
+            await write_down(connection, fates, namespace=namespace, birth=birth, now=rows[0]["now"])
         for key, why in fates.refused.items():
             logger.error("outbox.row_refused", extra={"row": key, "error": why})
         self._figures.sent += sum(map(len, fates.sent.values()))

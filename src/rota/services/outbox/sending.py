@@ -16,6 +16,7 @@ from rota.server.outage import FAULTS
 from rota.services.leadership import Leadership
 from rota.store.outbox import waiting
 from rota.store.schema import Row
+from rota.store.values import stored
 from rota.wire.keys import check_queue
 from rota.wire.leading.outbox import (
     BATCH,
@@ -94,9 +95,9 @@ class Way:
 
     async def send(self, rows: Sequence[Row]) -> Fates:
         """Send rows, those of one queue together, until Redis cannot be used."""
-        fates = Fates()
+        fates = Fates(refused={row["key"]: why for row in rows if (why := _what_is_wrong(row))})
         try:
-            await self._send_all(rows, fates)
+            await self._send_all([row for row in rows if row["key"] not in fates.refused], fates)
         except _STOPPING as error:
             # What was sent before is written down: where Redis was emptied since, its jobs may be over already.
             fates.stopped_by = error
@@ -104,11 +105,6 @@ class Way:
 
     async def _send_all(self, rows: Sequence[Row], fates: Fates) -> None:
         for queue, of_queue in _by_queue(rows):
-            try:
-                check_queue(queue)
-            except ValueError as error:
-                fates.refused |= {row["key"]: str(error) for row in of_queue}
-                continue
             for batch in _batches(of_queue):
                 await self._send_some(queue, batch, fates)
 
@@ -139,6 +135,18 @@ class Way:
     async def _put(self, queue: str, rows: Sequence[Sending]) -> list[Sent]:
         epoch = self.leadership.epoch
         return await self.keys.send(self.redis, queue, rows, birth=self.birth, epoch=epoch)
+
+
+def _what_is_wrong(row: Row) -> str | None:
+    """Return why a row can never be sent, as another program may have written it; None where it can."""
+    try:
+        check_queue(row["queue"])
+    except ValueError as error:
+        return str(error)
+    if stored("id", row["id"]) != row["id"]:
+        # The end of its job would not be found in the audit table, and the job be sent again and again.
+        return "its id has more than 900 bytes, or is not text"
+    return None
 
 
 def _sending(row: Row) -> Sending:
@@ -179,14 +187,16 @@ def _judge(row: Row, answer: Sent, fates: Fates) -> None:
         fates.refused[key] = f"the job {answer.id} has its id or its unique key"
 
 
-async def write_down(connection: AsyncConnection, fates: Fates, birth: str, now: datetime) -> None:
-    """Write down what became of rows, in the transaction that holds them."""
+async def write_down(
+    connection: AsyncConnection, fates: Fates, *, namespace: str, birth: str, now: datetime
+) -> None:
+    """Write down what became of rows of a namespace, in the transaction that holds them."""
     for at_ms, keys in fates.sent.items():
         await waiting.note_sent(connection, keys, birth=birth, place=place_of(f"{at_ms}-0.0"), now=now)
     for key, job_id in fates.moved.items():
         await waiting.note_moved(connection, key, job_id)
     for job_id, key in fates.newest.items():
-        await waiting.drop_former(connection, key, job_id)
+        await waiting.drop_former(connection, namespace, key, job_id)
     for key, why in fates.refused.items():
         await waiting.note_refused(connection, key, why)
     await waiting.drop(connection, fates.over)

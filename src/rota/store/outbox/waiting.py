@@ -128,9 +128,10 @@ async def note_moved(connection: AsyncConnection, key: str, job_id: str) -> None
     await connection.execute(update(outbox).where(outbox.c.key == key).values(id=job_id))
 
 
-async def drop_former(connection: AsyncConnection, key: str, job_id: str) -> None:
-    """Remove rows that were sent under the id of a newer one: their job is over, or was replaced."""
-    former = (outbox.c.id == job_id, outbox.c.key != key, outbox.c.sent_at.is_not(None))
+async def drop_former(connection: AsyncConnection, namespace: str, key: str, job_id: str) -> None:
+    """Remove a namespace's rows that were sent under the id of a newer one: their job is over, or was replaced."""
+    of_id = (outbox.c.id == job_id, outbox.c.namespace == namespace)
+    former = (*of_id, outbox.c.key != key, outbox.c.sent_at.is_not(None))
     await connection.execute(delete(outbox).where(*former))
 
 
