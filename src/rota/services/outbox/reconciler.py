@@ -8,19 +8,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rota.server.outage import FAULTS
-from rota.services.figures import OutboxFigures
-from rota.services.leadership import Leadership
+from rota.services.outbox.service import OutboxService
 from rota.services.records import order_of
 from rota.store.audit import cursor
 from rota.store.engine import Database
 from rota.store.faults import StoreError
 from rota.store.outbox import sent
 from rota.store.outbox.sent import SentRow
-from rota.wire.leading.outbox import OutboxKeys
 
 logger = logging.getLogger("rota.outbox")
 
@@ -32,47 +30,19 @@ EVERY = 2.0
 PATIENCE, BETWEEN = 15.0, 0.25
 
 
-class Reconciler:
-    """The service of a leader that looks for what became of rows.
-
-    :param open_redis: returns a client that nothing else uses; closed when the service ends.
-    :param open_database: returns the database of the outbox; closed when the service ends.
-    :param keys: the outbox in Redis.
-    :param leadership: the term.
-    :param figures: what this process knows of the outbox.
-    """
+class Reconciler(OutboxService):
+    """The service that looks for what became of rows."""
 
     name = "outbox-reconciler"
-    may_end = False
 
-    def __init__(
-        self,
-        open_redis: Callable[[], Any],
-        open_database: Callable[[], Database],
-        keys: OutboxKeys,
-        leadership: Leadership,
-        figures: OutboxFigures,
-    ) -> None:
-        self._open_redis = open_redis
-        self._open_database = open_database
-        self._keys = keys
-        self._leadership = leadership
-        self._figures = figures
-
-    async def run(self) -> None:
-        """Look again and again, until cancelled, or until the term is over."""
-        database = self._open_database()
-        try:
-            async with self._open_redis() as redis:
-                while True:
-                    number = 0
-                    # Others log that Redis, or the database, is away.
-                    with contextlib.suppress(StoreError, *FAULTS):
-                        number = await self.look(redis, database)
-                    if number < PORTION:
-                        await asyncio.sleep(EVERY)
-        finally:
-            await database.close()
+    async def turn(self, redis: Any, database: Database) -> None:
+        """Look for a portion of rows, and rest behind the last."""
+        number = 0
+        # Others log that Redis, or the database, is away.
+        with contextlib.suppress(StoreError, *FAULTS):
+            number = await self.look(redis, database)
+        if number < PORTION:
+            await asyncio.sleep(EVERY)
 
     async def look(self, redis: Any, database: Database) -> int:
         """Look for a portion of rows; return how many there were. Raises StoreError, and what redis-py raises."""

@@ -9,17 +9,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 from rota.server.outage import FAULTS, Outage
-from rota.services.figures import OutboxFigures
-from rota.services.leadership import Leadership, LeadershipLost
+from rota.services.leadership import LeadershipLost
 from rota.services.outbox.sending import Way, key_of, mark_of, write_down
+from rota.services.outbox.service import OutboxService
 from rota.store.engine import Database
 from rota.store.faults import StoreError
 from rota.store.outbox import sent, waiting
-from rota.wire.leading.outbox import NotRecorded, OutboxKeys, Reborn, Superseded
+from rota.wire.leading.outbox import NotRecorded, Reborn, Superseded
 
 logger = logging.getLogger("rota.outbox")
 
@@ -33,48 +32,25 @@ COUNT_EVERY = 5.0
 GRACE = 1.0
 
 
-class Relay:
-    """The service of a leader that sends rows.
-
-    :param open_redis: returns a client that nothing else uses; closed when the service ends.
-    :param open_database: returns the database of the outbox; closed when the service ends.
-    :param keys: the outbox in Redis.
-    :param leadership: the term; its epoch is the fence in Redis.
-    :param figures: what this process knows of the outbox.
-    """
+class Relay(OutboxService):
+    """The service that sends rows."""
 
     name = "outbox"
-    may_end = False
-
-    def __init__(
-        self,
-        open_redis: Callable[[], Any],
-        open_database: Callable[[], Database],
-        keys: OutboxKeys,
-        leadership: Leadership,
-        figures: OutboxFigures,
-    ) -> None:
-        self._open_redis = open_redis
-        self._open_database = open_database
-        self._keys = keys
-        self._leadership = leadership
-        self._figures = figures
-        self._birth: str | None = None
-        self._counted = 0.0
-        self._outage = Outage("outbox")
+    _birth: str | None
+    _counted: float
+    _outage: Outage
 
     async def run(self) -> None:
         """Send until cancelled, or until the term is over."""
-        database = self._open_database()
+        # What went on before, also in a run of this service that failed, is looked at again.
+        self._birth, self._counted, self._outage = None, 0.0, Outage("outbox")
         try:
-            async with self._open_redis() as redis:
-                while True:
-                    await self._turn(redis, database)
+            await super().run()
         finally:
             self._figures.forget()
-            await database.close()
 
-    async def _turn(self, redis: Any, database: Database) -> None:
+    async def turn(self, redis: Any, database: Database) -> None:
+        """Send a portion of rows, or wait for some."""
         self._leadership.check()
         try:
             if not await self._round(redis, database):
