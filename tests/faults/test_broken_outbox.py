@@ -77,11 +77,25 @@ def put(client: Client, database: Database) -> Put:
     return put
 
 
+@pytest.fixture
+def leader(target: RedisTarget, database: Database) -> Leader:
+    return Leader(target, database.target)
+
+
+@pytest.fixture
+async def at_work(leader: Leader, put: Put) -> AsyncIterator[Leader]:
+    """Yield the leader at work, with a first job that has run."""
+    async with running(leader.services):
+        await put(0)
+        await all_ran(1)
+        yield leader
+
+
 async def all_ran(count: int) -> None:
     await until(lambda: len(RAN) == count, f"{count} jobs have run", 60)
 
 
-async def all_gone(database: Database, leader: Leader) -> None:
+async def all_gone(database: Database) -> None:
     """Wait until no row is left: the end of each job is in the audit table."""
 
     async def look() -> bool:
@@ -93,35 +107,25 @@ async def all_gone(database: Database, leader: Leader) -> None:
 
 
 async def test_what_is_committed_while_redis_is_away_runs_when_it_is_back(
-    own_server: RedisServer, target: RedisTarget, database: Database, put: Put
+    own_server: RedisServer, database: Database, put: Put, at_work: Leader
 ) -> None:
-    leader = Leader(target, database.target)
-    async with running(leader.services):
-        await put(0)
-        await all_ran(1)
-        own_server.stop()
-        await put(*range(1, 50))
-        await until(lambda: (leader.figures.outbox.oldest or 0) > 0.2, "the relay knows that rows wait")
-        own_server.start()
-        await all_ran(50)
-        await all_gone(database, leader)
+    own_server.stop()
+    await put(*range(1, 50))
+    await until(lambda: (at_work.figures.outbox.oldest or 0) > 0.2, "the relay knows that rows wait")
+    own_server.start()
+    await all_ran(50)
+    await all_gone(database)
     assert set(RAN.values()) == {1}
 
 
-async def test_rows_wait_while_redis_is_full(
-    own_server: RedisServer, target: RedisTarget, database: Database, put: Put
-) -> None:
-    leader = Leader(target, database.target)
-    async with running(leader.services):
-        await put(0)
-        await all_ran(1)
-        with own_server.client() as admin:
-            admin.config_set("maxmemory", 1)
-            await put(*range(1, 50))
-            await until(lambda: (leader.figures.outbox.oldest or 0) > 0.5, "rows wait")
-            assert len(RAN) == 1
-            admin.config_set("maxmemory", 0)
-        await all_ran(50)
+async def test_rows_wait_while_redis_is_full(own_server: RedisServer, put: Put, at_work: Leader) -> None:
+    with own_server.client() as admin:
+        admin.config_set("maxmemory", 1)
+        await put(*range(1, 50))
+        await until(lambda: (at_work.figures.outbox.oldest or 0) > 0.5, "rows wait")
+        assert len(RAN) == 1
+        admin.config_set("maxmemory", 0)
+    await all_ran(50)
     assert set(RAN.values()) == {1}
 
 
@@ -153,13 +157,11 @@ async def test_a_relay_may_be_killed_at_any_point(  # noqa: PLR0917 - fixtures
 ) -> None:
     first = Leader(target, database.target, 1)
     where, name, is_after = POINTS[point]
-    reached = asyncio.Event()
     original = getattr(where, name)
 
     async def killing(*args: Any, **kwargs: Any) -> Any:
         if is_after:
             await original(*args, **kwargs)
-        reached.set()
         raise Killed
 
     async with running([first.bound, first.recorder]):
@@ -182,15 +184,14 @@ async def test_a_relay_may_be_killed_at_any_point(  # noqa: PLR0917 - fixtures
             if not does_run:
                 await client.resume("default")
             await all_ran(40)
-            await all_gone(database, second)
+            await all_gone(database)
     assert set(RAN.values()) == {1}
 
 
 async def test_a_connection_that_breaks_within_a_portion_leaves_what_was_sent_before_it_as_sent(
-    target: RedisTarget, database: Database, put: Put, monkeypatch: pytest.MonkeyPatch
+    leader: Leader, database: Database, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sending, "BATCH", 10)
-    leader = Leader(target, database.target)
     original, calls = OutboxKeys.send, [0]
 
     async def breaking(self: OutboxKeys, *args: Any, **kwargs: Any) -> Any:
@@ -269,7 +270,7 @@ async def test_two_relays_at_once_send_each_row_once(
         for first in range(0, 400, 20):
             await put(*range(first, first + 20))
         await all_ran(400)
-        await all_gone(database, leaders[0])
+        await all_gone(database)
     assert set(RAN.values()) == {1}
     assert sum(leader.figures.outbox.sent for leader in leaders) == 400
 
@@ -278,9 +279,8 @@ async def test_two_relays_at_once_send_each_row_once(
 
 
 async def test_an_emptied_redis_gets_all_again_that_is_not_over(
-    own_server: RedisServer, target: RedisTarget, database: Database, client: Client, put: Put
+    own_server: RedisServer, leader: Leader, database: Database, client: Client, put: Put
 ) -> None:
-    leader = Leader(target, database.target)
     async with running(leader.services):
         putting = asyncio.create_task(under_load(put))
         with own_server.client() as admin:
@@ -296,7 +296,7 @@ async def test_an_emptied_redis_gets_all_again_that_is_not_over(
             admin.flushall()
         await putting
         await until(lambda: len(RAN) == JOBS, "all jobs have run", 110)
-        await all_gone(database, leader)
+        await all_gone(database)
     twice = sum(times - 1 for times in RAN.values())
     print(f"{JOBS} jobs, {twice} ran once more, {took:.1f} s until all were sent again")  # noqa: T201
     assert took <= 60
@@ -320,9 +320,8 @@ async def under_load(put: Put) -> None:
 
 
 async def test_delayed_jobs_of_an_emptied_redis_keep_their_time(
-    own_server: RedisServer, target: RedisTarget, database: Database, client: Client
+    own_server: RedisServer, leader: Leader, database: Database, client: Client
 ) -> None:
-    leader = Leader(target, database.target)
     async with running(leader.services):
         async with database.engine.begin() as connection:
             handle = await client.outbox(connection).enqueue(count.options(delay=600), 1)
@@ -340,12 +339,11 @@ async def test_delayed_jobs_of_an_emptied_redis_keep_their_time(
 
 
 async def test_what_a_failover_loses_is_sent_again(
-    target: RedisTarget, database: Database, client: Client, put: Put, monkeypatch: pytest.MonkeyPatch
+    leader: Leader, database: Database, client: Client, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some jobs are gone, some still there, and one is over: the first alone are sent again, and look no more often."""
     monkeypatch.setattr(reconciler, "EVERY", 0.05)
     monkeypatch.setattr(waiting, "FIRST_LOOK", 0.3)
-    leader = Leader(target, database.target)
     async with running(leader.services):
         await put(100)
         await all_ran(1)
@@ -359,18 +357,17 @@ async def test_what_a_failover_loses_is_sent_again(
         await until(lambda: leader.figures.outbox.again == 7, "what is lost is sent again")
         await client.resume("default")
         await all_ran(21)
-        await all_gone(database, leader)
+        await all_gone(database)
     assert set(RAN.values()) == {1}
     assert leader.figures.outbox.again == 7
 
 
 async def test_a_job_is_not_taken_for_lost_before_its_end_is_read(
-    target: RedisTarget, database: Database, client: Client, put: Put, monkeypatch: pytest.MonkeyPatch
+    leader: Leader, database: Database, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The recorder is behind: nothing of the job is in Redis but the record of its end."""
     monkeypatch.setattr(reconciler, "EVERY", 0.05)
     monkeypatch.setattr(waiting, "FIRST_LOOK", 0.1)
-    leader = Leader(target, database.target)
     asked = asyncio.Event()
     original = sent.set_back
 
@@ -386,6 +383,6 @@ async def test_a_job_is_not_taken_for_lost_before_its_end_is_read(
         assert not asked.is_set()
         async with running([leader.recorder]):
             await asyncio.wait_for(asked.wait(), 10)
-            await all_gone(database, leader)
+            await all_gone(database)
     assert RAN == {1: 1}
     assert leader.figures.outbox.again == 0
