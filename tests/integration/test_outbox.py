@@ -18,6 +18,7 @@ from rota.settings.database_url import DatabaseTarget
 from rota.settings.load import load
 from rota.store.engine import Database
 from rota.store.schema import outbox
+from rota.wire.leading.outbox import OutboxKeys
 from tests.databases import PostgresServer, new_schema
 from tests.holders import WAYS, WAYS_OF_POSTGRESQL, Clients, Way
 from tests.outboxes import Leader, rows_of, running
@@ -121,11 +122,22 @@ async def test_each_connection_of_postgresql_is_written_through(
     await each_way(WAYS_OF_POSTGRESQL[way], Clients(client, sync_client), database_url)
 
 
+async def waits_for_the_bell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the relay wait for its bell alone, and return when it does."""
+    waits, original = asyncio.Event(), OutboxKeys.hear
+
+    async def hear(self: OutboxKeys, redis: Any, _: float) -> None:
+        waits.set()
+        await original(self, redis, 60.0)
+
+    monkeypatch.setattr(OutboxKeys, "hear", hear)
+    await waits.wait()
+
+
 async def test_an_application_wakes_the_relay_after_its_commit(
     client: Client, sync_client: SyncClient, sessions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "EVERY", 60.0)
-    await asyncio.sleep(0.5)  # the relay waits for the bell by now
+    await waits_for_the_bell(monkeypatch)
     async with sessions.begin() as session:
         async with session.begin_nested():
             await client.outbox(session).enqueue(count, 1)
@@ -137,8 +149,7 @@ async def test_an_application_wakes_the_relay_after_its_commit(
 async def test_an_application_without_an_event_loop_does_so_too(
     client: Client, sync_client: SyncClient, database_url: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "EVERY", 60.0)
-    await asyncio.sleep(0.5)
+    await waits_for_the_bell(monkeypatch)
     await WAYS[way](Clients(client, sync_client), database_url, count.call(1), True)
     await until(lambda: RAN == [1])
 

@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Delete, text
+from sqlalchemy import Delete, func, text
 
 from rota.settings.database_url import DatabaseTarget
 from rota.store import audit, queries, retention
 from rota.store.engine import Database
 from rota.store.migrations import migrate
+from rota.store.outbox import sent, waiting
 from rota.store.queries import Position, Wanted, count_by_status, list_jobs, one_job
 from rota.store.schema import Row
 from tests.databases import PostgresServer, new_schema
@@ -230,3 +231,15 @@ async def test_old_jobs_are_found_by_an_index_and_deleted_by_their_ids(full: Dat
     found = await plan(full, retention.deletion([f"{n:032x}" for n in range(100)], OLD))
     assert "_jobs_pkey" in found, found
     assert "Seq Scan" not in found, found
+
+
+async def test_the_rows_of_an_outbox_are_found_by_indexes_of_what_waits_and_of_what_was_sent(
+    full: DatabaseTarget,
+) -> None:
+    found = await plan(full, waiting.waiting(func.now(), "rota", 500))
+    assert "using _outbox_waiting" in found, found
+    assert "Sort" not in found, found
+    found = await plan(full, sent.looks(func.now(), "rota", 500))
+    assert "using _outbox_sent" in found, found
+    assert "Sort" not in found, found
+    assert "using _jobs_pkey" in found, found

@@ -9,12 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from rota import Client, Run, job
-from rota.server.target import RedisTarget
-from rota.settings.database_url import DatabaseTarget
-from tests.outboxes import Leader, running
 from tests.servers import RedisServer
 from tests.waiting import until
-from tests.workers import Works
+from tests.workers import Works, standing
 
 SENT: list[int] = []
 
@@ -28,11 +25,8 @@ async def send_receipt(run: Run, order_id: int) -> str:
 @pytest.fixture
 async def engine(works: Works, server: RedisServer, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
     """Yield the application's database, which is the workers' too, while one of them leads."""
-    target = DatabaseTarget.from_url(f"sqlite:///{tmp_path}/shop.db")
-    leader = Leader(RedisTarget.from_url(server.url), target)
-    leader.recorder._migrate = "auto"
     engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/shop.db")
-    async with running(leader.services):
+    async with standing(server.url, __name__, DATABASE_URL=f"sqlite:///{tmp_path}/shop.db"):
         async with engine.begin() as connection:
             await connection.execute(text("CREATE TABLE orders (id integer PRIMARY KEY)"))
         await until(lambda: has_outbox(engine), "the tables are made")
@@ -61,3 +55,18 @@ async def test_an_order_and_its_receipt_are_one(client: Client, engine: AsyncEng
     assert await handle.result(timeout=10) == "receipt 1"
     async with engine.connect() as connection:
         assert (await connection.scalars(text("SELECT id FROM orders"))).all() == SENT == [1]
+
+
+async def test_a_row_stays_until_the_end_of_its_job_is_known(client: Client, engine: AsyncEngine) -> None:
+    """What Redis loses until then is sent again. The leader looks a minute after a row was sent, and here at once."""
+    async with AsyncSession(engine) as session, session.begin():
+        handle = await client.outbox(session).enqueue(send_receipt, order_id=3)
+    await until(lambda: 3 in SENT)
+    assert await handle.result(timeout=10) == "receipt 3"
+
+    async def is_gone() -> bool:
+        async with engine.begin() as connection:
+            await connection.execute(text("UPDATE _outbox SET look_at = '2026-01-01 00:00:00.000000'"))
+            return not await connection.scalar(text("SELECT count(*) FROM _outbox"))
+
+    await until(is_gone)

@@ -42,10 +42,17 @@ def test_a_holder_is_known_by_its_classes(module: str, name: str, is_async: bool
     assert holder_of(made(module, name)).is_async is is_async
 
 
-def test_a_registry_of_sessions_stands_for_the_session_of_here() -> None:
-    session = made("sqlalchemy.orm.session", "Session")
-    registry = made("sqlalchemy.orm.scoping", "scoped_session", __call__=lambda _: session)
-    assert vars(holder_of(registry)) == {"_given": session}
+@pytest.mark.parametrize(
+    ("module", "kind", "registry"),
+    [
+        ("sqlalchemy.orm", "Session", "scoped_session"),
+        ("sqlalchemy.ext.asyncio", "AsyncSession", "async_scoped_session"),
+    ],
+)
+def test_a_registry_of_sessions_stands_for_the_session_of_here(module: str, kind: str, registry: str) -> None:
+    session = made(f"{module}.session", kind)
+    of_here = made(f"{module}.scoping", registry, __call__=lambda _: session)
+    assert vars(holder_of(of_here)) == {"_given": session}
 
 
 @pytest.mark.parametrize(

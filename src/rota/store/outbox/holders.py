@@ -246,10 +246,7 @@ _KINDS: tuple[tuple[_Kind, set[tuple[str, str]]], ...] = (
     (_AsyncAlchemy, {("sqlalchemy", "AsyncSession"), ("sqlalchemy", "AsyncConnection")}),
     (_Alchemy, {("sqlalchemy", "Session"), ("sqlalchemy", "Connection")}),
     (_Asyncpg, {("asyncpg", "Connection"), ("asyncpg", "PoolConnectionProxy")}),
-    (
-        _AsyncPsycopg,
-        {("psycopg", "AsyncConnection"), ("psycopg", "AsyncCursor"), ("psycopg", "AsyncServerCursor")},
-    ),
-    (_Psycopg, {("psycopg", "Connection"), ("psycopg", "Cursor"), ("psycopg", "ServerCursor")}),
+    (_AsyncPsycopg, {("psycopg", "AsyncConnection"), ("psycopg", "AsyncCursor")}),
+    (_Psycopg, {("psycopg", "Connection"), ("psycopg", "Cursor")}),
     (_Django, {("django", "BaseDatabaseWrapper"), ("django", "ConnectionProxy")}),
 )

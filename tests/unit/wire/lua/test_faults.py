@@ -204,7 +204,7 @@ async def enqueueing_once(run: Run) -> None:
 
 
 async def sending_rows(run: Run) -> None:
-    """Send rows of an outbox, of which one replaces a job; nothing of the others, and no mark, is left of a failure."""
+    """Send rows of an outbox; of a call that failed neither a job nor a mark is left."""
     bed, keys = run.bed, OutboxKeys("rota", 1000)
     bed.looking.set("rota:recording", "0 1000")
     bed.looking.set("rota:outbox:birth", birth := "b1")
