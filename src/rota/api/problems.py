@@ -19,6 +19,7 @@ from rota.errors import (
     NotReplayed,
     NotRunning,
     PayloadTooLarge,
+    RefusedPayload,
     RotaError,
     UnknownJob,
     UnknownQueue,
@@ -97,6 +98,7 @@ class _Row(NamedTuple):
 _ANSWERS: tuple[tuple[type[RotaError], _Row], ...] = (
     (InvalidPayload, _Row(422, "invalid-payload", "The payload does not fit the job")),
     (PayloadTooLarge, _Row(413, "too-large", "The payload is too large")),
+    (RefusedPayload, _Row(409, "not-signed", "What is kept in Redis is not signed as it must be")),
     (JobExists, _Row(409, "job-exists", "A live job has this id or unique key")),
     (IdempotencyMismatch, _Row(422, "idempotency-mismatch", "The key was used for something else")),
     (NoDeadLetter, _Row(409, "wrong-state", "The state of the job does not allow this")),

@@ -52,6 +52,8 @@ def job(info: JobInfo, include: frozenset[str] = frozenset()) -> dict[str, Any]:
         "error": error(info.error),
         "result": info.result,
     }
+    if info.refused is not None:
+        shown["refused"] = str(info.refused)
     if "payload" in include:
         shown["payload"] = info.payload
     if "checkpoint" in include:

@@ -84,7 +84,7 @@ def leaders_services(
         lambda term: Housekeeper(
             term, lambda: own_client(server), own, settings.namespace, settings.events_maxlen
         ),
-        lambda term: Scheduler(schedules, term, lambda: own_client(server)),
+        lambda term: Scheduler(schedules, term, lambda: own_client(server), sealer=settings.sealer),
         *recording,
     )
 

@@ -204,6 +204,7 @@ def policy_of(settings: Settings, queue: QueueSettings) -> QueuePolicy:
         keep_result=queue.keep_result,
         payload_limit=settings.payload_limit,
         result_limit=settings.result_limit,
+        sealer=settings.sealer,
     )
 
 

@@ -24,7 +24,7 @@ def release_of(settings: Settings, registry: Registry) -> Release:
 
 
 def definitions_of(settings: Settings, registry: Registry) -> list[Definition]:
-    """Return the schedules of the jobs, with all that is needed to enqueue their ticks."""
+    """Return the schedules of the jobs, with all that is needed to enqueue their ticks, signed where payloads are."""
     return [
         definition_of(
             one,
@@ -32,7 +32,7 @@ def definitions_of(settings: Settings, registry: Registry) -> list[Definition]:
             namespace=settings.namespace,
             source=settings.jobs_package,
             keep_result=rules_of(one.job, settings.queue(registry.queue_of(one.job))).keep_result,
-        )
+        ).sealed(settings.sealer)
         for one in registry.schedules
     ]
 

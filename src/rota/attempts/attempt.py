@@ -38,7 +38,8 @@ class Attempt:
     number: int
     keep_result: float
 
-    # Added by the steps: open, look up, fetch, call.
+    # Added by the steps: open, look up, fetch, call. `payload` is the claim's, without its seal.
+    payload: bytes = b""
     envelope: Envelope | None = None
     job: Job[Any, Any] = field(init=False)
     rules: Rules = field(init=False)

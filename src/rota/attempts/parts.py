@@ -11,6 +11,7 @@ from rota.model.job import Job
 from rota.model.run import Run
 from rota.seams import Middleware, Subscriber
 from rota.wire.claims import Claim
+from rota.wire.sealing.seals import Sealer
 
 #: Runs a handler that must not run on the event loop: (execution, run, job, arguments) → result. The result of a
 #: `process=True` job is JSON already.
@@ -30,6 +31,7 @@ class QueuePolicy:
     :param keep_result: how long the record of a job without rules of its own is kept, in seconds.
     :param payload_limit: the largest checkpoint, in bytes of JSON.
     :param result_limit: the largest result, in bytes of JSON.
+    :param sealer: opens payloads and seals records; None in a process without PAYLOAD_KEYS.
     """
 
     queue: str
@@ -41,6 +43,7 @@ class QueuePolicy:
     keep_result: float
     payload_limit: int
     result_limit: int
+    sealer: Sealer | None = None
 
 
 class Inputs(Protocol):

@@ -14,6 +14,7 @@ from typing import Any
 from rota.attempts.announcer import Announcer
 from rota.attempts.attempt import Attempt, Handler, override
 from rota.attempts.parts import QueuePolicy, Resources, Stacks
+from rota.attempts.refusals import Refusals
 from rota.attempts.settling import Settling
 from rota.attempts.strangers import Strangers
 from rota.engine.execution import Execution
@@ -22,20 +23,23 @@ from rota.errors import (
     InvalidPayload,
     JobExpired,
     JobLost,
+    RefusedPayload,
     ResultTooLarge,
     Signal,
     UnknownJob,
     UnreadablePayload,
 )
 from rota.model.outcome import Cause, Outcome, decide, decide_unstarted
-from rota.model.policies.terms import is_limited, terms_of
+from rota.model.policies.terms import is_limited, tenant_in, terms_of
 from rota.model.run import Run, RunFacts
+from rota.model.trace import tenant_of
 from rota.names import full_name, printable
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Audience, CallNext, compose, switched_on
 from rota.wire import envelopes
 from rota.wire.claims import Claim, Settlement, Told, hand_back
 from rota.wire.envelopes import FROM_FLOW
+from rota.wire.sealing.sealed import unseal_job
 
 logger = logging.getLogger("rota.worker")
 
@@ -74,10 +78,12 @@ class Runner:
         self._tracers = switched_on(stacks.tracers)
         self._middleware = switched_on(stacks.middleware)
         self._announcer = Announcer(policy.queue, Audience(stacks.subscribers), clock)
-        self._settling = Settling(policy.queue_key, self._announcer, clock)
+        self._sealer = policy.sealer
+        self._settling = Settling(policy.queue, policy.queue_key, self._announcer, clock, policy.sealer)
         self._now = clock.monotonic
         self._rand = rand
         self._strangers = Strangers(policy.queue, handlers, clock.monotonic)
+        self._refusals = Refusals(policy.queue, clock.monotonic)
 
     async def execute(self, execution: Execution) -> Settlement:
         """Run one claim to its end. Whatever goes wrong on the way is an outcome too."""
@@ -123,18 +129,43 @@ class Runner:
     # Open
 
     def _open(self, attempt: Attempt) -> None:
-        """Read the envelope. Raises JobExpired, UnreadablePayload, JobLost."""
+        """Check the seal, and read the envelope. Raises JobExpired, UnreadablePayload, JobLost."""
         claim = attempt.claim
         # Where the job ends before its rules are known, the log of its earlier attempts goes with its record too.
         attempt.execution.keeps_log = True
         if claim.payload is None:
             raise JobExpired
-        attempt.envelope = envelope = envelopes.open_job(claim.payload)
+        try:
+            attempt.payload = claim.payload if self._sealer is None else self._unseal(claim, claim.payload)
+            attempt.envelope = envelope = envelopes.open_job(attempt.payload)
+            if self._sealer is not None:
+                self._check_tenant(attempt)
+        except RefusedPayload as error:
+            self._refuse(attempt, error)
+            raise
         attempt.number = max(claim.attempt, envelope.tries or 0)
         if claim.recovered:
             self._tell_recovered(attempt)
         if claim.lost and claim.lost >= self._policy.max_lost:
             raise JobLost(claim.lost)
+
+    def _unseal(self, claim: Claim, payload: bytes) -> bytes:
+        """Return a payload without its seal. Raises RefusedPayload."""
+        return unseal_job(self._sealer, payload, queue=self._policy.queue, job_id=claim.id)
+
+    def _check_tenant(self, attempt: Attempt) -> None:
+        """Raise RefusedPayload where the scripts take a job for another tenant's than its signed headers say."""
+        if tenant_of(attempt.headers) != tenant_in(attempt.claim.terms):
+            raise RefusedPayload("bad_signature")
+
+    def _refuse(self, attempt: Attempt, error: RefusedPayload) -> None:
+        """Log why a job is not opened; hand it back while another worker may have the key that this one lacks."""
+        claim = attempt.claim
+        if error.needs_key and self._is_in_grace(attempt):
+            self._refusals.tell_sealed(claim, error)
+            raise _HandedBack(self._to_others(claim, Told()))
+        if not attempt.is_cancelled:
+            self._refusals.tell_refused(claim, error)
 
     def _tell_recovered(self, attempt: Attempt) -> None:
         """Log that a job comes from a worker that was lost, which cannot say so itself."""
@@ -167,13 +198,19 @@ class Runner:
 
         `error` says what of it this worker does not know, if that is not its name.
         """
-        claim, policy = attempt.claim, self._policy
+        if self._is_in_grace(attempt):
+            self._strangers.tell(attempt.claim.id, attempt.task, error)
+            raise _HandedBack(self._to_others(attempt.claim, Told(task=attempt.task)))
+
+    def _is_in_grace(self, attempt: Attempt) -> bool:
+        """Tell whether a job that this worker cannot run may wait still for one that can."""
+        claim = attempt.claim
         unknown_ms = claim.started_ms - (claim.unknown_since_ms or claim.started_ms)
-        if attempt.is_cancelled or unknown_ms > policy.unknown_grace * 1000:
-            return
-        self._strangers.tell(claim.id, attempt.task, error)
-        told = Told(task=attempt.task)
-        raise _HandedBack(Settlement.again(claim, policy.unknown_delay, told, unspent=True, unknown=True))
+        return not attempt.is_cancelled and unknown_ms <= self._policy.unknown_grace * 1000
+
+    def _to_others(self, claim: Claim, told: Told) -> Settlement:
+        delay = self._policy.unknown_delay
+        return Settlement.again(claim, delay, told, unspent=True, unknown=True)
 
     # Fetch
 
@@ -255,7 +292,7 @@ class Runner:
             except InvalidPayload:
                 # Are the arguments wrong, or is this not JSON at all? Then the record must not repeat it.
                 attempt.envelope = None
-        attempt.envelope = envelope = attempt.envelope or envelopes.decode_job(attempt.claim.payload or b"")
+        attempt.envelope = envelope = attempt.envelope or envelopes.decode_job(attempt.payload)
         return payload.parse(envelope.args, envelope.kwargs)
 
     def _run(self, attempt: Attempt) -> Run:
@@ -277,7 +314,7 @@ class Runner:
             facts,
             deps=self._resources.deps(),
             batch=attempt.batch,
-            payload=claim.payload or b"",
+            payload=attempt.payload,
             report=partial(self._resources.report, claim, attempt.job.name),
             keep=execution.keep,
             stopped_by=lambda: execution.cause,

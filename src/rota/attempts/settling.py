@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 
 from rota.attempts.announcer import EVENTS, Announcer
 from rota.attempts.attempt import Attempt
-from rota.errors import UnreadablePayload
+from rota.errors import RefusedPayload, UnreadablePayload
 from rota.model.outcome import Outcome
 from rota.model.state import OutcomeKind
 from rota.process.clock import Clock
 from rota.wire import envelopes, results
 from rota.wire.claims import Settlement, Told
+from rota.wire.sealing.sealed import seal_record
+from rota.wire.sealing.seals import Sealer
 
 _FINAL = {OutcomeKind.COMPLETED, OutcomeKind.CANCELLED, OutcomeKind.DEAD}
 _UNSPENT = {OutcomeKind.SNOOZED, OutcomeKind.INTERRUPTED, OutcomeKind.LOST}
@@ -24,11 +26,13 @@ _SHOWN = 256
 
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """Makes the settlements of one queue. `queue_key` is the key of its sorted set."""
+    """Makes the settlements of one queue. `queue_key` is the key of its sorted set; `sealer` seals the records."""
 
+    queue: str
     queue_key: str
     announcer: Announcer
     clock: Clock
+    sealer: Sealer | None = None
 
     def settle(self, attempt: Attempt, outcome: Outcome) -> Settlement:
         """Return the settlement of an attempt."""
@@ -56,7 +60,7 @@ class Settling:
 
     def _record(self, attempt: Attempt, kind: OutcomeKind, detail: bytes, duration: float) -> bytes:
         claim, envelope = attempt.claim, attempt.envelope
-        return results.encode_result(
+        record = results.encode_result(
             attempt=attempt.number,
             name=attempt.task,
             arguments=envelope or b"{}",
@@ -68,6 +72,7 @@ class Settling:
             queue=self.queue_key,
             id=claim.id,
         )
+        return seal_record(self.sealer, record, queue=self.queue, job_id=claim.id)
 
 
 def _brief(outcome: Outcome) -> bytes:
@@ -82,6 +87,7 @@ def _detail(attempt: Attempt, outcome: Outcome) -> bytes:
     error = outcome.error
     if outcome.kind is OutcomeKind.CANCELLED:
         return results.encode_error(asyncio.CancelledError(outcome.reason))
-    if isinstance(error, UnreadablePayload) and attempt.claim.payload is not None:
+    is_strange = isinstance(error, UnreadablePayload) and not isinstance(error, RefusedPayload)
+    if is_strange and attempt.claim.payload is not None:
         error = UnreadablePayload(f"{error} (begins {envelopes.preview(attempt.claim.payload, _SHOWN)})")
     return b"" if error is None else results.encode_error(error, failure=True)

@@ -23,6 +23,7 @@ from rota.cli.commands import (
     look,
     processes,
     schedules,
+    sealing,
     server,
 )
 from rota.cli.dev import Development
@@ -138,4 +139,5 @@ schedules.add_to(cli)
 processes.add_to(cli)
 fleet.add_to(cli)
 keys.add_to(cli)
+sealing.add_to(cli)
 database.add_to(cli)

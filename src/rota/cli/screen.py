@@ -77,6 +77,7 @@ def as_json(info: JobInfo) -> dict[str, Any]:
     known["job"] = info.job
     if info.error is not None:
         known["error"] = _error(info.error)
+    known["refused"] = info.refused and info.refused.reason
     known["failures"] = [
         {"attempt": one.attempt, "at": one.at, "error": _error(one.error)} for one in info.failures
     ]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from redis.exceptions import NoScriptError
 
 from rota.client import view
-from rota.errors import UnreadablePayload
+from rota.errors import RefusedPayload, UnreadablePayload
 from rota.model.info import CancelAnswer
 from rota.names import ids_of
 from rota.process.clock import Clock
@@ -17,6 +17,7 @@ from rota.wire import envelopes, results
 from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import JOB, RETRY, QueueKeys, events_key, queue_key
 from rota.wire.scripts import CANCEL
+from rota.wire.sealing.sealed import seal_record, unseal_job
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ class _Found(NamedTuple):
     id: str
     envelope: envelopes.Envelope | None
     attempts: int
+    is_there: bool
 
     @property
     def name(self) -> str:
@@ -48,13 +50,15 @@ class Cancellation:
         self._events_maxlen = settings.events_maxlen
         self._life_ms = round(settings.keep_result * 1000)
         self._clock = clock
+        self._sealer = settings.sealer
 
     async def cancel_all(self, queue: str, task: str | None) -> dict[CancelAnswer, int]:
         """Cancel all live jobs of a queue, or those whose name is `task`; return how many got which answer."""
         counts: Counter[CancelAnswer] = Counter()
         members = await self._redis.zrange(queue_key(queue), 0, -1)
         for start in range(0, len(members), _CHUNK):
-            found = await self._read([decode_id(member) for member in members[start : start + _CHUNK]])
+            ids = [decode_id(member) for member in members[start : start + _CHUNK]]
+            found = await self._read(queue, ids)
             if task is not None:
                 found = [job for job in found if job.envelope and job.name == task]
             answers = await self._run(queue, [self._args(queue, job) for job in found])
@@ -66,8 +70,8 @@ class Cancellation:
         for start in range(0, len(ids), _CHUNK // 2):
             chunk = ids[start : start + _CHUNK // 2]
             both = [one for job_id in chunk for one in ids_of(queue, job_id)]
-            found = await self._read(both)
-            jobs = [own if own.envelope and not job.envelope else job for job, own in _pairs(found)]
+            found = await self._read(queue, both)
+            jobs = [own if own.is_there and not job.is_there else job for job, own in _pairs(found)]
             answers = await self._run(queue, [self._args(queue, job) for job in jobs])
             others = [job_id for job_id, one in zip(chunk, answers, strict=True) if one not in _ANSWERS]
             over = await self._over(queue, others)
@@ -82,13 +86,13 @@ class Cancellation:
         found = _pairs(await view.find(self._redis, queue, QueueKeys.of(queue_key(queue)), both))
         return {job_id for job_id, infos in zip(ids, found, strict=True) if any(infos)}
 
-    async def _read(self, ids: Sequence[str]) -> list[_Found]:
+    async def _read(self, queue: str, ids: Sequence[str]) -> list[_Found]:
         members = [encode_id(job_id) for job_id in ids]
         values = await self._redis.mget(
             [prefix.encode() + member for member in members for prefix in (JOB, RETRY)]
         )
         return [
-            _Found(job_id, _envelope(payload), int(attempts or 0))
+            _Found(job_id, self._envelope(queue, job_id, payload), int(attempts or 0), payload is not None)
             for job_id, payload, attempts in zip(ids, values[::2], values[1::2], strict=True)
         ]
 
@@ -118,9 +122,19 @@ class Cancellation:
         member, life_ms = encode_id(job.id), self._life_ms or 1
         return queue, self._events_maxlen, member, record, life_ms, job.name, error
 
+    def _envelope(self, queue: str, job_id: str, payload: bytes | None) -> envelopes.Envelope | None:
+        raw = payload or b""
+        try:
+            try:
+                return envelopes.decode_job(unseal_job(self._sealer, raw, queue=queue, job_id=job_id))
+            except RefusedPayload as error:
+                return envelopes.outlined(raw) if error.needs_key else None
+        except UnreadablePayload:
+            return None
+
     def _record(self, queue: str, job: _Found, error: bytes) -> bytes:
         now_ms = self._clock.time_ms()
-        return results.encode_result(
+        record = results.encode_result(
             attempt=job.attempts,
             name=job.name,
             arguments=job.envelope or b"{}",
@@ -132,14 +146,8 @@ class Cancellation:
             queue=queue_key(queue),
             id=job.id,
         )
+        return seal_record(self._sealer, record, queue=queue, job_id=job.id)
 
 
 def _pairs(both: Sequence[T]) -> list[tuple[T, T]]:
     return list(zip(both[::2], both[1::2], strict=True))
-
-
-def _envelope(payload: bytes | None) -> envelopes.Envelope | None:
-    try:
-        return envelopes.decode_job(payload or b"")
-    except UnreadablePayload:
-        return None

@@ -91,6 +91,7 @@ class Client:
         self._settings = settings = Settings() if settings is None else settings
         around = Senders(senders)
         self.flows = Flows(redis, settings, senders=around, clock=clock)
+        self._sealer = settings.sealer
         self._enqueuer = Enqueuer(redis, settings, around, clock)
         self._rows = Rows(self._enqueuer, around, settings.namespace)
         #: Who did what to which jobs.
@@ -259,7 +260,7 @@ class Client:
     async def status(self, queue: str, job_id: str) -> JobInfo:
         """Return a job as it is now, by its id in Redis or the id that you gave it. Raises JobNotFound, ServerError."""
         async with explained(self.redis):
-            info = await view.find_given(self.redis, queue, job_id)
+            info = await view.find_given(self.redis, queue, job_id, self._sealer)
         if info is None:
             raise JobNotFound(job_id)
         return info
@@ -320,10 +321,13 @@ class Client:
         wanted = State(state)
         async with explained(self.redis):
             if wanted in (State.COMPLETED, State.CANCELLED):
-                found = await ended(self.redis, self._events, queue, wanted, offset + limit)
+                most = offset + limit
+                found = await ended(self.redis, self._events, queue, wanted, most, sealer=self._sealer)
                 return found[offset:]
             keys = QueueKeys.of(queue_key(queue))
-            return await view.page(self.redis, queue, keys, wanted, offset=offset, limit=limit)
+            return await view.page(
+                self.redis, queue, keys, wanted, offset=offset, limit=limit, sealer=self._sealer
+            )
 
     async def counts(self, queue: str) -> dict[State, int]:
         """Return how many of a queue's jobs are waiting, delayed, active and dead. Raises ServerError."""

@@ -24,6 +24,7 @@ from rota.wire.claims import decode_id
 from rota.wire.envelopes import HOME
 from rota.wire.keys import QueueKeys, check_queue, events_key, idempotency_key, queue_key
 from rota.wire.scripts import ENQUEUE, ENQUEUE_ONCE, Script
+from rota.wire.sealing.sealed import seal_job
 
 #: How many events are left where a full Redis needs their room.
 _EVENTS_IF_FULL = 1000
@@ -31,6 +32,8 @@ _EVENTS_IF_FULL = 1000
 _REMEMBERED_MS = 86_400_000
 #: What `enqueue.lua` answers for a job that it created.
 _CREATED = 1
+#: How often a job that is to replace another is sealed again, where the other changes in the meantime.
+_MOST_HOLDERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Drafter:
         self._default_queue = settings.default_queue
         self._payload_limit = settings.payload_limit
         self._clock = clock
+        self._sealer = settings.sealer
 
     def draft(self, job: Job[Any, Any], arguments: bytes) -> Draft:
         """Return a draft of a job with its arguments (JSON). Raises PayloadTooLarge, InvalidPayload."""
@@ -143,6 +147,18 @@ class Drafter:
         if len(payload) > self._payload_limit:
             raise PayloadTooLarge(full_name(queue, task), len(payload), self._payload_limit)
         return payload
+
+    @property
+    def seals(self) -> bool:
+        """Whether payloads are signed."""
+        return self._sealer is not None and self._sealer.signs
+
+    def sealed(self, draft: Draft, job: Outgoing) -> bytes:
+        """Return the payload of a draft as it is sent: with the headers that its senders have added, and a seal."""
+        payload = envelopes.with_headers(job.payload, job.headers)
+        if self._sealer is None:
+            return payload
+        return seal_job(self._sealer, payload, queue=draft.queue, job_id=job.id)
 
 
 class Enqueuer(Drafter):
@@ -198,8 +214,13 @@ class Enqueuer(Drafter):
         head = (draft.queue, self._events_maxlen, fingerprint, _REMEMBERED_MS)
         with self._senders.around([job]):
             is_new, answer = await self._call(
-                ENQUEUE_ONCE, draft.queue, (*head, *_values(draft, job)), marker
+                ENQUEUE_ONCE, draft.queue, (*head, *self._values(draft, job)), marker
             )
+            if is_new and self._stands_elsewhere(draft, job, answer):
+                job.id = decode_id(answer[1])
+                is_new, answer = await self._call(
+                    ENQUEUE_ONCE, draft.queue, (*head, *self._values(draft, job)), marker
+                )
         if not is_new:
             return _replayed(answer, draft, key, fingerprint)
         if answer == _CREATED:
@@ -213,18 +234,49 @@ class Enqueuer(Drafter):
         jobs = [draft.outgoing for draft in drafts]
         with self._senders.around(jobs):
             answers = await self._script(drafts, jobs)
+            if self._sealer is not None:
+                await self._seal_for_holders(drafts, jobs, answers)
         self._senders.created([job for job, answer in zip(jobs, answers, strict=True) if answer == _CREATED])
         return [
             _enqueued(draft, job.id, answer) for draft, job, answer in zip(drafts, jobs, answers, strict=True)
         ]
 
     async def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> list[Any]:
-        values = [value for draft, job in zip(drafts, jobs, strict=True) for value in _values(draft, job)]
+        values = [
+            value for draft, job in zip(drafts, jobs, strict=True) for value in self._values(draft, job)
+        ]
         return await self._coalescer.put(drafts[0].queue, values)
 
     async def _enqueue(self, queue: str, values: Sequence[Any]) -> list[Any]:
         answers: list[Any] = await self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *values))
         return answers
+
+    def _values(self, draft: Draft, job: Outgoing) -> tuple[Any, ...]:
+        """Return the 9 values of a job that the scripts take."""
+        when = (draft.at_ms, draft.delay_ms, 0)
+        payload = self.sealed(draft, job)
+        return (job.id, payload, *when, draft.task, *draft.terms_of(job), draft.on_taken)
+
+    async def _seal_for_holders(
+        self, drafts: Sequence[Draft], jobs: Sequence[Outgoing], answers: list[Any]
+    ) -> None:
+        """Send again, each by itself, what is to replace the job that holds its unique key: sealed for that job's id.
+
+        The scripts put no payload under another id than the one that it was sealed for.
+        """
+        for index, (draft, job) in enumerate(zip(drafts, jobs, strict=True)):
+            for _ in range(_MOST_HOLDERS):
+                if not self._stands_elsewhere(draft, job, answers[index]):
+                    break
+                job.id = decode_id(answers[index][1])
+                (answers[index],) = await self._script([draft], [job])
+
+    def _stands_elsewhere(self, draft: Draft, job: Outgoing, answer: Any) -> bool:
+        """Tell whether a sealed job was to replace one of another id, and did not."""
+        if self._sealer is None or answer == _CREATED or draft.on_taken not in ("replace", "debounce"):
+            return False
+        replaced, holder = answer
+        return not replaced and decode_id(holder) != job.id
 
     async def _call(self, script: Script, queue: str, args: Sequence[Any], *others: str) -> Any:
         """Call a script that puts jobs on a queue; `others` are the keys that it has besides. Raises ServerError."""
@@ -240,13 +292,6 @@ class Enqueuer(Drafter):
             if not await self._redis.xtrim(self._events, maxlen=_EVENTS_IF_FULL):
                 raise
         return await script(self._redis, keys, args)
-
-
-def _values(draft: Draft, job: Outgoing) -> tuple[Any, ...]:
-    """Return the 9 values of a job that the scripts take."""
-    when = (draft.at_ms, draft.delay_ms, 0)
-    payload = envelopes.with_headers(job.payload, job.headers)
-    return (job.id, payload, *when, draft.task, *draft.terms_of(job), draft.on_taken)
 
 
 def _arguments(name: str, task: str, payload: Mapping[str, Any] | None) -> bytes:

@@ -13,6 +13,7 @@ from rota.server.faults import ServerError, explained
 from rota.server.outage import Outage
 from rota.wire.events import read_events
 from rota.wire.keys import QueueKeys, queue_key
+from rota.wire.sealing.seals import Sealer
 
 #: The most entries that one round trip reads; each may hold dozens of events, about 2 KB of them.
 _PAGE = 50
@@ -121,11 +122,13 @@ def _events_of(entry: bytes, raw: Any) -> list[StreamEvent]:
     return [event for event in events if event is not None]
 
 
-async def ended(redis: Any, key: str, queue: str, state: State, most: int) -> list[JobInfo]:
+async def ended(
+    redis: Any, key: str, queue: str, state: State, most: int, *, sealer: Sealer | None = None
+) -> list[JobInfo]:
     """Return the latest jobs of a queue that ended so, newest first, of those whose event and record are still kept.
 
-    Redis keeps no list of such jobs, so the stream is read backwards until there are `most`. Raises the faults of
-    Redis.
+    Redis keeps no list of such jobs, so the stream is read backwards until there are `most`. `sealer` opens what is
+    sealed. Raises the faults of Redis.
     """
     found: dict[str, JobInfo] = {}
     keys, last = QueueKeys.of(queue_key(queue)), "+"
@@ -134,7 +137,7 @@ async def ended(redis: Any, key: str, queue: str, state: State, most: int) -> li
         events = [event for entry, raw in page for event in reversed(_events_of(entry, raw))]
         wanted = [one for one in events if (one.queue, one.type) == (queue, state.value)]
         ids = list(dict.fromkeys(one.id for one in wanted if one.id not in found))
-        for info in await view.find(redis, queue, keys, ids) if ids else ():
+        for info in await view.find(redis, queue, keys, ids, sealer=sealer) if ids else ():
             # An id may have been used again, and its record may have expired.
             if info is not None and info.state is state:
                 found[info.id] = info

@@ -6,13 +6,15 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from rota.errors import UnreadablePayload
+from rota.errors import JobError, RefusedPayload, UnreadablePayload
 from rota.model.info import Failure, JobInfo
 from rota.model.policies.terms import tenant_in
 from rota.model.state import State
 from rota.model.trace import tenant_of
 from rota.wire import envelopes, results
 from rota.wire.claims import Checkpoint
+from rota.wire.sealing.sealed import unseal_job, unseal_record
+from rota.wire.sealing.seals import Sealer
 
 #: A failed attempt as it lies in Redis: its number, the time in milliseconds, its error.
 _FAILURE = re.compile(rb"(\d{1,9}) (\d{1,14}) (.*)")
@@ -48,19 +50,22 @@ class Raw:
 WIDTH = len(fields(Raw))
 
 
-def info_of(job_id: str, queue: str, raw: Raw, now: int) -> JobInfo | None:
-    """Return what a look at a job shows, or None for a job that Redis does not hold; `now` is the server's, in ms."""
+def info_of(job_id: str, queue: str, raw: Raw, now: int, sealer: Sealer | None = None) -> JobInfo | None:
+    """Return what a look at a job shows, or None for a job that Redis does not hold.
+
+    `now` is the server's, in ms. `sealer` opens what is sealed.
+    """
     if raw.score is not None:
-        return _live(job_id, queue, raw, raw.score, now)
-    finished = _finished(job_id, queue, raw.result) if raw.result is not None else None
+        return _live(job_id, queue, raw, raw.score, now=now, sealer=sealer)
+    finished = _finished(job_id, queue, raw.result, sealer) if raw.result is not None else None
     # A record that is not a failure belongs to a later job, which was given the letter's id again.
     if raw.letter and (finished is None or finished.state is State.DEAD):
-        return letter_of(job_id, queue, raw.letter)
+        return letter_of(job_id, queue, raw.letter, sealer)
     return finished
 
 
-def _live(job_id: str, queue: str, raw: Raw, score: float, now: int) -> JobInfo:
-    task, enqueued_at, payload, tenant = _contents(raw.payload)
+def _live(job_id: str, queue: str, raw: Raw, score: float, *, now: int, sealer: Sealer | None) -> JobInfo:
+    contents = _contents(job_id, queue, raw.payload, sealer)
     active = raw.deadline is not None or bool(raw.held)
     waits = score <= now or raw.parked is not None
     state = State.ACTIVE if active else State.WAITING if waits else State.DELAYED
@@ -72,49 +77,62 @@ def _live(job_id: str, queue: str, raw: Raw, score: float, now: int) -> JobInfo:
         job_id,
         queue,
         state,
-        task,
+        contents.task,
         attempts=_figure(raw.attempts),
         percent=percent,
         message=message,
-        enqueued_at=enqueued_at,
+        enqueued_at=contents.enqueued_at,
         due_at=None if active else _time(score),
         started_at=_time(_figure(started[0])) if started else None,
         error=failures[-1].error if failures else None,
         snoozes=_figure(raw.snoozes),
-        payload=payload,
+        payload=contents.arguments,
+        refused=contents.refused,
         # So is a checkpoint.
         checkpoint=None if raw.attempts is None else _checkpoint(raw.checkpoint),
         failures=failures,
-        tenant=tenant,
+        tenant=contents.tenant,
     )
 
 
-def letter_of(job_id: str, queue: str, letter: Mapping[bytes, bytes]) -> JobInfo:
-    """Return what a look at a dead letter shows; a field that was lost is empty."""
-    task, enqueued_at, payload, tenant = _contents(letter.get(b"payload"))
+def letter_of(
+    job_id: str, queue: str, letter: Mapping[bytes, bytes], sealer: Sealer | None = None
+) -> JobInfo:
+    """Return what a look at a dead letter shows; a field that was lost is empty. `sealer` opens what is sealed."""
+    contents = _contents(job_id, queue, letter.get(b"payload"), sealer)
     return JobInfo(
         job_id,
         queue,
         State.DEAD,
-        letter.get(b"task", b"").decode("utf-8", "replace") or task,
+        letter.get(b"task", b"").decode("utf-8", "replace") or contents.task,
         attempts=_figure(letter.get(b"attempt")),
-        enqueued_at=enqueued_at,
+        enqueued_at=contents.enqueued_at,
         finished_at=_time(_figure(letter.get(b"at"))),
         error=results.error_of(letter.get(b"error", b"")),
         reason=letter.get(b"reason", b"").decode("utf-8", "replace"),
-        payload=payload,
+        payload=contents.arguments,
+        refused=contents.refused,
         checkpoint=_checkpoint(letter.get(b"checkpoint")),
         failures=_failures(letter.get(b"attempts")),
         # A letter may be without a payload, which had expired before the job died.
-        tenant=tenant or tenant_in(letter.get(b"terms", b"").decode("utf-8", "replace")),
+        tenant=contents.tenant or tenant_in(letter.get(b"terms", b"").decode("utf-8", "replace")),
     )
 
 
-def _finished(job_id: str, queue: str, raw: bytes) -> JobInfo | None:
+def _finished(job_id: str, queue: str, raw: bytes, sealer: Sealer | None) -> JobInfo | None:
+    refused = None
+    try:
+        raw = unseal_record(sealer, raw, queue=queue, job_id=job_id)
+    except RefusedPayload as error:
+        refused = error
+        if not error.needs_key:
+            return _forged(job_id, queue, error)
     try:
         record = results.decode_result(raw)
     except UnreadablePayload:
         return None
+    if record.is_encrypted and refused is None:
+        refused = RefusedPayload("sealed")
     done = State.COMPLETED if record.success else State.CANCELLED if record.cancelled else State.DEAD
     return JobInfo(
         job_id,
@@ -129,28 +147,50 @@ def _finished(job_id: str, queue: str, raw: bytes) -> JobInfo | None:
         result=record.result,
         error=record.error,
         reason=record.reason,
-        payload=record.kwargs,
+        payload=None if refused else record.kwargs,
+        refused=refused,
         tenant=record.tenant,
     )
 
 
+def _forged(job_id: str, queue: str, error: RefusedPayload) -> JobInfo:
+    """Return what is shown of a job that is over, and whose record nobody with a key has written."""
+    told = JobError(f"rota.errors.{type(error).__name__}", str(error))
+    return JobInfo(job_id, queue, State.DEAD, error=told, reason=error.reason, refused=error)
+
+
 class _Contents(NamedTuple):
-    """The facts in the payload of a job; none where there is none, or where it cannot be read."""
+    """The parts of a payload that are shown; nothing of one that is missing, or cannot be read."""
 
     task: str = ""
     enqueued_at: datetime | None = None
-    payload: dict[str, Any] | None = None
+    arguments: dict[str, Any] | None = None
     tenant: str | None = None
+    refused: RefusedPayload | None = None
 
 
-def _contents(payload: bytes | None) -> _Contents:
+def _contents(job_id: str, queue: str, payload: bytes | None, sealer: Sealer | None) -> _Contents:
     if payload is None:
         return _Contents()
     try:
-        envelope = envelopes.decode_job(payload)
+        envelope = envelopes.decode_job(unseal_job(sealer, payload, queue=queue, job_id=job_id))
+    except RefusedPayload as error:
+        return _sealed(payload, error)
     except UnreadablePayload:
         return _Contents()
     return _Contents(envelope.name, _time(envelope.enqueued_ms), envelope.kwargs, tenant_of(envelope.headers))
+
+
+def _sealed(payload: bytes, error: RefusedPayload) -> _Contents:
+    """Return what stands open of a payload that others can read; nothing of one that nobody is to trust."""
+    if not error.needs_key:
+        return _Contents(refused=error)
+    try:
+        envelope = envelopes.outlined(payload)
+    except UnreadablePayload:
+        return _Contents(refused=error)
+    tenant = tenant_of(envelope.headers)
+    return _Contents(envelope.name, _time(envelope.enqueued_ms), tenant=tenant, refused=error)
 
 
 def _progress(raw: bytes | None) -> tuple[float | None, str]:

@@ -23,6 +23,7 @@ class ScheduleControl:
     def __init__(self, redis: Any, settings: Settings) -> None:
         self._redis = redis
         self._schedules = Schedules(settings.namespace, settings.events_maxlen)
+        self._sealer = settings.sealer
 
     async def look(self) -> list[ScheduleInfo]:
         """Return every schedule in Redis, by name."""
@@ -52,12 +53,17 @@ class ScheduleControl:
         await self._change(name, resumed)
 
     async def draft(self, name: str, now_ms: int) -> Draft:
-        """Return the job of a schedule, to be enqueued now. Raises UnknownSchedule; RotaError for a later version's."""
+        """Return the job of a schedule, to be enqueued now.
+
+        Raises UnknownSchedule; RefusedPayload for a schedule without a right signature, which this client would sign;
+        RotaError for a later version's.
+        """
         definition = (await self._state(name)).definition
         if definition is None:
             raise RotaError(
                 f"the schedule {name!r} is of a later version of rota, and this one cannot read it"
             )
+        definition.check(self._sealer)
         payload = encode_job(
             definition.task, definition.arguments.encode(), enqueued_ms=now_ms, options=definition.options
         )

@@ -10,17 +10,25 @@ from rota.model.state import State
 from rota.names import ids_of
 from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import IN_PROGRESS, JOB, LOG_OF_JOB, RESULT, RETRY, QueueKeys, queue_key
+from rota.wire.sealing.seals import Sealer
 
 #: The number of members that are read at a time while a page is filled.
 _PAGE = 200
 
 
 async def find(
-    redis: Any, queue: str, keys: QueueKeys, ids: Sequence[str], *, letters: bool = False
+    redis: Any,
+    queue: str,
+    keys: QueueKeys,
+    ids: Sequence[str],
+    *,
+    letters: bool = False,
+    sealer: Sealer | None = None,
 ) -> list[JobInfo | None]:
     """Return each job of `ids`, or None for a job that Redis does not hold; in one round trip.
 
-    Of an id that was used again the newest job is returned; with `letters`, the dead letter, if there is one.
+    Of an id that was used again the newest job is returned; with `letters`, the dead letter, if there is one. `sealer`
+    opens what is sealed.
     """
     pipe = redis.pipeline(transaction=True)
     pipe.time()
@@ -32,13 +40,19 @@ async def find(
     for index, job_id in enumerate(ids):
         raw = Raw(*replies[index * WIDTH : (index + 1) * WIDTH])
         is_letter = letters and raw.letter
-        found.append(letter_of(job_id, queue, raw.letter) if is_letter else info_of(job_id, queue, raw, now))
+        info = (
+            letter_of(job_id, queue, raw.letter, sealer)
+            if is_letter
+            else info_of(job_id, queue, raw, now, sealer)
+        )
+        found.append(info)
     return found
 
 
-async def find_given(redis: Any, queue: str, job_id: str) -> JobInfo | None:
+async def find_given(redis: Any, queue: str, job_id: str, sealer: Sealer | None = None) -> JobInfo | None:
     """Return the job of an id in Redis, or of one that its user gave; None for a job that Redis does not hold."""
-    found = await find(redis, queue, QueueKeys.of(queue_key(queue)), ids_of(queue, job_id))
+    keys = QueueKeys.of(queue_key(queue))
+    found = await find(redis, queue, keys, ids_of(queue, job_id), sealer=sealer)
     return next(filter(None, found), None)
 
 
@@ -60,11 +74,19 @@ async def log(redis: Any, queue: str, job_id: str, after: str | None) -> list[Lo
 
 
 async def page(
-    redis: Any, queue: str, keys: QueueKeys, state: State, *, offset: int, limit: int
+    redis: Any,
+    queue: str,
+    keys: QueueKeys,
+    state: State,
+    *,
+    offset: int,
+    limit: int,
+    sealer: Sealer | None = None,
 ) -> list[JobInfo]:
     """Return a page of the jobs in `state`, in the order in which they are due; dead ones newest first."""
     ids = await _ids(redis, keys, state, offset, limit)
-    found = await find(redis, queue, keys, ids, letters=state is State.DEAD) if ids else []
+    letters = state is State.DEAD
+    found = await find(redis, queue, keys, ids, letters=letters, sealer=sealer) if ids else []
     return [info for info in found if info is not None]
 
 

@@ -37,6 +37,7 @@ from rota.errors.payloads import (
     InvalidPayload,
     InvalidResult,
     PayloadTooLarge,
+    RefusedPayload,
     ResultTooLarge,
     UnreadablePayload,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "OnlyRecorded",
     "OutboxUnusable",
     "PayloadTooLarge",
+    "RefusedPayload",
     "RemoteError",
     "ResultTimeout",
     "ResultTooLarge",

@@ -37,6 +37,37 @@ class UnreadablePayload(RotaError):
     """Raised for bytes that are neither a job nor a result; another serializer wrote them."""
 
 
+class RefusedPayload(UnreadablePayload):
+    """Raised for a job or a result whose seal does not fit, before anything of it is read.
+
+    `reason` is what a dead letter says: `unsigned`, `bad_signature`, `unknown_key` or `sealed`. `key` names the key of
+    the seal where it is one that this process does not have.
+    """
+
+    def __init__(self, reason: str, key: str = "") -> None:
+        super().__init__(reason, key)
+        self.reason = reason
+        self.key = key
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a process with more keys, or with the cipher, may be able to read it."""
+        return self.reason in ("unknown_key", "sealed", "no_cipher")
+
+    def __str__(self) -> str:
+        return _REFUSED[self.reason].format(key=self.key)
+
+
+_REFUSED = {
+    "unsigned": "it is not signed, and PAYLOAD_SIGNING=required refuses what a stock client, or a process without "
+    "PAYLOAD_KEYS, wrote",
+    "bad_signature": "its signature does not fit: it was changed, forged, or moved from another id, queue or tenant",
+    "unknown_key": "it is sealed with the key {key}, which PAYLOAD_KEYS of this process lacks; add the key",
+    "sealed": "it is encrypted, and this process has no PAYLOAD_KEYS; give it the keys of those who enqueue",
+    "no_cipher": "it is encrypted, and the package cryptography is not installed; install rota[encryption]",
+}
+
+
 class _TooLarge(RotaError):
     def __init__(self, job: str, size: int, limit: int) -> None:
         super().__init__(job, size, limit)

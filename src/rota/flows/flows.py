@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic_core import from_json, to_json
 
-from rota.errors import JobCancelled, JobExists, JobFailed, JobNotFound, PayloadTooLarge
+from rota.errors import JobCancelled, JobExists, JobFailed, JobNotFound, PayloadTooLarge, RotaError
 from rota.flows.plan import STAGE_FIELDS, Planner, headers_field, stage_job, stages_of
 from rota.flows.results import gathered
 from rota.flows.scripts import FlowScripts, NewFlow
@@ -88,8 +88,13 @@ class Flows:
     async def begin(self, flow: NewFlow) -> tuple[bool, str]:
         """Write a flow down and start it; return whether it is new, and its id.
 
-        Raises JobExists (unless `on_taken="existing"`), ServerError.
+        Raises JobExists (unless `on_taken="existing"`), RotaError where payloads are signed, ServerError.
         """
+        sealer = self.settings.sealer
+        if sealer is not None and sealer.signs:
+            raise RotaError(
+                f"the {flow.kind} {flow.name} cannot be begun: PAYLOAD_SIGNING signs single jobs alone"
+            )
         async with explained(self.redis):
             created, own_id = await self.scripts.start(flow)
         if not created and flow.options.on_taken != "existing":

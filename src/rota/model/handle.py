@@ -108,7 +108,8 @@ class Handle(Generic[R]):
 def result_of(info: JobInfo, parse: Callable[[Any], R] | None, job_id: str) -> R:
     """Return the result of a job that is over; `job_id` is the id that it was asked for by.
 
-    Raises JobFailed, JobCancelled, and what `parse` raises.
+    Raises JobFailed, JobCancelled, RefusedPayload for a result that this process has no key for, and what `parse`
+    raises. A record that nobody with a key has written is a failure.
     """
     if info.state is State.CANCELLED:
         raise JobCancelled(job_id, info.reason)
@@ -120,5 +121,7 @@ def result_of(info: JobInfo, parse: Callable[[Any], R] | None, job_id: str) -> R
             job_id,
             error.traceback if error else None,
         )
+    if info.refused is not None:
+        raise info.refused
     parsed: R = info.result if parse is None else parse(info.result)
     return parsed

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from rota.errors import JobError
+from rota.errors import JobError, RefusedPayload
 from rota.model.state import State
 from rota.names import full_name
 
@@ -81,6 +81,8 @@ class JobInfo:
     :param reason: why the job died, or was cancelled.
     :param snoozes: how often a live job has put itself off.
     :param payload: its arguments by name; None where they are no longer kept, or cannot be read.
+    :param refused: why its payload, or its result, is not shown: it has no seal, a wrong one, or one for which this
+        process has no key.
     :param checkpoint: the JSON value that the job saved last, until it is completed or cancelled.
     :param tenant: whose job it is; None for no tenant's.
     """
@@ -104,6 +106,7 @@ class JobInfo:
     checkpoint: Any = None
     failures: tuple[Failure, ...] = ()
     tenant: str | None = None
+    refused: RefusedPayload | None = None
 
     @property
     def job(self) -> str:

@@ -18,6 +18,7 @@ from rota.errors import (
     JobExpired,
     JobLost,
     JobTimeout,
+    RefusedPayload,
     RemoteError,
     ResultTooLarge,
     Retry,
@@ -122,7 +123,8 @@ def decide_unstarted(
     """Judge an attempt whose handler could not start, because of `error`: the job is dead, unless it was cancelled."""
     if cause is Cause.CANCEL:
         return Outcome(OutcomeKind.CANCELLED, reason="cancelled")
-    return Outcome(OutcomeKind.DEAD, error=error, reason=_UNSTARTED[type(error)])
+    reason = error.reason if isinstance(error, RefusedPayload) else _UNSTARTED[type(error)]
+    return Outcome(OutcomeKind.DEAD, error=error, reason=reason)
 
 
 def _judge(rules: Rules, attempt: int, error: BaseException, rand: Callable[[], float]) -> Outcome:

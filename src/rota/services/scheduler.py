@@ -6,7 +6,6 @@ schedule that is still as it was read.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 
 from redis.exceptions import OutOfMemoryError
 
+from rota.errors import RefusedPayload
 from rota.model.schedules.definition import Definition, Release
 from rota.model.schedules.planning import Facts, Plan, Put, is_abandoned, plan
 from rota.model.schedules.state import State
@@ -24,6 +24,8 @@ from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.wire.envelopes import encode_job
 from rota.wire.keys import tick_id
 from rota.wire.schedules import Change, Schedules, Tick
+from rota.wire.sealing.sealed import seal_job
+from rota.wire.sealing.seals import Sealer
 
 logger = logging.getLogger("rota.schedules")
 
@@ -51,23 +53,31 @@ class Declared:
     :param definitions: the schedules by name, each as the newest release has it.
     :param names: every name, those that this version cannot read included.
     :param sources: the jobs packages that have a worker.
+    :param faults: why a schedule is left out that this process cannot read, or does not trust, by its name.
     """
 
     definitions: dict[str, Definition] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
+    faults: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, texts: Iterable[bytes]) -> "Declared":
-        """Read the releases, the newest of which is last."""
+    def of(cls, texts: Iterable[bytes], sealer: Sealer | None = None) -> "Declared":
+        """Read the releases, the newest of which is last; `sealer` checks their seals."""
         declared = cls()
         for release in filter(None, map(Release.read, texts)):
             declared.sources.add(release.source)
             for name, wire in release.schedules.items():
                 declared.names.add(name)
                 declared.definitions.pop(name, None)
-                with contextlib.suppress(ValueError):
-                    declared.definitions[name] = Definition.read(wire)
+                declared.faults.pop(name, None)
+                try:
+                    definition = Definition.read(wire)
+                    definition.check(sealer)
+                except (ValueError, RefusedPayload) as error:
+                    declared.faults[name] = str(error)
+                else:
+                    declared.definitions[name] = definition
         return declared
 
 
@@ -78,6 +88,7 @@ class Scheduler:
     :param term: the leader's term, whose epoch is the fence of what is written.
     :param connect: makes a client on the loop that runs this service.
     :param created: told of the jobs that were put.
+    :param sealer: checks what is declared, and seals the ticks.
     """
 
     name = "scheduler"
@@ -90,11 +101,13 @@ class Scheduler:
         connect: Callable[[], Any],
         *,
         created: Callable[[Sequence[Outgoing]], object] = ENQUEUED.created,
+        sealer: Sealer | None = None,
     ) -> None:
         self._connect = connect
         self._schedules = schedules
         self._term = term
         self._created = created
+        self._sealer = sealer
         self._unreadable: set[str] = set()
 
     async def run(self) -> None:
@@ -117,13 +130,13 @@ class Scheduler:
         """Bring every schedule forward; return after how many seconds to look again. Raises what redis-py raises."""
         seconds, micros = await redis.time()
         now = seconds * 1000 + micros // 1000
-        declared = Declared.of(await self._schedules.declared(redis))
+        declared = Declared.of(await self._schedules.declared(redis), self._sealer)
         read = await self._schedules.read(redis)
         states = {name: State.read(name, read.get(name, {})) for name in {*read, *declared.names}}
         self._tell_unreadable(declared)
         if not states:
             return SELDOM
-        found = await find(redis, states.values())
+        found = await find(redis, states.values(), self._sealer)
         next_ticks = []
         for name, state in sorted(states.items()):
             self._term.check()
@@ -153,7 +166,7 @@ class Scheduler:
         payload = encode_job(
             definition.task, definition.arguments.encode(), enqueued_ms=now, options=definition.options
         )
-        puts = [_tick(definition, put, payload) for put in planned.puts]
+        puts = [self._tick(definition, put, payload) for put in planned.puts]
         out = None if planned.out is None or state.place is None else (*state.place, planned.out)
         change = Change(state.name, state.version, planned.state.fields(), puts, out)
         answer, number = await self._schedules.apply(redis, change, self._term.epoch)
@@ -166,6 +179,11 @@ class Scheduler:
         ]
         self._created(jobs)
 
+    def _tick(self, definition: Definition, put: Put, payload: bytes) -> Tick:
+        queue, job_id = definition.queue, tick_id(definition.name, put.tick)
+        sealed = seal_job(self._sealer, payload, queue=queue, job_id=job_id)
+        return Tick(put.tick, put.due, queue, definition.task, sealed, definition.terms)
+
     async def _remove(self, redis: Any, state: State, declared: Declared, now: int) -> None:
         """Remove a schedule that its application does not declare any more; one whose application is away stays."""
         if state.source not in declared.sources and not is_abandoned(state, now):
@@ -177,10 +195,10 @@ class Scheduler:
             logger.info("schedule.removed", extra={"schedule": state.name})
 
     def _tell_unreadable(self, declared: Declared) -> None:
-        unreadable = declared.names - declared.definitions.keys()
+        unreadable = declared.faults.keys()
         for name in sorted(unreadable - self._unreadable):
-            logger.warning("schedule.unreadable", extra={"schedule": name})
-        self._unreadable = unreadable
+            logger.warning("schedule.unreadable", extra={"schedule": name, "error": declared.faults[name]})
+        self._unreadable = set(unreadable)
 
 
 def facts_of(state: State, found: Mapping[int, Found], now: int) -> Facts:
@@ -193,7 +211,3 @@ def facts_of(state: State, found: Mapping[int, Found], now: int) -> Facts:
         waits=any(job.is_there and not job.has_started for job in due.values()),
         ended={tick: job.ended(now) for tick, job in due.items() if tick in state.open and not job.is_there},
     )
-
-
-def _tick(definition: Definition, put: Put, payload: bytes) -> Tick:
-    return Tick(put.tick, put.due, definition.queue, definition.task, payload, definition.terms)

@@ -61,6 +61,7 @@ def _keep_secrets(settings: Settings) -> None:
         value = getattr(settings, name)
         if isinstance(value, SecretStr) and "://" not in value.get_secret_value():
             SECRETS.keep(value.get_secret_value())
+    SECRETS.keep(*(settings.payload_keys.texts if settings.payload_keys else ()))
     for url in (settings.autoscaler_url, settings.sentry_dsn and settings.sentry_dsn.get_secret_value()):
         SECRETS.keep(*login_of(url or ""))
 

@@ -10,6 +10,7 @@ from rota.errors import RotaError
 from rota.model.policies.backoff import Backoff
 from rota.settings.advice import advice
 from rota.settings.queues import QueueSettings, in_variables, variable_prefix
+from rota.settings.sealing import misfits
 from rota.settings.spelling import misspelt_queues, near_miss
 from rota.settings.variables import Variables
 from rota.wire.keys import check_queue
@@ -58,6 +59,7 @@ class Settings(Variables):
             if self._option(queue, "backoff") == "exponential" and factor < 1:
                 name = f"{variable_prefix(queue)}BACKOFF_FACTOR"
                 problems.append(f"{name} is {factor:g}; an exponential back-off needs 1 or more")
+        problems += misfits(self)
         if problems:
             raise ValueError("\n".join(problems))
         return self

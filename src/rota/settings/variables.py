@@ -2,8 +2,8 @@
 
 A field `max_attempts` is the variable MAX_ATTEMPTS. Times are in seconds; text may carry a unit (500ms, 30s, 5m, 2h,
 30d). Sizes are in bytes. A name with ROTA_ before it wins over the bare one. The variables for Redis are in
-`rota.settings.redis`, for the database in `rota.settings.database`, for the API in `rota.settings.api`, for one queue
-in `rota.settings.queues`.
+`rota.settings.redis`, for the database in `rota.settings.database`, for the API in `rota.settings.api`, for signing in
+`rota.settings.sealing`, for one queue in `rota.settings.queues`.
 """
 
 from pathlib import Path
@@ -17,6 +17,7 @@ from rota.settings.api import ApiVariables
 from rota.settings.database import DatabaseVariables
 from rota.settings.queues import QueueOptions, by_variable
 from rota.settings.redis import RedisVariables
+from rota.settings.sealing import SealingVariables
 from rota.settings.types import (
     Attempts,
     Concurrency,
@@ -61,7 +62,7 @@ def _in_development(values: dict[str, Any]) -> bool:
     return values.get("app_env") == "development"
 
 
-class Variables(RedisVariables, DatabaseVariables, ApiVariables):
+class Variables(RedisVariables, DatabaseVariables, ApiVariables, SealingVariables):
     """The variables of one process, each valid by itself."""
 
     model_config = SettingsConfigDict(

@@ -13,7 +13,9 @@ from rota.testing.clock import BenchClock
 from rota.testing.journal import Journal
 from rota.testing.worker import Worker
 from rota.wire.envelopes import encode_job
+from rota.wire.keys import tick_id
 from rota.wire.schedules import Change, Tick
+from rota.wire.sealing.sealed import seal_job
 
 #: A complaint names this many jobs.
 _NAMED = 5
@@ -30,6 +32,7 @@ class BenchTicks:
     def __init__(self, redis: Any, settings: Settings, registry: Registry | None, clock: BenchClock) -> None:
         self._redis = redis
         self._schedules = schedules_of(settings)
+        self._sealer = settings.sealer
         self._clock = clock
         definitions = definitions_of(settings, registry) if registry else []
         now = clock.passed.time_ms()
@@ -51,6 +54,8 @@ class BenchTicks:
         payload = encode_job(
             definition.task, definition.arguments.encode(), enqueued_ms=tick, options=definition.options
         )
+        job_id = tick_id(definition.name, tick)
+        payload = seal_job(self._sealer, payload, queue=definition.queue, job_id=job_id)
         followed = " ".join(str(one) for one in (*state.open, tick)[-MOST_OPEN:])
         fields: dict[str, str | int] = {
             "definition": definition.text,

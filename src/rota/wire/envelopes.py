@@ -16,10 +16,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rota.errors import UnreadablePayload
+from rota.errors import RefusedPayload, UnreadablePayload
 from rota.names import check_name
 from rota.wire import marks
 from rota.wire.fields import LAST_MS, MOST_TRIES, field, loads_object, number
+from rota.wire.sealing.seals import is_encrypted
 
 #: Every job that we write begins with this. The job's name follows, up to the next quotation mark.
 HEAD = b'{"v":1,"f":"'
@@ -122,7 +123,12 @@ def decode_headers(raw: bytes) -> dict[str, str]:
 
 
 def decode_job(raw: bytes) -> Envelope:
-    """Read a job of ours, or of a stock client with our serializer pair. Raises UnreadablePayload for anything else."""
+    """Read a job of ours, or of a stock client with our serializer pair. Raises UnreadablePayload for anything else.
+
+    Of one that is signed the seal is not looked at. Raises RefusedPayload for one that is encrypted.
+    """
+    if is_encrypted(raw):
+        raise RefusedPayload("sealed")
     data = loads_object(raw)
     if marks.has_marks(raw):
         data = marks.unescape(data, revive=False)
@@ -157,6 +163,16 @@ def open_job(raw: bytes) -> Envelope:
     ):
         return decode_job(raw)
     return Envelope(name.decode(), [], {}, int(tail[:-1]), None, {}, {}, True, kwargs)
+
+
+def outlined(raw: bytes) -> Envelope:
+    """Return of a job what stays readable if it is encrypted: its name, when it was enqueued, and its tenant.
+
+    Raises UnreadablePayload.
+    """
+    data = loads_object(raw)
+    headers = _headers(data["h"]) if "h" in data else {}
+    return Envelope(field(data, "f", str), [], {}, number(data, "et", LAST_MS), None, {}, headers, True)
 
 
 def preview(raw: bytes, limit: int = 64) -> str:

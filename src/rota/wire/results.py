@@ -17,6 +17,7 @@ from rota.names import is_tenant, printable
 from rota.wire import marks
 from rota.wire.envelopes import Envelope
 from rota.wire.fields import LAST_MS, MOST_TRIES, field, loads_object, number
+from rota.wire.sealing.seals import is_encrypted
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class ResultRecord:
     """A job's final record; times are in milliseconds.
 
     `result` is the JSON value that a completed job returned. Another job has either an `error`, if it died, or
-    `cancelled` and the `reason` for that.
+    `cancelled` and the `reason` for that. `is_encrypted` says that its arguments and its result are not here, since
+    the record was not opened.
     """
 
     attempt: int
@@ -42,6 +44,7 @@ class ResultRecord:
     cancelled: bool = False
     reason: str = ""
     tenant: str | None = None
+    is_encrypted: bool = False
 
 
 def encode_result(
@@ -83,6 +86,9 @@ def decode_result(raw: bytes) -> ResultRecord:
     """Read a final record of ours, or of a stock worker with our serializer pair. Raises UnreadablePayload."""
     data = loads_object(raw)
     success = field(data, "s", bool)
+    encrypted = is_encrypted(raw)
+    if encrypted:
+        data = {"r": None, **data, "a": [], "k": {}}
     if "r" not in data:
         raise UnreadablePayload("the record has no field 'r'")
     failure = None if success else _failure(data["r"])
@@ -104,6 +110,7 @@ def decode_result(raw: bytes) -> ResultRecord:
         cancelled=isinstance(failure, CancelledError),
         reason=str(failure) if isinstance(failure, CancelledError) else "",
         tenant=_owner(data.get("h")),
+        is_encrypted=encrypted,
     )
 
 

@@ -57,7 +57,9 @@ _JOB = {
     "result": {"description": "What the handler has returned, as JSON."},
 }
 _ATTEMPT = _object({"attempt": _COUNT, "at": _or_null(_TIME), "error": _or_null(ref("Error"))})
+_REFUSED = {"refused": {"type": "string", "description": "Why the payload or the result is not shown."}}
 _ASKED_FOR = {
+    **_REFUSED,
     "payload": {"description": "The arguments by name."},
     "checkpoint": {"description": "What the handler has saved."},
     "attempts": _list(_ATTEMPT),
@@ -75,7 +77,7 @@ SCHEMAS: dict[str, Schema] = {
         {"items": _list(ref("Job")), "next": _or_null(_TEXT)},
         description="A page of jobs; `next` is the cursor of the next one.",
     ),
-    "Result": _object({name: _JOB[name] for name in _ENDED}),
+    "Result": _object({name: _JOB[name] for name in _ENDED}, _REFUSED),
     "Unfinished": _object({"state": ref("State"), "status": ref("Status")}),
     "Enqueued": _object(
         {

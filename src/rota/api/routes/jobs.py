@@ -33,8 +33,8 @@ async def result(request: Request, queue: str, job_id: JobId) -> Response:
     shown = await one(desk_of(request), queue, job_id)
     if shown["state"] not in _OVER:
         return answer({name: shown[name] for name in ("state", "status")}, 202, {"Retry-After": "1"})
-    fields = ("state", "status", "result", "error", "reason", "finished_at")
-    return answer({name: shown[name] for name in fields})
+    fields = ("state", "status", "result", "error", "reason", "finished_at", "refused")
+    return answer({name: shown[name] for name in fields if name in shown})
 
 
 @router.get("/jobs/{queue}/{id}/log", summary="The log of a job", dependencies=[READS])

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from rota.app.handlers import timeouts_of
 from rota.cli import exits, screen
 from rota.cli.commands.look import AsJson
+from rota.cli.commands.sealing import refusals
 from rota.cli.progress import Progress
 from rota.errors import RotaError
 from rota.fleet.reading import QueueReading, Reading, read
@@ -134,6 +135,9 @@ async def _of_redis(settings: Settings, registry: Registry, at: Progress) -> Asy
                 yield Finding("rights", Level.OK, "the user may do all that a worker does")
                 async for finding in _of_queues(redis, queues):
                     yield finding
+                for (queue, why), count in (await refusals(redis, queues, settings.sealer)).items():
+                    said = f"{_count(count, 'job')} of the first on {queue} would not run: {why}"
+                    yield Finding("signing", Level.WARNING, said)
                 async for finding in _of_leftovers(redis, settings.namespace, at):
                     yield finding
             except RotaError as error:

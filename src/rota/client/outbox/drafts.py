@@ -7,10 +7,9 @@ from rota.client.enqueue import Draft, Drafter
 from rota.model.flows.stages import Pipeline
 from rota.model.job import Call, Job
 from rota.model.trace import tenant_of
-from rota.names import new_id
+from rota.names import full_name, new_id
 from rota.seams import Outgoing, Senders
 from rota.store.outbox.rows import NewRow
-from rota.wire.envelopes import with_headers
 
 
 def check_job(job: Any) -> None:
@@ -41,7 +40,13 @@ class Rows:
         self._namespace = namespace
 
     def outgoing(self, drafts: Sequence[Draft]) -> list[Outgoing]:
-        """Return the jobs as senders see them, under the ids that they will have."""
+        """Return the jobs as senders see them, under the ids that they will have. Raises TypeError."""
+        for draft in drafts:
+            if self.drafter.seals and draft.unique and draft.on_taken in ("replace", "debounce"):
+                raise TypeError(
+                    f"{full_name(draft.queue, draft.task)} replaces the job that has its unique key, and a payload "
+                    "that is signed in a transaction cannot change its id then; use on_taken='existing' or 'refuse'"
+                )
         return [draft.outgoing for draft in drafts]
 
     def of(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> list[NewRow]:
@@ -57,7 +62,7 @@ class Rows:
             namespace=self._namespace,
             queue=draft.queue,
             name=draft.task,
-            payload=with_headers(job.payload, job.headers),
+            payload=self.drafter.sealed(draft, job),
             terms=terms,
             unique_key=unique,
             on_taken=draft.on_taken,

@@ -10,7 +10,7 @@ from typing import Any
 from rota.errors import JobError, UnreadablePayload
 from rota.model.log.lines import later, lines_of
 from rota.model.log.text import as_text
-from rota.wire.envelopes import decode_job
+from rota.wire.envelopes import outlined
 from rota.wire.log.pieces import received
 
 #: The columns of a row that a job's beginning clears, with what they hold then.
@@ -82,7 +82,7 @@ def tenant_of(payload: bytes) -> str | None:
     if _TENANT not in payload:
         return None
     try:
-        return plain(decode_job(payload).headers.get("tenant"))
+        return plain(outlined(payload).headers.get("tenant"))
     except UnreadablePayload:
         return None
 
@@ -90,7 +90,7 @@ def tenant_of(payload: bytes) -> str | None:
 def enqueued_at(payload: bytes) -> datetime | None:
     """Return when a job was enqueued, by the clock of the client that enqueued it; None where that cannot be read."""
     try:
-        return time_of(decode_job(payload).enqueued_ms)
+        return time_of(outlined(payload).enqueued_ms)
     except UnreadablePayload:
         return None
 

@@ -11,6 +11,7 @@ from rota.model.policies.terms import terms_of
 from rota.model.registry import Scheduled
 from rota.model.schedules.schedule import Missed, Overlap
 from rota.model.schedules.times import Times, times_from
+from rota.wire.sealing.seals import Place, Sealer
 
 #: The record of a tick's job is kept at least this long, so that its outcome can be read; in seconds.
 LEAST_KEPT = 60.0
@@ -26,6 +27,7 @@ class Definition:
     :param arguments: the job's arguments, JSON.
     :param options: the options that travel with the job.
     :param terms: what the scripts must know of the job.
+    :param sig: its seal, where payloads are signed: the leader signs the ticks of what it trusts.
     """
 
     name: str
@@ -38,10 +40,13 @@ class Definition:
     arguments: str
     options: Mapping[str, Any]
     terms: str
+    sig: str = ""
 
     def wire(self) -> dict[str, Any]:
         """Return the definition as it lies in Redis."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        fields = {
+            name: getattr(self, name) for name in self.__dataclass_fields__ if name != "sig" or self.sig
+        }
         return {**fields, "times": self.times.wire(), "options": dict(self.options)}
 
     @property
@@ -49,16 +54,35 @@ class Definition:
         """The definition as one text, by which two are compared."""
         return json.dumps(self.wire(), sort_keys=True, separators=(",", ":"))
 
+    def sealed(self, sealer: Sealer | None) -> Self:
+        """Return the definition with its seal; as it is where nothing is signed."""
+        if sealer is None or not sealer.signs:
+            return self
+        return replace(self, sig=sealer.signature(self._unsigned, self._place))
+
+    def check(self, sealer: Sealer | None) -> None:
+        """Raise RefusedPayload for a definition whose seal does not fit, or that has none and needs one."""
+        if sealer is not None:
+            sealer.check(self._unsigned, self.sig, self._place)
+
+    @property
+    def _unsigned(self) -> bytes:
+        return replace(self, sig="").text.encode()
+
+    @property
+    def _place(self) -> Place:
+        return Place("schedule", self.queue, self.name)
+
     @classmethod
     def read(cls, wire: Any) -> Self:
         """Return the definition that `wire` wrote. Raises ValueError for anything else."""
         try:
-            names = cls.__dataclass_fields__.keys() - {"times", "options"}
-            fields = {name: wire[name] for name in names}
+            names = cls.__dataclass_fields__.keys() - {"times", "options", "sig"}
+            fields = {name: wire[name] for name in names} | {"sig": wire.get("sig", "")}
             if not all(isinstance(value, str) for value in fields.values()):
                 raise ValueError("a value of the schedule is not text")
             return cls(times=times_from(wire["times"]), options=dict(wire["options"]), **fields)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"a schedule cannot be read: {type(error).__name__} {error}") from None
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from rota.errors import UnreadablePayload
 from rota.names import new_id
 from rota.wire.claims import decode_id, encode_id
-from rota.wire.envelopes import decode_job
+from rota.wire.envelopes import outlined
 from rota.wire.keys import (
     JOB,
     QueueKeys,
@@ -87,7 +87,7 @@ class Sent(NamedTuple):
 def made_at(payload: bytes) -> str:
     """Return when a job was made, in ms, as its payload says; "0" where it does not."""
     try:
-        return str(decode_job(payload).enqueued_ms)
+        return str(outlined(payload).enqueued_ms)
     except UnreadablePayload:
         return "0"
 

@@ -7,6 +7,7 @@
 -- stopped) or 'over' (its input went with its flow). Or, where another job holds its unique key, one of these words and
 -- the id of that job, by the rule of the key: 'existing' and 'held' (refuse, or it runs): the letter stays; 'replaced':
 -- that job, which waits, has its payload now.
+-- A sealed payload is bound to its id, and takes no other job's place: 'held'.
 --
 -- Keeps true: a job is a dead letter or a live one, never both. A letter of which a flow died revives the flow; one
 -- that its flow has gone on without runs by itself. If a command fails, the letter is what it was.
@@ -17,6 +18,7 @@ local queue_name, keep_events = ARGV[1], ARGV[2]
 --@include whole
 --@include revive
 --@include replacing
+--@include sealed
 
 -- Return what becomes of a letter with these terms (see `rejoin`, or 'over'); the flow it is a member of again, if any;
 -- and the terms it is put with.
@@ -55,7 +57,7 @@ end
 local function stand_in(id, letter, holder, payload, task, terms, saved)
   local unique, rule, period = unique_of(terms)
   if rule == 'existing' then return { rule, holder } end
-  local due = rule ~= 'refuse' and replace(queue, holder, payload, now, false, terms, unique, period)
+  local due = rule ~= 'refuse' and not is_sealed(payload) and replace(queue, holder, payload, now, false, terms, unique, period)
   if not due then return { 'held', holder } end
   redis.call('ZREM', dead, id)
   keep_saved(holder, saved)

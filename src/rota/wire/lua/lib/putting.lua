@@ -8,6 +8,7 @@
 --@include events
 --@include faults
 --@include holders
+--@include sealed
 
 -- Return what knows terms and limits. That is most of this script, and most jobs have no terms: it is put together when
 -- the first job needs it.
@@ -59,7 +60,9 @@ local function put_at(at)
     answers[#answers + 1] = 1
   else
     holder = holder or id
-    local new_due = (on_taken == 'replace' or on_taken == 'debounce')
+    -- A sealed payload is bound to its id: its client seals it again, for the id of the holder.
+    local fits = holder == id or not is_sealed(payload)
+    local new_due = (on_taken == 'replace' or on_taken == 'debounce') and fits
       and with_limits().replace(queue, holder, payload, due, is_moved, terms, unique, period)
     if new_due then
       tell('enqueued', queue_name, holder, task, 0, { due = new_due, reason = 'replaced' }, nil, payload, terms)

@@ -1,0 +1,48 @@
+"""Jobs and final records under their seals. Every function leaves a text as it is where the process has no keys."""
+
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from rota.wire.sealing.seals import Place, Sealer
+
+# What stays readable of an encrypted record; of a job that was not completed its error too, which others know as well.
+_SHOWN = ("t", "f", "et", "s", "st", "ft", "q", "id", "h")
+
+
+def seal_job(sealer: Sealer | None, raw: bytes, *, queue: str, job_id: str) -> bytes:
+    """Return a job of ours with its seal; `raw` has its headers already, and so the tenant among them."""
+    if sealer is None or not sealer.signs:
+        return raw
+    return sealer.seal(raw, Place("job", queue, job_id), _outline(raw) if sealer.encrypts else b"")
+
+
+def unseal_job(sealer: Sealer | None, raw: bytes, *, queue: str, job_id: str) -> bytes:
+    """Return a job without its seal, which fits. Raises RefusedPayload."""
+    return raw if sealer is None else sealer.open(raw, Place("job", queue, job_id))
+
+
+def seal_record(sealer: Sealer | None, raw: bytes, *, queue: str, job_id: str) -> bytes:
+    """Return the final record of a job with its seal; an empty one, which is none, as it is."""
+    if sealer is None or not sealer.signs or not raw:
+        return raw
+    return sealer.seal(raw, Place("record", queue, job_id), _summary(raw) if sealer.encrypts else b"")
+
+
+def unseal_record(sealer: Sealer | None, raw: bytes, *, queue: str, job_id: str) -> bytes:
+    """Return a final record without its seal, which fits. Raises RefusedPayload."""
+    return raw if sealer is None else sealer.open(raw, Place("record", queue, job_id))
+
+
+def _outline(raw: bytes) -> bytes:
+    """Return a job's format, name, time and tenant as an object that begins as every job of ours does."""
+    data: dict[str, Any] = from_json(raw)
+    tenant = {name: text for name, text in data.get("h", {}).items() if name == "tenant"}
+    shown = {"v": data["v"], "f": data["f"], "t": data["t"], "et": data["et"]}
+    return to_json({**shown, "h": tenant} if tenant else shown)
+
+
+def _summary(raw: bytes) -> bytes:
+    record: dict[str, Any] = from_json(raw)
+    shown = {name: record[name] for name in _SHOWN if name in record}
+    return to_json(shown if record["s"] else {**shown, "r": record["r"]})
