@@ -74,6 +74,7 @@ def create(settings: Settings | None = None, registry: Registry | None = None) -
     )
     answer_errors(app)
     app.add_middleware(Unexpected)
+    app.router.routes.append(enqueue.ENQUEUE)
     for router in _ROUTERS:
         app.include_router(router)
     app.openapi = functools.cache(functools.partial(document, app, registry))  # type: ignore[method-assign]

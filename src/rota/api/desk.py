@@ -78,6 +78,12 @@ def needs(*scopes: Scope, tenants: bool = False) -> Dependency:
     return found
 
 
+async def check(request: Request, dependency: Dependency) -> None:
+    """Check for a route that is outside the framework's router what it depends on. Raises Problem, ServerError."""
+    assert dependency.dependency is not None  # noqa: S101 - for the type checker
+    await dependency.dependency(request)
+
+
 #: What a route depends on, by what its caller has to be allowed. Keys of tenants are refused.
 ENQUEUES, READS, OPERATES = needs(Scope.ENQUEUE), needs(Scope.READ), needs(Scope.OPERATE)
 #: What a route depends on that any key may use: it is about no tenant's jobs.

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from rota.api.application import create, lifespan
 from rota.api.live.lean import LeanWebSocket
 from rota.model.registry import Registry
+from rota.process.event_loop import loop_factory
 from rota.process.ports import listen
 from rota.process.signals import until_signalled
 from rota.settings.load import Settings
@@ -68,7 +69,8 @@ class Api:
         """Answer until a signal; return the exit status. Raises what `serve` raises."""
         sentry.start(self._settings)
         try:
-            asyncio.run(self.serve(until_signalled))
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                runner.run(self.serve(until_signalled))
         finally:
             sentry.close()
         return 0

@@ -35,6 +35,7 @@ from rota.engine.keeper import LeaseKeeper
 from rota.fleet.heartbeat import Heartbeat
 from rota.model.registry import Registry
 from rota.model.schedules.definition import Release
+from rota.process.event_loop import loop_factory
 from rota.process.identity import unique_name
 from rota.process.loop_watch import BEAT, LoopBeat
 from rota.process.services import EXIT_FAILED, Failure, Periodic, Services, drop_output, exit_now
@@ -129,7 +130,7 @@ class Supervisor:
 
     def _run_loop(self) -> None:
         server = locate(self._settings.redis)
-        runner, threads = asyncio.Runner(loop_factory=_loop_factory()), LoopThreads()
+        runner, threads = asyncio.Runner(loop_factory=loop_factory()), LoopThreads()
         loop = runner.get_loop()
         try:
             loop.set_default_executor(threads)
@@ -365,11 +366,3 @@ class Supervisor:
     def _hand_back(self) -> None:
         for worker in self._workers:
             worker.stop()
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop  # noqa: PLC0415 - an extra
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

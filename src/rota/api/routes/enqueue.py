@@ -4,11 +4,12 @@ import re
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.routing import Route
 
 from rota.api import shapes
 from rota.api.answers import accepted, answer, entry_of
 from rota.api.bodies import read_object, refuse_others
-from rota.api.desk import ENQUEUES, desk_of
+from rota.api.desk import ENQUEUES, check, desk_of
 from rota.api.enqueueing import call_of, calls_of, fingerprint_of, key_of
 from rota.api.problems import Problem
 from rota.errors import JobExists, JobNotFound, ResultTimeout
@@ -27,10 +28,10 @@ _ROOM = 16_384
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})")
 
 
-@router.post("/jobs/{name}", include_in_schema=False, dependencies=[ENQUEUES])
-async def enqueue(request: Request, name: str) -> Response:
+async def enqueue(request: Request) -> Response:
     """Enqueue a job; with `Prefer: wait=10`, answer with its result if it ends within that time."""
-    desk = desk_of(request)
+    await check(request, ENQUEUES)
+    desk, name = desk_of(request), request.path_params["name"]
     body = await read_object(request, desk.settings.payload_limit + _ROOM)
     call, key = call_of(desk.registry, name, body), key_of(request)
     if key is None:
@@ -42,6 +43,10 @@ async def enqueue(request: Request, name: str) -> Response:
     if is_replayed:
         found.headers["Idempotent-Replayed"] = "true"
     return found
+
+
+#: Outside the framework's router: what that does for a request takes three times as long as all that is done here.
+ENQUEUE = Route("/jobs/{name}", enqueue, methods=["POST"], include_in_schema=False)
 
 
 @router.post("/jobs", summary="Enqueue many jobs", status_code=202, dependencies=[ENQUEUES])
