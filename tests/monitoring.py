@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rota.telemetry.metrics.series import BY_NAME, SERIES
+from tests.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[1]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 BOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 
-GROUPS: list[dict[str, Any]] = yaml.safe_load((PROMETHEUS / "rules.yml").read_text("utf-8"))["groups"]
+GROUPS: list[dict[str, Any]] = read_yaml(PROMETHEUS / "rules.yml")["groups"]
 RULES = [rule for group in GROUPS for rule in group["rules"]]
 ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for rule in RULES if "alert" in rule}
 RECORDED: dict[str, str] = {rule["record"]: rule["expr"] for rule in RULES if "record" in rule}

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from rota.api.process import DRAIN
 from rota.model.access.keys import AccessKey, Scope, parts_of
 from rota.settings.settings import Settings
 from rota.units import parse_duration
 from tests.processes import environment
+from tests.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[3]
 REDIS = ROOT / "deploy" / "redis"
-PRODUCTION: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.prod.worker.yml").read_text("utf-8"))
-DEVELOPMENT: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+PRODUCTION: dict[str, Any] = read_yaml(ROOT / "docker-compose.prod.worker.yml")
+DEVELOPMENT: dict[str, Any] = read_yaml(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = PRODUCTION["services"]
 WORKER, SERVER, API = SERVICES["worker"], SERVICES["redis"], SERVICES["api"]
 BOX = (
@@ -250,9 +250,7 @@ def test_grafana_shows_dashboards_and_has_no_login() -> None:
     assert grafana["environment"]["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
     assert grafana["environment"]["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
     mounted = {volume["target"]: ROOT / volume["source"] for volume in grafana["volumes"]}
-    provider = yaml.safe_load(
-        (mounted["/etc/grafana/provisioning"] / "dashboards" / "rota.yml").read_text("utf-8")
-    )
+    provider = read_yaml(mounted["/etc/grafana/provisioning"] / "dashboards" / "rota.yml")
     folder = provider["providers"][0]["options"]["path"]
     assert len(list(mounted[folder].glob("*.json"))) == 4
     home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])

@@ -19,28 +19,27 @@ from deploy.kubernetes.rules import MADE, RULES, written
 from rota.settings.settings import Settings
 from tests.monitoring import names_in
 from tests.unit.template.kubernetes_schemas import SCHEMAS
+from tests.yaml_files import read_all_yaml, read_yaml
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir())
 #: The oldest and the newest that the schemas' package and we look at.
 VERSIONS = ("1.29.0", kubernetes_validate.latest_version())
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.prod.worker.yml").read_text("utf-8"))[
-    "services"
-]
+COMPOSE: dict[str, Any] = read_yaml(ROOT / "docker-compose.prod.worker.yml")["services"]
 KUBECTL = shutil.which("kubectl")
 Resource = dict[str, Any]
 
 
 def resources(folder: Path) -> list[Resource]:
     """Return what a kustomization deploys: its own files and the files of the folders it names."""
-    stated = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
+    stated = read_yaml(folder / "kustomization.yaml")
     allowed = {"apiVersion", "kind", "resources", "components", "configMapGenerator", "labels", "images"}
     assert stated.keys() <= allowed, f"{folder.name}: this test does not know how to build all of it"
     found: list[Resource] = []
     for name in stated.get("resources", []) + stated.get("components", []):
         path = folder / name
-        found += resources(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text("utf-8")))
+        found += resources(path) if path.is_dir() else read_all_yaml(path)
     return found
 
 
@@ -224,8 +223,8 @@ def test_each_replica_stands_for_one_worker_that_is_needed() -> None:
 
 def test_the_rules_are_those_of_compose() -> None:
     assert MADE.read_text("utf-8") == written(), "make rules"
-    groups = yaml.safe_load(RULES.read_text("utf-8"))["groups"]
-    assert yaml.safe_load(MADE.read_text("utf-8"))["spec"]["groups"] == groups
+    groups = read_yaml(RULES)["groups"]
+    assert read_yaml(MADE)["spec"]["groups"] == groups
 
 
 def test_no_secret_is_in_these_files() -> None:

@@ -6,7 +6,6 @@ import subprocess
 from typing import Any
 
 import pytest
-import yaml
 
 from rota.settings.settings import Settings
 from rota.telemetry.metrics.series import BY_NAME, SERIES
@@ -22,10 +21,11 @@ from tests.monitoring import (
     names_in,
     wrong_labels,
 )
+from tests.yaml_files import read_yaml
 
-TESTS: list[dict[str, Any]] = yaml.safe_load((PROMETHEUS / "rules.test.yml").read_text("utf-8"))["tests"]
+TESTS: list[dict[str, Any]] = read_yaml(PROMETHEUS / "rules.test.yml")["tests"]
 EXPECTED = [expected for test in TESTS for expected in test["alert_rule_test"]]
-CONFIG: dict[str, Any] = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
+CONFIG: dict[str, Any] = read_yaml(PROMETHEUS / "prometheus.yml")
 GUIDE = (ROOT / "docs" / "operations.md").read_text("utf-8")
 PROMTOOL = shutil.which("promtool")
 
@@ -100,7 +100,7 @@ def test_what_the_guide_queries_exists() -> None:
 
 def test_every_replica_is_scraped_and_none_twice() -> None:
     found = {job["job_name"]: job["dns_sd_configs"] for job in CONFIG["scrape_configs"]}
-    compose = yaml.safe_load((ROOT / "docker-compose.prod.worker.yml").read_text("utf-8"))["services"]
+    compose = read_yaml(ROOT / "docker-compose.prod.worker.yml")["services"]
     for service in ("worker", "exporter"):
         (dns,) = found[f"rota-{service}"]
         assert (dns["names"], dns["type"]) == ([service], "A")
