@@ -41,7 +41,7 @@ _MODULES = (
 _LONGEST = 100_000
 #: Variables that Python, or the libraries that it loads, look at before the program's first line.
 _EARLY = ("PYTHON", "LANG", "LC_", "LD_", "MALLOC_")
-_UNDERSTOOD = frozenset({"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"})
+_UNDERSTOOD = frozenset({"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONIOENCODING"})
 #: Who starts a program may have it ignore these; nohup does.
 _INHERITED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 #: Of prctl(2): orphans that this process is the ancestor of become its children.
@@ -184,11 +184,13 @@ def become(request: dict[str, Any], base: list[str]) -> None:
     sys.path[:] = [os.getcwd(), *os.environ["PYTHONPATH"].split(os.pathsep), *base]
     sys.argv[:] = ["-m", *request["arguments"]]
     importlib.invalidate_caches()
+    encoding, _, errors = os.environ.get("PYTHONIOENCODING", "").partition(":")
     # Streams remember what kind of file is beneath them.
     for name, mode, buffering in (("stdin", "r", -1), ("stdout", "w", -1), ("stderr", "w", 1)):
         old = getattr(sys, name)
+        wrong = old.errors if name == "stderr" else errors or ("strict" if encoding else old.errors)
         # What is open as long as the process lives is closed by nobody.
-        new = open(old.fileno(), mode, buffering, old.encoding, old.errors, closefd=False)  # noqa: SIM115
+        new = open(old.fileno(), mode, buffering, encoding or old.encoding, wrong, closefd=False)  # noqa: SIM115
         setattr(sys, name, new)
         setattr(sys, f"__{name}__", new)
 

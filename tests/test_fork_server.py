@@ -48,9 +48,13 @@ sys.exit(int(os.environ["END"]) if os.environ["END"].isdigit() else 0)
 """
 
 
-def program(folder: Path, end: str, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+def program(
+    folder: Path, end: str, *arguments: str, encoding_of_streams: str = "", **options: Any
+) -> "subprocess.Popen[str]":
     (folder / "jobs.py").write_text(TELLING, "utf-8")
     variables = environment(folder, END=end, TZ="Asia/Tokyo", REDIS_URL="redis://127.0.0.1:1/0")
+    if encoding_of_streams:
+        variables["PYTHONIOENCODING"] = encoding_of_streams
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return start(*arguments, cwd=folder, environment=variables, text=True, **pipes, **options)
 
@@ -71,11 +75,11 @@ def anew(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @pytest.mark.parametrize(
     ("arguments", "options", "deaf"),
     [
-        ((), {}, False),
-        (("exporter",), {"start_new_session": True}, False),
+        ((), {"encoding_of_streams": "ascii"}, False),
+        (("exporter",), {"start_new_session": True, "encoding_of_streams": "ascii:replace"}, False),
         (("worker", "--parent", "1"), {}, True),
     ],
-    ids=["a worker", "in a session of its own", "deaf to hangups"],
+    ids=["with another encoding", "in a session of its own", "deaf to hangups"],
 )
 def test_a_forked_program_finds_what_a_new_one_finds(
     tmp_path: Path, anew: pytest.MonkeyPatch, arguments: tuple[str, ...], options: dict[str, Any], deaf: bool
