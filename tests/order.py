@@ -1,8 +1,11 @@
-"""The order of tests where several processes run them: each begins with its share of the long ones.
+"""The order of tests where several processes run them: each has its share of the long ones, with short ones between.
 
 A process of pytest-xdist begins with as many tests as the others, one after the other in the order of all, and takes
 over others' last ones when it is done. In the order of folders one process had all fault tests, and the run ended with
 the longest of them while the other processes were idle.
+
+Long tests mostly wait, and short ones compute. One after the other, the cores would be idle in the first half of a run,
+and too few in the second. The last ones are short, so that the processes end together.
 """
 
 from collections.abc import Sequence
@@ -17,7 +20,12 @@ LENGTHS = {
     "samples": 0.7,
     "samples/test_demo.py": 3.0,
     "stories": 0.5,
+    "unit/template/test_benchmarks.py": 0.5,
+    "unit/template/test_pages.py": 2.0,
 }
+
+#: The part of the short tests that is left for the end.
+AT_THE_END = 0.2
 
 Test = TypeVar("Test")
 
@@ -28,22 +36,45 @@ def length(file: str) -> float:
 
 
 def in_shares(tests: Sequence[tuple[str, Test]], processes: int) -> list[Test]:
-    """Return tests, given each with its file below `tests`, so that as many equal shares begin with long ones."""
-    files = [(file, [test for _, test in group]) for file, group in groupby(tests, key=lambda one: one[0])]
-    long = [(length(file) * len(own), own) for file, own in files if length(file)]
-    short = [test for file, own in files if not length(file) for test in own]
-    shares: list[list[Test]] = [[] for _ in range(processes)]
+    """Return tests, given each with its file below `tests`, so that as many equal shares have as many long ones."""
+    files = _whole(tests)
+    long = [(length(file[0][0]) * len(file), file) for file in files if length(file[0][0])]
+    short = [test for file in files if not length(file[0][0]) for test in file]
+    shares: list[list[list[tuple[str, Test]]]] = [[] for _ in range(processes)]
     spent = [0.0] * processes
-    for seconds, own in sorted(long, key=lambda one: -one[0]):
+    for seconds, file in sorted(long, key=lambda one: -one[0]):
         least = spent.index(min(spent))
-        shares[least] += own
+        shares[least].append(file)
         spent[least] += seconds
     left = len(tests)
+    ordered: list[tuple[str, Test]] = []
     for number, share in enumerate(shares):
         # As xdist counts them.
         size = left // (processes - number)
-        lacking = max(0, size - len(share))
-        share.extend(short[:lacking])
+        lacking = max(0, size - sum(map(len, share)))
+        ordered += _mixed(share, short[:lacking])
         del short[:lacking]
         left -= size
-    return [*(test for share in shares for test in share), *short]
+    return [test for _, test in [*ordered, *short]]
+
+
+def _whole(tests: Sequence[tuple[str, Test]]) -> list[list[tuple[str, Test]]]:
+    return [list(file) for _, file in groupby(tests, key=lambda one: one[0])]
+
+
+def _mixed(
+    long: Sequence[list[tuple[str, Test]]], short: Sequence[tuple[str, Test]]
+) -> list[tuple[str, Test]]:
+    """Return files of long tests with as many short tests after each, and more of them at the end.
+
+    Files stay whole: what the tests of a file share is made once.
+    """
+    left, between = _whole(short), len(short) * (1 - AT_THE_END) / max(1, len(long))
+    mixed: list[tuple[str, Test]] = []
+    placed = 0
+    for number, file in enumerate(long, 1):
+        mixed += file
+        while left and placed + len(left[0]) <= number * between:
+            placed += len(left[0])
+            mixed += left.pop(0)
+    return [*mixed, *(test for file in left for test in file)]

@@ -1,4 +1,4 @@
-"""Where several processes run the tests, each begins with long ones."""
+"""Where several processes run the tests, each has its share of the long ones."""
 
 from pathlib import Path
 
@@ -7,17 +7,19 @@ import pytest
 from tests.order import LENGTHS, in_shares
 
 
-def test_each_share_begins_with_long_tests_and_ends_with_short_ones_and_none_is_lost() -> None:
-    faults = [(f"faults/test_{file}.py", f"fault {file}{number}") for file in "abc" for number in range(2)]
-    units = [("unit/test_a.py", f"unit {number}") for number in range(13)]
+def test_each_share_has_long_tests_with_short_ones_between_and_ends_with_short_ones_and_none_is_lost() -> (
+    None
+):
+    faults = [(f"faults/test_{file}.py", f"fault {file}{number}") for file in "abcdef" for number in range(2)]
+    units = [(f"unit/test_{file}.py", f"unit {file}{number}") for file in "abcdefghi" for number in range(3)]
     ordered = in_shares([*faults, *units], 3)
     assert sorted(ordered) == sorted(test for _, test in (*faults, *units))
-    # 19 tests: xdist gives 6 to the first two processes, and 7 to the third.
-    starts = (0, 6, 12)
-    assert [ordered[start : start + 2] for start in starts] == [
-        [f"fault {one}0", f"fault {one}1"] for one in "abc"
-    ]
-    assert all(one.startswith("unit") for start in starts for one in ordered[start + 2 : start + 6])
+    # 39 tests: xdist gives 13 to each of the processes. Two faults, as many units as there is room for, and so on.
+    for start, (first, second) in ((0, "ad"), (13, "be"), (26, "cf")):
+        share = ordered[start : start + 13]
+        assert share[:2] == [f"fault {first}0", f"fault {first}1"]
+        assert share[5:7] == [f"fault {second}0", f"fault {second}1"]
+        assert all(one.startswith("unit") for one in share[2:5] + share[7:])
 
 
 @pytest.mark.parametrize("processes", [1, 2, 5])
