@@ -37,6 +37,9 @@ _MODULES = (
     "structlog",
     "uvloop",
 )
+#: What those of some modes import beside, and those that have a database: loaded when the first such one is asked for.
+_OF_MODE = {"api": ("rota.api.process",), "all": ("rota.api.process",)}
+_OF_DATABASE = ("rota.services.recorder", "rota.services.outbox.relay", "rota.store.engine")
 #: The longest request, in bytes.
 _LONGEST = 100_000
 #: Variables that Python, or the libraries that it loads, look at before the program's first line.
@@ -143,6 +146,7 @@ def serve(server: socket.socket) -> dict[str, Any]:
             if not message:
                 break
             request: dict[str, Any] = json.loads(message)
+            _load(_wanted(request["environment"]))
             said, says = os.pipe()
             if (between := os.fork()) == 0:
                 if os.fork():
@@ -157,6 +161,20 @@ def serve(server: socket.socket) -> dict[str, Any]:
             for each in (said, says, *streams):
                 os.close(each)
     os._exit(0)
+
+
+def _wanted(environment: Mapping[str, str]) -> list[str]:
+    """Return what a program with this environment imports, and not every one."""
+    of_mode = _OF_MODE.get(environment.get("MODE", ""), ())
+    return [*of_mode, *(_OF_DATABASE if "DATABASE_URL" in environment else ())]
+
+
+def _load(modules: Iterable[str]) -> None:
+    """Import these modules for this and all later forks, and take what they made from the garbage collector."""
+    if new := [module for module in modules if module not in sys.modules]:
+        for module in new:
+            importlib.import_module(module)
+        gc.freeze()
 
 
 def _begin(request: dict[str, Any], says: int, streams: Iterable[int]) -> None:
@@ -197,9 +215,7 @@ def become(request: dict[str, Any], base: list[str]) -> None:
 
 if __name__ == "__main__":
     gc.disable()
-    for module in _MODULES:
-        importlib.import_module(module)
-    gc.freeze()
+    _load(_MODULES)
     # All but the engine, which is on the path of each process.
     become(serve(socket.socket(fileno=int(sys.argv[1]))), sys.path[1:])
     runpy.run_module("rota", run_name="__main__", alter_sys=True)
