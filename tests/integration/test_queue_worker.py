@@ -465,6 +465,7 @@ async def test_no_connection_and_no_thread_is_left(redis: ArqRedis, server: Redi
 
     await until(as_before)
     assert [thread.name for thread in threading.enumerate() if thread.name == "rota-leases"] == []
+    await until(lambda: "rota-stacks" not in [thread.name for thread in threading.enumerate()])
 
 
 async def test_a_pool_from_arqs_create_pool_will_do(server: RedisServer) -> None:

@@ -15,6 +15,7 @@ from rota import (
     JobNotFound,
     JobStack,
     NotRunning,
+    QueueWorker,
     RotaError,
     Run,
     SyncClient,
@@ -23,8 +24,10 @@ from rota import (
     job,
 )
 from rota.app.resources import stack_teller
+from rota.attempts.threads import LoopThreads
 from rota.cli.commands import hands
 from rota.client.hands import stack as asking
+from rota.server import connections
 from rota.server.place import Server
 from rota.server.target import RedisTarget
 from rota.settings.load import load
@@ -32,7 +35,7 @@ from tests.counting import counts
 from tests.integration.api.serving import answering
 from tests.servers import RedisServer
 from tests.waiting import until
-from tests.workers import Works
+from tests.workers import Works, at_work
 
 #: Lets the handlers of a test go on.
 FREE = threading.Event()
@@ -45,8 +48,17 @@ async def fetch(password: str) -> None:
 
 @job
 async def waits(run: Run) -> None:
-    inner = asyncio.create_task(fetch(SECRET))
-    await asyncio.gather(inner)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(gathered())
+
+
+async def gathered() -> None:
+    await asyncio.gather(asyncio.create_task(fetch(SECRET)))
+
+
+@job
+async def lends(run: Run) -> None:
+    await asyncio.to_thread(FREE.wait, 20)
 
 
 @job
@@ -90,8 +102,8 @@ async def test_a_task_that_waits(client: Client) -> None:
     handle = await client.enqueue(waits)
     stack = await stack_at(client, handle, "fetch")
     assert (stack.where, stack.blocks, stack.note) == ("task", False, "")
-    assert [one.function for one in stack.frames] == ["waits", "fetch", "sleep"]
-    assert stack.frames[1].code == "await asyncio.sleep(30)"
+    assert [one.function for one in stack.frames] == ["waits", "gathered", "fetch", "sleep"]
+    assert stack.frames[2].code == "await asyncio.sleep(30)"
     assert 'test_47_stack.py", line ' in stack.text
     assert SECRET not in stack.text
     assert stack.seconds < 30
@@ -128,6 +140,16 @@ def _asked(client: SyncClient, handle: Handle[Any]) -> JobStack | None:
     return None
 
 
+async def test_a_task_that_waits_for_a_thread_of_asyncios(client: Client) -> None:
+    asyncio.get_running_loop().set_default_executor(LoopThreads())  # as a worker process does
+    handle = await client.enqueue(lends)
+    stack = await stack_at(client, handle, "wait")
+    assert (stack.where, stack.frames[0].function) == ("thread", "lends")
+    assert stack.frames[-1].function == "Condition.wait"
+    FREE.set()
+    await handle.result(10)
+
+
 async def test_a_thread_and_of_many_frames_the_first_and_the_last(client: Client) -> None:
     handle = await client.enqueue(works_in_a_thread, 100)
     stack = await stack_at(client, handle, "wait")
@@ -148,6 +170,22 @@ async def test_a_child_process_that_never_leaves_c_code(client: Client) -> None:
     ]
     await handle.cancel()
     await client.wait(handle.queue, handle.id, 10)
+
+
+async def arqs_function(ctx: dict[str, Any]) -> None:
+    await fetch(SECRET)
+
+
+async def test_a_function_of_arq_on_a_queue_worker(client: Client, server: RedisServer) -> None:
+    async with (
+        connections.async_client(RedisTarget.from_url(server.url)) as arq,
+        at_work(
+            QueueWorker([arqs_function], redis_pool=arq, queue_name="arq:queue:plain", handle_signals=False)
+        ),
+    ):
+        await arq.enqueue_job("arqs_function", _job_id="a", _queue_name="arq:queue:plain")
+        stack = await stack_at(client, client.handle("plain", "a"), "fetch")
+    assert [one.function for one in stack.frames] == ["arqs_function", "fetch", "sleep"]
 
 
 async def test_only_a_job_that_runs_has_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +234,7 @@ async def test_the_command_line_finds_the_queue_and_prints_the_calls(
     said = capsys.readouterr().out
     assert f"default:waits {handle.id}, for " in said
     assert "a task, which waits in:" in said
-    assert "await asyncio.sleep(30)" in said
+    assert "\n    await asyncio.sleep(30)\n" in said
     await asyncio.to_thread(hands.stack, handle.id, queue="default", as_json=True)
     assert json.loads(capsys.readouterr().out)["where"] == "task"
     with pytest.raises(JobNotFound):
@@ -218,7 +256,7 @@ async def test_the_api_answers_and_says_why_where_it_cannot(
             "task",
             "a task, which waits in",
         )
-        assert found["frames"][1]["function"] == "fetch"
+        assert found["frames"][2]["function"] == "fetch"
         monkeypatch.setattr(asking, "PATIENCE", 0.1)
         await client.redis.hset("arq:queue:default:runs", handle.id, "host-1-abc:0:7:1 1 1 0 0")
         silent = await api.http.get(f"/jobs/default/{handle.id}/stack")

@@ -20,11 +20,15 @@ from rota.engine.contract import Contract
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.leases import Leases
 from rota.engine.link import QueueLink
+from rota.engine.stacks.teller import LONGEST as WAIT
+from rota.engine.stacks.teller import StackTeller
 from rota.engine.tokens import OwnTokens, Tokens
 from rota.engine.wake import POLL, ROLE_EVERY, Watcher
 from rota.process.identity import unique_name
 from rota.process.loop_watch import BEAT, LoopWatch
+from rota.process.tasks import end
 from rota.server import connections
+from rota.server.clones import REPLY_TIMEOUT
 from rota.server.outage import FAULTS, Outage
 from rota.wire.keys import QueueKeys
 from rota.wire.queue import QueueScripts
@@ -142,7 +146,7 @@ class QueueWorker(StoppableWorker):
         self.ctx["redis"] = self._pools.for_handlers(self.pool)
         if self.on_startup:
             await self._start_up(self.on_startup(self.ctx))
-        async with self._tokens() as tokens:
+        async with self._tokens() as tokens, self._telling():
             await self._work(tokens)
 
     @contextlib.asynccontextmanager
@@ -189,6 +193,20 @@ class QueueWorker(StoppableWorker):
             yield keeper
         finally:
             keeper.stop()
+
+    @contextlib.asynccontextmanager
+    async def _telling(self) -> AsyncIterator[None]:
+        """Tell where jobs are while the block runs; a service's process does so for all of its workers."""
+        if self._service:
+            yield
+            return
+        connect = connections.clone(self.pool, socket_timeout=WAIT + REPLY_TIMEOUT)
+        teller = StackTeller(connect, lambda: {self.worker_id: self.engine.executions if self.engine else {}})
+        telling = asyncio.create_task(teller.run())
+        try:
+            yield
+        finally:
+            await end({telling})
 
     # arq's heartbeat: its health key, its cron
 

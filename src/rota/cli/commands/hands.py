@@ -49,6 +49,7 @@ def _say(found: JobStack, as_json: bool) -> None:
         return
     screen.say(f"{found.queue}:{found.task} {found.id}, for {found.seconds:.1f} s on {found.worker}")
     screen.say(f"{found.state}:")
-    screen.say(found.text or "  (it does not say: try again)")
+    for line in found.text.splitlines() or ["  (it does not say: try again)"]:
+        screen.say(line)
     if found.note:
         screen.say(found.note)

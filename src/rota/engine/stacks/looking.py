@@ -10,6 +10,8 @@ import threading
 import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from concurrent.futures.thread import _WorkItem
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,14 +36,18 @@ def stack_of(execution: Execution, loop: asyncio.AbstractEventLoop, loop_thread:
     elsewhere = getattr(execution, "elsewhere", None)
     if elsewhere is not None:
         return JobStack("process").with_frames(own_frames(elsewhere()))
-    in_thread = _in_thread(execution, loop_thread)
-    if in_thread is not None:
+    in_thread, is_lent = _in_thread(execution, loop_thread)
+    if in_thread and not is_lent:
         return JobStack("thread").with_frames(own_frames(in_thread))
     task = execution.task
-    return None if task is None else _of_task(task, loop, loop_thread)
+    return None if task is None else _of_task(task, in_thread, loop, loop_thread)
 
 
-def _of_task(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop, loop_thread: int) -> JobStack:
+def _of_task(
+    task: asyncio.Task[Any], in_thread: Frames, loop: asyncio.AbstractEventLoop, loop_thread: int
+) -> JobStack:
+    """Return where a task is, and what one of asyncio's threads does for it, if one does."""
+    waiting = JobStack("thread" if in_thread else "task")
     answer: Future[Frames] = Future()
 
     def look() -> None:
@@ -52,7 +58,7 @@ def _of_task(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop, loop_thre
 
     loop.call_soon_threadsafe(look)
     try:
-        return JobStack("task").with_frames(own_frames(answer.result(PROMPT)))
+        return waiting.with_frames(own_frames([*answer.result(PROMPT), *in_thread]))
     except TimeoutError:
         blocking = sys._current_frames().get(loop_thread)
     calls = [] if blocking is None else list(traceback.walk_stack(blocking))
@@ -63,7 +69,7 @@ def _of_task(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop, loop_thre
     by = own_frames(_shown(calls))
     at = f", at {by[-1].filename}:{by[-1].lineno} in {by[-1].name}" if by else ""
     note = f"the event loop is blocked by something else{at}"
-    return JobStack("task", note=note).with_frames(own_frames(_awaited(task)))
+    return replace(waiting, note=note).with_frames(own_frames([*_awaited(task), *in_thread]))
 
 
 def _awaited(task: asyncio.Task[Any]) -> Frames:
@@ -80,13 +86,15 @@ def _awaited(task: asyncio.Task[Any]) -> Frames:
             frames.append(_summary(frame, frame.f_lineno))
         at = _first(at, "cr_await", "gi_yieldfrom", "ag_await")
         if _first(at, "cr_frame", "gi_frame", "ag_frame", "cr_await", "gi_yieldfrom") is None:
-            at = next(_tasks_of(waits_for), None)
+            at = next(_tasks_of(waits_for, frame), None)
     return frames
 
 
-def _tasks_of(waited_for: Any) -> Iterator[asyncio.Task[Any]]:
-    """Yield the tasks that have to end first: the one that is awaited, or those of a gather."""
-    for one in (waited_for, *getattr(waited_for, "_children", ())):
+def _tasks_of(waited_for: Any, frame: FrameType | None) -> Iterator[asyncio.Task[Any]]:
+    """Yield the tasks that have to end first: the one that is awaited, or those of a gather or a TaskGroup."""
+    is_group = frame is not None and frame.f_code is asyncio.TaskGroup.__aexit__.__code__
+    group = frame.f_locals["self"]._tasks if frame is not None and is_group else ()
+    for one in (waited_for, *getattr(waited_for, "_children", ()), *group):
         if isinstance(one, asyncio.Task) and not one.done():
             yield one
 
@@ -95,26 +103,31 @@ def _first(thing: Any, *names: str) -> Any:
     return next((found for name in names if (found := getattr(thing, name, None)) is not None), None)
 
 
-def _in_thread(execution: Execution, loop_thread: int) -> Frames | None:
-    """Return the frames of the thread in which the handler runs; None if it is in none."""
+def _in_thread(execution: Execution, loop_thread: int) -> tuple[Frames, bool]:
+    """Return the frames of the thread in which the handler runs, and whether it is one that its task has been lent.
+
+    That is one of asyncio's, as `asyncio.to_thread` uses them. No frames are returned where there is no such thread.
+    """
     threads = {thread.ident for thread in threading.enumerate()} - {loop_thread, threading.get_ident()}
     for ident, frame in sys._current_frames().items():
-        if ident in threads and _is_of(frame, execution):
-            return _shown(traceback.walk_stack(frame))
-    return None
+        if ident in threads and (works := _works_for(frame, execution)):
+            return _shown(traceback.walk_stack(frame)), works == "lent"
+    return [], False
 
 
-def _is_of(frame: FrameType | None, execution: Execution) -> bool:
-    """Tell whether a frame is within the call of a handler, by the run that it was given."""
+def _works_for(frame: FrameType | None, execution: Execution) -> str:
+    """Tell whether a frame is within the call of a handler (`own`), or within a call for its task (`lent`)."""
     while frame is not None:
         code = frame.f_code
         # Not of the user's frames: to ask for their variables would keep these for as long as the call lasts.
         if code.co_filename.startswith(_ROTA) and "run" in code.co_varnames:
             run = frame.f_locals.get("run")
             if isinstance(run, Run) and run.id == execution.claim.id:
-                return True
+                return "own"
+        if code is _WorkItem.run.__code__ and frame.f_locals["self"].future in execution.threads:
+            return "lent"
         frame = frame.f_back
-    return False
+    return ""
 
 
 def _shown(calls: Iterable[tuple[FrameType, int]]) -> Frames:
