@@ -17,6 +17,8 @@ from benchmarks.listeners import by_events, by_socket, memory_of
 from rota import Run, job
 from rota.api.live import hub
 from rota.api.live import stream as stream_module
+from rota.model.access.keys import Scope, make
+from rota.wire.access import AccessRecords
 from tests.integration.api.serving import Api, api_process, listening
 from tests.servers import RedisServer
 from tests.waiting import until
@@ -202,6 +204,37 @@ async def test_a_ticket_is_good_once_in_place_of_a_key(api: Api) -> None:
     async with opened(api, "/events", params=(await api.http.post("/tickets")).json()) as stream:
         assert (await stream.next()).kind == "ready"
     assert given["ticket"] not in str(await api.client.redis.keys("*"))
+
+
+async def test_a_tenant_s_key_hears_of_its_own_jobs_alone(api: Api) -> None:
+    other = await api.client.enqueue(paint.options(tenant="other"))
+    acme = await shown_key(api, tenant="acme")
+    async with (
+        opened(api, "/events", headers=acme) as own,
+        opened(api, "/queues/default/events", headers=acme) as queue,
+        opened(api, "/events?tenant=other", headers=await shown_key(api)) as others,
+    ):
+        for tenant in ("other", "acme", None):
+            await api.client.enqueue(fail.options(tenant=tenant))
+        for stream, tenant in ((own, "acme"), (queue, "acme"), (others, "other")):
+            found = await stream.jobs(3)
+            assert {one["tenantId"] for one in found} == {tenant}
+            assert [one["event"] for one in found if one["queue"] == "default"][-1] == "dead"
+    async with opened(api, "/events", headers=acme, params={"after": "0-0"}) as stream:
+        assert [one["tenantId"] for one in await stream.jobs(3)] == ["acme"] * 3
+    for path, status in (
+        (f"/jobs/mail/{other.id}/events", 404),
+        ("/events?tenant=other", 403),
+        ("/events?tenant=!", 422),
+    ):
+        assert (await api.http.get(path, headers=acme)).status_code == status
+
+
+async def shown_key(api: Api, tenant: str | None = None) -> dict[str, str]:
+    """Make a key that may listen, and return the header that shows it."""
+    text, key = make(frozenset({Scope.READ}), tenant=tenant)
+    await AccessRecords(api.client.redis, "rota").put({key.id: key.write()})
+    return {"Authorization": f"Bearer {text}"}
 
 
 @pytest.mark.parametrize("path", ["/events?after=x", "/queues/No/events", "/jobs/mail/none/events?after=1"])

@@ -15,7 +15,7 @@ from rota.api.live import hub, socket
 from rota.model.access.keys import Scope, make
 from rota.wire.access import AccessRecords
 from tests.integration.api.serving import Api, listening
-from tests.integration.api.test_live import DISCONNECTS
+from tests.integration.api.test_live import DISCONNECTS, shown_key
 from tests.servers import RedisServer
 from tests.waiting import until
 
@@ -154,7 +154,28 @@ async def test_who_comes_back_misses_nothing(api: Api) -> None:
             pass
 
 
+async def test_a_tenant_s_socket_hears_of_its_own_jobs_alone(api: Api) -> None:
+    other = await api.client.enqueue(paint.options(tenant="other"))
+    async with opened(api, additional_headers=await shown_key(api, tenant="acme")) as talk:
+        for topic in ({"tenant": "other"}, {"queue": "mail", "tenant": "other"}):
+            assert (await talk.subscribe(topic))["data"]["status"] == 403
+        refused = await talk.subscribe({"job": {"queue": "mail", "id": other.id}})
+        assert refused["data"]["status"] == 404
+        assert (await talk.subscribe({"all": True}))["data"] == {"tenant": "acme"}
+        assert (await talk.subscribe({"queue": "mail"}))["data"] == {"tenant": "acme", "queue": "mail"}
+        for tenant in ("other", "acme", None):
+            await api.client.enqueue(greet.options(tenant=tenant))
+        assert {one["data"]["tenantId"] for one in await talk.jobs(3)} == {"acme"}
+        await talk.say(unsubscribe={"queue": "mail"})
+        assert (await talk.next())["data"] == {"tenant": "acme", "queue": "mail"}
+    async with opened(api, additional_headers=await shown_key(api)) as talk:
+        await talk.subscribe({"tenant": "acme"}, after="0-0")
+        assert {one["data"]["tenantId"] for one in await talk.jobs(3)} == {"acme"}
+
+
 WRONG = {
+    '{"subscribe": {}}': "invalid-message",
+    '{"subscribe": {"tenant": "!"}}': "invalid-message",
     "{": "invalid-json",
     "[]": "invalid-message",
     '{"subscribe": {"all": true}, "unsubscribe": {"all": true}}': "invalid-message",

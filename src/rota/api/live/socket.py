@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -14,7 +15,8 @@ from rota.api.live.topics import Command, Topic, read_command
 from rota.api.live.updates import OVER, Place, Update, place_of, snapshot
 from rota.api.problems import Problem, problem_of
 from rota.api.unexpected import report
-from rota.errors import RotaError
+from rota.errors import JobNotFound, RotaError
+from rota.model.access.keys import AccessKey
 
 #: The most topics of one socket.
 MOST_TOPICS = 100
@@ -27,12 +29,23 @@ _GOING, _FLOODED, _FAILED = 1001, 1008, 1011
 class Socket(Listener):
     """One who listens over a WebSocket. While nothing happens, it has one task, that of the server."""
 
-    __slots__ = ("_allowance", "_desk", "_is_held", "_position", "_refilled", "_send", "_sending", "_topics")
+    __slots__ = (
+        "_allowance",
+        "_desk",
+        "_is_held",
+        "_key",
+        "_position",
+        "_refilled",
+        "_send",
+        "_sending",
+        "_topics",
+    )
 
     _send: Send
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, key: AccessKey) -> None:
         super().__init__(self._wants_any)
+        self._key = key
         self._desk = desk
         self._position = ""
         #: What it listens to, each with the place behind which it was told nothing of it.
@@ -85,6 +98,7 @@ class Socket(Listener):
         command: Command | None = None
         try:
             command = read_command(text)
+            command = replace(command, topic=command.topic.seen_by(self._key))
             if command.leaves:
                 self._topics.pop(command.topic, None)
                 await self._say("unsubscribed", command.topic.shown())
@@ -117,6 +131,8 @@ class Socket(Listener):
             position = await self._desk.client.event_position()
             self._topics[topic] = place_of(position)
             info = await self._desk.client.status(topic.queue, topic.id)
+            if not self._key.sees(info.tenant):
+                raise JobNotFound(topic.id)
         self._topics[topic] = place_of(command.after or position)
         await self._say("subscribed", topic.shown(), id=command.after or position)
         if command.after is not None:

@@ -1,12 +1,14 @@
 """What one can listen to: a job, a queue, or everything; and the messages of a WebSocket that say so."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rota.api.bodies import parse, refuse_others
 from rota.api.live.updates import Update
 from rota.api.problems import Problem
 from rota.client.events import check_position
+from rota.model.access.keys import AccessKey
+from rota.names import check_tenant
 from rota.wire.keys import check_queue
 
 _TITLE = "The message cannot be read"
@@ -14,26 +16,40 @@ _TITLE = "The message cannot be read"
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One thing to listen to: a job, a queue, or everything.
+    """One thing to listen to: a job, a queue, a tenant, or everything.
 
     :param queue: the updates of this queue alone; None: of all.
     :param id: those of this job of the queue alone; None: of all its jobs.
+    :param tenant: those of this tenant's jobs alone; None: of all jobs.
     """
 
     queue: str | None = None
     id: str | None = None
+    tenant: str | None = None
 
     def has(self, update: Update) -> bool:
         """Tell whether an update belongs to this topic."""
-        return (self.id is None or self.id == update.id) and (
-            self.queue is None or self.queue == update.queue
+        return (
+            (self.id is None or self.id == update.id)
+            and (self.queue is None or self.queue == update.queue)
+            and (self.tenant is None or self.tenant == update.tenant)
         )
 
     def shown(self) -> dict[str, Any]:
         """Return the topic as messages name it."""
-        if self.queue is None:
-            return {"all": True}
-        return {"queue": self.queue} if self.id is None else {"job": {"queue": self.queue, "id": self.id}}
+        if self.id is not None:
+            return {"job": {"queue": self.queue, "id": self.id}}
+        named = {"queue": self.queue, "tenant": self.tenant}
+        return {name: value for name, value in named.items() if value is not None} or {"all": True}
+
+    def seen_by(self, key: AccessKey) -> "Topic":
+        """Return what the holder of a key hears of it. Raises Problem for another tenant than that of the key."""
+        if key.tenant is None:
+            return self
+        if not key.sees(self.tenant or key.tenant):
+            detail = f"the key {key.id} is of the tenant {key.tenant}"
+            raise Problem(403, "of-another-tenant", "The key is of another tenant", detail)
+        return replace(self, tenant=key.tenant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +87,16 @@ def read_command(text: str | None) -> Command:
 def _topic(given: Any, name: str) -> Topic:
     if given == {"all": True}:
         return Topic()
-    if isinstance(given, dict) and given.keys() == {"queue"}:
-        return Topic(check_queue(_text(given["queue"], "queue")))
+    if isinstance(given, dict) and given and given.keys() <= {"queue", "tenant"}:
+        queue = check_queue(_text(given["queue"], "queue")) if "queue" in given else None
+        tenant = check_tenant(_text(given["tenant"], "tenant")) if "tenant" in given else None
+        return Topic(queue, tenant=tenant)
     job = given.get("job") if isinstance(given, dict) and given.keys() == {"job"} else None
     if isinstance(job, dict) and job.keys() == {"queue", "id"}:
         return Topic(check_queue(_text(job["queue"], "queue")), _text(job["id"], "id"))
-    raise _wrong(f'{name} is {{"job": {{"queue": …, "id": …}}}}, {{"queue": …}} or {{"all": true}}')
+    raise _wrong(
+        f'{name} is {{"job": {{"queue": …, "id": …}}}}, {{"queue": …}}, {{"tenant": …}} or {{"all": true}}'
+    )
 
 
 def _text(value: Any, name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from rota.api.answers import answer
-from rota.api.desk import READS, Desk, desk_of, known_queue
+from rota.api.desk import Desk, desk_of, known_queue, needs
 from rota.api.live.later import leave_to
 from rota.api.live.origins import check_origin
 from rota.api.live.socket import Socket
@@ -15,28 +15,34 @@ from rota.api.live.updates import OVER, frame, snapshot
 from rota.api.problems import wrong_parameter
 from rota.api.routes.jobs import JobId
 from rota.client.events import check_position
+from rota.errors import JobNotFound
 from rota.model.access.keys import AccessKey, Scope
+from rota.names import check_tenant
 
+#: What the routes depend on, all of which are cut for tenants.
+LISTENS = needs(Scope.READ, tenants=True)
 router = APIRouter(tags=["live"], default_response_class=Response)
 
 After = Annotated[
     str | None, Query(description="the id of the last update that is known; as the header Last-Event-ID")
 ]
 
+Tenant = Annotated[str | None, Query(description="the jobs of this tenant alone")]
 
-@router.get("/events", summary="Live updates of all jobs", dependencies=[READS])
-async def events(request: Request, after: After = None) -> Response:
+
+@router.get("/events", summary="Live updates of all jobs", dependencies=[LISTENS])
+async def events(request: Request, after: After = None, tenant: Tenant = None) -> Response:
     """Send what happens to jobs, as it happens, as server-sent events."""
-    return _stream(request, Topic(), after)
+    return _stream(request, Topic(tenant=_tenant(tenant)), after)
 
 
-@router.get("/queues/{queue}/events", summary="Live updates of a queue", dependencies=[READS])
-async def queue_events(request: Request, queue: str, after: After = None) -> Response:
+@router.get("/queues/{queue}/events", summary="Live updates of a queue", dependencies=[LISTENS])
+async def queue_events(request: Request, queue: str, after: After = None, tenant: Tenant = None) -> Response:
     """Send what happens to the jobs of a queue."""
-    return _stream(request, Topic(known_queue(queue)), after)
+    return _stream(request, Topic(known_queue(queue), tenant=_tenant(tenant)), after)
 
 
-@router.get("/jobs/{queue}/{id}/events", summary="Live updates of a job", dependencies=[READS])
+@router.get("/jobs/{queue}/{id}/events", summary="Live updates of a job", dependencies=[LISTENS])
 async def job_events(request: Request, queue: str, job_id: JobId, after: After = None) -> Response:
     """Send what a job is now, and then what happens to it, until it is over.
 
@@ -47,7 +53,9 @@ async def job_events(request: Request, queue: str, job_id: JobId, after: After =
     place = _after(request, after)
     position = await desk.client.event_position()
     info = await desk.client.status(name, job_id)
-    topic = Topic(name, info.id)
+    if not request.state.key.sees(info.tenant):
+        raise JobNotFound(job_id)
+    topic = Topic(name, info.id).seen_by(request.state.key)
     if place is not None and info.state in OVER:
         pages = desk.hub.missed(place, topic.has)
         if not any([page.updates async for page in pages]):
@@ -58,7 +66,7 @@ async def job_events(request: Request, queue: str, job_id: JobId, after: After =
     return EventStream(desk.hub, topic.has, begin=begin, after=place or position, once=True)
 
 
-@router.post("/tickets", summary="A ticket for a browser", status_code=201, dependencies=[READS])
+@router.post("/tickets", summary="A ticket for a browser", status_code=201, dependencies=[LISTENS])
 async def tickets(request: Request) -> Response:
     """Return a ticket, good for one request within 30 seconds: a browser shows it as `?ticket=` in place of a key."""
     desk: Desk = desk_of(request)
@@ -71,15 +79,24 @@ async def tickets(request: Request) -> Response:
 async def socket(connection: WebSocket) -> None:
     """Open a WebSocket, for any number of topics. A browser's page has to be of this site, or of an allowed one."""
     desk = desk_of(connection)
-    await desk.gate.admit(connection, Scope.READ)
+    key = await desk.gate.admit(connection, Scope.READ, tenants=True)
     check_origin(connection, desk.settings)
-    found = Socket(desk)
+    found = Socket(desk, key)
     await found.join()
     leave_to(found, connection.scope)
 
 
 def _stream(request: Request, topic: Topic, after: str | None) -> EventStream:
-    return EventStream(desk_of(request).hub, topic.has, after=_after(request, after))
+    wants = topic.seen_by(request.state.key).has
+    return EventStream(desk_of(request).hub, wants, after=_after(request, after))
+
+
+def _tenant(given: str | None) -> str | None:
+    """Return the tenant that a request names, if any. Raises Problem for a name that no tenant can have."""
+    try:
+        return None if given is None else check_tenant(given)
+    except ValueError as error:
+        raise wrong_parameter(str(error)) from None
 
 
 def _after(request: Request, given: str | None) -> str | None:
