@@ -26,6 +26,8 @@ logger = logging.getLogger("rota.api")
 TRUST = 5.0
 #: How long a ticket is good, in seconds.
 TICKET_LIFE = 30.0
+#: How long a session of the dashboard is good, in seconds.
+SESSION_LIFE = 12 * 3600.0
 #: The most keys that are remembered.
 _MOST = 10_000
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="rota"'}
@@ -76,7 +78,10 @@ class Gate:
         :param tenants: whether the keys of tenants may be used, which the answer then has to be cut for.
         """
         self._check_host(request)
-        key = await self._key_of(request)
+        return self.check(await self._key_of(request), *scopes, tenants=tenants)
+
+    def check(self, key: AccessKey, *scopes: Scope, tenants: bool = False) -> AccessKey:
+        """Return `key` if it has one of `scopes`, and where it is a tenant's, `tenants` may be used. Raises Problem."""
         if key.tenant is not None and not tenants:
             detail = (
                 f"this is about the jobs of all tenants, and the key {key.id} is of the tenant {key.tenant}"
@@ -94,6 +99,28 @@ class Gate:
         async with explained(self._redis):
             await self._records.keep_ticket(ticket, key.id.encode() + b" " + key.write(), TICKET_LIFE)
         return ticket, TICKET_LIFE
+
+    async def session(self, text: str) -> str:
+        """Return the token of a session that stands for a key, by the text of that. Raises Problem, ServerError."""
+        key = await self._key_by_text(text)
+        token = secrets.token_urlsafe(24)
+        async with explained(self._redis):
+            await self._records.keep_session(token, key.id, SESSION_LIFE)
+        return token
+
+    async def key_by_session(self, token: str) -> AccessKey | None:
+        """Return the key of a session; None for one that has ended, or whose key has. Raises ServerError."""
+        async with explained(self._redis):
+            key_id = await self._records.session(token)
+        if key_id is None:
+            return None
+        key = self._given.get(key_id) or await self._read(key_id)
+        return None if key is None or key.is_expired(datetime.now(UTC)) else key
+
+    async def end_session(self, token: str) -> None:
+        """Let a session end. Raises ServerError."""
+        async with explained(self._redis):
+            await self._records.end_session(token)
 
     async def _key_by_ticket(self, ticket: str) -> AccessKey:
         async with explained(self._redis):
@@ -113,6 +140,9 @@ class Gate:
                 return EVERYTHING
             detail = "send a key: Authorization: Bearer rota_…; `rota keys make` makes one"
             raise Problem(401, "no-key", "A key is needed", detail, headers=_CHALLENGE)
+        return await self._key_by_text(text)
+
+    async def _key_by_text(self, text: str) -> AccessKey:
         parts = parts_of(text)
         if parts is None:
             raise _refused("it is not a key of this API, or has a typing mistake in it")

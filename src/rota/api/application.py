@@ -16,6 +16,7 @@ from rota.api.desk import Desk
 from rota.api.documents.document import document
 from rota.api.live.hub import Hub
 from rota.api.live.later import answer_of
+from rota.api.pages.routes import add_pages
 from rota.api.problems import answer_errors
 from rota.api.routes import (
     enqueue,
@@ -77,6 +78,8 @@ def create(settings: Settings | None = None, registry: Registry | None = None) -
     app.router.routes.append(enqueue.ENQUEUE)
     for router in _ROUTERS:
         app.include_router(router)
+    if settings.dashboard:
+        add_pages(app)
     app.openapi = functools.cache(functools.partial(document, app, registry))  # type: ignore[method-assign]
     return app
 

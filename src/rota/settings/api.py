@@ -52,3 +52,6 @@ class ApiVariables(BaseSettings):
 
     api_allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] | None = None
     """Sites whose pages may ask the API from a browser, beside its own: `https://shop.example`; None: none."""
+
+    dashboard: bool = True
+    """Whether the API serves the dashboard, at `/ui`."""

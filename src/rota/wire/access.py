@@ -38,8 +38,24 @@ class AccessRecords:
         found: bytes | None = record
         return found
 
+    async def keep_session(self, token: str, key_id: str, life: float) -> None:
+        """Write for which key a session stands; it is good for `life` seconds."""
+        await self._redis.set(self._session(token), key_id, px=round(life * 1000))
+
+    async def session(self, token: str) -> str | None:
+        """Return the id of the key that a session stands for; None for one that is not, or has ended."""
+        found: bytes | None = await self._redis.get(self._session(token))
+        return None if found is None else found.decode("utf-8", "replace")
+
+    async def end_session(self, token: str) -> None:
+        """Remove a session, which then stands for no key."""
+        await self._redis.delete(self._session(token))
+
     def _ticket(self, ticket: str) -> str:
         return f"{self._key}:ticket:{sha256(ticket.encode()).hexdigest()}"
+
+    def _session(self, token: str) -> str:
+        return f"{self._key}:session:{sha256(token.encode()).hexdigest()}"
 
     async def all(self) -> dict[str, bytes]:
         """Return the record of every key by its id."""

@@ -14,7 +14,7 @@ from rota.errors import RotaError
 
 #: A line is sent at least so often, so that proxies and dead connections are noticed, in seconds.
 BEAT = 15.0
-_HEADERS = [
+HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     # A proxy that collects an answer before it sends it would hold this one for ever.
@@ -51,14 +51,14 @@ class EventStream(Response):
         """Send the answer bit by bit, for as long as it goes on."""
         listener, looked = self._listener, monotonic()
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             place = await self._catch_up(send, self._position)
             while place is not None and not self._hub.is_closed:
                 await listener.wait(BEAT)
                 place = await self._pass_on(send, listener, place)
                 if monotonic() >= looked + BEAT:
                     looked = monotonic()
-                    if await _has_left(receive):
+                    if await has_left(receive):
                         return
         except Exception as error:
             report(scope["method"], scope["path"], error)
@@ -69,41 +69,41 @@ class EventStream(Response):
 
     async def _catch_up(self, send: Send, begin: str) -> Place | None:
         """Send what the listener has missed; return the place that it knows then, or None at the end of its job."""
-        await _send(send, frame("ready", {}, self._after or begin) + self._begin)
+        await send_part(send, frame("ready", {}, self._after or begin) + self._begin)
         if self._after is None:
             return place_of(begin)
         place: Place | None = place_of(self._after)
         try:
             async for page in self._hub.missed(self._after, self._wants, self._listener):
                 if page.has_gap:
-                    await _send(send, frame("reset", {}))
+                    await send_part(send, frame("reset", {}))
                 place = await self._send_all(send, page.updates, place) if place else None
         except RotaError:
-            await _send(send, frame("reset", {}))
+            await send_part(send, frame("reset", {}))
         return place
 
     async def _pass_on(self, send: Send, listener: Listener, place: Place) -> Place | None:
         position, updates = self._hub.position, behind(listener.take(), place)
         if listener.is_lost:
             listener.is_lost = False
-            await _send(send, frame("reset", {}))
+            await send_part(send, frame("reset", {}))
         elif not updates:
             # The place without an event moves what a browser sends as Last-Event-ID on, and nothing else.
-            await _send(send, f"id: {position}\n: still here\n\n".encode())
+            await send_part(send, f"id: {position}\n: still here\n\n".encode())
         return await self._send_all(send, updates, place)
 
     async def _send_all(self, send: Send, updates: list[Update], place: Place) -> Place | None:
         if updates:
-            await _send(send, b"".join(one.frame for one in updates))
+            await send_part(send, b"".join(one.frame for one in updates))
             place = updates[-1].place
         return None if self._once and any(one.is_last for one in updates) else place
 
 
-async def _send(send: Send, body: bytes) -> None:
+async def send_part(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-async def _has_left(receive: Receive) -> bool:
+async def has_left(receive: Receive) -> bool:
     """Tell whether the connection of the listener is closed. A task that waits for that would double the stream."""
     try:
         async with asyncio.timeout(0.001):

@@ -63,22 +63,29 @@ async def jobs(request: Request, filters: Annotated[Filters, Query()]) -> Respon
     _check(filters)
     if filters.id is not None and filters.queue is not None:
         return answer(await one(desk, filters.queue, filters.id))
-    known = filters.model_dump(exclude={"cursor", "limit"}, exclude_none=True)
-    place = None if filters.cursor is None else place_in(filters.cursor, known)
-    if filters.state in _LISTED and filters.queue is not None:
-        items, following = await _of_redis(desk, filters, place)
-    else:
-        items, following = await _of_table(desk, filters, place)
-    body: dict[str, Any] = {"items": items, "next": None}
+    items, following = await page_of(desk, filters)
     headers = {}
     if following is not None:
-        body["next"] = cursor_of(known, following)
-        again = {name: str(value) for name, value in known.items()} | {
+        again = {name: str(value) for name, value in _known(filters).items()} | {
             "limit": filters.limit,
-            "cursor": body["next"],
+            "cursor": following,
         }
         headers["Link"] = f'<{request.scope.get("root_path", "")}/jobs?{urlencode(again)}>; rel="next"'
-    return answer(body, headers=headers)
+    return answer({"items": items, "next": following}, headers=headers)
+
+
+async def page_of(desk: Desk, filters: Filters) -> tuple[list[dict[str, Any]], str | None]:
+    """Return a page of the list that filters make, and the cursor of the next one. Raises Problem."""
+    _check(filters)
+    known = _known(filters)
+    place = None if filters.cursor is None else place_in(filters.cursor, known)
+    is_live = filters.state in _LISTED and filters.queue is not None
+    items, following = await (_of_redis if is_live else _of_table)(desk, filters, place)
+    return items, None if following is None else cursor_of(known, following)
+
+
+def _known(filters: Filters) -> dict[str, Any]:
+    return filters.model_dump(exclude={"cursor", "limit"}, exclude_none=True)
 
 
 async def one(desk: Desk, queue: str, job_id: str, include: frozenset[str] = frozenset()) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Reads the history of a queue: one round trip, whatever the time and the number of workers."""
+"""Reads the history of queues: one round trip, whatever the time and the number of queues and workers."""
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,35 +16,40 @@ _SLACK = 1
 _MARK = re.compile(r"^(\d{1,14}) (\S{1,100}) (\S+)$", re.MULTILINE | re.ASCII)
 
 
-async def read_history(redis: Any, namespace: str, queue: str, window: Window, about: float) -> QueueHistory:
-    """Read what the workers of a queue counted up to now. Raises what redis-py raises.
+async def read_histories(
+    redis: Any, namespace: str, queues: Sequence[str], window: Window, about: float
+) -> dict[str, QueueHistory]:
+    """Read what the workers of some queues counted up to now. Raises what redis-py raises.
 
     `about` is about the server's time; where it is too far from it, a second round trip asks for the right hours.
     """
-    prefix = history_key(namespace, queue)
-    now, hours, values = await _ask(redis, prefix, window, about)
+    prefixes = [history_key(namespace, queue) for queue in queues]
+    now, hours, answers = await _ask(redis, prefixes, window, about)
     if not hours[0] <= window.begin(now) // _HOUR or not now // _HOUR <= hours[-1]:
-        now, hours, values = await _ask(redis, prefix, window, now)
-    marks, *texts = values
-    minutes: list[tuple[int, Tallies]] = []
-    for hour, text in zip(hours, texts, strict=True):
-        if text:
-            minutes += _minutes(hour, text)
-            # An hour of a busy queue takes some milliseconds, and 72 of them would hold up the event loop.
-            await asyncio.sleep(0)
-    return fold(queue, window, now, minutes, _marks(marks or b""))
+        now, hours, answers = await _ask(redis, prefixes, window, now)
+    found = {}
+    for queue, (marks, *texts) in zip(queues, answers, strict=True):
+        minutes: list[tuple[int, Tallies]] = []
+        for hour, text in zip(hours, texts, strict=True):
+            if text:
+                minutes += _minutes(hour, text)
+                # An hour of a busy queue takes some milliseconds, and 72 of them would hold up the event loop.
+                await asyncio.sleep(0)
+        found[queue] = fold(queue, window, now, minutes, _marks(marks or b""))
+    return found
 
 
 async def _ask(
-    redis: Any, prefix: str, window: Window, about: float
-) -> tuple[float, range, list[bytes | None]]:
-    """Return the server's time, the hours that were asked for, and the marks with the texts of these hours."""
+    redis: Any, prefixes: Sequence[str], window: Window, about: float
+) -> tuple[float, range, list[list[bytes | None]]]:
+    """Return the server's time, the hours that were asked for, and of each queue the marks and the texts of these."""
     hours = range(window.begin(about) // _HOUR - _SLACK, int(about // _HOUR) + _SLACK + 1)
     async with redis.pipeline(transaction=False) as pipe:
         pipe.time()
-        pipe.mget([f"{prefix}:marks", *(f"{prefix}:{hour}" for hour in hours)])
-        (seconds, micros), values = await pipe.execute()
-    return seconds + micros / 1e6, hours, values
+        for prefix in prefixes:
+            pipe.mget([f"{prefix}:marks", *(f"{prefix}:{hour}" for hour in hours)])
+        (seconds, micros), *answers = await pipe.execute()
+    return seconds + micros / 1e6, hours, answers
 
 
 def _minutes(hour: int, text: bytes) -> Iterator[tuple[int, Tallies]]:

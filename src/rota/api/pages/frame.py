@@ -1,0 +1,169 @@
+"""The frame of every page: the templates, what they can use, the headers that browsers are held by, and errors."""
+
+import functools
+from collections.abc import Callable, Coroutine
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic_core import to_json
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from rota.api.pages import words
+from rota.api.problems import Problem, problem_of, wrong_parameter
+from rota.model.access.keys import Scope
+
+#: Where the dashboard lies, below the path that the application is mounted at.
+ROOT = "/ui"
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_FLASH = "rota-flash"
+_THEMES = ("auto", "light", "dark")
+#: The largest form that is read, in bytes.
+_LARGEST_FORM = 65_536
+#: The pages of the navigation: the name by which a page marks itself, and its title.
+_NAVIGATION = (
+    ("overview", "Overview", "/"),
+    ("queues", "Queues", "/queues"),
+    ("jobs", "Jobs", "/jobs"),
+    ("failures", "Failures", "/failures"),
+    ("schedules", "Schedules", "/schedules"),
+    ("workers", "Workers", "/workers"),
+)
+
+
+@functools.cache
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("rota.api.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"duration": words.duration, "counted": words.counted, "json": _json, "quoted": _quoted}
+    return found
+
+
+@functools.cache
+def asset(name: str) -> tuple[bytes, str]:
+    """Return a file that pages load, and the hash that its address has. Raises OSError where there is none."""
+    raw = files("rota.api.pages").joinpath("static", name).read_bytes()
+    return raw, sha256(raw).hexdigest()[:12]
+
+
+def base_of(request: Request) -> str:
+    """Return the path of the dashboard as a browser sees it."""
+    return str(request.scope.get("root_path", "")).rstrip("/") + ROOT
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return a page. `values` are what its template shows."""
+    base = base_of(request)
+    key = getattr(request.state, "key", None)
+    desk = getattr(request.app.state, "desk", None)
+    theme = request.cookies.get("rota-theme", "auto")
+    common = {
+        "base": base,
+        "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        "query": dict(request.query_params),
+        "place": "" if desk is None else desk.settings.app_env,
+        "key": key,
+        "may_act": key is not None and key.lets(Scope.OPERATE),
+        "theme": theme if theme in _THEMES else "auto",
+        "navigation": _NAVIGATION,
+        "flash": _flash_in(request),
+        "static": lambda name: f"{base}/static/{asset(name)[1]}/{name}",
+    }
+    text = _environment().get_template(template).render(common | values)
+    response = HTMLResponse(text, status, _HEADERS)
+    if common["flash"]:
+        response.delete_cookie(_FLASH, path=base)
+    return response
+
+
+def go_to(request: Request, path: str, said: str = "") -> Response:
+    """Return the answer to a form: the page to go on to, where `said` is shown once."""
+    response = RedirectResponse(path, 303, _HEADERS)
+    if said:
+        response.set_cookie(
+            _FLASH, quote(said[:500]), max_age=60, path=base_of(request), httponly=True, samesite="strict"
+        )
+    return response
+
+
+async def form_of(request: Request) -> dict[str, list[str]]:
+    """Return the fields of a form, each with all of its values. Raises Problem for another body."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    # A form without fields may come without a type.
+    if kind not in ("", "application/x-www-form-urlencoded"):
+        raise Problem(415, "unsupported-type", "The body is no form", "send a form of this page")
+    raw = b""
+    async for part in request.stream():
+        raw += part
+        if len(raw) > _LARGEST_FORM:
+            raise Problem(413, "too-large", "The form is too large", "choose fewer at a time")
+    found: dict[str, list[str]] = {}
+    try:
+        fields = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=2000)
+    except ValueError as error:
+        raise Problem(400, "invalid-form", "The form cannot be read", str(error)) from None
+    for name, value in fields:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+class Page(APIRoute):
+    """A route whose answers are pages, its errors too; who has to show a key first is led to the door."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request to this route."""
+        original = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await original(request)
+            except RequestValidationError as error:
+                return _refused(request, wrong_parameter(str(error.errors()[0]["msg"])))
+            except Exception as error:
+                problem = problem_of(error)
+                if problem is None:
+                    raise
+                return _refused(request, problem)
+
+        return handle
+
+
+def _refused(request: Request, problem: Problem) -> Response:
+    if problem.status == 401 and request.method == "GET":  # noqa: PLR2004
+        base = base_of(request)
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"{base}/login?{urlencode({'next': path})}", 303, _HEADERS)
+    return render(request, "error.html", problem.status, problem=problem)
+
+
+def _flash_in(request: Request) -> str:
+    return unquote(request.cookies.get(_FLASH, ""))[:500]
+
+
+def _json(value: Any) -> str:
+    return to_json(value, indent=2, bytes_mode="base64", inf_nan_mode="strings").decode()
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")

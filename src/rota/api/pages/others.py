@@ -1,0 +1,88 @@
+"""The pages of failures, schedules and workers."""
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from rota.api.desk import desk_of, known_queue
+from rota.api.pages.acting import acted
+from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
+from rota.api.pages.visitors import ACTS, SEES
+from rota.api.pages.words import counted
+from rota.api.problems import Problem
+from rota.fleet.roster import roster
+from rota.server.faults import explained
+
+router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
+
+
+@router.get("/failures", dependencies=[SEES])
+async def failures(request: Request) -> Response:
+    """Show dead letters by what they died of."""
+    groups = await desk_of(request).client.failures()
+    return render(request, "failures.html", page="failures", groups=groups)
+
+
+@router.post("/failures/{action}", dependencies=[ACTS])
+async def act_on_failures(request: Request, action: str) -> Response:
+    """Retry or delete the dead letters of one cause."""
+    form = await form_of(request)
+    queue, cause, reason = (form.get(name, [""])[0] for name in ("queue", "cause", "reason"))
+    client = desk_of(request).client
+    if action == "retry":
+        done = await client.retry_dead(known_queue(queue), cause=cause)
+        said = f"{counted(done, 'job')} brought back."
+    elif action == "delete":
+        done = await client.purge_dead(known_queue(queue), cause=cause)
+        said = f"{counted(done, 'dead letter')} deleted."
+    else:
+        raise Problem(
+            404, "not-found", "There is nothing at this path", f"no action is called {action[:40]!r}"
+        )
+    await acted(request, action, {"queue": queue, "error": cause}, count=done, reason=reason)
+    return go_to(request, f"{base_of(request)}/failures", said)
+
+
+@router.get("/schedules", dependencies=[SEES])
+async def schedules(request: Request) -> Response:
+    """Show when jobs run by the clock, last and next."""
+    return render(
+        request, "schedules.html", page="schedules", schedules=await desk_of(request).client.schedules()
+    )
+
+
+@router.post("/schedules/{name}/{action}", dependencies=[ACTS])
+async def act_on_schedule(request: Request, name: str, action: str) -> Response:
+    """Run a schedule's job now, let it rest, or let it go on."""
+    client = desk_of(request).client
+    if action == "run":
+        handle = await client.run_schedule(name)
+        said = f"{name} is put on the queue as {handle.id}."
+    elif action == "pause":
+        await client.pause_schedule(name)
+        said = f"{name} rests."
+    elif action == "resume":
+        await client.resume_schedule(name)
+        said = f"{name} goes on."
+    else:
+        raise Problem(
+            404, "not-found", "There is nothing at this path", f"no action is called {action[:40]!r}"
+        )
+    await acted(request, f"schedule_{action}", {"schedule": name})
+    return go_to(request, f"{base_of(request)}/schedules", said)
+
+
+@router.get("/workers", dependencies=[SEES])
+async def workers(request: Request) -> Response:
+    """Show the processes that work, with their slots and queues."""
+    desk = desk_of(request)
+    async with explained(desk.client.redis):
+        found = await roster(desk.client.redis, desk.queues, desk.settings.namespace)
+    processes: dict[str, dict[str, Any]] = {}
+    for queue, beat, leads in found.rows():
+        one = processes.setdefault(
+            beat.process, {"id": beat.process, "leads": leads, "queues": [], **asdict(beat)}
+        )
+        one["queues"].append({"name": queue, "slots": beat.slots, "busy": beat.busy})
+    return render(request, "workers.html", page="workers", processes=list(processes.values()))

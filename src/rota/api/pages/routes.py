@@ -1,0 +1,22 @@
+"""Every page of the dashboard, as the application has them."""
+
+from fastapi import APIRouter, FastAPI, Request, Response
+
+from rota.api.pages import door, job, jobs, live, others, overview, queues
+from rota.api.pages.frame import ROOT, Page
+from rota.api.pages.visitors import SEES
+from rota.api.problems import Problem
+
+_rest = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
+
+
+@_rest.get("/{path:path}", dependencies=[SEES])
+async def nothing(request: Request, path: str) -> Response:
+    """Say in a page that nothing is at this path."""
+    raise Problem(404, "not-found", "There is no such page", f"the dashboard has nothing at {path[:80]!r}")
+
+
+def add_pages(app: FastAPI) -> None:
+    """Add the dashboard to an application."""
+    for router in (*(one.router for one in (door, overview, queues, jobs, job, others, live)), _rest):
+        app.include_router(router)

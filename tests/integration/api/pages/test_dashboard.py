@@ -1,0 +1,296 @@
+"""The pages of the dashboard: what they show, what their forms do, who is let in, and that text stays text."""
+
+import gzip
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+import rota.api
+from rota import Run, every, job
+from rota.client.bulk.actions import Actions
+from rota.model.state import State
+from rota.wire.access import AccessRecords
+from scripts import vendor
+from tests.integration.api.serving import Api, answering
+from tests.integration.api.test_access import made
+from tests.servers import RedisServer
+from tests.waiting import until_in
+
+MARKUP = "<script>alert(1)</script>"
+OWN = {"Sec-Fetch-Site": "same-origin"}
+PAGES = ("", "/", "/queues", "/queues/email", "/failures", "/schedules", "/workers")
+
+
+@every("1h", name="hourly")
+@job(queue="email")
+async def greet(run: Run, name: str = "") -> str:
+    run.log.warning(name)
+    return name
+
+
+@job(queue="email", max_attempts=1)
+async def fails(run: Run, name: str = "") -> None:
+    raise ValueError(name)
+
+
+class Seen(HTMLParser):
+    """A page as a browser reads it: its forms and links, and what its policy would forbid."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.forms: list[dict[str, str | None]] = []
+        self.links: list[str] = []
+        self.forbidden: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "form":
+            self.forms.append(given)
+        if tag == "a":
+            self.links.append(given.get("href") or "")
+        if tag == "style" or (tag == "script" and not (given.get("src") or "").startswith("/")):
+            self.forbidden.append(tag)
+        self.forbidden += [name for name in given if name == "style" or name.startswith(("on", "hx-on"))]
+        for name in ("src", "href", "action"):
+            if (given.get(name) or "/").startswith(("http:", "https:", "//")):
+                self.forbidden.append(f"{name}={given[name]}")
+
+
+@pytest.fixture
+async def api(server: RedisServer) -> AsyncIterator[Api]:
+    async with answering(server.url, greet, fails, works=False) as found:
+        yield found
+
+
+async def page(api: Api, path: str, status: int = 200, **given: Any) -> str:
+    """Return a page, of which a browser would refuse nothing."""
+    answer = await api.http.get(f"/ui{path}", **given)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert Seen(answer.text).forbidden == []
+    return answer.text
+
+
+async def sent(api: Api, path: str, **fields: str) -> httpx2.Response:
+    return await api.http.post(f"/ui{path}", data=fields, headers=OWN)
+
+
+def job_path(queue: str, job_id: str) -> str:
+    return f"/job?queue={queue}&id={job_id}"
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_each_page_is_there_before_anything_was_ever_enqueued(api: Api, path: str) -> None:
+    await page(api, path)
+
+
+async def test_a_first_visitor_is_shown_how_to_make_a_job(api: Api) -> None:
+    assert "rota enqueue email:fails" in await page(api, "/")
+
+
+async def test_the_first_line_says_in_words_how_all_of_it_stands(api: Api) -> None:
+    await api.client.enqueue(greet)
+    assert "has 1 job and no worker that serves it: start one" in await page(api, "/")
+    await api.client.pause("email")
+    assert "is paused, and 1 job waits for it to be resumed" in await page(api, "/")
+    await api.client.cancel_all("email")
+    await api.client.enqueue(greet.options(delay=60))
+    assert "On time." in await page(api, "/")
+
+
+async def test_text_of_strangers_stays_text_on_every_page(server: RedisServer) -> None:
+    async with answering(server.url, greet, fails) as api:
+        done = await api.client.enqueue(greet, name=MARKUP)
+        dead = await api.client.enqueue(fails.options(id=f"id-{MARKUP}"), name=MARKUP)
+        await done.result(10)
+        await until_in(dead, State.DEAD)
+        for path in (
+            *PAGES,
+            job_path("email", done.id),
+            f"/job?queue=email&id=id-{MARKUP}",
+            "/jobs?queue=email&state=dead",
+            f"/search?q={MARKUP}{MARKUP}",
+        ):
+            assert MARKUP not in await page(api, path), path
+        shown = await page(api, job_path("email", done.id))
+        assert shown.count("&lt;script&gt;alert(1)") >= 3, "payload, result and log"
+
+
+async def test_a_job_is_cancelled_run_now_retried_and_deleted_by_the_forms_of_its_page(api: Api) -> None:
+    late = await api.client.enqueue(greet.options(delay=3600))
+    forms = [form.get("action") for form in Seen(await page(api, job_path("email", late.id))).forms]
+    assert {"/ui/job/run-now", "/ui/job/cancel"} < set(forms)
+    answer = await sent(api, "/job/run-now", queue="email", id=late.id)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/ui/job?queue=email&id={late.id}")
+    assert (await late.status()).state is State.WAITING
+    await sent(api, "/job/cancel", queue="email", id=late.id, reason="a mistake")
+    assert (await late.status()).state is State.CANCELLED
+    assert "The job is over" in (await sent(api, "/job/cancel", queue="email", id=late.id)).text
+    first, second = await Actions(api.client.redis, "rota").page(limit=2)
+    assert (first.action, first.detail, second.action) == ("cancel", {"reason": "a mistake"}, "run_now")
+
+
+async def test_dead_letters_are_retried_and_deleted_by_their_cause(server: RedisServer) -> None:
+    async with answering(server.url, greet, fails) as api:
+        handles = [await api.client.enqueue(fails, name="x") for _ in range(3)]
+        for handle in handles:
+            await until_in(handle, State.DEAD)
+        shown = await page(api, "/failures")
+        assert "ValueError" in shown
+        (cause,) = {group.cause for group in await api.client.failures()}
+        assert "Retry 3 jobs" in shown
+        answer = await sent(api, "/job/retry", queue="email", id=handles[0].id)
+        assert answer.status_code == 303
+        await until_in(handles[0], State.DEAD)
+        answer = await sent(api, "/failures/delete", queue="email", cause=cause)
+        assert "3%20dead%20letters%20deleted" in answer.headers["set-cookie"]
+        assert "No job has died" in await page(api, "/failures")
+
+
+async def test_a_queue_and_a_schedule_are_paused_and_resumed(api: Api) -> None:
+    await sent(api, "/queues/email/pause")
+    assert "Paused since" in await page(api, "/queues/email")
+    await sent(api, "/queues/email/resume")
+    assert "Paused since" not in await page(api, "/queues/email")
+    assert (await sent(api, "/schedules/none/run")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "http://elsewhere.example"},
+    ],
+)
+async def test_a_form_of_another_site_changes_nothing(api: Api, headers: dict[str, str]) -> None:
+    answer = await api.http.post("/ui/queues/email/pause", data={}, headers=headers)
+    assert answer.status_code == 403
+    assert await api.client.paused_since("email") is None
+    assert (await api.http.post("/ui/login", data={"key": "x"}, headers=headers)).status_code == 403
+
+
+async def test_a_browser_that_says_no_site_shows_its_origin(api: Api) -> None:
+    own = {"Origin": "http://localhost"}
+    assert (await api.http.post("/ui/queues/email/pause", data={}, headers=own)).status_code == 303
+
+
+async def entered(api: Api, *scopes: str) -> tuple[httpx2.Response, str]:
+    """Make a key of some scopes and log in with it; return the answer and the key."""
+    header, _ = await made(api.client.redis, *scopes)
+    text = header["Authorization"].removeprefix("Bearer ")
+    return await api.http.post("/ui/login", data={"key": text, "next": "/ui/queues"}, headers=OWN), text
+
+
+async def test_who_has_a_key_is_let_in_and_sees_what_the_key_allows(api: Api) -> None:
+    answer, text = await entered(api, "read")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/queues")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert text not in cookie
+    assert "/ui/queues/email/pause" not in await page(api, "/queues/email"), "a reader sees no button"
+    assert (await sent(api, "/queues/email/pause")).status_code == 403, "and may not press one"
+    await sent(api, "/logout")
+    gone = await api.http.get("/ui/jobs?queue=email&state=dead")
+    assert gone.headers["location"] == "/ui/login?next=%2Fui%2Fjobs%3Fqueue%3Demail%26state%3Ddead"
+
+
+async def test_a_key_that_cannot_read_a_wrong_one_and_an_ended_one_are_refused(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rota.api.access.TRUST", 0.0)
+    _, text = await entered(api, "enqueue")
+    assert "scope read" in (await api.http.get("/ui/queues")).text
+    wrong = await api.http.post("/ui/login", data={"key": text[:-1] + "!"}, headers=OWN)
+    assert wrong.status_code == 401
+    assert text[:-1] not in wrong.text
+    _, text = await entered(api, "read")
+    await page(api, "/queues")
+    await AccessRecords(api.client.redis, "rota").remove(text.split("_")[1])
+    assert (await api.http.get("/ui/queues")).headers["location"].startswith("/ui/login")
+
+
+@pytest.mark.parametrize("path", ["//evil.example/ui/", "https://evil.example", "/ui/\\evil", "/jobs", ""])
+async def test_the_door_leads_nowhere_else(api: Api, path: str) -> None:
+    header, _ = await made(api.client.redis, "read")
+    text = header["Authorization"].removeprefix("Bearer ")
+    answer = await api.http.post("/ui/login", data={"key": text, "next": path}, headers=OWN)
+    assert answer.headers["location"] == "/ui/"
+
+
+async def test_an_address_of_a_file_changes_with_it_and_only_known_files_are_served(api: Api) -> None:
+    found = re.findall(r'(?:src|href)="(/ui/static/[^"]+)"', await page(api, "/"))
+    assert len(found) == 4
+    for path in found:
+        answer = await api.http.get(path)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    for path in ("/static/0/app.css", f"/static/{found[0].split('/')[3]}/..%2Fframe.py"):
+        await page(api, path, 404)
+
+
+async def test_what_is_not_there_is_said_in_a_page(api: Api) -> None:
+    assert "There is no such page" in await page(api, "/nothing", 404)
+    assert "There is no such job" in await page(api, job_path("email", "none"), 404)
+    await page(api, "/queues/no such", 404)
+    assert (await sent(api, "/job/explode", queue="email", id="1")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("state=dead", "state needs a queue"),
+        ("status=FAILED", "DATABASE_URL is not set"),
+        ("queue=email&state=dead&cursor=xyz", "the cursor is not one of this list"),
+        ("limit=0", "greater than or equal to 1"),
+        ("more=1", "Extra inputs"),
+    ],
+)
+async def test_a_list_that_cannot_be_is_said_in_a_page(api: Api, query: str, says: str) -> None:
+    answer = await api.http.get(f"/ui/jobs?{query}")
+    assert answer.status_code in (200, 422)
+    assert says in answer.text
+
+
+async def test_redis_away_is_said_in_a_page(own_server: RedisServer) -> None:
+    async with answering(own_server.url, greet, works=False, BOOT_TIMEOUT="1") as api:
+        own_server.stop()
+        answer = await api.http.get("/ui/")
+        assert answer.status_code == 503
+        assert "Redis is away" in answer.text
+
+
+async def test_a_search_leads_to_queues_and_jobs(api: Api) -> None:
+    handle = await api.client.enqueue(greet)
+    for text, path in (("email", "/ui/queues/email"), (handle.id, f"/ui/job?queue=email&id={handle.id}")):
+        assert (await api.http.get(f"/ui/search?q={text}")).headers["location"] == path
+    assert "Nothing is called" in await page(api, "/search?q=none")
+
+
+def test_the_files_of_others_are_those_that_were_looked_at() -> None:
+    folder = Path(rota.api.__file__).parent / "pages" / "static"
+    for name, expected in vendor.FILES.values():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == expected, name
+
+
+def test_what_a_browser_loads_is_small() -> None:
+    folder = Path(rota.api.__file__).parent / "pages" / "static"
+    files = [path for path in folder.iterdir() if path.suffix in (".css", ".js")]
+    assert sum(len(gzip.compress(path.read_bytes())) for path in files) <= 65_000
+
+
+async def test_a_deployment_can_leave_it_out(server: RedisServer) -> None:
+    async with answering(server.url, greet, works=False, DASHBOARD="false") as api:
+        assert (await api.http.get("/ui/")).status_code == 404
