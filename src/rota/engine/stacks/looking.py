@@ -106,7 +106,7 @@ def _first(thing: Any, *names: str) -> Any:
 def _in_thread(execution: Execution, loop_thread: int) -> tuple[Frames, bool]:
     """Return the frames of the thread in which the handler runs, and whether it is one that its task has been lent.
 
-    That is one of asyncio's, as `asyncio.to_thread` uses them. No frames are returned where there is no such thread.
+    That is one of asyncio's, as `asyncio.to_thread` uses them. Without such a thread no frames are returned.
     """
     threads = {thread.ident for thread in threading.enumerate()} - {loop_thread, threading.get_ident()}
     for ident, frame in sys._current_frames().items():
