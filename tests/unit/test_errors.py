@@ -11,6 +11,7 @@ from rota.errors import (
     Cancel,
     CheckpointTooLarge,
     ChildDied,
+    DeliveryFailed,
     DiscoveryFailed,
     EnqueueIncomplete,
     FetchFailed,
@@ -48,7 +49,9 @@ from rota.errors import (
     UnknownJob,
     UnknownQueue,
     UnknownSchedule,
+    UnknownWebhook,
     UnreadablePayload,
+    WebhookRefused,
     WorkerSilent,
 )
 from rota.wire.results import encode_error, error_of
@@ -64,6 +67,10 @@ ONE_OF_EACH: list[Exception] = [
     RefusedPayload("unknown_key", "new"),
     CheckpointTooLarge(300_000, 262_144),
     ResultTooLarge("video:paint", 2_000_000, 1_048_576),
+    DeliveryFailed("wh_1", "the receiver answers 500"),
+    UnknownWebhook("wh_1"),
+    UnknownWebhook("wh_1", "msg_1"),
+    WebhookRefused("the description is longer than 200 characters"),
     FetchRefused("the port 22 is none of the web"),
     FetchFailed("there was no answer within 10 s"),
     EnqueueIncomplete(["video:1"], 2, "the server is gone"),

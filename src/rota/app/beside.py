@@ -16,6 +16,7 @@ from rota.services.figures import Figures
 from rota.services.housekeeper import Housekeeper
 from rota.services.leader import Leader
 from rota.services.scheduler import Scheduler
+from rota.services.webhooks.dispatcher import Dispatcher
 from rota.settings.database_url import DatabaseTarget
 from rota.settings.load import Settings
 from rota.telemetry.history.counting import Deltas
@@ -85,8 +86,17 @@ def leaders_services(
             term, lambda: own_client(server), own, settings.namespace, settings.events_maxlen
         ),
         lambda term: Scheduler(schedules, term, lambda: own_client(server), sealer=settings.sealer),
+        lambda term: Dispatcher(
+            lambda: own_client(server), settings, _webhooks_queue(settings, queues), term
+        ),
         *recording,
     )
+
+
+def _webhooks_queue(settings: Settings, queues: Sequence[str]) -> str:
+    """Return the queue for the messages of webhooks: one that is served, where the settings name none."""
+    default = settings.default_queue
+    return settings.webhook_queue or (default if default in queues or not queues else queues[0])
 
 
 def _recording(

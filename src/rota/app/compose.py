@@ -29,6 +29,7 @@ from rota.model.registry import Registry
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Middleware, Senders, Subscriber
 from rota.server.outage import Outages
+from rota.services.webhooks.delivering import Courier
 from rota.settings.load import Settings
 from rota.settings.queues import QueueSettings
 from rota.telemetry.logs import belonging
@@ -145,11 +146,13 @@ class QueueParts:
 
         settings, probes = process.settings, process.probes
         flows = flow_jobs(settings, process.registry, queue, lambda: worker.pool)
+        courier = Courier(lambda: worker.pool, settings)
         threads = Threads(queue.concurrency, lambda: process.recycle("thread"))
         off_loop = OffLoop(threads, process.processes, settings.result_limit)
         runner = Runner(
             policy_of(settings, queue),
-            handlers_of(process.registry, queue, flows) | guests_of(process.registry, queue),
+            handlers_of(process.registry, queue, (*flows.builtin, *courier.builtin))
+            | guests_of(process.registry, queue),
             Resources(
                 deps=process.deps,
                 report=report,

@@ -1,11 +1,10 @@
 """The jobs of a queue, with the rules by which their attempts are judged."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from rota.attempts.attempt import Handler
-from rota.flows.fanout import FlowJobs
 from rota.model.job import Job
 from rota.model.outcome import Rules
 from rota.model.registry import Registry
@@ -14,10 +13,10 @@ from rota.settings.settings import Settings
 
 
 def handlers_of(
-    registry: Registry, queue: QueueSettings, flows: FlowJobs | None = None
+    registry: Registry, queue: QueueSettings, builtin: Iterable[Job[Any, Any]] = ()
 ) -> dict[str, Handler]:
-    """Return the handlers of a queue by short name, those that `flows` brings along included."""
-    jobs = [*jobs_of(registry, queue).values(), *(flows.builtin if flows else ())]
+    """Return the handlers of a queue by short name, those of rota's own jobs included."""
+    jobs = [*jobs_of(registry, queue).values(), *builtin]
     return {job.name: Handler(job, rules_of(job, queue)) for job in jobs}
 
 

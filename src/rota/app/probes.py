@@ -24,7 +24,7 @@ from rota.telemetry.logs.outflow import dropped
 from rota.telemetry.metrics.enqueued import ENQUEUED
 from rota.telemetry.metrics.jobs import JobMetrics
 from rota.telemetry.metrics.tally import Labels, Tally
-from rota.wire.envelopes import FAN_OUT, SWEEP
+from rota.wire.envelopes import FAN_OUT, SWEEP, WEBHOOK
 from rota.worker.worker import QueueWorker
 
 logger = logging.getLogger("rota.endpoint")
@@ -38,7 +38,7 @@ class Probes:
         ENQUEUED.names.learn([*jobs, *((queue, FAN_OUT) for queue in registry.queues)])
         queues = settings.served_queues(registry.queues)
         # One enqueue may put any of the jobs on any of the queues.
-        anywhere = frozenset((FAN_OUT, SWEEP, *(name for _, name in jobs)))
+        anywhere = frozenset((FAN_OUT, SWEEP, WEBHOOK, *(name for _, name in jobs)))
         self.subscriber = JobMetrics([job for job in jobs if job[0] in queues], anywhere)
         self.outages = Outages()
         self.keeper: LeaseKeeper | None = None

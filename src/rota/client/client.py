@@ -22,6 +22,7 @@ from rota.client.outbox.drafts import Rows
 from rota.client.outbox.outbox import Outbox
 from rota.client.rescheduling import reschedule
 from rota.client.schedules import ScheduleControl
+from rota.client.webhooks.webhooks import Webhooks
 from rota.errors import JobNotFound
 from rota.flows.batches import BatchHandle
 from rota.flows.flows import Flows
@@ -40,6 +41,7 @@ from rota.model.options import EnqueueFields, EnqueueOptions
 from rota.model.schedules.info import ScheduleInfo
 from rota.model.stack.stack import JobStack
 from rota.model.state import State
+from rota.model.webhooks.destinations import NOTHING
 from rota.names import ids_of, short_name
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Sender, Senders
@@ -96,6 +98,10 @@ class Client:
         self._rows = Rows(self._enqueuer, around, settings.namespace)
         #: Who did what to which jobs.
         self.actions = Actions(redis, settings.namespace)
+        #: Who is told of the ends of jobs, and what was sent to them.
+        self.webhooks = Webhooks(
+            redis, settings.namespace, settings.webhook_allow or NOTHING, self.enqueue_many
+        )
         #: Wakes the relay of the outbox, after a commit.
         self.bell = Bell(redis, settings.namespace)
         self._cancellation = Cancellation(redis, settings, clock)

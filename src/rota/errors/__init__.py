@@ -4,7 +4,7 @@
 * `payloads`: arguments, results and checkpoints that are refused.
 * `client`: what an application meets that enqueues jobs and waits for them.
 * `attempts`: what ended an attempt, beside the handler's own exceptions.
-* `outbound`: what a request to another machine may meet.
+* `outbound`: what requests to other machines, and webhooks, may meet.
 * `boot`: jobs that a worker cannot start with.
 
 A fault keeps what it is about as attributes, says it in one sentence, and can be pickled.
@@ -31,7 +31,7 @@ from rota.errors.client import (
     UnknownSchedule,
     WorkerSilent,
 )
-from rota.errors.outbound import FetchFailed, FetchRefused
+from rota.errors.outbound import DeliveryFailed, FetchFailed, FetchRefused, UnknownWebhook, WebhookRefused
 from rota.errors.payloads import (
     CheckpointTooLarge,
     InvalidPayload,
@@ -48,6 +48,7 @@ __all__ = [
     "Cancel",
     "CheckpointTooLarge",
     "ChildDied",
+    "DeliveryFailed",
     "DiscoveryFailed",
     "EnqueueIncomplete",
     "FetchFailed",
@@ -85,7 +86,9 @@ __all__ = [
     "UnknownJob",
     "UnknownQueue",
     "UnknownSchedule",
+    "UnknownWebhook",
     "UnreadablePayload",
+    "WebhookRefused",
     "WorkerSilent",
 ]
 

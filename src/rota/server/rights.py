@@ -148,6 +148,8 @@ _SENT = (
     *("GET", "HGETALL", "TIME", "ZRANGE", "ZSCORE"),
 )
 _HISTORY = ("history", "history-sent")
+#: What the leader sends besides, to read the events that webhooks are told of.
+_LEADERS = ("XRANGE", "XINFO|STREAM")
 #: What the leader sends besides, where it writes the audit table and sends what lies in the outbox.
 _RECORDERS_SCRIPTS = (OUTBOX,)
 _RECORDERS = ("XRANGE", "XREVRANGE", "XLEN", "XINFO|STREAM", "MEMORY|USAGE", "XTRIM", "SET", "GET")
@@ -186,7 +188,7 @@ class Rights:
         """
         records = records and leads
         scripts = (*_WORKERS_SCRIPTS, *(_RECORDERS_SCRIPTS if records else ()))
-        needed = {*_SENT, *(_RECORDERS if records else ())}
+        needed = {*_SENT, *(_LEADERS if leads else ()), *(_RECORDERS if records else ())}
         needed |= {name for script in scripts for name in script.commands}
         leaders = (leader_key(namespace), f"{leader_key(namespace)}:rights") if leads else ()
         outbox = (f"{namespace}:outbox:rights",) if records else ()

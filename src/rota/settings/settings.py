@@ -108,7 +108,7 @@ class Settings(Variables):
         return tuple(name for name in names if name in self.worker_queues)
 
     def known_queues(self, declared: Iterable[str]) -> tuple[str, ...]:
-        """Return all queues, in alphabetical order: those that jobs declared, and those under QUEUES__.
+        """Return all queues, in alphabetical order: those that jobs declared, those under QUEUES__, WEBHOOK_QUEUE.
 
         The default queue is one if a job named none. Raises ConfigError for a name that cannot be a queue's, for two
         names that are the same in variables, and for a queue under QUEUES__ that is a slip of one that jobs declared,
@@ -120,7 +120,8 @@ class Settings(Variables):
         ]
         if problems:
             raise ConfigError(problems)
-        return tuple(sorted({*spelt.values(), *(spelt.get(queue, queue) for queue in self.queues)}))
+        own = () if self.webhook_queue is None else (self.webhook_queue,)
+        return tuple(sorted({*spelt.values(), *(spelt.get(queue, queue) for queue in self.queues), *own}))
 
     def _undeclared(self, declared: Iterable[str]) -> list[str]:
         """Return the queues that have settings and no job, unless WORKER_QUEUES says that they are meant."""

@@ -173,6 +173,9 @@ class Variables(RedisVariables, DatabaseVariables, ApiVariables, SealingVariable
     webhook_allow: Destinations | None = None
     """Networks and hosts beside public addresses that webhooks and `rota.fetch` may go to; None: no others."""
 
+    webhook_queue: QueueName | None = None
+    """The queue on which webhooks are delivered; None: the default queue, or where no worker has it, any other."""
+
     # -- Life of a worker --
 
     lease: Annotated[Duration, Field(ge=1)] = 30.0

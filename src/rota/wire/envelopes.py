@@ -33,9 +33,9 @@ OF_BATCH = "batch"
 HOME = "home"
 #: The options of jobs that get something from their flow.
 FETCHED = frozenset({FROM_FLOW, OF_BATCH})
-#: The names of rota's own two jobs, which expand lists and stop what is left of flows. No user's job has a name with
-#: an underscore in front.
-FAN_OUT, SWEEP = "_each", "_sweep"
+#: The names of rota's own jobs, which expand lists, stop what is left of flows, and deliver webhooks. No user's job has
+#: a name with an underscore in front.
+FAN_OUT, SWEEP, WEBHOOK = "_each", "_sweep", "_webhook"
 
 # The text between the name and the arguments of a plain job of ours, and the most characters of its time.
 _PLAIN = b'","t":null,"a":[],"k":'
@@ -102,7 +102,7 @@ def encode_job(
         tail = b',"o":%b' % marks.dumps(dict(options))
     if headers:
         tail += b',"h":%b' % encode_headers(headers)
-    name_bytes = check_name("job", name).encode()
+    name_bytes = (name if name == WEBHOOK else check_name("job", name)).encode()
     kwargs = marks.escaped(arguments)
     return b'%b%b","t":null,"a":[],"k":%b,"et":%d%b}' % (HEAD, name_bytes, kwargs, enqueued_ms, tail)
 

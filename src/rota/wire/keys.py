@@ -257,6 +257,22 @@ def history_sent_key(namespace: str, process: str) -> str:
     return f"{namespace}:history-sent:{process}"
 
 
+def webhooks_key(namespace: str) -> str:
+    """Return the key of the hash of webhooks; with `:off` behind it, of those that are switched off and why.
+
+    With `:cursor` behind it, of the place up to which events have been made messages.
+    """
+    return f"{namespace}:webhooks"
+
+
+def webhook_key(namespace: str, webhook: str) -> str:
+    """Return what the keys of one webhook begin with: `:sent`, `:open` and `:counts`, or the id of a message.
+
+    The first two are sorted sets of messages by time: the last that there were, and those that have not arrived yet.
+    """
+    return f"{namespace}:webhook:{webhook}"
+
+
 def leader_key(namespace: str) -> str:
     """Return the key that names the worker process which leads the deployment, and the epoch of its term."""
     return f"{namespace}:leader"

@@ -1,0 +1,1 @@
+"""Webhooks at work: the leader makes messages of events, and jobs on every worker deliver them."""
