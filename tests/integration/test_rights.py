@@ -289,6 +289,7 @@ OURS = tuple(
         *("slots:*", "unique:*", "history:*", "history-sent:*"),
     )
 )
+ACTING = ("~rota:bulk", "~rota:bulk:*", "~rota:actions")
 WHOLE = ("~arq:*", "~rota:*", "&__redis__:*", "+@all", "-@dangerous", "+info")
 
 
@@ -356,7 +357,7 @@ async def test_rights_that_suffice_are_found_without_a_trace(
         (
             ("~arq:*", "~team:*", "&*", "+@all", "-set"),
             "it refuses the command SET and the keys rota:events, rota:records, rota:recording, rota:schedules, "
-            "rota:flow:*, rota:limit:*, rota:slots:*, rota:unique:* and 6 more",
+            "rota:flow:*, rota:limit:*, rota:slots:*, rota:unique:* and 9 more",
         ),
         (("~*", "&*", "+@read", "+@connection", "+@scripting", "+info"), None),
     ],
@@ -375,8 +376,9 @@ async def test_what_lacks_is_named_at_boot(
 @pytest.mark.parametrize(
     ("words", "needs", "line"),
     [
-        (("~arq:*", *OURS, "~rota:leader:*"), {}, "~rota:leader"),
-        (("~arq:*", *OURS, "~rota:leader"), {}, "~rota:leader:*"),
+        (("~arq:*", *OURS, *ACTING, "~rota:leader:*"), {}, "~rota:leader"),
+        (("~arq:*", *OURS, *ACTING, "~rota:leader"), {}, "~rota:leader:*"),
+        (("~arq:*", *OURS, "~rota:leader", "~rota:leader:*"), {}, " ".join(ACTING)),
         (("~arq:*", *OURS), {"leads": False}, ""),
         (("~arq:*", "~rota:*"), {"records": True}, "+xrevrange +xlen +memory|usage"),
         (("~arq:*", "~rota:*"), {"records": True, "leads": False}, ""),

@@ -19,6 +19,7 @@ from rota.api.live.later import answer_of
 from rota.api.pages.routes import add_pages
 from rota.api.problems import answer_errors
 from rota.api.routes import (
+    bulk,
     enqueue,
     failures,
     jobs,
@@ -37,7 +38,8 @@ from rota.server.rights import Rights, check_rights
 from rota.settings.load import Settings, load
 
 _ROUTERS = tuple(
-    one.router for one in (enqueue, jobs, lists, queues, schedules, workers, kinds, failures, live, system)
+    one.router
+    for one in (enqueue, jobs, lists, queues, schedules, workers, kinds, failures, bulk, live, system)
 )
 _ABOUT = "Enqueue background jobs, look at them, and act on them."
 

@@ -12,16 +12,21 @@ from starlette.exceptions import HTTPException
 from rota.errors import (
     EnqueueIncomplete,
     IdempotencyMismatch,
+    InvalidFilter,
     InvalidPayload,
     JobExists,
     JobNotFound,
+    MoreThanExpected,
     NoDeadLetter,
     NotReplayed,
     NotRunning,
     PayloadTooLarge,
     RefusedPayload,
     RotaError,
+    TooManyOperations,
+    Uncounted,
     UnknownJob,
+    UnknownOperation,
     UnknownQueue,
     UnknownSchedule,
     WorkerSilent,
@@ -108,6 +113,11 @@ _ANSWERS: tuple[tuple[type[RotaError], _Row], ...] = (
     (JobNotFound, _Row(404, "no-such-job", "There is no such job")),
     (UnknownJob, _Row(404, "no-such-name", "No job has this name")),
     (UnknownQueue, _Row(404, "no-such-queue", "There is no such queue")),
+    (InvalidFilter, _Row(422, "invalid-filter", "The filter cannot be used")),
+    (MoreThanExpected, _Row(409, "more-than-expected", "There are more jobs than expected")),
+    (Uncounted, _Row(422, "uncounted", "The jobs could not be counted in time")),
+    (TooManyOperations, _Row(429, "too-many-operations", "Too many operations wait")),
+    (UnknownOperation, _Row(404, "no-such-operation", "There is no such operation")),
     (UnknownSchedule, _Row(404, "no-such-schedule", "There is no such schedule")),
 )
 #: Titles of the problems that the framework finds by itself.
@@ -136,6 +146,8 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def _errors_of(error: RotaError) -> list[Error]:
+    if isinstance(error, InvalidFilter):
+        return [{"pointer": pointer("filter", name), "detail": why} for name, why in error.problems.items()]
     if not isinstance(error, InvalidPayload):
         return []
     return [{"pointer": pointer("payload", name), "detail": why} for name, why in error.problems.items()]

@@ -11,6 +11,7 @@ from rota.app.resources import own_client
 from rota.fleet.heartbeat import Heartbeat
 from rota.process.services import Failure
 from rota.server.place import Server
+from rota.services.bulk.runner import BulkRunner
 from rota.services.election import LeadersService
 from rota.services.figures import Figures
 from rota.services.housekeeper import Housekeeper
@@ -89,6 +90,7 @@ def leaders_services(
         lambda term: Dispatcher(
             lambda: own_client(server), settings, _webhooks_queue(settings, queues), term
         ),
+        lambda term: BulkRunner(lambda: own_client(server), settings, term),
         *recording,
     )
 

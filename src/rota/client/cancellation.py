@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from redis.exceptions import NoScriptError
-
 from rota.client import view
 from rota.errors import RefusedPayload, UnreadablePayload
 from rota.model.info import CancelAnswer
@@ -65,6 +63,11 @@ class Cancellation:
             counts.update(_ANSWERS.get(answer, "finished") for answer in answers)
         return dict(counts)
 
+    async def cancel_these(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        """Cancel jobs by their ids in Redis; return for each whether it is cancelled, or asked to stop."""
+        found = await self._read(queue, ids)
+        return [one in _ANSWERS for one in await self._run(queue, [self._args(queue, job) for job in found])]
+
     async def cancel_given(self, queue: str, ids: Sequence[str]) -> AsyncIterator[CancelAnswer]:
         """Cancel jobs by their ids in Redis, or by those that their users gave; yield the answers in the same order."""
         for start in range(0, len(ids), _CHUNK // 2):
@@ -97,24 +100,8 @@ class Cancellation:
         ]
 
     async def _run(self, queue: str, calls: Sequence[tuple[Any, ...]]) -> list[bytes]:
-        """Run the script for each of `calls`, in one round trip; in three where the server does not know it yet."""
-        if not calls:
-            return []
-        keys = (queue_key(queue), self._events)
-        pipe = self._redis.pipeline(transaction=False)
-        for args in calls:
-            pipe.execute_command("EVALSHA", CANCEL.sha, len(keys), *keys, *args)
-        answers = await pipe.execute(raise_on_error=False)
-        unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:
-            await self._redis.script_load(CANCEL.source)
-            again = await self._run(queue, [calls[index] for index in unknown])
-            for index, answer in zip(unknown, again, strict=True):
-                answers[index] = answer
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return list(answers)
+        found: list[bytes] = await CANCEL.each(self._redis, (queue_key(queue), self._events), calls)
+        return found
 
     def _args(self, queue: str, job: _Found) -> tuple[Any, ...]:
         error = results.encode_error(asyncio.CancelledError("cancelled before it ran"))

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
 
 from rota.client import pausing, view
 from rota.client.bulk.actions import Actions
+from rota.client.bulk.operations import Bulk
 from rota.client.calls import check_enqueueable, checked_calls, parser_of
 from rota.client.cancellation import Cancellation
 from rota.client.dead_letters import DeadLetters, Moved, Which, WhichFields
@@ -102,6 +103,8 @@ class Client:
         self.webhooks = Webhooks(
             redis, settings.namespace, settings.webhook_allow or NOTHING, self.enqueue_many
         )
+        #: Actions on many jobs at once.
+        self.bulk = Bulk(redis, settings, self.queues)
         #: Wakes the relay of the outbox, after a commit.
         self.bell = Bell(redis, settings.namespace)
         self._cancellation = Cancellation(redis, settings, clock)

@@ -87,7 +87,7 @@ class DeadLetters:
         Raises JobNotFound, JobExists, NotReplayed, ServerError.
         """
         for found in ids_of(queue, job_id):
-            (answer,) = await self._replay(queue, [encode_id(found)])
+            (answer,) = await self.replay_these(queue, [encode_id(found)])
             if isinstance(answer, list):
                 rule, holder = answer
                 if rule == b"held":
@@ -105,7 +105,7 @@ class DeadLetters:
         """Bring back the letters that match, and return how many were brought back. Raises ServerError."""
         replayed, tell = 0, moved or _unmoved
         async for chunk, of in self._chosen(queue, which):
-            answers = await self._replay(queue, chunk)
+            answers = await self.replay_these(queue, chunk)
             replayed += sum(answer == b"replayed" or answer[0] == b"replaced" for answer in answers)
             tell(replayed, of)
         return replayed
@@ -114,7 +114,7 @@ class DeadLetters:
         """Delete one letter, as its expiry would. Raises JobNotFound, ServerError."""
         async with explained(self._redis):
             for found in ids_of(queue, job_id):
-                if await self._delete(queue, [encode_id(found)]):
+                if await self.delete_these(queue, [encode_id(found)]):
                     return
         raise await self._no_letter(queue, job_id)
 
@@ -123,9 +123,20 @@ class DeadLetters:
         deleted, tell = 0, moved or _unmoved
         async for chunk, of in self._chosen(queue, which):
             async with explained(self._redis):
-                deleted += await self._delete(queue, chunk)
+                deleted += await self.delete_these(queue, chunk)
             tell(deleted, of)
         return deleted
+
+    async def replay_these(self, queue: str, members: Sequence[bytes]) -> list[Any]:
+        """Bring back some letters, and return for each what replay.lua answers. Raises ServerError."""
+        keys = QueueKeys.of(queue_key(queue))
+        async with explained(self._redis):
+            answers: list[Any] = await REPLAY(
+                self._redis,
+                (keys.queue, keys.dead, keys.wake, self._events, keys.checkpoint),
+                (queue, self._events_maxlen, *members),
+            )
+        return answers
 
     async def count(self, queue: str, which: Which, moved: Moved | None = None) -> int:
         """Return how many letters match. Raises ServerError."""
@@ -135,7 +146,8 @@ class DeadLetters:
             tell(counted, of)
         return counted
 
-    async def _delete(self, queue: str, members: Sequence[bytes]) -> int:
+    async def delete_these(self, queue: str, members: Sequence[bytes]) -> int:
+        """Delete some letters, and return how many of them there were. Raises what redis-py raises."""
         keys = QueueKeys.of(queue_key(queue))
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(*(f"{keys.dead}:".encode() + member for member in members))
@@ -168,13 +180,3 @@ class DeadLetters:
             ids = [decode_id(member) for member in members]
             found = await view.find(self._redis, queue, QueueKeys.of(queue_key(queue)), ids, letters=True)
         return [encode_id(info.id) for info in found if info is not None and which.includes(info)]
-
-    async def _replay(self, queue: str, members: Sequence[bytes]) -> list[Any]:
-        keys = QueueKeys.of(queue_key(queue))
-        async with explained(self._redis):
-            answers: list[Any] = await REPLAY(
-                self._redis,
-                (keys.queue, keys.dead, keys.wake, self._events, keys.checkpoint),
-                (queue, self._events_maxlen, *members),
-            )
-        return answers

@@ -5,6 +5,7 @@
 * `client`: what an application meets that enqueues jobs and waits for them.
 * `attempts`: what ended an attempt, beside the handler's own exceptions.
 * `outbound`: what requests to other machines, and webhooks, may meet.
+* `bulk`: what is refused of actions on many jobs.
 * `boot`: jobs that a worker cannot start with.
 
 A fault keeps what it is about as attributes, says it in one sentence, and can be pickled.
@@ -12,6 +13,13 @@ A fault keeps what it is about as attributes, says it in one sentence, and can b
 
 from rota.errors.attempts import ChildDied, JobExpired, JobLost, JobsGone, JobTimeout, RemoteError
 from rota.errors.boot import DiscoveryFailed, JobClash, LifespanFailed, LimitClash, ScheduleClash
+from rota.errors.bulk import (
+    InvalidFilter,
+    MoreThanExpected,
+    TooManyOperations,
+    Uncounted,
+    UnknownOperation,
+)
 from rota.errors.client import (
     EnqueueIncomplete,
     IdempotencyMismatch,
@@ -54,6 +62,7 @@ __all__ = [
     "FetchFailed",
     "FetchRefused",
     "IdempotencyMismatch",
+    "InvalidFilter",
     "InvalidPayload",
     "InvalidResult",
     "JobCancelled",
@@ -68,6 +77,7 @@ __all__ = [
     "JobsGone",
     "LifespanFailed",
     "LimitClash",
+    "MoreThanExpected",
     "NoDeadLetter",
     "NotReplayed",
     "NotRunning",
@@ -83,7 +93,10 @@ __all__ = [
     "ScheduleClash",
     "Signal",
     "Snooze",
+    "TooManyOperations",
+    "Uncounted",
     "UnknownJob",
+    "UnknownOperation",
     "UnknownQueue",
     "UnknownSchedule",
     "UnknownWebhook",

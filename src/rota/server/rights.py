@@ -31,6 +31,8 @@ from rota.wire.keys import (
     TRIED,
     QueueKeys,
     access_key,
+    actions_key,
+    bulk_key,
     events_key,
     leader_key,
     queue_key,
@@ -39,6 +41,7 @@ from rota.wire.keys import (
     schedules_key,
 )
 from rota.wire.scripts import (
+    BULK,
     CANCEL,
     CHECKPOINT,
     DEPLOYED,
@@ -139,13 +142,14 @@ _SENT_BY_WORKERS: tuple[tuple[Any, ...], ...] = (
 _WORKERS_SCRIPTS = (
     *(STEP, RENEW, PROGRESS, CHECKPOINT, LOG, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
     *(SCHEDULE_PUBLISH, SCHEDULE_TICK, LEAD, SWEEP, SWEEP_KEYS, SWEEP_FLOWS, HISTORY, DEPLOYED),
+    *(BULK, CANCEL, REPLAY, RESCHEDULE),
 )
 #: What a worker sends beside its scripts: its heartbeat, what its flows' jobs read, how it learns of cancels; and, as
 #: the leader, how it stays that, and what it reads of schedules.
 _SENT = (
     *("DEL", "EXISTS", "GETEX", "HGET", "HMGET", "LPUSH", "LRANGE", "MGET", "PEXPIRE", "PTTL"),
     *("SADD", "SET", "SMEMBERS", "SREM", "ZMSCORE"),
-    *("GET", "HGETALL", "TIME", "ZRANGE", "ZSCORE"),
+    *("GET", "HGETALL", "TIME", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZSCORE", "ZCOUNT"),
 )
 _HISTORY = ("history", "history-sent")
 #: What the leader sends besides, to read the events that webhooks are told of.
@@ -162,7 +166,8 @@ _APIS_SCRIPTS = (*CLIENTS_SCRIPTS, SCHEDULE_TICK)
 _APIS = (
     *("DEL", "EXISTS", "GET", "HGET", "HGETALL", "HKEYS", "HMGET", "HSET", "HDEL", "LRANGE", "MGET", "PTTL"),
     *("SCARD", "SET", "SMEMBERS", "TIME", "XRANGE", "XREVRANGE"),
-    *("ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE"),
+    *("ZADD", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZSCORE"),
+    *("LPUSH", "PEXPIRE", "XADD"),
 )
 
 
@@ -190,7 +195,10 @@ class Rights:
         scripts = (*_WORKERS_SCRIPTS, *(_RECORDERS_SCRIPTS if records else ()))
         needed = {*_SENT, *(_LEADERS if leads else ()), *(_RECORDERS if records else ())}
         needed |= {name for script in scripts for name in script.commands}
-        leaders = (leader_key(namespace), f"{leader_key(namespace)}:rights") if leads else ()
+        leader, bulk = leader_key(namespace), bulk_key(namespace)
+        leaders = (
+            (leader, f"{leader}:rights", bulk, f"{bulk}:rights", actions_key(namespace)) if leads else ()
+        )
         outbox = (f"{namespace}:outbox:rights",) if records else ()
         bell = (f"{BELL}rights",) if len(queues) > 1 else ()
         return cls(_known(needed), (*_keys_of_jobs(queues, namespace), *bell, *leaders, *outbox))
@@ -199,8 +207,10 @@ class Rights:
     def of_api(cls, queues: Sequence[str], namespace: str) -> "Rights":
         """Return what the API must be allowed, for jobs of `queues`."""
         needed = {*_APIS, *(name for script in _APIS_SCRIPTS for name in script.commands)}
-        access = access_key(namespace)
-        keys = (*_keys_of_jobs(queues, namespace), leader_key(namespace), access, f"{access}:ticket:rights")
+        access, bulk = access_key(namespace), bulk_key(namespace)
+        own = (leader_key(namespace), access, f"{access}:ticket:rights")
+        acting = (bulk, f"{bulk}:rights", actions_key(namespace))
+        keys = (*_keys_of_jobs(queues, namespace), *own, *acting)
         return cls(_known(needed), keys, works=False)
 
 

@@ -163,6 +163,15 @@ def actions_key(namespace: str) -> str:
     return f"{namespace}:actions"
 
 
+def bulk_key(namespace: str) -> str:
+    """Return the key of the sorted set of all actions on many jobs, by when each was asked for.
+
+    Each is a hash at this key with `:<id>` behind it, which expires. Those that are not over are at `:open`; `:bell` is
+    a list that wakes the leader for a moment.
+    """
+    return f"{namespace}:bulk"
+
+
 def access_key(namespace: str) -> str:
     """Return the key of the hash that has the keys of the API."""
     return f"{namespace}:keys"

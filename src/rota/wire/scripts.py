@@ -70,6 +70,28 @@ class Script:
         except NoScriptError:
             return await redis.execute_command("EVAL", self.source, len(keys), *keys, *args)
 
+    async def each(self, redis: Any, keys: Sequence[str], calls: Sequence[Sequence[Any]]) -> list[Any]:
+        """Call the script once for each of `calls`, in one round trip; in three where the server does not know it.
+
+        Raises the first error that one of them meets, once all were called.
+        """
+        if not calls:
+            return []
+        pipe = redis.pipeline(transaction=False)
+        for args in calls:
+            pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+        answers: list[Any] = await pipe.execute(raise_on_error=False)
+        unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            await redis.script_load(self.source)
+            again = await self.each(redis, keys, [calls[index] for index in unknown])
+            for index, answer in zip(unknown, again, strict=True):
+                answers[index] = answer
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
     def run(self, redis: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """Call the script on a blocking client, as threads do."""
         try:
@@ -95,6 +117,9 @@ SWEEP_FLOWS = Script.load("sweep_flows")
 
 # Called by the leader, through rota.wire.leading.outbox.
 OUTBOX = Script.load("outbox")
+
+# Called by the leader, through rota.wire.leading.bulk.
+BULK = Script.load("bulk")
 
 # Called by workers, through rota.telemetry.history.
 HISTORY = Script.load("history")

@@ -40,7 +40,7 @@ async def test_what_was_done_is_found_again_newest_first(client: Client) -> None
 
 
 async def test_only_the_last_are_kept(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "MOST", 3)
+    monkeypatch.setattr(actions, "ACTIONS", 3)
     for number in range(5):
         await client.actions.record(Action(actor=ANN, action="retry", target={}, count=number))
 

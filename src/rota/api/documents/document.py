@@ -6,9 +6,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from rota.api.documents.examples import example_of
-from rota.api.documents.schemas import REF, SCHEMAS, ref, refusal, response, responses
+from rota.api.documents.schemas import BULK_BODY, REF, SCHEMAS, ref, refusal, response, responses
 from rota.api.enqueueing import Options
 from rota.errors import InvalidPayload
+from rota.model.bulk.filters import Filter
 from rota.model.job import Job
 from rota.model.registry import Registry
 
@@ -58,11 +59,14 @@ def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
     schemas |= SCHEMAS
     found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     found["security"] = [{"key": []}]
+    schemas["Filter"] = Filter.model_json_schema(ref_template=REF + "{model}")
+    schemas["Filter"].pop("$defs", None)
     schemas["Options"] = Options.model_json_schema(ref_template=REF + "{model}")
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
             operation["responses"] = responses(f"{method.upper()} {path}")
     found["paths"]["/jobs"]["post"]["requestBody"] = _body(_MANY, required=True)
+    found["paths"]["/bulk"]["post"]["requestBody"] = _body(BULK_BODY, required=True)
     for job in sorted(registry.jobs, key=registry.full_name):
         name = registry.full_name(job)
         found["paths"][f"/jobs/{name}"] = {"post": _operation(job, name, schemas)}

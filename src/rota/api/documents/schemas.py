@@ -1,8 +1,10 @@
 """The schemas of what is answered, and which operation answers which of them."""
 
-from typing import Any
+from typing import Any, get_args
 
 from rota.api import shapes
+from rota.model.bulk.filters import BulkAction
+from rota.model.bulk.operation import OperationState
 from rota.model.state import State
 
 Schema = dict[str, Any]
@@ -64,6 +66,48 @@ _ASKED_FOR = {
     "checkpoint": {"description": "What the handler has saved."},
     "attempts": _list(_ATTEMPT),
 }
+_BY = _object({"via": {"enum": ["api", "cli", "code"]}, "id": _TEXT, "name": _TEXT})
+_ACTIONS: Schema = {"type": "string", "enum": [action.value for action in BulkAction]}
+_OPERATION = {
+    "id": _TEXT,
+    "action": _TEXT,
+    "filter": _ANY_OBJECT,
+    "state": {"enum": list(get_args(OperationState))},
+    "count": {
+        "anyOf": [_COUNT, {"type": "null"}],
+        "description": "How many jobs were chosen at the beginning; null where counting them took too long.",
+    },
+    **dict.fromkeys(("done", "skipped", "failed"), _COUNT),
+    "refused": _list(_object(dict.fromkeys(("queue", "id", "why"), _TEXT))),
+    "is_aborting": _FLAG,
+    "error": _or_null(_TEXT),
+    "by": _BY,
+    "tenant": _or_null(_TEXT),
+    **{name: _or_null(_TIME) for name in ("created_at", "started_at", "finished_at")},
+}
+_ACTION = {
+    "id": _TEXT,
+    "by": _BY,
+    "at": _or_null(_TIME),
+    "action": _TEXT,
+    "target": _ANY_OBJECT,
+    "count": _COUNT,
+    "outcome": _TEXT,
+    "detail": _ANY_OBJECT,
+    "tenant": _or_null(_TEXT),
+}
+#: What is asked for of many jobs.
+BULK_BODY: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["action"],
+    "properties": {
+        "action": _ACTIONS,
+        "filter": ref("Filter"),
+        "expect": _COUNT,
+        "dry_run": _FLAG,
+    },
+}
 _COUNTS = _object(dict.fromkeys(("waiting", "delayed", "active", "dead"), _COUNT))
 _ENDED = ("state", "status", "result", "error", "reason", "finished_at")
 
@@ -123,6 +167,21 @@ SCHEMAS: dict[str, Schema] = {
             "marks": _list(_ANY_OBJECT),
         }
     ),
+    "Operation": _object(_OPERATION, {"links": _SELF}, "An action on many jobs, and how far it has come."),
+    "Operations": _object({"items": _list(ref("Operation")), "next": _or_null(_TEXT)}),
+    "BulkPreview": _object(
+        {
+            "action": _TEXT,
+            "filter": _ANY_OBJECT,
+            "count": _COUNT,
+            "is_whole": {
+                "type": "boolean",
+                "description": "Whether all were counted: it ends after 20 seconds.",
+            },
+            "sample": _list(ref("Job")),
+        }
+    ),
+    "Activity": _object({"items": _list(_object(_ACTION)), "next": _or_null(_TEXT)}),
     "Schedule": _object({"name": _TEXT, "job": _TEXT}),
     "Kind": _object({"name": _TEXT, "queue": _TEXT, "description": _TEXT}),
     "Ticket": _object({"ticket": _TEXT, "expires_in": {"type": "number"}}),
@@ -180,6 +239,11 @@ ANSWERS: dict[str, dict[int, str]] = {
     "POST /schedules/{name}/resume": {200: "Schedule"},
     "GET /failures": {200: "Items"},
     "GET /failures/{cause}": {200: "Items"},
+    "POST /bulk": {200: "BulkPreview", 202: "Operation"},
+    "GET /bulk": {200: "Operations"},
+    "GET /bulk/{id}": {200: "Operation"},
+    "POST /bulk/{id}/abort": {202: "Operation"},
+    "GET /activity": {200: "Activity"},
     "GET /workers": {200: "Items"},
     "GET /kinds": {200: "Items"},
     "GET /kinds/{name}": {200: "Kind"},

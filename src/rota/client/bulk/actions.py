@@ -5,9 +5,10 @@ from typing import Any
 from rota.model.bulk.actions import Action
 from rota.server.faults import explained
 from rota.wire.keys import actions_key
+from rota.wire.leading.bulk import ACTIONS
 
-#: The most actions that Redis keeps.
-MOST = 10_000
+#: How many entries one call reads at least.
+_AT_ONCE = 200
 
 
 class Actions:
@@ -24,13 +25,25 @@ class Actions:
         """Add what was done to the list, and return its position. Raises ServerError."""
         async with explained(self._redis):
             position: bytes = await self._redis.xadd(
-                self._key, action.fields(), maxlen=MOST, approximate=False
+                self._key, action.fields(), maxlen=ACTIONS, approximate=False
             )
         return position.decode()
 
-    async def page(self, *, before: str | None = None, limit: int = 50) -> list[Action]:
-        """Return the last actions, the newest first, or those before the one at a position. Raises ServerError."""
+    async def page(
+        self, *, before: str | None = None, limit: int = 50, tenant: str | None = None
+    ) -> list[Action]:
+        """Return the last actions, the newest first, or those before the one at a position.
+
+        With a tenant, only those on its jobs. Raises ServerError.
+        """
+        actions: list[Action] = []
         newest = "+" if before is None else f"({before}"
         async with explained(self._redis):
-            found = await self._redis.xrevrange(self._key, max=newest, count=limit)
-        return [Action.read(position.decode(), fields) for position, fields in found]
+            while len(actions) < limit:
+                found = await self._redis.xrevrange(self._key, max=newest, count=max(limit, _AT_ONCE))
+                read = [Action.read(position.decode(), fields) for position, fields in found]
+                actions += [one for one in read if tenant in (None, one.tenant)]
+                if len(found) < max(limit, _AT_ONCE):
+                    break
+                newest = f"({read[-1].position}"
+        return actions[:limit]
