@@ -119,6 +119,13 @@ def payload_schema(job: Job[Any, Any]) -> dict[str, Any]:
     return job.payload.json_schema("#/$defs/{model}")
 
 
+def example_payload(job: Job[Any, Any]) -> Any:
+    """Return a payload that a job takes, as far as one can be made of its schema."""
+    schema = job.payload.json_schema("#/$defs/{model}")
+    example = example_of(schema, schema.get("$defs", {}))
+    return example if example is not None and _is_taken(job, example) else {}
+
+
 def _is_taken(job: Job[Any, Any], example: Any) -> bool:
     try:
         job.payload.parse((), example)

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from rota.api.pages import words
 from rota.api.problems import Problem, problem_of, wrong_parameter
 from rota.model.access.keys import Scope
+from rota.units import format_size
 
 #: Where the dashboard lies, below the path that the application is mounted at.
 ROOT = "/ui"
@@ -44,6 +45,8 @@ _NAVIGATION = (
     ("failures", "Failures", "/failures"),
     ("schedules", "Schedules", "/schedules"),
     ("workers", "Workers", "/workers"),
+    ("activity", "Activity", "/activity"),
+    ("system", "System", "/system"),
 )
 
 
@@ -56,7 +59,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"duration": words.duration, "counted": words.counted, "json": _json, "quoted": _quoted}
+    found.filters |= {
+        "duration": words.duration,
+        "counted": words.counted,
+        "json": _json,
+        "quoted": _quoted,
+        "bytes": format_size,
+    }
     return found
 
 
@@ -72,6 +81,11 @@ def base_of(request: Request) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/") + ROOT
 
 
+def job_page(base: str, queue: str, job_id: str) -> str:
+    """Return the address of the page of a job, whatever its id looks like."""
+    return f"{base}/job?{urlencode({'queue': queue, 'id': job_id})}"
+
+
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page. `values` are what its template shows."""
     base = base_of(request)
@@ -85,6 +99,7 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "place": "" if desk is None else desk.settings.app_env,
         "key": key,
         "may_act": key is not None and key.lets(Scope.OPERATE),
+        "may_make": key is not None and key.lets(Scope.ENQUEUE),
         "theme": theme if theme in _THEMES else "auto",
         "navigation": _NAVIGATION,
         "flash": _flash_in(request),

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 
 from rota.api.desk import desk_of
-from rota.api.pages.frame import ROOT, Page, base_of, go_to, render
+from rota.api.pages.frame import ROOT, Page, base_of, go_to, job_page, render
 from rota.api.pages.visitors import SEES
 from rota.api.problems import Problem
 from rota.api.routes.lists import Filters, page_of
@@ -63,7 +63,7 @@ async def search(request: Request, q: str = "") -> Response:
             await desk.find(queue, text)
         except (RotaError, ValueError):
             continue
-        return go_to(request, f"{base}/job?{urlencode({'queue': queue, 'id': text})}")
+        return go_to(request, job_page(base, queue, text))
     return render(request, "search.html", page="", text=text)
 
 

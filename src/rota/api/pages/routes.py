@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
-from rota.api.pages import door, job, jobs, live, others, overview, queues
+from rota.api.pages import door, job, jobs, live, making, others, overview, queues, system
 from rota.api.pages.frame import ROOT, Page
 from rota.api.pages.visitors import SEES
 from rota.api.problems import Problem
@@ -18,5 +18,8 @@ async def nothing(request: Request, path: str) -> Response:
 
 def add_pages(app: FastAPI) -> None:
     """Add the dashboard to an application."""
-    for router in (*(one.router for one in (door, overview, queues, jobs, job, others, live)), _rest):
+    for router in (
+        *(one.router for one in (door, overview, queues, jobs, job, making, others, system, live)),
+        _rest,
+    ):
         app.include_router(router)

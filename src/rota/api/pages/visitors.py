@@ -20,14 +20,14 @@ def cookie_of(request: HTTPConnection) -> str:
     return "__Host-rota" if request.url.scheme == "https" else "rota-session"
 
 
-async def visitor(request: Request) -> AccessKey:
-    """Return the key that the visitor came in with. Raises Problem where that is none that can look, ServerError."""
+async def visitor(request: Request, scope: Scope = Scope.READ) -> AccessKey:
+    """Return the key that the visitor came in with. Raises Problem where it has not the scope, ServerError."""
     gate = desk_of(request).gate
     if token := request.cookies.get(cookie_of(request)):
         key = await gate.key_by_session(token)
         if key is not None:
-            return gate.check(key, Scope.READ)
-    return await gate.admit(request, Scope.READ)
+            return gate.check(key, scope)
+    return await gate.admit(request, scope)
 
 
 def check_origin(request: Request) -> None:
@@ -43,15 +43,17 @@ def check_origin(request: Request) -> None:
         raise Problem(403, "wrong-origin", "The request comes from elsewhere", detail)
 
 
-async def _sees(request: Request) -> None:
-    request.state.key = await visitor(request)
+def _needs(scope: Scope, *, acts: bool) -> Dependency:
+    async def check(request: Request) -> None:
+        if acts:
+            check_origin(request)
+        request.state.key = await visitor(request, scope)
 
-
-async def _acts(request: Request) -> None:
-    check_origin(request)
-    request.state.key = desk_of(request).gate.check(await visitor(request), Scope.OPERATE)
+    found: Dependency = Depends(check)
+    return found
 
 
 #: What a page depends on that is looked at, and one that acts.
-SEES: Dependency = Depends(_sees)
-ACTS: Dependency = Depends(_acts)
+SEES, ACTS = _needs(Scope.READ, acts=False), _needs(Scope.OPERATE, acts=True)
+#: What the form of a new job depends on, and its sending.
+ENQUEUES, MAKES = _needs(Scope.ENQUEUE, acts=False), _needs(Scope.ENQUEUE, acts=True)

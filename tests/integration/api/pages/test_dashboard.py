@@ -24,7 +24,18 @@ from tests.waiting import until_in
 
 MARKUP = "<script>alert(1)</script>"
 OWN = {"Sec-Fetch-Site": "same-origin"}
-PAGES = ("", "/", "/queues", "/queues/email", "/failures", "/schedules", "/workers")
+PAGES = (
+    "",
+    "/",
+    "/queues",
+    "/queues/email",
+    "/failures",
+    "/schedules",
+    "/workers",
+    "/system",
+    "/activity",
+    "/new",
+)
 
 
 @every("1h", name="hourly")
@@ -294,3 +305,43 @@ def test_what_a_browser_loads_is_small() -> None:
 async def test_a_deployment_can_leave_it_out(server: RedisServer) -> None:
     async with answering(server.url, greet, works=False, DASHBOARD="false") as api:
         assert (await api.http.get("/ui/")).status_code == 404
+
+
+async def test_a_job_is_made_by_a_form_that_knows_its_payload(api: Api) -> None:
+    shown = await page(api, "/new?name=email:greet")
+    assert "&#34;name&#34;" in shown, "the example or the schema names the argument"
+    wrong = await sent(api, "/new", name="email:greet", payload='{"name": 7}')
+    assert wrong.status_code == 422
+    assert "/payload/name" in wrong.text
+    assert "&#34;name&#34;: 7" in wrong.text, "what was written stays in the form"
+    assert (await sent(api, "/new", name="email:greet", payload="{")).status_code == 400
+    assert (await sent(api, "/new", name="none", payload="{}")).status_code == 404
+    answer = await sent(api, "/new", name="email:greet", payload='{"name": "Ann"}', id="own", delay="60")
+    assert answer.headers["location"] == "/ui/job?queue=email&id=email%3Aown"
+    assert (await api.client.status("email", "own")).payload == {"name": "Ann"}
+    again = await page(api, job_path("email", "own"))
+    assert "/ui/new?name=email%3Agreet&amp;payload=%7B%0A%20%20%22name%22%3A%20%22Ann%22%0A%7D" in again
+
+
+async def test_who_may_not_enqueue_is_shown_no_form(api: Api) -> None:
+    await entered(api, "read")
+    assert "/ui/new" not in await page(api, "/")
+    await page(api, "/new", 403)
+    assert (await sent(api, "/new", name="email:greet", payload="{}")).status_code == 403
+
+
+async def test_what_was_done_by_hand_is_listed_with_who_and_why(api: Api) -> None:
+    assert "Nothing was done by hand" in await page(api, "/activity")
+    for number in range(51):
+        await sent(api, "/queues/email/pause", reason=f"because of {number}")
+    first = await page(api, "/activity")
+    assert "because of 50" in first
+    assert "because of 0<" not in first
+    older = next(link for link in Seen(first).links if "before=" in link)
+    assert "because of 0<" in await page(api, older.removeprefix("/ui"))
+
+
+async def test_the_system_page_says_what_redis_lacks(api: Api) -> None:
+    shown = await page(api, "/system")
+    assert "keeps no append-only file" in shown
+    assert "No worker leads" in shown

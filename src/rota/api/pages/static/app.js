@@ -66,7 +66,7 @@ function nextTheme() {
   document.cookie = `rota-theme=${next}; path=${path}; max-age=31536000; samesite=strict`;
 }
 
-const GO = { o: "overview", q: "queues", j: "jobs", f: "failures", s: "schedules", w: "workers" };
+const GO = { o: "overview", q: "queues", j: "jobs", f: "failures", s: "schedules", w: "workers", a: "activity", y: "system" };
 let isGoing = false;
 let row = -1;
 
