@@ -28,7 +28,7 @@ def check_name(kind: str, name: str) -> str:
 def check_tenant(name: str) -> str:
     """Return `name`. Raises ValueError when it cannot be a tenant's name.
 
-    It stands in keys and in terms of jobs, so it has no blank, no ":" and no "!".
+    It stands in keys, ids and terms of jobs, so it has no blank, and none of ":", "!" and "~".
     """
     if not is_tenant(name):
         raise ValueError(
@@ -73,6 +73,14 @@ def check_id(user_id: str) -> str:
 def wire_id(queue: str, user_id: str) -> str:
     """Return the id in Redis for an id given by a user: arq's keys are global, so the queue becomes part of it."""
     return f"{queue}:{check_id(user_id)}"
+
+
+def id_of_tenant(tenant: str, user_id: str) -> str:
+    """Return the id of a job whose id was given over the API for a tenant: `acme~order-7`.
+
+    No tenant's name has a "~", so the ids of two tenants are never the same.
+    """
+    return f"{tenant}~{user_id}"
 
 
 def ids_of(queue: str, job_id: str) -> tuple[str, str]:

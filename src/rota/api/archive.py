@@ -22,13 +22,16 @@ class Archive:
     def __init__(self, target: DatabaseTarget) -> None:
         self._database = Database(target, patience=PATIENCE)
 
-    async def job(self, queue: str, job_id: str) -> Row | None:
-        """Return the row of a job, by its id in Redis or the one that its user gave; None where there is none."""
+    async def job(self, queue: str, job_id: str, *, tenant: str | None = None) -> Row | None:
+        """Return the row of a job, by its id in Redis or the one that its user gave; None where there is none.
+
+        With a tenant also for a job of another one.
+        """
         from rota.store.queries import one_job  # noqa: PLC0415 - it needs an extra
 
         async with self._database.read() as connection:
             for one in ids_of(queue, job_id):
-                row = await one_job(connection, one)
+                row = await one_job(connection, one, tenant=tenant)
                 if row is not None and row["queue"] == queue:
                     return row
         return None

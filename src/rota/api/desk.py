@@ -12,9 +12,10 @@ from rota.api.live.hub import Hub
 from rota.api.problems import Problem
 from rota.client.client import Client
 from rota.errors import JobNotFound
-from rota.model.access.keys import Scope
+from rota.model.access.keys import AccessKey, Scope
 from rota.model.info import JobInfo
 from rota.model.registry import Registry
+from rota.names import id_of_tenant
 from rota.settings.settings import Settings
 from rota.wire.keys import check_queue
 
@@ -35,15 +36,54 @@ class Desk:
         """Every queue that a job or a setting names."""
         return self.settings.known_queues(self.registry.queues)
 
-    async def find(self, queue: str, job_id: str) -> JobInfo | Row:
-        """Return a job as Redis has it, or where it has left Redis its row of the audit table. Raises JobNotFound."""
+    async def find(self, key: AccessKey, queue: str, job_id: str) -> JobInfo | Row:
+        """Return a job as Redis has it, or where it has left Redis its row of the audit table.
+
+        Raises JobNotFound, also for a job of another tenant than that of the caller's `key`.
+        """
+        names = _names_of(key, job_id)
+        for name in names:
+            info = await self._live(key, known_queue(queue), name)
+            if info is not None:
+                return info
+        for name in names:
+            row = self.archive and await self.archive.job(queue, name, tenant=key.tenant)
+            if row:
+                return row
+        raise JobNotFound(job_id)
+
+    async def own_id(self, key: AccessKey, queue: str, job_id: str, *, letter: bool = False) -> str:
+        """Return the id of a job in Redis on which the caller may act, by what was given as its id.
+
+        A key of no tenant may act on whatever is there, so Redis is not asked. With `letter` the dead letter of the id
+        is looked at, as a later job may have the same. Raises JobNotFound, as `find` does.
+        """
+        known_queue(queue)
+        if key.tenant is None:
+            return job_id
+        for name in _names_of(key, job_id):
+            info = await self._live(key, queue, name, letter=letter)
+            if info is not None:
+                return info.id
+        raise JobNotFound(job_id)
+
+    async def _live(self, key: AccessKey, queue: str, name: str, *, letter: bool = False) -> JobInfo | None:
         try:
-            return await self.client.status(known_queue(queue), job_id)
+            info = await self.client.status(queue, name, letter=letter)
         except JobNotFound:
-            row = None if self.archive is None else await self.archive.job(queue, job_id)
-            if row is None:
-                raise
-            return row
+            return None
+        return info if key.sees(info.tenant) else None
+
+
+def _names_of(key: AccessKey, job_id: str) -> tuple[str, ...]:
+    """Return what an id can mean to the holder of a key: an id, or one that was given for the key's tenant."""
+    return (job_id,) if key.tenant is None else (job_id, id_of_tenant(key.tenant, job_id))
+
+
+def caller_of(request: HTTPConnection) -> AccessKey:
+    """Return the key by which a request was let in."""
+    key: AccessKey = request.state.key
+    return key
 
 
 def desk_of(request: HTTPConnection) -> Desk:
@@ -86,5 +126,9 @@ async def check(request: Request, dependency: Dependency) -> None:
 
 #: What a route depends on, by what its caller has to be allowed. Keys of tenants are refused.
 ENQUEUES, READS, OPERATES = needs(Scope.ENQUEUE), needs(Scope.READ), needs(Scope.OPERATE)
+#: The same where keys of tenants are taken: such a route is cut for the tenant of `caller_of`.
+OWN_ENQUEUES, OWN_READS, OWN_OPERATES = (
+    needs(scope, tenants=True) for scope in (Scope.ENQUEUE, Scope.READ, Scope.OPERATE)
+)
 #: What a route depends on that any key may use: it is about no tenant's jobs.
 ANY_KEY = needs(*Scope, tenants=True)

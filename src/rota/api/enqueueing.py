@@ -11,11 +11,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from rota.api.bodies import refuse_others
-from rota.api.problems import Error, Problem, pointer
+from rota.api.problems import Error, Problem, check_names, pointer
 from rota.errors import InvalidPayload, PayloadTooLarge, UnknownJob
+from rota.model.access.keys import AccessKey
 from rota.model.job import Call, Job
 from rota.model.registry import Registry
-from rota.names import check_id
+from rota.names import check_id, check_tenant, id_of_tenant
 from rota.units import LONGEST
 from rota.wire.keys import check_queue
 
@@ -47,18 +48,27 @@ class Options(BaseModel):
     """Seconds that the result is kept."""
     on_taken: Literal["refuse", "existing", "replace", "debounce"] | None = None
     """What happens when the id, or the unique key, is in use."""
+    tenant: Annotated[str, AfterValidator(check_tenant)] | None = None
+    """Whose job it is; with a key of a tenant that one's."""
 
     def chosen(self) -> dict[str, Any]:
-        """Return the options that were given, by the names that `Job.options` has for them."""
+        """Return the options that were given, by the names that `Job.options` has for them.
+
+        An id is given within a tenant, so that those of two are apart.
+        """
         given = {
             name: getattr(self, name) for name in self.model_fields_set if getattr(self, name) is not None
         }
+        if self.id is not None and self.tenant is not None:
+            given["id"] = id_of_tenant(self.tenant, self.id)
         at: datetime | None = given.pop("run_at", None)
         return given if at is None else {**given, "at": at}
 
 
-def call_of(registry: Registry, name: str, body: Mapping[str, Any], *place: str | int) -> Call[Any]:
-    """Return the call that a request asks for.
+def call_of(
+    registry: Registry, key: AccessKey, name: str, body: Mapping[str, Any], *place: str | int
+) -> Call[Any]:
+    """Return the call that a request asks for, of the tenant of its `key`.
 
     `place` is where in the request's body it stands. Raises UnknownJob, and Problem for what cannot be enqueued.
     """
@@ -74,7 +84,7 @@ def call_of(registry: Registry, name: str, body: Mapping[str, Any], *place: str 
         raise _invalid(
             [{"pointer": pointer(*place, "payload", at), "detail": why} for at, why in error.problems.items()]
         ) from None
-    return Call(_with_options(job, body.get("options"), place), arguments)
+    return Call(_with_options(job, key, body.get("options"), place), arguments)
 
 
 def key_of(request: Request) -> str | None:
@@ -94,12 +104,12 @@ def fingerprint_of(name: str, body: Mapping[str, Any]) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def calls_of(registry: Registry, listed: list[Any]) -> list[Call[Any]]:
+def calls_of(registry: Registry, key: AccessKey, listed: list[Any]) -> list[Call[Any]]:
     """Return the calls of a list. Raises Problem, with the place of each mistake, where one of them is wrong."""
     calls, errors = [], list[Error]()
     for number, one in enumerate(listed):
         try:
-            calls.append(_listed(registry, one, number))
+            calls.append(_listed(registry, key, one, number))
         except Problem as problem:
             errors += problem.errors or [{"pointer": pointer("jobs", number), "detail": problem.detail}]
         except (UnknownJob, PayloadTooLarge) as error:
@@ -115,18 +125,23 @@ def calls_of(registry: Registry, listed: list[Any]) -> list[Call[Any]]:
 _MOST_ERRORS = 100
 
 
-def _listed(registry: Registry, one: Any, number: int) -> Call[Any]:
+def _listed(registry: Registry, key: AccessKey, one: Any, number: int) -> Call[Any]:
     if not isinstance(one, Mapping) or not isinstance(one.get("name"), str):
         raise _invalid([{"pointer": pointer("jobs", number), "detail": 'is to be an object with a "name"'}])
     rest = {name: value for name, value in one.items() if name != "name"}
-    return call_of(registry, one["name"], rest, "jobs", number)
+    return call_of(registry, key, one["name"], rest, "jobs", number)
 
 
-def _with_options(job: Job[Any, Any], given: Any, place: tuple[str | int, ...]) -> Job[Any, Any]:
-    if given is None:
+def _with_options(
+    job: Job[Any, Any], key: AccessKey, given: Any, place: tuple[str | int, ...]
+) -> Job[Any, Any]:
+    if given is None and key.tenant is None:
         return job
     try:
-        return job.options(**Options.model_validate(given).chosen())
+        options = Options.model_validate({} if given is None else given)
+        if options.tenant is not None:
+            check_names(key, options.tenant)
+        return job.options(**options.model_copy(update={"tenant": options.tenant or key.tenant}).chosen())
     except ValidationError as error:
         errors = [
             {"pointer": pointer(*place, "options", *one["loc"]), "detail": one["msg"]}

@@ -31,6 +31,7 @@ from rota.errors import (
     UnknownSchedule,
     WorkerSilent,
 )
+from rota.model.access.keys import AccessKey
 from rota.server.faults import ServerError
 from rota.store.faults import StoreError
 
@@ -86,6 +87,13 @@ class Problem(Exception):
 def wrong_parameter(detail: str, errors: Sequence[Error] = ()) -> Problem:
     """Return the problem that a parameter of a path or a query is."""
     return Problem(422, "invalid-query", "A parameter cannot be used", detail, errors=errors)
+
+
+def check_names(key: AccessKey, tenant: str) -> None:
+    """Raise Problem for a request whose key is of another tenant than the one that it names."""
+    if not key.sees(tenant):
+        detail = f"the key {key.id} is of the tenant {key.tenant}, and names no other"
+        raise Problem(403, "of-another-tenant", "The key is of another tenant", detail)
 
 
 def away(what: str, detail: str) -> Problem:

@@ -266,10 +266,14 @@ class Client:
         """Return the short name of the queue on which `job` is enqueued."""
         return queue_of(job, self._settings.default_queue)
 
-    async def status(self, queue: str, job_id: str) -> JobInfo:
-        """Return a job as it is now, by its id in Redis or the id that you gave it. Raises JobNotFound, ServerError."""
+    async def status(self, queue: str, job_id: str, *, letter: bool = False) -> JobInfo:
+        """Return a job as it is now, by its id in Redis or the id that you gave it.
+
+        With `letter` the dead letter of that id, where there is one: a later job may have the id again. Raises
+        JobNotFound, ServerError.
+        """
         async with explained(self.redis):
-            info = await view.find_given(self.redis, queue, job_id, self._sealer)
+            info = await view.find_given(self.redis, queue, job_id, self._sealer, letters=letter)
         if info is None:
             raise JobNotFound(job_id)
         return info
@@ -317,26 +321,33 @@ class Client:
         return scores == [None, None]
 
     async def jobs(
-        self, queue: str, state: State | str = State.WAITING, *, offset: int = 0, limit: int = 50
+        self,
+        queue: str,
+        state: State | str = State.WAITING,
+        *,
+        offset: int = 0,
+        limit: int = 50,
+        tenant: str | None = None,
     ) -> list[JobInfo]:
-        """Return a page of a queue's jobs in one state.
+        """Return a page of a queue's jobs in one state, or of those of one tenant.
 
             newest = await client.jobs("email", "dead", limit=10)
 
         Jobs come in the order in which they are due; dead, completed and cancelled ones newest first. Redis keeps no
         list of completed and cancelled jobs: they are found by their events, as long as the stream has those
-        (`EVENTS_MAXLEN`), and with their records (`keep_result`). Raises ValueError for an unknown state, ServerError.
+        (`EVENTS_MAXLEN`), and with their records (`keep_result`). A tenant's are looked for among the first 10,000.
+        Raises ValueError for an unknown state, ServerError.
         """
         wanted = State(state)
         async with explained(self.redis):
             if wanted in (State.COMPLETED, State.CANCELLED):
-                most = offset + limit
-                found = await ended(self.redis, self._events, queue, wanted, most, sealer=self._sealer)
+                most, sealer = offset + limit, self._sealer
+                found = await ended(
+                    self.redis, self._events, queue, wanted, most, tenant=tenant, sealer=sealer
+                )
                 return found[offset:]
-            keys = QueueKeys.of(queue_key(queue))
-            return await view.page(
-                self.redis, queue, keys, wanted, offset=offset, limit=limit, sealer=self._sealer
-            )
+            where = self.redis, queue, QueueKeys.of(queue_key(queue)), wanted
+            return await view.page(*where, offset=offset, limit=limit, tenant=tenant, sealer=self._sealer)
 
     async def counts(self, queue: str) -> dict[State, int]:
         """Return how many of a queue's jobs are waiting, delayed, active and dead. Raises ServerError."""

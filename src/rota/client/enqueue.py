@@ -210,7 +210,7 @@ class Enqueuer(Drafter):
         `fingerprint` stands for what is asked for, without blanks. Raises IdempotencyMismatch where the key was used
         for something else; JobExists; ServerError, after which the same may be sent again.
         """
-        job, marker = draft.outgoing, idempotency_key(self._namespace, key)
+        job, marker = draft.outgoing, idempotency_key(self._namespace, key, draft.options.tenant)
         head = (draft.queue, self._events_maxlen, fingerprint, _REMEMBERED_MS)
         with self._senders.around([job]):
             is_new, answer = await self._call(

@@ -123,7 +123,14 @@ def _events_of(entry: bytes, raw: Any) -> list[StreamEvent]:
 
 
 async def ended(
-    redis: Any, key: str, queue: str, state: State, most: int, *, sealer: Sealer | None = None
+    redis: Any,
+    key: str,
+    queue: str,
+    state: State,
+    most: int,
+    *,
+    tenant: str | None = None,
+    sealer: Sealer | None = None,
 ) -> list[JobInfo]:
     """Return the latest jobs of a queue that ended so, newest first, of those whose event and record are still kept.
 
@@ -136,10 +143,11 @@ async def ended(
         page = await redis.xrevrange(key, max=last, count=_PAGE)
         events = [event for entry, raw in page for event in reversed(_events_of(entry, raw))]
         wanted = [one for one in events if (one.queue, one.type) == (queue, state.value)]
+        wanted = [one for one in wanted if tenant in (None, one.tenant)]
         ids = list(dict.fromkeys(one.id for one in wanted if one.id not in found))
         for info in await view.find(redis, queue, keys, ids, sealer=sealer) if ids else ():
             # An id may have been used again, and its record may have expired.
-            if info is not None and info.state is state:
+            if info is not None and info.state is state and tenant in (None, info.tenant):
                 found[info.id] = info
         if len(page) < _PAGE:
             break

@@ -168,9 +168,9 @@ class SyncClient:
         """Return the short name of the queue on which `job` is enqueued."""
         return queue_of(job, self._settings().default_queue)
 
-    def status(self, queue: str, job_id: str) -> JobInfo:
+    def status(self, queue: str, job_id: str, *, letter: bool = False) -> JobInfo:
         """Return a job as it is now; see `Client.status`."""
-        return self._ask(lambda client: client.status(queue, job_id))
+        return self._ask(lambda client: client.status(queue, job_id, letter=letter))
 
     def wait(self, queue: str, job_id: str, timeout: float | None = None) -> JobInfo:
         """Wait until a job is over, at most `timeout` seconds (None: without end); see `Client.wait`."""
@@ -185,10 +185,16 @@ class SyncClient:
         return self._ask(lambda client: client.stack(queue, job_id), longer=PATIENCE)
 
     def jobs(
-        self, queue: str, state: State | str = State.WAITING, *, offset: int = 0, limit: int = 50
+        self,
+        queue: str,
+        state: State | str = State.WAITING,
+        *,
+        offset: int = 0,
+        limit: int = 50,
+        tenant: str | None = None,
     ) -> list[JobInfo]:
         """Return a page of a queue's jobs in one state; see `Client.jobs`."""
-        return self._ask(lambda client: client.jobs(queue, state, offset=offset, limit=limit))
+        return self._ask(lambda client: client.jobs(queue, state, offset=offset, limit=limit, tenant=tenant))
 
     def counts(self, queue: str) -> dict[State, int]:
         """Return how many of a queue's jobs are waiting, delayed, active and dead; see `Client.counts`."""

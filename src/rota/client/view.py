@@ -1,11 +1,13 @@
 """Jobs as Redis holds them, read without changing anything: by their ids, or a page of a queue."""
 
 from collections.abc import Awaitable, Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 from rota.client.reading import WIDTH, Raw, info_of, letter_of
 from rota.model.info import JobInfo
 from rota.model.log.lines import LogLine, later, lines_of, place_of
+from rota.model.policies.terms import tenant_in
 from rota.model.state import State
 from rota.names import ids_of
 from rota.wire.claims import decode_id, encode_id
@@ -14,6 +16,8 @@ from rota.wire.sealing.seals import Sealer
 
 #: The number of members that are read at a time while a page is filled.
 _PAGE = 200
+#: The jobs of a list that are looked at for those of one tenant: first a few, and then, if need be, up to the bound.
+_FIRST_LOOK, MOST_LOOKED_AT = 500, 10_000
 
 
 async def find(
@@ -49,10 +53,12 @@ async def find(
     return found
 
 
-async def find_given(redis: Any, queue: str, job_id: str, sealer: Sealer | None = None) -> JobInfo | None:
+async def find_given(
+    redis: Any, queue: str, job_id: str, sealer: Sealer | None = None, *, letters: bool = False
+) -> JobInfo | None:
     """Return the job of an id in Redis, or of one that its user gave; None for a job that Redis does not hold."""
     keys = QueueKeys.of(queue_key(queue))
-    found = await find(redis, queue, keys, ids_of(queue, job_id), sealer=sealer)
+    found = await find(redis, queue, keys, ids_of(queue, job_id), letters=letters, sealer=sealer)
     return next(filter(None, found), None)
 
 
@@ -81,13 +87,44 @@ async def page(
     *,
     offset: int,
     limit: int,
+    tenant: str | None = None,
     sealer: Sealer | None = None,
 ) -> list[JobInfo]:
-    """Return a page of the jobs in `state`, in the order in which they are due; dead ones newest first."""
-    ids = await _ids(redis, keys, state, offset, limit)
+    """Return a page of the jobs in `state`, in the order in which they are due; dead ones newest first.
+
+    With a tenant, those of its jobs that are among the first `MOST_LOOKED_AT` of all.
+    """
+    if tenant is None:
+        ids = await _ids(redis, keys, state, offset, limit)
+    else:
+        ids = await _ids_of_tenant(redis, keys, state, tenant, offset + limit)
+        ids = ids[offset : offset + limit]
     letters = state is State.DEAD
     found = await find(redis, queue, keys, ids, letters=letters, sealer=sealer) if ids else []
-    return [info for info in found if info is not None]
+    return [info for info in found if info is not None and tenant in (None, info.tenant)]
+
+
+async def _ids_of_tenant(redis: Any, keys: QueueKeys, state: State, tenant: str, most: int) -> list[str]:
+    """Return the ids of the first jobs in `state` whose terms name the tenant: `most` or more, if there are."""
+    owned: list[str] = []
+    for start, end in pairwise((0, _FIRST_LOOK, MOST_LOOKED_AT)):
+        ids = await _ids(redis, keys, state, start, end - start)
+        pipe = redis.pipeline(transaction=False)
+        for job_id in ids:
+            member = encode_id(job_id)
+            if state is State.DEAD:
+                pipe.hget(f"{keys.dead}:".encode() + member, "terms")
+            else:
+                pipe.hget(keys.terms, member)
+        terms = await pipe.execute() if ids else []
+        owned += [one for one, raw in zip(ids, terms, strict=True) if _names(raw, tenant)]
+        if len(owned) >= most or len(ids) < end - start:
+            break
+    return owned
+
+
+def _names(terms: bytes | None, tenant: str) -> bool:
+    return terms is not None and tenant_in(terms.decode("utf-8", "replace")) == tenant
 
 
 async def counts(redis: Any, keys: QueueKeys) -> dict[State, int]:

@@ -177,9 +177,13 @@ def access_key(namespace: str) -> str:
     return f"{namespace}:keys"
 
 
-def idempotency_key(namespace: str, key: str) -> str:
-    """Return the key of what an HTTP request with the header `Idempotency-Key` was answered; expires after a day."""
-    return f"{namespace}:idempotency:{sha256(key.encode()).hexdigest()}"
+def idempotency_key(namespace: str, key: str, tenant: str | None = None) -> str:
+    """Return the key of what an HTTP request with the header `Idempotency-Key` was answered; expires after a day.
+
+    The keys of tenants are apart: a blank or a NUL is in no key that a header can have.
+    """
+    whole = key if tenant is None else f"{tenant}\0{key}"
+    return f"{namespace}:idempotency:{sha256(whole.encode()).hexdigest()}"
 
 
 def records_key(namespace: str) -> str:

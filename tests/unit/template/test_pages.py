@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 #: The pages whose code stands in fences.
 PAGES = (
     *("workers.md", "events.md", "tracing.md", "metrics.md", "history.md", "scheduling.md", "api.md"),
-    "webhooks.md",
+    *("webhooks.md", "tenants.md"),
 )
 #: The pages whose code needs libraries that are not installed here: a type checker reads it, and its tests are run.
 CHECKED = ("web-applications.md",)

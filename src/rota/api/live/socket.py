@@ -15,7 +15,7 @@ from rota.api.live.topics import Command, Topic, read_command
 from rota.api.live.updates import OVER, Place, Update, place_of, snapshot
 from rota.api.problems import Problem, problem_of
 from rota.api.unexpected import report
-from rota.errors import JobNotFound, RotaError
+from rota.errors import RotaError
 from rota.model.access.keys import AccessKey
 
 #: The most topics of one socket.
@@ -130,9 +130,8 @@ class Socket(Listener):
         if topic.queue is not None and topic.id is not None:
             position = await self._desk.client.event_position()
             self._topics[topic] = place_of(position)
-            info = await self._desk.client.status(topic.queue, topic.id)
-            if not self._key.sees(info.tenant):
-                raise JobNotFound(topic.id)
+            own_id = await self._desk.own_id(self._key, topic.queue, topic.id)
+            info = await self._desk.client.status(topic.queue, own_id)
         self._topics[topic] = place_of(command.after or position)
         await self._say("subscribed", topic.shown(), id=command.after or position)
         if command.after is not None:

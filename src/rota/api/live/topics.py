@@ -5,10 +5,10 @@ from typing import Any
 
 from rota.api.bodies import parse, refuse_others
 from rota.api.live.updates import Update
-from rota.api.problems import Problem
+from rota.api.problems import Problem, check_names
 from rota.client.events import check_position
 from rota.model.access.keys import AccessKey
-from rota.names import check_tenant
+from rota.names import check_tenant, id_of_tenant, ids_of
 from rota.wire.keys import check_queue
 
 _TITLE = "The message cannot be read"
@@ -19,7 +19,7 @@ class Topic:
     """One thing to listen to: a job, a queue, a tenant, or everything.
 
     :param queue: the updates of this queue alone; None: of all.
-    :param id: those of this job of the queue alone; None: of all its jobs.
+    :param id: those of this job of the queue alone, by its id or the one that was given; None: of all its jobs.
     :param tenant: those of this tenant's jobs alone; None: of all jobs.
     """
 
@@ -30,10 +30,15 @@ class Topic:
     def has(self, update: Update) -> bool:
         """Tell whether an update belongs to this topic."""
         return (
-            (self.id is None or self.id == update.id)
-            and (self.queue is None or self.queue == update.queue)
+            (self.queue is None or self.queue == update.queue)
             and (self.tenant is None or self.tenant == update.tenant)
+            and (self.id is None or self.id == update.id or update.id in self._meant(self.id))
         )
+
+    def _meant(self, given: str) -> tuple[str, ...]:
+        """Return the ids in Redis that an id can mean which was given to the job."""
+        own = given if self.tenant is None else id_of_tenant(self.tenant, given)
+        return *ids_of(self.queue or "", given), *ids_of(self.queue or "", own)
 
     def shown(self) -> dict[str, Any]:
         """Return the topic as messages name it."""
@@ -44,12 +49,9 @@ class Topic:
 
     def seen_by(self, key: AccessKey) -> "Topic":
         """Return what the holder of a key hears of it. Raises Problem for another tenant than that of the key."""
-        if key.tenant is None:
-            return self
-        if not key.sees(self.tenant or key.tenant):
-            detail = f"the key {key.id} is of the tenant {key.tenant}"
-            raise Problem(403, "of-another-tenant", "The key is of another tenant", detail)
-        return replace(self, tenant=key.tenant)
+        if self.tenant is not None:
+            check_names(key, self.tenant)
+        return self if key.tenant is None else replace(self, tenant=key.tenant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Moment(NamedTuple):
 async def job(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the name of the parameter
     """Show one job, whatever its id looks like."""
     desk, name = desk_of(request), known_queue(queue)
-    shown = await one(desk, name, id, _EVERYTHING)
+    shown = await one(request, name, id, _EVERYTHING)
     lines = await desk.client.log(name, shown["id"])
     return render(
         request,

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from rota.api.desk import desk_of
+from rota.api.desk import caller_of, desk_of
 from rota.api.pages.frame import ROOT, Page, base_of, go_to, job_page, render
 from rota.api.pages.visitors import SEES
 from rota.api.problems import Problem
@@ -60,7 +60,7 @@ async def search(request: Request, q: str = "") -> Response:
         return go_to(request, f"{base}/jobs?{urlencode({'name': text})}")
     for queue in desk.queues if text else ():
         try:
-            await desk.find(queue, text)
+            await desk.find(caller_of(request), queue, text)
         except (RotaError, ValueError):
             continue
         return go_to(request, job_page(base, queue, text))

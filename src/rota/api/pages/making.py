@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
 from rota.api.bodies import parse
-from rota.api.desk import Desk, desk_of
+from rota.api.desk import Desk, caller_of, desk_of
 from rota.api.documents.document import example_payload, payload_schema
 from rota.api.enqueueing import call_of
 from rota.api.pages.acting import acted
@@ -38,7 +38,8 @@ async def make(request: Request) -> Response:
     fields = {name: values[0] for name, values in form.items()}
     name = fields.get("name", "")
     try:
-        call = call_of(desk.registry, name, {"payload": _payload(fields), "options": _options(fields)})
+        body = {"payload": _payload(fields), "options": _options(fields)}
+        call = call_of(desk.registry, caller_of(request), name, body)
         (handle,) = await desk.client.enqueue_many([call])
     except (Problem, RotaError, ValueError) as error:
         problem = problem_of(error)

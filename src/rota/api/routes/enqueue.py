@@ -9,7 +9,7 @@ from starlette.routing import Route
 from rota.api import shapes
 from rota.api.answers import accepted, answer, entry_of
 from rota.api.bodies import read_object, refuse_others
-from rota.api.desk import ENQUEUES, check, desk_of
+from rota.api.desk import OWN_ENQUEUES, caller_of, check, desk_of
 from rota.api.enqueueing import call_of, calls_of, fingerprint_of, key_of
 from rota.api.problems import Problem
 from rota.errors import JobExists, JobNotFound, ResultTimeout
@@ -30,10 +30,10 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})")
 
 async def enqueue(request: Request) -> Response:
     """Enqueue a job; with `Prefer: wait=10`, answer with its result if it ends within that time."""
-    await check(request, ENQUEUES)
+    await check(request, OWN_ENQUEUES)
     desk, name = desk_of(request), request.path_params["name"]
     body = await read_object(request, desk.settings.payload_limit + _ROOM)
-    call, key = call_of(desk.registry, name, body), key_of(request)
+    call, key = call_of(desk.registry, caller_of(request), name, body), key_of(request)
     if key is None:
         (handle,), is_replayed = await desk.client.enqueue_many([call]), False
     else:
@@ -49,7 +49,7 @@ async def enqueue(request: Request) -> Response:
 ENQUEUE = Route("/jobs/{name}", enqueue, methods=["POST"], include_in_schema=False)
 
 
-@router.post("/jobs", summary="Enqueue many jobs", status_code=202, dependencies=[ENQUEUES])
+@router.post("/jobs", summary="Enqueue many jobs", status_code=202, dependencies=[OWN_ENQUEUES])
 async def enqueue_many(request: Request) -> Response:
     """Enqueue up to 1,000 jobs, or none where the request is wrong in one of them."""
     desk = desk_of(request)
@@ -63,7 +63,7 @@ async def enqueue_many(request: Request) -> Response:
     if not isinstance(listed, list) or not 0 < len(listed) <= MOST_JOBS:
         detail = f'"jobs" is to be a list of 1 to {MOST_JOBS} jobs, each with a "name"'
         raise Problem(422, "invalid-body", "The body cannot be read", detail)
-    calls = calls_of(desk.registry, listed)
+    calls = calls_of(desk.registry, caller_of(request), listed)
     try:
         handles = await desk.client.enqueue_many(calls)
     except JobExists as error:
@@ -81,6 +81,9 @@ async def _waited_for(request: Request, handle: Handle[Any]) -> Response | None:
         info = await desk_of(request).client.wait(handle.queue, handle.id, wait)
     except (ResultTimeout, JobNotFound):
         # The result of a job that an earlier request has enqueued may have expired.
+        return None
+    if not caller_of(request).sees(info.tenant):
+        # An application may have given its own job an id that reads like one of a tenant.
         return None
     return answer(shapes.job(info), 200, {"Preference-Applied": f"wait={wait:g}"})
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from rota.api import shapes
 from rota.api.answers import answer, entry_of
-from rota.api.desk import OPERATES, READS, desk_of, known_queue
+from rota.api.desk import OWN_OPERATES, OWN_READS, caller_of, desk_of
 from rota.api.problems import Problem, wrong_parameter
 from rota.api.routes.lists import one
 from rota.errors import JobNotFound
@@ -21,44 +21,47 @@ JobId = Annotated[str, Path(alias="id")]
 _OVER = frozenset({State.COMPLETED.value, State.DEAD.value, State.CANCELLED.value})
 
 
-@router.get("/jobs/{queue}/{id}", summary="Look at a job", dependencies=[READS])
+@router.get("/jobs/{queue}/{id}", summary="Look at a job", dependencies=[OWN_READS])
 async def look(request: Request, queue: str, job_id: JobId, include: str = "") -> Response:
     """Return a job as it is now; `include` names what else is wanted: payload, attempts, checkpoint."""
-    return answer(await one(desk_of(request), queue, job_id, _included(include)))
+    return answer(await one(request, queue, job_id, _included(include)))
 
 
-@router.get("/jobs/{queue}/{id}/result", summary="The result of a job", dependencies=[READS])
+@router.get("/jobs/{queue}/{id}/result", summary="The result of a job", dependencies=[OWN_READS])
 async def result(request: Request, queue: str, job_id: JobId) -> Response:
     """Return the result of a job that is over, with 202 and no result while it is not."""
-    shown = await one(desk_of(request), queue, job_id)
+    shown = await one(request, queue, job_id)
     if shown["state"] not in _OVER:
         return answer({name: shown[name] for name in ("state", "status")}, 202, {"Retry-After": "1"})
     fields = ("state", "status", "result", "error", "reason", "finished_at", "refused")
     return answer({name: shown[name] for name in fields if name in shown})
 
 
-@router.get("/jobs/{queue}/{id}/log", summary="The log of a job", dependencies=[READS])
+@router.get("/jobs/{queue}/{id}/log", summary="The log of a job", dependencies=[OWN_READS])
 async def log(request: Request, queue: str, job_id: JobId, after: str | None = None) -> Response:
     """Return what the handler of a job has logged; `after` is the position of the last line that is known."""
+    desk = desk_of(request)
+    own_id = await desk.own_id(caller_of(request), queue, job_id)
     try:
-        lines = await desk_of(request).client.log(known_queue(queue), job_id, after=after)
+        lines = await desk.client.log(queue, own_id, after=after)
     except ValueError as error:
         raise wrong_parameter(str(error)) from None
     return answer({"items": [asdict(line) for line in lines]})
 
 
-@router.get("/jobs/{queue}/{id}/stack", summary="What a running job is doing", dependencies=[READS])
+@router.get("/jobs/{queue}/{id}/stack", summary="What a running job is doing", dependencies=[OWN_READS])
 async def stack(request: Request, queue: str, job_id: JobId) -> Response:
     """Return the calls in which the handler of a running job is at this moment; its worker is asked."""
-    found = await desk_of(request).client.stack(known_queue(queue), job_id)
+    desk = desk_of(request)
+    found = await desk.client.stack(queue, await desk.own_id(caller_of(request), queue, job_id))
     return answer(shapes.stack(found))
 
 
-@router.post("/jobs/{queue}/{id}/cancel", summary="Cancel a job", dependencies=[OPERATES])
+@router.post("/jobs/{queue}/{id}/cancel", summary="Cancel a job", dependencies=[OWN_OPERATES])
 async def cancel(request: Request, queue: str, job_id: JobId) -> Response:
     """Cancel a job: at once if it waits, and within a second if it runs (202)."""
     desk = desk_of(request)
-    found = await desk.client.cancel(known_queue(queue), job_id)
+    found = await desk.client.cancel(queue, await desk.own_id(caller_of(request), queue, job_id))
     if found == "not found":
         raise JobNotFound(job_id)
     if found == "finished":
@@ -69,22 +72,25 @@ async def cancel(request: Request, queue: str, job_id: JobId) -> Response:
 @router.post(
     "/jobs/{queue}/{id}/retry",
     summary="Bring a dead job back",
-    dependencies=[OPERATES],
+    dependencies=[OWN_OPERATES],
 )
 async def retry(request: Request, queue: str, job_id: JobId) -> Response:
     """Bring a dead letter back, with its full number of attempts."""
-    handle = await desk_of(request).client.retry(known_queue(queue), job_id)
+    desk = desk_of(request)
+    own_id = await desk.own_id(caller_of(request), queue, job_id, letter=True)
+    handle = await desk.client.retry(queue, own_id)
     return answer(entry_of(handle), 202)
 
 
 @router.post(
     "/jobs/{queue}/{id}/run-now",
     summary="Run a delayed job now",
-    dependencies=[OPERATES],
+    dependencies=[OWN_OPERATES],
 )
 async def run_now(request: Request, queue: str, job_id: JobId) -> Response:
     """Make a job that waits for its time due at once."""
-    found = await desk_of(request).client.reschedule(known_queue(queue), job_id)
+    desk = desk_of(request)
+    found = await desk.client.reschedule(queue, await desk.own_id(caller_of(request), queue, job_id))
     if found == "not found":
         raise JobNotFound(job_id)
     if found != "rescheduled":
@@ -96,11 +102,13 @@ async def run_now(request: Request, queue: str, job_id: JobId) -> Response:
     "/jobs/{queue}/{id}",
     summary="Delete a dead letter",
     status_code=204,
-    dependencies=[OPERATES],
+    dependencies=[OWN_OPERATES],
 )
 async def delete(request: Request, queue: str, job_id: JobId) -> Response:
     """Delete a dead letter; it cannot be brought back then."""
-    await desk_of(request).client.delete_dead(known_queue(queue), job_id)
+    desk = desk_of(request)
+    own_id = await desk.own_id(caller_of(request), queue, job_id, letter=True)
+    await desk.client.delete_dead(queue, own_id)
     return Response(status_code=204)
 
 

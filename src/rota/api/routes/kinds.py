@@ -5,14 +5,14 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from rota.api.answers import answer
-from rota.api.desk import READS, Desk, desk_of
+from rota.api.desk import OWN_READS, Desk, desk_of
 from rota.api.documents.document import payload_schema
 from rota.model.job import Job
 
 router = APIRouter(tags=["jobs"], default_response_class=Response)
 
 
-@router.get("/kinds", summary="The names of jobs", dependencies=[READS])
+@router.get("/kinds", summary="The names of jobs", dependencies=[OWN_READS])
 async def kinds(request: Request) -> Response:
     """Return the name of every job that can be enqueued here, with its policy."""
     desk = desk_of(request)
@@ -20,7 +20,7 @@ async def kinds(request: Request) -> Response:
     return answer({"items": [_shape(desk, job) for job in jobs]})
 
 
-@router.get("/kinds/{name}", summary="One name of jobs", dependencies=[READS])
+@router.get("/kinds/{name}", summary="One name of jobs", dependencies=[OWN_READS])
 async def kind(request: Request, name: str) -> Response:
     """Return a job's policy, and the JSON schema of its payload."""
     desk = desk_of(request)

@@ -10,8 +10,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 from rota.api import shapes
 from rota.api.answers import answer
 from rota.api.cursors import cursor_of, not_of_this_list, place_in
-from rota.api.desk import READS, Desk, desk_of
-from rota.api.problems import Problem, wrong_parameter
+from rota.api.desk import OWN_READS, Desk, caller_of, desk_of
+from rota.api.problems import Problem, check_names, wrong_parameter
+from rota.model.access.keys import AccessKey
 from rota.model.state import State
 from rota.names import short_name
 from rota.wire.keys import check_queue
@@ -48,6 +49,8 @@ class Filters(BaseModel):
     error: str | None = None
     """The fingerprint of an error's cause."""
     flow: str | None = None
+    tenant: str | None = None
+    """Whose jobs; a key of a tenant lists its own alone."""
     since: Time | None = None
     until: Time | None = None
     id: str | None = None
@@ -56,13 +59,13 @@ class Filters(BaseModel):
     cursor: str | None = None
 
 
-@router.get("/jobs", summary="List jobs", dependencies=[READS])
+@router.get("/jobs", summary="List jobs", dependencies=[OWN_READS])
 async def jobs(request: Request, filters: Annotated[Filters, Query()]) -> Response:
     """Return a page of jobs: with `queue` and `state` as Redis has them, else from the audit table, newest first."""
-    desk = desk_of(request)
+    desk, filters = desk_of(request), _of_caller(filters, caller_of(request))
     _check(filters)
     if filters.id is not None and filters.queue is not None:
-        return answer(await one(desk, filters.queue, filters.id))
+        return answer(await one(request, filters.queue, filters.id))
     items, following = await page_of(desk, filters)
     headers = {}
     if following is not None:
@@ -88,10 +91,19 @@ def _known(filters: Filters) -> dict[str, Any]:
     return filters.model_dump(exclude={"cursor", "limit"}, exclude_none=True)
 
 
-async def one(desk: Desk, queue: str, job_id: str, include: frozenset[str] = frozenset()) -> dict[str, Any]:
+async def one(
+    request: Request, queue: str, job_id: str, include: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """Return a job from Redis, or where it has left that from the audit table. Raises JobNotFound."""
-    found = await desk.find(queue, job_id)
+    found = await desk_of(request).find(caller_of(request), queue, job_id)
     return shapes.row(found, include) if isinstance(found, dict) else shapes.job(found, include)
+
+
+def _of_caller(filters: Filters, key: AccessKey) -> Filters:
+    """Return the filters of the list that the holder of a key gets. Raises Problem for the list of another tenant."""
+    if filters.tenant is not None:
+        check_names(key, filters.tenant)
+    return filters if key.tenant is None else filters.model_copy(update={"tenant": key.tenant})
 
 
 def _check(filters: Filters) -> None:
@@ -123,7 +135,9 @@ async def _of_redis(desk: Desk, filters: Filters, place: Any) -> tuple[list[dict
     if type(offset) is not int or not 0 <= offset <= FURTHEST:
         raise not_of_this_list()
     state, queue = filters.state or State.WAITING, filters.queue or ""
-    found = await desk.client.jobs(queue, state, offset=offset, limit=filters.limit + 1)
+    found = await desk.client.jobs(
+        queue, state, offset=offset, limit=filters.limit + 1, tenant=filters.tenant
+    )
     items = [shapes.job(info) for info in found[: filters.limit]]
     reached = offset + filters.limit
     return items, reached if len(found) > filters.limit and reached <= FURTHEST else None
@@ -139,6 +153,7 @@ async def _of_table(desk: Desk, filters: Filters, place: Any) -> tuple[list[dict
     if name is not None and filters.queue is not None:
         name = short_name(filters.queue, name)
     wanted = Wanted(
+        tenant=filters.tenant,
         queue=filters.queue,
         status=filters.status,
         name=name,

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from rota.api.answers import answer
-from rota.api.desk import Desk, desk_of, known_queue, needs
+from rota.api.desk import OWN_READS, Desk, caller_of, desk_of, known_queue
 from rota.api.live.later import leave_to
 from rota.api.live.origins import check_origin
 from rota.api.live.socket import Socket
@@ -15,12 +15,9 @@ from rota.api.live.updates import OVER, frame, snapshot
 from rota.api.problems import wrong_parameter
 from rota.api.routes.jobs import JobId
 from rota.client.events import check_position
-from rota.errors import JobNotFound
-from rota.model.access.keys import AccessKey, Scope
+from rota.model.access.keys import Scope
 from rota.names import check_tenant
 
-#: What the routes depend on, all of which are cut for tenants.
-LISTENS = needs(Scope.READ, tenants=True)
 router = APIRouter(tags=["live"], default_response_class=Response)
 
 After = Annotated[
@@ -30,19 +27,19 @@ After = Annotated[
 Tenant = Annotated[str | None, Query(description="the jobs of this tenant alone")]
 
 
-@router.get("/events", summary="Live updates of all jobs", dependencies=[LISTENS])
+@router.get("/events", summary="Live updates of all jobs", dependencies=[OWN_READS])
 async def events(request: Request, after: After = None, tenant: Tenant = None) -> Response:
     """Send what happens to jobs, as it happens, as server-sent events."""
     return _stream(request, Topic(tenant=_tenant(tenant)), after)
 
 
-@router.get("/queues/{queue}/events", summary="Live updates of a queue", dependencies=[LISTENS])
+@router.get("/queues/{queue}/events", summary="Live updates of a queue", dependencies=[OWN_READS])
 async def queue_events(request: Request, queue: str, after: After = None, tenant: Tenant = None) -> Response:
     """Send what happens to the jobs of a queue."""
     return _stream(request, Topic(known_queue(queue), tenant=_tenant(tenant)), after)
 
 
-@router.get("/jobs/{queue}/{id}/events", summary="Live updates of a job", dependencies=[LISTENS])
+@router.get("/jobs/{queue}/{id}/events", summary="Live updates of a job", dependencies=[OWN_READS])
 async def job_events(request: Request, queue: str, job_id: JobId, after: After = None) -> Response:
     """Send what a job is now, and then what happens to it, until it is over.
 
@@ -52,10 +49,8 @@ async def job_events(request: Request, queue: str, job_id: JobId, after: After =
     name = known_queue(queue)
     place = _after(request, after)
     position = await desk.client.event_position()
-    info = await desk.client.status(name, job_id)
-    if not request.state.key.sees(info.tenant):
-        raise JobNotFound(job_id)
-    topic = Topic(name, info.id).seen_by(request.state.key)
+    info = await desk.client.status(name, await desk.own_id(caller_of(request), name, job_id))
+    topic = Topic(name, info.id).seen_by(caller_of(request))
     if place is not None and info.state in OVER:
         pages = desk.hub.missed(place, topic.has)
         if not any([page.updates async for page in pages]):
@@ -66,12 +61,11 @@ async def job_events(request: Request, queue: str, job_id: JobId, after: After =
     return EventStream(desk.hub, topic.has, begin=begin, after=place or position, once=True)
 
 
-@router.post("/tickets", summary="A ticket for a browser", status_code=201, dependencies=[LISTENS])
+@router.post("/tickets", summary="A ticket for a browser", status_code=201, dependencies=[OWN_READS])
 async def tickets(request: Request) -> Response:
     """Return a ticket, good for one request within 30 seconds: a browser shows it as `?ticket=` in place of a key."""
     desk: Desk = desk_of(request)
-    key: AccessKey = request.state.key
-    ticket, life = await desk.gate.ticket(key)
+    ticket, life = await desk.gate.ticket(caller_of(request))
     return answer({"ticket": ticket, "expires_in": life}, 201)
 
 
@@ -87,7 +81,7 @@ async def socket(connection: WebSocket) -> None:
 
 
 def _stream(request: Request, topic: Topic, after: str | None) -> EventStream:
-    wants = topic.seen_by(request.state.key).has
+    wants = topic.seen_by(caller_of(request)).has
     return EventStream(desk_of(request).hub, wants, after=_after(request, after))
 
 

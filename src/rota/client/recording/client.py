@@ -54,17 +54,18 @@ class RecordingEnqueuer(Enqueuer):
 
     def __init__(self, redis: Any, settings: Settings, senders: Senders, clock: Clock) -> None:
         super().__init__(redis, settings, senders, clock)
-        self._once: dict[str, tuple[str, Enqueued]] = {}
+        self._once: dict[tuple[str | None, str], tuple[str, Enqueued]] = {}
 
     async def send_once(self, draft: Draft, key: str, fingerprint: str) -> Once:
         """Record a draft once for a key. Raises IdempotencyMismatch where it came with something else before."""
-        if key in self._once:
-            of_first, first = self._once[key]
+        place = draft.options.tenant, key
+        if place in self._once:
+            of_first, first = self._once[place]
             if of_first != fingerprint:
                 raise IdempotencyMismatch(key)
             return Once(first, is_replayed=True)
         (enqueued,) = await self.send([draft])
-        self._once[key] = fingerprint, enqueued
+        self._once[place] = fingerprint, enqueued
         return Once(enqueued, is_replayed=False)
 
     async def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> list[Any]:

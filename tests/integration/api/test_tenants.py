@@ -1,0 +1,389 @@
+"""Two tenants, all routes, all ids: neither sees, changes or can tell apart what is another's."""
+
+import asyncio
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.routing import Route
+
+import rota.api
+from rota import Run, job, unique
+from rota.api import pages
+from rota.api.pages import door
+from rota.client import view
+from rota.model.access.keys import make, scopes_of
+from rota.settings.database_url import DatabaseTarget
+from rota.settings.load import load
+from rota.store import audit, migrations
+from rota.store.engine import Database
+from rota.wire.access import AccessRecords
+from tests.integration.api import test_live, test_socket
+from tests.integration.api.serving import Api, listening
+from tests.integration.api.test_access import HIDDEN, OPEN
+from tests.servers import RedisServer
+from tests.waiting import until
+from tests.workers import registry_of
+
+#: The modules of pages behind the door of the dashboard.
+PAGES = [
+    module
+    for one in pkgutil.iter_modules(pages.__path__)
+    if hasattr(module := importlib.import_module(f"{pages.__name__}.{one.name}"), "router")
+    and module is not door
+]
+#: Those whose jobs there are; None: of no tenant.
+OWNERS = ("acme", "globex", None)
+Caller = dict[str, str]
+
+
+@job(queue="held")
+async def wait(run: Run, secret: str) -> None: ...
+
+
+@job(queue="long")
+async def work(run: Run, secret: str) -> None:
+    run.progress(50, secret)
+    await asyncio.sleep(60)
+
+
+@job(queue="quick", unique=unique(key="number"))
+async def end(run: Run, secret: str, number: int = 0) -> str:
+    run.log.warning(secret)
+    return f"{secret} {run.tenant}"
+
+
+@job(queue="quick", max_attempts=1)
+async def fail(run: Run, secret: str) -> None:
+    raise ValueError(secret)
+
+
+JOBS = (wait, work, end, fail)
+
+#: What a key of a tenant gets of each route. `id`: 404 for another's job. `cut`: what is its own. `neutral`: the same
+#: as everybody. `refused`: 403, as it is about the jobs of all.
+ROUTES = {
+    ("POST", "/jobs/{name}"): "cut",
+    ("POST", "/jobs"): "cut",
+    ("GET", "/jobs"): "cut",
+    ("GET", "/events"): "cut",
+    ("GET", "/queues/{queue}/events"): "cut",
+    ("GET", "/jobs/{queue}/{id}"): "id",
+    ("GET", "/jobs/{queue}/{id}/result"): "id",
+    ("GET", "/jobs/{queue}/{id}/log"): "id",
+    ("GET", "/jobs/{queue}/{id}/stack"): "id",
+    ("GET", "/jobs/{queue}/{id}/events"): "id",
+    ("POST", "/jobs/{queue}/{id}/cancel"): "id",
+    ("POST", "/jobs/{queue}/{id}/retry"): "id",
+    ("POST", "/jobs/{queue}/{id}/run-now"): "id",
+    ("DELETE", "/jobs/{queue}/{id}"): "id",
+    ("POST", "/bulk"): "cut",
+    ("GET", "/bulk"): "cut",
+    ("GET", "/activity"): "cut",
+    ("GET", "/bulk/{id}"): "cut",
+    ("POST", "/bulk/{id}/abort"): "cut",
+    ("POST", "/tickets"): "neutral",
+    ("GET", "/kinds"): "neutral",
+    ("GET", "/kinds/{name}"): "neutral",
+    ("GET", "/openapi.json"): "neutral",
+    ("GET", "/me"): "neutral",
+    ("GET", "/queues"): "refused",
+    ("GET", "/queues/{queue}"): "refused",
+    ("POST", "/queues/{queue}/pause"): "refused",
+    ("POST", "/queues/{queue}/resume"): "refused",
+    ("GET", "/queues/{queue}/history"): "refused",
+    ("GET", "/schedules"): "refused",
+    ("GET", "/schedules/{name}"): "refused",
+    ("POST", "/schedules/{name}/run"): "refused",
+    ("POST", "/schedules/{name}/pause"): "refused",
+    ("POST", "/schedules/{name}/resume"): "refused",
+    ("GET", "/failures"): "refused",
+    ("GET", "/failures/{cause}"): "refused",
+    ("GET", "/workers"): "refused",
+}
+
+
+def of(kind: str) -> list[tuple[str, str]]:
+    return [route for route, cut in ROUTES.items() if cut == kind]
+
+
+def secret_of(owner: str | None) -> str:
+    return f"secret-of-{owner or 'nobody'}"
+
+
+@dataclass
+class Town:
+    """The API, a key of each owner, and the jobs that each has: `(queue, id in Redis, id as it was given)`."""
+
+    api: Api
+    keys: dict[str | None, Caller] = field(default_factory=dict)
+    jobs: dict[str | None, list[tuple[str, str, str]]] = field(default_factory=dict)
+
+    async def ask(self, owner: str | None, method: str, path: str, **more: Any) -> httpx2.Response:
+        return await self.api.http.request(method, path, headers=self.keys[owner], **more)
+
+    async def enqueue(self, owner: str | None, name: str, **options: Any) -> httpx2.Response:
+        body = {"payload": {"secret": secret_of(owner)}, "options": options}
+        return await self.api.http.post(f"/jobs/{name}", json=body, headers=self.keys[owner])
+
+    async def fill(self, owner: str | None) -> None:
+        """Enqueue a job for each state, and wait until it has come to it."""
+        wanted: list[tuple[str, dict[str, Any]]] = [
+            ("held:wait", {"id": "waits"}),
+            ("held:wait", {"id": "later", "delay": 3600}),
+            ("long:work", {}),
+            ("quick:end", {"id": "ended"}),
+            ("quick:fail", {"id": "dead"}),
+        ]
+        for name, options in wanted:
+            answer = await self.enqueue(owner, name, **options)
+            assert answer.status_code == 202, answer.text
+            found = answer.json()
+            assert found["created"], "its ids and unique keys are apart from those of the others"
+            job_id = found["id"]
+            self.jobs.setdefault(owner, []).append((found["queue"], job_id, str(options.get("id") or job_id)))
+        self.jobs[owner].append(("quick", f"row-of-{owner}", f"row-of-{owner}"))
+        states = ["waiting", "delayed", "active", "completed", "dead"]
+
+        async def settled() -> bool:
+            infos = [
+                await self.api.client.status(queue, one) for queue, one, _ in self.jobs[owner][: len(states)]
+            ]
+            return [one.state.value for one in infos] == states
+
+        await until(settled, "each job is in its state")
+
+    async def state(self) -> list[Any]:
+        """Return what the operator sees of all jobs, but for what goes on by itself."""
+        paths = [f"/jobs/{queue}/{one}" for jobs in self.jobs.values() for queue, one, _ in jobs]
+        return [(await self.ask(None, "GET", path)).json() | {"progress": None} for path in paths]
+
+
+def row(owner: str | None) -> dict[str, Any]:
+    return {
+        "id": f"row-of-{owner}",
+        "tenant": owner,
+        "queue": "quick",
+        "name": "end",
+        "status": "FAILED",
+        "event": "000000000000001-0000000000.00000",
+        "attempts": 1,
+        "payload": json.dumps({"secret": secret_of(owner)}),
+        "error": f"ValueError: {secret_of(owner)}",
+        "error_key": "abc",
+        "enqueued_at": datetime(2026, 7, 1, tzinfo=UTC),
+        "finished_at": datetime(2026, 7, 1, tzinfo=UTC),
+    }
+
+
+@pytest.fixture
+async def town(server: RedisServer, tmp_path: Path) -> AsyncIterator[Town]:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    database = Database(DatabaseTarget.from_url(url))
+    await migrations.migrate(database)
+    async with database.write() as connection:
+        await audit.upsert(connection, [row(owner) for owner in OWNERS])
+    await database.close()
+    async with listening(server.url, *JOBS, DATABASE_URL=url) as api:
+        found = Town(api)
+        for owner in OWNERS:
+            text, key = make(scopes_of(["admin"]), tenant=owner)
+            await AccessRecords(api.client.redis, "rota").put({key.id: key.write()})
+            found.keys[owner] = {"Authorization": f"Bearer {text}"}
+        await api.client.pause("held")
+        await asyncio.gather(*(found.fill(owner) for owner in OWNERS))
+        yield found
+
+
+def clear_of(text: str, caller: str) -> None:
+    for owner in OWNERS:
+        if owner != caller:
+            assert secret_of(owner) not in text
+            assert f"row-of-{owner}" not in text
+
+
+async def test_no_tenant_meets_what_is_another_s(town: Town) -> None:
+    before, lists = await town.state(), ["/jobs", "/jobs?error=abc", "/jobs?status=FAILED&limit=1"]
+    lists += [f"/jobs?queue=held&state={state}&limit=1" for state in ("waiting", "delayed")]
+    lists += ["/jobs?queue=long&state=active", "/jobs?queue=quick&state=dead"]
+    for caller in ("acme", "globex"):
+        for owner in OWNERS:
+            if owner != caller:
+                await one_owner_s_ids(town, caller, owner)
+        for path in lists:
+            answer = await town.ask(caller, "GET", path)
+            assert [one["tenant"] for one in answer.json()["items"]] == [caller], path
+            assert answer.json()["next"] is None, "no page says that others have more"
+            clear_of(answer.text, caller)
+        for method, path in of("neutral"):
+            answer = await town.ask(caller, method, path.format(name="end"))
+            assert answer.status_code < 300
+            clear_of(answer.text, caller)
+        for method, path in of("refused"):
+            place = path.format(queue="quick", name="none", cause="abc")
+            answer = await town.ask(caller, method, place)
+            assert (answer.status_code, answer.json()["type"]) == (403, "urn:rota:problem:of-all-tenants"), (
+                path
+            )
+    assert await town.state() == before, "nothing was changed"
+
+
+async def one_owner_s_ids(town: Town, caller: str, owner: str | None) -> None:
+    """Ask for each job of an owner on all routes: another's is answered as one that there is not."""
+    for method, path in of("id"):
+        none = await town.ask(caller, method, path.format(queue="xyzzy", id="xyzzy"))
+        for queue, job_id, _ in town.jobs[owner]:
+            # What was given for no tenant, the caller has given as well.
+            for asked in {job_id, job_id.removeprefix(f"{queue}:") if owner else job_id}:
+                answer = await town.ask(caller, method, path.format(queue=queue, id=asked))
+                assert answer.status_code == 404
+                assert answer.text.replace(asked, "xyzzy").replace(f"/{queue}/", "/xyzzy/") == none.text
+                assert dict(answer.headers).keys() == dict(none.headers).keys()
+
+
+async def test_the_table_of_this_test_has_every_route(server: RedisServer) -> None:
+    app = rota.api.create(load({"REDIS_URL": server.url}), registry_of(JOBS))
+    paths = app.openapi()["paths"]
+    listed = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    listed -= {("POST", f"/jobs/{one}") for one in registry_of(JOBS).full_names}
+    assert listed | HIDDEN == set(ROUTES) | OPEN, (
+        "say what a key of a tenant gets of the route, and ask for it"
+    )
+
+
+async def test_operations_on_many_jobs_are_on_a_tenant_s_own(town: Town) -> None:
+    wanted = {"action": "cancel", "filter": {"queue": "held"}}
+    tried = await town.ask("acme", "POST", "/bulk", json=wanted | {"dry_run": True})
+    assert {one["id"] for one in tried.json()["sample"]} == {"held:acme~waits", "held:acme~later"}
+    assert tried.json()["count"] == 2
+    others = (await town.ask("globex", "POST", "/bulk", json=wanted)).json()
+    assert others["tenant"] == "globex"
+    for method, path in (("GET", "/bulk/{}"), ("POST", "/bulk/{}/abort")):
+        answer = await town.ask("acme", method, path.format(others["id"]))
+        none = await town.ask("acme", method, path.format("xyzzy"))
+        assert (answer.status_code, answer.text.replace(others["id"], "xyzzy")) == (404, none.text)
+    for path in ("/bulk", "/activity"):
+        assert (await town.ask("acme", "GET", path)).json()["items"] == []
+
+
+async def test_pages_of_the_dashboard_are_about_the_jobs_of_all(town: Town) -> None:
+    for page in [one for module in PAGES for one in module.router.routes]:
+        assert isinstance(page, Route)
+        path = re.sub("{.*?}", "quick", page.path)
+        for method in page.methods or ():
+            headers = town.keys["acme"] | {"Sec-Fetch-Site": "same-origin"}
+            answer = await town.api.http.request(method, path, headers=headers)
+            assert answer.status_code == 403, (method, path)
+            clear_of(answer.text, "acme")
+
+
+async def test_a_tenant_does_with_its_own_jobs_what_anybody_may(town: Town) -> None:
+    for queue, job_id, given in town.jobs["acme"]:
+        for asked in {job_id, given}:
+            found = (await town.ask("acme", "GET", f"/jobs/{queue}/{asked}?include=payload")).json()
+            assert (found["id"], found["tenant"]) == (job_id, "acme")
+            assert secret_of("acme") in json.dumps(found["payload"])
+    assert {one for _, one, given in town.jobs["acme"] if one != given} == {
+        "held:acme~waits",
+        "held:acme~later",
+        "quick:acme~ended",
+        "quick:acme~dead",
+    }
+    for method, path, status in (
+        ("GET", "/jobs/quick/ended/result", 200),
+        ("GET", "/jobs/quick/ended/log", 200),
+        ("GET", "/jobs/quick/ended/events", 200),
+        ("POST", "/jobs/held/later/run-now", 200),
+        ("POST", "/jobs/held/waits/cancel", 200),
+        ("POST", "/jobs/quick/dead/retry", 202),
+    ):
+        answer = await town.ask("acme", method, path)
+        assert answer.status_code == status, answer.text
+    await until(lambda: town.api.client.jobs("quick", "dead", tenant="acme"), "it has died again")
+    assert (await town.ask("acme", "DELETE", "/jobs/quick/dead")).status_code == 204
+    others = await town.api.client.jobs("quick", "dead")
+    assert {one.tenant for one in others} == {"globex", None}
+
+
+async def test_a_key_of_a_tenant_enqueues_for_no_other(town: Town) -> None:
+    answer = await town.enqueue("acme", "held:wait", tenant="globex")
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:rota:problem:of-another-tenant")
+    many = {"jobs": [{"name": "wait", "payload": {"secret": "x"}, "options": {"tenant": "globex"}}]}
+    assert (await town.ask("acme", "POST", "/jobs", json=many)).status_code in (403, 422)
+    assert (await town.ask("acme", "GET", "/jobs?tenant=globex")).status_code == 403
+    assert (await town.ask("acme", "GET", "/jobs?tenant=acme")).status_code == 200
+    own = await town.enqueue("acme", "held:wait", tenant="acme")
+    operators = await town.enqueue(None, "held:wait", tenant="acme", id="given")
+    assert operators.json()["id"] == "held:acme~given"
+    for answer in (own, operators):
+        found = await town.ask("acme", "GET", answer.json()["links"]["self"])
+        assert found.json()["tenant"] == "acme"
+    refused = await town.enqueue(None, "held:wait", tenant="a b")
+    assert refused.json()["errors"][0]["pointer"] == "/options/tenant"
+
+
+async def test_keys_of_requests_are_apart_by_tenant(town: Town) -> None:
+    ids = set()
+    for owner in (*OWNERS, *OWNERS):
+        body = {"payload": {"secret": "same", "number": 7}}
+        headers = town.keys[owner] | {"Idempotency-Key": "same", "Prefer": "wait=5"}
+        answer = await town.api.http.post("/jobs/quick:end", json=body, headers=headers)
+        assert answer.json()["result"] == f"same {owner}"
+        ids.add(answer.json()["id"])
+    assert len(ids) == len(OWNERS)
+
+
+async def test_streams_and_sockets_have_a_tenant_s_own_updates(town: Town) -> None:
+    own = {one for _, one, _ in town.jobs["acme"][:5]}
+    for path in ("/events", "/queues/quick/events"):
+        async with test_live.opened(town.api, f"{path}?after=0-0", headers=town.keys["acme"]) as stream:
+            last = (await town.enqueue("acme", "quick:end")).json()["id"]
+            found = [(await stream.jobs(1))[0]]
+            while (found[-1]["jobId"], found[-1]["status"]) != (last, "COMPLETED"):
+                found += await stream.jobs(1)
+        assert {one["tenantId"] for one in found} == {"acme"}
+        if path == "/events":
+            assert {one["jobId"] for one in found} == own | {last}
+    ticket = (await town.ask("acme", "POST", "/tickets")).json()["ticket"]
+    async with test_socket.opened(town.api, f"?ticket={ticket}") as talk:
+        queue, others, _ = town.jobs["globex"][0]
+        refused = await talk.subscribe({"job": {"queue": queue, "id": others}})
+        assert (refused["event"], refused["data"]["status"]) == ("error", 404)
+        await talk.subscribe({"job": {"queue": "held", "id": "waits"}})
+        assert (await talk.next())["data"]["jobId"] == "held:acme~waits"
+        await talk.subscribe({"all": True}, after="0-0")
+        for owner in ("globex", None):
+            await town.enqueue(owner, "held:wait")
+        assert (await town.ask("acme", "POST", "/jobs/held/waits/cancel")).status_code == 200
+        found = [(await talk.jobs(1))[0]["data"]]
+        while found[-1]["status"] != "CANCELLED":
+            found += [(await talk.jobs(1))[0]["data"]]
+    assert {one["tenantId"] for one in found} == {"acme"}
+    assert {one["jobId"] for one in found} >= own
+
+
+async def test_a_page_of_a_tenant_is_found_behind_the_jobs_of_others(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "_FIRST_LOOK", 2)
+    client = town.api.client
+    await client.enqueue_many(wait.options(tenant="other").call("x") for _ in range(10))
+    ids = [
+        handle.id
+        for handle in await client.enqueue_many(wait.options(tenant="acme").call(f"{n}") for n in range(5))
+    ]
+    path, found = "/jobs?queue=held&state=waiting&limit=2", list[str]()
+    while path:
+        answer = await town.ask("acme", "GET", path)
+        found += [one["id"] for one in answer.json()["items"]]
+        link = re.match("<(.*)>", answer.headers.get("link", ""))
+        path = link[1] if link else ""
+    assert found == ["held:acme~waits", *ids]
