@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
-from rota.api.pages import door, job, jobs, live, making, others, overview, queues, system
+from rota.api.pages import door, live
 from rota.api.pages.frame import ROOT, Page
+from rota.api.pages.screens import job, jobs, making, others, overview, queues, system
 from rota.api.pages.visitors import SEES
 from rota.api.problems import Problem
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from rota.api.desk import Desk, desk_of
 from rota.api.pages.frame import ROOT, Page, render
 from rota.api.pages.pictures import Bar, bars
-from rota.api.pages.queues import facts_of, reading_of
+from rota.api.pages.screens.queues import facts_of, reading_of
 from rota.api.pages.visitors import SEES
 from rota.api.pages.words import overall
 from rota.model.history.series import QueueHistory
