@@ -7,11 +7,13 @@ from rota.errors import (
     JobFailed,
     JobNotFound,
     LifespanFailed,
+    MoreThanExpected,
     NoDeadLetter,
     NotReplayed,
     NotRunning,
     ResultTimeout,
     RotaError,
+    UnknownOperation,
     WorkerSilent,
 )
 from rota.server.embedded import EmbeddedServerError
@@ -25,8 +27,20 @@ NO_RESULT = 4
 CANCELLED = 5
 
 _STATUS: tuple[tuple[type[RotaError] | tuple[type[RotaError], ...], int], ...] = (
-    ((JobFailed, JobExists, LifespanFailed, NoDeadLetter, NotReplayed, NotRunning, SchemaBehind), FAILED),
-    (JobNotFound, NOT_FOUND),
+    (
+        (
+            JobFailed,
+            JobExists,
+            MoreThanExpected,
+            LifespanFailed,
+            NoDeadLetter,
+            NotReplayed,
+            NotRunning,
+            SchemaBehind,
+        ),
+        FAILED,
+    ),
+    ((JobNotFound, UnknownOperation), NOT_FOUND),
     ((ResultTimeout, WorkerSilent), NO_RESULT),
     (JobCancelled, CANCELLED),
     ((ServerError, EmbeddedServerError, StoreError), EXIT_AWAY),

@@ -26,6 +26,7 @@ from rota.cli.commands import (
     sealing,
     server,
 )
+from rota.cli.commands.many import showing
 from rota.cli.dev import Development
 from rota.cli.program import all_loaded, program
 from rota.server.place import checkout, locate
@@ -133,6 +134,7 @@ hands.add_to(cli)
 history.add_to(cli)
 from_arq.add_to(cli)
 jobs.add_to(cli)
+showing.add_to(cli)
 server.add_to(cli)
 doctor.add_to(cli)
 schedules.add_to(cli)

@@ -41,6 +41,8 @@ _OF_NAMESPACE = {
     "history": "history of queues",
     "history-sent": "history of queues",
     "schedules": "schedules",
+    "bulk": "actions on jobs",
+    "actions": "actions on jobs",
     "webhook": "webhooks",
     "webhooks": "webhooks",
 }

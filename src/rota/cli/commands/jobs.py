@@ -8,11 +8,13 @@ import typer
 from rota.cli import exits, screen
 from rota.cli.arguments import TIME, confirmed, duration, moment, payload
 from rota.cli.commands.look import AsJson
+from rota.cli.commands.many.acting import DryRun, Where, Yes, act_on_many, chosen, needed
 from rota.cli.progress import Progress
 from rota.cli.session import Known, on_queue, serving, with_client
 from rota.client.client import Client
 from rota.client.dead_letters import WhichFields
 from rota.errors import RotaError
+from rota.model.bulk.filters import BulkAction
 from rota.model.flows.handle import FlowHandle, FlowInfo, StageInfo
 from rota.model.job import Job
 from rota.model.options import EnqueueFields
@@ -26,6 +28,7 @@ At = Annotated[
     datetime | None, typer.Option(parser=moment, metavar="WHEN", help="when it is due, with its zone")
 ]
 
+AnyQueue = Annotated[str | None, typer.Argument(metavar="QUEUE")]
 Reason = Annotated[str | None, typer.Option(help="all that died of this: failed, timeout, lost, …")]
 Cause = Annotated[str | None, typer.Option(help="all whose errors have this cause: rota failures names it")]
 Everything = Annotated[bool, typer.Option("--all", help="all dead letters of the queue")]
@@ -144,13 +147,21 @@ def resume(queue: str) -> None:
 
 
 def cancel(
-    queue: str,
+    queue: AnyQueue = None,
     job_ids: Annotated[list[str] | None, typer.Argument(help="the jobs, by id")] = None,
     job: Annotated[str | None, typer.Option(help="all that are alive of this job")] = None,
     everything: Annotated[bool, typer.Option("--all", help="all that are alive on the queue")] = False,
+    *,
+    where: Where = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel waiting, delayed and running jobs: one, some, all of one job, or all of a queue."""
+    """Cancel waiting, delayed and running jobs: one, some, all of one job, of a queue, or that meet conditions."""
+    if many := chosen(where, (job_ids, job, everything), dry_run=dry_run, yes=yes, as_json=as_json):
+        act_on_many(BulkAction.CANCEL, queue, many)
+        return
+    queue = needed(queue, "cancel")
     if bool(job_ids) + (job is not None) + everything != 1:
         raise RotaError("cancel takes ids, or --job NAME, or --all, and one of them only")
 
@@ -175,19 +186,26 @@ def cancel(
 
 
 def reschedule(
-    queue: str,
-    job_id: Annotated[str, typer.Argument(help="the job, by id")],
+    queue: AnyQueue = None,
+    job_id: Annotated[str | None, typer.Argument(help="the job, by id")] = None,
     *,
     delay: Delay = None,
     at: At = None,
+    where: Where = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a job that waits run now, or put it off."""
+    """Let a job that waits run now, or put it off; or let all delayed jobs run now that meet conditions."""
+    if many := chosen(where, (job_id, delay, at), dry_run=dry_run, yes=yes, as_json=as_json):
+        act_on_many(BulkAction.RUN_NOW, queue, many)
+        return
+    queue, wanted = needed(queue, "reschedule"), _one(job_id, "reschedule")
     if delay is not None and at is not None:
         raise RotaError("reschedule takes --delay or --at, and one of them only")
 
     async def act(client: Client, _: Known) -> None:
-        answer = await client.reschedule(queue, job_id, delay=delay, at=at)
+        answer = await client.reschedule(queue, wanted, delay=delay, at=at)
         screen.answer({"answer": answer}, answer, as_json)
         if answer == "not found":
             raise typer.Exit(exits.NOT_FOUND)
@@ -196,16 +214,24 @@ def reschedule(
 
 
 def retry(
-    queue: str,
+    queue: AnyQueue = None,
     job_id: Annotated[str | None, typer.Argument(help="one dead letter")] = None,
     *,
     job: Annotated[str | None, typer.Option(help="all dead letters of this job")] = None,
     reason: Reason = None,
     cause: Cause = None,
     everything: Everything = False,
+    where: Where = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Put dead letters back on their queue, with all their attempts again."""
+    others = (job_id, job, reason, cause, everything)
+    if many := chosen(where, others, dry_run=dry_run, yes=yes, as_json=as_json):
+        act_on_many(BulkAction.RETRY, queue, many)
+        return
+    queue = needed(queue, "retry")
     which = _which("retry", job_id, {"task": job, "reason": reason, "cause": cause}, everything)
 
     async def act(client: Client, here: Known) -> None:
@@ -225,6 +251,12 @@ def retry(
             screen.answer({"retried": int(found.created), "id": found.id}, f"{found.id} {told}", as_json)
 
     on_queue(queue, act)
+
+
+def _one(job_id: str | None, command: str) -> str:
+    if job_id is None:
+        raise RotaError(f"{command} takes the id of a job behind its queue, or --where CONDITIONS")
+    return job_id
 
 
 def _which(command: str, job_id: str | None, fields: WhichFields, everything: bool) -> WhichFields:
@@ -266,14 +298,22 @@ def purge(
 
 
 def delete(
-    queue: str,
-    job_id: Annotated[str, typer.Argument(help="one dead letter")],
+    queue: AnyQueue = None,
+    job_id: Annotated[str | None, typer.Argument(help="one dead letter")] = None,
+    *,
+    where: Where = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a dead letter, with its payload, its error and what it had saved; it cannot be brought back then."""
+    """Delete a dead letter, with its payload, its error and what it had saved, for good; or all that are chosen."""
+    if many := chosen(where, (job_id,), dry_run=dry_run, yes=yes, as_json=as_json):
+        act_on_many(BulkAction.DELETE, queue, many)
+        return
+    queue, letter = needed(queue, "delete"), _one(job_id, "delete")
 
     async def act(client: Client, here: Known) -> None:
-        await client.delete_dead(queue, job_id)
-        screen.answer({"deleted": 1, "id": job_id}, f"{job_id} is deleted", as_json)
+        await client.delete_dead(queue, letter)
+        screen.answer({"deleted": 1, "id": letter}, f"{letter} is deleted", as_json)
 
     on_queue(queue, act)
