@@ -51,7 +51,7 @@ bench: setup ## stock arq and rota side by side, what each policy costs, and how
 	@$(PY) -m benchmarks.policies
 	@$(PY) -m benchmarks.recorder
 
-bench-check: setup ## fail below the promised ratios to stock arq
+bench-check: setup ## fail below what is promised of rota's speed
 	@$(PY) -m benchmarks --check
 
 test-containers: setup ## build the image and run it, where there is a container engine

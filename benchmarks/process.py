@@ -75,6 +75,10 @@ class WorkerProcess:
     def thaw(self) -> None:
         self._popen.send_signal(signal.SIGCONT)
 
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
     def cpu(self) -> float:
         """User and system time of all its threads so far, in seconds (in steps of 10 ms)."""
         times = self._process.cpu_times()

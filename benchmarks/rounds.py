@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 
-from benchmarks import ledger
+from benchmarks import ledger, over_http
 from benchmarks.bench import Bench, set_up
 from benchmarks.figures import Counters, completion_rate, percentile
 from benchmarks.producers import Producer
@@ -24,7 +24,9 @@ async def measure(system: System, sizes: Sizes) -> dict[str, float]:
         figures |= await _naps(bench, sizes)
         figures |= await _pickups(bench, sizes)
         ledger.check(await bench.worker.stop(), bench.enqueued)
-        return figures
+    if system.own:
+        figures |= await over_http.measure(sizes)
+    return figures
 
 
 async def _no_ops(bench: Bench, sizes: Sizes) -> dict[str, float]:

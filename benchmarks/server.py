@@ -32,7 +32,7 @@ class PrivateServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     async def __aenter__(self) -> Self:
-        self.port = _free_port()
+        self.port = free_port()
         options = {
             "port": self.port,
             "bind": "127.0.0.1",
@@ -106,7 +106,7 @@ class PrivateServer:
             self._process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

@@ -15,6 +15,7 @@ class Sizes:
     floor: the fewest jobs of any measure.
     rounds: every figure is the median of this number of rounds.
     enqueues: of each way to enqueue.
+    requests: enqueues over HTTP, and of the client that they are compared with.
     singles: jobs put on an idle queue, for the pick-up.
     quiet: how long idle workers are listened to, in seconds.
     fleet: idle workers that share a queue.
@@ -25,6 +26,7 @@ class Sizes:
     floor: int = 300
     rounds: int = 3
     enqueues: int = 1_000
+    requests: int = 5_000
     singles: int = 100
     quiet: int = 30
     fleet: int = 50
@@ -41,7 +43,15 @@ class Sizes:
         return cls(**chosen)
 
 
-_QUICK = {"jobs": 5_000, "rounds": 1, "enqueues": 300, "singles": 30, "quiet": 12, "nudges": 15}
+_QUICK = {
+    "jobs": 5_000,
+    "rounds": 1,
+    "enqueues": 300,
+    "requests": 1_500,
+    "singles": 30,
+    "quiet": 12,
+    "nudges": 15,
+}
 
 
 def _whole(name: str, value: str) -> int:

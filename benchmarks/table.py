@@ -28,6 +28,14 @@ ROWS = (
     Row("round_trips", "network round trips a job", "less", 3),
     Row("enqueue_one_per_s", "enqueue one by one, /s", "more"),
     Row("enqueue_many_per_s", "enqueue in bulk, /s", "more"),
+    Row("direct_one_per_s", "one caller, uvloop, /s", "more"),
+    Row("direct_per_s", "  a hundred callers", "more"),
+    Row("direct_times", "  times one caller", "more", 1),
+    Row("http_per_s", "  a hundred callers over HTTP", "more"),
+    Row("http_share", "  share of those without HTTP", "more", 2),
+    Row("http_us", "API CPU, µs a request", "less"),
+    Row("http_p50_ms", "over HTTP at 1,000/s, p50, ms", "less", 1),
+    Row("http_p99_ms", "over HTTP at 1,000/s, p99, ms", "less", 1),
     Row("stock_pickup_p50_ms", "pick-up p50, stock client, ms", "less", 2),
     Row("stock_pickup_p95_ms", "pick-up p95, stock client, ms", "less", 2),
     Row("own_pickup_p50_ms", "pick-up p50, rota's client, ms", "less", 2),
@@ -45,8 +53,9 @@ Times better: rota, the service, against tuned arq. Medians of the rounds; each 
 arq, defaults: max_jobs=10, poll_delay=0.5. Tuned: max_jobs=100, poll_delay=0.01. Bare QueueWorker: as tuned.
 rota: `python -m rota` with typed payloads, events, leases and retry policy, 100 jobs at once.
 All keep results for an hour and log warnings only. Event loops as shipped: asyncio for arq and the bare worker,
-uvloop for rota. arq gets fewer jobs a round, so that its rounds end. Bulk: arq's client has no such call, so 100
-single ones go at once. Every job is counted by its process and by its result in Redis: none lost, none run twice."""
+uvloop for rota, and for the callers of the API and of one client, who are in a process of their own. arq gets fewer
+jobs a round, so that its rounds end. Bulk: arq's client has no such call, so 100 single ones go at once.
+Every job is counted by its process and by its result in Redis: none lost, none run twice."""
 
 
 def ratio(row: Row, systems: Mapping[str, Figures]) -> float | None:

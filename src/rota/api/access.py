@@ -4,6 +4,7 @@ Outside production, and while no key was ever made, a caller on this machine may
 reaches the API must be one of this machine, or a page of another site could reach it through the caller's browser.
 """
 
+import asyncio
 import ipaddress
 import logging
 import secrets
@@ -23,7 +24,7 @@ from rota.wire.access import AccessRecords
 logger = logging.getLogger("rota.api")
 
 #: How long a key that was read counts, and how long it takes until one that was revoked is refused, in seconds.
-TRUST = 5.0
+TRUST = 2.0
 #: How long a ticket is good, in seconds.
 TICKET_LIFE = 30.0
 #: How long a session of the dashboard is good, in seconds.
@@ -59,6 +60,7 @@ class Gate:
         self._hosts = frozenset(host.lower() for host in settings.api_allowed_hosts or ())
         self._may_be_open = settings.app_env != "production" and not self._given
         self._known: dict[str, tuple[AccessKey | None, float]] = {}
+        self._reading: dict[str, asyncio.Future[AccessKey | None]] = {}
         self._has_keys = bool(self._given)
         self._looked = 0.0
 
@@ -157,11 +159,19 @@ class Gate:
         key, until = self._known.get(key_id, (None, 0.0))
         if until > now:
             return key
+        # Requests that come with one key share a look at it, which goes on where the first of them has left.
+        reading = self._reading.get(key_id)
+        if reading is None:
+            reading = self._reading[key_id] = asyncio.ensure_future(self._look_up(key_id, now + TRUST))
+            reading.add_done_callback(lambda _: self._reading.pop(key_id))
+        return await asyncio.shield(reading)
+
+    async def _look_up(self, key_id: str, until: float) -> AccessKey | None:
         async with explained(self._redis):
             key = AccessKey.read(key_id, await self._records.read(key_id))
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[key_id] = key, now + TRUST
+        self._known[key_id] = key, until
         return key
 
     async def _any(self) -> bool:

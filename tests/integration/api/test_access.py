@@ -1,5 +1,6 @@
 """The gate of the API: keys and their scopes, what is open without any, and the start in production."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -18,6 +19,7 @@ from rota.wire.access import AccessRecords
 from tests.integration.api.serving import Api, answering
 from tests.processes import ROOT, Worker, environment
 from tests.servers import RedisServer
+from tests.waiting import until
 from tests.workers import registry_of
 
 
@@ -138,6 +140,24 @@ async def test_a_key_that_is_wrong_expired_or_revoked_is_refused(
     # What was read before counts for a few seconds.
     api.app.state.desk.gate._known.clear()
     assert (await api.http.get("/me", headers=good)).status_code == 401
+
+
+async def test_requests_that_come_with_one_key_share_the_look_at_it(api: Api) -> None:
+    header, _ = await made(api.client.redis, "read")
+
+    async def looks() -> int:
+        stats = await api.client.redis.info("commandstats")
+        return int(stats.get("cmdstat_hget", {"calls": 0})["calls"])
+
+    before = await looks()
+    requests = [asyncio.create_task(api.http.get("/me", headers=header)) for _ in range(20)]
+    reading = api.app.state.desk.gate._reading
+    await until(lambda: reading, "the first looks")
+    requests[0].cancel()
+    answers = await asyncio.gather(*requests[1:])
+    assert {answer.status_code for answer in answers} == {200}
+    assert await looks() - before == 1
+    assert not reading
 
 
 async def test_keys_of_the_settings_outlast_an_emptied_redis(server: RedisServer) -> None:

@@ -20,6 +20,10 @@ from benchmarks.systems import SYSTEMS
 KEPT = {
     "rota": {
         "noop_per_s": 8_000.0,
+        "direct_times": 2.0,
+        "http_per_s": 2_000.0,
+        "http_share": 0.15,
+        "http_p99_ms": 25.0,
         "round_trips": 0.5,
         "stock_pickup_p50_ms": 5.0,
         "idle_per_s": 2.0,
@@ -93,6 +97,18 @@ def test_figures_on_their_limits_keep_every_promise() -> None:
     ("figure", "value", "told"),
     [
         ("noop_per_s", 7_900.0, "no-op jobs/s, times tuned arq's: 7.9, promised at least 8"),
+        (
+            "direct_times",
+            1.9,
+            "enqueues/s of 100 callers of one client, times those of one: 1.9, promised at least 2",
+        ),
+        ("http_per_s", 1_990.0, "enqueues/s over HTTP: 1.99e+03, promised at least 2000"),
+        (
+            "http_share",
+            0.14,
+            "enqueues/s over HTTP, share of 100 callers without it: 0.14, promised at least 0.15",
+        ),
+        ("http_p99_ms", 26.0, "enqueues over HTTP at 1,000/s, p99, ms: 26, promised at most 25"),
         ("round_trips", 0.51, "round trips a job at concurrency 100: 0.51, promised at most 0.5"),
         ("stock_pickup_p50_ms", 5.1, "pick-up p50 of a stock client's jobs, ms: 5.1, promised at most 5"),
         (
@@ -141,7 +157,7 @@ async def test_a_server_that_the_harness_did_not_start_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with PrivateServer(tmp_path) as other:
-        monkeypatch.setattr("benchmarks.server._free_port", lambda: other.port)
+        monkeypatch.setattr("benchmarks.server.free_port", lambda: other.port)
         with pytest.raises(NotOurServer, match=str(other.port)):
             async with PrivateServer(tmp_path):
                 pass
@@ -190,7 +206,7 @@ def test_the_record_has_the_rounds_and_no_path_of_the_machine(
 
 
 async def test_a_tiny_run_measures_every_system_and_loses_no_job() -> None:
-    sizes = Sizes(jobs=60, floor=30, rounds=1, enqueues=5, singles=3, quiet=1, fleet=3, nudges=2)
+    sizes = Sizes(jobs=60, floor=30, rounds=1, enqueues=5, requests=20, singles=3, quiet=1, fleet=3, nudges=2)
     rota = SYSTEMS[-1]
     # All at once: these figures are not for comparing.
     *systems, alone, fleet = await asyncio.gather(
