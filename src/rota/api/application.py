@@ -104,7 +104,7 @@ async def _opened(settings: Settings, registry: Registry, app: FastAPI) -> Async
         await gate.check_start()
         archive = None
         if settings.database is not None:
-            archive = Archive(settings.database)
+            archive = Archive(settings.database, settings.sealer)
             stack.push_async_callback(archive.close)
         hub = Hub(client, settings)
         stack.push_async_callback(hub.close)

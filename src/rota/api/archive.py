@@ -2,9 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from rota.errors import RefusedPayload
 from rota.names import ids_of
 from rota.settings.database_url import DatabaseTarget
 from rota.store.engine import Database
+from rota.wire.sealing.sealed import unseal_job
+from rota.wire.sealing.seals import Sealer, is_encrypted, seal_at
+from rota.wire.sealing.values import open_value, sealed_in
 
 if TYPE_CHECKING:
     from rota.store.queries import Position, Wanted
@@ -19,8 +23,9 @@ PATIENCE = 10.0
 class Archive:
     """The table of all jobs, read. What it is asked raises StoreError where the database cannot be used."""
 
-    def __init__(self, target: DatabaseTarget) -> None:
+    def __init__(self, target: DatabaseTarget, sealer: Sealer | None = None) -> None:
         self._database = Database(target, patience=PATIENCE)
+        self._sealer = sealer
 
     async def job(self, queue: str, job_id: str, *, tenant: str | None = None) -> Row | None:
         """Return the row of a job, by its id in Redis or the one that its user gave; None where there is none.
@@ -33,7 +38,7 @@ class Archive:
             for one in ids_of(queue, job_id):
                 row = await one_job(connection, one, tenant=tenant)
                 if row is not None and row["queue"] == queue:
-                    return row
+                    return opened(row, self._sealer)
         return None
 
     async def jobs(self, wanted: "Wanted", after: "Position | None", limit: int) -> list[Row]:
@@ -45,3 +50,37 @@ class Archive:
 
     async def close(self) -> None:
         await self._database.close()
+
+
+def opened(row: Row, sealer: Sealer | None) -> Row:
+    """Return a row with its payload and its result as they were before they were sealed.
+
+    What this process cannot open is None, and `refused` says why.
+    """
+    try:
+        return {**row, "payload": _payload(row, sealer), "result": _result(row, sealer)}
+    except RefusedPayload as error:
+        return {**row, "payload": None, "result": None, "refused": str(error)}
+
+
+def _payload(row: Row, sealer: Sealer | None) -> str | None:
+    text: str | None = row["payload"]
+    raw = (text or "").encode("utf-8", "surrogateescape")
+    if text is None or seal_at(raw) < 0:
+        return text  # the table is trusted, and may be older than the keys
+    if sealer is None and is_encrypted(raw):
+        raise RefusedPayload("sealed")
+    return unseal_job(sealer, raw, queue=row["queue"], job_id=row["id"]).decode("utf-8", "replace")
+
+
+def _result(row: Row, sealer: Sealer | None) -> str | None:
+    text: str | None = row["result"]
+    sealed = None if text is None else sealed_in(text)
+    if sealed is None:
+        return text
+    if sealer is None:
+        raise RefusedPayload("sealed")
+    found = open_value(sealer, sealed)
+    if found.id != row["id"]:
+        raise RefusedPayload("bad_signature")
+    return found.raw.decode("utf-8", "replace")

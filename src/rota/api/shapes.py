@@ -81,6 +81,8 @@ def row(found: Mapping[str, Any], include: frozenset[str] = frozenset()) -> dict
         "error": _told(found.get("error")),
         "result": _json(found.get("result")),
     }
+    if "refused" in found:
+        shown["refused"] = found["refused"]
     if "payload" in include:
         shown["payload"] = _json(found.get("payload"))
     return shown

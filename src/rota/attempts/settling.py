@@ -7,12 +7,15 @@ from rota.attempts.announcer import EVENTS, Announcer
 from rota.attempts.attempt import Attempt
 from rota.errors import RefusedPayload, UnreadablePayload
 from rota.model.outcome import Outcome
+from rota.model.policies.terms import is_member
 from rota.model.state import OutcomeKind
 from rota.process.clock import Clock
 from rota.wire import envelopes, results
 from rota.wire.claims import Settlement, Told
+from rota.wire.envelopes import LAST
 from rota.wire.sealing.sealed import seal_record
 from rota.wire.sealing.seals import Sealer
+from rota.wire.sealing.values import Kind, seal_value
 
 _FINAL = {OutcomeKind.COMPLETED, OutcomeKind.CANCELLED, OutcomeKind.DEAD}
 _UNSPENT = {OutcomeKind.SNOOZED, OutcomeKind.INTERRUPTED, OutcomeKind.LOST}
@@ -42,11 +45,12 @@ class Settling:
         detail = attempt.result if kind is OutcomeKind.COMPLETED else _detail(attempt, outcome)
         duration = self.clock.monotonic() - attempt.started
         kept = kind in _FINAL and attempt.keep_result > 0
+        sent = self._sent(attempt, detail) if kind is OutcomeKind.COMPLETED and self.sealer else detail
         told = Told(
             EVENTS[kind],
             attempt.task,
             attempt.number,
-            detail,
+            sent,
             record=self._record(attempt, kind, detail, duration) if kept else b"",
             record_ms=round(attempt.keep_result * 1000),
             context=self.announcer.prepare(attempt, outcome, detail, duration),
@@ -57,6 +61,15 @@ class Settling:
         if kind is OutcomeKind.DEAD:
             return Settlement.dead(attempt.claim, outcome.reason, told)
         return Settlement.finished(attempt.claim, told, reason=outcome.reason)
+
+    def _sent(self, attempt: Attempt, result: bytes) -> bytes:
+        """Return a result as it is sent beside the record: sealed for a flow, which hands it on, or to hide it."""
+        sealer, envelope = self.sealer, attempt.envelope
+        is_hidden = sealer is not None and sealer.encrypts
+        if not is_hidden and not is_member(attempt.claim.terms):
+            return result
+        kind: Kind = "last" if envelope is not None and envelope.options.get(LAST) else "result"
+        return seal_value(sealer, result, kind, attempt.claim.id)
 
     def _record(self, attempt: Attempt, kind: OutcomeKind, detail: bytes, duration: float) -> bytes:
         claim, envelope = attempt.claim, attempt.envelope

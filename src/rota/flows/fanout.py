@@ -24,7 +24,8 @@ from rota.model.run import Run
 from rota.server.faults import ServerError
 from rota.server.outage import FAULTS
 from rota.wire.claims import encode_id
-from rota.wire.envelopes import FAN_OUT, SWEEP
+from rota.wire.envelopes import FAN_OUT, RECIPE, SWEEP, decode_job
+from rota.wire.sealing.values import open_own, open_stage
 
 T = TypeVar("T")
 
@@ -54,7 +55,8 @@ class FlowJobs:
     async def input(self, job_id: str) -> bytes:
         """Return the JSON that a stage's job gets: what the stage before returned.
 
-        Raises Cancel if the flow is over, Snooze after a fault of Redis.
+        Raises Cancel if the flow is over, RefusedPayload where it is not signed as it must be, Snooze after a fault of
+        Redis.
         """
         place = Place.of(job_id)
         if place is None:
@@ -91,7 +93,11 @@ class FlowJobs:
         plan, path = await flows.redis.hmget(flows.key(place.flow), "plan", "path")
         if plan is None:
             raise _Absent
-        stage = await FanOutStage.read(flows.redis, plan, f"{path.decode()}{place.stage}")
+        signed = decode_job(run.payload).options.get(RECIPE)
+        if signed is not None:
+            stage = FanOutStage.of(signed)
+        else:
+            stage = await FanOutStage.read(flows.redis, plan, f"{path.decode()}{place.stage}")
         items = _items(await _input(flows, place), stage.task)
         await Expansion(flows, self.jobs, run, place, stage).put(items)
         return len(items)
@@ -122,14 +128,15 @@ async def _input(flows: Flows, place: Place) -> bytes:
         raise _Absent
     if state != b"active" or int(stage) != place.stage:
         raise _Over
+    if value is not None and before < 0:
+        return open_own(flows.sealer, value, "in", place.flow)
     if value is not None:
-        raw: bytes = value
-        return raw
+        return open_stage(flows.sealer, value, place.flow, before, is_list=False)
     results = await gathered(flows.redis, f"{key}:{before}", int(total or 0))
     if results is None:
         # The flow has ended in the meantime, and its results are gone.
         raise _Over
-    return results
+    return open_stage(flows.sealer, results, place.flow, before, is_list=True)
 
 
 async def _batch(flows: Flows, place: Place | None) -> Batch:

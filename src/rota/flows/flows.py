@@ -5,10 +5,11 @@ from typing import Any, Literal, TypeVar
 
 from pydantic_core import from_json, to_json
 
-from rota.errors import JobCancelled, JobExists, JobFailed, JobNotFound, PayloadTooLarge, RotaError
-from rota.flows.plan import STAGE_FIELDS, Planner, headers_field, stage_job, stages_of
+from rota.errors import JobCancelled, JobExists, JobFailed, JobNotFound, PayloadTooLarge
+from rota.flows.plan import STAGE_FIELDS, Planner, stage_job, stages_of
 from rota.flows.results import gathered
 from rota.flows.scripts import FlowScripts, NewFlow
+from rota.flows.sealed import with_headers
 from rota.flows.view import FIELDS, counts_of, info_of, readable
 from rota.flows.waiting import wait_for
 from rota.model.flows.handle import FlowHandle, FlowInfo, RetryAnswer
@@ -22,6 +23,7 @@ from rota.server.faults import explained
 from rota.settings.settings import Settings
 from rota.wire import envelopes, results
 from rota.wire.keys import flow_alias_key, flow_key
+from rota.wire.sealing.values import open_last, seal_value
 
 R = TypeVar("R")
 
@@ -47,6 +49,7 @@ class Flows:
         self.settings = settings
         self.senders = senders
         self.clock = clock
+        self.sealer = settings.sealer
         self.scripts = FlowScripts(redis, settings)
 
     def of_namespace(self, namespace: str) -> "Flows":
@@ -75,8 +78,8 @@ class Flows:
                 kind="pipeline",
                 name=pipeline.name,
                 options=pipeline.enqueue_options,
-                plan=plan | headers_field(first.headers),
-                given=given,
+                plan=with_headers(plan, first.headers, self.sealer, flow_id),
+                given=given and seal_value(self.sealer, given, "in", flow_id),
                 stages=to_json(stages_of(pipeline)),
                 tenant=tenant_of(first.headers),
             )
@@ -88,13 +91,8 @@ class Flows:
     async def begin(self, flow: NewFlow) -> tuple[bool, str]:
         """Write a flow down and start it; return whether it is new, and its id.
 
-        Raises JobExists (unless `on_taken="existing"`), RotaError where payloads are signed, ServerError.
+        Raises JobExists (unless `on_taken="existing"`), ServerError.
         """
-        sealer = self.settings.sealer
-        if sealer is not None and sealer.signs:
-            raise RotaError(
-                f"the {flow.kind} {flow.name} cannot be begun: PAYLOAD_SIGNING signs single jobs alone"
-            )
         async with explained(self.redis):
             created, own_id = await self.scripts.start(flow)
         if not created and flow.options.on_taken != "existing":
@@ -162,7 +160,11 @@ class Flows:
                 fault = results.error_of(error or b"")
                 died_of = (failed or b"").decode("utf-8", "replace")
                 raise JobFailed(fault.type, fault.message, died_of or flow_id, fault.traceback)
-        return result or await self._last_results(key, flow_id)
+        own_id = key.rpartition(":")[2]
+        if result:
+            return open_last(self.sealer, result, own_id, is_list=False)
+        found = await self._last_results(key, flow_id)
+        return open_last(self.sealer, found, own_id, is_list=True)
 
     async def _last_results(self, key: str, flow_id: str) -> bytes:
         """Return what the items of a run's last stage returned, as a JSON list. Raises JobNotFound, ServerError."""

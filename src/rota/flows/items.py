@@ -20,6 +20,8 @@ from rota.model.trace import renewed, tenant_of
 from rota.seams import Outgoing
 from rota.wire import envelopes
 from rota.wire.envelopes import FAN_OUT, HOME
+from rota.wire.sealing.sealed import seal_job
+from rota.wire.sealing.values import seal_value
 
 _FIELDS = ("kind", "task", "argument", "terms")
 #: The same of the first stage of a pipeline that runs for each item.
@@ -49,6 +51,14 @@ class FanOutStage(NamedTuple):
         if kind == "nested":
             return cls(task, None, terms, inner_task if inner_kind == "job" else FAN_OUT)
         return cls(task, Recipe(task, argument, from_json(options or b"{}")), terms, task)
+
+    @classmethod
+    def of(cls, signed: Mapping[str, Any]) -> "FanOutStage":
+        """Return the stage that the signed payload of its job describes."""
+        task = signed["task"]
+        if "first" in signed:
+            return cls(task, None, "", signed["first"])
+        return cls(task, Recipe(task, signed["argument"], signed["options"]), signed["terms"], task)
 
 
 class _Item(NamedTuple):
@@ -91,7 +101,7 @@ class Expansion:
         with self.flows.senders.around([] if nested else jobs):
             args: list[Any] = []
             for job, terms in chosen:
-                args += (job.payload, terms) if nested else self._with_headers(job, terms)
+                args += (self._input(job), terms) if nested else self._with_headers(job, terms)
             cursor, put = await self._send(start, len(items), args)
         # When a dead flow goes on, the script leaves out items that have a result, and says only how many it put.
         created = jobs[:put]
@@ -140,4 +150,9 @@ class Expansion:
         if len(payload) > limit:
             reason = f"has {len(payload)} bytes and the limit is {limit}; pass on a reference instead"
             raise InvalidPayload(job.task, {f"item {job.id.rpartition('.')[2]}": reason})
-        return payload, of_tenant(terms, "", tenant_of(headers))[0]
+        sealed = seal_job(self.flows.sealer, payload, queue=job.queue, job_id=job.id)
+        return sealed, of_tenant(terms, "", tenant_of(headers))[0]
+
+    def _input(self, job: Outgoing) -> bytes:
+        """Return the input of an item that is a pipeline; `job` has the id of that flow."""
+        return seal_value(self.flows.sealer, job.payload, "in", job.id)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rota.flows.flows import Flows
-from rota.flows.plan import Planner, headers_field, portion
+from rota.flows.plan import Planner, portion
 from rota.flows.scripts import NewFlow
+from rota.flows.sealed import with_headers
 from rota.model.job import Call
 from rota.model.options import EnqueueOptions
 from rota.model.policies.terms import of_tenant, tenant_in, without_tenant
@@ -20,6 +21,7 @@ from rota.seams import Outgoing
 from rota.server.faults import explained
 from rota.wire import envelopes
 from rota.wire.envelopes import OF_BATCH
+from rota.wire.sealing.sealed import seal_job
 
 
 class Member(NamedTuple):
@@ -146,7 +148,7 @@ class NewBatch:
                 kind="batch",
                 name=self.name,
                 options=EnqueueOptions(id=self.user_id, on_taken="existing"),
-                plan=self._plan() | headers_field(headers),
+                plan=with_headers(self._plan(), headers, self.flows.sealer, batch_id),
                 total=len(self.members),
                 tenant=tenant_of(headers),
             )
@@ -193,7 +195,9 @@ class NewBatch:
         """Put `jobs`, the members from number `cursor` on; return the number of the first that is not put yet."""
         args: list[Any] = []
         for job, member in zip(jobs, self.members[cursor : cursor + len(jobs)], strict=True):
-            args += member.sent(job)
+            sent = member.sent(job)
+            sealed = seal_job(self.flows.sealer, sent.payload, queue=job.queue, job_id=job.id)
+            args += sent._replace(payload=sealed)
         following, put = await self._send(batch_id, cursor, args)
         # All of them are put, or none where another call was ahead.
         self.flows.senders.created(jobs[:put])

@@ -18,7 +18,7 @@ from rota.model.policies.terms import terms_of
 from rota.seams import Outgoing
 from rota.settings.settings import Settings
 from rota.wire import envelopes
-from rota.wire.envelopes import FAN_OUT, FROM_FLOW
+from rota.wire.envelopes import FAN_OUT, FROM_FLOW, LAST
 
 T = TypeVar("T")
 
@@ -79,13 +79,15 @@ class Planner:
         self.now_ms = now_ms
         self._default_queue = settings.default_queue
         self._namespace = settings.namespace
+        #: Whether the plan is signed: it then says more of what is to be trusted.
+        self._seals = settings.seals
 
     def plan(self, pipeline: Pipeline[Any, Any], arguments: bytes) -> dict[str, Any]:
         """Return the fields of the plan of one run; `arguments` are JSON, as `Pipeline.bind` returns them."""
         fields = dict(self._stages(pipeline, ""))
         first, options = pipeline.stages[0], pipeline.enqueue_options
         if isinstance(first, Job):
-            fields["0:payload"] = self.payload(first, arguments)
+            fields["0:payload"] = self.payload(first, arguments, **self._last(pipeline, 0))
             fields["0:terms"] = self.terms(first, arguments)
         if options.delay:
             fields["0:wait"] = round(options.delay * 1000)
@@ -120,30 +122,43 @@ class Planner:
     def _stages(self, pipeline: Pipeline[Any, Any], path: str) -> Fields:
         yield f"{path}n", len(pipeline.stages)
         for number, stage in enumerate(pipeline.stages):
-            at = f"{path}{number}"
+            at, last = f"{path}{number}", self._last(pipeline, number)
             if isinstance(stage, Job):
-                yield from self._job(stage, at)
+                yield from self._job(stage, at, last)
             elif isinstance(stage.stage, Job):
-                yield from self._each_job(stage.stage, stage, at)
+                yield from self._each_job(stage.stage, stage, at, last)
             else:
                 yield from self._each_pipeline(stage.stage, stage, at)
 
-    def _job(self, job: Job[Any, Any], at: str) -> Fields:
+    def _last(self, pipeline: Pipeline[Any, Any], number: int) -> dict[str, bool]:
+        """Return the mark of a stage's jobs in a signed plan: whether what they return is the pipeline's result."""
+        return {LAST: True} if self._seals and number == len(pipeline.stages) - 1 else {}
+
+    def _fan_out(self, at: str, recipe: Mapping[str, Any]) -> Fields:
+        """Yield, for a signed plan, the payload of the job that fans out: it trusts nothing else of the plan."""
+        if self._seals:
+            yield f"{at}:fan_out", envelopes.encode_fan_out(recipe, enqueued_ms=self.now_ms)
+
+    def _job(self, job: Job[Any, Any], at: str, last: Mapping[str, bool]) -> Fields:
         yield f"{at}:kind", "job"
         yield f"{at}:queue", self.queue_of(job)
         yield f"{at}:task", job.name
-        yield f"{at}:payload", self.payload(job, b"{}", **{FROM_FLOW: True})
+        yield f"{at}:payload", self.payload(job, b"{}", **{FROM_FLOW: True}, **last)
         yield f"{at}:terms", self.terms(job, None)
         yield from _when(job.enqueue_options, at, "wait")
 
-    def _each_job(self, job: Job[Any, Any], stage: Each, at: str) -> Fields:
+    def _each_job(self, job: Job[Any, Any], stage: Each, at: str, last: Mapping[str, bool]) -> Fields:
+        argument, terms = job.payload.positional[0], self.terms(job, None)
+        options = {**wire_options(job, self._default_queue), **last}
         yield f"{at}:kind", "each"
         yield f"{at}:queue", self.queue_of(job)
         yield f"{at}:task", job.name
         yield f"{at}:on_failure", stage.on_failure
-        yield f"{at}:argument", job.payload.positional[0]
-        yield f"{at}:options", to_json(wire_options(job, self._default_queue))
-        yield f"{at}:terms", self.terms(job, None)
+        yield f"{at}:argument", argument
+        yield f"{at}:options", to_json(options)
+        yield f"{at}:terms", terms
+        recipe = {"task": job.name, "argument": argument, "options": options, "terms": terms}
+        yield from self._fan_out(at, recipe)
         yield from _when(job.enqueue_options, at, "delay")
 
     def _each_pipeline(self, inner: Pipeline[Any, Any], stage: Each, at: str) -> Fields:
@@ -151,12 +166,10 @@ class Planner:
         yield f"{at}:queue", self.queue_of(_first_job(inner))
         yield f"{at}:task", inner.name
         yield f"{at}:on_failure", stage.on_failure
+        first = inner.stages[0]
+        begin = first.name if isinstance(first, Job) else FAN_OUT
+        yield from self._fan_out(at, {"task": inner.name, "first": begin})
         yield from self._stages(inner, f"{at}.")
-
-
-def headers_field(headers: Mapping[str, str]) -> dict[str, Any]:
-    """Return the field of a plan that gives `headers` to whatever the flow puts; nothing for no headers."""
-    return {"headers": envelopes.encode_headers(headers)} if headers else {}
 
 
 def stage_job(flow_id: str, stage: int, fields: Mapping[str, Any], *, declared: bool = True) -> Outgoing:

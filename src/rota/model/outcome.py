@@ -134,7 +134,8 @@ def _judge(rules: Rules, attempt: int, error: BaseException, rand: Callable[[], 
         return Outcome(OutcomeKind.SNOOZED, delay=error.delay)
     for kind, reason in _HOPELESS:
         if isinstance(error, kind):
-            return Outcome(OutcomeKind.DEAD, error=error, reason=reason)
+            told = error.reason if isinstance(error, RefusedPayload) else reason
+            return Outcome(OutcomeKind.DEAD, error=error, reason=told)
     spent = attempt >= rules.max_attempts
     if spent or not _may_retry(rules, error):
         reason = "timeout" if isinstance(error, JobTimeout) else "failed"

@@ -41,6 +41,11 @@ class SealingVariables(BaseSettings):
             requires=self.payload_signing == "required",
         )
 
+    @property
+    def seals(self) -> bool:
+        """Whether what the process writes is sealed."""
+        return self.payload_keys is not None and self.payload_signing != "off"
+
 
 def misfits(settings: SealingVariables) -> Iterator[str]:
     """Yield a sentence for each of these settings that cannot work with the others."""

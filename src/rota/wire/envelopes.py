@@ -29,6 +29,10 @@ HEAD = b'{"v":1,"f":"'
 FROM_FLOW = "flow"
 #: An option in an envelope: a batch calls this job back, and the job gets the batch.
 OF_BATCH = "batch"
+#: An option in a signed envelope: the job is in the last stage of its pipeline.
+LAST = "last"
+#: An option in a signed envelope of the job that fans out: from what it makes the items' jobs.
+RECIPE = "recipe"
 #: The option of a job that runs on another queue than its own, which it names.
 HOME = "home"
 #: The options of jobs that get something from their flow.
@@ -105,6 +109,12 @@ def encode_job(
     name_bytes = (name if name == WEBHOOK else check_name("job", name)).encode()
     kwargs = marks.escaped(arguments)
     return b'%b%b","t":null,"a":[],"k":%b,"et":%d%b}' % (HEAD, name_bytes, kwargs, enqueued_ms, tail)
+
+
+def encode_fan_out(recipe: Mapping[str, Any], *, enqueued_ms: int) -> bytes:
+    """Return rota's own job that fans out, with what it makes the items' jobs from."""
+    options = marks.dumps({RECIPE: recipe})
+    return b'%b%b","t":null,"a":[],"k":{},"et":%d,"o":%b}' % (HEAD, FAN_OUT.encode(), enqueued_ms, options)
 
 
 def with_headers(raw: bytes, headers: Mapping[str, str]) -> bytes:

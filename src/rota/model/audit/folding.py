@@ -25,6 +25,7 @@ from rota.model.audit import columns
 from rota.model.event import EventType
 from rota.wire.events import Record
 from rota.wire.results import begun_error_of, error_of
+from rota.wire.sealing.values import unsigned
 
 PENDING, RUNNING, COMPLETED, FAILED, CANCELLED = "PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"
 #: The reason of a job that is not in Redis any more, and of whose end nothing was told.
@@ -144,7 +145,7 @@ def _completed(row: Row, record: Record, at: datetime) -> None:
     _end(row, record, at, COMPLETED)
     row["progress"], row["error"], row["error_key"] = 100.0, None, None
     if record.detail is not None:
-        row["result"] = columns.text_of(record.detail)
+        row["result"] = columns.text_of(unsigned(record.detail))
 
 
 def _dead(row: Row, record: Record, at: datetime) -> None:

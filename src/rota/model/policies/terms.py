@@ -106,6 +106,11 @@ def is_limited(terms: str) -> bool:
     return terms.startswith(("r=", "c=")) or " r=" in terms or " c=" in terms
 
 
+def is_member(terms: str) -> bool:
+    """Tell whether a job with these terms is a member of a flow, which is told of its end."""
+    return terms.startswith("w=") or " w=" in terms
+
+
 def flow_namespace(terms: str) -> str | None:
     """Return the namespace of the flow that a job is part of, or works for; None for a job of no flow."""
     found = _FLOW.search(terms)

@@ -24,10 +24,10 @@ from rota.wire.sealing import cipher
 from rota.wire.sealing.ring import PayloadKey, Ring
 
 _SIG, _ENC = b',"sig":"', b',"enc":"'
-# What a seal begins with: signed alone, or encrypted too.
-_SIGNED, _ENCRYPTED = b"1", b"1e"
+#: What a seal begins with: signed alone, or encrypted too.
+SIGNED, ENCRYPTED = b"1", b"1e"
 #: The most bytes of a seal: its kind, 32 of a name, 43 of the HMAC, two dots and `"}` behind `,"sig":"`.
-_LONGEST = len(_SIG) + len(_ENCRYPTED) + 32 + 43 + 4
+_LONGEST = len(_SIG) + len(ENCRYPTED) + 32 + 43 + 4
 _SEAL = re.compile(rb',"sig":"(1e?)\.([A-Za-z0-9][A-Za-z0-9_-]{0,31})\.[A-Za-z0-9+/]{43}"\}')
 
 
@@ -75,10 +75,10 @@ class Sealer:
             return raw
         key = self.ring.first
         if not self.encrypts:
-            return raw[:-1] + _seal(_SIGNED, key, place, raw[:-1])
-        secret = cipher.encrypt(key.encrypt, raw, place.under(_ENCRYPTED) + shown)
+            return raw[:-1] + _seal(SIGNED, key, place, raw[:-1])
+        secret = cipher.encrypt(key.encrypt, raw, place.under(ENCRYPTED) + shown)
         body = b'%b%b%b"' % (shown[:-1], _ENC, b2a_base64(secret, newline=False))
-        return body + _seal(_ENCRYPTED, key, place, body)
+        return body + _seal(ENCRYPTED, key, place, body)
 
     def open(self, raw: bytes, place: Place) -> bytes:
         """Check the seal of `raw`, and return the object that was sealed.
@@ -100,11 +100,11 @@ class Sealer:
         body = raw[:start]
         if not hmac.compare_digest(found[0], _seal(kind, key, place, body)):
             raise RefusedPayload("bad_signature")
-        return body + b"}" if kind == _SIGNED else _decrypted(key, place, body)
+        return body + b"}" if kind == SIGNED else _decrypted(key, place, body)
 
     def signature(self, raw: bytes, place: Place) -> str:
         """Return the seal alone of the JSON object `raw`, to be kept beside it."""
-        return _seal(_SIGNED, self.ring.first, place, raw[:-1])[len(_SIG) : -2].decode()
+        return _seal(SIGNED, self.ring.first, place, raw[:-1])[len(_SIG) : -2].decode()
 
     def check(self, raw: bytes, signature: str, place: Place) -> None:
         """Check what `signature` returned, empty for none. Raises RefusedPayload."""
@@ -120,7 +120,7 @@ def seal_at(raw: bytes) -> int:
 def is_encrypted(raw: bytes) -> bool:
     """Tell whether an object has the seal of one that is encrypted."""
     start = seal_at(raw)
-    return start >= 0 and raw.startswith(_SIG + _ENCRYPTED + b".", start)
+    return start >= 0 and raw.startswith(_SIG + ENCRYPTED + b".", start)
 
 
 def _seal(kind: bytes, key: PayloadKey, place: Place, body: bytes) -> bytes:
@@ -134,4 +134,4 @@ def _decrypted(key: PayloadKey, place: Place, body: bytes) -> bytes:
         secret = a2b_base64(text, strict_mode=True)
     except Error:  # only the holder of a key can have written this, and not by this module
         raise RefusedPayload("bad_signature") from None
-    return cipher.decrypt(key.encrypt, secret, place.under(_ENCRYPTED) + shown + b"}")
+    return cipher.decrypt(key.encrypt, secret, place.under(ENCRYPTED) + shown + b"}")

@@ -46,11 +46,11 @@ end
 -- Return what the plan says of a stage.
 local function plan_of(flow, stage)
   local at = flow.path .. stage .. ':'
-  local kind, queue_name, task, payload, terms, on_failure, wait, due =
+  local kind, queue_name, task, payload, terms, on_failure, wait, due, fan_out =
     unpack(redis.call('HMGET', flow.plan, at .. 'kind', at .. 'queue', at .. 'task', at .. 'payload', at .. 'terms',
-      at .. 'on_failure', at .. 'wait', at .. 'at'))
+      at .. 'on_failure', at .. 'wait', at .. 'at', at .. 'fan_out'))
   return { kind = kind, queue = queue_name, task = task, payload = payload, terms = terms or '',
-    on_failure = on_failure, due = tonumber(due or nil) or now + (tonumber(wait or nil) or 0) }
+    on_failure = on_failure, fan_out = fan_out, due = tonumber(due or nil) or now + (tonumber(wait or nil) or 0) }
 end
 
 -- Return terms as a job of the flow's tenant has them.

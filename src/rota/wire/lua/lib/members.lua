@@ -3,10 +3,13 @@
 
 --@include flows
 --@include put
+--@include sealed
 --@include wake
 
--- Add the flow's headers to a payload that the script puts: those that came with its start, or with the last retry.
+-- Add the flow's headers to a payload that the script puts: those that came with its start, or with the last retry. A
+-- sealed payload has those of its start.
 local function with_headers(flow, payload)
+  if is_sealed(payload) then return payload end
   local headers = redis.call('HGET', flow.plan, 'headers')
   return headers and string.sub(payload, 1, -2) .. ',"h":' .. headers .. '}' or payload
 end

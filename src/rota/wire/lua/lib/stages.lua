@@ -3,6 +3,7 @@
 
 --@include members
 
+-- The payload of the job that fans out, where the client has not written one: in a plan that is signed it has.
 local FAN_OUT = '{"v":1,"f":"_each","t":null,"a":[],"k":{},"et":' .. now_ms .. '}'
 
 local LARGE = 200000 -- bytes: the results of an item that is a pipeline are put together up to this size
@@ -24,7 +25,8 @@ local function start_stage(flow, stage)
     put_member(flow, stage, 0, plan.queue, plan.task, with_headers(flow, plan.payload), plan.due,
       owned(flow, terms))
   else
-    put_member(flow, stage, 'each', plan.queue, '_each', with_headers(flow, FAN_OUT), plan.due, owned(flow, ''))
+    put_member(flow, stage, 'each', plan.queue, '_each', with_headers(flow, plan.fan_out or FAN_OUT), plan.due,
+      owned(flow, ''))
   end
 end
 
