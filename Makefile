@@ -28,8 +28,8 @@ $(STAMP): $(REQUIREMENTS) scripts/setup.py
 demo: setup ## real jobs through a real queue, some of them failing
 	@$(PY) src/demo.py
 
-test: setup ## all tests that need no container engine; ARGS="-k name" chooses
-	@$(PY) -m pytest -n $(PROCESSES) --dist worksteal --ignore=tests/container $(ARGS)
+test: setup ## all tests that need no container engine and no browser; ARGS="-k name" chooses
+	@$(PY) -m pytest -n $(PROCESSES) --dist worksteal --ignore=tests/container --ignore=tests/browser $(ARGS)
 
 check: setup ## lint, format, types and architecture
 	@$(PY) -m ruff check .
@@ -56,6 +56,9 @@ bench-check: setup ## fail below what is promised of rota's speed
 
 test-containers: setup ## build the image and run it, where there is a container engine
 	@$(PY) -m pytest tests/container $(ARGS)
+
+test-browser: setup ## the pages in a real browser, where there is one
+	@$(PY) -m pytest tests/browser $(ARGS)
 
 dashboards: setup ## write Grafana's dashboards again, from the code in deploy/grafana
 	@$(PY) -m deploy.grafana

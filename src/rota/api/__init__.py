@@ -16,6 +16,6 @@ from importlib.util import find_spec
 if find_spec("fastapi") is None:
     raise ImportError("rota.api needs fastapi; install the extra: rota[api]")
 
-from rota.api.application import create, lifespan
+from rota.api.application import create, lifespan, ticket
 
-__all__ = ["create", "lifespan"]
+__all__ = ["create", "lifespan", "ticket"]

@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from starlette.requests import HTTPConnection
@@ -35,6 +36,8 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="rota"'}
 
 #: What a caller without a key may do where everything is open.
 EVERYTHING = AccessKey("", "", frozenset({Scope.ADMIN}), name="open")
+#: What the holder of a ticket may do that the application around the API has given.
+VISITOR = AccessKey("", "", frozenset({Scope.READ}), name="ticket")
 
 
 class NoKey(RotaError):
@@ -80,7 +83,12 @@ class Gate:
         :param tenants: whether the keys of tenants may be used, which the answer then has to be cut for.
         """
         self._check_host(request)
-        return self.check(await self._key_of(request), *scopes, tenants=tenants)
+        key = self.check(await self._key_of(request), *scopes, tenants=tenants)
+        asked = request.path_params.get("queue"), request.path_params.get("id")
+        if key.job not in (None, asked):
+            detail = "the ticket is good for one job, and the request is not about that one"
+            raise Problem(403, "of-another-job", "The ticket is for another job", detail)
+        return key
 
     def check(self, key: AccessKey, *scopes: Scope, tenants: bool = False) -> AccessKey:
         """Return `key` if it has one of `scopes`, and where it is a tenant's, `tenants` may be used. Raises Problem."""
@@ -95,11 +103,14 @@ class Gate:
             raise Problem(403, "forbidden", "The key does not allow this", detail)
         return key
 
-    async def ticket(self, key: AccessKey) -> tuple[str, float]:
-        """Return a ticket that stands for `key` once, and for how many seconds. Raises ServerError."""
-        ticket = secrets.token_urlsafe(24)
+    async def ticket(self, key: AccessKey, job: tuple[str, str] | None = None) -> tuple[str, float]:
+        """Return a ticket that stands for `key` once, to look alone, and for how many seconds. Raises ServerError.
+
+        :param job: the queue and the id of the one job that may be looked at by it; None: all that the key may.
+        """
+        ticket, kept = secrets.token_urlsafe(24), replace(key, scopes=frozenset({Scope.READ}), job=job)
         async with explained(self._redis):
-            await self._records.keep_ticket(ticket, key.id.encode() + b" " + key.write(), TICKET_LIFE)
+            await self._records.keep_ticket(ticket, kept.id.encode() + b" " + kept.write(), TICKET_LIFE)
         return ticket, TICKET_LIFE
 
     async def session(self, text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from rota.api.access import Gate
+from rota.api.access import VISITOR, Gate
 from rota.api.archive import Archive
 from rota.api.desk import Desk
 from rota.api.documents.document import document
@@ -28,6 +28,7 @@ from rota.api.routes import (
     live,
     queues,
     schedules,
+    static,
     system,
     workers,
 )
@@ -39,7 +40,7 @@ from rota.settings.load import Settings, load
 
 _ROUTERS = tuple(
     one.router
-    for one in (enqueue, jobs, lists, queues, schedules, workers, kinds, failures, bulk, live, system)
+    for one in (enqueue, jobs, lists, queues, schedules, workers, kinds, failures, bulk, live, static, system)
 )
 _ABOUT = "Enqueue background jobs, look at them, and act on them."
 
@@ -89,6 +90,15 @@ def create(settings: Settings | None = None, registry: Registry | None = None) -
 def lifespan(api: FastAPI) -> AbstractAsyncContextManager[Any]:
     """Return what starts and ends a mounted API: enter it in the lifespan of the application that mounts it."""
     return api.router.lifespan_context(api)
+
+
+async def ticket(api: FastAPI, queue: str, job_id: str) -> str:
+    """Return a ticket by which a browser may look at one job once, for an application that has mounted the API.
+
+    Whether the job is the visitor's, the application asks itself. Raises ServerError.
+    """
+    desk: Desk = api.state.desk
+    return (await desk.gate.ticket(VISITOR, (queue, job_id)))[0]
 
 
 @contextlib.asynccontextmanager

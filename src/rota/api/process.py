@@ -44,8 +44,6 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=DRAIN,
-                # Who is behind a proxy needs a key; nothing else is taken from its headers.
-                proxy_headers=False,
                 ws=LeanWebSocket,
                 ws_max_size=LARGEST_MESSAGE,
                 # Each connection would have 50 KiB of its own for it.

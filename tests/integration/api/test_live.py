@@ -237,6 +237,33 @@ async def shown_key(api: Api, tenant: str | None = None) -> dict[str, str]:
     return {"Authorization": f"Bearer {text}"}
 
 
+async def test_a_ticket_may_look_and_if_it_is_for_one_job_at_that_alone(api: Api) -> None:
+    job_id = (await api.client.enqueue(greet)).id
+
+    async def shown(method: str, path: str, body: Any = None) -> int:
+        ticket = (await api.post("/tickets", body)).json()["ticket"]
+        return (await api.http.request(method, path, params={"ticket": ticket})).status_code
+
+    one = {"job": {"queue": "mail", "id": job_id}}
+    assert await shown("POST", "/queues/mail/pause") == 403, "though whoever asked for it may"
+    assert await shown("GET", f"/jobs/mail/{job_id}", one) == 200
+    assert await shown("GET", f"/jobs/mail/{job_id}/events", one) == 200
+    for path in (f"/jobs/default/{job_id}", "/jobs/mail/other/events", "/queues/mail", "/events", "/me"):
+        assert await shown("GET", path, one) == 403
+    wrong: list[Any] = [None, {"queue": "mail"}, {"queue": "mail", "id": 1}]
+    for body in [*({"job": one} for one in wrong), {"jobs": []}]:
+        assert (await api.post("/tickets", body)).status_code == 422
+
+
+async def test_a_page_loads_the_module_once(api: Api) -> None:
+    given = await api.http.get("/static/rota.js")
+    assert given.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert given.headers["x-content-type-options"] == "nosniff"
+    assert len(given.content) < 6_000
+    again = await api.http.get("/static/rota.js", headers={"If-None-Match": given.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
 @pytest.mark.parametrize("path", ["/events?after=x", "/queues/No/events", "/jobs/mail/none/events?after=1"])
 async def test_what_cannot_be_listened_to_is_refused(api: Api, path: str) -> None:
     answer = await api.http.get(path)

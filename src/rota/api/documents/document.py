@@ -47,6 +47,18 @@ _MANY: dict[str, Any] = {
         }
     },
 }
+_TICKET: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "job": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["queue", "id"],
+            "properties": {"queue": {"type": "string"}, "id": {"type": "string"}},
+        }
+    },
+}
 
 
 def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
@@ -67,6 +79,7 @@ def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
             operation["responses"] = responses(f"{method.upper()} {path}")
     found["paths"]["/jobs"]["post"]["requestBody"] = _body(_MANY, required=True)
     found["paths"]["/bulk"]["post"]["requestBody"] = _body(BULK_BODY, required=True)
+    found["paths"]["/tickets"]["post"]["requestBody"] = _body(_TICKET, required=False)
     for job in sorted(registry.jobs, key=registry.full_name):
         name = registry.full_name(job)
         found["paths"][f"/jobs/{name}"] = {"post": _operation(job, name, schemas)}

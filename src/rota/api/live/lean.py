@@ -78,5 +78,7 @@ class LeanWebSocket(WebSocketsSansIOProtocol):
     def start_keepalive(self) -> None:
         """Begin to send pings. It is called once, when the connection has become a WebSocket."""
         # What is left of the request is read only before.
-        self.request = self.response = None  # type: ignore[assignment]
+        del self.request, self.response
+        # The dictionary has grown in steps, to twice of what it has to hold.
+        self.__dict__ = dict(self.__dict__)
         super().start_keepalive()

@@ -69,7 +69,12 @@ class Socket(Listener):
             # The server reads nothing of it any more.
             scope.clear()
             await self._say("ready", {}, id=self._position)
-            await self._listen(receive)
+            # Not in a function of its own, whose frame each socket would have.
+            while (got := await receive())["type"] != "websocket.disconnect":
+                if not self._is_allowed():
+                    await self._close(_FLOODED, f"more than {RATE:.0f} messages a second")
+                    break
+                await self._answer(got.get("text"))
         except OSError:
             # The listener has left amid a message.
             pass
@@ -79,13 +84,6 @@ class Socket(Listener):
             self._desk.hub.leave(self)
             if self._sending is not None:
                 self._sending.cancel()
-
-    async def _listen(self, receive: Receive) -> None:
-        while (got := await receive())["type"] != "websocket.disconnect":
-            if not self._is_allowed():
-                await self._close(_FLOODED, f"more than {RATE:.0f} messages a second")
-                return
-            await self._answer(got.get("text"))
 
     def _is_allowed(self) -> bool:
         """Tell whether another message may come now, and count it."""

@@ -1,6 +1,6 @@
 """What one can listen to: a job, a queue, or everything; and the messages of a WebSocket that say so."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rota.api.bodies import parse, refuse_others
@@ -26,19 +26,22 @@ class Topic:
     queue: str | None = None
     id: str | None = None
     tenant: str | None = None
+    #: The ids in Redis that the id can mean which was given to the job.
+    _meant: frozenset[str] = field(init=False, repr=False, compare=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        if self.id is not None:
+            own = self.id if self.tenant is None else id_of_tenant(self.tenant, self.id)
+            meant = frozenset((self.id, *ids_of(self.queue or "", self.id), *ids_of(self.queue or "", own)))
+            object.__setattr__(self, "_meant", meant)
 
     def has(self, update: Update) -> bool:
         """Tell whether an update belongs to this topic."""
         return (
             (self.queue is None or self.queue == update.queue)
             and (self.tenant is None or self.tenant == update.tenant)
-            and (self.id is None or self.id == update.id or update.id in self._meant(self.id))
+            and (self.id is None or update.id in self._meant)
         )
-
-    def _meant(self, given: str) -> tuple[str, ...]:
-        """Return the ids in Redis that an id can mean which was given to the job."""
-        own = given if self.tenant is None else id_of_tenant(self.tenant, given)
-        return *ids_of(self.queue or "", given), *ids_of(self.queue or "", own)
 
     def shown(self) -> dict[str, Any]:
         """Return the topic as messages name it."""

@@ -1,10 +1,11 @@
 """The routes of live updates: of one job, of a queue, of everything; and tickets for browsers."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from rota.api.answers import answer
+from rota.api.bodies import read_object, refuse_others
 from rota.api.desk import OWN_READS, Desk, caller_of, desk_of, known_queue
 from rota.api.live.later import leave_to
 from rota.api.live.origins import check_origin
@@ -12,12 +13,14 @@ from rota.api.live.socket import Socket
 from rota.api.live.stream import EventStream
 from rota.api.live.topics import Topic
 from rota.api.live.updates import OVER, frame, snapshot
-from rota.api.problems import wrong_parameter
+from rota.api.problems import Problem, wrong_parameter
 from rota.api.routes.jobs import JobId
 from rota.client.events import check_position
 from rota.model.access.keys import Scope
 from rota.names import check_tenant
 
+#: The most bytes in which a job is named.
+_LARGEST_WISH = 4096
 router = APIRouter(tags=["live"], default_response_class=Response)
 
 After = Annotated[
@@ -63,10 +66,30 @@ async def job_events(request: Request, queue: str, job_id: JobId, after: After =
 
 @router.post("/tickets", summary="A ticket for a browser", status_code=201, dependencies=[OWN_READS])
 async def tickets(request: Request) -> Response:
-    """Return a ticket, good for one request within 30 seconds: a browser shows it as `?ticket=` in place of a key."""
+    """Return a ticket, good for one look within 30 seconds: a browser shows it as `?ticket=` in place of a key.
+
+    With `{"job": {"queue": …, "id": …}}` as the body it is good for this job alone.
+    """
     desk: Desk = desk_of(request)
-    ticket, life = await desk.gate.ticket(caller_of(request))
+    key, body = caller_of(request), await read_object(request, _LARGEST_WISH)
+    refuse_others(body, ("job",))
+    ticket, life = await desk.gate.ticket(key, key.job or _job_in(body))
     return answer({"ticket": ticket, "expires_in": life}, 201)
+
+
+def _job_in(body: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the job that a ticket is asked for, if one is named. Raises Problem."""
+    if "job" not in body:
+        return None
+    job = body["job"]
+    if (
+        isinstance(job, dict)
+        and job.keys() == {"queue", "id"}
+        and all(isinstance(one, str) for one in job.values())
+    ):
+        return known_queue(job["queue"]), job["id"]
+    errors = [{"pointer": "/job", "detail": 'is {"queue": …, "id": …}'}]
+    raise Problem(422, "invalid-body", "The body names no job", 'job is {"queue": …, "id": …}', errors=errors)
 
 
 @router.websocket("/ws")

@@ -53,6 +53,7 @@ class AccessKey:
     :param name: what it is for, in the words of who made it.
     :param expires: the moment from which it is refused; None: never.
     :param tenant: whose jobs its holder enqueues and sees, and no others; None: those of all.
+    :param job: of a ticket alone: the queue and the id of the one job that it is good for; None: of all.
     """
 
     id: str
@@ -62,6 +63,7 @@ class AccessKey:
     created: datetime | None = None
     expires: datetime | None = None
     tenant: str | None = None
+    job: tuple[str, str] | None = None
 
     def sees(self, tenant: str | None) -> bool:
         """Tell whether its holder may see a job of this tenant, or of none."""
@@ -92,6 +94,7 @@ class AccessKey:
                 "created": self.created,
                 "expires": self.expires,
                 "tenant": self.tenant,
+                **({} if self.job is None else {"job": self.job}),
             }
         )
 
@@ -108,7 +111,10 @@ class AccessKey:
             tenant = found.get("tenant")
             if tenant is not None:
                 check_tenant(tenant)
-            return cls(key_id, str(found["digest"]), scopes, str(found["name"]), **moments, tenant=tenant)
+            queue, job_id = found.get("job") or ("", "")
+            job = (str(queue), str(job_id)) if queue else None
+            common = (key_id, str(found["digest"]), scopes, str(found["name"]))
+            return cls(*common, moments["created"], moments["expires"], tenant, job)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 

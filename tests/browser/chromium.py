@@ -1,0 +1,103 @@
+"""A real browser without a window: Chromium, driven by its DevTools protocol over a WebSocket."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.waiting import until
+
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
+#: The command of the browser, if the machine has one. CHROMIUM names another.
+CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+MISSING = "there is no Chromium on the PATH (Debian: apt-get install chromium-headless-shell)"
+_OPTIONS = (
+    "--headless",
+    "--remote-debugging-port=0",
+    "--no-first-run",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    # Its sandbox needs rights that root in a container has not; it loads pages of this machine alone.
+    "--no-sandbox",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
+
+class Tab:
+    """One page of the browser."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._numbers = itertools.count(1)
+        #: The errors of its scripts that nobody caught.
+        self.errors: list[Any] = []
+
+    async def call(self, method: str, **parameters: Any) -> Any:
+        """Call a method of the protocol, and return its result."""
+        number = next(self._numbers)
+        await self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        async with asyncio.timeout(30):
+            while True:
+                told = json.loads(await self._connection.recv())
+                if told.get("method") == "Runtime.exceptionThrown":
+                    self.errors.append(told["params"])
+                if told.get("id") == number:
+                    assert "error" not in told, told["error"]
+                    return told["result"]
+
+    async def open(self, url: str) -> None:
+        """Load a page, and wait until it is there."""
+        for domain in ("Page", "Runtime"):
+            await self.call(f"{domain}.enable")
+        await self.call("Page.navigate", url=url)
+        await self.until("location.href !== 'about:blank' && document.readyState === 'complete'")
+
+    async def value(self, script: str) -> Any:
+        """Return the value of a JavaScript expression in the page; of a promise, what becomes of it."""
+        found = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    async def until(self, script: str) -> None:
+        """Wait until a JavaScript expression is true."""
+
+        async def is_true() -> bool:
+            return bool(await self.value(script))
+
+        await until(is_true, script)
+
+
+@contextlib.asynccontextmanager
+async def browsing() -> AsyncIterator[Tab]:
+    """Run the browser with an empty page."""
+    assert CHROMIUM
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        process = await asyncio.create_subprocess_exec(
+            CHROMIUM,
+            *_OPTIONS,
+            f"--user-data-dir={folder}",
+            "about:blank",
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        told = Path(folder) / "DevToolsActivePort"
+        try:
+            await until(lambda: told.exists() and "\n" in told.read_text(), "the browser has begun")
+            port, path = told.read_text().split("\n")[:2]
+            async with connect(f"ws://127.0.0.1:{port}{path}", max_size=None) as whole:
+                found = await Tab(whole).call("Target.createTarget", url="about:blank")
+            url = f"ws://127.0.0.1:{port}/devtools/page/{found['targetId']}"
+            async with connect(url, max_size=None, max_queue=None) as connection:
+                yield Tab(connection)
+        finally:
+            process.kill()
+            await process.wait()
