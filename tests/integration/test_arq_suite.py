@@ -102,9 +102,15 @@ def run(suite: Path, server: RedisServer, results: Path, *options: str) -> "subp
         "ARQ_SUITE_PORT": str(server.port),
     }
     command = [sys.executable, "-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-p", "in_our_place"]
-    command += ["-o", f"cache_dir={results}", "-q", "--tb=short", "-W", "ignore", *options]
+    command += ["-o", f"cache_dir={results}", "-q", "--tb=short", "-W", "ignore", "-p", "no:schemathesis"]
     return subprocess.run(
-        command, cwd=suite, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [*command, *options],
+        cwd=suite,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 

@@ -1,7 +1,6 @@
 """A request with an Idempotency-Key may be sent again: it makes one job, whatever became of the first answer."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from hashlib import sha256
 from typing import Any
 
@@ -30,19 +29,6 @@ async def part(run: Run, name: str, times: int = 1) -> None: ...
 
 
 JOBS = (greet, part)
-
-
-@pytest.fixture
-async def api(server: RedisServer) -> AsyncIterator[Api]:
-    async with answering(server.url, *JOBS) as found:
-        yield found
-
-
-@pytest.fixture
-async def idle(server: RedisServer) -> AsyncIterator[Api]:
-    """Yield an API with no worker beside it, so that jobs stay where they are."""
-    async with answering(server.url, *JOBS, works=False) as found:
-        yield found
 
 
 async def send(

@@ -1,7 +1,6 @@
 """Jobs over HTTP: enqueued, seen, waited for, cancelled, brought back; every odd body is refused with a problem."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -39,19 +38,6 @@ async def wait(run: Run) -> None:
 
 
 JOBS = (greet, move, fail, wait)
-
-
-@pytest.fixture
-async def api(server: RedisServer) -> AsyncIterator[Api]:
-    async with answering(server.url, *JOBS) as found:
-        yield found
-
-
-@pytest.fixture
-async def idle(server: RedisServer) -> AsyncIterator[Api]:
-    """Yield an API with no worker beside it, so that jobs stay where they are."""
-    async with answering(server.url, *JOBS, works=False) as found:
-        yield found
 
 
 async def over(api: Api, path: str) -> dict[str, Any]:

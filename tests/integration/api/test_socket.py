@@ -15,20 +15,9 @@ from rota.api.live import hub, socket
 from rota.model.access.keys import Scope, make
 from rota.wire.access import AccessRecords
 from tests.integration.api.serving import Api, listening
-from tests.integration.api.test_live import DISCONNECTS, shown_key
+from tests.integration.api.test_live import DISCONNECTS, greet, paint, shown_key
 from tests.servers import RedisServer
 from tests.waiting import until
-
-
-@job(queue="mail")
-async def greet(run: Run) -> str:
-    return "hello"
-
-
-@job(queue="mail")
-async def paint(run: Run) -> None:
-    run.progress(50, "half")
-    await asyncio.sleep(60)
 
 
 @job

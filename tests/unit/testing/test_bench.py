@@ -164,5 +164,6 @@ def test_the_page_s_examples_work(pytester: pytest.Pytester, monkeypatch: pytest
     pytester.makepyfile("\n\n".join(examples))
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
     tests = sum(example.count("def test_") for example in examples)
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    # What users have, but for a plugin that takes longer to load than the examples.
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:schemathesis")
     result.assert_outcomes(passed=tests)
