@@ -140,8 +140,7 @@ def test_on_a_server_with_other_jobs_it_touches_none_of_them(tmp_path: Path, own
     (tmp_path / ".env").write_text(
         f"REDIS_URL={own_server.url}\nMAX_ATTEMPTS=1\nSMTP_HOST=real.example.org\n"
     )
-    variables = {"QUEUES__EMAIL__CONCURRENCY": "1", "SMTP_HOST": "real.example.org"}
-    ran = run_demo(tmp_path, program=SMALL_DEMO, **variables)
+    ran = run_demo(tmp_path, program=SMALL_DEMO, QUEUES__EMAIL__CONCURRENCY="1", SMTP_HOST="real.example.org")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "7 jobs: 3 were tried again, 2 are dead." in ran.stdout
     assert keys(own_server) == before
