@@ -4,7 +4,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 
 from rota.api.pages import door, live
 from rota.api.pages.frame import ROOT, Page
-from rota.api.pages.screens import job, jobs, making, others, overview, queues, system
+from rota.api.pages.screens import bulk, job, jobs, making, others, overview, queues, system
 from rota.api.pages.visitors import SEES
 from rota.api.problems import Problem
 
@@ -20,7 +20,7 @@ async def nothing(request: Request, path: str) -> Response:
 def add_pages(app: FastAPI) -> None:
     """Add the dashboard to an application."""
     for router in (
-        *(one.router for one in (door, overview, queues, jobs, job, making, others, system, live)),
+        *(one.router for one in (door, overview, queues, jobs, job, bulk, making, others, system, live)),
         _rest,
     ):
         app.include_router(router)

@@ -5,11 +5,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from rota.api.desk import desk_of, known_queue
+from rota.api.desk import desk_of
 from rota.api.pages.acting import acted
-from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
+from rota.api.pages.frame import ROOT, Page, base_of, go_to, render
 from rota.api.pages.visitors import ACTS, SEES
-from rota.api.pages.words import counted
 from rota.api.problems import Problem
 from rota.fleet.roster import roster
 from rota.server.faults import explained
@@ -22,26 +21,6 @@ async def failures(request: Request) -> Response:
     """Show dead letters by what they died of."""
     groups = await desk_of(request).client.failures()
     return render(request, "failures.html", page="failures", groups=groups)
-
-
-@router.post("/failures/{action}", dependencies=[ACTS])
-async def act_on_failures(request: Request, action: str) -> Response:
-    """Retry or delete the dead letters of one cause."""
-    form = await form_of(request)
-    queue, cause, reason = (form.get(name, [""])[0] for name in ("queue", "cause", "reason"))
-    client = desk_of(request).client
-    if action == "retry":
-        done = await client.retry_dead(known_queue(queue), cause=cause)
-        said = f"{counted(done, 'job')} brought back."
-    elif action == "delete":
-        done = await client.purge_dead(known_queue(queue), cause=cause)
-        said = f"{counted(done, 'dead letter')} deleted."
-    else:
-        raise Problem(
-            404, "not-found", "There is nothing at this path", f"no action is called {action[:40]!r}"
-        )
-    await acted(request, action, {"queue": queue, "error": cause}, count=done, reason=reason)
-    return go_to(request, f"{base_of(request)}/failures", said)
 
 
 @router.get("/schedules", dependencies=[SEES])

@@ -1,6 +1,5 @@
 // What a page does beside its links and forms: times in the viewer's zone, keys, and live regions.
 
-const main = document.getElementById("live");
 const light = document.getElementById("live-light");
 const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
 const STEPS = [["second", 60], ["minute", 60], ["hour", 24], ["day", 1e9]];
@@ -37,9 +36,14 @@ function pause(wanted) {
   if (!isPaused) document.body.dispatchEvent(new Event("changed"));
 }
 
-// A person who types, has something open or selected is not to lose it; and a paused page asks nothing.
+// Whoever types or has something open is not to lose it; and a paused page asks nothing.
+function isInUse() {
+  const region = document.getElementById("region");
+  return region.querySelector("details[open], input:checked") || document.activeElement?.closest("#region :is(input, select, textarea)");
+}
+
 document.addEventListener("htmx:before:request", (event) => {
-  if (isPaused || document.hidden) event.preventDefault();
+  if (event.target.id === "region" && (isPaused || document.hidden || isInUse())) event.preventDefault();
 });
 document.addEventListener("htmx:after:swap", () => {
   tellTimes();
@@ -47,9 +51,6 @@ document.addEventListener("htmx:after:swap", () => {
 });
 document.addEventListener("htmx:sse:error", () => show("lost", "reconnecting"));
 document.addEventListener("htmx:sse:after:connection", () => show("", "live"));
-document.addEventListener("changed", (event) => {
-  if (event.target === main) document.body.dispatchEvent(new Event("changed"));
-});
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy], #live-light, #theme");
   if (!button) return;
