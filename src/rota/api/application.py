@@ -116,7 +116,7 @@ async def _opened(settings: Settings, registry: Registry, app: FastAPI) -> Async
         if settings.database is not None:
             archive = Archive(settings.database, settings.sealer)
             stack.push_async_callback(archive.close)
-        hub = Hub(client, settings)
+        hub = Hub(client, settings, gate.holds)
         stack.push_async_callback(hub.close)
         app.state.desk = Desk(settings, registry, client, gate, hub, archive)
         stack.callback(delattr, app.state, "desk")

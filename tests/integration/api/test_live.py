@@ -264,6 +264,27 @@ async def test_a_page_loads_the_module_once(api: Api) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
+async def test_who_listens_is_sent_away_when_its_key_ends(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "CHECKS", 0.05)
+    monkeypatch.setattr("rota.api.access.TRUST", 0.0)
+    mine, stays = await shown_key(api), await shown_key(api)
+    ticket = (await api.http.post("/tickets", headers=mine)).json()
+    async with (
+        opened(api, "/events", headers=mine) as own,
+        opened(api, "/events", params=ticket) as visitor,
+        opened(api, "/events", headers=stays) as other,
+    ):
+        for stream in (own, visitor, other):
+            await stream.next()
+        revoked = mine["Authorization"].removeprefix("Bearer rota_")[:8]
+        await AccessRecords(api.client.redis, "rota").remove(revoked)
+        for stream in (own, visitor):
+            with pytest.raises(StopAsyncIteration):
+                await stream.next()
+        await api.client.enqueue(greet)
+        assert len(await other.jobs(3)) == 3
+
+
 @pytest.mark.parametrize("path", ["/events?after=x", "/queues/No/events", "/jobs/mail/none/events?after=1"])
 async def test_what_cannot_be_listened_to_is_refused(api: Api, path: str) -> None:
     answer = await api.http.get(path)

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from rota import Run, job
 from rota.api.live import hub, socket
 from rota.model.access.keys import Scope, make
+from rota.server.faults import ServerError
 from rota.wire.access import AccessRecords
 from tests.integration.api.serving import Api, listening
 from tests.integration.api.test_live import DISCONNECTS, greet, paint, shown_key
@@ -235,6 +236,38 @@ async def test_sockets_are_sent_away_when_the_process_is_told_to_stop(api: Api) 
     async with opened(api) as talk:
         await api.app.state.desk.hub.close()
         assert await talk.closed() == (1001, "the API stops")
+
+
+async def test_a_socket_is_closed_when_its_key_ends(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "CHECKS", 0.05)
+    monkeypatch.setattr("rota.api.access.TRUST", 0.0)
+    shown = await shown_key(api)
+    async with opened(api, additional_headers=shown) as talk:
+        await AccessRecords(api.client.redis, "rota").remove(
+            shown["Authorization"].removeprefix("Bearer rota_")[:8]
+        )
+        assert await talk.closed() == (1008, "the key has ended")
+
+
+async def test_a_socket_outlasts_an_outage_of_redis(own_server: RedisServer) -> None:
+    async with listening(own_server.url, greet) as api, opened(api) as talk:
+        await talk.subscribe({"queue": "mail"})
+        own_server.stop()
+        refused = await talk.subscribe({"job": {"queue": "mail", "id": "any"}})
+        assert (refused["event"], refused["data"]["status"]) == ("error", 503)
+        own_server.start()
+        await until_enqueued(api)
+        assert len(await talk.jobs(3)) == 3
+
+
+async def until_enqueued(api: Api) -> None:
+    async def is_enqueued() -> bool:
+        with contextlib.suppress(ServerError):
+            await api.client.enqueue(greet)
+            return True
+        return False
+
+    await until(is_enqueued, "Redis is there again")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,15 @@
 """The hub: one reader of the stream of events for all who listen in this process."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from rota.api.live.updates import Place, Update, Wanted
 from rota.client.client import Client
 from rota.client.events import EventReader
 from rota.errors import RotaError
+from rota.model.access.keys import AccessKey
 from rota.settings.settings import Settings
 from rota.wire.keys import events_key
 
@@ -19,15 +19,23 @@ logger = logging.getLogger("rota.api")
 MOST_WAITING = 256
 #: How long the reader goes on when nobody listens any more, in seconds.
 LINGER = 10.0
+#: How often the keys of those who listen are looked at, in seconds.
+CHECKS = 10.0
 
 
 class Listener:
-    """One who listens, and the updates that wait for it. A thousand of them are to be small."""
+    """One who listens, and the updates that wait for it. A thousand of them are to be small.
 
-    __slots__ = ("_bell", "_waiting", "_wants", "is_lost")
+    :param key: by which it was let in; it is sent away when that ends.
+    """
 
-    def __init__(self, wants: Wanted) -> None:
+    __slots__ = ("_bell", "_waiting", "_wants", "is_lost", "is_over", "key")
+
+    def __init__(self, wants: Wanted, key: AccessKey | None = None) -> None:
         self._wants = wants
+        self.key = key
+        #: Whether it is to be sent away.
+        self.is_over = False
         self._waiting: list[Update] = []
         self._bell: asyncio.Future[None] | None = None
         #: Whether updates were dropped because it is too slow, or because they were trimmed before they were read.
@@ -35,7 +43,7 @@ class Listener:
 
     def tell(self, update: Update) -> None:
         """Let an update wait for the listener, if it wants that one."""
-        if not self._wants(update):
+        if self.is_over or not self._wants(update):
             return
         if len(self._waiting) >= MOST_WAITING:
             self.lose()
@@ -46,6 +54,12 @@ class Listener:
         """Drop what waits: the listener is to start over."""
         self._waiting.clear()
         self.is_lost = True
+        self.wake()
+
+    def end(self) -> None:
+        """Let it be sent away, instead of being told any more."""
+        self._waiting.clear()
+        self.is_over = True
         self.wake()
 
     def wake(self) -> None:
@@ -60,7 +74,7 @@ class Listener:
 
     async def wait(self, seconds: float) -> None:
         """Wait until there is something to take, or `wake` is called, at most so long."""
-        if self._waiting or self.is_lost:
+        if self._waiting or self.is_lost or self.is_over:
             return
         loop = asyncio.get_running_loop()
         self._bell = loop.create_future()
@@ -83,13 +97,20 @@ class Missed(NamedTuple):
 
 
 class Hub:
-    """The listeners of one application, and the task that reads for them while there are any."""
+    """The listeners of one application, and the tasks for them while there are any.
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    :param holds: tells whether a key still lets its holder in.
+    """
+
+    def __init__(
+        self, client: Client, settings: Settings, holds: Callable[[AccessKey], Awaitable[bool]]
+    ) -> None:
         self._client = client
+        self._holds = holds
         self._key = events_key(settings.namespace)
         self._listeners: set[Listener] = set()
         self._reading: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()
         #: The place behind which the listeners have not heard.
         self.position = ""
@@ -99,10 +120,18 @@ class Hub:
     async def join(self, listener: Listener) -> str:
         """Let `listener` hear of all that happens from now on; return where that begins. Raises ServerError."""
         self._listeners.add(listener)
-        async with self._beginning:
-            if self._reading is None or self._reading.done():
-                self.position = await self._client.event_position()
-                self._reading = asyncio.create_task(self._read(self.position))
+        if self.is_closed:
+            listener.end()
+        try:
+            async with self._beginning:
+                if self._reading is None or self._reading.done():
+                    self.position = await self._client.event_position()
+                    self._reading = asyncio.create_task(self._read(self.position))
+                if self._checking is None or self._checking.done():
+                    self._checking = asyncio.create_task(self._check())
+        except BaseException:
+            self.leave(listener)
+            raise
         return self.position
 
     def leave(self, listener: Listener) -> None:
@@ -112,19 +141,22 @@ class Hub:
             asyncio.get_running_loop().call_later(LINGER, self._rest)
 
     def _rest(self) -> None:
-        if not self._listeners and self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
+        if not self._listeners:
+            self._stop()
+
+    def _stop(self) -> list[asyncio.Task[None]]:
+        tasks = [one for one in (self._reading, self._checking) if one is not None]
+        for task in tasks:
+            task.cancel()
+        self._reading = self._checking = None
+        return tasks
 
     async def close(self) -> None:
         """Send all listeners away, and stop reading."""
         self.is_closed = True
         for listener in self._listeners:
-            listener.wake()
-        if self._reading is not None:
-            self._reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reading
+            listener.end()
+        await asyncio.gather(*self._stop(), return_exceptions=True)
 
     async def missed(
         self, after: str, wants: Wanted, listener: Listener | None = None
@@ -153,6 +185,15 @@ class Hub:
             logger.exception("api.events_unread")
             for listener in self._listeners:
                 listener.lose()
+
+    async def _check(self) -> None:
+        """Send those away, now and then, whose key was revoked or has expired."""
+        while True:
+            await asyncio.sleep(CHECKS)
+            for key in {one.key for one in self._listeners}:
+                if key is not None and not await self._holds(key):
+                    for listener in [one for one in self._listeners if one.key == key]:
+                        listener.end()
 
     def _tell(self, update: Update, *, after_gap: bool) -> None:
         for listener in self._listeners:

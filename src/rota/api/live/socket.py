@@ -22,8 +22,8 @@ from rota.model.access.keys import AccessKey
 MOST_TOPICS = 100
 #: The most messages that may come at once, and the rate of further ones, a second.
 BURST, RATE = 100, 10.0
-#: Why a socket is closed, as RFC 6455 numbers it: the process ends, it is flooded, a bug.
-_GOING, _FLOODED, _FAILED = 1001, 1008, 1011
+#: Why a socket is closed, as RFC 6455 numbers it: the process ends; it is flooded, or its key has ended; a bug.
+_GOING, _REFUSED, _FAILED = 1001, 1008, 1011
 
 
 class Socket(Listener):
@@ -41,11 +41,10 @@ class Socket(Listener):
         "_topics",
     )
 
-    _send: Send
-
     def __init__(self, desk: Desk, key: AccessKey) -> None:
-        super().__init__(self._wants_any)
+        super().__init__(self._wants_any, key)
         self._key = key
+        self._send: Any = None
         self._desk = desk
         self._position = ""
         #: What it listens to, each with the place behind which it was told nothing of it.
@@ -69,10 +68,11 @@ class Socket(Listener):
             # The server reads nothing of it any more.
             scope.clear()
             await self._say("ready", {}, id=self._position)
+            self.wake()
             # Not in a function of its own, whose frame each socket would have.
             while (got := await receive())["type"] != "websocket.disconnect":
                 if not self._is_allowed():
-                    await self._close(_FLOODED, f"more than {RATE:.0f} messages a second")
+                    await self._close(_REFUSED, f"more than {RATE:.0f} messages a second")
                     break
                 await self._answer(got.get("text"))
         except OSError:
@@ -150,12 +150,12 @@ class Socket(Listener):
 
     def wake(self) -> None:
         """Begin to send what waits, in a task that ends with it."""
-        if self._sending is None and (not self._is_held or self._desk.hub.is_closed):
+        if self._sending is None and self._send and (self.is_over or not self._is_held):
             self._sending = asyncio.get_running_loop().create_task(self._pass_on())
 
     async def _pass_on(self) -> None:
         try:
-            while not self._desk.hub.is_closed and not self._is_held and (self._waiting or self.is_lost):
+            while not self.is_over and not self._is_held and (self._waiting or self.is_lost):
                 updates = self.take()
                 if self.is_lost:
                     self.is_lost = False
@@ -163,8 +163,9 @@ class Socket(Listener):
                         await self._say("reset", {})
                 for update in updates:
                     await self._tell(update, [one for one in self._topics if one.has(update)])
-            if self._desk.hub.is_closed:
-                await self._close(_GOING, "the API stops")
+            if self.is_over:
+                going = _GOING, "the API stops"
+                await self._close(*(going if self._desk.hub.is_closed else (_REFUSED, "the key has ended")))
         except OSError:
             # Its own task is told so as well, and ends.
             pass

@@ -11,6 +11,7 @@ from rota.api.live.later import leave_to
 from rota.api.live.updates import Place, Update, Wanted, frame, place_of
 from rota.api.unexpected import report
 from rota.errors import RotaError
+from rota.model.access.keys import AccessKey
 
 #: A line is sent at least so often, so that proxies and dead connections are noticed, in seconds.
 BEAT = 15.0
@@ -29,15 +30,23 @@ class EventStream(Response):
     :param begin: the frame that is sent first, if any.
     :param after: the place behind which the listener knows nothing; None: it wants what comes from now on.
     :param once: whether the stream ends with the end of a job.
+    :param key: the key of the listener, with which the stream ends too.
     """
 
     def __init__(
-        self, hub: Hub, wants: Wanted, *, begin: bytes = b"", after: str | None = None, once: bool = False
+        self,
+        hub: Hub,
+        wants: Wanted,
+        *,
+        begin: bytes = b"",
+        after: str | None = None,
+        once: bool = False,
+        key: AccessKey | None = None,
     ) -> None:
         super().__init__()
         self._hub = hub
         self._wants = wants
-        self._listener = Listener(wants)
+        self._listener = Listener(wants, key)
         self._position = ""
         self._begin = begin
         self._after = after
@@ -53,7 +62,7 @@ class EventStream(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             place = await self._catch_up(send, self._position)
-            while place is not None and not self._hub.is_closed:
+            while place is not None and not listener.is_over:
                 await listener.wait(BEAT)
                 place = await self._pass_on(send, listener, place)
                 if monotonic() >= looked + BEAT:

@@ -6,7 +6,7 @@ from time import monotonic
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from rota.api.desk import desk_of
+from rota.api.desk import caller_of, desk_of
 from rota.api.live.stream import HEADERS, EventStream, has_left, send_part
 from rota.api.pages.frame import ROOT, Page
 from rota.api.pages.visitors import SEES
@@ -41,7 +41,7 @@ class Changes(EventStream):
             await listener.wait(LATEST)
             listener.take()
             listener.is_lost = False
-            if self._hub.is_closed:
+            if listener.is_over:
                 return
             await send_part(send, _CHANGED)
             if monotonic() >= looked + LATEST:
@@ -54,4 +54,4 @@ class Changes(EventStream):
 @router.get("/live", dependencies=[SEES])
 async def live(request: Request) -> Response:
     """Tell the page when it has to look again."""
-    return Changes(desk_of(request).hub, lambda _: True)
+    return Changes(desk_of(request).hub, lambda _: True, key=caller_of(request))

@@ -61,7 +61,9 @@ async def job_events(request: Request, queue: str, job_id: JobId, after: After =
     begin = frame("job", snapshot(info), position) if place is None else b""
     if place is None and info.state in OVER:
         return Response(begin, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-    return EventStream(desk.hub, topic.has, begin=begin, after=place or position, once=True)
+    return EventStream(
+        desk.hub, topic.has, begin=begin, after=place or position, once=True, key=caller_of(request)
+    )
 
 
 @router.post("/tickets", summary="A ticket for a browser", status_code=201, dependencies=[OWN_READS])
@@ -104,8 +106,8 @@ async def socket(connection: WebSocket) -> None:
 
 
 def _stream(request: Request, topic: Topic, after: str | None) -> EventStream:
-    wants = topic.seen_by(caller_of(request)).has
-    return EventStream(desk_of(request).hub, wants, after=_after(request, after))
+    key = caller_of(request)
+    return EventStream(desk_of(request).hub, topic.seen_by(key).has, after=_after(request, after), key=key)
 
 
 def _tenant(given: str | None) -> str | None:
