@@ -9,6 +9,8 @@ from typing import TypeGuard
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
+#: The ids of webhooks.
+WEBHOOK = re.compile(r"wh_[0-9a-f]{16}", re.ASCII)
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 _NAME_LIMIT = 100
@@ -86,6 +88,13 @@ def id_of_tenant(tenant: str, user_id: str) -> str:
 def ids_of(queue: str, job_id: str) -> tuple[str, str]:
     """Return the ids in Redis that `job_id` can mean: an id in Redis, or one that a user gave."""
     return job_id, f"{queue}:{job_id}"
+
+
+def check_webhook(webhook: str) -> str:
+    """Return `webhook`. Raises ValueError when it cannot be the id of one: it stands in the terms of jobs."""
+    if not isinstance(webhook, str) or not WEBHOOK.fullmatch(webhook):
+        raise ValueError(f"webhook {_shown(webhook)} is not the id of one, such as wh_0123456789abcdef")
+    return webhook
 
 
 def _shown(value: object) -> str:

@@ -92,17 +92,21 @@ async def test_each_is_told_of_what_it_chose_and_of_nothing_before_its_time(
     by_queue = await client.webhooks.make(receiver.url + "/queue", queues=["other"])
     by_name = await client.webhooks.make(receiver.url + "/name", jobs=["default:fail"])
     by_kind = await client.webhooks.make(receiver.url + "/kind", events=["job.cancelled", "job.dead"])
-    await client.webhooks.make(receiver.url + "/none", chosen_only=True)
+    chosen = await client.webhooks.make(receiver.url + "/chosen", chosen_only=True, jobs=["default:pay"])
+    foreign = await client.webhooks.make(receiver.url + "/foreign", tenant="third", chosen_only=True)
     await (await client.enqueue(pay)).result(timeout=10)
     await client.enqueue(other)
     await client.enqueue(fail)
     await client.enqueue(pay.options(tenant="other"))
     await client.enqueue(pay.options(tenant="acme"))
-    await told(receiver, 4)
-    for hook in (by_tenant, by_queue, by_name, by_kind):
+    await client.enqueue(pay.options(webhook=foreign.id))
+    await client.enqueue_by_name("default:fail", webhook=chosen.id)
+    await told(receiver, 7)
+    for hook in (by_tenant, by_queue, by_name, by_kind, chosen):
         await until_delivery(client, hook.id, "delivered")
     paths = {one.line.split()[1]: json.loads(one.body) for one in receiver.requests}
-    assert sorted(paths) == ["/hook/kind", "/hook/name", "/hook/queue", "/hook/tenant"]
+    assert sorted(paths) == ["/hook/chosen", "/hook/kind", "/hook/name", "/hook/queue", "/hook/tenant"]
+    assert paths["/hook/chosen"]["data"]["state"] == "dead"
     assert paths["/hook/tenant"]["data"]["tenant"] == "acme"
     assert [one.id for one in await client.webhooks.all(tenant="acme")] == [by_tenant.id]
     with pytest.raises(UnknownWebhook):
@@ -117,7 +121,7 @@ async def test_what_has_not_arrived_is_sent_again_under_the_same_id(
     await client.enqueue(pay)
     first = await until_delivery(client, hook.id, "retrying")
     assert (first.status, first.error) == (500, "the receiver answers 500")
-    delayed = await client.status("default", f"{hook.id}-{first.id}")
+    delayed = await until_in(client.handle("default", f"default:{hook.id}-{first.id}"), State.DELAYED)
     assert delayed.due_at is not None
     assert first.last is not None
     assert delayed.state is State.DELAYED
@@ -140,7 +144,7 @@ async def test_a_receiver_that_asks_for_time_gets_it(client: Client, receiver: R
         await client.enqueue(pay)
         await told(receiver, count)
         found = await until_delivery(client, hook.id, "retrying")
-        delayed = await client.status("default", f"{hook.id}-{found.id}")
+        delayed = await until_in(client.handle("default", f"default:{hook.id}-{found.id}"), State.DELAYED)
         assert delayed.due_at is not None
         assert found.last is not None
         assert least < (delayed.due_at - found.last).total_seconds() < most

@@ -30,6 +30,7 @@ from rota.api.routes import (
     schedules,
     static,
     system,
+    webhooks,
     workers,
 )
 from rota.api.unexpected import Unexpected
@@ -40,7 +41,21 @@ from rota.settings.load import Settings, load
 
 _ROUTERS = tuple(
     one.router
-    for one in (enqueue, jobs, lists, queues, schedules, workers, kinds, failures, bulk, live, static, system)
+    for one in (
+        enqueue,
+        jobs,
+        lists,
+        queues,
+        schedules,
+        workers,
+        kinds,
+        failures,
+        bulk,
+        live,
+        webhooks,
+        static,
+        system,
+    )
 )
 _ABOUT = "Enqueue background jobs, look at them, and act on them."
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Literal
@@ -11,12 +11,13 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from rota.api.bodies import refuse_others
+from rota.api.desk import caller_of, desk_of
 from rota.api.problems import Error, Problem, check_names, pointer
-from rota.errors import InvalidPayload, PayloadTooLarge, UnknownJob
+from rota.errors import InvalidPayload, PayloadTooLarge, UnknownJob, UnknownWebhook
 from rota.model.access.keys import AccessKey
 from rota.model.job import Call, Job
 from rota.model.registry import Registry
-from rota.names import check_id, check_tenant, id_of_tenant
+from rota.names import check_id, check_tenant, check_webhook, id_of_tenant
 from rota.units import LONGEST
 from rota.wire.keys import check_queue
 
@@ -50,6 +51,8 @@ class Options(BaseModel):
     """What happens when the id, or the unique key, is in use."""
     tenant: Annotated[str, AfterValidator(check_tenant)] | None = None
     """Whose job it is; with a key of a tenant that one's."""
+    webhook: Annotated[str, AfterValidator(check_webhook)] | None = None
+    """The id of a webhook that is told of the job's end."""
 
     def chosen(self) -> dict[str, Any]:
         """Return the options that were given, by the names that `Job.options` has for them.
@@ -85,6 +88,16 @@ def call_of(
             [{"pointer": pointer(*place, "payload", at), "detail": why} for at, why in error.problems.items()]
         ) from None
     return Call(_with_options(job, key, body.get("options"), place), arguments)
+
+
+async def check_webhooks(request: Request, calls: Iterable[Call[Any]]) -> None:
+    """Raise Problem for a job that names a webhook which the caller has not. Asks nothing where no job names one."""
+    named = {call.job.enqueue_options.webhook for call in calls} - {None}
+    for webhook in named:
+        try:
+            await desk_of(request).client.webhooks.get(str(webhook), tenant=caller_of(request).tenant)
+        except UnknownWebhook as error:
+            raise _invalid([{"pointer": pointer("options", "webhook"), "detail": str(error)}]) from None
 
 
 def key_of(request: Request) -> str | None:

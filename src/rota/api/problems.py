@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from rota.errors import (
     EnqueueIncomplete,
+    FetchRefused,
     IdempotencyMismatch,
     InvalidFilter,
     InvalidPayload,
@@ -29,6 +30,8 @@ from rota.errors import (
     UnknownOperation,
     UnknownQueue,
     UnknownSchedule,
+    UnknownWebhook,
+    WebhookRefused,
     WorkerSilent,
 )
 from rota.model.access.keys import AccessKey
@@ -127,6 +130,9 @@ _ANSWERS: tuple[tuple[type[RotaError], _Row], ...] = (
     (TooManyOperations, _Row(429, "too-many-operations", "Too many operations wait")),
     (UnknownOperation, _Row(404, "no-such-operation", "There is no such operation")),
     (UnknownSchedule, _Row(404, "no-such-schedule", "There is no such schedule")),
+    (UnknownWebhook, _Row(404, "no-such-webhook", "There is no such webhook, or no such message")),
+    (WebhookRefused, _Row(409, "webhook-refused", "The webhook cannot be so")),
+    (FetchRefused, _Row(422, "url-refused", "Nothing may be sent to this URL")),
 )
 #: Titles of the problems that the framework finds by itself.
 _FRAMEWORK = {

@@ -138,7 +138,9 @@ class Drafter:
         arguments = _arguments(name, task, payload)
         queue = options.queue or home
         marks = {} if queue == home else {HOME: home}
-        terms = f"p={options.priority}" if options.priority else ""
+        terms = " ".join(
+            f"{name}={value}" for name, value in (("p", options.priority), ("h", options.webhook)) if value
+        )
         encoded = self._payload(queue, task, arguments, {**options.wire(), **marks})
         return Draft(queue, task, encoded, terms, "", options, None)
 

@@ -79,6 +79,7 @@ class StreamEvent:
     :param percent: how far it is, from 0 to 100.
     :param message: what it reported beside that.
     :param tenant: whose job it is; None for no tenant's.
+    :param webhook: the webhook that it was enqueued with; empty without one.
     :param gap: True where events may be missing before this one: they were trimmed before they were read.
     """
 
@@ -96,6 +97,7 @@ class StreamEvent:
     percent: float | None = None
     message: str = ""
     tenant: str | None = None
+    webhook: str = ""
     gap: bool = False
 
     @classmethod
@@ -121,6 +123,7 @@ class StreamEvent:
             percent=_number(extras.get("percent")),
             message=_text(extras, "message"),
             tenant=_text(extras, "tenant") or None,
+            webhook=_text(extras, "webhook"),
         )
 
     def after_gap(self) -> Self:

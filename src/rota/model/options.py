@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict, get_args
 from rota.errors import UnreadablePayload
 from rota.model.policies.backoff import Backoff
 from rota.model.trace import TENANT
-from rota.names import check_id, check_tenant
+from rota.names import check_id, check_tenant, check_webhook
 from rota.units import LONGEST
 from rota.wire.keys import check_queue
 
@@ -34,6 +34,7 @@ class EnqueueFields(TypedDict, total=False):
     priority: int | None
     on_taken: OnTaken | None
     tenant: str | None
+    webhook: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class EnqueueOptions:
     on_taken: what happens when the id, or the unique key of the job, is in use. "refuse" raises JobExists, "existing"
         returns the job that has it, "replace" gives that job the new arguments and options if it still waits, and
         "debounce" does the same and makes the job wait for `delay` again.
+    webhook: the id of a webhook that is told of its end, beside those that are told of all.
     tenant: whose job it is, and that of the jobs which it enqueues, instead of the tenant of the job or the client that
         enqueues it.
 
@@ -65,6 +67,7 @@ class EnqueueOptions:
     priority: int | None = None
     on_taken: OnTaken | None = None
     tenant: str | None = None
+    webhook: str | None = None
 
     def __post_init__(self) -> None:
         if self.delay is not None and self.at is not None:
@@ -77,6 +80,8 @@ class EnqueueOptions:
             check_queue(self.queue)
         if self.tenant is not None:
             check_tenant(self.tenant)
+        if self.webhook is not None:
+            check_webhook(self.webhook)
         check_on_taken(self.on_taken)
         check_priority(self.priority)
         check_seconds("delay", self.delay)

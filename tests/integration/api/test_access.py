@@ -78,6 +78,14 @@ ROUTES = {
     ("POST", "/queues/{queue}/pause"): "operate",
     ("POST", "/queues/{queue}/resume"): "operate",
     ("GET", "/openapi.json"): "any",
+    ("GET", "/webhooks"): "read",
+    ("POST", "/webhooks"): "operate",
+    ("GET", "/webhooks/{webhook}"): "read",
+    ("PATCH", "/webhooks/{webhook}"): "operate",
+    ("DELETE", "/webhooks/{webhook}"): "operate",
+    ("POST", "/webhooks/{webhook}/rotate"): "operate",
+    ("GET", "/webhooks/{webhook}/deliveries"): "read",
+    ("POST", "/webhooks/{webhook}/deliveries/{message}/retry"): "operate",
     ("GET", "/me"): "any",
 }
 #: Those that the document leaves out: it has an operation for each job.
@@ -90,7 +98,9 @@ OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
 async def test_each_route_takes_the_keys_with_its_scope_and_no_others(api: Api) -> None:
     keys = {scope: await made(api.client.redis, scope) for scope in Scope}
     for (method, path), needed in ROUTES.items():
-        place = path.format(name="none", queue="default", id="none", cause="none")
+        place = path.format(
+            name="none", queue="default", id="none", cause="none", webhook="none", message="none"
+        )
         assert (await api.http.request(method, place)).status_code == 401, path
         for scope, (header, key) in keys.items():
             if path in ENDLESS and key.lets(Scope(needed)):

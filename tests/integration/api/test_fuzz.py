@@ -67,12 +67,14 @@ async def known(api: Api) -> dict[str, list[str]]:
         answer = await api.post("/jobs/cars:paint", {"options": options})
         ids.append(answer.json()["id"])
     died = (await api.post("/jobs/fail", {"payload": {"times": 1}}, Prefer="wait=5")).json()
+    hook = (await api.post("/webhooks", {"url": "https://example.com/"})).json()["id"]
     cause = (await api.http.get("/failures")).json()["items"][0]["cause"]
     return {
         "queue": ["cars", "default"],
         "id": [*ids, "a", died["id"]],
         "name": ["hourly", "paint", "cars:paint"],
         "cause": [cause],
+        "webhook": [hook],
     }
 
 

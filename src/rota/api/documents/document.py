@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from rota.api.documents.examples import example_of
 from rota.api.documents.schemas import BULK_BODY, REF, SCHEMAS, ref, refusal, response, responses
 from rota.api.enqueueing import Options
+from rota.api.routes.webhooks import Changes, NewWebhook
 from rota.errors import InvalidPayload
 from rota.model.bulk.filters import Filter
 from rota.model.job import Job
@@ -80,6 +81,9 @@ def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
     found["paths"]["/jobs"]["post"]["requestBody"] = _body(_MANY, required=True)
     found["paths"]["/bulk"]["post"]["requestBody"] = _body(BULK_BODY, required=True)
     found["paths"]["/tickets"]["post"]["requestBody"] = _body(_TICKET, required=False)
+    for method, path, model in (("post", "/webhooks", NewWebhook), ("patch", "/webhooks/{webhook}", Changes)):
+        schemas[model.__name__] = model.model_json_schema(ref_template=REF + "{model}")
+        found["paths"][path][method]["requestBody"] = _body(ref(model.__name__), required=True)
     for job in sorted(registry.jobs, key=registry.full_name):
         name = registry.full_name(job)
         found["paths"][f"/jobs/{name}"] = {"post": _operation(job, name, schemas)}

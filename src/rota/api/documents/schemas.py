@@ -109,6 +109,24 @@ BULK_BODY: Schema = {
     },
 }
 _COUNTS = _object(dict.fromkeys(("waiting", "delayed", "active", "dead"), _COUNT))
+_WEBHOOK = {
+    **dict.fromkeys(("id", "url", "description"), _TEXT),
+    "tenant": _or_null(_TEXT),
+    **dict.fromkeys(("events", "queues", "jobs"), _list(_TEXT)),
+    **dict.fromkeys(("chosen_only", "enabled"), _FLAG),
+    "off": _or_null(_object({"reason": _TEXT, "at": _TIME})),
+    "created_at": _TIME,
+}
+_DELIVERY = {
+    "id": _TEXT,
+    "state": {"enum": ["pending", "retrying", "delivered", "failed"]},
+    "attempts": _COUNT,
+    "created_at": _TIME,
+    "last_at": _or_null(_TIME),
+    "status": _or_null({"type": "integer"}),
+    "error": _or_null(_TEXT),
+    "body": _ANY_OBJECT,
+}
 _ENDED = ("state", "status", "result", "error", "reason", "finished_at")
 
 SCHEMAS: dict[str, Schema] = {
@@ -194,6 +212,16 @@ SCHEMAS: dict[str, Schema] = {
             "expires": _or_null(_TIME),
         }
     ),
+    "Webhook": _object(
+        _WEBHOOK, {"counts": _object(dict.fromkeys(("delivered", "failed", "dropped"), _COUNT))}
+    ),
+    "WebhookWithSecret": _object(
+        {**_WEBHOOK, "secret": {"type": "string", "description": "Shown in this answer alone."}},
+        {"old_secret_until": _TIME},
+    ),
+    "Delivery": _object(_DELIVERY, description="One message to one webhook."),
+    "Webhooks": _object({"items": _list(ref("Webhook"))}),
+    "Deliveries": _object({"items": _list(ref("Delivery")), "next": _or_null(_TEXT)}),
     "Health": _object({"status": {"const": "ok"}}),
     "Items": _object({"items": _list(_ANY_OBJECT)}),
     "Problem": _object(
@@ -247,6 +275,14 @@ ANSWERS: dict[str, dict[int, str]] = {
     "GET /workers": {200: "Items"},
     "GET /kinds": {200: "Items"},
     "GET /kinds/{name}": {200: "Kind"},
+    "GET /webhooks": {200: "Webhooks"},
+    "POST /webhooks": {201: "WebhookWithSecret"},
+    "GET /webhooks/{webhook}": {200: "Webhook"},
+    "PATCH /webhooks/{webhook}": {200: "Webhook"},
+    "DELETE /webhooks/{webhook}": {204: ""},
+    "POST /webhooks/{webhook}/rotate": {200: "WebhookWithSecret"},
+    "GET /webhooks/{webhook}/deliveries": {200: "Deliveries"},
+    "POST /webhooks/{webhook}/deliveries/{message}/retry": {202: "Delivery"},
     "GET /me": {200: "Key"},
     "GET /healthz": {200: "Health"},
     "GET /readyz": {200: "Health"},

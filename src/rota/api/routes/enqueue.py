@@ -10,7 +10,7 @@ from rota.api import shapes
 from rota.api.answers import accepted, answer, entry_of
 from rota.api.bodies import read_object, refuse_others
 from rota.api.desk import OWN_ENQUEUES, caller_of, check, desk_of
-from rota.api.enqueueing import call_of, calls_of, fingerprint_of, key_of
+from rota.api.enqueueing import call_of, calls_of, check_webhooks, fingerprint_of, key_of
 from rota.api.problems import Problem
 from rota.errors import JobExists, JobNotFound, ResultTimeout
 from rota.model.handle import Handle
@@ -34,6 +34,8 @@ async def enqueue(request: Request) -> Response:
     desk, name = desk_of(request), request.path_params["name"]
     body = await read_object(request, desk.settings.payload_limit + _ROOM)
     call, key = call_of(desk.registry, caller_of(request), name, body), key_of(request)
+    if call.job.enqueue_options.webhook is not None:
+        await check_webhooks(request, (call,))
     if key is None:
         (handle,), is_replayed = await desk.client.enqueue_many([call]), False
     else:
@@ -64,6 +66,7 @@ async def enqueue_many(request: Request) -> Response:
         detail = f'"jobs" is to be a list of 1 to {MOST_JOBS} jobs, each with a "name"'
         raise Problem(422, "invalid-body", "The body cannot be read", detail)
     calls = calls_of(desk.registry, caller_of(request), listed)
+    await check_webhooks(request, calls)
     try:
         handles = await desk.client.enqueue_many(calls)
     except JobExists as error:

@@ -1,6 +1,7 @@
 """Webhooks as an application manages them: make one, change it, give it a new secret, see what was delivered."""
 
-import contextlib
+import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from rota.model.webhooks.subscription import (
     Subscription,
     check_choice,
 )
+from rota.names import WEBHOOK
 from rota.server.faults import explained
 from rota.wire.keys import webhooks_key
 
@@ -26,6 +28,16 @@ from rota.wire.keys import webhooks_key
 MOST = 500
 #: How long a secret that another one replaces signs beside it, in seconds.
 OVERLAP = 86_400.0
+_MESSAGE = re.compile(r"msg_[0-9_]{1,60}", re.ASCII)
+
+
+#: How often a job that runs is looked at again, to be made due once it waits, and the pause between, in seconds.
+_TRIES, _PAUSE = 20, 0.05
+
+
+async def _nobody(calls: Iterable[Call[Any]]) -> None:
+    """Stand for what puts jobs, where no message is to be sent again."""
+    raise NotImplementedError
 
 
 class WebhookFields(TypedDict, total=False):
@@ -51,7 +63,7 @@ class Webhooks:
         redis: Any,
         namespace: str,
         allowed: Allowed = NOTHING,
-        enqueue: Callable[[Iterable[Call[Any]]], Awaitable[Any]] | None = None,
+        enqueue: Callable[[Iterable[Call[Any]]], Awaitable[Any]] = _nobody,
     ) -> None:
         self._redis = redis
         self._enqueue = enqueue
@@ -98,8 +110,10 @@ class Webhooks:
 
     async def get(self, webhook: str, *, tenant: str | None = None) -> Subscription:
         """Return one webhook. Raises UnknownWebhook, also for one of another tenant."""
-        async with explained(self._redis):
-            found = await self.find(webhook)
+        found = None
+        if WEBHOOK.fullmatch(webhook):
+            async with explained(self._redis):
+                found = await self.find(webhook)
         if found is None or tenant not in (None, found.tenant):
             raise UnknownWebhook(webhook)
         return found
@@ -164,16 +178,27 @@ class Webhooks:
         hook = await self.get(webhook, tenant=tenant)
         if hook.off:
             raise WebhookRefused(f"the webhook is switched off: {hook.off}; switch it on first")
+        if not _MESSAGE.fullmatch(message):
+            raise UnknownWebhook(webhook, message)
         async with explained(self._redis):
             delivery = await self.of(webhook).one(message)
-            if delivery is None or self._enqueue is None:
+            if delivery is None:
                 raise UnknownWebhook(webhook, message)
             await self.of(webhook).reopen(message, await self.now_ms())
-        # A job that waits for its next attempt is due at once; one that runs at this moment sends the message anyway.
-        job = delivery_on(delivery.queue, webhook, message).options(on_taken="debounce", delay=0.001)
-        with contextlib.suppress(JobExists):
-            await self._enqueue([job.call(webhook, message)])
+        await self._put_now(delivery_on(delivery.queue, webhook, message).call(webhook, message))
         return replace(delivery, state="pending")
+
+    async def _put_now(self, call: Call[Any]) -> None:
+        """Put the job of a message, or make it due that waits for its next attempt. One that runs sends it anyway."""
+        job = call.job.options(on_taken="debounce", delay=0.001)
+        for _ in range(_TRIES):
+            try:
+                await self._enqueue([replace(call, job=job)])
+            except JobExists:
+                # It may have written down that it failed, and is about to wait.
+                await asyncio.sleep(_PAUSE)
+            else:
+                return
 
     async def counts(self, webhook: str) -> Counts:
         """Return what became of all that was to be sent to a webhook."""

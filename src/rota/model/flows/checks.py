@@ -16,6 +16,10 @@ def check_first(stage: Any, place: str) -> None:
         raise TypeError(
             f"{place}, {stage.name}, has an id; ids of stages are the pipeline's: give that one the id"
         )
+    if stage.enqueue_options.webhook is not None:
+        raise TypeError(
+            f"{place}, {stage.name}, has a webhook; that is for jobs which are enqueued alone, or in a batch"
+        )
     if stage.enqueue_options.tenant is not None:
         raise TypeError(
             f"{place}, {stage.name}, has a tenant; all stages are of the pipeline's: give that one the tenant"

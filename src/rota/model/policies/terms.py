@@ -148,6 +148,8 @@ def _tokens(
         yield f"c={limit}|{key_text(job, job.concurrency.key, named)}|{job.concurrency.most}"
     if key and job.unique is not None:
         yield _unique(job.unique, key)
+    if webhook := job.enqueue_options.webhook:
+        yield f"h={webhook}"
 
 
 def _unique(unique: Unique, key: str) -> str:

@@ -8,7 +8,8 @@ from pydantic_core import from_json, to_json
 
 from rota.model.event import EventType, StreamEvent
 from rota.model.webhooks.signing import new_secret
-from rota.names import full_name, printable
+from rota.names import full_name, is_tenant, printable
+from rota.wire.fields import LAST_MS
 
 #: What a message may be about.
 KINDS = ("job.completed", "job.dead", "job.cancelled")
@@ -62,6 +63,8 @@ class Subscription:
             return False
         if self.tenant not in (None, event.tenant) or event.at.timestamp() * 1000 < self.since_ms:
             return False
+        if event.webhook == self.id:
+            return True
         return not (self.chosen_only or event.task.startswith(_OWN)) and self._covers(event.queue, event.task)
 
     def _covers(self, queue: str, task: str) -> bool:
@@ -103,24 +106,38 @@ class Subscription:
         """Return a subscription as it lies in Redis; None for what is none."""
         since, _, why = (off or b"").decode("utf-8", "replace").partition(" ")
         try:
-            found: dict[str, Any] = from_json(raw or b"")
+            found: Any = from_json(raw or b"")
+            tenant = found["tenant"]
+            if tenant is not None and not is_tenant(tenant):
+                return None
             return cls(
                 id=hook_id,
                 url=str(found["url"]),
-                tenant=found.get("tenant"),
+                tenant=tenant,
                 description=str(found["description"]),
-                **{name: tuple(map(str, found[name])) for name in ("events", "queues", "jobs")},
+                events=_texts(found["events"]),
+                queues=_texts(found["queues"]),
+                jobs=_texts(found["jobs"]),
                 chosen_only=bool(found["chosen_only"]),
-                created_ms=int(found["created_ms"]),
-                since_ms=int(found["since_ms"]),
+                created_ms=_time(found["created_ms"]),
+                since_ms=_time(found["since_ms"]),
+                old_until_ms=_time(found["old_until_ms"]),
                 secret=str(found["secret"]),
                 old_secret=str(found["old_secret"]),
-                old_until_ms=int(found["old_until_ms"]),
                 off=why,
-                off_ms=int(since) if since.isdigit() else 0,
+                off_ms=_time(since) if since.isdigit() else 0,
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
+
+
+def _texts(listed: Any) -> tuple[str, ...]:
+    return tuple(map(str, listed))
+
+
+def _time(ms: Any) -> int:
+    """Return a time in ms that a datetime can have. Raises ValueError and TypeError for what is none."""
+    return min(max(0, int(ms)), LAST_MS)
 
 
 def message_of(event: StreamEvent) -> str:

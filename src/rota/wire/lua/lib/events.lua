@@ -38,10 +38,12 @@ local function tell(kind, queue_name, id, task, attempt, more, detail, payload, 
     local begun = #detail > 500 and string.gsub(string.sub(detail, 1, 500), '[\192-\255][\128-\191]*$', '')
     more.detail = begun or detail
   end
-  local tenant = terms and string.match(terms, 't=(%S+)')
-  if tenant then
-    more = more or {}
-    more.tenant = tenant
+  if terms then
+    local tenant, webhook = string.match(terms, 't=(%S+)'), string.match(terms, 'h=(%S+)')
+    if tenant or webhook then
+      more = more or {}
+      more.tenant, more.webhook = tenant, webhook
+    end
   end
   if attempt ~= 1 then
     attempt = tonumber(attempt) or 0

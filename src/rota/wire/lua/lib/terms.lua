@@ -11,6 +11,7 @@
 --   i=1                                              its input lies in its flow
 --   f=<flow>                                         the flow that it works for, without being one of its members
 --   t=<tenant>                                       whose job it is
+--   h=<webhook>                                      the webhook that is told of its end
 --
 -- Terms are separated by blanks; no value holds white space or `=`. The Redis key <limit> holds the limit's figures as
 -- the workers last wrote them; the figures in the term count only where that key is gone.
