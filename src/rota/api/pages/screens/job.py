@@ -33,10 +33,13 @@ class Moment(NamedTuple):
 
 
 @router.get("/job", dependencies=[SEES])
-async def job(request: Request, queue: str, id: str) -> Response:  # noqa: A002 - the name of the parameter
-    """Show one job, whatever its id looks like."""
+async def job(request: Request, queue: str, id: str, now: bool = False) -> Response:  # noqa: A002 - in the address
+    """Show one job, whatever its id looks like; with `now`, also where its handler is at this moment."""
     desk, name = desk_of(request), known_queue(queue)
     shown = await one(request, name, id, _EVERYTHING)
+    stack = (
+        await desk.client.stack(name, shown["id"]) if now and shown["state"] == State.ACTIVE.value else None
+    )
     lines = await desk.client.log(name, shown["id"])
     return render(
         request,
@@ -45,6 +48,7 @@ async def job(request: Request, queue: str, id: str) -> Response:  # noqa: A002 
         job=shown,
         moments=_moments(shown),
         lines=lines,
+        stack=stack,
         actions=_allowed(shown["state"]),
         max_attempts=_most(desk, shown["name"]),
     )

@@ -80,7 +80,7 @@ function move(by) {
 
 document.addEventListener("keydown", (event) => {
   const at = event.target;
-  if (event.ctrlKey || event.metaKey || event.altKey || at.closest("input, select, textarea")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || at.closest?.("input, select, textarea")) return;
   if (isGoing) {
     isGoing = false;
     const link = document.querySelector(`.side a[data-name="${GO[event.key]}"]`);

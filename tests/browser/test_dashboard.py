@@ -1,0 +1,104 @@
+"""The dashboard in a real browser: pages bring themselves up to date, break no policy, and disturb no form."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rota import Run, every, job
+from tests.browser.chromium import CHROMIUM, MISSING, Tab, browsing
+from tests.integration.api.serving import Api, listening
+from tests.servers import RedisServer
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+
+SCREENS = (
+    "/",
+    "/queues",
+    "/queues/email",
+    "/jobs?queue=email&state=waiting",
+    "/failures",
+    "/schedules",
+    "/workers",
+)
+OTHERS = ("/activity", "/system", "/new", "/login", "/nothing")
+
+
+@every("1h")
+@job(queue="email")
+async def greet(run: Run, name: str = "") -> None: ...
+
+
+@pytest.fixture
+async def api(server: RedisServer) -> AsyncIterator[Api]:
+    async with listening(server.url, greet) as found:
+        await found.client.pause("email")
+        yield found
+
+
+@pytest.fixture
+async def tab() -> AsyncIterator[Tab]:
+    async with browsing() as found:
+        # The first script of each page: what its policy forbids is kept, for the test to see.
+        await found.call("Page.enable")
+        source = "window.forbidden = []; addEventListener('securitypolicyviolation', e => forbidden.push(e.blockedURI))"
+        await found.call("Page.addScriptToEvaluateOnNewDocument", source=source)
+        yield found
+
+
+async def test_no_page_does_what_its_policy_forbids_or_loads_anything_from_elsewhere(
+    api: Api, tab: Tab
+) -> None:
+    await api.client.enqueue(greet, name="<img src=https://elsewhere.example/x onerror=alert(1)>")
+    for path in (*SCREENS, *OTHERS):
+        await tab.open(f"{api.http.base_url}/ui{path}")
+        assert await tab.value("forbidden") == [], path
+        loaded = await tab.value("performance.getEntriesByType('resource').map(one => one.name)")
+        assert all(name.startswith(str(api.http.base_url)) for name in loaded), path
+    assert tab.errors == []
+
+
+async def test_an_open_page_shows_what_happens(api: Api, tab: Tab) -> None:
+    await tab.open(f"{api.http.base_url}/ui/queues")
+    await tab.until("document.querySelector('.live')?.textContent === 'live'")
+    await api.client.enqueue_many([greet.call() for _ in range(7)])
+    await tab.until("document.querySelector('[data-label=Waiting]').textContent === '7'")
+    assert await tab.value("forbidden") == []
+
+
+async def test_whoever_fills_a_form_is_not_disturbed(api: Api, tab: Tab) -> None:
+    await api.client.resume("email")
+    await tab.open(f"{api.http.base_url}/ui/queues/email")
+    await tab.until("document.querySelector('.live')?.textContent === 'live'")
+    await tab.value("document.querySelector('details.sheet').open = true")
+    await tab.value("document.querySelector('[name=reason]').value = 'too many'")
+    asked = (
+        "performance.getEntriesByType('resource').filter(one => one.name.endsWith('/ui/queues/email')).length"
+    )
+    before = await tab.value(asked)
+    handle = await api.client.enqueue(greet)
+    await handle.result(10)
+    # The next word on the page's stream, a second later, finds the form closed, and brings the page up to date.
+    assert await tab.value("document.querySelector('[name=reason]').value") == "too many"
+    assert await tab.value(asked) == before
+    await tab.value("document.querySelector('details.sheet').open = false")
+    await (await api.client.enqueue(greet)).result(10)
+    await tab.until(f"{asked} > {before}")
+
+
+async def test_a_paused_page_asks_nothing(api: Api, tab: Tab) -> None:
+    await tab.open(f"{api.http.base_url}/ui/queues")
+    await tab.until("document.querySelector('.live')?.textContent === 'live'")
+    await tab.value("document.dispatchEvent(new KeyboardEvent('keydown', {key: '.', bubbles: true}))")
+    await tab.until("document.querySelector('.live').textContent === 'paused'")
+
+
+async def test_a_form_works_without_a_script(api: Api, tab: Tab) -> None:
+    await tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    await tab.open(f"{api.http.base_url}/ui/queues/email")
+    assert await tab.value("document.querySelector('.live').textContent") == "live", (
+        "no script has touched it"
+    )
+    assert await tab.value("document.body.innerText.includes('Paused since')")
+    await tab.value("document.querySelector('main button.main').click()")
+    await tab.until("document.body?.innerText.includes('email is resumed')")
+    assert await api.client.paused_since("email") is None
