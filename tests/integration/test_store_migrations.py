@@ -121,7 +121,7 @@ async def test_tables_of_an_older_rota_are_told_by_their_versions(target: Databa
     async with database.write() as connection:
         await connection.execute(text("UPDATE _rota_schema SET version = version - 100"))
     await database.close()
-    with pytest.raises(SchemaBehind, match=f"no tables of rota's|version -98, and this rota needs {LATEST}"):
+    with pytest.raises(SchemaBehind, match=f"version {LATEST - 100}, and this rota needs {LATEST}"):
         await prepare(target, "check")
 
 

@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 from rota.errors import RefusedPayload
+from rota.model.bulk.actions import Action
 from rota.names import ids_of
 from rota.settings.database_url import DatabaseTarget
 from rota.store.engine import Database
+from rota.wire.keys import actions_key
 from rota.wire.sealing.sealed import unseal_job
 from rota.wire.sealing.seals import Sealer, is_encrypted, seal_at
 from rota.wire.sealing.values import open_value, sealed_in
@@ -47,6 +49,15 @@ class Archive:
 
         async with self._database.read() as connection:
             return await list_jobs(connection, wanted, after=after, limit=limit)
+
+    async def actions(
+        self, namespace: str, *, before: str | None, tenant: str | None, limit: int
+    ) -> list[Action]:
+        """Return the newest actions of a deployment, or those before a position; with a tenant, those on its jobs."""
+        from rota.store.actions import page  # noqa: PLC0415 - it needs an extra
+
+        async with self._database.read() as connection:
+            return await page(connection, actions_key(namespace), before=before, tenant=tenant, limit=limit)
 
     async def close(self) -> None:
         await self._database.close()

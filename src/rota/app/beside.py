@@ -109,7 +109,8 @@ def _recording(
     from rota.store.engine import Database, MissingExtra  # noqa: PLC0415
 
     try:
-        from rota.services.outbox.reconciler import Reconciler  # noqa: PLC0415 - SQLAlchemy is an extra, and slow
+        from rota.services.bulk.ledger import Ledger  # noqa: PLC0415 - SQLAlchemy is an extra, and slow
+        from rota.services.outbox.reconciler import Reconciler  # noqa: PLC0415
         from rota.services.outbox.relay import Relay  # noqa: PLC0415
         from rota.services.recorder import Recorder  # noqa: PLC0415
         from rota.services.retention import Retention  # noqa: PLC0415
@@ -120,6 +121,7 @@ def _recording(
     outbox = OutboxKeys(namespace, settings.events_maxlen)
     return (
         lambda _: RecordsBound(redis, namespace, settings.records_limit),
+        lambda term: Ledger(redis, one, namespace, term),
         lambda term: Recorder(redis, lambda: Database(database), namespace, term, figures, migrate=mode),
         lambda _: Retention(one, settings.audit_retention),
         lambda term: Relay(redis, one, outbox, term, figures.outbox),

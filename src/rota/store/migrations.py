@@ -154,6 +154,29 @@ CREATE TABLE IF NOT EXISTS _outbox (
             "ALTER TABLE _outbox SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0)",
         ),
     ),
+    Step(
+        3,
+        (
+            """
+CREATE TABLE IF NOT EXISTS _actions (
+    stream text COLLATE "C" NOT NULL,
+    position text COLLATE "C" NOT NULL,
+    at timestamp with time zone NOT NULL,
+    action text NOT NULL,
+    via text NOT NULL,
+    by_id text NOT NULL,
+    by_name text NOT NULL,
+    tenant text COLLATE "C",
+    target text NOT NULL,
+    count bigint NOT NULL,
+    outcome text NOT NULL,
+    detail text NOT NULL,
+    PRIMARY KEY (stream, position)
+)""",
+            "CREATE INDEX IF NOT EXISTS _actions_at ON _actions (at)",
+            "CREATE INDEX IF NOT EXISTS _actions_tenant ON _actions (tenant, stream, position)",
+        ),
+    ),
 )
 
 #: The version of the schema that this rota knows.

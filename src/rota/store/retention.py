@@ -1,4 +1,4 @@
-"""Deletes finished jobs from the table once they are older than AUDIT_RETENTION, in portions that hold nobody up."""
+"""Deletes finished jobs, and actions, once they are older than AUDIT_RETENTION, in portions that hold nobody up."""
 
 import logging
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Delete, Select, delete, func, select
 
+from rota.store.actions import deletion as actions_before
 from rota.store.engine import Database
 from rota.store.outbox.waiting import ended
 from rota.store.schema import jobs, outbox
@@ -32,6 +33,7 @@ async def sweep(database: Database, keep: float, *, portion: int = PORTION) -> i
                 await connection.execute(delete(outbox).where(outbox.c.id.in_(found), ended()))
                 deleted += (await connection.execute(deletion(found, before))).rowcount
             if len(found) < portion:
+                await connection.execute(actions_before(before))
                 refused = (outbox.c.refused.is_not(None), outbox.c.created_at < before)
                 await connection.execute(delete(outbox).where(*refused))
         if len(found) < portion:

@@ -108,6 +108,27 @@ quarantine = Table(
     Column("at", _Moment, nullable=False),
 )
 
+#: Who did what to which jobs, as the stream of actions says it; `position` sorts as that does.
+actions = Table(
+    "_actions",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("position", Text, primary_key=True),
+    Column("at", _Moment, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("by_id", Text, nullable=False),
+    Column("by_name", Text, nullable=False),
+    Column("tenant", Text),
+    Column("target", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+Index("_actions_at", actions.c.at)
+Index("_actions_tenant", actions.c.tenant, actions.c.stream, actions.c.position)
+
 #: Jobs that were enqueued in an application's transaction. A row stays until its job is over. `key` is the row's own:
 #: an id may be used again once its job is over. `due_ms` is since 1970, `delay_ms` counts from `created_at`.
 outbox = Table(

@@ -8,11 +8,11 @@ from rota.api import shapes
 from rota.api.answers import answer
 from rota.api.bodies import read_object, refuse_others
 from rota.api.cursors import cursor_of, not_of_this_list, place_in
-from rota.api.desk import desk_of, needs
+from rota.api.desk import Desk, desk_of, needs
 from rota.api.problems import Problem
 from rota.errors import InvalidFilter, UnknownOperation
 from rota.model.access.keys import AccessKey, Scope
-from rota.model.bulk.actions import Actor
+from rota.model.bulk.actions import Action, Actor
 from rota.model.bulk.filters import BulkAction, Filter
 from rota.model.bulk.operation import Operation
 
@@ -86,11 +86,21 @@ async def activity(request: Request, limit: Limit = 50, cursor: str | None = Non
     before = None if cursor is None else place_in(cursor, known)
     if before is not None and not isinstance(before, str):
         raise not_of_this_list()
-    found = await desk_of(request).client.actions.page(before=before, limit=limit, tenant=key.tenant)
+    found = await _actions(desk_of(request), before, key.tenant, limit)
     items = [action_shape(one) for one in found]
     return answer(
         {"items": items, "next": cursor_of(known, found[-1].position) if len(found) == limit else None}
     )
+
+
+async def _actions(desk: Desk, before: str | None, tenant: str | None, limit: int) -> list[Action]:
+    """Return a page of the actions that Redis keeps, and behind those of what the database has."""
+    found = await desk.client.actions.page(before=before, limit=limit, tenant=tenant)
+    if len(found) < limit and desk.archive is not None:
+        last, rest = found[-1].position if found else before, limit - len(found)
+        namespace = desk.settings.namespace
+        found += await desk.archive.actions(namespace, before=last, tenant=tenant, limit=rest)
+    return found
 
 
 def actor_of(request: Request) -> Actor:
@@ -155,7 +165,7 @@ def operation_shape(one: Operation) -> dict[str, Any]:
     return {**known, "error": one.error or None, "by": _by(one.actor), "tenant": one.tenant, **times}
 
 
-def action_shape(one: Any) -> dict[str, Any]:
+def action_shape(one: Action) -> dict[str, Any]:
     """Return an action of a person as answers show it."""
     names = ("at", "action", "target", "count", "outcome", "detail", "tenant")
     return {"id": one.position, "by": _by(one.actor), **{name: getattr(one, name) for name in names}}

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from rota.names import printable
+
 #: How it was done: by a request to the API, a command, or code that has a client.
 Via = Literal["api", "cli", "code"]
 
@@ -51,8 +53,8 @@ class Action:
         return {
             "action": self.action,
             "via": self.actor.via,
-            "by": self.actor.id,
-            "name": self.actor.name,
+            "by": printable(self.actor.id),
+            "name": printable(self.actor.name),
             "target": _text(self.target),
             "count": str(self.count),
             "outcome": self.outcome,
@@ -98,5 +100,7 @@ def _number(text: str | None) -> int:
 
 
 def _time(position: str) -> datetime | None:
-    ms = position.partition("-")[0]
-    return datetime.fromtimestamp(int(ms) / 1000, UTC) if ms.isascii() and ms.isdecimal() else None
+    try:
+        return datetime.fromtimestamp(int(position.partition("-")[0]) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
