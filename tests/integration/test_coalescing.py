@@ -9,11 +9,24 @@ from contextvars import ContextVar
 import pytest
 from arq.connections import ArqRedis
 
-from rota import Client, JobExists, Outgoing, Run, ServerError, State, connect_sync, headers, job, unique
+from rota import (
+    Client,
+    JobExists,
+    Outgoing,
+    Run,
+    ServerError,
+    State,
+    connect_sync,
+    headers,
+    job,
+    unique,
+)
 from rota.app.connect import client_of
 from rota.client.bridge import OwnBridge
+from rota.errors import IdempotencyMismatch
 from rota.settings.load import load
 from rota.settings.settings import Settings
+from rota.wire.keys import idempotency_key
 from tests.servers import RedisServer
 from tests.waiting import wait_until
 
@@ -71,6 +84,34 @@ async def test_each_gets_the_answer_that_it_would_have_got_alone(redis: ArqRedis
     assert sorted(str(info.payload) for info in waiting) == ["{'order': 'other'}", "{'to': 0}", "{'to': 4}"]
 
 
+async def test_requests_with_keys_go_together_too_and_each_is_told_what_is_its_own(redis: ArqRedis) -> None:
+    client = Client(redis)
+    was_before, _ = await client.enqueue_once(send.call(0), "before", fingerprint="f")
+    taken = await client.enqueue(send.options(id="taken"), 1)
+    before = await calls(redis)
+    first, again, mismatch, refused, existing, new, twice = await asyncio.gather(
+        client.enqueue_once(send.call(2), "first", fingerprint="f"),
+        client.enqueue_once(send.call(0), "before", fingerprint="f"),
+        client.enqueue_once(send.call(3), "before", fingerprint="g"),
+        client.enqueue_once(send.options(id="taken").call(4), "refused", fingerprint="f"),
+        client.enqueue_once(send.options(id="taken", on_taken="existing").call(5), "there", fingerprint="f"),
+        client.enqueue_once(send.call(6), "new", fingerprint="f"),
+        client.enqueue_once(send.call(6), "new", fingerprint="f"),
+        return_exceptions=True,
+    )
+    assert await calls(redis) - before == 5, "a key, and an id, come once in a call"
+    assert isinstance(mismatch, IdempotencyMismatch)
+    assert isinstance(refused, JobExists)
+    handles = [one for one in (first, again, existing, new, twice) if not isinstance(one, BaseException)]
+    assert [is_replayed for _, is_replayed in handles] == [False, True, False, False, True]
+    assert [handle.created for handle, _ in handles] == [True, True, False, True, True]
+    ids = [handle.id for handle, _ in handles]
+    assert ids[1:3] == [was_before.id, taken.id]
+    assert ids[3] == ids[4]
+    assert (await client.counts("mail"))[State.WAITING] == 4
+    assert not await redis.exists(idempotency_key("rota", "refused", None))
+
+
 async def test_senders_see_each_job_in_the_context_of_its_caller(redis: ArqRedis) -> None:
     told: list[tuple[str, str]] = []
 
@@ -88,7 +129,7 @@ async def test_senders_see_each_job_in_the_context_of_its_caller(redis: ArqRedis
 
     async def caller(name: str) -> tuple[str, str]:
         _CALLER.set(name)
-        with headers(tenant=f"tenant of {name}"):
+        with headers(tenant=f"tenant-of-{name}"):
             return name, (await client.enqueue(send, 1)).id
 
     found = await asyncio.gather(*map(caller, "abc"))
@@ -96,7 +137,7 @@ async def test_senders_see_each_job_in_the_context_of_its_caller(redis: ArqRedis
     for name, job_id in found:
         raw = await redis.get(f"arq:job:{job_id}")
         assert f'"caller":"{name}"'.encode() in raw
-        assert f'"tenant":"tenant of {name}"'.encode() in raw
+        assert f'"tenant":"tenant-of-{name}"'.encode() in raw
 
 
 async def test_of_a_connection_that_is_cut_only_those_under_way_are_told(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 from redis.exceptions import OutOfMemoryError
 
-from rota.client.sending.coalescing import MOST_JOBS, Coalescer
+from rota.client.sending.coalescing import MOST_JOBS, Coalescer, Shape
 from rota.errors import EnqueueIncomplete, IdempotencyMismatch, InvalidPayload, JobExists, PayloadTooLarge
 from rota.model.job import Job, home_of, wire_options
 from rota.model.options import EnqueueOptions
@@ -30,6 +30,11 @@ from rota.wire.sealing.sealed import seal_job
 _EVENTS_IF_FULL = 1000
 #: How long it is remembered that something was sent once, in ms.
 _REMEMBERED_MS = 86_400_000
+#: The values of a job that the scripts take; the first is its id.
+_JOBS = Shape(9, (0,))
+#: The same with the marker and the fingerprint of the request behind them.
+_MARKER = 9
+_REQUESTS = Shape(11, (0, _MARKER))
 #: What `enqueue.lua` answers for a job that it created.
 _CREATED = 1
 #: How often a job that is to replace another is sealed again, where the other changes in the meantime.
@@ -178,11 +183,13 @@ class Enqueuer(Drafter):
         self._events = events_key(settings.namespace)
         self._events_maxlen = settings.events_maxlen
         self._senders = senders
-        self._coalescer = Coalescer(self._enqueue)
+        self._coalescer = Coalescer(self._enqueue, _JOBS)
+        self._requests = Coalescer(self._enqueue_once, _REQUESTS)
 
     def close(self) -> None:
         """Refuse the enqueues that wait for their turn, as the connections are closed."""
         self._coalescer.close()
+        self._requests.close()
 
     async def send(self, drafts: Sequence[Draft]) -> list[Enqueued]:
         """Send drafts; return what became of each, in the same order.
@@ -213,16 +220,11 @@ class Enqueuer(Drafter):
         for something else; JobExists; ServerError, after which the same may be sent again.
         """
         job, marker = draft.outgoing, idempotency_key(self._namespace, key, draft.options.tenant)
-        head = (draft.queue, self._events_maxlen, fingerprint, _REMEMBERED_MS)
         with self._senders.around([job]):
-            is_new, answer = await self._call(
-                ENQUEUE_ONCE, draft.queue, (*head, *self._values(draft, job)), marker
-            )
+            is_new, answer = await self._send_request(draft, job, marker, fingerprint)
             if is_new and self._stands_elsewhere(draft, job, answer):
                 job.id = decode_id(answer[1])
-                is_new, answer = await self._call(
-                    ENQUEUE_ONCE, draft.queue, (*head, *self._values(draft, job)), marker
-                )
+                is_new, answer = await self._send_request(draft, job, marker, fingerprint)
         if not is_new:
             return _replayed(answer, draft, key, fingerprint)
         if answer == _CREATED:
@@ -231,6 +233,10 @@ class Enqueuer(Drafter):
         if isinstance(enqueued, JobExists):
             raise enqueued
         return Once(enqueued, is_replayed=False)
+
+    async def _send_request(self, draft: Draft, job: Outgoing, marker: str, fingerprint: str) -> Any:
+        (answer,) = await self._requests.put(draft.queue, (*self._values(draft, job), marker, fingerprint))
+        return answer
 
     async def _put(self, drafts: Sequence[Draft]) -> list[Enqueued | JobExists]:
         jobs = [draft.outgoing for draft in drafts]
@@ -251,6 +257,14 @@ class Enqueuer(Drafter):
 
     async def _enqueue(self, queue: str, values: Sequence[Any]) -> list[Any]:
         answers: list[Any] = await self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *values))
+        return answers
+
+    async def _enqueue_once(self, queue: str, values: Sequence[Any]) -> list[Any]:
+        width = _REQUESTS.width
+        jobs = [value for at in range(0, len(values), width) for value in values[at : at + _JOBS.width]]
+        markers, fingerprints = values[_MARKER::width], values[_MARKER + 1 :: width]
+        head = (queue, self._events_maxlen, _REMEMBERED_MS, *fingerprints)
+        answers: list[Any] = await self._call(ENQUEUE_ONCE, queue, (*head, *jobs), *markers)
         return answers
 
     def _values(self, draft: Draft, job: Outgoing) -> tuple[Any, ...]:

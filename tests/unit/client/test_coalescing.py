@@ -9,9 +9,10 @@ import pytest
 from redis.exceptions import ConnectionError as Away
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from rota.client.sending.coalescing import MOST_BYTES, MOST_JOBS, Coalescer
+from rota.client.sending.coalescing import MOST_BYTES, MOST_JOBS, Coalescer, Shape
 from rota.server.faults import ServerError
 
+SHAPE = Shape(9, (0,))
 _TRACE = ContextVar("trace", default="")
 
 
@@ -64,7 +65,7 @@ async def redis() -> Redis:
 
 @pytest.fixture
 def coalescer(redis: Redis) -> Coalescer:
-    return Coalescer(redis.call)
+    return Coalescer(redis.call, SHAPE)
 
 
 async def begun(*calls: Coroutine[Any, Any, Any]) -> list["asyncio.Task[Any]"]:
@@ -175,7 +176,7 @@ async def test_a_refusal_is_told_to_the_one_that_is_to_blame(
     ids = ("first", "a", "b", "bad", "c", "d")
     if refusal is None:
         # As for a value that cannot be sent.
-        coalescer = Coalescer(_unsendable(redis))
+        coalescer = Coalescer(_unsendable(redis), SHAPE)
     found = await outcomes(redis, await begun(*(coalescer.put("mail", values(one)) for one in ids)))
     assert [one for one, outcome in zip(ids, found, strict=True) if isinstance(outcome, Exception)] == ["bad"]
     assert [one for one, outcome in zip(ids, found, strict=True) if outcome == [f"answer of {one}"]] == [

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import DataError, OutOfMemoryError, ReadOnlyError, ResponseError
 
@@ -19,8 +19,7 @@ from rota.server.faults import ServerError
 MOST_JOBS = 200
 #: The most bytes of payloads that go together: a small job should not wait for megabytes of others.
 MOST_BYTES = 1_048_576
-#: The values that the script takes of each job; the second is its payload.
-_WIDTH = 9
+#: Where the payload is among the values of a job.
 _PAYLOAD = 1
 #: Refusals that are about the server, and so about each job of a call.
 _OF_ALL = (OutOfMemoryError, ReadOnlyError)
@@ -29,15 +28,26 @@ _OF_ALL = (OutOfMemoryError, ReadOnlyError)
 Call = Callable[[str, Sequence[Any]], Awaitable[list[Any]]]
 
 
+class Shape(NamedTuple):
+    """How many values a script takes of each job, and which of them are names that come once in a call.
+
+    Within a call, a job that was put a moment before cannot be replaced yet.
+    """
+
+    width: int
+    names: tuple[int, ...]
+
+
 class _Waiting:
     """An enqueue that waits for its turn: the values of its jobs, and where its caller gets their answers."""
 
-    __slots__ = ("answers", "ids", "size", "values")
+    __slots__ = ("answers", "jobs", "names", "size", "values")
 
-    def __init__(self, values: Sequence[Any]) -> None:
+    def __init__(self, values: Sequence[Any], shape: "Shape") -> None:
         self.values = values
-        self.ids: Sequence[str] = values[::_WIDTH]
-        self.size = sum(map(len, values[_PAYLOAD::_WIDTH]))
+        self.jobs = len(values) // shape.width
+        self.names = [name for place in shape.names for name in values[place :: shape.width]]
+        self.size = sum(map(len, values[_PAYLOAD :: shape.width]))
         self.answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
     def answer(self, answers: list[Any]) -> None:
@@ -57,8 +67,9 @@ class Coalescer:
     :param call: calls the script. It raises ServerError, with the fault as its cause.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, shape: Shape) -> None:
         self._call = call
+        self._shape = shape
         # By queue, and only while a call of that queue is under way.
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,12 +79,12 @@ class Coalescer:
 
         A caller that is cancelled while it waits puts nothing, and takes nothing from the others.
         """
-        if len(values) >= MOST_JOBS * _WIDTH:
+        if len(values) >= MOST_JOBS * self._shape.width:
             # It fills a call by itself.
             return await self._call(queue, values)
         waiting = self._waiting.get(queue)
         if waiting is not None:
-            own = _Waiting(values)
+            own = _Waiting(values, self._shape)
             waiting.append(own)
             return await own.answers
         self._waiting[queue] = deque()
@@ -133,9 +144,8 @@ class Coalescer:
             raise
         at = 0
         for one in group:
-            jobs = len(one.ids)
-            one.answer(answers[at : at + jobs])
-            at += jobs
+            one.answer(answers[at : at + one.jobs])
+            at += one.jobs
         return True
 
     async def _share(self, queue: str, group: Sequence[_Waiting], error: Exception) -> bool:
@@ -154,21 +164,18 @@ class Coalescer:
 
 
 def _next(waiting: deque[_Waiting]) -> list[_Waiting]:
-    """Take those that go in the next call, at least one if any waits whose caller has not left.
-
-    An id comes once in a call: within one, a job that was put a moment before cannot be replaced yet.
-    """
+    """Take those that go in the next call, at least one if any waits whose caller has not left."""
     group: list[_Waiting] = []
-    ids, size = set[str](), 0
+    names, jobs, size = set[str](), 0, 0
     while waiting:
         one = waiting[0]
         if not one.answers.done():
-            size += one.size
-            is_full = len(ids) + len(one.ids) > MOST_JOBS or size > MOST_BYTES
-            if group and (is_full or not ids.isdisjoint(one.ids)):
+            jobs, size = jobs + one.jobs, size + one.size
+            is_full = jobs > MOST_JOBS or size > MOST_BYTES
+            if group and (is_full or not names.isdisjoint(one.names)):
                 break
             group.append(one)
-            ids.update(one.ids)
+            names.update(one.names)
         waiting.popleft()
     return group
 

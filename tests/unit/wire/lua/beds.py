@@ -1,7 +1,7 @@
 """Test beds for the scripts: a queue on a fake server whose clock the test moves, or on a real one, and its workers."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from itertools import count
@@ -208,10 +208,21 @@ class Bed:
         self, job_id: str, *, fingerprint: str = "f", terms: str = "", unique: str = "", taken: str = "refuse"
     ) -> list[Any]:
         """Enqueue a job for a request whose marker is ONCE; return whether it is the first, and what it was told."""
-        job = (encode_id(job_id), b"p", -1, 0, 0, "work", terms, unique, taken)
-        args = ("q", 1000, fingerprint, 60_000, *job)
-        answer: list[Any] = await ENQUEUE_ONCE(self.redis, (KEYS.queue, KEYS.wake, EVENTS, ONCE), args)
+        job = (job_id, terms, unique, taken)
+        (answer,) = await self.enqueue_each_once({ONCE: job}, fingerprint)
         return answer
+
+    async def enqueue_each_once(
+        self, jobs: Mapping[str, tuple[str, str, str, str]], fingerprint: str = "f"
+    ) -> list[list[Any]]:
+        """Enqueue jobs (id, terms, unique key, what to do where one is taken) for requests by their markers."""
+        args: list[Any] = ["q", 1000, 60_000, *[fingerprint] * len(jobs)]
+        for job_id, *others in jobs.values():
+            args += (encode_id(job_id), b"p", -1, 0, 0, "work", *others)
+        answers: list[list[Any]] = await ENQUEUE_ONCE(
+            self.redis, (KEYS.queue, KEYS.wake, EVENTS, *jobs), args
+        )
+        return answers
 
     async def cancel(self, job_id: str, record: bytes = b"record") -> str:
         """Cancel a job, and return the script's answer."""

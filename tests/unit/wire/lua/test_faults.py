@@ -203,6 +203,21 @@ async def enqueueing_once(run: Run) -> None:
     assert await bed.enqueue_once("second") == [0, b"f 1 q full"]
 
 
+async def enqueueing_each_once(run: Run) -> None:
+    """Enqueue two jobs, each under a key; of a call that failed neither a job nor a marker is left."""
+    bed = run.bed
+    before = bed.everything()
+    jobs = {"once:1": ("a", "", "", "refuse"), "once:2": ("b", LIMITED, "rota:u:k 0", "refuse")}
+
+    async def call(is_resent: bool) -> Any:
+        assert not is_resent or bed.everything() == before
+        return await bed.enqueue_each_once(jobs)
+
+    assert await run.sent(call) == [[1, 1], [1, 1]]
+    again = await bed.enqueue_each_once({**jobs, "once:3": ("c", "", "", "refuse")})
+    assert again == [[0, b"f 1 q a"], [0, b"f 1 q b"], [1, 1]]
+
+
 async def sending_rows(run: Run) -> None:
     """Send rows of an outbox; of a call that failed neither a job nor a mark is left."""
     bed, keys = run.bed, OutboxKeys("rota", 1000)
@@ -338,7 +353,7 @@ STEPS: list[Story] = [
     *(setting_apart, running_alone),
 ]
 CALLS: list[Story] = [
-    *(enqueueing, enqueueing_plain, enqueueing_once, sending_rows),
+    *(enqueueing, enqueueing_plain, enqueueing_once, enqueueing_each_once, sending_rows),
     *(replacing, cancelling, replaying, ticking),
 ]
 
