@@ -16,6 +16,7 @@ from rota.api.desk import Desk
 from rota.api.documents.document import document
 from rota.api.live.hub import Hub
 from rota.api.live.later import answer_of
+from rota.api.live.origins import answer_origins
 from rota.api.pages.routes import add_pages
 from rota.api.problems import answer_errors
 from rota.api.routes import (
@@ -93,6 +94,7 @@ def create(settings: Settings | None = None, registry: Registry | None = None) -
     )
     answer_errors(app)
     app.add_middleware(Unexpected)
+    answer_origins(app, settings)
     app.router.routes.append(enqueue.ENQUEUE)
     for router in _ROUTERS:
         app.include_router(router)

@@ -264,6 +264,31 @@ async def test_a_page_loads_the_module_once(api: Api) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
+async def test_pages_of_listed_sites_are_shown_answers_and_streams(server: RedisServer) -> None:
+    async with listening(
+        server.url, greet, API_ALLOWED_ORIGINS="https://shop.example, http://a.test:1"
+    ) as api:
+        allows = {}
+        for origin in ("https://shop.example", "http://a.test:1", "https://evil.example"):
+            shown = {"Origin": origin}
+            async with api.http.stream("GET", "/events", headers=shown) as answer:
+                found = [answer.headers]
+            found.append((await api.http.get("/static/rota.js", headers=shown)).headers)
+            found.append((await api.http.get("/queues/No", headers=shown)).headers)
+            asks = {
+                "Access-Control-Request-Method": "POST",
+                "Access-Control-Request-Headers": "authorization",
+            }
+            found.append((await api.http.options("/tickets", headers=shown | asks)).headers)
+            assert not any("access-control-allow-credentials" in one for one in found)
+            allows[origin] = {one.get("access-control-allow-origin") for one in found}
+    assert allows == {
+        "https://shop.example": {"https://shop.example"},
+        "http://a.test:1": {"http://a.test:1"},
+        "https://evil.example": {None},
+    }
+
+
 async def test_who_listens_is_sent_away_when_its_key_ends(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "CHECKS", 0.05)
     monkeypatch.setattr("rota.api.access.TRUST", 0.0)

@@ -228,6 +228,12 @@ def test_a_value_that_is_not_allowed_is_named_with_what_is(name: str, value: str
         ("JOBS_PACKAGE", "jobs.", "'jobs.' is not the name of a Python package"),
         ("DEFAULT_QUEUE", "Email", "queue name 'Email' is not allowed"),
         ("DEFAULT_QUEUE", "dead", "queue name 'dead' is reserved"),
+        (
+            "API_ALLOWED_ORIGINS",
+            "https://a.test, b.test",
+            "'b.test' is no site; a site is https://shop.example",
+        ),
+        ("API_ALLOWED_ORIGINS", "https://a.test/x", "'https://a.test/x' is no site"),
         ("WORKER_QUEUES", "email,,reports", "queue name '' is not allowed"),
         ("WORKER_QUEUES", "email reports", "queue name 'email reports' is not allowed"),
     ],

@@ -108,6 +108,8 @@ class Hub:
         self._client = client
         self._holds = holds
         self._key = events_key(settings.namespace)
+        #: The other sites whose pages may listen.
+        self.origins = settings.api_allowed_origins or ()
         self._listeners: set[Listener] = set()
         self._reading: asyncio.Task[None] | None = None
         self._checking: asyncio.Task[None] | None = None

@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from rota.api.live.hub import Hub, Listener, behind
 from rota.api.live.later import leave_to
+from rota.api.live.origins import headers_for
 from rota.api.live.updates import Place, Update, Wanted, frame, place_of
 from rota.api.unexpected import report
 from rota.errors import RotaError
@@ -60,7 +61,9 @@ class EventStream(Response):
         """Send the answer bit by bit, for as long as it goes on."""
         listener, looked = self._listener, monotonic()
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            headers = HEADERS + headers_for(scope, self._hub.origins)
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            del headers
             place = await self._catch_up(send, self._position)
             while place is not None and not listener.is_over:
                 await listener.wait(BEAT)
