@@ -1,8 +1,8 @@
 """A process that has imported the engine, and forks the programs of rota that tests start; this file is both its ends.
 
 Four fifths of a program's start are imports: a test run starts some two hundred programs, and all import the same. A
-fork runs `python -m rota` from its first line on, as a child of the test's process, in its own environment. What
-a fork cannot be given is started as a new process, and with FORK_SERVER=0 everything is.
+fork runs `python -m rota`, or another module, from its first line on, as a child of the test's process, in its own
+environment. What a fork cannot be given is started as a new process, and with FORK_SERVER=0 everything is.
 """
 
 import sys
@@ -108,8 +108,8 @@ def _adopting() -> Iterator[None]:
 class Forked(subprocess.Popen[Any]):
     """A child of this process that a fork server has forked, as Popen knows one that it has started."""
 
-    def __init__(self, server: ForkServer, arguments: tuple[str, ...], **options: Any) -> None:
-        self._server = server
+    def __init__(self, server: ForkServer, module: str, arguments: tuple[str, ...], **options: Any) -> None:
+        self._server, self._module = server, module
         super().__init__(arguments, **options)
 
     def _execute_child(self, *given: Any) -> None:
@@ -121,6 +121,7 @@ class Forked(subprocess.Popen[Any]):
         ]
         inherited = zip((pipes[0], pipes[3], pipes[5]), range(3), strict=True)
         request = {
+            "module": self._module,
             "arguments": list(by_name["args"]),
             "cwd": os.fspath(by_name["cwd"]),
             "environment": dict(by_name["env"]),
@@ -217,5 +218,6 @@ if __name__ == "__main__":
     gc.disable()
     _load(_MODULES)
     # All but the engine, which is on the path of each process.
-    become(serve(socket.socket(fileno=int(sys.argv[1]))), sys.path[1:])
-    runpy.run_module("rota", run_name="__main__", alter_sys=True)
+    program = serve(socket.socket(fileno=int(sys.argv[1])))
+    become(program, sys.path[1:])
+    runpy.run_module(program["module"], run_name="__main__", alter_sys=True)

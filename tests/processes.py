@@ -29,12 +29,17 @@ ENGINE_FILES = f"{Path(rota.__file__).parent}/"
 FORKS = ForkServer(ENGINE)
 
 
-def start(*arguments: str, cwd: Path, environment: dict[str, str], **streams: Any) -> "subprocess.Popen[Any]":
-    """Start `python -m rota` with these arguments and no other environment; without arguments, a worker."""
+def start(
+    *arguments: str, cwd: Path, environment: dict[str, str], module: str = "rota", **streams: Any
+) -> "subprocess.Popen[Any]":
+    """Start `python -m rota`, or another module, with these arguments and no other environment.
+
+    Without arguments, `rota` is a worker.
+    """
     env = {"MODE": "worker", **environment}
     if FORKS.takes(env, streams):
-        return Forked(FORKS, arguments, cwd=cwd, env=env, **streams)
-    return subprocess.Popen([sys.executable, "-m", "rota", *arguments], cwd=cwd, env=env, **streams)
+        return Forked(FORKS, module, arguments, cwd=cwd, env=env, **streams)
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=cwd, env=env, **streams)
 
 
 def environment(*folders: Path, **variables: str) -> dict[str, str]:

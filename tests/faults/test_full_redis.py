@@ -1,7 +1,6 @@
 """A Redis that is full takes no new jobs; what waits is run and recorded all the same, which makes room again."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from rota.settings.load import load
 from tests.faults.fleet import Fleet, records
 from tests.faults.jobs_for_faults.in_processes import report_from_process
 from tests.faults.jobs_for_faults.on_loop import carry, work
-from tests.processes import ROOT, environment
+from tests.processes import ROOT, environment, start
 from tests.servers import RedisServer
 from tests.waiting import until, until_empty
 
@@ -68,15 +67,12 @@ async def fill(client: Client, ids: list[str]) -> None:
 
 def command(server: RedisServer, folder: Path, *words: str) -> str:
     """Run the command line and return what it prints."""
-    run = subprocess.run(
-        [sys.executable, "-m", "rota", *words],
-        env=environment(ROOT, HOME=str(folder), REDIS_URL=server.url),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stdout
+    variables = environment(ROOT, HOME=str(folder), REDIS_URL=server.url)
+    pipe = subprocess.PIPE
+    with start(*words, cwd=folder, environment=variables, text=True, stdout=pipe, stderr=pipe) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return str(out)
 
 
 async def test_a_backlog_that_filled_redis_while_no_worker_ran_is_drained(

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from arq.jobs import Job as ArqJob
 from rota import Client, Handle, Job, job_deserializer, job_serializer
 from tests.faults.fleet import FULL, Fleet
 from tests.faults.jobs_that_leave import NEVER, WAYS, in_process, in_thread, on_loop, pass_by
-from tests.processes import ROOT, Worker, environment
+from tests.processes import ROOT, Worker, environment, start
 from tests.servers import RedisServer
 from tests.streams import events_in
 from tests.waiting import until
@@ -269,9 +268,12 @@ async def came_on_arq(job: ArqJob) -> str:
 @contextlib.contextmanager
 def bare_worker(server: RedisServer, log: Path, *, wait: int) -> "Iterator[subprocess.Popen[bytes]]":
     """Run a bare worker in a process of its own, which logs to `log`, while a block lasts."""
-    command = (sys.executable, "-m", "tests.faults.jobs_that_leave.on_arq", str(server.port), str(wait))
+    variables = environment(ROOT, FAULTS_LEDGER="/dev/null")
+    module = "tests.faults.jobs_that_leave.on_arq"
     with log.open("wb") as out:
-        process = subprocess.Popen(command, env=environment(ROOT, FAULTS_LEDGER="/dev/null"), stderr=out)
+        process = start(
+            *(str(server.port), str(wait)), module=module, cwd=ROOT, environment=variables, stderr=out
+        )
     try:
         yield process
     finally:

@@ -9,14 +9,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from arq.connections import ArqRedis
 
-from tests.processes import ROOT, environment
+from tests.processes import ROOT, environment, start
 from tests.servers import RedisServer
 from tests.waiting import until
 
@@ -57,11 +56,13 @@ class Process:
 
     def __init__(self, log: Path, command: str, folder: Path, environment: dict[str, str]) -> None:
         self._log = log
+        module, *arguments = command.split()
         with log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *command.split()],
+            self.process = start(
+                *arguments,
+                module=module,
                 cwd=folder,
-                env=environment,
+                environment=environment,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,

@@ -1,20 +1,17 @@
 """What jobs did, written outside Redis; and the processes that wrote it."""
 
 import contextlib
-import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.processes import ROOT, environment, start
 from tests.servers import RedisServer
 from tests.waiting import until
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
@@ -46,11 +43,8 @@ def process(
     """Run a worker process of `kind` while a block lasts, and kill it at the end if it still runs."""
     module = "tests.integration.arq_holes.worker_process"
     words = [f"{name}={value}" for name, value in options.items()]
-    child = subprocess.Popen(
-        [sys.executable, "-m", module, kind, str(server.port), queue, str(ledger.path), *words],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
-    )
+    arguments = (kind, str(server.port), queue, str(ledger.path), *words)
+    child = start(*arguments, module=module, cwd=ROOT, environment=environment(ROOT))
     try:
         yield child
     finally:
