@@ -11,6 +11,7 @@ from rota import InvalidPayload, OnlyRecorded, RecordedWarning, Run, each, every
 from rota.client.recording import recorded as record
 from rota.settings.load import load
 from rota.testing import clear, recorded
+from rota.wire.sealing.ring import new_key
 
 
 @job(queue="email")
@@ -109,7 +110,10 @@ async def test_a_request_that_comes_twice_is_recorded_once() -> None:
     assert len(recorded()) == 1
 
 
-async def test_a_transaction_is_left_alone() -> None:
+async def test_a_transaction_is_left_alone_and_nothing_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYLOAD_KEYS", new_key("k"))
+    monkeypatch.setenv("PAYLOAD_SIGNING", "on")
+    monkeypatch.setenv("PAYLOAD_ENCRYPTION", "on")
     connection = type("Connection", (), {"__module__": "asyncpg"})()
     async with await rota.connect() as client:
         handle = await client.outbox(connection).enqueue(send.options(delay=60), "ann@example.com")

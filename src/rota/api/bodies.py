@@ -13,6 +13,8 @@ from rota.api.problems import Problem, pointer
 
 #: The deepest nesting of arrays and objects.
 DEEPEST = 64
+#: What a body may have beside its payload, in bytes.
+ROOM = 16_384
 _TITLE = "The body cannot be read"
 #: A number that may be too large for a float: many digits, or a large exponent.
 _LARGE_NUMBER = re.compile(rb"[0-9]{300}|[eE]\+?[0-9]{3}")

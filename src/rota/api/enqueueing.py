@@ -1,5 +1,6 @@
 """From the body of a request to a call of a job: the payload checked by the job's own type, and the options."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from rota.errors import InvalidPayload, PayloadTooLarge, UnknownJob, UnknownWebh
 from rota.model.access.keys import AccessKey
 from rota.model.job import Call, Job
 from rota.model.registry import Registry
-from rota.names import check_id, check_tenant, check_webhook, id_of_tenant
+from rota.names import check_id, check_tenant, check_webhook, full_name, id_of_tenant
 from rota.units import LONGEST
 from rota.wire.keys import check_queue
 
@@ -98,6 +99,19 @@ async def check_webhooks(request: Request, calls: Iterable[Call[Any]]) -> None:
             await desk_of(request).client.webhooks.get(str(webhook), tenant=caller_of(request).tenant)
         except UnknownWebhook as error:
             raise _invalid([{"pointer": pointer("options", "webhook"), "detail": str(error)}]) from None
+
+
+def fix_of(registry: Registry, key: AccessKey, queue: str, task: str, body: Mapping[str, Any]) -> Call[Any]:
+    """Return the call that a dead letter of the job `task` is to come back as. Raises Problem."""
+    refuse_others(body, _FIELDS[:1])
+    for name in (full_name(queue, task), task):
+        with contextlib.suppress(UnknownJob):
+            job = registry.find(name)
+            return call_of(registry, key, registry.full_name(job), body)
+    detail = (
+        f"this deployment does not know the job {full_name(queue, task)}, so its payload cannot be checked"
+    )
+    raise Problem(409, "unknown-here", "The job is not known here", detail)
 
 
 def key_of(request: Request) -> str | None:

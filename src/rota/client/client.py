@@ -17,6 +17,7 @@ from rota.client.dead_letters import DeadLetters, Moved, Which, WhichFields
 from rota.client.enqueue import Draft, Enqueued, Enqueuer
 from rota.client.events import EventReader, ended, newest
 from rota.client.failures import failures
+from rota.client.hands.fixing import Fixing
 from rota.client.hands.stack import ask
 from rota.client.outbox.bell import Bell
 from rota.client.outbox.drafts import Rows
@@ -29,6 +30,7 @@ from rota.flows.batches import BatchHandle
 from rota.flows.flows import Flows
 from rota.flows.members import NewBatch
 from rota.flows.waiting import wait_for
+from rota.model.bulk.actions import Actor
 from rota.model.enqueueing import OFFERED, Enqueueable
 from rota.model.event import EventType, StreamEvent
 from rota.model.flows.handle import FlowHandle
@@ -109,6 +111,7 @@ class Client:
         self.bell = Bell(redis, settings.namespace)
         self._cancellation = Cancellation(redis, settings, clock)
         self._dead_letters = DeadLetters(redis, settings)
+        self._fixing = Fixing(redis, settings, clock, self._dead_letters)
         self._schedules = ScheduleControl(redis, settings)
         self._events = events_key(settings.namespace)
         self._clock = clock
@@ -488,20 +491,31 @@ class Client:
                 self.redis, self._settings, queue, job_id, delay=when.delay or 0.0, at=when.at
             )
 
-    async def retry(self, queue: str, job_id: str) -> Handle[Any]:
+    async def retry(
+        self, queue: str, job_id: str, *, call: Call[Any] | None = None, by: Actor | None = None
+    ) -> Handle[Any]:
         """Bring a dead letter back, with its full number of attempts, and the checkpoint that it saved.
 
-        `job_id` is the id in Redis, or the one that you gave the job.
+            await client.retry("email", "welcome-ann", call=send_email.call(to="ann@example.com"))
+
+        `job_id` is the id in Redis, or the one that you gave the job. `call`, of the same job, gives it other
+        arguments; id, headers and options stay its own. What they were is kept with the action, for which `by` answers.
         A job whose death ended a pipeline lets the pipeline go on where it stopped. While another job has the unique
         key of the letter, the key's rule holds as at an enqueue: "existing" returns a handle of that job, whose
         `created` is False, and the letter stays; "replace" and "debounce" give that job the letter's arguments.
 
         Raises JobNotFound, and for a job that is there and has no dead letter NoDeadLetter; JobExists while a live job
         has its id, or its unique key and "refuse" is the rule or that job runs; NotReplayed for a letter without a
-        payload, and for a job of a pipeline or a batch that is over or still being stopped; ServerError.
+        payload, and for a job of a pipeline or a batch that is over or still being stopped; ServerError. With `call`
+        also PayloadTooLarge; ValueError for the call of another job; NotReplayed for a stage of a pipeline, which gets
+        its arguments from there; RefusedPayload for a letter whose seal does not fit.
         """
-        job = await self._dead_letters.replay(queue, job_id)
-        return Handle(self, queue, job.id, created=job.is_itself)
+        if call is None:
+            job = await self._dead_letters.replay(queue, job_id)
+        else:
+            (checked,) = checked_calls([call])
+            job = await self._fixing.fix(queue, job_id, checked, by)
+        return Handle(self, queue, job.id, parser_of(call.job if call else None), created=job.is_itself)
 
     async def failures(self, queue: str | None = None, *, moved: Moved | None = None) -> list[FailureGroup]:
         """Return the dead letters of one queue, or of all, grouped by cause, the most numerous first.

@@ -88,18 +88,21 @@ class DeadLetters:
         """
         for found in ids_of(queue, job_id):
             (answer,) = await self.replay_these(queue, [encode_id(found)])
-            if isinstance(answer, list):
-                rule, holder = answer
-                if rule == b"held":
-                    raise JobExists(decode_id(holder), found)
-                return Replayed(decode_id(holder), is_itself=False)
-            if answer == b"taken":
-                raise JobExists(found)
-            if answer in (b"stopping", b"over", b"empty"):
-                raise NotReplayed(found, answer.decode())
-            if answer == b"replayed":
-                return Replayed(found, is_itself=True)
-        raise await self._no_letter(queue, job_id)
+            replayed = _read(answer, found)
+            if replayed is not None:
+                return replayed
+        raise await self.no_letter(queue, job_id)
+
+    async def replay_fixed(
+        self, queue: str, letter_id: str, actions: str, change: Sequence[Any]
+    ) -> Replayed | None:
+        """Bring one letter back with another payload; None where it is gone, or has not the payload that it had.
+
+        `change` has what `replay.lua` takes: the payload before, the payload, its terms, the most entries of the list
+        at `actions`, and the fields of the action that is written down there. Raises as `replay` does.
+        """
+        (answer,) = await self.replay_these(queue, [encode_id(letter_id)], (actions,), change)
+        return _read(answer, letter_id)
 
     async def replay_all(self, queue: str, which: Which, moved: Moved | None = None) -> int:
         """Bring back the letters that match, and return how many were brought back. Raises ServerError."""
@@ -116,7 +119,7 @@ class DeadLetters:
             for found in ids_of(queue, job_id):
                 if await self.delete_these(queue, [encode_id(found)]):
                     return
-        raise await self._no_letter(queue, job_id)
+        raise await self.no_letter(queue, job_id)
 
     async def delete_all(self, queue: str, which: Which, moved: Moved | None = None) -> int:
         """Delete the letters that match, and return how many there were. Raises ServerError."""
@@ -127,14 +130,19 @@ class DeadLetters:
             tell(deleted, of)
         return deleted
 
-    async def replay_these(self, queue: str, members: Sequence[bytes]) -> list[Any]:
-        """Bring back some letters, and return for each what replay.lua answers. Raises ServerError."""
+    async def replay_these(
+        self, queue: str, members: Sequence[bytes], others: Sequence[str] = (), change: Sequence[Any] = ()
+    ) -> list[Any]:
+        """Bring back some letters, and return for each what replay.lua answers. Raises ServerError.
+
+        `change` is for a single one, as `replay_fixed` takes it; `others` are the keys that it needs.
+        """
         keys = QueueKeys.of(queue_key(queue))
         async with explained(self._redis):
             answers: list[Any] = await REPLAY(
                 self._redis,
-                (keys.queue, keys.dead, keys.wake, self._events, keys.checkpoint),
-                (queue, self._events_maxlen, *members),
+                (keys.queue, keys.dead, keys.wake, self._events, keys.checkpoint, *others),
+                (queue, self._events_maxlen, len(change), *change, *members),
             )
         return answers
 
@@ -169,7 +177,7 @@ class DeadLetters:
             if chunk:
                 yield chunk, len(members)
 
-    async def _no_letter(self, queue: str, job_id: str) -> JobNotFound:
+    async def no_letter(self, queue: str, job_id: str) -> JobNotFound:
         """Return what to raise for a letter that is not there: the job may be, in another state."""
         async with explained(self._redis):
             info = await view.find_given(self._redis, queue, job_id)
@@ -180,3 +188,20 @@ class DeadLetters:
             ids = [decode_id(member) for member in members]
             found = await view.find(self._redis, queue, QueueKeys.of(queue_key(queue)), ids, letters=True)
         return [encode_id(info.id) for info in found if info is not None and which.includes(info)]
+
+
+def _read(answer: Any, letter_id: str) -> Replayed | None:
+    """Return the job that a letter came back as, None for a letter that is not there, or is another by now.
+
+    Raises JobExists, NotReplayed.
+    """
+    if isinstance(answer, list):
+        rule, holder = answer
+        if rule == b"held":
+            raise JobExists(decode_id(holder), letter_id)
+        return Replayed(decode_id(holder), is_itself=False)
+    if answer == b"taken":
+        raise JobExists(letter_id)
+    if answer in (b"stopping", b"over", b"empty", b"input"):
+        raise NotReplayed(letter_id, answer.decode())
+    return Replayed(letter_id, is_itself=True) if answer == b"replayed" else None

@@ -12,7 +12,9 @@ from rota.client.events import EventReader
 from rota.client.hands.stack import PATIENCE
 from rota.client.outbox.drafts import Rows
 from rota.client.outbox.outbox import SyncOutbox
+from rota.client.recording.recorded import unsealed
 from rota.flows.batches import BatchHandle, BatchInfo
+from rota.model.bulk.actions import Actor
 from rota.model.enqueueing import OFFERED_SYNC, SyncEnqueueable
 from rota.model.event import EventType, StreamEvent
 from rota.model.flows.stages import Pipeline
@@ -143,9 +145,11 @@ class SyncClient:
 
         `holder` is one of those of `Client.outbox` that block. Redis is not asked, and need not answer.
         """
-        settings = self._settings()
+        settings, records = self._settings(), self._records()
+        if records:
+            settings = unsealed(settings)
         rows = Rows(Drafter(settings, SYSTEM_CLOCK), self._senders, settings.namespace)
-        return SyncOutbox(self.bridge, rows, holder, self._ring, records=self._records())
+        return SyncOutbox(self.bridge, rows, holder, self._ring, records=records)
 
     def _ring(self) -> None:
         self.bridge.tell(lambda client: client.bell.ring())
@@ -266,9 +270,12 @@ class SyncClient:
         """Make a job that waits due at another time, by default now; see `Client.reschedule`."""
         return self._ask(lambda client: client.reschedule(queue, job_id, delay=delay, at=at))
 
-    def retry(self, queue: str, job_id: str) -> SyncHandle[Any]:
-        """Bring a dead letter back; see `Client.retry`."""
-        return sync_handle(self.bridge, self._ask(lambda client: client.retry(queue, job_id)), None)
+    def retry(
+        self, queue: str, job_id: str, *, call: Call[Any] | None = None, by: Actor | None = None
+    ) -> SyncHandle[Any]:
+        """Bring a dead letter back, with other arguments or its own; see `Client.retry`."""
+        handle = self._ask(lambda client: client.retry(queue, job_id, call=call, by=by))
+        return sync_handle(self.bridge, handle, parser_of(call.job if call else None))
 
     def failures(self, queue: str | None = None, *, moved: Moved | None = None) -> list[FailureGroup]:
         """Return dead letters grouped by cause; see `Client.failures`."""

@@ -136,7 +136,8 @@ class NotReplayed(_OfJob):
     """Raised by the client for a dead letter that cannot be brought back, or not yet.
 
     `why` is "empty" for one that died because its payload had expired; "over" for one of a pipeline that is over, or
-    "stopping" while other jobs of the pipeline are still being stopped.
+    "stopping" while other jobs of the pipeline are still being stopped. Where its arguments were to be changed, it is
+    "input" for a stage of a pipeline, and "changed" where others change it at the same time.
     """
 
     def __init__(self, id: str, why: str = "over") -> None:  # noqa: A002 (the field's word)
@@ -153,6 +154,13 @@ class NotReplayed(_OfJob):
             return (
                 f"job {self.id} has no payload any more, which had expired before it died: enqueue it again"
             )
+        if self.why == "input":
+            return (
+                f"job {self.id} gets its arguments from its pipeline, so they cannot be changed: retry it as it is, or "
+                "enqueue the pipeline again"
+            )
+        if self.why == "changed":
+            return f"job {self.id} was changed at the same time; look at it, and try again"
         return f"job {self.id} is a stage of a pipeline that is over; its input is gone: enqueue the pipeline again"
 
 

@@ -61,6 +61,13 @@ _TICKET: dict[str, Any] = {
     },
 }
 
+#: The body that brings a dead letter back with other arguments.
+_FIX = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"payload": {"type": "object", "description": "The arguments by name, all of them."}},
+}
+
 
 def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
     """Return the document of an application with these jobs."""
@@ -81,6 +88,7 @@ def document(app: FastAPI, registry: Registry) -> dict[str, Any]:
     found["paths"]["/jobs"]["post"]["requestBody"] = _body(_MANY, required=True)
     found["paths"]["/bulk"]["post"]["requestBody"] = _body(BULK_BODY, required=True)
     found["paths"]["/tickets"]["post"]["requestBody"] = _body(_TICKET, required=False)
+    found["paths"]["/jobs/{queue}/{id}/retry"]["post"]["requestBody"] = _body(_FIX, required=False)
     for method, path, model in (("post", "/webhooks", NewWebhook), ("patch", "/webhooks/{webhook}", Changes)):
         schemas[model.__name__] = model.model_json_schema(ref_template=REF + "{model}")
         found["paths"][path][method]["requestBody"] = _body(ref(model.__name__), required=True)

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from rota.api import shapes
 from rota.api.answers import accepted, answer, entry_of
-from rota.api.bodies import read_object, refuse_others
+from rota.api.bodies import ROOM, read_object, refuse_others
 from rota.api.desk import OWN_ENQUEUES, caller_of, check, desk_of
 from rota.api.enqueueing import call_of, calls_of, check_webhooks, fingerprint_of, key_of
 from rota.api.problems import Problem
@@ -23,8 +23,6 @@ MOST_JOBS = 1000
 MOST_BYTES = 16 * 1024 * 1024
 #: The longest time for which a request waits for its job, in seconds.
 LONGEST_WAIT = 60.0
-#: What a body may have beside its payload, in bytes.
-_ROOM = 16_384
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})")
 
 
@@ -32,7 +30,7 @@ async def enqueue(request: Request) -> Response:
     """Enqueue a job; with `Prefer: wait=10`, answer with its result if it ends within that time."""
     await check(request, OWN_ENQUEUES)
     desk, name = desk_of(request), request.path_params["name"]
-    body = await read_object(request, desk.settings.payload_limit + _ROOM)
+    body = await read_object(request, desk.settings.payload_limit + ROOM)
     call, key = call_of(desk.registry, caller_of(request), name, body), key_of(request)
     if call.job.enqueue_options.webhook is not None:
         await check_webhooks(request, (call,))

@@ -7,10 +7,13 @@ from fastapi import APIRouter, Path, Request, Response
 
 from rota.api import shapes
 from rota.api.answers import answer, entry_of
+from rota.api.bodies import ROOM, read_object
 from rota.api.desk import OWN_OPERATES, OWN_READS, caller_of, desk_of
+from rota.api.enqueueing import fix_of
 from rota.api.problems import Problem, wrong_parameter
 from rota.api.routes.lists import one
-from rota.errors import JobNotFound
+from rota.errors import JobNotFound, NoDeadLetter
+from rota.model.bulk.actions import Actor
 from rota.model.state import State
 
 router = APIRouter(tags=["jobs"], default_response_class=Response)
@@ -75,10 +78,20 @@ async def cancel(request: Request, queue: str, job_id: JobId) -> Response:
     dependencies=[OWN_OPERATES],
 )
 async def retry(request: Request, queue: str, job_id: JobId) -> Response:
-    """Bring a dead letter back, with its full number of attempts."""
-    desk = desk_of(request)
-    own_id = await desk.own_id(caller_of(request), queue, job_id, letter=True)
-    handle = await desk.client.retry(queue, own_id)
+    """Bring a dead letter back, with its full number of attempts, and with another `payload` where one is given."""
+    desk, key = desk_of(request), caller_of(request)
+    body = await read_object(request, desk.settings.payload_limit + ROOM)
+    own_id = await desk.own_id(key, queue, job_id, letter=True)
+    if not body:
+        return answer(entry_of(await desk.client.retry(queue, own_id)), 202)
+    info = await desk.client.status(queue, own_id, letter=True)
+    if info.state is not State.DEAD:
+        raise NoDeadLetter(info.id, info.state)
+    call = fix_of(desk.registry, key, queue, info.task, body)
+    try:
+        handle = await desk.client.retry(queue, info.id, call=call, by=Actor("api", key.id, key.name))
+    except ValueError as error:
+        raise _wrong_state(str(error)) from None
     return answer(entry_of(handle), 202)
 
 

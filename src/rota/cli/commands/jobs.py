@@ -7,6 +7,7 @@ import typer
 
 from rota.cli import exits, screen
 from rota.cli.arguments import TIME, confirmed, duration, moment, payload
+from rota.cli.commands.hands import Edit, OtherPayload, YesToAny, fix_of, retry_one
 from rota.cli.commands.look import AsJson
 from rota.cli.commands.many.acting import DryRun, Where, Yes, act_on_many, chosen, needed
 from rota.cli.progress import Progress
@@ -221,12 +222,15 @@ def retry(
     reason: Reason = None,
     cause: Cause = None,
     everything: Everything = False,
+    changed: OtherPayload = None,
+    edit: Edit = False,
     where: Where = None,
     dry_run: DryRun = False,
-    yes: Yes = False,
+    yes: YesToAny = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put dead letters back on their queue, with all their attempts again."""
+    """Put dead letters back on their queue, with all their attempts again; one of them also with other arguments."""
+    fix = fix_of(changed, edit=edit, yes=yes, one=where is None and job_id)
     others = (job_id, job, reason, cause, everything)
     if many := chosen(where, others, dry_run=dry_run, yes=yes, as_json=as_json):
         act_on_many(BulkAction.RETRY, queue, many)
@@ -235,20 +239,18 @@ def retry(
     which = _which("retry", job_id, {"task": job, "reason": reason, "cause": cause}, everything)
 
     async def act(client: Client, here: Known) -> None:
-        if job_id is None:
-            with Progress("dead letters brought back", quiet=as_json, left=_LEFT) as at:
-                count = await client.retry_dead(queue, moved=at.moved, **which)
-            if not count:
-                here.check_job(queue, job)
-                if not everything:
-                    screen.note(
-                        f"no dead letter of {queue} could be: `rota failures {queue}` shows those that there are"
-                    )
-            screen.answer({"retried": count}, f"{count:,} brought back", as_json)
-        else:
-            found = await client.retry(queue, job_id)
-            told = "brought back" if found.created else f"has the unique key of {job_id}, and stands for it"
-            screen.answer({"retried": int(found.created), "id": found.id}, f"{found.id} {told}", as_json)
+        if job_id is not None:
+            await retry_one(client, here, queue, job_id, fix, as_json=as_json)
+            return
+        with Progress("dead letters brought back", quiet=as_json, left=_LEFT) as at:
+            count = await client.retry_dead(queue, moved=at.moved, **which)
+        if not count:
+            here.check_job(queue, job)
+            if not everything:
+                screen.note(
+                    f"no dead letter of {queue} could be: `rota failures {queue}` shows those that there are"
+                )
+        screen.answer({"retried": count}, f"{count:,} brought back", as_json)
 
     on_queue(queue, act)
 

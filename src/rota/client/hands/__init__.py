@@ -1,1 +1,1 @@
-"""What a person does with one job: ask what it is doing."""
+"""What a person does with one job: ask what it is doing, and fix it."""

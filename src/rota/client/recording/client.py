@@ -11,7 +11,7 @@ from rota.client.enqueue import Draft, Enqueued, Enqueuer, Once
 from rota.client.outbox.drafts import Rows
 from rota.client.outbox.outbox import Outbox
 from rota.client.recording.nowhere import Nowhere
-from rota.client.recording.recorded import Recorded, record
+from rota.client.recording.recorded import Recorded, record, unsealed
 from rota.errors import IdempotencyMismatch, UnknownSchedule
 from rota.flows.members import Member
 from rota.flows.scripts import FlowScripts, NewFlow
@@ -30,7 +30,7 @@ class RecordingClient(Client):
         """Make a client that connects to nothing; `senders` are around every enqueue."""
         super().__init__(Nowhere(), settings, senders=senders)
         around = Senders(senders)
-        self._enqueuer = RecordingEnqueuer(self.redis, settings, around, SYSTEM_CLOCK)
+        self._enqueuer = RecordingEnqueuer(self.redis, unsealed(settings), around, SYSTEM_CLOCK)
         self._rows = Rows(self._enqueuer, around, settings.namespace)
         self.flows.scripts = RecordingScripts(self.redis, settings)
 

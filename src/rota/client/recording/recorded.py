@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from rota.model.job import Job
 from rota.names import full_name
+from rota.settings.settings import Settings
 
 logger = logging.getLogger("rota.client")
 
@@ -38,6 +39,13 @@ def record(one: Recorded) -> None:
         _warned.add(name)
         found = "nothing runs it, and rota.testing.recorded() has it"
         _warn(f"APP_ENV=test: {name} was recorded and not enqueued; {found}")
+
+
+def unsealed(settings: Settings) -> Settings:
+    """Return settings with which nothing is signed or encrypted: what is recorded is read by the test itself."""
+    return settings.model_copy(
+        update={"payload_keys": None, "payload_signing": "off", "payload_encryption": False}
+    )
 
 
 def _warn(sentence: str) -> None:

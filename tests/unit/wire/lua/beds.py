@@ -232,7 +232,7 @@ class Bed:
 
     async def replay(self, *ids: str) -> list[str]:
         """Replay dead letters, and return the script's answer for each."""
-        args = ("q", 1000, *map(encode_id, ids))
+        args = ("q", 1000, 0, *map(encode_id, ids))
         answers = await REPLAY(self.redis, (KEYS.queue, KEYS.dead, KEYS.wake, EVENTS, KEYS.checkpoint), args)
         words = [answer if isinstance(answer, list) else [answer] for answer in answers]
         return [b" ".join(word).decode() for word in words]
