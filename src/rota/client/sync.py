@@ -222,6 +222,16 @@ class SyncClient:
         """Return what became of a queue's jobs in the last `period` seconds; see `Client.history`."""
         return self._ask(lambda client: client.history(queue, period=period, step=step))
 
+    def histories(
+        self,
+        queues: Sequence[str],
+        *,
+        period: float | timedelta = 86_400.0,
+        step: float | timedelta | None = None,
+    ) -> dict[str, QueueHistory]:
+        """Return what became of the jobs of each of some queues, in one round trip; see `Client.histories`."""
+        return self._ask(lambda client: client.histories(queues, period=period, step=step))
+
     def events(
         self,
         *,
