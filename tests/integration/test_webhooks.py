@@ -1,5 +1,6 @@
 """Webhooks: receivers are told of the ends of jobs, signed, once each, and again until they have taken it."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,12 +13,13 @@ from rota.client.webhooks import deliveries as records
 from rota.client.webhooks import webhooks as managing
 from rota.errors import FetchRefused, UnknownWebhook, WebhookRefused
 from rota.model.webhooks.subscription import Subscription
+from rota.services.webhooks import dispatcher
 from rota.services.webhooks.dispatcher import Place
 from tests.receivers import Receiver, Request
 from tests.servers import RedisServer
 from tests.waiting import until, until_empty, until_in
 from tests.webhooks import HERE, dispatcher_on, dispatching, until_delivery
-from tests.workers import serving
+from tests.workers import serving, standing
 
 
 @job
@@ -251,6 +253,42 @@ async def test_a_receiver_inside_the_network_is_not_reached(
         assert "no public address" in delivery.error
         await until_in(works.client.handle("default", f"default:{hook.id}-{delivery.id}"), State.DEAD)
     assert receiver.connections == 0
+
+
+async def test_the_worker_that_leads_makes_the_messages_on_their_own_queue(
+    server: RedisServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "SELDOM", 0.01)
+    # Signed, as every job is then.
+    key = base64.b64encode(b"k" * 32).decode()
+    variables = {
+        **HERE,
+        "PAYLOAD_KEYS": f"one:{key}",
+        "PAYLOAD_SIGNING": "required",
+        "WEBHOOK_QUEUE": "hooks",
+    }
+    async with (
+        serving(server.url, other, **variables) as works,
+        standing(server.url, __name__, **variables),
+    ):
+        hook = await works.client.webhooks.make(receiver.url)
+        await works.client.enqueue(other)
+        delivery = await until_delivery(works.client, hook.id, "delivered")
+        await works.client.webhooks.send_again(hook.id, delivery.id)
+        await told(receiver, 2)
+    assert delivery.queue == "hooks"
+
+
+async def test_a_server_that_refuses_ends_nothing_and_is_told_once(
+    client: Client, receiver: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.redis.set("rota:webhooks", "another program's")
+    await until(lambda: "webhooks.refused" in caplog.messages, "the dispatcher says so")
+    await client.redis.delete("rota:webhooks")
+    hook = await client.webhooks.make(receiver.url)
+    await client.enqueue(pay)
+    await until_delivery(client, hook.id, "delivered")
+    assert caplog.messages.count("webhooks.refused") == 1
 
 
 async def test_a_webhook_that_cannot_be_is_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,15 +87,13 @@ def leaders_services(
             term, lambda: own_client(server), own, settings.namespace, settings.events_maxlen
         ),
         lambda term: Scheduler(schedules, term, lambda: own_client(server), sealer=settings.sealer),
-        lambda term: Dispatcher(
-            lambda: own_client(server), settings, _webhooks_queue(settings, queues), term
-        ),
+        lambda term: Dispatcher(lambda: own_client(server), settings, webhooks_queue(settings, queues), term),
         lambda term: BulkRunner(lambda: own_client(server), settings, term),
         *recording,
     )
 
 
-def _webhooks_queue(settings: Settings, queues: Sequence[str]) -> str:
+def webhooks_queue(settings: Settings, queues: Sequence[str]) -> str:
     """Return the queue for the messages of webhooks: one that is served, where the settings name none."""
     default = settings.default_queue
     return settings.webhook_queue or (default if default in queues or not queues else queues[0])

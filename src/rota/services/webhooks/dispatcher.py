@@ -33,6 +33,8 @@ logger = logging.getLogger("rota.webhooks")
 EVERY, SELDOM = 0.25, 10.0
 #: For how long the webhooks that were read count, in seconds.
 TRUST = 1.0
+#: After how long it is said again that messages to a webhook are dropped, in seconds.
+AGAIN = 60.0
 #: The most entries of the stream that are read at once; each may hold dozens of events.
 PAGE = 200
 _FAULTS: tuple[type[BaseException], ...] = (*FAULTS, ServerError)
@@ -97,6 +99,8 @@ class Dispatcher:
         self._cursor = f"{webhooks_key(settings.namespace)}:cursor"
         self._hooks: list[Subscription] = []
         self._read_at = float("-inf")
+        self._is_refused = False
+        self._dropped_at: dict[str, float] = {}
 
     async def run(self) -> None:
         """Look again and again, until cancelled. Raises what the term raises when it is over."""
@@ -108,10 +112,17 @@ class Dispatcher:
                     if place is None:
                         place = Place.read(await redis.get(self._cursor))
                     place, pause = await self.look(client, place)
-                except _FAULTS:
-                    # The workers log that Redis is away.
+                    self._is_refused = False
+                except _FAULTS as error:
+                    self._tell(error)
                     pause = 1.0
                 await asyncio.sleep(pause)
+
+    def _tell(self, error: BaseException) -> None:
+        """Say once what Redis refuses; the workers log that it is away."""
+        if isinstance(error.__cause__ or error, ResponseError) and not self._is_refused:
+            logger.warning("webhooks.refused", extra={"error": str(error)})
+            self._is_refused = True
 
     async def look(self, client: Client, place: Place) -> tuple[Place, float]:
         """Make messages of the next events; return the place behind them, and after how many seconds to look again.
@@ -180,8 +191,11 @@ class Dispatcher:
         if room >= len(messages):
             return messages
         dropped = len(messages) - room
+        now = asyncio.get_running_loop().time()
+        if now - self._dropped_at.get(webhook, float("-inf")) >= AGAIN:
+            self._dropped_at[webhook] = now
+            logger.error("webhook.dropped", extra={"webhook": webhook, "messages": dropped})
         await webhooks.of(webhook).dropped(dropped)
-        logger.error("webhook.dropped", extra={"webhook": webhook, "messages": dropped})
         return dict(list(messages.items())[:room])
 
     async def _behind_a_gap(self, redis: Any, place: Place, first: str) -> Place:
