@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from starlette.requests import HTTPConnection
 
 from rota.api.problems import Problem
+from rota.api.quotas import Quotas
 from rota.errors import RotaError
 from rota.model.access.keys import AccessKey, Scope, parts_of
 from rota.server.faults import ServerError, explained
@@ -59,6 +60,7 @@ class Gate:
     def __init__(self, redis: object, settings: Settings) -> None:
         self._redis = redis
         self._records = AccessRecords(redis, settings.namespace)
+        self.quotas = Quotas(redis, self._records)
         self._given = {key.id: key for key in settings.api_keys or ()}
         self._hosts = frozenset(host.lower() for host in settings.api_allowed_hosts or ())
         self._may_be_open = settings.app_env != "production" and not self._given
@@ -83,7 +85,9 @@ class Gate:
         :param tenants: whether the keys of tenants may be used, which the answer then has to be cut for.
         """
         self._check_host(request)
-        key = self.check(await self._key_of(request), *scopes, tenants=tenants)
+        key = await self._key_of(request)
+        await self.quotas.count(key, request)
+        self.check(key, *scopes, tenants=tenants)
         asked = request.path_params.get("queue"), request.path_params.get("id")
         if key.job not in (None, asked):
             detail = "the ticket is good for one job, and the request is not about that one"

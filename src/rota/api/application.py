@@ -19,6 +19,7 @@ from rota.api.live.later import answer_of
 from rota.api.live.origins import answer_origins
 from rota.api.pages.routes import add_pages
 from rota.api.problems import answer_errors
+from rota.api.quotas import Noting
 from rota.api.routes import (
     bulk,
     enqueue,
@@ -123,7 +124,7 @@ async def _opened(settings: Settings, registry: Registry, app: FastAPI) -> Async
     """Open what the routes work with. Raises NoKey, ServerError, MissingExtra."""
     async with contextlib.AsyncExitStack() as stack:
         # Who calls the API is elsewhere, and could not look at what this process had recorded in its tests.
-        opening = connect(settings, senders=registry.hooks.senders, record=False)
+        opening = connect(settings, senders=(*registry.hooks.senders, Noting()), record=False)
         client = await stack.enter_async_context(await opening)
         queues = settings.known_queues(registry.queues)
         await check_rights(client.redis, Rights.of_api(queues, settings.namespace))

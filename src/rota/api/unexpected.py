@@ -5,6 +5,7 @@ import logging
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rota.api.problems import Problem
+from rota.api.quotas import ALSO
 from rota.telemetry.tracing.sentry import sentry
 
 logger = logging.getLogger("rota.api")
@@ -31,6 +32,8 @@ class Unexpected:
 
         async def sending(message: Message) -> None:
             nonlocal has_begun
+            if not has_begun and ALSO in scope:
+                message["headers"] = [*message.get("headers", ()), *scope[ALSO]]
             has_begun = True
             await send(message)
 

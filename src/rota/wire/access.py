@@ -1,9 +1,25 @@
 """The keys of the API as they lie in Redis: one hash, by the id of each key."""
 
+import time
+from collections.abc import Iterable
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
+from rota.wire.claims import encode_id
 from rota.wire.keys import access_key
+from rota.wire.scripts import METER, QUOTA
+
+#: How long the jobs of a quota are remembered after the last of them was enqueued, in ms.
+_REMEMBERED_MS = 30 * 86_400_000
+
+
+class Rate(Protocol):
+    """A rate of requests, as the script takes it."""
+
+    @property
+    def interval_us(self) -> int: ...
+    @property
+    def burst(self) -> int: ...
 
 
 class AccessRecords:
@@ -56,6 +72,31 @@ class AccessRecords:
 
     def _session(self, token: str) -> str:
         return f"{self._key}:session:{sha256(token.encode()).hexdigest()}"
+
+    async def meter(self, key_id: str, rate: Rate) -> tuple[bool, int, int]:
+        """Count a request of a key; return whether it is let in, how many more are, and in how many ms what is next."""
+        keys = (f"{self._key}:rate:{key_id}",)
+        is_let, left, after_ms = await METER(self._redis, keys, (rate.interval_us, rate.burst))
+        return bool(is_let), left, after_ms
+
+    async def has_room(self, place: str, most: int, more: int) -> tuple[bool, int]:
+        """Tell whether a quota has room for `more` jobs; return that, and how many jobs there are."""
+        key = self._jobs(place)
+        has_room, count = await QUOTA(self._redis, (key, f"{key}:looked"), (most, more))
+        return bool(has_room), count
+
+    async def add_jobs(self, place: str, jobs: Iterable[tuple[str, str]]) -> None:
+        """Add jobs, by queue and id, to those that count for a quota."""
+        now = round(time.time() * 1000)
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.zadd(
+            self._jobs(place), {f"{queue} ".encode() + encode_id(job_id): now for queue, job_id in jobs}
+        )
+        pipe.pexpire(self._jobs(place), _REMEMBERED_MS)
+        await pipe.execute()
+
+    def _jobs(self, place: str) -> str:
+        return f"{self._key}:jobs:{place}"
 
     async def all(self) -> dict[str, bytes]:
         """Return the record of every key by its id."""

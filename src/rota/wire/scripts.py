@@ -140,6 +140,10 @@ REPLAY = Script.load("replay")
 RESCHEDULE = Script.load("reschedule")
 NUDGE = Script.load("nudge")
 
+# Called by the API, through rota.wire.access.
+METER = Script.load("meter")
+QUOTA = Script.load("quota")
+
 # Called by clients and by the jobs that run flows.
 FLOW_START = Script.load("flow_start")
 FLOW_FAN_OUT = Script.load("flow_fan_out")

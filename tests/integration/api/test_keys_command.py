@@ -43,6 +43,16 @@ def test_a_key_is_made_listed_rotated_and_revoked(project: Project, server: Redi
     assert [one["id"] for one in json.loads(project.rota("keys", "--json").out)] == [new["id"]]
 
 
+def test_a_new_key_in_the_place_of_one_has_its_tenant_and_its_bounds(project: Project) -> None:
+    bounds = ("--tenant", "acme", "--rate", "100/s", "--burst", "200", "--most-jobs", "1000")
+    made = json.loads(project.rota("keys", "make", "--scope", "read", *bounds, "--json").out)
+    new = json.loads(project.rota("keys", "rotate", made["id"], "--json").out)
+    for one in (made, new):
+        assert (one["tenant"], one["most_jobs"]) == ("acme", 1000)
+        assert one["rate"] == {"most": "100/s", "burst": 200}
+    assert "100/s, 200 at once" in project.rota("keys").out
+
+
 def test_a_key_for_a_secret_store_is_not_in_redis(project: Project, server: RedisServer) -> None:
     made = json.loads(project.rota("keys", "make", "--scope", "admin", "--stored", "--json").out)
     (key,) = load({"REDIS_URL": server.url, "API_KEYS": made["stored"]}).api_keys or ()
@@ -58,6 +68,14 @@ def test_a_key_for_a_secret_store_is_not_in_redis(project: Project, server: Redi
         (("make", "--scope", "all"), "no key was made: there is no scope 'all'"),
         (("make", "--scope", "read", "--name", "x" * 81), "at most 80 are kept"),
         (("make", "--scope", "read", "--expires", "soon"), "'soon' is no time"),
+        (("make", "--scope", "read", "--tenant", "a b"), "tenant 'a b' is not allowed"),
+        (
+            ("make", "--scope", "read", "--rate", "fast"),
+            "no key was made: the rate 'fast' is not written as 100/s",
+        ),
+        (("make", "--scope", "read", "--burst", "7"), "--burst goes with --rate"),
+        (("make", "--scope", "read", "--most-jobs", "0"), "the quota is 0; it is a number of jobs"),
+        (("make", "--scope", "read", "--stored", "--rate", "1/s"), "leave out --stored"),
         (("make", "abc"), "`rota keys make` takes no id"),
         (("rotate",), "write `rota keys rotate ID`"),
         (("rotate", "abcdefgh"), "there is no key 'abcdefgh' in Redis"),

@@ -60,7 +60,9 @@ async def test_every_route_is_served_under_the_documented_rights(server: RedisSe
         for method, path in [*ROUTES, *OPEN]:
             if path in ENDLESS:  # what these read of Redis, the updates of one job do as well
                 continue
-            place = path.format(name="works", queue="default", id=dead.id, cause="none")
+            place = path.format(
+                name="works", queue="default", id=dead.id, cause="none", webhook="none", message="none"
+            )
             answer = await api.http.request(method, place, headers={"Prefer": "wait=1"})
             assert answer.status_code < 500, (method, path, answer.text)
 

@@ -36,9 +36,8 @@ from tests.workers import registry_of
 #: The modules of pages behind the door of the dashboard.
 PAGES = [
     module
-    for one in pkgutil.iter_modules(pages.__path__)
-    if hasattr(module := importlib.import_module(f"{pages.__name__}.{one.name}"), "router")
-    and module is not door
+    for one in pkgutil.walk_packages(pages.__path__, f"{pages.__name__}.")
+    if hasattr(module := importlib.import_module(one.name), "router") and module is not door
 ]
 #: Those whose jobs there are; None: of no tenant.
 OWNERS = ("acme", "globex", None)

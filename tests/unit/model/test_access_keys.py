@@ -6,6 +6,7 @@ import pytest
 
 from rota.errors.secrets import SECRETS
 from rota.model.access.keys import AccessKey, Scope, make, parts_of, scopes_of
+from rota.model.access.rates import RequestRate
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 
@@ -91,3 +92,40 @@ def test_a_key_without_scopes_or_with_a_long_name_is_not_made() -> None:
 def test_a_key_is_taken_out_of_what_a_process_says() -> None:
     text, key = make(frozenset({Scope.READ}))
     assert SECRETS.hidden(f"sent {text} twice") == f"sent rota_{key.id}_*** twice"
+
+
+def test_the_bounds_of_a_key_are_kept_with_it() -> None:
+    _, key = make(frozenset({Scope.READ}), tenant="acme")
+    key = key.bound(tenant="acme", rate=RequestRate.parse("100/m", 20), most_jobs=7)
+    assert AccessKey.read(key.id, key.write()) == key
+    assert make(frozenset({Scope.READ}))[1].like(key).rate == key.rate
+    with pytest.raises(ValueError, match="leave out --stored"):
+        key.stored()
+    for spoiled in (b'"burst":0', b'"burst":true', b'"burst":"20"'):
+        assert AccessKey.read(key.id, key.write().replace(b'"burst":20', spoiled)) is None
+
+
+def test_the_tenant_of_a_key_of_the_settings_is_its_fourth_field() -> None:
+    _, key = make(frozenset({Scope.READ}), tenant="acme")
+    assert key.stored().endswith(":read:acme")
+    assert AccessKey.of_stored(key.stored()).tenant == "acme"
+    for tail in (":", ":a b", ":acme:more"):
+        with pytest.raises(ValueError, match=r"it is not|is not allowed"):
+            AccessKey.of_stored(key.stored().removesuffix(":acme") + tail)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "100", "0/s", "1/w", "-1/s", "1.5/s", "9999999/s", "100 / s", "\u0661/s"]
+)
+def test_a_rate_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not written as 100/s"):
+        RequestRate.parse(text)
+
+
+def test_a_rate_says_the_time_between_two_requests_and_that_of_a_burst() -> None:
+    rate = RequestRate.parse("100/s")
+    assert (rate.burst, rate.interval_us, rate.window, str(rate)) == (100, 10_000, 1, "100/s")
+    assert RequestRate.parse("60/h", 2).window == 120
+    for burst in (0, 1_000_001):
+        with pytest.raises(ValueError, match="it is a number of requests"):
+            RequestRate.parse("1/s", burst)

@@ -34,11 +34,12 @@ async def enqueue(request: Request) -> Response:
     call, key = call_of(desk.registry, caller_of(request), name, body), key_of(request)
     if call.job.enqueue_options.webhook is not None:
         await check_webhooks(request, (call,))
-    if key is None:
-        (handle,), is_replayed = await desk.client.enqueue_many([call]), False
-    else:
-        fingerprint = fingerprint_of(desk.registry.full_name(call.job), body)
-        handle, is_replayed = await desk.client.enqueue_once(call, key, fingerprint=fingerprint)
+    async with desk.gate.quotas.within(caller_of(request), 1):
+        if key is None:
+            (handle,), is_replayed = await desk.client.enqueue_many([call]), False
+        else:
+            fingerprint = fingerprint_of(desk.registry.full_name(call.job), body)
+            handle, is_replayed = await desk.client.enqueue_once(call, key, fingerprint=fingerprint)
     found = await _waited_for(request, handle) or accepted(request, handle, call.job.name)
     if is_replayed:
         found.headers["Idempotent-Replayed"] = "true"
@@ -66,7 +67,8 @@ async def enqueue_many(request: Request) -> Response:
     calls = calls_of(desk.registry, caller_of(request), listed)
     await check_webhooks(request, calls)
     try:
-        handles = await desk.client.enqueue_many(calls)
+        async with desk.gate.quotas.within(caller_of(request), len(calls)):
+            handles = await desk.client.enqueue_many(calls)
     except JobExists as error:
         detail = f"{error}; those of the jobs whose ids and unique keys were free are enqueued"
         raise Problem(409, "job-exists", "A live job has this id or unique key", detail) from None

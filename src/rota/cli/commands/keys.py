@@ -13,6 +13,7 @@ from rota.cli.session import with_client
 from rota.client.client import Client
 from rota.errors import RotaError
 from rota.model.access.keys import AccessKey, make, scopes_of
+from rota.model.access.rates import RequestRate
 from rota.server.faults import explained
 from rota.settings.load import load
 from rota.units import parse_duration
@@ -36,6 +37,18 @@ def add_to(cli: typer.Typer) -> None:
     cli.command(rich_help_panel="Processes")(keys)
 
 
+Tenant = Annotated[
+    str | None, typer.Option(help="whose jobs a new key enqueues and sees; without it, those of all")
+]
+Rate = Annotated[str | None, typer.Option(help="how many requests a new key may send: 100/s, 1000/h")]
+Burst = Annotated[
+    int | None, typer.Option(help="how many of them at once; as many as in --rate, if not given")
+]
+MostJobs = Annotated[
+    int | None, typer.Option(help="how many jobs of a new key, or its tenant, may be there that are not over")
+]
+
+
 def keys(
     action: Annotated[Action, typer.Argument(help="list, make, rotate or revoke")] = Action.LIST,
     key_id: Annotated[str | None, typer.Argument(metavar="ID", help="the key, for rotate and revoke")] = None,
@@ -44,9 +57,10 @@ def keys(
         str, typer.Option(help="what a new key may do: enqueue, read, operate, admin; with commas between")
     ] = "",
     name: Annotated[str, typer.Option(help="what a new key is for")] = "",
-    tenant: Annotated[
-        str | None, typer.Option(help="whose jobs a new key enqueues and sees; without it, those of all")
-    ] = None,
+    tenant: Tenant = None,
+    rate: Rate = None,
+    burst: Burst = None,
+    most_jobs: MostJobs = None,
     expires: Annotated[str | None, typer.Option(help="how long a new key lasts: 90d")] = None,
     overlap: Annotated[str, typer.Option(help="how long a rotated key goes on")] = _OVERLAP,
     stored: Annotated[bool, typer.Option("--stored", help="make a key for API_KEYS, not in Redis")] = False,
@@ -56,9 +70,10 @@ def keys(
     """List the keys of the API, which are in Redis without their secrets; make, rotate or revoke one."""
     if (key_id is None) == (action in (Action.ROTATE, Action.REVOKE)):
         _refuse(action)
-    new = _made(scope, name, expires, tenant) if action is Action.MAKE else None
+    bounds = {"tenant": tenant, "rate": _rate(rate, burst), "most_jobs": most_jobs}
+    new = _made(scope, name, expires, bounds) if action is Action.MAKE else None
     if new and stored:
-        _tell(*new, as_json, also={"stored": new[1].stored()})
+        _tell(*new, as_json, also={"stored": _stored(new[1])})
         return
     if action is Action.REVOKE and not (
         yes or confirmed(f"revoke {key_id}? who uses it is refused from then on")
@@ -81,11 +96,28 @@ def keys(
     with_client(load(), act)
 
 
-def _made(scope: str, name: str, expires: str | None, tenant: str | None) -> tuple[str, AccessKey]:
+def _rate(rate: str | None, burst: int | None) -> RequestRate | None:
+    if rate is None and burst is not None:
+        raise RotaError("--burst goes with --rate")
+    try:
+        return None if rate is None else RequestRate.parse(rate, burst)
+    except ValueError as error:
+        raise RotaError(f"no key was made: {error}") from None
+
+
+def _stored(made: AccessKey) -> str:
+    try:
+        return made.stored()
+    except ValueError as error:
+        raise RotaError(f"no key was made: {error}") from None
+
+
+def _made(scope: str, name: str, expires: str | None, bounds: dict[str, Any]) -> tuple[str, AccessKey]:
     try:
         scopes = scopes_of([one.strip() for one in scope.split(",") if one.strip()])
         life = None if expires is None else timedelta(seconds=_seconds(expires))
-        return make(scopes, name, life=life, tenant=tenant)
+        text, made = make(scopes, name, life=life)
+        return text, made.bound(**bounds)
     except ValueError as error:
         raise RotaError(f"no key was made: {error}") from None
 
@@ -96,18 +128,16 @@ async def _list(records: AccessRecords, as_json: bool) -> None:
     if as_json:
         screen.value([_shown(key) for key in known])
     else:
-        rows = (
-            [key.id, key.name, _words(key), key.tenant or "", moment(key.created), moment(key.expires)]
-            for key in known
-        )
-        screen.table(("key", "for", "may", "tenant", "made", "expires"), rows)
+        rows = ([key.id, key.name, *_words(key), moment(key.created), moment(key.expires)] for key in known)
+        screen.table(("key", "for", "may", "tenant", "rate", "jobs", "made", "expires"), rows)
 
 
 async def _rotate(records: AccessRecords, key_id: str, overlap: float, as_json: bool) -> None:
     old = AccessKey.read(key_id, (await records.all()).get(key_id))
     if old is None:
         raise _unknown(key_id)
-    text, made = make(old.scopes, old.name, tenant=old.tenant)
+    text, made = make(old.scopes, old.name)
+    made = made.like(old)
     ended = old.ending(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=overlap))
     await records.put({made.id: made.write(), old.id: ended.write()})
     _tell(text, made, as_json, also={"replaces": old.id, "replaced_until": ended.expires})
@@ -136,13 +166,17 @@ def _shown(key: AccessKey) -> dict[str, Any]:
         "name": key.name,
         "scopes": sorted(key.scopes),
         "tenant": key.tenant,
+        "rate": None if key.rate is None else {"most": str(key.rate), "burst": key.rate.burst},
+        "most_jobs": key.most_jobs,
         "created": key.created,
         "expires": key.expires,
     }
 
 
-def _words(key: AccessKey) -> str:
-    return ", ".join(sorted(key.scopes))
+def _words(key: AccessKey) -> list[str]:
+    """Return what a key may do, and within which bounds."""
+    rate = "" if key.rate is None else f"{key.rate}, {key.rate.burst} at once"
+    return [", ".join(sorted(key.scopes)), key.tenant or "", rate, f"{key.most_jobs or ''}"]
 
 
 def _seconds(text: str) -> float:

@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from rota.model.access.rates import RequestRate, check_most_jobs
 from rota.names import check_tenant
 
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -54,6 +55,8 @@ class AccessKey:
     :param expires: the moment from which it is refused; None: never.
     :param tenant: whose jobs its holder enqueues and sees, and no others; None: those of all.
     :param job: of a ticket alone: the queue and the id of the one job that it is good for; None: of all.
+    :param rate: how many requests its holder may send; None: any number.
+    :param most_jobs: how many jobs, of the key or of its tenant, may be there that are not over; None: any number.
     """
 
     id: str
@@ -64,6 +67,8 @@ class AccessKey:
     expires: datetime | None = None
     tenant: str | None = None
     job: tuple[str, str] | None = None
+    rate: RequestRate | None = None
+    most_jobs: int | None = None
 
     def sees(self, tenant: str | None) -> bool:
         """Tell whether its holder may see a job of this tenant, or of none."""
@@ -84,6 +89,24 @@ class AccessKey:
         """Return the key as it is until `at`, or until its own end if that is before."""
         return replace(self, expires=at if self.expires is None else min(at, self.expires))
 
+    def bound(
+        self,
+        *,
+        tenant: str | None = None,
+        rate: RequestRate | None = None,
+        most_jobs: int | None = None,
+    ) -> "AccessKey":
+        """Return the key within these bounds. Raises ValueError for a tenant, or a quota, that cannot be."""
+        if tenant is not None:
+            check_tenant(tenant)
+        if most_jobs is not None:
+            check_most_jobs(most_jobs)
+        return replace(self, tenant=tenant, rate=rate, most_jobs=most_jobs)
+
+    def like(self, other: "AccessKey") -> "AccessKey":
+        """Return the key within the bounds of another."""
+        return self.bound(tenant=other.tenant, rate=other.rate, most_jobs=other.most_jobs)
+
     def write(self) -> bytes:
         """Return the record of the key, as Redis keeps it."""
         return to_json(
@@ -95,6 +118,9 @@ class AccessKey:
                 "expires": self.expires,
                 "tenant": self.tenant,
                 **({} if self.job is None else {"job": self.job}),
+                "rate": None if self.rate is None else str(self.rate),
+                "burst": None if self.rate is None else self.rate.burst,
+                "most_jobs": self.most_jobs,
             }
         )
 
@@ -103,23 +129,25 @@ class AccessKey:
         """Return a key as it lies in Redis; None for what is none, or has a scope of a later version."""
         try:
             found: dict[str, Any] = from_json(raw or b"")
-            moments = {
-                name: None if found.get(name) is None else datetime.fromisoformat(found[name])
+            created, expires = (
+                None if found.get(name) is None else datetime.fromisoformat(found[name])
                 for name in ("created", "expires")
-            }
+            )
             scopes = frozenset(map(Scope, found["scopes"]))
-            tenant = found.get("tenant")
-            if tenant is not None:
-                check_tenant(tenant)
             queue, job_id = found.get("job") or ("", "")
             job = (str(queue), str(job_id)) if queue else None
             common = (key_id, str(found["digest"]), scopes, str(found["name"]))
-            return cls(*common, moments["created"], moments["expires"], tenant, job)
+            return cls(*common, created, expires, job=job).bound(**_bounds_in(found))
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def stored(self) -> str:
-        """Return it as a secret store has it, for API_KEYS: `id:digest:scopes`, with its tenant behind, if any."""
+        """Return it as a secret store has it, for API_KEYS: `id:digest:scopes`, with its tenant behind, if any.
+
+        Raises ValueError for a key with a rate or a quota, which Redis keeps.
+        """
+        if self.rate is not None or self.most_jobs is not None:
+            raise ValueError("a key of API_KEYS has no rate and no quota; leave out --stored")
         tenant = "" if self.tenant is None else f":{self.tenant}"
         return f"{self.id}:{self.digest}:{'+'.join(sorted(self.scopes))}{tenant}"
 
@@ -129,8 +157,7 @@ class AccessKey:
         found = _STORED.fullmatch(text)
         if not found:
             raise ValueError("it is not `id:digest:scopes[:tenant]`, as `rota keys make --stored` prints it")
-        tenant = None if found[4] is None else check_tenant(found[4])
-        return cls(found[1], found[2], scopes_of(found[3].split("+")), name="API_KEYS", tenant=tenant)
+        return cls(found[1], found[2], scopes_of(found[3].split("+")), name="API_KEYS").bound(tenant=found[4])
 
 
 def scopes_of(names: list[str]) -> frozenset[Scope]:
@@ -142,6 +169,16 @@ def scopes_of(names: list[str]) -> frozenset[Scope]:
     return frozenset(map(Scope, names))
 
 
+def _bounds_in(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the bounds of a key as it lies in Redis; those of an earlier version has none. Raises ValueError."""
+    rate = found.get("rate")
+    return {
+        "tenant": found.get("tenant"),
+        "rate": None if rate is None else RequestRate.parse(rate, found.get("burst")),
+        "most_jobs": found.get("most_jobs"),
+    }
+
+
 def make(
     scopes: frozenset[Scope], name: str = "", *, life: timedelta | None = None, tenant: str | None = None
 ) -> tuple[str, AccessKey]:
@@ -149,15 +186,13 @@ def make(
 
     Raises ValueError for a long name, and for a tenant that cannot be.
     """
-    if tenant is not None:
-        check_tenant(tenant)
     if len(name) > LONGEST_NAME:
         raise ValueError(f"the name has {len(name)} characters; at most {LONGEST_NAME} are kept")
     key_id = _random(_ID_LENGTH)
     secret = _random(_SECRET_LENGTH)
     now = datetime.now(UTC).replace(microsecond=0)
     expires = None if life is None else now + life
-    kept = AccessKey(key_id, _digest(secret), scopes, name, now, expires, tenant)
+    kept = AccessKey(key_id, _digest(secret), scopes, name, now, expires).bound(tenant=tenant)
     begin = f"rota_{key_id}_{secret}"
     return begin + _check(begin), kept
 
