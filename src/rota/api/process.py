@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from rota.api.application import create, lifespan
 from rota.api.live.lean import LeanWebSocket
+from rota.api.live.socket import LARGEST_MESSAGE
 from rota.model.registry import Registry
 from rota.process.event_loop import loop_factory
 from rota.process.ports import listen
@@ -22,8 +23,6 @@ logger = logging.getLogger("rota.api")
 
 #: How long requests that are under way may take to end, once the process is told to stop, in seconds.
 DRAIN = 10
-#: The largest message that is read from a WebSocket, in bytes.
-LARGEST_MESSAGE = 64 * 1024
 
 #: Waits until the API is to stop. It is given a coroutine that ends if the API stops by itself.
 Waiting = Callable[[Coroutine[Any, Any, None]], Awaitable[object]]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import httpx2
 import pytest
 
+import rota.api
 from benchmarks.listeners import by_events, by_socket, memory_of
 from rota import Run, job
 from rota.api.live import hub
@@ -187,6 +188,17 @@ async def test_who_reads_too_slowly_is_told_to_start_over_and_others_do_not_noti
     api.app.state.desk.hub.leave(slow)
 
 
+async def test_many_updates_at_once_are_no_reason_to_start_over(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "MOST_WAITING", 100)
+    later = greet.options(delay=600)
+    async with opened(api, "/events") as stream:
+        await stream.next()
+        await api.client.enqueue_many(later.call() for _ in range(400))
+        assert {(await stream.next()).kind for _ in range(400)} == {"job"}
+
+
 async def test_streams_end_when_the_process_is_told_to_stop(api: Api) -> None:
     async with opened(api, "/events") as stream:
         await stream.next()
@@ -248,6 +260,8 @@ async def test_a_ticket_may_look_and_if_it_is_for_one_job_at_that_alone(api: Api
     assert await shown("POST", "/queues/mail/pause") == 403, "though whoever asked for it may"
     assert await shown("GET", f"/jobs/mail/{job_id}", one) == 200
     assert await shown("GET", f"/jobs/mail/{job_id}/events", one) == 200
+    ticket = await rota.api.ticket(api.app, "mail", job_id)
+    assert (await api.http.get(f"/jobs/mail/{job_id}?ticket={ticket}")).status_code == 200
     for path in (f"/jobs/default/{job_id}", "/jobs/mail/other/events", "/queues/mail", "/events", "/me"):
         assert await shown("GET", path, one) == 403
     wrong: list[Any] = [None, {"queue": "mail"}, {"queue": "mail", "id": 1}]

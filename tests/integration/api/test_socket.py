@@ -205,6 +205,8 @@ async def test_a_wrong_message_is_answered_and_a_flood_of_them_ends_the_socket(
     async with opened(api) as talk:
         await talk.connection.send("x" * (70 * 1024))
         assert (await talk.closed())[0] == 1009
+    plain = await api.http.get("/ws")
+    assert (plain.status_code, plain.headers["upgrade"]) == (426, "websocket")
 
 
 async def test_who_reads_too_slowly_is_told_to_start_over_and_others_do_not_notice(

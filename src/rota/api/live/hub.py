@@ -16,7 +16,9 @@ from rota.wire.keys import events_key
 logger = logging.getLogger("rota.api")
 
 #: The most updates that wait for one listener; one that is further behind is told to start over.
-MOST_WAITING = 256
+MOST_WAITING = 1000
+#: The number of updates that are told before the listeners have their turn to send them.
+TURN = 50
 #: How long the reader goes on when nobody listens any more, in seconds.
 LINGER = 10.0
 #: How often the keys of those who listen are looked at, in seconds.
@@ -179,9 +181,13 @@ class Hub:
     async def _read(self, begin: str) -> None:
         reader = EventReader(self._key, begin, queue=None, types=None)
         try:
-            async for event in reader.all(self._client.redis):
-                self._tell(Update.of(event), after_gap=event.gap)
-                self.position = event.position
+            while True:
+                for number, event in enumerate(await reader.wait(self._client.redis), 1):
+                    self._tell(Update.of(event), after_gap=event.gap)
+                    self.position = event.position
+                    if number % TURN == 0:
+                        # A page may have more than wait for one listener: each sends what it has first.
+                        await asyncio.sleep(0)
         except RotaError:
             # Not one that passes: who listens is to begin again, and then meets it.
             logger.exception("api.events_unread")

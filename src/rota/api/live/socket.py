@@ -22,8 +22,11 @@ from rota.model.access.keys import AccessKey
 MOST_TOPICS = 100
 #: The most messages that may come at once, and the rate of further ones, a second.
 BURST, RATE = 100, 10.0
-#: Why a socket is closed, as RFC 6455 numbers it: the process ends; it is flooded, or its key has ended; a bug.
-_GOING, _REFUSED, _FAILED = 1001, 1008, 1011
+#: The largest message, in bytes. The server of an application that has mounted the API may take larger ones.
+LARGEST_MESSAGE = 64 * 1024
+#: Why a socket is closed, as RFC 6455 numbers it: the process ends; it is flooded, or its key has ended; a message is
+#: too large; a bug.
+_GOING, _REFUSED, _TOO_LARGE, _FAILED = 1001, 1008, 1009, 1011
 
 
 class Socket(Listener):
@@ -73,6 +76,9 @@ class Socket(Listener):
             while (got := await receive())["type"] != "websocket.disconnect":
                 if not self._is_allowed():
                     await self._close(_REFUSED, f"more than {RATE:.0f} messages a second")
+                    break
+                if len(got.get("text") or "") > LARGEST_MESSAGE:
+                    await self._close(_TOO_LARGE, f"more than {LARGEST_MESSAGE} bytes in a message")
                     break
                 await self._answer(got.get("text"))
         except OSError:

@@ -94,6 +94,13 @@ def _job_in(body: dict[str, Any]) -> tuple[str, str] | None:
     raise Problem(422, "invalid-body", "The body names no job", 'job is {"queue": …, "id": …}', errors=errors)
 
 
+@router.get("/ws", include_in_schema=False)
+async def no_socket() -> Response:
+    """Tell who asks for the WebSocket by plain HTTP, or a server without WebSockets, what is missing."""
+    detail = "this is a WebSocket; if you have opened one, the server or a proxy before it knows none"
+    raise Problem(426, "upgrade-needed", "A WebSocket is needed", detail, headers={"Upgrade": "websocket"})
+
+
 @router.websocket("/ws")
 async def socket(connection: WebSocket) -> None:
     """Open a WebSocket, for any number of topics. A browser's page has to be of this site, or of an allowed one."""
