@@ -166,7 +166,7 @@ class Gate:
         if text is None:
             if ticket := request.query_params.get("ticket"):
                 return await self._key_by_ticket(ticket)
-            if self._may_be_open and _is_local(request) and not await self._any():
+            if self._may_be_open and is_local(request) and not await self._any():
                 return EVERYTHING
             detail = "send a key: Authorization: Bearer rota_…; `rota keys make` makes one"
             raise Problem(401, "no-key", "A key is needed", detail, headers=_CHALLENGE)
@@ -212,8 +212,11 @@ class Gate:
         return self._has_keys
 
     def _check_host(self, request: HTTPConnection) -> None:
-        if not self._may_be_open or self._has_keys:
-            return
+        if self._may_be_open and not self._has_keys:
+            self.check_name(request)
+
+    def check_name(self, request: HTTPConnection) -> None:
+        """Raise Problem for a request that reached the API by a name that is none of this machine."""
         host = _name_of(request.headers.get("host", ""))
         if host not in self._hosts and not _is_loopback(host):
             detail = f"the name {host[:60]!r} is none of this machine; list it in API_ALLOWED_HOSTS"
@@ -235,7 +238,8 @@ def _refused(why: str) -> Problem:
     )
 
 
-def _is_local(request: HTTPConnection) -> bool:
+def is_local(request: HTTPConnection) -> bool:
+    """Tell whether a request comes from this machine, and no server in front has passed it on."""
     # A proxy on this machine would let everybody in.
     forwarded = request.headers.get("forwarded") or request.headers.get("x-forwarded-for")
     return request.client is not None and _is_loopback(request.client.host) and not forwarded

@@ -42,6 +42,8 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 date_header=False,
+                # Whose word on the visitor is taken is for API_PROXIES to say.
+                proxy_headers=False,
                 timeout_graceful_shutdown=DRAIN,
                 ws=LeanWebSocket,
                 ws_max_size=LARGEST_MESSAGE,

@@ -1,9 +1,10 @@
 """The variables of the API: where it listens, and who is let in."""
 
 import re
-from typing import Annotated
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
 from rota.model.access.keys import AccessKey
@@ -15,7 +16,7 @@ def _keys(value: object) -> object:
     return tuple(map(AccessKey.of_stored, re.split(r"[\s,]+", value.strip())))
 
 
-def _hosts(value: object) -> object:
+def _listed(value: object) -> object:
     return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
 
 
@@ -33,6 +34,15 @@ def _origins(value: object) -> object:
     return found
 
 
+Network = IPv4Network | IPv6Network
+
+
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(ip_network(one.strip(), strict=False) for one in value.split(","))
+
+
 class ApiVariables(BaseSettings):
     """The variables that MODE=api reads beside the general ones."""
 
@@ -47,7 +57,7 @@ class ApiVariables(BaseSettings):
     )
     """Keys beside those in Redis, `id:digest:scopes` each, as `rota keys make --stored` prints them; None: none."""
 
-    api_allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] | None = None
+    api_allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = None
     """Names of the API, beside this machine's own, by which it is reached while it needs no key; None: none."""
 
     api_allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_origins)] | None = None
@@ -55,3 +65,26 @@ class ApiVariables(BaseSettings):
 
     dashboard: bool = True
     """Whether the API serves the dashboard, at `/ui`."""
+
+    api_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] | None = None
+    """Addresses of the servers in front, whose word on a visitor is taken: `10.0.0.0/8,127.0.0.1`; None: of none."""
+
+    dashboard_auth: Literal["key", "proxy", "none"] = "key"
+    """By what visitors of the dashboard are let in: a key, the word of a server in front, or without anything."""
+
+    dashboard_user_header: str = "X-Forwarded-User"
+    """The header in which a server in front names the visitor."""
+
+    dashboard_operators: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = None
+    """Visitors that a server in front names who may act; None: those of dashboard_admins alone."""
+
+    dashboard_admins: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = None
+    """Visitors that a server in front names who may do everything; None: none."""
+
+    @model_validator(mode="after")
+    def _know_the_proxy(self) -> Self:
+        if self.dashboard_auth == "proxy" and not self.api_proxies:
+            raise ValueError(
+                "DASHBOARD_AUTH is proxy, and API_PROXIES does not say by which addresses that is known; set it too"
+            )
+        return self

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from rota.api.desk import desk_of
 from rota.api.pages.frame import ROOT, Page, asset, base_of, form_of, go_to, render
-from rota.api.pages.visitors import check_origin, cookie_of
+from rota.api.pages.visitors import check_origin, cookie_of, is_safe
 from rota.api.problems import Problem
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
@@ -60,11 +60,9 @@ async def static(request: Request, mark: str, name: str) -> Response:
 
 def _set(request: Request, response: Response, **given: Any) -> None:
     # Browsers take the cookie of this name only with "/" as its path.
-    is_safe = request.url.scheme == "https"
-    path = "/" if is_safe else base_of(request)
-    response.set_cookie(
-        cookie_of(request), path=path, httponly=True, secure=is_safe, samesite="strict", **given
-    )
+    safe = is_safe(request)
+    path = "/" if safe else base_of(request)
+    response.set_cookie(cookie_of(request), path=path, httponly=True, secure=safe, samesite="strict", **given)
 
 
 def _inside(request: Request, path: str) -> str:

@@ -1,33 +1,81 @@
-"""The visitors of the dashboard: each has shown a key, and a session stands for it; where all is open, none is needed.
+"""The visitors of the dashboard: each has shown a key, and a session stands for it, or a server in front names them.
 
 A page acts by forms, which a page of another site could send as well. So what acts asks where the request came from
 (`Sec-Fetch-Site`, else `Origin`), and the cookie is sent to this site alone.
 """
 
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
 from starlette.requests import HTTPConnection
 
+from rota.api.access import EVERYTHING, is_local
 from rota.api.desk import desk_of
 from rota.api.problems import Problem
-from rota.model.access.keys import AccessKey, Scope
+from rota.model.access.keys import LONGEST_NAME, AccessKey, Scope
+from rota.settings.settings import Settings
+
+#: What a visitor may do whom a server in front names, by the settings that list the visitors.
+_VIEWS = frozenset({Scope.READ})
+_OPERATES = frozenset({Scope.ENQUEUE, Scope.OPERATE})
+_ADMINISTERS = frozenset({Scope.ADMIN})
+
+
+def is_safe(request: HTTPConnection) -> bool:
+    """Tell whether the visitor's browser speaks TLS, to this process or to a server in front."""
+    if request.url.scheme == "https":
+        return True
+    return _is_from_proxy(request) and request.headers.get("x-forwarded-proto", "") == "https"
 
 
 def cookie_of(request: HTTPConnection) -> str:
     """Return the name of the session's cookie. Browsers let no other host and no plain connection set the first."""
-    return "__Host-rota" if request.url.scheme == "https" else "rota-session"
+    return "__Host-rota" if is_safe(request) else "rota-session"
 
 
 async def visitor(request: Request, scope: Scope = Scope.READ) -> AccessKey:
     """Return the key that the visitor came in with. Raises Problem where it has not the scope, ServerError."""
-    gate = desk_of(request).gate
+    desk = desk_of(request)
+    gate, way = desk.gate, desk.settings.dashboard_auth
+    if way == "proxy":
+        return gate.check(_named(request, desk.settings), scope)
+    if way == "none":
+        gate.check_name(request)
+        if desk.settings.app_env == "production" and not is_local(request):
+            detail = (
+                "with DASHBOARD_AUTH=none the dashboard is for callers on this machine alone in production"
+            )
+            raise Problem(403, "not-local", "The dashboard is not open from here", detail)
+        return EVERYTHING
     if token := request.cookies.get(cookie_of(request)):
         key = await gate.key_by_session(token)
         if key is not None:
             return gate.check(key, scope)
     return await gate.admit(request, scope)
+
+
+def _named(request: Request, settings: Settings) -> AccessKey:
+    """Return what a visitor may do whom a server in front names. Raises Problem."""
+    names = request.headers.getlist(settings.dashboard_user_header)
+    if not _is_from_proxy(request) or len(names) != 1 or not names[0].strip():
+        detail = f"a server of API_PROXIES is to name the visitor in {settings.dashboard_user_header}, once"
+        raise Problem(403, "not-by-proxy", "The dashboard is reached by another way", detail)
+    name = names[0].strip()
+    if name in (settings.dashboard_admins or ()):
+        scopes = _ADMINISTERS
+    else:
+        scopes = _OPERATES if name in (settings.dashboard_operators or ()) else _VIEWS
+    return AccessKey("", "", scopes, name=name[:LONGEST_NAME])
+
+
+def _is_from_proxy(request: HTTPConnection) -> bool:
+    proxies = desk_of(request).settings.api_proxies or ()
+    try:
+        return request.client is not None and any(ip_address(request.client.host) in one for one in proxies)
+    except ValueError:
+        return False
 
 
 def check_origin(request: Request) -> None:

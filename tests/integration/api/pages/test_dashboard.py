@@ -15,6 +15,9 @@ import rota.api
 from rota import Run, every, job
 from rota.client.bulk.actions import Actions
 from rota.model.state import State
+from rota.server import connections
+from rota.server.target import RedisTarget
+from rota.settings.load import ConfigError, load
 from rota.wire.access import AccessRecords
 from scripts import vendor
 from tests.integration.api.serving import Api, answering
@@ -381,3 +384,60 @@ async def test_the_system_page_says_what_redis_lacks(api: Api) -> None:
     shown = await page(api, "/system")
     assert "keeps no append-only file" in shown
     assert "No worker leads" in shown
+
+
+PROXY = {"DASHBOARD_AUTH": "proxy", "API_PROXIES": "127.0.0.0/8", "DASHBOARD_OPERATORS": "ann"}
+
+
+async def test_a_server_in_front_names_the_visitor_and_the_settings_say_what_that_one_may(
+    server: RedisServer,
+) -> None:
+    async with answering(server.url, greet, works=False, **PROXY) as api:
+        await page(api, "/queues", 403)
+        assert "is to name the visitor" in (await api.http.get("/ui/queues")).text
+        ann, eve = {"X-Forwarded-User": "ann"}, {"X-Forwarded-User": "eve"}
+        assert "/queues/email/pause" in await page(api, "/queues/email", headers=ann)
+        assert "/queues/email/pause" not in await page(api, "/queues/email", headers=eve)
+        for headers, status in ((eve, 403), (ann, 303)):
+            answer = await api.http.post("/ui/queues/email/pause", data={}, headers=OWN | headers)
+            assert answer.status_code == status
+        (action,) = await Actions(api.client.redis, "rota").page(limit=1)
+        assert action.actor.name == "ann"
+        twice = [("X-Forwarded-User", "eve"), ("X-Forwarded-User", "ann")]
+        assert (await api.http.get("/ui/queues", headers=twice)).status_code == 403
+
+
+async def test_nobody_else_s_word_on_the_visitor_is_taken(server: RedisServer) -> None:
+    async with answering(server.url, greet, works=False, **PROXY | {"API_PROXIES": "10.0.0.0/8"}) as api:
+        assert (await api.http.get("/ui/queues", headers={"X-Forwarded-User": "ann"})).status_code == 403
+
+
+async def test_open_to_everybody_is_open_from_this_machine_alone_in_production(server: RedisServer) -> None:
+    await made_in(server, "read")
+    own = {"DASHBOARD_AUTH": "none", "APP_ENV": "production", "REDIS_URL": server.url}
+    async with answering(server.url, greet, works=False, **own) as api:
+        assert "/queues/email/pause" in await page(api, "/queues/email")
+        await page(api, "/queues/email", 403, headers={"X-Forwarded-For": "192.0.2.1"})
+        await page(api, "/queues/email", 421, headers={"Host": "elsewhere.example"})
+
+
+async def made_in(server: RedisServer, *scopes: str) -> None:
+    async with connections.async_client(RedisTarget.from_url(server.url)) as redis:
+        await made(redis, *scopes)
+
+
+def test_a_proxy_that_nothing_names_is_refused_at_the_start() -> None:
+    with pytest.raises(ConfigError, match="API_PROXIES does not say"):
+        load({"DASHBOARD_AUTH": "proxy"})
+    with pytest.raises(ConfigError, match="API_PROXIES"):
+        load({"API_PROXIES": "the office"})
+
+
+async def test_behind_a_server_that_speaks_tls_the_cookie_is_for_tls_alone(server: RedisServer) -> None:
+    async with answering(server.url, greet, works=False, API_PROXIES="127.0.0.1") as api:
+        api.http.headers["X-Forwarded-Proto"] = "https"
+        answer, _ = await entered(api, "read")
+        cookie = answer.headers["set-cookie"]
+        assert cookie.startswith("__Host-rota=")
+        assert "Secure" in cookie
+        assert "Path=/;" in cookie
