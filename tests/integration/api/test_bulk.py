@@ -1,5 +1,6 @@
 """Actions on many jobs over HTTP, and the list of who did what."""
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -139,6 +140,28 @@ async def test_what_cannot_be_done_is_refused(api: Api, body: Any, kind: str) ->
     answer = await api.post("/bulk", body)
     assert (answer.status_code, answer.json()["type"]) == (422, f"urn:rota:problem:{kind}")
     assert (await api.http.get("/bulk")).json()["items"] == []
+
+
+async def test_what_is_done_to_one_job_is_listed_too(api: Api) -> None:
+    assert (await api.post("/jobs/mail/mail:1/retry")).status_code == 202
+    assert (await api.http.delete("/jobs/mail/mail:2")).status_code == 204
+    assert (await api.http.delete("/jobs/mail/none")).status_code == 404
+    await api.post("/queues/mail/pause")
+    listed = (await api.http.get("/activity")).json()["items"]
+    assert [(one["action"], one["target"]) for one in listed] == [
+        ("pause", {"queue": "mail"}),
+        ("delete", {"queue": "mail", "id": "mail:2"}),
+        ("retry", {"queue": "mail", "id": "mail:1"}),
+    ]
+
+
+async def test_what_is_done_stays_done_where_it_cannot_be_recorded(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    await api.client.redis.set("rota:actions", "of another type")
+    with caplog.at_level(logging.WARNING):
+        assert (await api.http.delete("/jobs/mail/mail:2")).status_code == 204
+    assert [one.message for one in caplog.records] == ["actions.unrecorded"]
 
 
 async def test_lists_have_pages(api: Api) -> None:

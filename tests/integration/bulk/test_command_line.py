@@ -96,6 +96,29 @@ def test_what_could_not_be_changed_is_said_beside_the_answer(project: Project, s
     )
 
 
+def test_what_other_commands_do_is_recorded_too(project: Project, server: RedisServer) -> None:
+    dead(server, ["mail:1", "mail:2", "mail:3"])
+    for arguments in (
+        ("pause", "mail"),
+        ("resume", "mail"),
+        ("retry", "mail", "mail:1"),
+        ("retry", "mail", "--job", "send"),
+        ("retry", "mail", "--all"),
+        ("cancel", "mail", "mail:1", "none"),
+        ("cancel", "mail", "--all"),
+    ):
+        assert project.rota(*arguments).status in (0, 3)
+    listed = json.loads(project.rota("actions", "--json").out)
+    assert [(one["action"], one["count"], one["target"]) for one in reversed(listed)] == [
+        ("pause", 1, {"queue": "mail"}),
+        ("resume", 1, {"queue": "mail"}),
+        ("retry", 1, {"queue": "mail", "id": "mail:1"}),
+        ("retry", 2, {"queue": "mail", "name": "send"}),
+        ("cancel", 1, {"queue": "mail", "ids": ["mail:1", "none"]}),
+        ("cancel", 2, {"queue": "mail"}),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

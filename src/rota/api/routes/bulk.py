@@ -1,5 +1,6 @@
 """The routes of actions on many jobs: try one, start it, watch it, abort it; and who did what."""
 
+import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -8,30 +9,31 @@ from rota.api import shapes
 from rota.api.answers import answer
 from rota.api.bodies import read_object, refuse_others
 from rota.api.cursors import cursor_of, not_of_this_list, place_in
-from rota.api.desk import Desk, desk_of, needs
+from rota.api.desk import OWN_OPERATES, OWN_READS, Desk, caller_of, desk_of
 from rota.api.problems import Problem
 from rota.errors import InvalidFilter, UnknownOperation
-from rota.model.access.keys import AccessKey, Scope
+from rota.model.access.keys import AccessKey
 from rota.model.bulk.actions import Action, Actor
 from rota.model.bulk.filters import BulkAction, Filter
 from rota.model.bulk.operation import Operation
+from rota.server.faults import ServerError
+
+logger = logging.getLogger("rota.api")
 
 router = APIRouter(tags=["bulk"], default_response_class=Response)
 
 #: The largest body, in bytes: a thousand ids.
 MOST_BYTES = 1024 * 1024
 _FIELDS = ("action", "filter", "expect", "dry_run")
-#: A tenant's key sees, and changes, the jobs of that tenant alone.
-_OPERATES, _READS = needs(Scope.OPERATE, tenants=True), needs(Scope.READ, tenants=True)
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
-@router.post("/bulk", summary="Act on many jobs", dependencies=[_OPERATES])
+@router.post("/bulk", summary="Act on many jobs", dependencies=[OWN_OPERATES])
 async def start(request: Request) -> Response:
     """Do an action to all jobs that a filter chooses, or with `dry_run` count them and show the first."""
     desk = desk_of(request)
     body = await read_object(request, MOST_BYTES)
-    action, wanted, expect = _asked(body, request.state.key)
+    action, wanted, expect = _asked(body, caller_of(request))
     if body.get("dry_run"):
         found = await desk.client.bulk.preview(action, wanted)
         shown = {
@@ -46,10 +48,10 @@ async def start(request: Request) -> Response:
     return answer({**operation_shape(operation), "links": {"self": path}}, 202, {"Location": path})
 
 
-@router.get("/bulk", summary="Actions on many jobs", dependencies=[_READS])
+@router.get("/bulk", summary="Actions on many jobs", dependencies=[OWN_READS])
 async def operations(request: Request, limit: Limit = 50, cursor: str | None = None) -> Response:
     """Return a page of the actions on many jobs of the last days, the newest first."""
-    key: AccessKey = request.state.key
+    key = caller_of(request)
     known = {"list": "bulk", "tenant": key.tenant}
     begin = 0 if cursor is None else place_in(cursor, known)
     if type(begin) is not int or begin < 0:
@@ -60,14 +62,14 @@ async def operations(request: Request, limit: Limit = 50, cursor: str | None = N
     return answer({"items": items, "next": following})
 
 
-@router.get("/bulk/{id}", summary="One action on many jobs", dependencies=[_READS])
+@router.get("/bulk/{id}", summary="One action on many jobs", dependencies=[OWN_READS])
 async def operation(request: Request, id: str) -> Response:  # noqa: A002 - the name in the path
     """Return how far an action on many jobs has come."""
     return answer(operation_shape(await _known(request, id)))
 
 
 @router.post(
-    "/bulk/{id}/abort", summary="Abort an action on many jobs", status_code=202, dependencies=[_OPERATES]
+    "/bulk/{id}/abort", summary="Abort an action on many jobs", status_code=202, dependencies=[OWN_OPERATES]
 )
 async def abort(request: Request, id: str) -> Response:  # noqa: A002 - the name in the path
     """Let an action on many jobs stop before its next portion; what was done stays done."""
@@ -78,10 +80,10 @@ async def abort(request: Request, id: str) -> Response:  # noqa: A002 - the name
     return answer(operation_shape(await desk_of(request).client.bulk.abort(id, actor_of(request))), 202)
 
 
-@router.get("/activity", summary="Who did what", dependencies=[_READS])
+@router.get("/activity", summary="Who did what", dependencies=[OWN_READS])
 async def activity(request: Request, limit: Limit = 50, cursor: str | None = None) -> Response:
     """Return a page of the actions of people, the newest first."""
-    key: AccessKey = request.state.key
+    key = caller_of(request)
     known = {"list": "activity", "tenant": key.tenant}
     before = None if cursor is None else place_in(cursor, known)
     if before is not None and not isinstance(before, str):
@@ -103,9 +105,19 @@ async def _actions(desk: Desk, before: str | None, tenant: str | None, limit: in
     return found
 
 
+async def record(request: Request, action: str, **target: str) -> None:
+    """Add to the list of actions what the caller has done; what was done stays done where that cannot be."""
+    key = caller_of(request)
+    entry = Action(actor=actor_of(request), action=action, target=target, tenant=key.tenant)
+    try:
+        await desk_of(request).client.actions.record(entry)
+    except ServerError as error:
+        logger.warning("actions.unrecorded", extra={"action": action, "error": str(error)})
+
+
 def actor_of(request: Request) -> Actor:
     """Return who sends a request, by the key that it shows."""
-    key: AccessKey = request.state.key
+    key = caller_of(request)
     return Actor("api", key.id, key.name)
 
 
@@ -141,7 +153,7 @@ def _invalid(name: str, why: str) -> Problem:
 
 async def _known(request: Request, operation_id: str) -> Operation:
     found = await desk_of(request).client.bulk.look(operation_id)
-    if not request.state.key.sees(found.tenant):
+    if not caller_of(request).sees(found.tenant):
         raise UnknownOperation(operation_id)
     return found
 

@@ -11,6 +11,7 @@ from rota.api.bodies import ROOM, read_object
 from rota.api.desk import OWN_OPERATES, OWN_READS, caller_of, desk_of
 from rota.api.enqueueing import fix_of
 from rota.api.problems import Problem, wrong_parameter
+from rota.api.routes.bulk import record
 from rota.api.routes.lists import one
 from rota.errors import JobNotFound, NoDeadLetter
 from rota.model.bulk.actions import Actor
@@ -69,6 +70,7 @@ async def cancel(request: Request, queue: str, job_id: JobId) -> Response:
         raise JobNotFound(job_id)
     if found == "finished":
         raise _wrong_state(f"job {job_id!r} is over; only a job that waits or runs can be cancelled")
+    await record(request, "cancel", queue=queue, id=job_id)
     return answer({"answer": found}, 202 if found == "requested" else 200)
 
 
@@ -83,7 +85,9 @@ async def retry(request: Request, queue: str, job_id: JobId) -> Response:
     body = await read_object(request, desk.settings.payload_limit + ROOM)
     own_id = await desk.own_id(key, queue, job_id, letter=True)
     if not body:
-        return answer(entry_of(await desk.client.retry(queue, own_id)), 202)
+        brought_back = await desk.client.retry(queue, own_id)
+        await record(request, "retry", queue=queue, id=job_id)
+        return answer(entry_of(brought_back), 202)
     info = await desk.client.status(queue, own_id, letter=True)
     if info.state is not State.DEAD:
         raise NoDeadLetter(info.id, info.state)
@@ -108,6 +112,7 @@ async def run_now(request: Request, queue: str, job_id: JobId) -> Response:
         raise JobNotFound(job_id)
     if found != "rescheduled":
         raise _wrong_state(f"job {job_id!r} is {found}; only a job that waits can be run now")
+    await record(request, "run_now", queue=queue, id=job_id)
     return answer({"answer": found})
 
 
@@ -122,6 +127,7 @@ async def delete(request: Request, queue: str, job_id: JobId) -> Response:
     desk = desk_of(request)
     own_id = await desk.own_id(caller_of(request), queue, job_id, letter=True)
     await desk.client.delete_dead(queue, own_id)
+    await record(request, "delete", queue=queue, id=job_id)
     return Response(status_code=204)
 
 

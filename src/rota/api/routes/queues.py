@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from rota.api.answers import answer
 from rota.api.desk import OPERATES, READS, Desk, desk_of, known_queue
 from rota.api.problems import wrong_parameter
+from rota.api.routes.bulk import record
 from rota.fleet.reading import read
 from rota.model.history.series import HistoryPoint
 from rota.server.faults import explained
@@ -34,6 +35,7 @@ async def pause(request: Request, queue: str) -> Response:
     """Let no worker claim from a queue until it is resumed; jobs that run go on."""
     desk = desk_of(request)
     await desk.client.pause(known_queue(queue))
+    await record(request, "pause", queue=queue)
     return await _one(desk, queue)
 
 
@@ -42,6 +44,7 @@ async def resume(request: Request, queue: str) -> Response:
     """Let workers claim from a queue again."""
     desk = desk_of(request)
     await desk.client.resume(known_queue(queue))
+    await record(request, "resume", queue=queue)
     return await _one(desk, queue)
 
 

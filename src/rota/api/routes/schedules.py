@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from rota.api.answers import accepted, answer
 from rota.api.desk import OPERATES, READS, Desk, desk_of
+from rota.api.routes.bulk import record
 from rota.errors import UnknownSchedule
 
 router = APIRouter(tags=["schedules"], default_response_class=Response)
@@ -30,6 +31,7 @@ async def run(request: Request, name: str) -> Response:
     desk = desk_of(request)
     found = await _find(desk, name)
     handle = await desk.client.run_schedule(name)
+    await record(request, "run", schedule=name)
     return accepted(request, handle, str(found["job"]).rpartition(":")[2])
 
 
@@ -38,6 +40,7 @@ async def pause(request: Request, name: str) -> Response:
     """Let a schedule enqueue nothing until it is resumed; a job that runs goes on."""
     desk = desk_of(request)
     await desk.client.pause_schedule(name)
+    await record(request, "pause", schedule=name)
     return answer(await _find(desk, name))
 
 
@@ -46,6 +49,7 @@ async def resume(request: Request, name: str) -> Response:
     """Let a schedule go on with the tick that comes next."""
     desk = desk_of(request)
     await desk.client.resume_schedule(name)
+    await record(request, "resume", schedule=name)
     return answer(await _find(desk, name))
 
 

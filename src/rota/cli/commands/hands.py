@@ -15,7 +15,7 @@ import typer
 from rota.cli import exits, screen
 from rota.cli.arguments import confirmed, payload
 from rota.cli.commands.look import AsJson
-from rota.cli.commands.many.acting import caller
+from rota.cli.commands.many.acting import caller, record
 from rota.cli.session import Known, known, with_client
 from rota.client.client import Client
 from rota.errors import JobNotFound, NoDeadLetter, RotaError, UnknownJob
@@ -105,6 +105,7 @@ async def retry_one(
     """Bring one dead letter back, and say so. Raises Exit where a person does not want the change."""
     if fix is None:
         found = await client.retry(queue, job_id)
+        await record(client, "retry", queue=queue, id=job_id)
     else:
         info = await client.status(queue, job_id, letter=True)
         found = await client.retry(queue, info.id, call=await _fixed(here, queue, info, fix), by=caller())

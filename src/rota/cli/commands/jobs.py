@@ -1,5 +1,7 @@
 """The commands that act on jobs: enqueue, pause, cancel, bring back and delete them, and a pipeline's whole run."""
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Unpack
 
@@ -9,14 +11,15 @@ from rota.cli import exits, screen
 from rota.cli.arguments import TIME, confirmed, duration, moment, payload
 from rota.cli.commands.hands import Edit, OtherPayload, YesToAny, fix_of, retry_one
 from rota.cli.commands.look import AsJson
-from rota.cli.commands.many.acting import DryRun, Where, Yes, act_on_many, chosen, needed
+from rota.cli.commands.many.acting import DryRun, Where, Yes, act_on_many, chosen, needed, record
 from rota.cli.progress import Progress
 from rota.cli.session import Known, on_queue, serving, with_client
 from rota.client.client import Client
 from rota.client.dead_letters import WhichFields
 from rota.errors import RotaError
-from rota.model.bulk.filters import BulkAction
+from rota.model.bulk.filters import MOST_IDS, BulkAction
 from rota.model.flows.handle import FlowHandle, FlowInfo, StageInfo
+from rota.model.info import CancelAnswer
 from rota.model.job import Job
 from rota.model.options import EnqueueFields
 from rota.model.registry import discover
@@ -132,6 +135,7 @@ def pause(queue: str) -> None:
 
     async def act(client: Client, here: Known) -> None:
         await client.pause(queue)
+        await record(client, "pause", queue=queue)
         screen.say(f"{queue} is paused")
 
     on_queue(queue, act)
@@ -142,6 +146,7 @@ def resume(queue: str) -> None:
 
     async def act(client: Client, here: Known) -> None:
         await client.resume(queue)
+        await record(client, "resume", queue=queue)
         screen.say(f"{queue} goes on")
 
     on_queue(queue, act)
@@ -169,12 +174,15 @@ def cancel(
     async def act(client: Client, here: Known) -> None:
         if not job_ids:
             counts = await client.cancel_all(queue, task=job)
+            await record(client, "cancel", _cancelled(counts), queue=queue, name=job)
             if not counts:
                 here.check_job(queue, job)
             said = ", ".join(f"{count} {answer}" for answer, count in sorted(counts.items())) or "none"
             screen.answer(counts, said, as_json)
             return
         answers = dict(zip(job_ids, await client.cancel_many(queue, job_ids), strict=True))
+        count = _cancelled(Counter(answers.values()))
+        await record(client, "cancel", count, queue=queue, ids=job_ids[:MOST_IDS])
         if as_json:
             screen.value(answers)
         else:
@@ -184,6 +192,10 @@ def cancel(
             raise typer.Exit(exits.NOT_FOUND)
 
     on_queue(queue, act)
+
+
+def _cancelled(counts: Mapping[CancelAnswer, int]) -> int:
+    return counts.get("cancelled", 0) + counts.get("requested", 0)
 
 
 def reschedule(
@@ -207,6 +219,7 @@ def reschedule(
 
     async def act(client: Client, _: Known) -> None:
         answer = await client.reschedule(queue, wanted, delay=delay, at=at)
+        await record(client, "reschedule", int(answer == "rescheduled"), queue=queue, id=wanted)
         screen.answer({"answer": answer}, answer, as_json)
         if answer == "not found":
             raise typer.Exit(exits.NOT_FOUND)
@@ -244,6 +257,7 @@ def retry(
             return
         with Progress("dead letters brought back", quiet=as_json, left=_LEFT) as at:
             count = await client.retry_dead(queue, moved=at.moved, **which)
+        await record(client, "retry", count, queue=queue, name=job, reason=reason, error=cause)
         if not count:
             here.check_job(queue, job)
             if not everything:
@@ -294,6 +308,7 @@ def purge(
             raise typer.Exit(exits.FAILED)
         with Progress("dead letters deleted", quiet=as_json, left=_LEFT) as at:
             deleted = await client.purge_dead(queue, moved=at.moved, **which) if count else 0
+        await record(client, "delete", deleted, queue=queue, name=job, reason=reason, error=cause)
         screen.answer({"deleted": deleted}, f"{deleted:,} deleted", as_json)
 
     on_queue(queue, act)
@@ -316,6 +331,7 @@ def delete(
 
     async def act(client: Client, here: Known) -> None:
         await client.delete_dead(queue, letter)
+        await record(client, "delete", queue=queue, id=letter)
         screen.answer({"deleted": 1, "id": letter}, f"{letter} is deleted", as_json)
 
     on_queue(queue, act)

@@ -7,6 +7,7 @@ import typer
 
 from rota.cli import screen
 from rota.cli.commands.look import AsJson, moment
+from rota.cli.commands.many.acting import record
 from rota.cli.session import with_client
 from rota.client.client import Client
 from rota.errors import RotaError
@@ -41,13 +42,16 @@ def schedules(
             await _list(client, as_json)
         elif action is Action.RUN:
             handle = await client.run_schedule(name)
+            await record(client, "run", schedule=name)
             told = {"queue": handle.queue, "id": handle.id}
             screen.answer(told, f"{handle.queue} {handle.id}", as_json)
         elif action is Action.PAUSE:
             await client.pause_schedule(name)
+            await record(client, "pause", schedule=name)
             screen.answer({"answer": "paused"}, f"{name} is paused", as_json)
         else:
             await client.resume_schedule(name)
+            await record(client, "resume", schedule=name)
             screen.answer({"answer": "resumed"}, f"{name} goes on", as_json)
 
     with_client(load(), act)

@@ -16,10 +16,11 @@ from rota.cli.session import with_client
 from rota.client.bulk.operations import Preview
 from rota.client.client import Client
 from rota.errors import RotaError
-from rota.model.bulk.actions import Actor
+from rota.model.bulk.actions import Action, Actor
 from rota.model.bulk.filters import BulkAction, Filter
 from rota.model.bulk.operation import Operation
 from rota.model.bulk.where import filter_of
+from rota.server.faults import ServerError
 from rota.settings.load import load
 from rota.wire.leader import leader_of
 
@@ -143,6 +144,17 @@ def _say_preview(preview: Preview, as_json: bool) -> None:
     if preview.sample:
         rows = [(one.id, one.job, one.state.value, one.error or "") for one in preview.sample]
         screen.table(("id", "job", "state", "error"), rows)
+
+
+async def record(client: Client, action: str, count: int = 1, **target: Any) -> None:
+    """Add to the list of actions what this command has done to `count` jobs; what was done stays done without."""
+    if not count:
+        return
+    known = {name: value for name, value in target.items() if value}
+    try:
+        await client.actions.record(Action(actor=caller(), action=action, target=known, count=count))
+    except ServerError as error:
+        screen.warn(f"it is done, and who did it could not be recorded: {error}")
 
 
 def caller() -> Actor:
