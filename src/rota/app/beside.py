@@ -11,7 +11,7 @@ from rota.app.resources import own_client
 from rota.fleet.heartbeat import Heartbeat
 from rota.process.services import Failure
 from rota.server.place import Server
-from rota.services.bulk.runner import BulkRunner
+from rota.services.bulk.runner import EVERY, BulkRunner
 from rota.services.election import LeadersService
 from rota.services.figures import Figures
 from rota.services.housekeeper import Housekeeper
@@ -88,7 +88,7 @@ def leaders_services(
         ),
         lambda term: Scheduler(schedules, term, lambda: own_client(server), sealer=settings.sealer),
         lambda term: Dispatcher(lambda: own_client(server), settings, webhooks_queue(settings, queues), term),
-        lambda term: BulkRunner(lambda: own_client(server), settings, term),
+        lambda term: BulkRunner(lambda: own_client(server, blocks=EVERY), settings, term),
         *recording,
     )
 

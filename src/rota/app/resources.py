@@ -74,9 +74,9 @@ def _failing_to(doing: str) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def own_client(server: Server) -> AsyncIterator[Any]:
-    """Open a client that nothing else uses, until the block ends."""
-    redis = connections.async_client(server.target)
+async def own_client(server: Server, *, blocks: float = 0.0) -> AsyncIterator[Any]:
+    """Open a client that nothing else uses, until the block ends; its calls may block for `blocks` on the server."""
+    redis = connections.async_client(server.target, socket_timeout=blocks + REPLY_TIMEOUT)
     try:
         yield redis
     finally:

@@ -1,7 +1,14 @@
+from typing import Any
+
 import pytest
 
-from rota.app.beside import webhooks_queue
+from rota.app.beside import leaders_services, webhooks_queue
+from rota.server.place import Server
+from rota.server.target import RedisTarget
+from rota.services.bulk.runner import EVERY, BulkRunner
+from rota.services.figures import Figures
 from rota.settings.load import load
+from tests.workers import Term
 
 
 @pytest.mark.parametrize(
@@ -23,3 +30,12 @@ def test_messages_are_put_on_a_queue_that_is_served(
 def test_the_queue_of_webhooks_is_served_like_one_that_jobs_declare() -> None:
     settings = load({"WEBHOOK_QUEUE": "hooks"})
     assert settings.served_queues(["email"]) == ("email", "hooks")
+
+
+async def test_who_waits_for_operations_on_many_jobs_does_not_lose_its_connection_over_it() -> None:
+    server = Server(RedisTarget())
+    term: Any = Term()
+    made = [make(term) for make in leaders_services(load({}), ["default"], server, Figures())]
+    (runner,) = (one for one in made if isinstance(one, BulkRunner))
+    async with runner._open_redis() as redis:
+        assert redis.connection_pool.connection_kwargs["socket_timeout"] > EVERY

@@ -28,8 +28,8 @@ from rota.wire.leading.bulk import BulkKeys, Fields, Portion, Superseded
 
 logger = logging.getLogger("rota.leader")
 
-#: The longest wait between two looks for operations, where nobody rings, in seconds.
-EVERY = 5.0
+#: The longest wait between two looks for operations, where nobody rings, in seconds. Who puts one rings.
+EVERY = 30.0
 #: Between two portions, in seconds, so that they take little of Redis' time from others.
 PACE = 0.01
 #: How often live jobs are gone through to be cancelled: one that runs, or is put back, moves to and fro meanwhile.
@@ -41,7 +41,8 @@ NAMED = 20
 class BulkRunner:
     """The service that carries out operations, for one term of its process as leader.
 
-    :param open_redis: returns a client that nothing else uses; closed when the service ends.
+    :param open_redis: returns a client that nothing else uses, whose calls may block on the server for EVERY; closed
+        when the service ends.
     :param settings: namespace, the bound of the events, and how long records of cancelled jobs are kept.
     :param leadership: the term.
     """
