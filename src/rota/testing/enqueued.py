@@ -10,6 +10,7 @@ from rota.client.recording.recorded import RECORDED
 from rota.errors import InvalidPayload, UnreadablePayload
 from rota.model.job import Job
 from rota.model.options import EnqueueOptions
+from rota.model.trace import tenant_of
 from rota.names import full_name, wire_id
 from rota.wire import envelopes
 
@@ -76,6 +77,8 @@ class Enqueued:
             return False
         if options.at is not None and abs(self.due - options.at) > _CLOSE:
             return False
+        if options.tenant is not None and tenant_of(self.headers) != options.tenant:
+            return False
         return all(self.options.get(name) == value for name, value in options.wire().items())
 
     def __str__(self) -> str:
@@ -132,7 +135,8 @@ def complaint(job: AnyJob, queue: str, arguments: Mapping[str, Any], enqueued: S
 
 
 def _shown(options: EnqueueOptions) -> dict[str, Any]:
-    return {"id": options.id, "delay": options.delay, "at": options.at, **options.wire()}
+    named = {name: getattr(options, name) for name in ("id", "delay", "at", "tenant")}
+    return {**named, **options.wire()}
 
 
 def _arguments(job: AnyJob | None, envelope: envelopes.Envelope) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from arq.connections import ArqRedis
 from starlette.routing import Route
 
 import rota.api
@@ -26,6 +27,7 @@ from rota.settings.load import load
 from rota.store import audit, migrations
 from rota.store.engine import Database
 from rota.wire.access import AccessRecords
+from rota.wire.envelopes import job_serializer
 from tests.integration.api import test_live, test_socket
 from tests.integration.api.serving import Api, listening
 from tests.integration.api.test_access import HIDDEN, OPEN
@@ -272,6 +274,9 @@ async def test_operations_on_many_jobs_are_on_a_tenant_s_own(town: Town) -> None
     tried = await town.ask("acme", "POST", "/bulk", json=wanted | {"dry_run": True})
     assert {one["id"] for one in tried.json()["sample"]} == {"held:acme~waits", "held:acme~later"}
     assert tried.json()["count"] == 2
+    by_id = {"queue": "held", "ids": [one for _, one, _ in town.jobs["globex"]]}
+    tried = await town.ask("acme", "POST", "/bulk", json=wanted | {"filter": by_id, "dry_run": True})
+    assert (tried.json()["count"], tried.json()["sample"]) == (0, [])
     others = (await town.ask("globex", "POST", "/bulk", json=wanted)).json()
     assert others["tenant"] == "globex"
     for method, path in (("GET", "/bulk/{}"), ("POST", "/bulk/{}/abort")):
@@ -336,6 +341,14 @@ async def test_a_key_of_a_tenant_enqueues_for_no_other(town: Town) -> None:
         assert found.json()["tenant"] == "acme"
     refused = await town.enqueue(None, "held:wait", tenant="a b")
     assert refused.json()["errors"][0]["pointer"] == "/options/tenant"
+
+
+async def test_jobs_of_stock_clients_are_of_no_tenant(town: Town) -> None:
+    stock = ArqRedis(connection_pool=town.api.client.redis.connection_pool, job_serializer=job_serializer)
+    put = await stock.enqueue_job("wait", secret="of a stock client", _queue_name="arq:queue:held")
+    assert put is not None
+    path = f"/jobs/held/{put.job_id}"
+    assert [(await town.ask(owner, "GET", path)).status_code for owner in OWNERS] == [404, 404, 200]
 
 
 async def test_keys_of_requests_are_apart_by_tenant(town: Town) -> None:

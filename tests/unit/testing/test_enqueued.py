@@ -130,3 +130,11 @@ class TestEvents:
                 EventType.PROGRESS,
                 EventType.COMPLETED,
             ]
+
+
+async def test_a_job_is_asked_for_by_its_tenant() -> None:
+    with Bench([child]) as bench:
+        await bench.client.enqueue(child.options(tenant="acme"), 1)
+        bench.assert_enqueued(child.options(tenant="acme"))
+        with pytest.raises(AssertionError, match=r"with {'tenant': 'globex'} was not enqueued"):
+            bench.assert_enqueued(child.options(tenant="globex"))

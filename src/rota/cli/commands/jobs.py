@@ -32,6 +32,7 @@ At = Annotated[
     datetime | None, typer.Option(parser=moment, metavar="WHEN", help="when it is due, with its zone")
 ]
 
+Tenant = Annotated[str | None, typer.Option(help="whose job it is")]
 AnyQueue = Annotated[str | None, typer.Argument(metavar="QUEUE")]
 Reason = Annotated[str | None, typer.Option(help="all that died of this: failed, timeout, lost, …")]
 Cause = Annotated[str | None, typer.Option(help="all whose errors have this cause: rota failures names it")]
@@ -58,6 +59,7 @@ def enqueue(
     priority: Annotated[int | None, typer.Option(help="from 0 to 9; higher ones start first")] = None,
     queue: Annotated[str | None, typer.Option(help="to run on this queue, instead of the job's own")] = None,
     job_id: Annotated[str | None, typer.Option("--id", help="an id of your own")] = None,
+    tenant: Tenant = None,
     timeout: Annotated[
         float | None,
         typer.Option(parser=duration("--timeout"), metavar=TIME, help="that an attempt may take"),
@@ -73,7 +75,7 @@ def enqueue(
     job = discover(settings.jobs_package, settings.default_queue).find(name)
     given = payload(arguments)
     chosen = _with_options(job, queue=queue, delay=delay, at=at, id=job_id, priority=priority)
-    chosen = _with_options(chosen, timeout=timeout, max_attempts=max_attempts)
+    chosen = _with_options(chosen, timeout=timeout, max_attempts=max_attempts, tenant=tenant)
 
     async def act(client: Client) -> None:
         handle = await client.enqueue(chosen, **given)

@@ -158,6 +158,7 @@ def _meant(name: str, queues: Sequence[str]) -> str:
 
 def jobs(
     queue: str,
+    *,
     state: Annotated[
         State, typer.Option(help="waiting, delayed, active, dead, completed or cancelled")
     ] = State.WAITING,
@@ -168,20 +169,22 @@ def jobs(
         int,
         typer.Option(parser=whole("--offset", 0, 1_000_000_000), metavar="N", help="how many to pass over"),
     ] = 0,
+    tenant: Annotated[str | None, typer.Option(help="the jobs of this tenant alone")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the jobs of a queue that are in one state, a page at a time; times are in UTC."""
 
     async def act(client: Client, _: Known) -> None:
-        found = await client.jobs(queue, state, offset=offset, limit=limit)
-        # How many completed or cancelled jobs there were, nobody counts.
-        total = (await client.counts(queue)).get(state)
+        found = await client.jobs(queue, state, offset=offset, limit=limit, tenant=tenant)
+        # How many completed or cancelled jobs there were, nobody counts; nor how many a tenant has.
+        total = (await client.counts(queue)).get(state) if tenant is None else None
         if as_json:
             screen.value({"total": total, "offset": offset, "jobs": [screen.as_json(info) for info in found]})
             return
         columns = ("id", "job", "attempts", *(name for name, _ in _TIMES[state]))
         screen.table(columns, [tuple(_row(info, state)) for info in found])
-        for line in _about_page(f"rota jobs {queue} --state {state}", offset, len(found), limit, total):
+        command = f"rota jobs {queue} --state {state}" + (f" --tenant {tenant}" if tenant else "")
+        for line in _about_page(command, offset, len(found), limit, total):
             # Beside the table, not in it: a program that reads the table does not meet it.
             screen.note(line)
 

@@ -158,6 +158,11 @@ CASES: dict[str, tuple[list[Told], dict[str, bytes], dict[str, Any]]] = {
         {"p0": STOCK, "d1": ERROR, "p2": OURS},
         WAITS | {"enqueued_at": at(2), "payload": OURS.decode(), "tenant": "acme"},
     ),
+    "a tenant's, of which records are without payloads": (
+        [("enqueued", 0, {"due": BEGAN + 50, "tenant": "acme"})],
+        {},
+        WAITS | {"tenant": "acme"},
+    ),
     "replaced while it waits for a retry": (
         [
             ENQUEUED,
