@@ -124,11 +124,12 @@ async def test_each_connection_of_postgresql_is_written_through(
 
 async def waits_for_the_bell(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the relay wait for its bell alone, and return when it does."""
-    waits, original = asyncio.Event(), OutboxKeys.hear
+    waits = asyncio.Event()
 
     async def hear(self: OutboxKeys, redis: Any, _: float) -> None:
         waits.set()
-        await original(self, redis, 60.0)
+        while not await redis.execute_command("BLPOP", self._bell, "0.5"):
+            pass
 
     monkeypatch.setattr(OutboxKeys, "hear", hear)
     await waits.wait()
