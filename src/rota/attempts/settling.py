@@ -85,6 +85,8 @@ class Settling:
             queue=self.queue_key,
             id=claim.id,
         )
+        if self.sealer is None:
+            return record
         return seal_record(self.sealer, record, queue=self.queue, job_id=claim.id)
 
 

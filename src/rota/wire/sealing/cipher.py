@@ -4,12 +4,12 @@ The package `cryptography` is loaded by the first text: most processes encrypt n
 """
 
 import functools
-import hmac
 import importlib.util
 import os
 from typing import Any
 
 from rota.errors import RefusedPayload
+from rota.wire.sealing.ring import Hmac
 
 #: The random bytes before each text: those from which its key is derived, and its nonce.
 _SALT, _NONCE = 16, 12
@@ -28,22 +28,22 @@ def _package() -> tuple[Any, tuple[type[Exception], ...]]:
     return AESGCM, (InvalidTag, ValueError)
 
 
-def encrypt(secret: bytes, text: bytes, bound: bytes) -> bytes:
+def encrypt(secret: Hmac, text: bytes, bound: bytes) -> bytes:
     """Encrypt `text`, which can then be read only together with `bound`."""
     kind, _ = _package()
     random = os.urandom(_SALT + _NONCE)
-    cipher = kind(hmac.digest(secret, random[:_SALT], "sha256"))
+    cipher = kind(secret.digest(random[:_SALT]))
     encrypted: bytes = cipher.encrypt(random[_SALT:], text, bound)
     return random + encrypted
 
 
-def decrypt(secret: bytes, raw: bytes, bound: bytes) -> bytes:
+def decrypt(secret: Hmac, raw: bytes, bound: bytes) -> bytes:
     """Return what `encrypt` was given. Raises RefusedPayload for anything else, and without the package."""
     try:
         kind, faults = _package()
     except ImportError:
         raise RefusedPayload("no_cipher") from None
-    cipher = kind(hmac.digest(secret, raw[:_SALT], "sha256"))
+    cipher = kind(secret.digest(raw[:_SALT]))
     try:
         text: bytes = cipher.decrypt(raw[_SALT : _SALT + _NONCE], raw[_SALT + _NONCE :], bound)
     except faults:

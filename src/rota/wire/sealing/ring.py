@@ -5,6 +5,7 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Self
 
 #: The bytes of a key's secret.
@@ -12,16 +13,37 @@ SECRET_BYTES = 32
 #: What a key may be called.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
 
+#: The bytes that SHA-256 takes at a time.
+_BLOCK = 64
 _SIGNS, _ENCRYPTS = b"rota 1 sign", b"rota 1 encrypt"
+
+
+class Hmac:
+    """HMAC-SHA256 with one secret, whose two hashes are begun once: that is half of the time that a payload takes."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, secret: bytes) -> None:
+        padded = secret.ljust(_BLOCK, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in padded))
+
+    def digest(self, *parts: bytes) -> bytes:
+        """Return the code of `parts`, one behind the other."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        for part in parts:
+            inner.update(part)
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 @dataclass(frozen=True, slots=True)
 class PayloadKey:
-    """One key of a ring: its name, which stands in every seal, and a secret for each of its two uses."""
+    """One key of a ring: its name, which stands in every seal, and a code with a secret for each of its two uses."""
 
     id: bytes
-    sign: bytes = field(repr=False)
-    encrypt: bytes = field(repr=False)
+    sign: Hmac = field(repr=False)
+    encrypt: Hmac = field(repr=False)
 
     @classmethod
     def of(cls, name: str, secret: bytes) -> Self:
@@ -30,7 +52,7 @@ class PayloadKey:
             raise ValueError(f"{name[:40]!a} names no key: up to 32 letters, digits, '-' and '_'")
         if len(secret) != SECRET_BYTES:
             raise ValueError(f"the key {name} has {len(secret)} bytes and must have {SECRET_BYTES}")
-        sign, encrypt = (hmac.digest(secret, use, "sha256") for use in (_SIGNS, _ENCRYPTS))
+        sign, encrypt = (Hmac(hmac.digest(secret, use, "sha256")) for use in (_SIGNS, _ENCRYPTS))
         return cls(name.encode(), sign, encrypt)
 
 

@@ -156,4 +156,4 @@ def _base64(raw: bytes) -> bytes:
 
 
 def _code(key: PayloadKey, place: Place, version: bytes, text: bytes) -> bytes:
-    return _base64(hmac.digest(key.sign, place.under(version) + text, "sha256"))[:-1]
+    return _base64(key.sign.digest(place.under(version), text))[:-1]

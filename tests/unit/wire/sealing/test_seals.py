@@ -1,12 +1,13 @@
 """Seals: what is changed, moved or forged is refused, and a key can be replaced while jobs wait."""
 
+import hmac
 import random
 
 import pytest
 
 from rota.errors import RefusedPayload
 from rota.wire import envelopes, results
-from rota.wire.sealing.ring import Ring, new_key
+from rota.wire.sealing.ring import Hmac, Ring, new_key
 from rota.wire.sealing.sealed import seal_job, seal_record, unseal_job, unseal_record
 from rota.wire.sealing.seals import Place, Sealer, is_encrypted
 
@@ -185,4 +186,19 @@ def test_a_ring_that_cannot_be_read_says_why_and_shows_no_secret() -> None:
         assert secret[:20] not in str(wrong.value)
     assert secret not in repr(Ring.read(FIRST))
     # As other programs write base64.
-    assert Ring.read(FIRST.replace("+", "-").replace("/", "_").rstrip("=")).first == Ring.read(FIRST).first
+    other = Ring.read(FIRST.replace("+", "-").replace("/", "_").rstrip("="))
+    assert other.first.sign.digest(b"x") == Ring.read(FIRST).first.sign.digest(b"x")
+
+
+def test_the_code_is_hmac_sha256() -> None:
+    for secret in (b"", b"s" * 32, b"s" * 64):
+        assert Hmac(secret).digest(b"a", b"bc") == hmac.digest(secret, b"abc", "sha256")
+
+
+def test_what_stays_readable_of_a_job_is_the_same_however_its_arguments_look() -> None:
+    for arguments in (b'{"et":5}', b'{"a":1,"et":5}', b'{"a":[],"tenant":"x"}'):
+        for headers in ({}, {"et": "7", "a": "b"}, {"tenant": "acme"}):
+            raw = envelopes.encode_job("send", arguments, enqueued_ms=17, headers=headers)
+            found = envelopes.outlined(sealed(ENCRYPTS, raw))
+            tenant = {name: text for name, text in headers.items() if name == "tenant"}
+            assert (found.name, found.enqueued_ms, found.headers) == ("send", 17, tenant)
