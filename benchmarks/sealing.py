@@ -21,7 +21,7 @@ WHERE = {"queue": "email", "job_id": ID}
 
 
 def payload() -> bytes:
-    """Write the payload of a job."""
+    """Write the payload of a job with 1 KiB of arguments."""
     return encode_job("send", TEXT, enqueued_ms=1_700_000_000_000)
 
 

@@ -1,4 +1,4 @@
-"""Rows of the audit table whose payloads and results are sealed, as the API shows them to those who have the keys."""
+"""What the API shows of sealed jobs, in Redis and in rows of the audit table, with the keys and without."""
 
 from rota.api import shapes
 from rota.api.archive import Row, opened
@@ -7,6 +7,8 @@ from rota.wire.sealing.ring import Ring, new_key
 from rota.wire.sealing.sealed import seal_job
 from rota.wire.sealing.seals import Sealer
 from rota.wire.sealing.values import seal_value
+from tests.integration.api.serving import answering
+from tests.servers import RedisServer
 
 SEALER = Sealer(Ring.read(new_key("k")), signs=True, encrypts=True, requires=True)
 PLAIN = encode_job("send", b'{"to":"ann"}', enqueued_ms=1)
@@ -39,3 +41,18 @@ def test_a_row_is_opened_with_the_keys_and_says_why_it_is_not_without() -> None:
 def test_a_result_of_another_job_is_not_shown() -> None:
     moved = row(PLAIN, seal_value(SEALER, b"1", "result", "j2"))
     assert "forged" in shapes.row(opened(moved, SEALER))["refused"]
+
+
+async def test_a_job_that_is_not_signed_as_it_must_be_is_shown_without_what_is_in_it(
+    server: RedisServer,
+) -> None:
+    variables = {"PAYLOAD_KEYS": new_key("k"), "PAYLOAD_SIGNING": "required"}
+    async with answering(server.url, works=False, **variables) as api:
+        await api.client.redis.set("arq:job:j1", PLAIN)
+        await api.client.redis.zadd("arq:queue:email", {"j1": 1})
+        shown = (await api.http.get("/jobs/email/j1?include=payload")).json()
+        assert (shown["state"], shown["payload"]) == ("waiting", None)
+        assert "it is not signed" in shown["refused"]
+        page = (await api.http.get("/ui/job?queue=email&id=j1")).text
+        assert "It is not shown: it is not signed" in page
+        assert "ann" not in page
