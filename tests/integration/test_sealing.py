@@ -43,6 +43,13 @@ async def remind(run: Run, to: str, text: str) -> str:
     return text
 
 
+@job(max_attempts=1)
+async def grumble(run: Run, text: str) -> str:
+    if text != "fine":
+        raise ValueError("not fine")
+    return text
+
+
 @every("1h", name="nightly")
 @job
 async def nightly(run: Run) -> None: ...
@@ -68,7 +75,7 @@ def variables(request: pytest.FixtureRequest) -> dict[str, str]:
 async def client(server: RedisServer, variables: dict[str, str]) -> AsyncIterator[Client]:
     """Return a client with the keys, while a worker runs."""
     RAN.clear()
-    async with serving(server.url, greet, remind, **variables) as works:
+    async with serving(server.url, greet, remind, grumble, **variables) as works:
         yield works.client
 
 
@@ -218,6 +225,24 @@ async def test_a_dead_letter_takes_no_other_jobs_place(client: Client) -> None:
     with pytest.raises(JobExists):
         await client.retry("default", "lost")
     assert (await waits.status()).payload == {"to": "ann", "text": "one"}
+
+
+async def test_a_letter_is_fixed_where_its_seal_fits(client: Client, variables: dict[str, str]) -> None:
+    broken = await client.enqueue(grumble, "a secret")
+    await until_in(broken, State.DEAD)
+    fixed = await client.retry("default", broken.id, call=grumble.call("fine"))
+    assert await fixed.result(timeout=20) == "fine"
+    ((_, action),) = await client.redis.xrange("rota:actions")
+    kept = b"".join(action.values())
+    assert (b"a secret" in kept) == (variables is SIGNED)
+
+    again = await client.enqueue(grumble, "a secret")
+    await until_in(again, State.DEAD)
+    letter = f"{queue_key('default')}:dead:{again.id}"
+    forged = (await client.redis.hget(letter, "payload")).replace(b"1", b"2")
+    await client.redis.hset(letter, "payload", forged)
+    with pytest.raises(RefusedPayload):
+        await client.retry("default", again.id, call=grumble.call("fine"))
 
 
 async def test_a_key_that_a_worker_lacks_is_waited_for(

@@ -7,10 +7,10 @@ import getpass
 import socket
 from typing import Any, NamedTuple
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from rota.client.dead_letters import DeadLetters, Replayed
-from rota.errors import NotReplayed, PayloadTooLarge, UnreadablePayload
+from rota.errors import NotReplayed, PayloadTooLarge, RefusedPayload, UnreadablePayload
 from rota.model.bulk.actions import Action, Actor
 from rota.model.job import Call, Job, home_of
 from rota.model.policies.terms import of_tenant, tenant_in, terms_and_key
@@ -25,6 +25,7 @@ from rota.wire.envelopes import FROM_FLOW, HOME, Envelope
 from rota.wire.keys import QueueKeys, actions_key, queue_key
 from rota.wire.leading.bulk import ACTIONS
 from rota.wire.sealing.sealed import seal_job, unseal_job
+from rota.wire.sealing.values import seal_value
 
 #: What a fix is called in the list of actions.
 ACTION = "fix_and_retry"
@@ -68,7 +69,10 @@ class Fixing:
                 action=ACTION,
                 target={"queue": queue, "id": letter.id},
                 tenant=tenant_in(letter.terms) or tenant_of(before.headers),
-                detail={"before": before.kwargs or before.args, "after": from_json(call.arguments)},
+                detail={
+                    "before": self._kept(letter, to_json(before.kwargs or before.args)),
+                    "after": self._kept(letter, call.arguments),
+                },
             )
             listed = [word for field in action.fields().items() for word in field]
             key = actions_key(self._settings.namespace)
@@ -98,12 +102,20 @@ class Fixing:
         raw = unseal_job(self._settings.sealer, letter.payload, queue=queue, job_id=letter.id)
         try:
             found = envelopes.decode_job(raw)
+        except RefusedPayload:  # an encrypted one, whose headers and options would be lost
+            raise
         except UnreadablePayload:
             now_ms = self._clock.time_ms()
             return Envelope(letter.task, [], {}, now_ms, None, {}, {}, ours=False)
         if FROM_FLOW in found.options:
             raise NotReplayed(letter.id, "input")
         return found
+
+    def _kept(self, letter: _Letter, arguments: bytes) -> Any:
+        """Return arguments as the list of actions has them: encrypted, where payloads are."""
+        sealer = self._settings.sealer
+        hides = sealer is not None and sealer.encrypts
+        return from_json(seal_value(sealer, arguments, "arguments", letter.id) if hides else arguments)
 
     def _payload(self, queue: str, letter: _Letter, before: Envelope, call: Call[Any]) -> bytes:
         """Return the payload with other arguments. Raises PayloadTooLarge."""

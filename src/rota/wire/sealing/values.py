@@ -17,12 +17,13 @@ from rota.wire.sealing import cipher
 from rota.wire.sealing.ring import PayloadKey
 from rota.wire.sealing.seals import ENCRYPTED, SIGNED, Place, Sealer
 
-#: What a value is: the input that a flow begins with; what a job returned; what the last job of its pipeline returned.
-Kind = Literal["in", "result", "last"]
+#: What a value is: the input that a flow begins with; what a job returned; what the last job of its pipeline returned;
+#: the arguments of a job, in the list of actions.
+Kind = Literal["in", "result", "last", "arguments"]
 
 _BEGIN = "rota-sealed:"
 _TEXT = re.compile(
-    rf"{_BEGIN}(1e?):([A-Za-z0-9][A-Za-z0-9_-]{{0,31}}):(in|result|last)"
+    rf"{_BEGIN}(1e?):([A-Za-z0-9][A-Za-z0-9_-]{{0,31}}):(in|result|last|arguments)"
     r":([A-Za-z0-9+/]*={0,2}):([A-Za-z0-9+/]*={0,2}):([A-Za-z0-9+/]{43})",
     re.ASCII,
 )
