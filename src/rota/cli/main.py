@@ -27,6 +27,7 @@ from rota.cli.commands import (
     server,
 )
 from rota.cli.commands.many import showing
+from rota.cli.commands.webhooks import acting as webhooks
 from rota.cli.dev import Development
 from rota.cli.program import all_loaded, program
 from rota.server.place import checkout, locate
@@ -138,6 +139,7 @@ showing.add_to(cli)
 server.add_to(cli)
 doctor.add_to(cli)
 schedules.add_to(cli)
+webhooks.add_to(cli)
 processes.add_to(cli)
 fleet.add_to(cli)
 keys.add_to(cli)

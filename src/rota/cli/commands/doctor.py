@@ -14,6 +14,7 @@ from rota.cli import exits, screen
 from rota.cli.commands.look import AsJson
 from rota.cli.commands.sealing import refusals
 from rota.cli.progress import Progress
+from rota.client.webhooks.webhooks import Webhooks
 from rota.errors import RotaError
 from rota.fleet.reading import QueueReading, Reading, read
 from rota.model.registry import Registry, discover
@@ -138,6 +139,8 @@ async def _of_redis(settings: Settings, registry: Registry, at: Progress) -> Asy
                 for (queue, why), count in (await refusals(redis, queues, settings.sealer)).items():
                     said = f"{_count(count, 'job')} of the first on {queue} would not run: {why}"
                     yield Finding("signing", Level.WARNING, said)
+                async for finding in _of_webhooks(redis, settings):
+                    yield finding
                 async for finding in _of_leftovers(redis, settings.namespace, at):
                     yield finding
             except RotaError as error:
@@ -202,6 +205,16 @@ async def _of_leftovers(redis: Any, namespace: str, at: Progress) -> AsyncIterat
             f"{waiting:,} entries wait for the audit table, and nothing reads them: start a worker with DATABASE_URL, "
             f"or delete the key {records}",
         )
+
+
+async def _of_webhooks(redis: Any, settings: Settings) -> AsyncIterator[Finding]:
+    for one in await Webhooks(redis, settings.namespace).all():
+        if one.off:
+            yield Finding(
+                "webhooks",
+                Level.WARNING,
+                f"{one.id} is switched off, so {one.url} is told of nothing: {one.off}; `rota webhooks on {one.id}`",
+            )
 
 
 def _of_queue(queue: str, reading: QueueReading) -> Iterator[Finding]:

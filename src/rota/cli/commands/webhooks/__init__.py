@@ -1,0 +1,1 @@
+"""The command for webhooks, and how they are shown."""
