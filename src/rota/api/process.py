@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -23,6 +24,10 @@ logger = logging.getLogger("rota.api")
 
 #: How long requests that are under way may take to end, once the process is told to stop, in seconds.
 DRAIN = 10
+
+#: The garbage collector runs after this many new objects. A request makes hundreds that end with it: at Python's own
+#: 700 the collector spent a seventh of the time on those of the requests under way.
+_COLLECT_AFTER = 10_000
 
 #: Waits until the API is to stop. It is given a coroutine that ends if the API stops by itself.
 Waiting = Callable[[Coroutine[Any, Any, None]], Awaitable[object]]
@@ -67,6 +72,7 @@ class Api:
     def run(self) -> int:
         """Answer until a signal; return the exit status. Raises what `serve` raises."""
         sentry.start(self._settings)
+        gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])
         try:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 runner.run(self.serve(until_signalled))

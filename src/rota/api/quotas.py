@@ -64,16 +64,17 @@ class Quotas:
             )
         request.scope[ALSO] = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
-    @contextlib.asynccontextmanager
-    async def within(self, key: AccessKey, jobs: int) -> AsyncIterator[None]:
+    def within(self, key: AccessKey, jobs: int) -> contextlib.AbstractAsyncContextManager[None]:
         """Let jobs be enqueued inside, and count those that are made, also where not all of them can be.
 
         Raises Problem where the quota of the key has no room for them, ServerError.
         """
-        if key.most_jobs is None:
-            yield
-            return
-        await self._check_room(key, key.most_jobs, jobs)
+        most = key.most_jobs
+        return contextlib.nullcontext() if most is None else self._counted(key, most, jobs)
+
+    @contextlib.asynccontextmanager
+    async def _counted(self, key: AccessKey, most: int, jobs: int) -> AsyncIterator[None]:
+        await self._check_room(key, most, jobs)
         made: list[Outgoing] = []
         token = _MADE.set(made)
         try:
