@@ -16,6 +16,8 @@ async def test_a_job_that_blocks_the_loop_longer_than_its_lease_is_not_started_t
     await until(lambda: len(fleet.ledger.running(blocked.pid)) == 3, "they run")
     handle = await client.enqueue(block, seconds=seconds)
     await until(lambda: len(fleet.ledger.running(blocked.pid)) == 4, "it blocks")
+    stack = await client.stack(handle.queue, handle.id)
+    assert (stack.blocks, stack.frames[-1].code) == (True, "time.sleep(seconds)")
     # The other worker has every occasion: it is idle, and looks by itself.
     (other,) = await fleet.start(lease=lease)
     ids = [handle.id, *(neighbour.id for neighbour in neighbours)]
