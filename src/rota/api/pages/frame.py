@@ -45,6 +45,7 @@ _NAVIGATION = (
     ("failures", "Failures", "/failures"),
     ("schedules", "Schedules", "/schedules"),
     ("workers", "Workers", "/workers"),
+    ("webhooks", "Webhooks", "/webhooks"),
     ("activity", "Activity", "/activity"),
     ("system", "System", "/system"),
 )
@@ -92,13 +93,18 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     key = getattr(request.state, "key", None)
     desk = getattr(request.app.state, "desk", None)
     theme = request.cookies.get("rota-theme", "auto")
+    page = values.get("page", "")
     common = {
         "base": base,
         "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         "query": dict(request.query_params),
         "place": "" if desk is None else desk.settings.app_env,
         "key": key,
+        "page": page,
+        # The answer to a form may show what is shown once; asked again, its page would not.
+        "is_live": request.method == "GET" and key is not None and page not in ("", "new"),
         "may_act": key is not None and key.lets(Scope.OPERATE),
+        "may_administer": key is not None and key.lets(Scope.ADMIN),
         "may_make": key is not None and key.lets(Scope.ENQUEUE),
         "theme": theme if theme in _THEMES else "auto",
         "navigation": _NAVIGATION,

@@ -4,7 +4,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 
 from rota.api.pages import door, live
 from rota.api.pages.frame import ROOT, Page
-from rota.api.pages.screens import bulk, job, jobs, making, others, overview, queues, system
+from rota.api.pages.screens import bulk, job, jobs, keys, making, others, overview, queues, system, webhooks
 from rota.api.pages.visitors import SEES
 from rota.api.problems import Problem
 
@@ -19,8 +19,6 @@ async def nothing(request: Request, path: str) -> Response:
 
 def add_pages(app: FastAPI) -> None:
     """Add the dashboard to an application."""
-    for router in (
-        *(one.router for one in (door, overview, queues, jobs, job, bulk, making, others, system, live)),
-        _rest,
-    ):
-        app.include_router(router)
+    for one in (door, overview, queues, jobs, job, bulk, making, others, webhooks, keys, system, live):
+        app.include_router(one.router)
+    app.include_router(_rest)

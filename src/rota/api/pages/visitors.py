@@ -103,5 +103,7 @@ def _needs(scope: Scope, *, acts: bool) -> Dependency:
 
 #: What a page depends on that is looked at, and one that acts.
 SEES, ACTS = _needs(Scope.READ, acts=False), _needs(Scope.OPERATE, acts=True)
+#: What the pages of keys depend on.
+ADMINISTERS, CHANGES = _needs(Scope.ADMIN, acts=False), _needs(Scope.ADMIN, acts=True)
 #: What the form of a new job depends on, and its sending.
 ENQUEUES, MAKES = _needs(Scope.ENQUEUE, acts=False), _needs(Scope.ENQUEUE, acts=True)

@@ -441,3 +441,50 @@ async def test_behind_a_server_that_speaks_tls_the_cookie_is_for_tls_alone(serve
         assert cookie.startswith("__Host-rota=")
         assert "Secure" in cookie
         assert "Path=/;" in cookie
+
+
+async def test_a_key_is_made_shown_once_and_revoked(api: Api) -> None:
+    await entered(api, "admin")
+    fields: dict[str, Any] = {"name": "the shop", "scope": ["read", "enqueue"], "tenant": "acme"}
+    answer = await api.http.post("/ui/keys", data=fields, headers=OWN)
+    (text,) = re.findall(r"<pre>(rota_\w+)</pre>", answer.text)
+    assert "hx-get" not in answer.text, "what is shown once is not replaced"
+    shown = await page(api, "/keys")
+    assert text not in shown
+    assert "the shop" in shown
+    me = await api.http.get("/me", headers={"Authorization": f"Bearer {text}"})
+    assert (me.json()["scopes"], me.json()["tenant"]) == (["enqueue", "read"], "acme")
+    key_id = text.split("_")[1]
+    assert (await sent(api, "/keys/revoke", key=key_id)).status_code == 303
+    await page(api, "/keys")
+    assert key_id not in await page(api, "/keys"), "what happened is said once"
+    assert (await sent(api, "/keys/revoke", key=key_id)).status_code == 404
+    assert "choose at least one scope" in (await sent(api, "/keys", name="x")).text
+    assert text not in str(await Actions(api.client.redis, "rota").page())
+
+
+async def test_keys_are_for_administrators_alone(api: Api) -> None:
+    await entered(api, "operate")
+    await page(api, "/keys", 403)
+    assert (await sent(api, "/keys", name="x", scope="admin")).status_code == 403
+    assert 'href="/ui/keys"' not in await page(api, "/")
+
+
+async def test_a_webhook_is_made_switched_off_and_deleted(api: Api) -> None:
+    assert "422" in str(await sent(api, "/webhooks", url="http://127.0.0.1/"))
+    answer = await sent(api, "/webhooks", url="https://hooks.example.com/rota", events="job.dead")
+    (secret,) = re.findall(r"<pre>(whsec_\S+)</pre>", answer.text)
+    (made_one,) = await api.client.webhooks.all()
+    assert made_one.events == ("job.dead",)
+    path = f"/webhooks/{made_one.id}"
+    assert secret not in await page(api, path)
+    await sent(api, f"{path}/off")
+    assert "Switched off" in await page(api, path)
+    await sent(api, f"{path}/on")
+    assert "Switched off" not in await page(api, path)
+    (other,) = re.findall(r"<pre>(whsec_\S+)</pre>", (await sent(api, f"{path}/rotate")).text)
+    assert other != secret
+    assert (await sent(api, f"{path}/explode")).status_code == 404
+    assert (await sent(api, f"{path}/send", message="none")).status_code == 404
+    await sent(api, f"{path}/delete")
+    await page(api, path, 404)
