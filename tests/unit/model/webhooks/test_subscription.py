@@ -1,4 +1,4 @@
-"""Who is told of which event, what a message says, how it is signed, and records that are none."""
+"""Webhooks as values: which events each is told of, what a message says, and how it is signed."""
 
 import json
 from dataclasses import replace
