@@ -31,27 +31,44 @@ async def after(
 
     The place is None where there are no others. Raises what redis-py raises.
     """
-    low = scores.low if place is None else place.score
-    found = _places(
-        await redis.zrangebyscore(key, repr(low), repr(scores.high), start=0, num=most, withscores=True)
-    )
-    wanted = found if place is None else [one for one in found if one > place]
-    if not wanted and len(found) == most and place is not None:
-        # More members than that have the score of the place.
-        found = await _by_rank(redis, key, place, most)
-        wanted = [one for one in found if place < one and one.score <= scores.high]
+    if place is None:
+        return _page(await _by_score(redis, key, scores, most), scores, None, most)
+    known = await redis.zrank(key, place.member)
+    if known is None:
+        # It was changed, and has left: mostly, so have all others up to it that have its score.
+        found = await _by_score(redis, key, Scores(place.score, scores.high), most)
+        if len(found) < most or found[-1] > place:
+            return _page(found, scores, place, most)
+    return _page(await _by_rank(redis, key, place, most, known), scores, place, most)
+
+
+def _page(
+    found: list[Place], scores: Scores, place: Place | None, most: int
+) -> tuple[list[Place], Place | None]:
+    wanted = [one for one in found if (place is None or one > place) and one.score <= scores.high]
     return wanted, wanted[-1] if wanted and len(found) >= most else None
 
 
-async def _by_rank(redis: Any, key: str, place: Place, most: int) -> list[Place]:
-    """Return members from a little before a place on, up to `most` of them behind it."""
+async def _by_score(redis: Any, key: str, scores: Scores, most: int) -> list[Place]:
+    low, high = map(repr, scores)
+    return _places(await redis.zrangebyscore(key, low, high, start=0, num=most, withscores=True))
+
+
+async def _by_rank(redis: Any, key: str, place: Place, most: int, known: int | None) -> list[Place]:
+    """Return members from a little before a place on, up to `most` of them behind it.
+
+    `known` is the rank of its member where that is there, though with another score perhaps.
+    """
+    rank = None if known is None else known + 1
     while True:
-        rank = await _rank(redis, key, place)
+        rank = await _rank(redis, key, place) if rank is None else rank
         begin = max(0, rank - _MARGIN)
         found = _places(await redis.zrange(key, begin, rank + most - 1, withscores=True))
         # Else more members were removed meanwhile than the margin has, and some behind the place may be missing.
-        if begin == 0 or not found or found[0] <= place:
+        is_whole = begin == 0 or (bool(found) and found[0] <= place)
+        if is_whole and (known is None or place in found):
             return found
+        rank = known = None
 
 
 async def _rank(redis: Any, key: str, place: Place) -> int:
