@@ -111,6 +111,27 @@ async def test_many_jobs_are_enqueued_together_or_not_at_all(idle: Api) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("keys", [False, True])
+async def test_requests_at_the_same_time_go_to_redis_together(idle: Api, keys: bool) -> None:
+    def named(name: str) -> dict[str, str]:
+        return {"Idempotency_Key": name} if keys else {}
+
+    def body(name: str) -> dict[str, Any]:
+        return {"payload": {"name": name}, "options": {"id": "taken" if name in ("3", "7") else f"id-{name}"}}
+
+    async def calls() -> int:
+        return int((await idle.client.redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
+
+    assert (await idle.post("/jobs/mail:greet", body("first"), **named("first"))).status_code == 202
+    before = await calls()
+    posts = (idle.post("/jobs/mail:greet", body(name), **named(name)) for name in map(str, range(30)))
+    answers = await asyncio.gather(*posts)
+    assert [number for number, one in enumerate(answers) if one.status_code == 409] in ([3], [7])
+    assert [one.json()["id"] for one in answers if one.status_code == 202][:2] == ["mail:id-0", "mail:id-1"]
+    assert await calls() - before < 10
+    assert (await idle.client.counts("mail"))[State.WAITING] == 30
+
+
 async def test_of_many_jobs_those_with_free_ids_are_enqueued_where_another_is_taken(idle: Api) -> None:
     taken = {"name": "fail", "options": {"id": "a", "delay": 60}}
     assert (await idle.post("/jobs", {"jobs": [taken]})).status_code == 202
