@@ -293,6 +293,13 @@ async def test_the_leader_signs_the_ticks_of_schedules_that_are_signed(server: R
             await control.draft("nightly", 1)
 
 
+def test_the_keys_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"{NEW}\n{OLD}\n")
+    sealer = load({"PAYLOAD_KEYS_FILE": str(tmp_path / "keys"), "PAYLOAD_SIGNING": "on"}).sealer
+    assert sealer is not None
+    assert (sealer.ring.first.id, set(sealer.ring.keys)) == (b"new", {b"new", b"old"})
+
+
 def test_settings_that_cannot_work_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     for variables, why in [
         ({"PAYLOAD_SIGNING": "on"}, "PAYLOAD_SIGNING is on, which needs PAYLOAD_KEYS"),

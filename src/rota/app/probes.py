@@ -68,7 +68,8 @@ class Probes:
 
     def meter(self, queue: str, contract: Contract) -> Contract:
         """Return the contract of `queue` with a meter around it."""
-        for reason in ("stale", "unknown", "unreadable", "invalid"):
+        sealed = ("unsigned", "bad_signature") if self._settings.payload_keys else ()
+        for reason in ("stale", "unknown", "unreadable", "invalid", *sealed):
             self.subscriber.rejected.add((queue, reason), 0)
         meter = Meter(queue, self.subscriber.rejected, self.subscriber.lost)
         self._meters[queue] = meter

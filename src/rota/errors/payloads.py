@@ -66,6 +66,8 @@ _REFUSED = {
     "sealed": "it is encrypted, and this process has no PAYLOAD_KEYS; give it the keys of those who enqueue",
     "no_cipher": "it is encrypted, and the package cryptography is not installed; install rota[encryption]",
 }
+#: The reasons of jobs that are dead because of their seals.
+REFUSALS = frozenset(_REFUSED)
 
 
 class _TooLarge(RotaError):

@@ -7,6 +7,7 @@ unknown jobs cannot make the series grow.
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from rota.errors.payloads import REFUSALS
 from rota.model.event import Event, EventType
 from rota.model.history.scale import BOUNDS
 from rota.seams import Counting, Selective
@@ -30,7 +31,7 @@ _FINE = tuple(sorted({*SECONDS, *BOUNDS}))
 _HISTOGRAM, OF_HISTORY = places(_FINE, SECONDS), places(_FINE, BOUNDS)
 _WANTED = frozenset({EventType.STARTED, EventType.COMPLETED, *_OUTCOMES})
 #: Reasons of jobs that died because the worker could not read, find or validate them.
-_REJECTED = frozenset({"unreadable", "unknown", "invalid"})
+_REJECTED = frozenset({"unreadable", "unknown", "invalid"}) | REFUSALS
 #: Reasons of jobs that died before their handler ran.
 _NEVER_RAN = _REJECTED | {"expired", "lost"}
 

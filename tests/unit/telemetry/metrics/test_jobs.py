@@ -69,7 +69,7 @@ def test_each_end_counts_under_its_outcome_with_its_duration(scraped: Scraped, e
     assert samples["arq_job_duration_seconds_sum", "email", "send"] == 0.5
 
 
-@pytest.mark.parametrize("reason", ["unreadable", "unknown", "invalid"])
+@pytest.mark.parametrize("reason", ["unreadable", "unknown", "invalid", "unsigned", "bad_signature"])
 def test_a_job_that_could_not_be_run_is_dead_and_rejected_and_took_no_time(
     scraped: Scraped, reason: str
 ) -> None:
