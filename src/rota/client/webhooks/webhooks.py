@@ -90,10 +90,8 @@ class Webhooks:
     async def all(self, *, tenant: str | None = None) -> list[Subscription]:
         """Return the webhooks, or those of one tenant, in the order in which they were made."""
         async with explained(self._redis):
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.hgetall(self._key)
-            pipe.hgetall(self._off)
-            found, off = await pipe.execute()
+            found = await self._redis.hgetall(self._key)
+            off = await self._redis.hgetall(self._off) if found else {}
         read = (
             Subscription.read(one.decode("utf-8", "replace"), raw, off.get(one)) for one, raw in found.items()
         )

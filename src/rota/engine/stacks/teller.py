@@ -1,6 +1,6 @@
 """A thread that is asked, by a list in Redis, where a running job is, and answers while the event loop is blocked.
 
-It costs a worker that nobody asks a command in most of a minute.
+It costs a worker that nobody asks two commands in four minutes.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from rota.wire.keys import STACK, stack_answer_key, stack_key
 logger = logging.getLogger("rota.worker")
 
 #: One call waits on the server for at most this long, in seconds.
-LONGEST = 50.0
+LONGEST = 240.0
 #: An answer is kept for this many seconds.
 KEPT = 10
 #: The pauses after a fault of Redis grow up to this, in seconds.

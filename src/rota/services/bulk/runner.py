@@ -29,7 +29,7 @@ from rota.wire.leading.bulk import BulkKeys, Fields, Portion, Superseded
 logger = logging.getLogger("rota.leader")
 
 #: The longest wait between two looks for operations, where nobody rings, in seconds. Who puts one rings.
-EVERY = 30.0
+EVERY = 120.0
 #: Between two portions, in seconds, so that they take little of Redis' time from others.
 PACE = 0.01
 #: How often live jobs are gone through to be cancelled: one that runs, or is put back, moves to and fro meanwhile.

@@ -30,7 +30,7 @@ logger = logging.getLogger("rota.webhooks")
 
 #: From one look to the next where nothing is new, in seconds; and where there are no webhooks at all, so that an idle
 #: worker costs little.
-EVERY, SELDOM = 0.25, 10.0
+EVERY, SELDOM = 0.25, 30.0
 #: For how long the webhooks that were read count, in seconds.
 TRUST = 1.0
 #: After how long it is said again that messages to a webhook are dropped, in seconds.
