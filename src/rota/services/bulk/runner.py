@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from rota.client.bulk.acting import Acting, Fate, refusals
 from rota.client.bulk.selecting import At, Selection
 from rota.errors import InvalidFilter
@@ -20,7 +22,7 @@ from rota.model.bulk.operation import Operation, OperationState, read_operation
 from rota.names import printable
 from rota.process.clock import SYSTEM_CLOCK
 from rota.server.faults import ServerError
-from rota.server.outage import FAULTS, Outage
+from rota.server.outage import CEILING, FAULTS, Outage
 from rota.services.leadership import Leadership
 from rota.settings.settings import Settings
 from rota.wire.claims import decode_id
@@ -69,9 +71,16 @@ class BulkRunner:
                         await self._keys.hear(redis, EVERY)
                     self._outage.over()
                 except FAULTS as error:
-                    await self._outage.pause(error)
+                    await self._rest(error)
                 except ServerError as error:
-                    await self._outage.pause(error.__cause__ or error)
+                    await self._rest(error.__cause__ or error)
+
+    async def _rest(self, error: BaseException) -> None:
+        """Wait for Redis, and log what it refuses; that it is away, the workers log."""
+        if isinstance(error, ResponseError):
+            await self._outage.pause(error)
+        else:
+            await asyncio.sleep(CEILING)
 
     async def turn(self, redis: Any) -> bool:
         """Carry out the operation that is next; return False where none is. Raises what redis-py raises."""
