@@ -4,6 +4,7 @@ import pytest
 
 from rota import Client, JobFailed, Run, each, fixed, job, pipeline, unique
 from rota.server.memory import memory_of
+from rota.services import housekeeper
 from rota.services.leftovers import named
 from tests.servers import RedisServer
 from tests.waiting import until
@@ -39,8 +40,10 @@ async def test_what_the_memory_is_used_for(client: Client) -> None:
 
 
 async def test_the_leader_tidies_up_after_somebody_has_deleted_a_queue(
-    client: Client, server: RedisServer
+    client: Client, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A leader looks at every key once an hour, and first five minutes into its term; here at once.
+    monkeypatch.setattr(housekeeper, "EVERY", 0.05)
     book = await client.enqueue(whole_book, "Emma")
     await client.enqueue(bind.options(delay=600), "Emma")
 
