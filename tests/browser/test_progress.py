@@ -17,14 +17,14 @@ from tests.workers import serving
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 
-#: How far the job goes with each step that the test lets it do.
-STEPS = asyncio.Queue[int]()
+#: How far the job goes with each step that a test lets it do; each test has a queue of its own.
+steps: asyncio.Queue[int]
 
 
 @job(queue="reports")
 async def data_processing(run: Run, rows: int, seed: int = 0) -> None:
     """Stand in for the job of the example, step by step."""
-    while (percent := await STEPS.get()) < 100:
+    while (percent := await steps.get()) < 100:
         run.progress(percent, f"{percent} of {rows}")
 
 
@@ -48,6 +48,8 @@ class Site:
 
 @pytest.fixture
 async def site(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+    global steps  # noqa: PLW0603 - the worker, and so the job, is in this process
+    steps = asyncio.Queue()
     monkeypatch.setenv("REDIS_URL", server.url)
     example = importlib.reload(importlib.import_module("examples.progress.app"))
     async with contextlib.AsyncExitStack() as stack:
@@ -71,17 +73,17 @@ async def tab() -> AsyncIterator[Tab]:
 async def test_a_progress_bar_moves_to_the_end_whatever_cuts_the_page_off(site: Site, tab: Tab) -> None:
     await tab.open(site.url)
     await tab.value("begin.click()")
-    STEPS.put_nowait(25)
+    steps.put_nowait(25)
     await tab.until("bar.value === 25 && said.textContent === '25 of 1000000'")
     site.cut()
-    STEPS.put_nowait(50)
+    steps.put_nowait(50)
     await tab.until("bar.value === 50")
     site.cut()
-    STEPS.put_nowait(75)
+    steps.put_nowait(75)
     await site.forget()
     await tab.until("bar.value === 75")
     site.cut()
-    STEPS.put_nowait(100)
+    steps.put_nowait(100)
     await until_over(site)
     await site.forget()
     await tab.until("said.textContent === 'The report is completed.' && bar.value === 100 && !begin.disabled")
@@ -111,4 +113,18 @@ async def test_a_ticket_shows_a_visitor_one_job_alone(site: Site, tab: Tab) -> N
     )
     told = "(error) => `${error.name} ${error.status} ${error.problem.title}`"
     assert await tab.value(f"(async () => {followed}.catch({told}))()") == "Refused 404 There is no such job"
-    STEPS.put_nowait(100)
+    steps.put_nowait(100)
+
+
+async def test_a_page_follows_a_job_no_more_when_it_says_so_or_fails(site: Site, tab: Tab) -> None:
+    report = await site.client.enqueue(data_processing, rows=1)
+    await tab.open(site.url)
+    fetched = f"async () => {TICKET.format(id=report.id)}"
+    for update, comes_of_it in (("stop.abort('enough')", "enough"), ("{ throw 'a mistake' }", "a mistake")):
+        options = f"{{ticket: {fetched}, signal: stop.signal, onUpdate: () => {update}}}"
+        followed = (
+            f"(await import('/rota/static/rota.js')).watchJob('/rota/jobs/reports/{report.id}', {options})"
+        )
+        script = f"(async () => {{ const stop = new AbortController(); return {followed} }})()"
+        assert await tab.value(f"{script}.catch((error) => error)") == comes_of_it
+    steps.put_nowait(100)

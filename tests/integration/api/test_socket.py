@@ -272,29 +272,16 @@ async def until_enqueued(api: Api) -> None:
     await until(is_enqueued, "Redis is there again")
 
 
-@pytest.mark.parametrize(
-    ("origin", "status"),
-    [
-        ("https://evil.example", 403),
-        ("null", 403),
-        ("http://localhost:1", 403),
-        ("https://SHOP.example", 0),
-        ("own", 0),
-        (None, 0),
-    ],
-)
-async def test_pages_of_other_sites_open_no_socket(
-    server: RedisServer, origin: str | None, status: int
-) -> None:
+async def test_pages_of_other_sites_open_no_socket(server: RedisServer) -> None:
     async with listening(server.url, count, API_ALLOWED_ORIGINS="https://shop.example") as api:
-        own = str(api.http.base_url) if origin == "own" else origin
-        if not status:
-            async with opened(api, origin=own):
-                return
-        with pytest.raises(InvalidStatus) as caught:
-            await opened(api, origin=own).__aenter__()
-        assert caught.value.response.status_code == status
-        assert json.loads(caught.value.response.body or b"")["type"] == "urn:rota:problem:wrong-origin"
+        for origin in ("https://SHOP.example", str(api.http.base_url), None):
+            async with opened(api, origin=origin):
+                pass
+        for origin in ("https://evil.example", "null", "http://localhost:1"):
+            with pytest.raises(InvalidStatus) as caught:
+                await opened(api, origin=origin).__aenter__()
+            assert caught.value.response.status_code == 403
+            assert json.loads(caught.value.response.body or b"")["type"] == "urn:rota:problem:wrong-origin"
 
 
 async def test_a_socket_needs_a_key_or_a_ticket_that_nobody_used(
