@@ -46,7 +46,7 @@ async def enqueue(request: Request) -> Response:
     return found
 
 
-#: Outside the framework's router: what that does for a request takes three times as long as all that is done here.
+#: Outside the framework's router: what that does for a request takes longer than all that is done here.
 ENQUEUE = Route("/jobs/{name}", enqueue, methods=["POST"], include_in_schema=False)
 
 
