@@ -1,6 +1,7 @@
 """A receiver of webhooks for tests: a real server on this machine, which answers as a test wants."""
 
 import asyncio
+import ssl
 from dataclasses import dataclass, field
 
 
@@ -25,9 +26,10 @@ class Receiver:
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> "Receiver":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

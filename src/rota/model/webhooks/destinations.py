@@ -140,7 +140,8 @@ def check_addresses(
         named = by_name and not _is_metadata(address)
         if not (named or allowed.has_address(address) or is_public(address)):
             raise FetchRefused(
-                f"the host {_shown(host)} is at {address}, which is no public address; "
+                # Without the address: who chose the URL is not to learn how names are resolved here.
+                f"the host {_shown(host)} has an address which is no public address; "
                 "WEBHOOK_ALLOW may name a network of yours"
             )
         if not (named or allowed.has_address(address)):

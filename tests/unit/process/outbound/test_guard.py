@@ -1,7 +1,11 @@
 """No spelling, no name and no answer leads a request to an address that is not public."""
 
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -9,6 +13,7 @@ import pytest
 
 from rota.errors import FetchFailed, FetchRefused
 from rota.model.webhooks.destinations import NOTHING, Allowed
+from rota.process.outbound import guard
 from rota.process.outbound.fetching import Answer, send
 from tests.receivers import Receiver
 
@@ -273,6 +278,30 @@ async def test_the_next_address_is_tried_where_nobody_listens(monkeypatch: pytes
     async with Receiver() as receiver:
         assert isinstance(await outcome(f"http://two.test:{receiver.port}/", HERE), Answer)
     assert await outcome(f"http://two.test:{receiver.port}/", HERE) is FetchFailed
+
+
+@pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="openssl, which makes the certificate, is not installed"
+)
+async def test_the_certificate_is_checked_for_the_name_and_not_for_the_address(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=secure.test"
+    more = f"-addext subjectAltName=DNS:secure.test -keyout {key} -out {certificate}"
+    subprocess.run([*made.split(), *more.split()], check=True, capture_output=True)
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(certificate, key)
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    monkeypatch.setattr(guard, "trusted", lambda: trusted)
+    for name in ("secure.test", "other.test"):
+        monkeypatch.setitem(NAMES, name, [["127.0.0.1"]])
+    monkeypatch.setattr(socket, "getaddrinfo", Wire().look_up)
+    async with Receiver(tls=served) as receiver:
+        assert isinstance(await outcome(f"https://secure.test:{receiver.port}/", HERE), Answer)
+        for host in ("other.test", "127.0.0.1"):
+            assert await outcome(f"https://{host}:{receiver.port}/", HERE) is FetchFailed
+    assert len(receiver.requests) == 1
 
 
 async def test_an_answer_is_bounded_in_time_and_size() -> None:
