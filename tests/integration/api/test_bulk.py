@@ -88,7 +88,7 @@ async def _is_recorded(api: Api, many: int = 1) -> bool:
 
 
 async def test_the_key_of_a_tenant_touches_and_sees_its_own_alone(api: Api, server: RedisServer) -> None:
-    text, key = make(scopes_of(["operate"]), tenant="acme")
+    text, key = make(scopes_of(["operate", "enqueue"]), tenant="acme")
     await AccessRecords(api.client.redis, "rota").put({key.id: key.write()})
     header = {"Authorization": f"Bearer {text}"}
     await api.client.redis.hset("arq:queue:mail:dead:mail:2", "terms", "p=1 t=acme")
@@ -104,6 +104,10 @@ async def test_the_key_of_a_tenant_touches_and_sees_its_own_alone(api: Api, serv
         return int((await api.post("/bulk", body, **header)).json()["count"])
 
     assert (await count("retry"), await count("run_now"), await count("cancel", queue="mail")) == (1, 1, 1)
+    given = await api.post("/jobs/mail:remind", {"options": {"id": "own", "delay": 60}}, **header)
+    assert given.status_code == 202
+    assert await count("cancel", queue="mail", id="own") == 1
+    await api.client.cancel("mail", given.json()["id"])
     other = await api.post("/bulk", {"action": "retry", "filter": {"tenant": "other"}}, **header)
     assert other.json()["type"] == "urn:rota:problem:invalid-filter"
 

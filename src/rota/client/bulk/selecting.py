@@ -14,7 +14,7 @@ from rota.model.bulk.filters import BulkAction, Facts, Filter
 from rota.model.info import JobInfo
 from rota.model.policies.terms import tenant_in
 from rota.model.state import State
-from rota.names import ids_of
+from rota.names import id_of_tenant, ids_of
 from rota.wire import envelopes
 from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import ABORT, JOB, QueueKeys, queue_key
@@ -152,9 +152,9 @@ class Selection:
         """Return the members of a set that the filter names, a portion of its ids at a time."""
         name, (low, high) = queue.rpartition(":")[2], self._times
         begin = 0 if place is None else int(place.score)
-        # Each id may be of two members.
-        end = begin + most // 2
-        given = self.wanted.named[begin:end]
+        # Each id may be of four members.
+        end = begin + most // 4
+        given = [each for one in self.wanted.named[begin:end] for each in self._meanings(one)]
         members = [encode_id(one) for job_id in given for one in ids_of(name, job_id)]
         scores = await self.redis.zmscore(key, members) if members else []
         found = [
@@ -163,6 +163,10 @@ class Selection:
             if score is not None and low <= score <= high
         ]
         return found, Place(end, b"") if end < len(self.wanted.named) else None
+
+    def _meanings(self, job_id: str) -> tuple[str, ...]:
+        tenant = self.wanted.tenant
+        return (job_id,) if tenant is None else (job_id, id_of_tenant(tenant, job_id))
 
     async def _of_letters(self, keys: QueueKeys, found: Sequence[Place]) -> list[bytes]:
         """Return those letters that are still kept and meet the conditions."""
