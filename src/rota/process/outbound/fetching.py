@@ -4,7 +4,9 @@ Redirects are answers like any other and are not followed, and no proxy of the e
 """
 
 import asyncio
+import importlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from typing import Any
 from rota.errors import FetchFailed, FetchRefused
 from rota.model.webhooks.destinations import Allowed, check_url
 
+_GUARD = "rota.process.outbound.guard"
 #: The seconds that a request may take, from the question for its host's address to the last byte of the answer.
 LONGEST = 10.0
 #: The bytes that an answer may have.
@@ -74,12 +77,11 @@ async def send(
 ) -> Answer:
     """Send a request and return its answer. Raises FetchRefused where it may not be sent, else FetchFailed."""
     check_url(url, allowed)
-    try:
-        import httpx2  # noqa: PLC0415 - an extra, and slow to load
+    await _load()
+    import httpx2  # noqa: PLC0415 - an extra
 
-        from rota.process.outbound.guard import GuardedTransport  # noqa: PLC0415 - as above
-    except ImportError as error:
-        raise FetchRefused(f"that needs {error.name}; install rota[worker]") from None
+    from rota.process.outbound.guard import GuardedTransport  # noqa: PLC0415 - as above
+
     named = {
         "accept-encoding": "identity",
         "user-agent": "rota",
@@ -100,6 +102,16 @@ async def send(
         raise FetchRefused(f"the URL cannot be read: {error}") from None
     except (httpx2.HTTPError, OSError, ValueError) as error:
         raise FetchFailed(f"{type(error).__name__}: {str(error)[:200] or 'the connection broke'}") from None
+
+
+async def _load() -> None:
+    """Load what sends requests before the first one: it takes a second, in which the event loop is to go on."""
+    if _GUARD not in sys.modules:
+        try:
+            guard = await asyncio.to_thread(importlib.import_module, _GUARD)
+            await asyncio.to_thread(guard.trusted)
+        except ImportError as error:
+            raise FetchRefused(f"that needs {error.name}; install rota[worker]") from None
 
 
 async def _bounded(response: Any, most: int) -> bytes:
