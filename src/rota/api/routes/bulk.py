@@ -24,6 +24,8 @@ router = APIRouter(tags=["bulk"], default_response_class=Response)
 
 #: The largest body, in bytes: a thousand ids.
 MOST_BYTES = 1024 * 1024
+#: The most characters that are kept of the reason of an action.
+_LONGEST_REASON = 200
 _FIELDS = ("action", "filter", "expect", "dry_run")
 Limit = Annotated[int, Query(ge=1, le=200)]
 
@@ -105,10 +107,11 @@ async def _actions(desk: Desk, before: str | None, tenant: str | None, limit: in
     return found
 
 
-async def record(request: Request, action: str, **target: str) -> None:
+async def record(request: Request, action: str, *, reason: str = "", **target: str) -> None:
     """Add to the list of actions what the caller has done; what was done stays done where that cannot be."""
-    key = caller_of(request)
-    entry = Action(actor=actor_of(request), action=action, target=target, tenant=key.tenant)
+    key, why = caller_of(request), reason.strip()[:_LONGEST_REASON]
+    detail = {"reason": why} if why else {}
+    entry = Action(actor=actor_of(request), action=action, target=target, tenant=key.tenant, detail=detail)
     try:
         await desk_of(request).client.actions.record(entry)
     except ServerError as error:

@@ -1,5 +1,6 @@
 """The pages of the dashboard: what they show, what their forms do, who is let in, and that text stays text."""
 
+import asyncio
 import gzip
 import hashlib
 import re
@@ -13,9 +14,11 @@ import pytest
 
 import rota.api
 from rota import Run, every, job
+from rota.app.resources import stack_teller
 from rota.client.bulk.actions import Actions
 from rota.model.state import State
 from rota.server import connections
+from rota.server.place import Server
 from rota.server.target import RedisTarget
 from rota.settings.load import ConfigError, load
 from rota.wire.access import AccessRecords
@@ -24,6 +27,7 @@ from tests.integration.api.serving import Api, answering
 from tests.integration.api.test_access import made
 from tests.servers import RedisServer
 from tests.waiting import until_in
+from tests.workers import serving
 
 MARKUP = "<script>alert(1)</script>"
 OWN = {"Sec-Fetch-Site": "same-origin"}
@@ -51,6 +55,11 @@ async def greet(run: Run, name: str = "") -> str:
 @job(queue="email", max_attempts=1)
 async def fails(run: Run, name: str = "") -> None:
     raise ValueError(name)
+
+
+@job(queue="email")
+async def sleeps(run: Run) -> None:
+    await asyncio.sleep(60)
 
 
 class Seen(HTMLParser):
@@ -488,3 +497,33 @@ async def test_a_webhook_is_made_switched_off_and_deleted(api: Api) -> None:
     assert (await sent(api, f"{path}/send", message="none")).status_code == 404
     await sent(api, f"{path}/delete")
     await page(api, path, 404)
+
+
+async def test_the_payload_of_a_dead_letter_is_fixed_by_the_form_of_its_page(server: RedisServer) -> None:
+    async with answering(server.url, greet, fails) as api:
+        (dead,) = await dead_letters(api, 1)
+        assert "Fix and retry" in await page(api, job_path("email", dead))
+        wrong = await sent(api, "/job/fix", queue="email", id=dead, payload='{"name": 7}')
+        assert wrong.status_code == 422
+        assert "/payload/name" in wrong.text
+        assert "&#34;name&#34;: 7" in wrong.text
+        assert (await sent(api, "/job/fix", queue="email", id=dead, payload="{")).status_code == 400
+        answer = await sent(api, "/job/fix", queue="email", id=dead, payload='{"name": "y"}')
+        assert answer.status_code == 303
+        handle = api.client.handle("email", dead, fails)
+        await until_in(handle, State.DEAD)
+        assert (await handle.status()).payload == {"name": "y"}
+        (action,) = await Actions(api.client.redis, "rota").page(limit=1)
+        assert action.action == "fix_and_retry"
+
+
+async def test_where_a_running_job_is_now_stands_on_its_page(server: RedisServer) -> None:
+    target = Server(RedisTarget.from_url(server.url))
+    async with serving(server.url, sleeps) as works, answering(server.url, sleeps, works=False) as api:
+        teller = asyncio.create_task(stack_teller(target, works.workers).run())
+        handle = await api.client.enqueue(sleeps)
+        await until_in(handle, State.ACTIVE)
+        assert "What is it doing now?" in await page(api, job_path("email", handle.id))
+        assert "await asyncio.sleep(60)" in await page(api, f"{job_path('email', handle.id)}&now=1")
+        await handle.cancel()
+        teller.cancel()

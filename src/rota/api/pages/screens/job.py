@@ -6,15 +6,18 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
+from pydantic_core import to_json
 
 from rota.api import shapes
-from rota.api.desk import Desk, desk_of, known_queue
-from rota.api.pages.acting import acted
-from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
+from rota.api.bodies import parse
+from rota.api.desk import Desk, caller_of, desk_of, known_queue
+from rota.api.enqueueing import fix_of
+from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, job_page, render
 from rota.api.pages.visitors import ACTS, SEES
 from rota.api.problems import Problem
+from rota.api.routes.bulk import actor_of, record
 from rota.api.routes.lists import one
-from rota.errors import JobNotFound
+from rota.errors import JobNotFound, NoDeadLetter
 from rota.model.state import State
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
@@ -35,22 +38,58 @@ class Moment(NamedTuple):
 @router.get("/job", dependencies=[SEES])
 async def job(request: Request, queue: str, id: str, now: bool = False) -> Response:  # noqa: A002 - in the address
     """Show one job, whatever its id looks like; with `now`, also where its handler is at this moment."""
-    desk, name = desk_of(request), known_queue(queue)
-    shown = await one(request, name, id, _EVERYTHING)
-    stack = (
-        await desk.client.stack(name, shown["id"]) if now and shown["state"] == State.ACTIVE.value else None
-    )
-    lines = await desk.client.log(name, shown["id"])
+    return await _shown(request, known_queue(queue), id, now=now)
+
+
+async def _shown(
+    request: Request,
+    queue: str,
+    job_id: str,
+    *,
+    now: bool = False,
+    written: str = "",
+    problem: Problem | None = None,
+) -> Response:
+    """Show a job; `written` is a payload that was to take the place of its own, and `problem` what is wrong with it."""
+    desk = desk_of(request)
+    shown = await one(request, queue, job_id, _EVERYTHING)
+    is_asked = now and shown["state"] == State.ACTIVE.value
     return render(
         request,
         "job.html",
+        200 if problem is None else problem.status,
         page="jobs",
         job=shown,
         moments=_moments(shown),
-        lines=lines,
-        stack=stack,
-        actions=_allowed(shown["state"]),
+        lines=await desk.client.log(queue, shown["id"]),
+        stack=await desk.client.stack(queue, shown["id"]) if is_asked else None,
+        actions=_ALLOWED.get(shown["state"], ()),
         max_attempts=_most(desk, shown["name"]),
+        written=written or to_json(shown.get("payload") or {}, indent=2).decode(),
+        problem=problem,
+    )
+
+
+@router.post("/job/fix", dependencies=[ACTS])
+async def fix(request: Request) -> Response:
+    """Bring a dead letter back with another payload, which the job's own type checks; or show what is wrong with it."""
+    desk, form = desk_of(request), await form_of(request)
+    queue, job_id, written = (form.get(name, [""])[0] for name in ("queue", "id", "payload"))
+    info = await desk.client.status(known_queue(queue), job_id, letter=True)
+    if info.state is not State.DEAD:
+        raise NoDeadLetter(info.id, info.state)
+    key = caller_of(request)
+    try:
+        payload = parse(written.encode("utf-8", "surrogatepass"))
+        call = fix_of(desk.registry, key, queue, info.task, {"payload": payload})
+        await desk.client.retry(queue, info.id, call=call, by=actor_of(request))
+    except Problem as problem:
+        return await _shown(request, queue, info.id, written=written, problem=problem)
+    except ValueError as error:
+        detail = Problem(409, "wrong-state", "The state of the job does not allow this", str(error))
+        return await _shown(request, queue, info.id, written=written, problem=detail)
+    return go_to(
+        request, job_page(base_of(request), queue, info.id), "The job is brought back with its new payload."
     )
 
 
@@ -59,12 +98,8 @@ _ALLOWED = {
     State.WAITING.value: ("cancel",),
     State.DELAYED.value: ("run-now", "cancel"),
     State.ACTIVE.value: ("cancel",),
-    State.DEAD.value: ("retry", "delete"),
+    State.DEAD.value: ("retry", "fix", "delete"),
 }
-
-
-def _allowed(state: str) -> tuple[str, ...]:
-    return _ALLOWED.get(state, ())
 
 
 @router.post("/job/{action}", dependencies=[ACTS])
@@ -78,15 +113,10 @@ async def act(request: Request, action: str) -> Response:
             404, "not-found", "There is nothing at this path", f"no action is called {action[:40]!r}"
         )
     said = await do(desk_of(request), known_queue(queue), job_id)
-    await acted(request, action.replace("-", "_"), {"queue": queue, "id": job_id}, reason=reason)
-    base = base_of(request)
-    where = urlencode({"queue": queue, "id": job_id})
-    path = (
-        f"{base}/jobs?{urlencode({'queue': queue, 'state': 'dead'})}"
-        if action == "delete"
-        else f"{base}/job?{where}"
-    )
-    return go_to(request, path, said)
+    await record(request, action.replace("-", "_"), queue=queue, id=job_id, reason=reason)
+    if action == "delete":
+        return go_to(request, f"{base_of(request)}/jobs?{urlencode({'queue': queue, 'state': 'dead'})}", said)
+    return go_to(request, job_page(base_of(request), queue, job_id), said)
 
 
 async def _cancel(desk: Desk, queue: str, job_id: str) -> str:

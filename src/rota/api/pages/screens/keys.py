@@ -5,10 +5,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from rota.api.desk import desk_of
-from rota.api.pages.acting import acted
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
 from rota.api.pages.visitors import ADMINISTERS, CHANGES
 from rota.api.problems import Problem
+from rota.api.routes.bulk import record
 from rota.model.access.keys import AccessKey, Scope, make, scopes_of
 from rota.server.faults import explained
 from rota.wire.access import AccessRecords
@@ -35,7 +35,7 @@ async def new(request: Request) -> Response:
     records = _records(request)
     async with explained(desk_of(request).client.redis):
         await records.put({made.id: made.write()})
-    await acted(request, "make_key", {"key": made.id})
+    await record(request, "make_key", key=made.id)
     return await _list(request, shown=text)
 
 
@@ -48,7 +48,7 @@ async def revoke(request: Request) -> Response:
         was_there = await _records(request).remove(key_id)
     if not was_there:
         raise Problem(404, "no-such-key", "There is no such key", f"Redis has no key {key_id[:40]!r}")
-    await acted(request, "revoke_key", {"key": key_id}, reason=form.get("reason", [""])[0])
+    await record(request, "revoke_key", key=key_id, reason=form.get("reason", [""])[0])
     return go_to(
         request, f"{base_of(request)}/keys", f"{key_id} is revoked: within seconds it is refused everywhere."
     )

@@ -9,10 +9,10 @@ from rota.api.bodies import parse
 from rota.api.desk import Desk, caller_of, desk_of
 from rota.api.documents.document import example_payload, payload_schema
 from rota.api.enqueueing import call_of
-from rota.api.pages.acting import acted
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, job_page, render
 from rota.api.pages.visitors import ENQUEUES, MAKES
 from rota.api.problems import Problem, problem_of
+from rota.api.routes.bulk import record
 from rota.errors import RotaError
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
@@ -46,7 +46,7 @@ async def make(request: Request) -> Response:
         if problem is None or problem.status >= 500:  # noqa: PLR2004
             raise
         return _form(request, name, fields, problem)
-    await acted(request, "enqueue", {"queue": handle.queue, "id": handle.id})
+    await record(request, "enqueue", queue=handle.queue, id=handle.id)
     said = (
         "The job is enqueued."
         if handle.created

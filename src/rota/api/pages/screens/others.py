@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from rota.api.desk import desk_of
-from rota.api.pages.acting import acted
 from rota.api.pages.frame import ROOT, Page, base_of, go_to, render
 from rota.api.pages.visitors import ACTS, SEES
 from rota.api.problems import Problem
+from rota.api.routes.bulk import record
 from rota.fleet.roster import roster
 from rota.server.faults import explained
 
@@ -48,7 +48,7 @@ async def act_on_schedule(request: Request, name: str, action: str) -> Response:
         raise Problem(
             404, "not-found", "There is nothing at this path", f"no action is called {action[:40]!r}"
         )
-    await acted(request, f"schedule_{action}", {"schedule": name})
+    await record(request, f"schedule_{action}", schedule=name)
     return go_to(request, f"{base_of(request)}/schedules", said)
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from rota.api.desk import Desk, desk_of, known_queue
-from rota.api.pages.acting import acted
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
 from rota.api.pages.pictures import Bar, bars
 from rota.api.pages.visitors import ACTS, SEES
 from rota.api.pages.words import QueueFacts, counted, of_queue
+from rota.api.routes.bulk import record
 from rota.fleet.fleet import Fleet, QueueNeed
 from rota.fleet.reading import QueueReading, Reading, read
 from rota.model.history.series import QueueHistory
@@ -97,7 +97,7 @@ async def pause(request: Request, queue: str) -> Response:
     name = known_queue(queue)
     form = await form_of(request)
     await desk_of(request).client.pause(name)
-    await acted(request, "pause", {"queue": name}, reason=form.get("reason", [""])[0])
+    await record(request, "pause", queue=name, reason=form.get("reason", [""])[0])
     return go_to(request, f"{base_of(request)}/queues/{name}", f"{name} is paused. Jobs that run go on.")
 
 
@@ -106,7 +106,7 @@ async def resume(request: Request, queue: str) -> Response:
     """Let workers claim from a queue again."""
     name = known_queue(queue)
     await desk_of(request).client.resume(name)
-    await acted(request, "resume", {"queue": name})
+    await record(request, "resume", queue=name)
     return go_to(request, f"{base_of(request)}/queues/{name}", f"{name} is resumed.")
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from rota.api.desk import desk_of
-from rota.api.pages.acting import acted
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
 from rota.api.pages.visitors import ACTS, SEES
 from rota.api.problems import Problem, problem_of
+from rota.api.routes.bulk import record
 from rota.errors import RotaError
 from rota.model.webhooks.subscription import KINDS
 
@@ -38,7 +38,7 @@ async def make(request: Request) -> Response:
         if problem is None or problem.status >= 500:  # noqa: PLR2004
             raise
         return await _list(request, 422, wrong=problem.detail)
-    await acted(request, "make_webhook", {"webhook": made.id, "url": url})
+    await record(request, "make_webhook", webhook=made.id, url=url)
     return await _one(request, made.id, secret=made.secret)
 
 
@@ -64,13 +64,13 @@ async def act(request: Request, webhook: str, action: str) -> Response:
         said = "The webhook is deleted."
     elif action == "rotate":
         found = await hooks.rotate(webhook)
-        await acted(request, "rotate_webhook", {"webhook": webhook})
+        await record(request, "rotate_webhook", webhook=webhook)
         return await _one(request, webhook, secret=found.secret)
     else:
         raise Problem(
             404, "not-found", "There is nothing at this path", f"no action is called {action[:40]!r}"
         )
-    await acted(request, f"{action}_webhook", {"webhook": webhook})
+    await record(request, f"{action}_webhook", webhook=webhook)
     return go_to(request, f"{base}/webhooks" if action == "delete" else f"{base}/webhooks/{webhook}", said)
 
 
