@@ -111,6 +111,7 @@ async def test_the_key_of_a_tenant_touches_and_sees_its_own_alone(api: Api, serv
     other = await api.post("/bulk", {"action": "retry", "filter": {"tenant": "other"}}, **header)
     assert other.json()["type"] == "urn:rota:problem:invalid-filter"
 
+    assert (await api.post("/bulk", {"action": "retry"}, **header)).status_code == 422, "it needs a number"
     own = (await api.post("/bulk", {"action": "retry", "filter": {"queue": "mail"}}, **header)).headers[
         "location"
     ]

@@ -68,6 +68,11 @@ def test_an_action_is_done_to_jobs_in_the_states_that_allow_it() -> None:
         Filter.of({"error_contains": "x"}).states(BulkAction.CANCEL)
 
 
+def test_a_filter_of_a_whole_state_or_tenant_chooses_everything() -> None:
+    assert Filter.of({"state": "dead", "tenant": "acme"}).is_empty
+    assert not Filter.of({"queue": "mail"}).is_empty
+
+
 def test_conditions_are_written_with_blanks_between_them() -> None:
     found = filter_of(
         r"""  name=mail:send error~"a \"b\" \\ c" since=2h until=2026-11-30T12:30:00+01:00 """, NOW

@@ -120,8 +120,8 @@ class Filter(BaseModel):
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no condition but the state, so that it chooses everything there is."""
-        return not self.model_dump(exclude_none=True, exclude={"state", "status"})
+        """Whether it has no condition but the state and the tenant, so that it chooses everything there is of that."""
+        return not self.model_dump(exclude_none=True, exclude={"state", "status", "tenant"})
 
     @property
     def asks_for_error(self) -> bool:
