@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json
 
-from rota.errors import JobError
+from rota.errors import JobError, RefusedPayload
 from rota.model.event import Event, EventType
 from rota.model.info import JobInfo
 from rota.model.job import Job, queue_of
@@ -15,6 +15,8 @@ from rota.testing.letters import dead_letters
 from rota.wire import results
 from rota.wire.claims import decode_id
 from rota.wire.keys import JOB, QueueKeys, queue_key
+from rota.wire.sealing.sealed import unseal_job
+from rota.wire.sealing.seals import Sealer
 
 R = TypeVar("R")
 
@@ -22,13 +24,22 @@ _FAILURES = (EventType.RETRIED, EventType.DEAD)
 
 
 class Evidence:
-    """The records of one server. `redis` is a blocking client on it."""
+    """The records of one server. `redis` is a blocking client on it; `sealer` opens payloads that are sealed."""
 
-    def __init__(self, registry: Registry, queues: tuple[str, ...], redis: Any, journal: Journal) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        queues: tuple[str, ...],
+        redis: Any,
+        journal: Journal,
+        *,
+        sealer: Sealer | None = None,
+    ) -> None:
         self.registry = registry
         self.queues = queues
         self._looking = redis
         self._journal = journal
+        self._sealer = sealer
 
     @property
     def events(self) -> list[Event]:
@@ -58,7 +69,7 @@ class Evidence:
     def dead(self) -> list[JobInfo]:
         """The dead letters that exist now, oldest first."""
         keys = {queue: QueueKeys.of(queue_key(queue)).dead for queue in self._seen_queues()}
-        return dead_letters(self._looking, keys)
+        return dead_letters(self._looking, keys, self._sealer)
 
     def enqueued(self, job: Job[..., Any] | None = None) -> list[Enqueued]:
         """Return every job that was enqueued, run or not, in order; with `job`, only its own."""
@@ -90,7 +101,14 @@ class Evidence:
 
     def _read(self, put: Put, job: Job[..., Any] | None) -> Enqueued:
         named = [known for known in self.registry.jobs if self.registry.queue_of(known) == put.queue]
-        return Enqueued.read(put.queue, put.id, put.payload, put.due_ms, [*named, *([job] if job else [])])
+        payload = self._opened(put)
+        return Enqueued.read(put.queue, put.id, payload, put.due_ms, [*named, *([job] if job else [])])
+
+    def _opened(self, put: Put) -> bytes:
+        try:
+            return unseal_job(self._sealer, put.payload, queue=put.queue, job_id=put.id)
+        except RefusedPayload:
+            return b""  # of which nothing can be said
 
     def _unannounced(self) -> list[Put]:
         """Return what stock clients have enqueued and no worker has started: no event tells of these jobs yet."""

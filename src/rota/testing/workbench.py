@@ -82,7 +82,8 @@ class Bench(Evidence):
         self.sync_client = SyncClient(BenchBridge(self.client), lambda: self.settings, connect.SENDERS)
         journal = Journal(looking, events_key(self.settings.namespace))
         self.redis.changed = journal.look
-        super().__init__(registry, self.settings.served_queues(registry.queues), looking, journal)
+        queues, sealer = self.settings.served_queues(registry.queues), self.settings.sealer
+        super().__init__(registry, queues, looking, journal, sealer=sealer)
         self._deps = deps
         around = compose.middleware_of(registry, self.settings, lambda: self.redis)
         self._middleware = around if middleware is None else tuple(middleware)
