@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.thread import _WorkItem
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,18 +37,22 @@ def stack_of(execution: Execution, loop: asyncio.AbstractEventLoop, loop_thread:
     elsewhere = getattr(execution, "elsewhere", None)
     if elsewhere is not None:
         return JobStack("process").with_frames(own_frames(elsewhere()))
-    in_thread, is_lent = _in_thread(execution, loop_thread)
-    if in_thread and not is_lent:
+    in_thread, whose = _in_thread(execution, loop_thread)
+    if whose == "own":
         return JobStack("thread").with_frames(own_frames(in_thread))
     task = execution.task
-    return None if task is None else _of_task(task, in_thread, loop, loop_thread)
+    waiting = JobStack("thread" if whose == "lent" else "task")
+    return None if task is None else _of_task(task, waiting, in_thread, loop, loop_thread)
 
 
 def _of_task(
-    task: asyncio.Task[Any], in_thread: Frames, loop: asyncio.AbstractEventLoop, loop_thread: int
+    task: asyncio.Task[Any],
+    waiting: JobStack,
+    in_thread: Frames,
+    loop: asyncio.AbstractEventLoop,
+    loop_thread: int,
 ) -> JobStack:
-    """Return where a task is, and what one of asyncio's threads does for it, if one does."""
-    waiting = JobStack("thread" if in_thread else "task")
+    """Return where a task is, as `waiting` says unless it blocks the loop, and what asyncio's thread does for it."""
     answer: Future[Frames] = Future()
 
     def look() -> None:
@@ -103,16 +108,23 @@ def _first(thing: Any, *names: str) -> Any:
     return next((found for name in names if (found := getattr(thing, name, None)) is not None), None)
 
 
-def _in_thread(execution: Execution, loop_thread: int) -> tuple[Frames, bool]:
-    """Return the frames of the thread in which the handler runs, and whether it is one that its task has been lent.
+def _in_thread(execution: Execution, loop_thread: int) -> tuple[Frames, str]:
+    """Return the frames of the thread in which the handler runs, and whose it is.
 
-    That is one of asyncio's, as `asyncio.to_thread` uses them. Without such a thread no frames are returned.
+    That is the handler's `own`, or one of asyncio's, which is `lent` to its task, as by `asyncio.to_thread`. Both are
+    empty where there is none.
     """
     threads = {thread.ident for thread in threading.enumerate()} - {loop_thread, threading.get_ident()}
     for ident, frame in sys._current_frames().items():
-        if ident in threads and (works := _works_for(frame, execution)):
-            return _shown(traceback.walk_stack(frame)), works == "lent"
-    return [], False
+        if ident in threads and (whose := _works_for(frame, execution)):
+            calls = traceback.walk_stack(frame)
+            return _shown(takewhile(_is_given, calls) if whose == "lent" else calls), whose
+    return [], ""
+
+
+def _is_given(call: tuple[FrameType, int]) -> bool:
+    """Tell whether a call is within what a thread of asyncio's was given to do."""
+    return call[0].f_code is not _WorkItem.run.__code__
 
 
 def _works_for(frame: FrameType | None, execution: Execution) -> str:
