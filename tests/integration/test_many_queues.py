@@ -19,7 +19,7 @@ QUEUES = 20
 #: Beside the shared ones: of the lease keeper, of the heartbeat, that which waits for tokens, and two of the election.
 OWN = 5
 #: One for each service of the process that leads.
-LEADERS = 2
+LEADERS = 4
 
 JOBS = f"""
 from rota import Run, job
