@@ -15,7 +15,7 @@ export PYTHONPATH := $(CURDIR)/src
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check dev worker redis-cli bench bench-check test-containers dashboards rules lock clean
+.PHONY: help setup demo test check dev worker redis-cli bench bench-check test-containers test-browser dashboards rules lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile

@@ -232,9 +232,14 @@ def test_the_template_names_its_engine_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("engine", [True, False])
-def test_ci_makes_the_tests_then_the_checks_then_the_containers(checkout: Path, engine: bool) -> None:
+def test_ci_makes_the_tests_then_the_checks_then_the_browser_s_then_the_containers(
+    checkout: Path, engine: bool
+) -> None:
     bin_folder = checkout.parent / "bin"
     fake(bin_folder, "make", 'echo "$@ ${ENGINE_SETUP:-none}"')
+    # Where there is no browser, one would be installed.
+    fake(bin_folder, "chromium-headless-shell", "exit 0")
+    fake(bin_folder, "chromium", "exit 0")
     script = fake(checkout.parent / "shared", "none", "")
     if engine:
         (checkout.parent / "shared" / "docker").mkdir()
@@ -245,11 +250,14 @@ def test_ci_makes_the_tests_then_the_checks_then_the_containers(checkout: Path, 
         [checkout / ".ci" / "run"], env=environment, capture_output=True, text=True, check=True, cwd="/"
     )
     setup = str(script.resolve()) if engine else "none"
-    assert ran.stdout.splitlines() == [f"test {setup}", f"check {setup}", f"test-containers {setup}"]
+    made = ("test", "check", "test-browser", "test-containers")
+    assert ran.stdout.splitlines() == [f"{target} {setup}" for target in made]
 
 
 def test_ci_stops_at_the_first_failure(checkout: Path) -> None:
     fake(checkout.parent / "bin", "make", 'echo "$1"; exit 3')
+    fake(checkout.parent / "bin", "chromium-headless-shell", "exit 0")
+    fake(checkout.parent / "bin", "chromium", "exit 0")
     environment = {**os.environ, "PATH": f"{checkout.parent / 'bin'}:{os.environ['PATH']}"}
     ran = subprocess.run([checkout / ".ci" / "run"], env=environment, capture_output=True, check=False)
     assert (ran.returncode, ran.stdout) == (3, b"test\n")
