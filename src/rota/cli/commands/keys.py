@@ -146,7 +146,9 @@ async def _rotate(records: AccessRecords, key_id: str, overlap: float, as_json: 
 async def _revoke(records: AccessRecords, key_id: str, as_json: bool) -> None:
     if not await records.remove(key_id):
         raise _unknown(key_id)
-    screen.answer({"answer": "revoked"}, f"{key_id} is revoked: it is refused everywhere within two seconds", as_json)
+    screen.answer(
+        {"answer": "revoked"}, f"{key_id} is revoked: it is refused everywhere within two seconds", as_json
+    )
 
 
 def _tell(text: str, made: AccessKey, as_json: bool, *, also: dict[str, Any] | None = None) -> None:
