@@ -25,7 +25,7 @@ import asyncio
 
 from rota.client.dead_letters import DeadLetters
 
-delete = DeadLetters._delete
+delete = DeadLetters.delete_these
 portions = 0
 
 async def slow(self, queue, members):
@@ -34,7 +34,7 @@ async def slow(self, queue, members):
     await asyncio.sleep({seconds} if portions < 3 else {later})
     return await delete(self, queue, members)
 
-DeadLetters._delete = slow
+DeadLetters.delete_these = slow
 """
 
 
