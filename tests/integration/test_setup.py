@@ -237,7 +237,7 @@ def test_ci_makes_the_tests_then_the_checks_then_the_browser_s_then_the_containe
 ) -> None:
     bin_folder = checkout.parent / "bin"
     fake(bin_folder, "make", 'echo "$@ ${ENGINE_SETUP:-none}"')
-    # Where there is no browser, one would be installed.
+    # A machine without a browser would get one by this.
     fake(bin_folder, "chromium-headless-shell", "exit 0")
     fake(bin_folder, "chromium", "exit 0")
     script = fake(checkout.parent / "shared", "none", "")
