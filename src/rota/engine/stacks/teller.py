@@ -28,6 +28,8 @@ KEPT = 10
 PAUSE = 10.0
 #: How often it is looked whether the workers are there that may be asked, in seconds.
 LOOK = 0.2
+#: The pauses in which the thread is given time to end, in seconds; it ends with the process in any case.
+_ENDING = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 #: The executions of each worker of the process, by the worker's id, and by the job's.
 Executions = Mapping[str, Mapping[str, Execution]]
@@ -56,12 +58,18 @@ class StackTeller:
         failure: asyncio.Future[None] = loop.create_future()
         answering = _Answering(self._connect, self._executions, loop, stop, failure)
         keys = [stack_key(worker) for worker in workers]
-        threading.Thread(target=answering.run, args=(keys,), name="rota-stacks", daemon=True).start()
+        thread = threading.Thread(target=answering.run, args=(keys,), name="rota-stacks", daemon=True)
+        thread.start()
         try:
             await failure
         finally:
             stop.set()
-            answering.hang_up()
+            # A call that is about to begin cannot be hung up yet.
+            for pause in _ENDING:
+                answering.hang_up()
+                if not thread.is_alive():
+                    break
+                await asyncio.sleep(pause)
 
 
 class _Answering:
@@ -89,6 +97,8 @@ class _Answering:
         while not self._stop.wait(pause):
             try:
                 self._redis = self._redis or self._connect()
+                if self._stop.is_set():
+                    return
                 asked = self._redis.blpop(keys, timeout=LONGEST)
                 pause = 0.0
                 if asked is not None:
