@@ -29,8 +29,8 @@ from rota.wire.keys import events_key, webhooks_key
 logger = logging.getLogger("rota.webhooks")
 
 #: From one look to the next where nothing is new, in seconds; and where there are no webhooks at all, so that an idle
-#: worker costs little: below the 30 s after which a connection is tried by a command more.
-EVERY, SELDOM = 0.25, 25.0
+#: worker costs little.
+EVERY, SELDOM = 0.25, 90.0
 #: For how long the webhooks that were read count, in seconds.
 TRUST = 1.0
 #: After how long it is said again that messages to a webhook are dropped, in seconds.

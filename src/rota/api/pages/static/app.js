@@ -21,17 +21,18 @@ function tellTimes() {
   }
 }
 
+let isPaused = false;
+
 function show(state, said) {
   if (!light) return;
-  light.className = "live " + state;
-  light.textContent = said;
+  light.hidden = false;
+  light.className = "live " + (isPaused ? "paused" : state);
+  light.textContent = isPaused ? "paused" : said;
 }
-
-let isPaused = false;
 
 function pause(wanted) {
   isPaused = wanted;
-  show(isPaused ? "paused" : "", isPaused ? "paused" : "live");
+  show("", "live");
   light?.setAttribute("aria-pressed", String(isPaused));
   if (!isPaused) document.body.dispatchEvent(new Event("changed"));
 }
@@ -99,5 +100,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// Without a script these would do nothing.
+document.getElementById("theme")?.removeAttribute("hidden");
 tellTimes();
 setInterval(tellTimes, 10_000);
