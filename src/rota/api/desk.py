@@ -1,5 +1,6 @@
-"""What the routes of one application work with: the settings, the jobs, the client, and who is let in."""
+"""What the routes of one application work with: the settings, the jobs, the client, who is let in and who did what."""
 
+import logging
 from dataclasses import dataclass
 
 from fastapi import Depends, Request
@@ -13,11 +14,18 @@ from rota.api.problems import Problem
 from rota.client.client import Client
 from rota.errors import JobNotFound
 from rota.model.access.keys import AccessKey, Scope
+from rota.model.bulk.actions import Action, Actor
 from rota.model.info import JobInfo
 from rota.model.registry import Registry
 from rota.names import id_of_tenant
+from rota.server.faults import ServerError
 from rota.settings.settings import Settings
 from rota.wire.keys import check_queue
+
+logger = logging.getLogger("rota.api")
+
+#: The most characters that are kept of the reason of an action.
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,23 @@ def desk_of(request: HTTPConnection) -> Desk:
         )
         raise Problem(503, "not-started", "The API is not started", detail)
     return desk
+
+
+async def record(request: Request, action: str, *, reason: str = "", **target: str) -> None:
+    """Add to the list of actions what the caller has done; what was done stays done where that cannot be."""
+    key, why = caller_of(request), reason.strip()[:_LONGEST_REASON]
+    detail = {"reason": why} if why else {}
+    entry = Action(actor=actor_of(request), action=action, target=target, tenant=key.tenant, detail=detail)
+    try:
+        await desk_of(request).client.actions.record(entry)
+    except ServerError as error:
+        logger.warning("actions.unrecorded", extra={"action": action, "error": str(error)})
+
+
+def actor_of(request: Request) -> Actor:
+    """Return who sends a request, by the key that it shows."""
+    key = caller_of(request)
+    return Actor("api", key.id, key.name)
 
 
 def known_queue(name: str) -> str:

@@ -4,9 +4,37 @@ from fastapi import APIRouter, FastAPI, Request, Response
 
 from rota.api.pages import door, live
 from rota.api.pages.frame import ROOT, Page
-from rota.api.pages.screens import bulk, job, jobs, keys, making, others, overview, queues, system, webhooks
+from rota.api.pages.screens import (
+    activity,
+    failures,
+    keys,
+    overview,
+    queues,
+    schedules,
+    system,
+    webhooks,
+    workers,
+)
+from rota.api.pages.screens.jobs import bulk, job, listing, new, search
 from rota.api.pages.visitors import SEES
 from rota.api.problems import Problem
+
+_SCREENS = (
+    overview,
+    queues,
+    listing,
+    search,
+    job,
+    bulk,
+    new,
+    failures,
+    schedules,
+    workers,
+    webhooks,
+    keys,
+    activity,
+    system,
+)
 
 _rest = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
@@ -19,6 +47,6 @@ async def nothing(request: Request, path: str) -> Response:
 
 def add_pages(app: FastAPI) -> None:
     """Add the dashboard to an application."""
-    for one in (door, overview, queues, jobs, job, bulk, making, others, webhooks, keys, system, live):
+    for one in (door, live, *_SCREENS):
         app.include_router(one.router)
     app.include_router(_rest)

@@ -1,6 +1,5 @@
 """The routes of actions on many jobs: try one, start it, watch it, abort it; and who did what."""
 
-import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -9,23 +8,18 @@ from rota.api import shapes
 from rota.api.answers import answer
 from rota.api.bodies import read_object, refuse_others
 from rota.api.cursors import cursor_of, not_of_this_list, place_in
-from rota.api.desk import OWN_OPERATES, OWN_READS, Desk, caller_of, desk_of
+from rota.api.desk import OWN_OPERATES, OWN_READS, Desk, actor_of, caller_of, desk_of
 from rota.api.problems import Problem
 from rota.errors import InvalidFilter, UnknownOperation
 from rota.model.access.keys import AccessKey
 from rota.model.bulk.actions import Action, Actor
 from rota.model.bulk.filters import BulkAction, Filter
 from rota.model.bulk.operation import Operation
-from rota.server.faults import ServerError
-
-logger = logging.getLogger("rota.api")
 
 router = APIRouter(tags=["bulk"], default_response_class=Response)
 
 #: The largest body, in bytes: a thousand ids.
 MOST_BYTES = 1024 * 1024
-#: The most characters that are kept of the reason of an action.
-_LONGEST_REASON = 200
 _FIELDS = ("action", "filter", "expect", "dry_run")
 Limit = Annotated[int, Query(ge=1, le=200)]
 
@@ -105,23 +99,6 @@ async def _actions(desk: Desk, before: str | None, tenant: str | None, limit: in
         namespace = desk.settings.namespace
         found += await desk.archive.actions(namespace, before=last, tenant=tenant, limit=rest)
     return found
-
-
-async def record(request: Request, action: str, *, reason: str = "", **target: str) -> None:
-    """Add to the list of actions what the caller has done; what was done stays done where that cannot be."""
-    key, why = caller_of(request), reason.strip()[:_LONGEST_REASON]
-    detail = {"reason": why} if why else {}
-    entry = Action(actor=actor_of(request), action=action, target=target, tenant=key.tenant, detail=detail)
-    try:
-        await desk_of(request).client.actions.record(entry)
-    except ServerError as error:
-        logger.warning("actions.unrecorded", extra={"action": action, "error": str(error)})
-
-
-def actor_of(request: Request) -> Actor:
-    """Return who sends a request, by the key that it shows."""
-    key = caller_of(request)
-    return Actor("api", key.id, key.name)
 
 
 def _asked(body: dict[str, Any], key: AccessKey) -> tuple[BulkAction, Filter, int | None]:

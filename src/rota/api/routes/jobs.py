@@ -8,10 +8,9 @@ from fastapi import APIRouter, Path, Request, Response
 from rota.api import shapes
 from rota.api.answers import answer, entry_of
 from rota.api.bodies import ROOM, read_object
-from rota.api.desk import OWN_OPERATES, OWN_READS, caller_of, desk_of
+from rota.api.desk import OWN_OPERATES, OWN_READS, caller_of, desk_of, record
 from rota.api.enqueueing import fix_of
 from rota.api.problems import Problem, wrong_parameter
-from rota.api.routes.bulk import record
 from rota.api.routes.lists import one
 from rota.errors import JobNotFound, NoDeadLetter
 from rota.model.bulk.actions import Actor

@@ -6,9 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from rota.api.answers import answer
-from rota.api.desk import OPERATES, READS, Desk, desk_of, known_queue
+from rota.api.desk import OPERATES, READS, Desk, desk_of, known_queue, record
 from rota.api.problems import wrong_parameter
-from rota.api.routes.bulk import record
 from rota.fleet.reading import read
 from rota.model.history.series import HistoryPoint
 from rota.server.faults import explained

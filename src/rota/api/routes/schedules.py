@@ -6,8 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from rota.api.answers import accepted, answer
-from rota.api.desk import OPERATES, READS, Desk, desk_of
-from rota.api.routes.bulk import record
+from rota.api.desk import OPERATES, READS, Desk, desk_of, record
 from rota.errors import UnknownSchedule
 
 router = APIRouter(tags=["schedules"], default_response_class=Response)

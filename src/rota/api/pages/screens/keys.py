@@ -4,11 +4,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from rota.api.desk import desk_of
+from rota.api.desk import desk_of, record
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
 from rota.api.pages.visitors import ADMINISTERS, CHANGES
 from rota.api.problems import Problem
-from rota.api.routes.bulk import record
 from rota.model.access.keys import AccessKey, Scope, make, scopes_of
 from rota.server.faults import explained
 from rota.wire.access import AccessRecords

@@ -5,12 +5,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from rota.api.desk import Desk, desk_of, known_queue
+from rota.api.desk import Desk, desk_of, known_queue, record
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
 from rota.api.pages.pictures import Bar, bars
 from rota.api.pages.visitors import ACTS, SEES
 from rota.api.pages.words import QueueFacts, counted, of_queue
-from rota.api.routes.bulk import record
 from rota.fleet.fleet import Fleet, QueueNeed
 from rota.fleet.reading import QueueReading, Reading, read
 from rota.model.history.series import QueueHistory

@@ -1,4 +1,4 @@
-"""The pages of the system itself: Redis, the leader, the recorder, the settings; and what was done by hand."""
+"""The screen of the system itself: Redis, the leader, the recorder, the settings."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -6,7 +6,6 @@ from rota.api.desk import Desk, desk_of
 from rota.api.pages import words
 from rota.api.pages.frame import ROOT, Page, render
 from rota.api.pages.visitors import SEES
-from rota.client.bulk.actions import Actions
 from rota.fleet.roster import roster
 from rota.server.check import Facts
 from rota.server.faults import explained
@@ -22,8 +21,6 @@ _CHECKS = {
     "persistence": "keeps no append-only file: a restart loses jobs (appendonly yes)",
     "maxmemory": "has no limit of memory: the kernel would end it (maxmemory)",
 }
-#: How many actions a page shows.
-_PAGE = 50
 
 
 @router.get("/system", dependencies=[SEES])
@@ -48,17 +45,6 @@ async def system(request: Request) -> Response:
         lag=lag,
         settings=_settings(desk),
     )
-
-
-@router.get("/activity", dependencies=[SEES])
-async def activity(request: Request, before: str | None = None) -> Response:
-    """Show who did what to which jobs, the newest first."""
-    desk = desk_of(request)
-    actions = Actions(desk.client.redis, desk.settings.namespace)
-    position = before if before and before.replace("-", "").isdecimal() else None
-    found = await actions.page(before=position, limit=_PAGE + 1)
-    following = found[_PAGE - 1].position if len(found) > _PAGE else None
-    return render(request, "activity.html", page="activity", actions=found[:_PAGE], following=following)
 
 
 def _settings(desk: Desk) -> dict[str, str]:

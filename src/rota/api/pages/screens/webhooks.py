@@ -5,11 +5,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from rota.api.desk import desk_of
+from rota.api.desk import desk_of, record
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
 from rota.api.pages.visitors import ACTS, SEES
 from rota.api.problems import Problem, problem_of
-from rota.api.routes.bulk import record
 from rota.errors import RotaError
 from rota.model.webhooks.subscription import KINDS
 

@@ -6,11 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from rota.api import shapes
-from rota.api.desk import desk_of
+from rota.api.desk import actor_of, desk_of
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
 from rota.api.pages.visitors import ACTS, SEES
 from rota.api.problems import Problem
-from rota.api.routes.bulk import actor_of
 from rota.fleet.roster import roster
 from rota.model.bulk.filters import BulkAction, Filter
 from rota.server.faults import explained

@@ -1,26 +1,13 @@
-"""The pages of failures, schedules and workers."""
-
-from dataclasses import asdict
-from typing import Any
+"""The screen of schedules: when jobs run by the clock, and running, pausing and resuming them."""
 
 from fastapi import APIRouter, Request, Response
 
-from rota.api.desk import desk_of
+from rota.api.desk import desk_of, record
 from rota.api.pages.frame import ROOT, Page, base_of, go_to, render
 from rota.api.pages.visitors import ACTS, SEES
 from rota.api.problems import Problem
-from rota.api.routes.bulk import record
-from rota.fleet.roster import roster
-from rota.server.faults import explained
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
-
-
-@router.get("/failures", dependencies=[SEES])
-async def failures(request: Request) -> Response:
-    """Show dead letters by what they died of."""
-    groups = await desk_of(request).client.failures()
-    return render(request, "failures.html", page="failures", groups=groups)
 
 
 @router.get("/schedules", dependencies=[SEES])
@@ -50,18 +37,3 @@ async def act_on_schedule(request: Request, name: str, action: str) -> Response:
         )
     await record(request, f"schedule_{action}", schedule=name)
     return go_to(request, f"{base_of(request)}/schedules", said)
-
-
-@router.get("/workers", dependencies=[SEES])
-async def workers(request: Request) -> Response:
-    """Show the processes that work, with their slots and queues."""
-    desk = desk_of(request)
-    async with explained(desk.client.redis):
-        found = await roster(desk.client.redis, desk.queues, desk.settings.namespace)
-    processes: dict[str, dict[str, Any]] = {}
-    for queue, beat, leads in found.rows():
-        one = processes.setdefault(
-            beat.process, {"id": beat.process, "leads": leads, "queues": [], **asdict(beat)}
-        )
-        one["queues"].append({"name": queue, "slots": beat.slots, "busy": beat.busy})
-    return render(request, "workers.html", page="workers", processes=list(processes.values()))

@@ -10,12 +10,11 @@ from pydantic_core import to_json
 
 from rota.api import shapes
 from rota.api.bodies import parse
-from rota.api.desk import Desk, caller_of, desk_of, known_queue
+from rota.api.desk import Desk, actor_of, caller_of, desk_of, known_queue, record
 from rota.api.enqueueing import fix_of
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, job_page, render
 from rota.api.pages.visitors import ACTS, SEES
 from rota.api.problems import Problem
-from rota.api.routes.bulk import actor_of, record
 from rota.api.routes.lists import one
 from rota.errors import JobNotFound, NoDeadLetter
 from rota.model.state import State

@@ -6,13 +6,12 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
 from rota.api.bodies import parse
-from rota.api.desk import Desk, caller_of, desk_of
+from rota.api.desk import Desk, caller_of, desk_of, record
 from rota.api.documents.document import example_payload, payload_schema
 from rota.api.enqueueing import call_of
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, job_page, render
 from rota.api.pages.visitors import ENQUEUES, MAKES
 from rota.api.problems import Problem, problem_of
-from rota.api.routes.bulk import record
 from rota.errors import RotaError
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)

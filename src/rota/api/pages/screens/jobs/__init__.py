@@ -1,0 +1,1 @@
+"""The screens about jobs: lists of them, one of them, a new one, and actions on many."""

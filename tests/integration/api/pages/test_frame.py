@@ -1,0 +1,82 @@
+"""What all pages have in common: they are there, text stays text, errors are pages, files are small."""
+
+import gzip
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+import rota.api
+from rota.model.state import State
+from scripts import vendor
+from tests.integration.api.pages.visiting import MARKUP, PAGES, fails, greet, job_path, page, sent
+from tests.integration.api.serving import Api, answering
+from tests.servers import RedisServer
+from tests.waiting import until_in
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_each_page_is_there_before_anything_was_ever_enqueued(api: Api, path: str) -> None:
+    await page(api, path)
+
+
+async def test_text_of_strangers_stays_text_on_every_page(server: RedisServer) -> None:
+    async with answering(server.url, greet, fails) as api:
+        done = await api.client.enqueue(greet, name=MARKUP)
+        dead = await api.client.enqueue(fails.options(id=f"id-{MARKUP}"), name=MARKUP)
+        await done.result(10)
+        await until_in(dead, State.DEAD)
+        for path in (
+            *PAGES,
+            job_path("email", done.id),
+            f"/job?queue=email&id=id-{MARKUP}",
+            "/jobs?queue=email&state=dead",
+            f"/search?q={MARKUP}{MARKUP}",
+        ):
+            assert MARKUP not in await page(api, path), path
+        shown = await page(api, job_path("email", done.id))
+        assert shown.count("&lt;script&gt;alert(1)") >= 3, "payload, result and log"
+
+
+async def test_an_address_of_a_file_changes_with_it_and_only_known_files_are_served(api: Api) -> None:
+    found = re.findall(r'(?:src|href)="(/ui/static/[^"]+)"', await page(api, "/"))
+    assert len(found) == 4
+    for path in found:
+        answer = await api.http.get(path)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    for path in ("/static/0/app.css", f"/static/{found[0].split('/')[3]}/..%2Fframe.py"):
+        await page(api, path, 404)
+
+
+async def test_what_is_not_there_is_said_in_a_page(api: Api) -> None:
+    assert "There is no such page" in await page(api, "/nothing", 404)
+    assert "There is no such job" in await page(api, job_path("email", "none"), 404)
+    await page(api, "/queues/no such", 404)
+    assert (await sent(api, "/job/explode", queue="email", id="1")).status_code == 404
+
+
+async def test_redis_away_is_said_in_a_page(own_server: RedisServer) -> None:
+    async with answering(own_server.url, greet, works=False, BOOT_TIMEOUT="1") as api:
+        own_server.stop()
+        answer = await api.http.get("/ui/")
+        assert answer.status_code == 503
+        assert "Redis is away" in answer.text
+
+
+def test_the_files_of_others_are_those_that_were_looked_at() -> None:
+    folder = Path(rota.api.__file__).parent / "pages" / "static"
+    for name, expected in vendor.FILES.values():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == expected, name
+
+
+def test_what_a_browser_loads_is_small() -> None:
+    folder = Path(rota.api.__file__).parent / "pages" / "static"
+    files = [path for path in folder.iterdir() if path.suffix in (".css", ".js")]
+    assert sum(len(gzip.compress(path.read_bytes())) for path in files) <= 65_000
+
+
+async def test_a_deployment_can_leave_it_out(server: RedisServer) -> None:
+    async with answering(server.url, greet, works=False, DASHBOARD="false") as api:
+        assert (await api.http.get("/ui/")).status_code == 404
