@@ -25,8 +25,8 @@ setup: $(STAMP) ## the virtual environment .venv, with everything in it (all oth
 $(STAMP): $(REQUIREMENTS) scripts/setup.py
 	@python=$$(sh scripts/find-python) && "$$python" scripts/setup.py
 
-demo: setup ## real jobs through a real queue, some of them failing
-	@$(PY) src/demo.py
+demo: setup ## real jobs through a real queue, some of them failing; ARGS=--stay keeps the dashboard open
+	@exec $(PY) src/demo.py $(ARGS)
 
 test: setup ## all tests that need no container engine and no browser; ARGS="-k name" chooses
 	@$(PY) -m pytest -n $(PROCESSES) --dist worksteal --ignore=tests/container --ignore=tests/browser $(ARGS)

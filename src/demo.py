@@ -1,9 +1,11 @@
 """The demo: real jobs through a real queue and a real worker process, some failing once, some always.
 
 `make demo` runs it. It needs no Redis, no mail server and no argument, takes seconds, and leaves nothing running. With
-REDIS_URL set it uses that server, and of it a database that is empty, so that no other job is touched.
+REDIS_URL set it uses that server, and of it a database that is empty, so that no other job is touched. With `--stay` it
+goes on until Ctrl-C, with the dashboard open on its jobs.
 """
 
+import argparse
 import asyncio
 import logging
 import signal
@@ -81,23 +83,54 @@ def _email(number: int, to: str, **ends: Any) -> Item:
     return Item(quick.call(to, f"Order {number}", "Thank you for your order."), **ends)
 
 
-async def play(place: stage.Place, load: Sequence[Item]) -> bool:
-    """Enqueue the load, run it in a worker process and show the outcomes. Return True if all jobs ended as expected."""
+async def play(place: stage.Place, load: Sequence[Item], *, stays: bool = False) -> bool:
+    """Enqueue the load, run it in a worker process and show the outcomes. Return True if all jobs ended as expected.
+
+    :param stays: whether the worker goes on afterwards, with the dashboard beside it, until this task is cancelled.
+    """
     async with place.client() as client, stage.mail_server() as mails:
         screen.opening(place, len(load))
         handles = await client.enqueue_many(item.call for item in load)
         screen.waiting(place, next((handle for handle in handles if handle.queue == "email"), handles[0]).id)
-        async with stage.worker(place, mails.port) as worker:
+        async with stage.worker(place, mails.port, has_dashboard=stays) as worker:
             screen.worker_started(worker)
+            if stays:
+                screen.dashboard(await worker.dashboard())
             infos = await _finished(client, handles, worker)
-        expected = [item.as_expected(info) for item, info in zip(load, infos, strict=True)]
-        screen.outcomes(list(zip(infos, expected, strict=True)))
-        screen.mails(mails)
-        await screen.dead_letters(client)
-        screen.in_redis(place, dead=_of(infos, email, State.DEAD), done=_of(infos, flaky, State.COMPLETED))
+            if stays:
+                is_expected = await _shown(place, client, mails, load, infos)
+                screen.staying(await worker.dashboard())
+                await _stay(worker)
+                return is_expected
+        is_expected = await _shown(place, client, mails, load, infos)
         screen.closing(place)
+    return is_expected
+
+
+async def _shown(
+    place: stage.Place,
+    client: Client,
+    mails: stage.MailServer,
+    load: Sequence[Item],
+    infos: Sequence[JobInfo],
+) -> bool:
+    """Show what became of the jobs, and keep them. Return True if all ended as expected."""
+    expected = [item.as_expected(info) for item, info in zip(load, infos, strict=True)]
+    screen.outcomes(list(zip(infos, expected, strict=True)))
+    screen.mails(mails)
+    await screen.dead_letters(client)
+    screen.in_redis(place, dead=_of(infos, email, State.DEAD), done=_of(infos, flaky, State.COMPLETED))
     await place.keep()
     return all(expected)
+
+
+async def _stay(worker: stage.Worker) -> None:
+    """Wait for Ctrl-C. Raises RotaError when the worker ends before."""
+    try:
+        await worker.ended()
+    except asyncio.CancelledError:
+        return
+    raise RotaError(f"the worker ended by itself; {worker.last_words()}")
 
 
 def _of(infos: Sequence[JobInfo], job: Job[..., Any], state: State) -> JobInfo:
@@ -134,7 +167,7 @@ async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def main() -> int:
+async def main(*, stays: bool = False) -> int:
     """Run the demo, and return its exit status: 0 if every job ended as expected."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - asyncio.run made one
@@ -142,14 +175,23 @@ async def main() -> int:
         asyncio.get_running_loop().add_signal_handler(signum, task.cancel)
     load = the_load()
     async with stage.place([(item.queue, item.id) for item in load]) as place:
-        return 0 if await play(place, load) else EXIT_OTHERWISE
+        return 0 if await play(place, load, stays=stays) else EXIT_OTHERWISE
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make demo ARGS=…", description="Real jobs through a real queue.")
+    parser.add_argument(
+        "--stay", action="store_true", help="keep the worker and the dashboard open until Ctrl-C"
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
+    asked = _asked()
     # The exception at the end says what this process logs while it tries to reach Redis.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        sys.exit(asyncio.run(main()))
+        sys.exit(asyncio.run(main(stays=asked.stay)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.stderr.write("demo: stopped; its worker has ended, and its jobs are taken out of Redis\n")
         sys.exit(EXIT_STOPPED)

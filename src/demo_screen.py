@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from demo_stage import NAMESPACE, QUEUES, MailServer, Place, Worker
+from demo_stage import DASHBOARD, NAMESPACE, QUEUES, MailServer, Place, Worker
 from rota import Client, JobInfo, RotaError, State
 from rota.cli import redis_prompt
 from rota.wire.keys import JOB, RESULT, QueueKeys, events_key, queue_key
@@ -56,6 +56,11 @@ def worker_started(worker: Worker) -> None:
     limits = ", ".join(f"{limit} at once from {queue}" for queue, limit in QUEUES.items())
     out.print(f"python -m rota (process {worker.pid}) runs {limits}.")
     out.print(f"Its log: {worker.log}\n", soft_wrap=True, markup=False)
+
+
+def dashboard(address: str) -> None:
+    """Show where the jobs can be watched."""
+    out.print(f"The dashboard: {address}\n", soft_wrap=True, markup=False)
 
 
 async def watch(client: Client, waits: Waits) -> None:
@@ -181,6 +186,14 @@ def closing(place: Place) -> None:
         return
     out.print("Results stay for an hour, dead letters until they are brought back or the demo runs again.")
     out.print("Bring one back: `make worker` here, and `.venv/bin/rota retry email` in another terminal.")
+    out.print(f"See them on the dashboard, {DASHBOARD}: `make demo ARGS=--stay` keeps it open.")
+
+
+def staying(address: str) -> None:
+    """Show where the dashboard is, and how to end it."""
+    _title("It is over, and the worker waits for more")
+    out.print(f"The dashboard is open: {address}", soft_wrap=True, markup=False)
+    out.print("Its Failures page brings the dead letters back. Ctrl-C ends the worker and the dashboard.")
 
 
 def _title(text: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -45,6 +46,10 @@ _MANY_KEYS = 1_000
 #: How long results are kept, in seconds.
 _KEPT = 3600
 _FAREWELL = 15.0
+#: Where the dashboard is, unless another process has the port.
+DASHBOARD = "http://127.0.0.1:8000/ui/"
+#: What the worker's log says of the dashboard.
+_DASHBOARD = re.compile(r"\bapi\.ready\b.*\bdashboard=(\S+)")
 
 
 class Place:
@@ -206,6 +211,14 @@ class Worker:
         if status:
             raise RotaError(f"the worker ended with status {status}; {self.last_words()}")
 
+    async def dashboard(self) -> str:
+        """Return the address of the dashboard, once it is open. Raises RotaError where the worker ends before."""
+        while self._process.returncode is None:
+            if (found := _DASHBOARD.search(self.log.read_text("utf-8", "replace"))) is not None:
+                return found[1]
+            await asyncio.sleep(0.1)
+        raise RotaError(f"the worker ended before the dashboard was open; {self.last_words()}")
+
     def last_words(self) -> str:
         """Say where the log is, with its last line."""
         lines = self.log.read_text("utf-8", "replace").splitlines()
@@ -213,14 +226,18 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def worker(place: Place, mail_port: int) -> AsyncIterator[Worker]:
-    """Run a worker on the demo's queues, with the demo's settings and no others."""
+async def worker(place: Place, mail_port: int, *, has_dashboard: bool = False) -> AsyncIterator[Worker]:
+    """Run a worker on the demo's queues, with the demo's settings and no others.
+
+    :param has_dashboard: whether the process serves the dashboard too.
+    """
     log = checkout() / ".rota" / "demo-worker.log"
     log.parent.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rota-demo-") as folder, log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "rota"),
-            env=worker_variables(place.target, mail_port, folder),
+            env=worker_variables(place.target, mail_port, folder)
+            | ({"MODE": "all"} if has_dashboard else {}),
             cwd=folder,  # no `.env` here
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,

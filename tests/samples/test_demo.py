@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 import redis as redis_py
@@ -49,7 +50,7 @@ import demo
 
 small = {(item.call.job.name, item.state, item.attempts): item for item in demo.the_load()}
 demo.the_load = lambda: list(small.values())
-sys.exit(asyncio.run(demo.main()))
+sys.exit(asyncio.run(demo.main(stays="--stay" in sys.argv)))
 """
 
 
@@ -101,6 +102,7 @@ def test_on_a_machine_with_nothing_every_job_ends_as_expected_and_what_is_shown_
     assert re.search(r"^reports:data_processing-4 +1 .*completed +100,000 rows", ran.stdout, re.MULTILINE)
     assert "took 7 mails, refused 1, put off 1." in ran.stdout
     assert "27 jobs: 6 were tried again, 3 are dead." in ran.stdout
+    assert "See them on the dashboard, http://127.0.0.1:8000/ui/: `make demo ARGS=--stay`" in ran.stdout
     assert re.search(r"MailRefused: 127.0.0.1:\d+ refuses this mail: 550 5.1.1", ran.stdout)
     until_nothing_runs(tmp_path)
 
@@ -155,10 +157,10 @@ def test_on_a_server_with_other_jobs_it_touches_none_of_them(tmp_path: Path, own
 class OnATerminal:
     """The demo on a pseudo-terminal."""
 
-    def __init__(self, cwd: Path, **variables: str) -> None:
+    def __init__(self, cwd: Path, *words: str, **variables: str) -> None:
         self._terminal, theirs = pty.openpty()
         self._process = subprocess.Popen(
-            [sys.executable, str(SRC / "demo.py")],
+            [sys.executable, *(words or (str(SRC / "demo.py"),))],
             cwd=cwd,
             env=environment(TERM="xterm-256color", **variables),
             stdin=theirs,
@@ -220,6 +222,23 @@ def test_ctrl_c_leaves_no_process_and_no_job(
     assert not {
         key for key in keys(server) if key in (b"arq:queue:default", b"arq:queue:email", b"arq:queue:reports")
     }
+    until_nothing_runs(tmp_path)
+
+
+def test_asked_to_stay_it_keeps_the_dashboard_open_on_its_jobs(tmp_path: Path, server: RedisServer) -> None:
+    terminal = OnATerminal(tmp_path, "-c", SMALL_DEMO, "--stay", REDIS_URL=server.url)
+    try:
+        terminal.until("The dashboard is open: ")
+        terminal.until("Ctrl-C ends")
+        (address,) = set(re.findall(r"http://127\.0\.0\.1:\d+/ui/", terminal.shown))
+        failures = httpx2.get(f"{address}failures").text
+        assert "MailRefused" in failures
+        assert "email-8" in failures
+        terminal.interrupt()
+        assert terminal.status() == 0
+        assert "Traceback" not in terminal.shown
+    finally:
+        terminal.close()
     until_nothing_runs(tmp_path)
 
 

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from rota.api.application import create, lifespan
 from rota.api.live.lean import LeanWebSocket
 from rota.api.live.socket import LARGEST_MESSAGE
+from rota.api.pages.frame import ROOT
 from rota.model.registry import Registry
 from rota.process.event_loop import loop_factory
 from rota.process.ports import listen
@@ -92,7 +93,9 @@ class Api:
                 serving = HttpServer(app)
                 task = asyncio.create_task(serving.serve(sockets=[listener]))
                 host, port = listener.getsockname()[:2]
-                logger.info("api.ready", extra={"host": host, "port": port, "jobs": len(self._registry.jobs)})
+                more = {"dashboard": f"http://{host}:{port}{ROOT}/"} if self._settings.dashboard else {}
+                about = {"host": host, "port": port, "jobs": len(self._registry.jobs), **more}
+                logger.info("api.ready", extra=about)
                 if ready is not None:
                     ready()
                 await waiting(_ended(task))
