@@ -146,13 +146,18 @@ class Watcher:
             try:
                 while self.holds and not listening.done():
                     await asyncio.wait({listening}, timeout=ROLE_EVERY)
-                    self.holds = await self._scripts.watch(self._redis, ROLE_LIFE)
+                    self.holds = await self._keep()
                 if listening.done():
                     listening.result()
             finally:
                 await end({listening})
         finally:
             await connection.disconnect(nowait=True)
+
+    async def _keep(self) -> bool:
+        """Renew the role, or take it again where it has ended; tell whether this worker has it."""
+        kept = await self._scripts.keep_watching(self._redis, ROLE_LIFE)
+        return kept or await self._scripts.watch(self._redis, ROLE_LIFE)
 
     async def _track(self, connection: Any) -> None:
         # In RESP3 the messages would arrive as pushes, and not as replies to read.

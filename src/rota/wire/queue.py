@@ -217,6 +217,15 @@ class QueueScripts:
         """Take or keep the watcher's role for `life` seconds; 0 gives it up. Tell whether this worker has it."""
         return bool(await WATCH(redis, (self.keys.watcher,), (self.worker, round(life * 1000))))
 
+    async def keep_watching(self, redis: Any, life: float) -> bool:
+        """Let the watcher's role last for `life` seconds more; tell whether this worker has it.
+
+        It costs one command, for which it renews another worker's role too. That is seldom: a worker renews long before
+        its role ends, and one that finds another in its place renews no more.
+        """
+        holder = await redis.execute_command("GETEX", self.keys.watcher, "PX", round(life * 1000))
+        return bool(holder == self.worker.encode())
+
     async def tick(
         self,
         redis: Any,

@@ -119,6 +119,19 @@ class TestWaking:
         clocked.advance(26)
         assert await first.watch(clocked.redis, 25)
 
+    async def test_the_watcher_s_role_is_kept_by_the_worker_that_has_it(self, clocked: Bed) -> None:
+        first, second = clocked.worker("w").scripts, clocked.worker("v").scripts
+        assert not await first.keep_watching(clocked.redis, 25), "keeping takes nothing"
+        assert await second.watch(clocked.redis, 25), "and left nothing in the way of another"
+        assert not await first.keep_watching(clocked.redis, 25)
+        clocked.advance(20)
+        assert await second.keep_watching(clocked.redis, 25)
+        clocked.advance(20)
+        assert not await first.watch(clocked.redis, 25), "the role lasts as long as it was kept for"
+        clocked.advance(6)
+        assert not await second.keep_watching(clocked.redis, 25), "a role that has ended is not kept"
+        assert await first.watch(clocked.redis, 25)
+
 
 class TestCancel:
     async def test_a_waiting_job_leaves_at_once_with_a_record(self, bed: Bed) -> None:

@@ -80,6 +80,12 @@ async def test_a_hundred_settlements_cost_one_command_each(counted: Counted) -> 
     assert commands.total() <= 100 + 20
 
 
+async def test_the_watcher_s_role_is_kept_by_one_command(counted: Counted) -> None:
+    scripts, redis = counted.worker.scripts, counted.bed.redis
+    assert await scripts.watch(redis, 25)
+    assert await counted.commands(scripts.keep_watching(redis, 25)) == {"getex": 1}
+
+
 async def test_a_log_costs_a_few_commands_and_a_job_without_one_none(counted: Counted) -> None:
     worker = counted.worker
     counted.bed.put("a", "b", "c")
