@@ -120,12 +120,20 @@ class Gate:
     async def holds(self, key: AccessKey) -> bool:
         """Tell whether a key that has let its holder in would do so again. While Redis is away, it does."""
         try:
-            if not key.id:
-                return key.name == VISITOR.name or not await self._any()
-            known = await self._kept(key.id)
+            return await self._still_holds(key)
         except ServerError:
             return True
-        return known is not None and not known.is_expired(datetime.now(UTC))
+
+    async def _still_holds(self, key: AccessKey) -> bool:
+        """Tell whether a key that has let its holder in is there still, and not over. Raises ServerError."""
+        if not key.id:
+            return key.name == VISITOR.name or not await self._any()
+        return await self._unexpired(key.id) is not None
+
+    async def _unexpired(self, key_id: str) -> AccessKey | None:
+        """Return the key of an id; None for one that was revoked, or has expired. Raises ServerError."""
+        key = await self._kept(key_id)
+        return None if key is None or key.is_expired(datetime.now(UTC)) else key
 
     async def _kept(self, key_id: str) -> AccessKey | None:
         return self._given.get(key_id) or await self._read(key_id)
@@ -142,10 +150,7 @@ class Gate:
         """Return the key of a session; None for one that has ended, or whose key has. Raises ServerError."""
         async with explained(self._redis):
             key_id = await self._records.session(token)
-        if key_id is None:
-            return None
-        key = await self._kept(key_id)
-        return None if key is None or key.is_expired(datetime.now(UTC)) else key
+        return None if key_id is None else await self._unexpired(key_id)
 
     async def end_session(self, token: str) -> None:
         """Let a session end. Raises ServerError."""
@@ -157,8 +162,8 @@ class Gate:
             record = await self._records.take_ticket(ticket)
         key_id, _, raw = (record or b"").partition(b" ")
         key = AccessKey.read(key_id.decode(), raw)
-        if key is None or key.is_expired(datetime.now(UTC)):
-            raise _refused("the ticket is not known, was used, or has expired")
+        if key is None or not await self._still_holds(key):
+            raise _refused("the ticket is not known, was used, or has expired, or its key has ended")
         return key
 
     async def _key_of(self, request: HTTPConnection) -> AccessKey:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from benchmarks.listeners import by_events, by_socket, memory_of
 from rota import Run, job
 from rota.api.live import hub
 from rota.api.live import stream as stream_module
-from rota.model.access.keys import Scope, make
+from rota.model.access.keys import AccessKey, Scope, make
 from rota.wire.access import AccessRecords
 from tests.integration.api.serving import Api, api_process, listening
 from tests.servers import RedisServer
@@ -240,6 +241,32 @@ async def test_a_tenant_s_key_hears_of_its_own_jobs_alone(api: Api) -> None:
         ("/events?tenant=!", 422),
     ):
         assert (await api.http.get(path, headers=acme)).status_code == status
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+async def test_a_ticket_is_worth_nothing_once_its_key_has_ended(
+    api: Api, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rota.api.access.TRUST", 0.0)
+    records = AccessRecords(api.client.redis, "rota")
+    mine = await shown_key(api)
+    await shown_key(api)  # without any key the API is open
+    tickets = [(await api.http.post("/tickets", headers=mine)).json()["ticket"] for _ in range(3)]
+    assert (await api.http.get("/me", params={"ticket": tickets[0]})).status_code == 200
+    job_id = (await api.client.enqueue(greet)).id
+    visitor = await rota.api.ticket(api.app, "mail", job_id)
+    key_id = mine["Authorization"].removeprefix("Bearer rota_")[:8]
+    if end == "revoked":
+        await records.remove(key_id)
+    else:
+        key = AccessKey.read(key_id, await records.read(key_id))
+        assert key is not None
+        await records.put({key_id: key.ending(datetime.now(UTC)).write()})
+    for ticket, path in zip(tickets[1:], ("/me", "/events"), strict=True):
+        answer = await api.http.get(path, params={"ticket": ticket})
+        assert (answer.status_code, answer.json()["type"]) == (401, "urn:rota:problem:wrong-key")
+    found = await api.http.get(f"/jobs/mail/{job_id}", params={"ticket": visitor})
+    assert found.status_code == 200, "what the application has given stands for no key"
 
 
 async def shown_key(api: Api, tenant: str | None = None) -> dict[str, str]:
