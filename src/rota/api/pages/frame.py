@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from fastapi import Request, Response
@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from rota.api.pages import words
 from rota.api.problems import Problem, problem_of, wrong_parameter
-from rota.model.access.keys import Scope
+from rota.model.access.keys import AccessKey, Scope
 from rota.units import format_size
 
 #: Where the dashboard lies, below the path that the application is mounted at.
@@ -37,17 +37,33 @@ _FLASH = "rota-flash"
 _THEMES = ("auto", "light", "dark")
 #: The largest form that is read, in bytes.
 _LARGEST_FORM = 65_536
-#: The pages of the navigation: the name by which a page marks itself, and its title.
+
+
+class Place(NamedTuple):
+    """A page of the navigation.
+
+    :param name: the name by which a page marks itself.
+    :param is_own: whether it shows a tenant its own; the others are about the jobs of all.
+    """
+
+    name: str
+    title: str
+    path: str
+    is_own: bool = False
+    scope: Scope = Scope.READ
+
+
 _NAVIGATION = (
-    ("overview", "Overview", "/"),
-    ("queues", "Queues", "/queues"),
-    ("jobs", "Jobs", "/jobs"),
-    ("failures", "Failures", "/failures"),
-    ("schedules", "Schedules", "/schedules"),
-    ("workers", "Workers", "/workers"),
-    ("webhooks", "Webhooks", "/webhooks"),
-    ("activity", "Activity", "/activity"),
-    ("system", "System", "/system"),
+    Place("overview", "Overview", "/"),
+    Place("queues", "Queues", "/queues"),
+    Place("jobs", "Jobs", "/jobs", is_own=True),
+    Place("failures", "Failures", "/failures"),
+    Place("schedules", "Schedules", "/schedules"),
+    Place("workers", "Workers", "/workers"),
+    Place("webhooks", "Webhooks", "/webhooks", is_own=True),
+    Place("activity", "Activity", "/activity", is_own=True),
+    Place("system", "System", "/system"),
+    Place("keys", "Keys", "/keys", scope=Scope.ADMIN),
 )
 
 
@@ -104,10 +120,10 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         # The answer to a form may show what is shown once; asked again, its page would not.
         "is_live": request.method == "GET" and key is not None and page not in ("", "new"),
         "may_act": key is not None and key.lets(Scope.OPERATE),
-        "may_administer": key is not None and key.lets(Scope.ADMIN),
         "may_make": key is not None and key.lets(Scope.ENQUEUE),
         "theme": theme if theme in _THEMES else "auto",
-        "navigation": _NAVIGATION,
+        "navigation": [] if key is None else _places_of(key),
+        "is_tenant": key is not None and key.tenant is not None,
         "flash": _flash_in(request),
         "static": lambda name: f"{base}/static/{asset(name)[1]}/{name}",
     }
@@ -175,7 +191,13 @@ def _refused(request: Request, problem: Problem) -> Response:
         base = base_of(request)
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"{base}/login?{urlencode({'next': path})}", 303, _HEADERS)
+    if problem.kind == "of-all-tenants" and request.url.path.rstrip("/") == base_of(request):
+        return RedirectResponse(f"{base_of(request)}/jobs", 303, _HEADERS)
     return render(request, "error.html", problem.status, problem=problem)
+
+
+def _places_of(key: AccessKey) -> list[Place]:
+    return [one for one in _NAVIGATION if key.lets(one.scope) and (key.tenant is None or one.is_own)]
 
 
 def _flash_in(request: Request) -> str:

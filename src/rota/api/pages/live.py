@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from rota.api.desk import caller_of, desk_of
 from rota.api.live.stream import HEADERS, EventStream, has_left, send_part
 from rota.api.pages.frame import ROOT, Page
-from rota.api.pages.visitors import SEES
+from rota.api.pages.visitors import OWN_SEES
 from rota.api.unexpected import report
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
@@ -51,9 +51,9 @@ class Changes(EventStream):
             await asyncio.sleep(SOONEST)
 
 
-@router.get("/live", dependencies=[SEES])
+@router.get("/live", dependencies=[OWN_SEES])
 async def live(request: Request) -> Response:
     """Tell the page when it has to look again."""
     key = caller_of(request)
     # A visitor whom a server in front names has no key that could end.
-    return Changes(desk_of(request).hub, lambda _: True, key=key if key.id else None)
+    return Changes(desk_of(request).hub, lambda update: key.sees(update.tenant), key=key if key.id else None)

@@ -16,7 +16,7 @@ from rota.api.pages.screens import (
     workers,
 )
 from rota.api.pages.screens.jobs import bulk, job, listing, new, search
-from rota.api.pages.visitors import SEES
+from rota.api.pages.visitors import OWN_SEES
 from rota.api.problems import Problem
 
 _SCREENS = (
@@ -39,14 +39,17 @@ _SCREENS = (
 _rest = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
 
-@_rest.get("/{path:path}", dependencies=[SEES])
+@_rest.get("/{path:path}", dependencies=[OWN_SEES])
 async def nothing(request: Request, path: str) -> Response:
     """Say in a page that nothing is at this path."""
     raise Problem(404, "not-found", "There is no such page", f"the dashboard has nothing at {path[:80]!r}")
 
 
+#: The routers of all pages; the one that takes what no other does is the last.
+ROUTERS = (door.router, live.router, *(one.router for one in _SCREENS), _rest)
+
+
 def add_pages(app: FastAPI) -> None:
     """Add the dashboard to an application."""
-    for one in (door, live, *_SCREENS):
-        app.include_router(one.router)
-    app.include_router(_rest)
+    for router in ROUTERS:
+        app.include_router(router)

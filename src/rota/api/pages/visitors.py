@@ -35,12 +35,12 @@ def cookie_of(request: HTTPConnection) -> str:
     return "__Host-rota" if is_safe(request) else "rota-session"
 
 
-async def visitor(request: Request, scope: Scope = Scope.READ) -> AccessKey:
-    """Return the key that the visitor came in with. Raises Problem where it has not the scope, ServerError."""
+async def visitor(request: Request) -> AccessKey:
+    """Return the key by which the visitor came in, whatever it allows. Raises Problem without one, ServerError."""
     desk = desk_of(request)
     gate, way = desk.gate, desk.settings.dashboard_auth
     if way == "proxy":
-        return gate.check(_named(request, desk.settings), scope)
+        return _named(request, desk.settings)
     if way == "none":
         gate.check_name(request)
         if desk.settings.app_env == "production" and not is_local(request):
@@ -52,8 +52,9 @@ async def visitor(request: Request, scope: Scope = Scope.READ) -> AccessKey:
     if token := request.cookies.get(cookie_of(request)):
         key = await gate.key_by_session(token)
         if key is not None:
-            return gate.check(key, scope)
-    return await gate.admit(request, scope)
+            await gate.quotas.count(key, request)
+            return key
+    return await gate.admit(request, *Scope, tenants=True)
 
 
 def _named(request: Request, settings: Settings) -> AccessKey:
@@ -91,19 +92,24 @@ def check_origin(request: Request) -> None:
         raise Problem(403, "wrong-origin", "The request comes from elsewhere", detail)
 
 
-def _needs(scope: Scope, *, acts: bool) -> Dependency:
+def _needs(scope: Scope, *, acts: bool = False, tenants: bool = False) -> Dependency:
     async def check(request: Request) -> None:
         if acts:
             check_origin(request)
-        request.state.key = await visitor(request, scope)
+        # Known before it is refused: the page that says so has the visitor's own navigation.
+        request.state.key = await visitor(request)
+        desk_of(request).gate.check(request.state.key, scope, tenants=tenants)
 
     found: Dependency = Depends(check)
     return found
 
 
-#: What a page depends on that is looked at, and one that acts.
-SEES, ACTS = _needs(Scope.READ, acts=False), _needs(Scope.OPERATE, acts=True)
-#: What the pages of keys depend on.
-ADMINISTERS, CHANGES = _needs(Scope.ADMIN, acts=False), _needs(Scope.ADMIN, acts=True)
+#: What a page depends on that is looked at, and one that acts. Keys of tenants are refused.
+SEES, ACTS = _needs(Scope.READ), _needs(Scope.OPERATE, acts=True)
+#: The same where keys of tenants are taken: such a page shows and changes what is the tenant's of `caller_of` alone.
+OWN_SEES, OWN_ACTS = _needs(Scope.READ, tenants=True), _needs(Scope.OPERATE, acts=True, tenants=True)
 #: What the form of a new job depends on, and its sending.
-ENQUEUES, MAKES = _needs(Scope.ENQUEUE, acts=False), _needs(Scope.ENQUEUE, acts=True)
+OWN_ENQUEUES = _needs(Scope.ENQUEUE, tenants=True)
+OWN_MAKES = _needs(Scope.ENQUEUE, acts=True, tenants=True)
+#: What the pages of keys depend on.
+ADMINISTERS, CHANGES = _needs(Scope.ADMIN), _needs(Scope.ADMIN, acts=True)

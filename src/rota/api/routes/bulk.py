@@ -61,7 +61,7 @@ async def operations(request: Request, limit: Limit = 50, cursor: str | None = N
 @router.get("/bulk/{id}", summary="One action on many jobs", dependencies=[OWN_READS])
 async def operation(request: Request, id: str) -> Response:  # noqa: A002 - the name in the path
     """Return how far an action on many jobs has come."""
-    return answer(operation_shape(await _known(request, id)))
+    return answer(operation_shape(await known_operation(request, id)))
 
 
 @router.post(
@@ -69,7 +69,7 @@ async def operation(request: Request, id: str) -> Response:  # noqa: A002 - the 
 )
 async def abort(request: Request, id: str) -> Response:  # noqa: A002 - the name in the path
     """Let an action on many jobs stop before its next portion; what was done stays done."""
-    found = await _known(request, id)
+    found = await known_operation(request, id)
     if found.is_over:
         detail = f"the operation is {found.state} already"
         raise Problem(409, "wrong-state", "The state of the operation does not allow this", detail)
@@ -115,10 +115,11 @@ def _asked(body: dict[str, Any], key: AccessKey) -> tuple[BulkAction, Filter, in
         raise _invalid("dry_run", "it is true or false")
     if not isinstance(given, dict):
         raise _invalid("filter", "it is an object of conditions")
-    return action, _of_tenant(Filter.of(given), key), expect
+    return action, of_tenant(Filter.of(given), key), expect
 
 
-def _of_tenant(wanted: Filter, key: AccessKey) -> Filter:
+def of_tenant(wanted: Filter, key: AccessKey) -> Filter:
+    """Return the filter as the holder of a key may use it. Raises InvalidFilter for another tenant."""
     if key.tenant is None:
         return wanted
     if wanted.tenant not in (None, key.tenant):
@@ -131,7 +132,8 @@ def _invalid(name: str, why: str) -> Problem:
     return Problem(422, "invalid-body", "The body cannot be read", f"{name}: {why}", errors=errors)
 
 
-async def _known(request: Request, operation_id: str) -> Operation:
+async def known_operation(request: Request, operation_id: str) -> Operation:
+    """Return an action on many jobs that the caller may see. Raises UnknownOperation."""
     found = await desk_of(request).client.bulk.look(operation_id)
     if not caller_of(request).sees(found.tenant):
         raise UnknownOperation(operation_id)

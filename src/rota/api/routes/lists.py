@@ -62,7 +62,7 @@ class Filters(BaseModel):
 @router.get("/jobs", summary="List jobs", dependencies=[OWN_READS])
 async def jobs(request: Request, filters: Annotated[Filters, Query()]) -> Response:
     """Return a page of jobs: with `queue` and `state` as Redis has them, else from the audit table, newest first."""
-    desk, filters = desk_of(request), _of_caller(filters, caller_of(request))
+    desk, filters = desk_of(request), of_caller(filters, caller_of(request))
     _check(filters)
     if filters.id is not None and filters.queue is not None:
         return answer(await one(request, filters.queue, filters.id))
@@ -99,7 +99,7 @@ async def one(
     return shapes.row(found, include) if isinstance(found, dict) else shapes.job(found, include)
 
 
-def _of_caller(filters: Filters, key: AccessKey) -> Filters:
+def of_caller(filters: Filters, key: AccessKey) -> Filters:
     """Return the filters of the list that the holder of a key gets. Raises Problem for the list of another tenant."""
     if filters.tenant is not None:
         check_names(key, filters.tenant)

@@ -3,6 +3,8 @@
 import pytest
 
 from rota.client.bulk.actions import Actions
+from rota.model.access.keys import make, scopes_of
+from rota.model.access.rates import RequestRate
 from rota.settings.load import ConfigError, load
 from rota.wire.access import AccessRecords
 from tests.integration.api.pages.visiting import OWN, entered, greet, made_in, page, sent
@@ -118,3 +120,16 @@ async def test_behind_a_server_that_speaks_tls_the_cookie_is_for_tls_alone(serve
         assert cookie.startswith("__Host-rota=")
         assert "Secure" in cookie
         assert "Path=/;" in cookie
+
+
+async def test_a_session_may_ask_for_no_more_than_its_key(api: Api) -> None:
+    text, key = make(scopes_of(["admin"]))
+    key = key.bound(rate=RequestRate.parse("60/h", 3), most_jobs=1)
+    await AccessRecords(api.client.redis, "rota").put({key.id: key.write()})
+    await api.http.post("/ui/login", data={"key": text}, headers=OWN)
+    assert (await sent(api, "/new", name="email:greet", payload="{}")).status_code == 303
+    refused = await sent(api, "/new", name="email:greet", payload="{}")
+    assert refused.status_code == 429
+    assert "may have 1 jobs that are not over" in refused.text
+    await page(api, "/queues")
+    assert "may send 60/h requests" in await page(api, "/queues", 429)

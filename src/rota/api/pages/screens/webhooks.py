@@ -5,9 +5,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from rota.api.desk import desk_of, record
+from rota.api.desk import caller_of, desk_of, record
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
-from rota.api.pages.visitors import ACTS, SEES
+from rota.api.pages.visitors import OWN_ACTS, OWN_SEES
 from rota.api.problems import Problem, problem_of
 from rota.errors import RotaError
 from rota.model.webhooks.subscription import KINDS
@@ -18,20 +18,22 @@ router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 _SHOWN = 50
 
 
-@router.get("/webhooks", dependencies=[SEES])
+@router.get("/webhooks", dependencies=[OWN_SEES])
 async def webhooks(request: Request) -> Response:
     """Show every webhook, and a form for another one."""
     return await _list(request)
 
 
-@router.post("/webhooks", dependencies=[ACTS])
+@router.post("/webhooks", dependencies=[OWN_ACTS])
 async def make(request: Request) -> Response:
     """Make a webhook, and show its secret once."""
     form = await form_of(request)
     url, about = (form.get(name, [""])[0].strip() for name in ("url", "description"))
     chosen = tuple(kind for kind in form.get("events", []) if kind in KINDS)
     try:
-        made = await desk_of(request).client.webhooks.make(url, description=about, events=chosen or KINDS)
+        made = await desk_of(request).client.webhooks.make(
+            url, tenant=caller_of(request).tenant, description=about, events=chosen or KINDS
+        )
     except (RotaError, ValueError) as error:
         problem = problem_of(error)
         if problem is None or problem.status >= 500:  # noqa: PLR2004
@@ -41,28 +43,28 @@ async def make(request: Request) -> Response:
     return await _one(request, made.id, secret=made.secret)
 
 
-@router.get("/webhooks/{webhook}", dependencies=[SEES])
+@router.get("/webhooks/{webhook}", dependencies=[OWN_SEES])
 async def webhook(request: Request, webhook: str) -> Response:
     """Show one webhook, and what was sent to it lately."""
     return await _one(request, webhook)
 
 
-@router.post("/webhooks/{webhook}/{action}", dependencies=[ACTS])
+@router.post("/webhooks/{webhook}/{action}", dependencies=[OWN_ACTS])
 async def act(request: Request, webhook: str, action: str) -> Response:
     """Switch a webhook on or off, give it another secret, delete it, or send a message again."""
-    hooks, base = desk_of(request).client.webhooks, base_of(request)
+    hooks, base, tenant = desk_of(request).client.webhooks, base_of(request), caller_of(request).tenant
     form = await form_of(request)
     if action in ("on", "off"):
-        await hooks.change(webhook, on=action == "on")
+        await hooks.change(webhook, tenant=tenant, on=action == "on")
         said = f"It is switched {action}."
     elif action == "send":
-        await hooks.send_again(webhook, form.get("message", [""])[0])
+        await hooks.send_again(webhook, form.get("message", [""])[0], tenant=tenant)
         said = "The message is sent again."
     elif action == "delete":
-        await hooks.remove(webhook)
+        await hooks.remove(webhook, tenant=tenant)
         said = "The webhook is deleted."
     elif action == "rotate":
-        found = await hooks.rotate(webhook)
+        found = await hooks.rotate(webhook, tenant=tenant)
         await record(request, "rotate_webhook", webhook=webhook)
         return await _one(request, webhook, secret=found.secret)
     else:
@@ -74,13 +76,14 @@ async def act(request: Request, webhook: str, action: str) -> Response:
 
 
 async def _list(request: Request, status: int = 200, wrong: str = "") -> Response:
-    found = await desk_of(request).client.webhooks.all()
+    found = await desk_of(request).client.webhooks.all(tenant=caller_of(request).tenant)
     return render(request, "webhooks.html", status, page="webhooks", hooks=found, kinds=KINDS, wrong=wrong)
 
 
 async def _one(request: Request, webhook: str, secret: str = "") -> Response:
     hooks = desk_of(request).client.webhooks
-    found, counts = await hooks.get(webhook), await hooks.counts(webhook)
+    found = await hooks.get(webhook, tenant=caller_of(request).tenant)
+    counts = await hooks.counts(webhook)
     values: dict[str, Any] = {
         "one": found,
         "counts": counts,

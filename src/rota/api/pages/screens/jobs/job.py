@@ -13,10 +13,11 @@ from rota.api.bodies import parse
 from rota.api.desk import Desk, actor_of, caller_of, desk_of, known_queue, record
 from rota.api.enqueueing import fix_of
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, job_page, render
-from rota.api.pages.visitors import ACTS, SEES
+from rota.api.pages.visitors import OWN_ACTS, OWN_SEES
 from rota.api.problems import Problem
 from rota.api.routes.lists import one
 from rota.errors import JobNotFound, NoDeadLetter
+from rota.model.log.lines import LogLine
 from rota.model.state import State
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
@@ -34,7 +35,7 @@ class Moment(NamedTuple):
     more: str = ""
 
 
-@router.get("/job", dependencies=[SEES])
+@router.get("/job", dependencies=[OWN_SEES])
 async def job(request: Request, queue: str, id: str, now: bool = False) -> Response:  # noqa: A002 - in the address
     """Show one job, whatever its id looks like; with `now`, also where its handler is at this moment."""
     return await _shown(request, known_queue(queue), id, now=now)
@@ -60,7 +61,7 @@ async def _shown(
         page="jobs",
         job=shown,
         moments=_moments(shown),
-        lines=await desk.client.log(queue, shown["id"]),
+        lines=await _lines(desk, queue, shown["id"]),
         stack=await desk.client.stack(queue, shown["id"]) if is_asked else None,
         actions=_ALLOWED.get(shown["state"], ()),
         max_attempts=_most(desk, shown["name"]),
@@ -69,15 +70,24 @@ async def _shown(
     )
 
 
-@router.post("/job/fix", dependencies=[ACTS])
+async def _lines(desk: Desk, queue: str, job_id: str) -> list[LogLine]:
+    """Return what a job has logged, also of one that has left Redis."""
+    try:
+        return await desk.client.log(queue, job_id)
+    except JobNotFound:
+        return []
+
+
+@router.post("/job/fix", dependencies=[OWN_ACTS])
 async def fix(request: Request) -> Response:
     """Bring a dead letter back with another payload, which the job's own type checks; or show what is wrong with it."""
     desk, form = desk_of(request), await form_of(request)
     queue, job_id, written = (form.get(name, [""])[0] for name in ("queue", "id", "payload"))
-    info = await desk.client.status(known_queue(queue), job_id, letter=True)
+    key = caller_of(request)
+    own_id = await desk.own_id(key, queue, job_id, letter=True)
+    info = await desk.client.status(queue, own_id, letter=True)
     if info.state is not State.DEAD:
         raise NoDeadLetter(info.id, info.state)
-    key = caller_of(request)
     try:
         payload = parse(written.encode("utf-8", "surrogatepass"))
         call = fix_of(desk.registry, key, queue, info.task, {"payload": payload})
@@ -101,7 +111,7 @@ _ALLOWED = {
 }
 
 
-@router.post("/job/{action}", dependencies=[ACTS])
+@router.post("/job/{action}", dependencies=[OWN_ACTS])
 async def act(request: Request, action: str) -> Response:
     """Cancel, retry, run now or delete a job, as a form of its page asks."""
     form = await form_of(request)
@@ -111,11 +121,13 @@ async def act(request: Request, action: str) -> Response:
         raise Problem(
             404, "not-found", "There is nothing at this path", f"no action is called {action[:40]!r}"
         )
-    said = await do(desk_of(request), known_queue(queue), job_id)
-    await record(request, action.replace("-", "_"), queue=queue, id=job_id, reason=reason)
+    desk = desk_of(request)
+    own_id = await desk.own_id(caller_of(request), queue, job_id, letter=action in _OF_LETTERS)
+    said = await do(desk, queue, own_id)
+    await record(request, action.replace("-", "_"), queue=queue, id=own_id, reason=reason)
     if action == "delete":
         return go_to(request, f"{base_of(request)}/jobs?{urlencode({'queue': queue, 'state': 'dead'})}", said)
-    return go_to(request, job_page(base_of(request), queue, job_id), said)
+    return go_to(request, job_page(base_of(request), queue, own_id), said)
 
 
 async def _cancel(desk: Desk, queue: str, job_id: str) -> str:
@@ -157,6 +169,10 @@ _ACTIONS: dict[str, Callable[[Desk, str, str], Awaitable[str]]] = {
     "run-now": _run_now,
     "delete": _delete,
 }
+
+
+#: Those that are about a dead letter, which may have the id of a later job.
+_OF_LETTERS = frozenset({"retry", "delete"})
 
 
 def _moments(shown: dict[str, Any]) -> list[Moment]:

@@ -10,7 +10,7 @@ from rota.api.desk import Desk, caller_of, desk_of, record
 from rota.api.documents.document import example_payload, payload_schema
 from rota.api.enqueueing import call_of
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, job_page, render
-from rota.api.pages.visitors import ENQUEUES, MAKES
+from rota.api.pages.visitors import OWN_ENQUEUES, OWN_MAKES
 from rota.api.problems import Problem, problem_of
 from rota.errors import RotaError
 
@@ -20,7 +20,7 @@ router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 _NUMBERS, _TEXTS = ("delay", "priority", "timeout", "max_attempts"), ("id", "queue")
 
 
-@router.get("/new", dependencies=[ENQUEUES])
+@router.get("/new", dependencies=[OWN_ENQUEUES])
 async def new(request: Request, name: str = "", payload: str = "") -> Response:
     """Show the form, with an example of the payload, or with one that was given."""
     desk = desk_of(request)
@@ -30,7 +30,7 @@ async def new(request: Request, name: str = "", payload: str = "") -> Response:
     return _form(request, chosen, fields)
 
 
-@router.post("/new", dependencies=[MAKES])
+@router.post("/new", dependencies=[OWN_MAKES])
 async def make(request: Request) -> Response:
     """Enqueue the job, or show the form again with what is wrong in it."""
     desk, form = desk_of(request), await form_of(request)
@@ -39,7 +39,8 @@ async def make(request: Request) -> Response:
     try:
         body = {"payload": _payload(fields), "options": _options(fields)}
         call = call_of(desk.registry, caller_of(request), name, body)
-        (handle,) = await desk.client.enqueue_many([call])
+        async with desk.gate.quotas.within(caller_of(request), 1):
+            (handle,) = await desk.client.enqueue_many([call])
     except (Problem, RotaError, ValueError) as error:
         problem = problem_of(error)
         if problem is None or problem.status >= 500:  # noqa: PLR2004
