@@ -1,7 +1,7 @@
-"""Reads the queues of a fleet: three round trips for all of them, and no command that grows with the waiting jobs."""
+"""Reads the queues of a fleet: two round trips for all of them, and no command that grows with the waiting jobs."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rota.fleet.heartbeat import Beat, beat_keys
@@ -75,7 +75,16 @@ class Reading:
         return self.queues | self.strays
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names that a queue is asked for: of its oldest jobs, with when each is due, its processes and what runs."""
+
+    heads: list[tuple[bytes, float]]
+    processes: list[bytes]
+    ids: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class _Raw:
     """The answers to what `_ask` asks of one queue, in the same order."""
 
@@ -85,35 +94,53 @@ class _Raw:
     expired: int
     dead: int
     parked: int
-    heads: list[tuple[bytes, float]]
     paused: int
     stats: list[bytes | None]
-    processes: set[bytes]
-    ids: list[bytes]
-    names: list[bytes] = field(default_factory=list)
 
 
 async def read(redis: Any, queues: Sequence[str], strays: Sequence[str] = ()) -> Reading:
     """Read `queues`, strays and the server itself. Raises what redis-py raises; the caller sets a deadline."""
-    names = (*queues, *strays)
-    keys = [QueueKeys.of(queue_key(queue)) for queue in names]
-    seconds, micros = await redis.time()
-    now = seconds * 1000 + micros // 1000
+    every = (*queues, *strays)
+    keys = [QueueKeys.of(queue_key(queue)) for queue in every]
+    now, names = await _names(redis, keys)
+    # All that is counted is of one moment.
     pipe = redis.pipeline(transaction=True)
     pipe.info()
     for one in keys:
         _ask(pipe, one, now)
+    shapes = [_ask_by_name(pipe, one, of_it) for one, of_it in zip(keys, names, strict=True)]
     facts, *answers = await pipe.execute()
-    width = len(answers) // len(keys) if keys else 0
-    raws = [_Raw(*answers[index * width : (index + 1) * width]) for index in range(len(keys))]
-    details = iter(await _details(redis, keys, raws))
-    found = {queue: _reading(raw, now, details) for queue, raw in zip(names, raws, strict=True)}
+    width = len(fields(_Raw))
+    raws = [_Raw(*answers[place * width : (place + 1) * width]) for place in range(len(keys))]
+    rest = iter(answers[len(keys) * width :])
+    details = ([value for _ in range(count) for value in next(rest)] for shape in shapes for count in shape)
+    found = {
+        queue: _reading(raw, of_it, now, details)
+        for queue, raw, of_it in zip(every, raws, names, strict=True)
+    }
     return Reading(
         now / 1000,
         {queue: found[queue] for queue in queues},
         Facts.of(facts),
         {queue: found[queue] for queue in strays},
     )
+
+
+async def _names(redis: Any, keys: Sequence[QueueKeys]) -> tuple[int, list[_Names]]:
+    """Return the server's time in milliseconds, and what each queue is then asked for by name."""
+    pipe = redis.pipeline(transaction=True)
+    pipe.time()
+    for one in keys:
+        pipe.zrange(one.queue, 0, _HEADS - 1, withscores=True)
+        pipe.smembers(one.workers)
+        # At most as many jobs as the fleet has slots.
+        pipe.zrange(one.active, 0, -1)
+    (seconds, micros), *found = await pipe.execute()
+    now = seconds * 1000 + micros // 1000
+    return now, [
+        _Names([head for head in heads if head[1] <= now], sorted(processes), ids)
+        for heads, processes, ids in zip(found[::3], found[1::3], found[2::3], strict=True)
+    ]
 
 
 def _ask(pipe: Any, keys: QueueKeys, now: int) -> None:
@@ -123,33 +150,23 @@ def _ask(pipe: Any, keys: QueueKeys, now: int) -> None:
     pipe.zcount(keys.active, "-inf", now)
     pipe.zcard(keys.dead)
     pipe.zcount(keys.parked, f"({now}", "+inf")
-    pipe.zrangebyscore(keys.queue, "-inf", now, start=0, num=_HEADS, withscores=True)
     pipe.exists(keys.paused)
     pipe.hmget(keys.stats, "ended", "busy")
-    pipe.smembers(keys.workers)
-    # At most as many jobs as the fleet has slots.
-    pipe.zrange(keys.active, 0, -1)
 
 
-async def _details(redis: Any, keys: Sequence[QueueKeys], raws: Sequence[_Raw]) -> list[list[bytes | None]]:
-    """Return three lists a queue: heartbeats, in-progress keys of its oldest due jobs, entries of its running jobs."""
-    pipe = redis.pipeline(transaction=False)
-    shapes: list[list[int]] = []
-    for one, raw in zip(keys, raws, strict=True):
-        raw.names = sorted(raw.processes)
-        held = [IN_PROGRESS.encode() + job_id for job_id, _ in raw.heads]
-        chunks = [raw.ids[start : start + _CHUNK] for start in range(0, len(raw.ids), _CHUNK)]
-        for wanted in (beat_keys(one, raw.names), held):
-            if wanted:
-                pipe.mget(wanted)
-        for chunk in chunks:
-            pipe.hmget(one.runs, chunk)
-        shapes.append([int(bool(raw.names)), int(bool(held)), len(chunks)])
-    answers = iter(await pipe.execute())
-    return [[value for _ in range(count) for value in next(answers)] for shape in shapes for count in shape]
+def _ask_by_name(pipe: Any, keys: QueueKeys, names: _Names) -> tuple[int, int, int]:
+    """Ask for heartbeats, in-progress keys of the oldest due jobs and entries of running ones; return how often."""
+    held = [IN_PROGRESS.encode() + job_id for job_id, _ in names.heads]
+    for wanted in (beat_keys(keys, names.processes), held):
+        if wanted:
+            pipe.mget(wanted)
+    chunks = [names.ids[start : start + _CHUNK] for start in range(0, len(names.ids), _CHUNK)]
+    for chunk in chunks:
+        pipe.hmget(keys.runs, chunk)
+    return int(bool(names.processes)), int(bool(held)), len(chunks)
 
 
-def _reading(raw: _Raw, now: int, details: Iterator[list[bytes | None]]) -> QueueReading:
+def _reading(raw: _Raw, names: _Names, now: int, details: Iterator[list[bytes | None]]) -> QueueReading:
     beats, held, entries = next(details), next(details), next(details)
     # A claim whose lease has ended is among the due jobs, until the next step takes it back.
     ready = max(0, raw.due - raw.expired)
@@ -158,13 +175,13 @@ def _reading(raw: _Raw, now: int, details: Iterator[list[bytes | None]]) -> Queu
     return QueueReading(
         states=_states(raw, ready),
         ready=ready,
-        latency=_latency(raw, held, now) if ready else 0.0,
+        latency=_latency(names, held, now) if ready else 0.0,
         oldest_active=max([0.0, *ages]),
         mean_active=sum(ages) / len(ages) if ages else 0.0,
         paused=bool(raw.paused),
         ended=ended or 0,
         busy=(busy or 0) / 1000,
-        beats=tuple(_beats(raw, beats)),
+        beats=tuple(_beats(names, beats)),
         unreadable="stats" if ended is None or busy is None else "",
     )
 
@@ -178,14 +195,14 @@ def _states(raw: _Raw, ready: int) -> dict[State, int]:
     }
 
 
-def _beats(raw: _Raw, values: Sequence[bytes | None]) -> Iterator[Beat]:
-    for name, value in zip(raw.names, values, strict=True):
+def _beats(names: _Names, values: Sequence[bytes | None]) -> Iterator[Beat]:
+    for name, value in zip(names.processes, values, strict=True):
         if value is not None and (beat := Beat.read(name.decode("utf-8", "replace"), value)):
             yield beat
 
 
-def _latency(raw: _Raw, held: Sequence[bytes | None], now: int) -> float:
-    free = [score for (_, score), holder in zip(raw.heads, held, strict=True) if holder is None]
+def _latency(names: _Names, held: Sequence[bytes | None], now: int) -> float:
+    free = [score for (_, score), holder in zip(names.heads, held, strict=True) if holder is None]
     return max(0.0, (now - free[0]) / 1000) if free else 0.0
 
 

@@ -79,7 +79,7 @@ async def _one(desk: Desk, name: str) -> Response:
 
 
 async def _shapes(desk: Desk, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return queues as answers show them, in three round trips for all, and one for each that is paused."""
+    """Return queues as answers show them, in two round trips for all, and one for each that is paused."""
     async with explained(desk.client.redis):
         found = (await read(desk.client.redis, names)).queues
     return [
