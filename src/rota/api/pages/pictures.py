@@ -1,23 +1,35 @@
-"""Charts as SVG that the server draws: they need no script, print, and follow the theme by their classes."""
+"""What charts show: their shapes as paths, their scale, and the same in words; `pictures.html` writes them as SVG.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+They need no script, print, and follow the theme by their classes. A step of time is ten units wide and all of it a
+hundred high, and stretched to the page; text would be stretched too, so that it stands beside the shapes.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import NamedTuple, Self
 
 from markupsafe import Markup
 
-from rota.model.history.series import HistoryPoint
+from rota.api.pages.words import duration
+from rota.model.history.series import DeployMark, Distribution, HistoryPoint
 
-#: Units of a chart's width for each of its points, and its height.
+#: Units of a chart's width for each of its steps, and its height.
 _STEP, _HIGH = 10, 100
+#: Times that the scale of spans has lines at, in seconds: from one to the next about ten times as long.
+_SPANS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 864_000.0)
+_MINUTE, _DAY = 60.0, 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The jobs that ended in one step of time: how many completed, failed for good, and otherwise."""
+    """The jobs that ended in one step of time: how many completed, failed for good, and otherwise; and that started."""
 
     completed: int
     failed: int
     other: int = 0
+    started: int = 0
 
     @property
     def total(self) -> int:
@@ -25,49 +37,274 @@ class Bar:
         return self.completed + self.failed + self.other
 
     @classmethod
-    def of(cls, points: Sequence[HistoryPoint]) -> "Bar":
+    def of(cls, points: Sequence[HistoryPoint]) -> Self:
         """Return the bar of one step over several queues."""
         return cls(
             sum(point.completed for point in points),
             sum(point.dead for point in points),
             sum(point.retried + point.lost + point.cancelled for point in points),
+            sum(point.started for point in points),
         )
 
+    @classmethod
+    def sum(cls, bars: Sequence["Bar"]) -> Self:
+        """Return one bar that is as high as several together."""
+        return cls(*(sum(getattr(bar, one.name) for bar in bars) for one in fields(cls)))
 
-def bars(steps: Sequence[Bar], kind: str, title: str) -> Markup:
-    """Return bars of one step each, from left to right, stacked by what became of the jobs."""
-    most = max([1, *(bar.total for bar in steps)])
-    drawn = [_bar(place, bar, most) for place, bar in enumerate(steps)]
-    wide = max(1, len(steps)) * _STEP
+
+class Shape(NamedTuple):
+    """One path of a chart, and the class by which it gets its colour."""
+
+    kind: str
+    path: str
+
+
+class Tick(NamedTuple):
+    """A line of the scale: what it stands for, and how far from the top it is, in hundredths of the height."""
+
+    words: str
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The times that a chart is about.
+
+    :param begins: when each step begins, the first one first.
+    :param marks: the versions of the code that began to run meanwhile.
+    :param step: from one to the next, in seconds.
+    """
+
+    begins: tuple[datetime, ...]
+    marks: tuple[DeployMark, ...]
+    step: float
+
+    @classmethod
+    def of(cls, begins: Sequence[datetime], marks: Iterable[DeployMark]) -> Self:
+        """Return the times of steps, and of the marks each version once: when it was first seen."""
+        step = (begins[1] - begins[0]).total_seconds() if len(begins) > 1 else _MINUTE
+        firsts: dict[str, DeployMark] = {}
+        for mark in sorted(marks):
+            firsts.setdefault(mark.version, mark)
+        return cls(tuple(begins), tuple(firsts.values()), step)
+
+    @property
+    def wide(self) -> int:
+        """The width of the chart, in its units."""
+        return max(1, len(self.begins)) * _STEP
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a time of day alone would not say which of them is meant."""
+        return len(self.begins) * self.step > _DAY
+
+    @property
+    def deploys(self) -> list[tuple[DeployMark, float]]:
+        """Each mark, and where it stands."""
+        return [
+            (mark, round((mark.at - self.begins[0]).total_seconds() / self.step * _STEP, 1))
+            for mark in self.marks
+        ]
+
+    @property
+    def shown(self) -> tuple[datetime, ...]:
+        """The times that stand below the chart: of its first step, the middle one and the last."""
+        return tuple(self.begins[place] for place in sorted({0, len(self.begins) // 2, len(self.begins) - 1}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A chart over some time, as it is drawn and in words.
+
+    :param about: what the lines of the scale mean.
+    :param columns: the names of what is told of each step.
+    :param told: what is told of each step, in the order of the columns; () where nothing happened.
+    :param legend: each kind of shape by its class, in words.
+    """
+
+    title: str
+    about: str
+    times: Times
+    columns: tuple[str, ...]
+    told: tuple[tuple[str, ...], ...]
+    shapes: tuple[Shape, ...]
+    ticks: tuple[Tick, ...]
+    legend: tuple[tuple[str, str], ...]
+
+    @property
+    def steps(self) -> list[tuple[datetime, int, tuple[str, ...]]]:
+        """The steps in which something happened: when each begins, where it stands, and what is told of it."""
+        every = enumerate(zip(self.times.begins, self.told, strict=True))
+        return [(at, place * _STEP, told) for place, (at, told) in every if told]
+
+
+def sparkline(steps: Sequence[Bar], title: str) -> Markup:
+    """Return bars of one step each, from left to right, as small as a word."""
+    drawn = (Markup('<path class="{}" d="{}"/>').format(*one) for one in _stacks(steps, _most(steps)))
     return Markup(
-        '<svg class="{kind}" viewBox="0 0 {wide} {high}" preserveAspectRatio="none" role="img">'
-        "<title>{title}</title>{axis}{drawn}</svg>"
-    ).format(
-        kind=kind,
-        wide=wide,
-        high=_HIGH,
+        '<svg class="spark" viewBox="0 0 {wide} {high}" preserveAspectRatio="none" role="img">'
+        "<title>{title}</title>{drawn}</svg>"
+    ).format(wide=max(1, len(steps)) * _STEP, high=_HIGH, title=title, drawn=Markup("").join(drawn))
+
+
+def became(title: str, points: Iterable[Sequence[HistoryPoint]], marks: Iterable[DeployMark] = ()) -> Chart:
+    """Return the chart of what became of jobs, and how many started. Each step has the points of all queues."""
+    found = [(one[0].at, Bar.of(one)) for one in points]
+    steps, times = [bar for _, bar in found], [at for at, _ in found]
+    top = _round(_most(steps))
+    whole = Bar.sum(steps)
+    return Chart(
         title=title,
-        axis=Markup('<line class="axis" x1="0" x2="{wide}" y1="{high}" y2="{high}"/>').format(
-            wide=wide, high=_HIGH
+        about="jobs of each step",
+        times=Times.of(times, marks),
+        columns=("started", "completed", "retried, lost or cancelled", "died"),
+        told=tuple(_told(bar) for bar in steps),
+        shapes=(
+            *_stacks(steps, top),
+            Shape("started", _line([_high(bar.started / top) for bar in steps])),
         ),
-        drawn=Markup("").join(drawn),
+        ticks=(
+            Tick(f"{_figure(top)} jobs", _high(1)),
+            Tick(_figure(top / 2), _high(0.5)),
+            Tick("0", _high(0)),
+        ),
+        legend=(
+            ("started", f"started {whole.started:,}"),
+            ("completed", f"completed {whole.completed:,}"),
+            ("other", f"retried, lost or cancelled {whole.other:,}"),
+            ("failed", f"died {whole.failed:,}"),
+        ),
     )
 
 
-def _bar(place: int, bar: Bar, most: int) -> Markup:
-    parts, base = [], float(_HIGH)
-    for name, count in (("completed", bar.completed), ("other", bar.other), ("failed", bar.failed)):
-        if count:
-            # The smallest is still to be seen.
-            high = max(2.0, _HIGH * count / most)
+def spans(
+    title: str,
+    steps: Sequence[tuple[datetime, Distribution]],
+    total: Distribution,
+    marks: Iterable[DeployMark] = (),
+    limit: float | None = None,
+) -> Chart:
+    """Return the chart of how long something took: half, 95 and 99 of 100 as bands, and a limit as a line."""
+    times = Times.of([at for at, _ in steps], marks)
+    parts = [_parts(one) for _, one in steps]
+    known = [value for one in parts if one for value in one]
+    height, ticks = _scale([*known, *([] if limit is None else [limit])])
+    half, many, most = ([height(one[place]) if one else None for one in parts] for place in range(3))
+    columns = ("half within", "95 of 100 within", "99 of 100 within")
+    overall = map(duration, _parts(total) or (None, None, None))
+    return Chart(
+        title=title,
+        about="from one line to the next about ten times as long",
+        times=times,
+        columns=columns,
+        told=tuple(tuple(map(duration, one)) if one else () for one in parts),
+        shapes=(
+            Shape("most", _band(many, most)),
+            Shape("many", _band(half, many)),
+            *(() if limit is None else (Shape("limit", f"M0 {height(limit)}H{times.wide}"),)),
+            Shape("p99", _line(most)),
+            Shape("p95", _line(many)),
+            Shape("p50", _line(half)),
+        ),
+        ticks=ticks,
+        legend=(
+            *(
+                (kind, " ".join(said))
+                for kind, *said in zip(("p50", "p95", "p99"), columns, overall, strict=True)
+            ),
+            *(() if limit is None else (("limit", f"objective {duration(limit)}"),)),
+        ),
+    )
+
+
+def _told(bar: Bar) -> tuple[str, ...]:
+    figures = (bar.started, bar.completed, bar.other, bar.failed)
+    return tuple(f"{one:,}" for one in figures) if any(figures) else ()
+
+
+def _parts(one: Distribution) -> tuple[float, float, float] | None:
+    found = (one.p50, one.p95, one.p99)
+    return None if None in found else found  # type: ignore[return-value]
+
+
+def _most(steps: Iterable[Bar]) -> int:
+    return max([1, *(max(bar.total, bar.started) for bar in steps)])
+
+
+def _round(most: int) -> float:
+    """Return the top of a scale that goes up to `most`: a figure that is easily halved, and zeros behind it."""
+    size = 10 ** math.floor(math.log10(most))
+    return float(next(top * size for top in (1, 2, 4, 6, 8, 10) if most <= top * size))
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.1f}".removesuffix(".0")
+
+
+def _high(part: float) -> float:
+    """Return how far from the top the end of a bar is, by its part of the whole height."""
+    return round(_HIGH * (1 - part), 1)
+
+
+def _scale(values: Sequence[float]) -> tuple[Callable[[float], float], tuple[Tick, ...]]:
+    """Return how far from the top a time is on a scale that has all of `values`, and the lines of the scale."""
+    low, high = min(values, default=_SPANS[0]), max(values, default=_SPANS[1])
+    first = max([0, *(place for place, one in enumerate(_SPANS[:-1]) if one <= low)])
+    last = min(
+        [len(_SPANS) - 1, *(place for place, one in enumerate(_SPANS) if one >= high and place > first)]
+    )
+    lines = _SPANS[first : last + 1]
+    whole = math.log(lines[-1] / lines[0])
+
+    def height(value: float) -> float:
+        return _high(min(1.0, max(0.0, math.log(max(value, lines[0]) / lines[0]) / whole)))
+
+    return height, tuple(Tick(duration(one), height(one)) for one in lines)
+
+
+def _stacks(steps: Sequence[Bar], top: float) -> list[Shape]:
+    """Return what became of jobs as bars that stand on each other, a shape for each kind."""
+    paths: dict[str, list[str]] = {"completed": [], "other": [], "failed": []}
+    for place, bar in enumerate(steps):
+        # The smallest is still to be seen, and the largest makes room for that.
+        heights = {kind: max(2.0, _HIGH * count / top) for kind in paths if (count := getattr(bar, kind))}
+        if heights:
+            largest = max(heights, key=heights.__getitem__)
+            heights[largest] -= max(0.0, sum(heights.values()) - _HIGH)
+        base = float(_HIGH)
+        for kind, high in heights.items():
+            paths[kind].append(f"M{place * _STEP + 1} {base:.1f}v-{high:.1f}h{_STEP - 2}v{high:.1f}z")
             base -= high
-            parts.append(
-                Markup('<rect class="{name}" x="{x}" y="{y}" width="{wide}" height="{high}"/>').format(
-                    name=name,
-                    x=place * _STEP + 1,
-                    y=round(max(0.0, base), 1),
-                    wide=_STEP - 2,
-                    high=round(high, 1),
-                )
-            )
-    return Markup("").join(parts)
+    return [Shape(kind, "".join(path)) for kind, path in paths.items()]
+
+
+def _line(heights: Sequence[float | None]) -> str:
+    """Return a line through the middles of steps, broken where nothing was."""
+    return "".join("M" + "L".join(_points(run)) for run in _runs(heights))
+
+
+def _band(lows: Sequence[float | None], highs: Sequence[float | None]) -> str:
+    """Return what is between two lines, broken where nothing was."""
+    return "".join(
+        "M" + "L".join([*_points(above), *reversed(_points(below))]) + "z"
+        for below, above in zip(_runs(lows), _runs(highs), strict=True)
+    )
+
+
+def _runs(heights: Sequence[float | None]) -> list[list[tuple[int, float]]]:
+    """Return the steps that have a value, by their places, each run of neighbours by itself."""
+    runs: list[list[tuple[int, float]]] = []
+    for place, height in enumerate(heights):
+        if height is not None:
+            if not runs or runs[-1][-1][0] != place - 1:
+                runs.append([])
+            runs[-1].append((place, height))
+    return runs
+
+
+def _points(run: Sequence[tuple[int, float]]) -> list[str]:
+    """Return the points of a run as a path has them. One step alone is a line as long as a bar is wide."""
+    if len(run) == 1:
+        ((place, height),) = run
+        return [f"{place * _STEP + 1} {height}", f"{(place + 1) * _STEP - 1} {height}"]
+    return [f"{place * _STEP + _STEP // 2} {height}" for place, height in run]

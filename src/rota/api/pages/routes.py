@@ -9,19 +9,21 @@ from rota.api.pages.screens import (
     failures,
     keys,
     overview,
-    queues,
     schedules,
     system,
     webhooks,
     workers,
 )
 from rota.api.pages.screens.jobs import bulk, job, listing, new, search
+from rota.api.pages.screens.queues import listing as queues
+from rota.api.pages.screens.queues import queue
 from rota.api.pages.visitors import OWN_SEES
 from rota.api.problems import Problem
 
 _SCREENS = (
     overview,
     queues,
+    queue,
     listing,
     search,
     job,

@@ -1,17 +1,15 @@
 """The first page: whether all is on time, in words, and if not, what is late, why, and what would help."""
 
 import asyncio
-from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
 
 from rota.api.desk import Desk, desk_of
 from rota.api.pages.frame import ROOT, Page, render
-from rota.api.pages.pictures import Bar, bars
-from rota.api.pages.screens.queues import facts_of, reading_of
+from rota.api.pages.pictures import Bar, became
+from rota.api.pages.screens.queues.standing import facts_of, reading_of
 from rota.api.pages.visitors import SEES
 from rota.api.pages.words import overall
-from rota.model.history.series import QueueHistory
 from rota.model.state import State
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
@@ -31,7 +29,9 @@ async def overview(request: Request) -> Response:
         reading_of(desk), desk.client.histories(desk.queues, period=_PERIOD, step=_STEP)
     )
     facts = [facts_of(desk, name, one, needs[name]) for name, one in reading.queues.items()]
-    steps = _steps(list(histories.values()))
+    points = list(zip(*(one.points for one in histories.values()), strict=False))
+    steps = [Bar.of(one) for one in points]
+    marks = [mark for one in histories.values() for mark in one.marks]
     died = sum(history.total.dead for history in histories.values())
     level, said = overall(facts, died)
     every = reading.queues.values()
@@ -54,16 +54,11 @@ async def overview(request: Request) -> Response:
         slots=sum(one.slots for one in every),
         busy=sum(one.slots_busy for one in every),
         oldest=max((one.latency for one in every), default=0.0),
-        picture=bars(steps, "chart", "What ended in the last hour, minute by minute"),
+        picture=became("Started and ended", points, marks),
         ended=sum(step.total for step in steps),
         is_new=not any(one.ended or sum(one.states.values()) for one in every),
         example=_example(desk),
     )
-
-
-def _steps(histories: Sequence[QueueHistory]) -> list[Bar]:
-    """Return a bar for each minute, over all queues."""
-    return [Bar.of(points) for points in zip(*(one.points for one in histories), strict=False)]
 
 
 def _example(desk: Desk) -> str:
