@@ -75,7 +75,7 @@ def _print(
     loads: tuple[record.Load, record.Load],
     server: str,
 ) -> None:
-    print(table.render(systems, figures, sizes.fleet))
+    print(table.render(systems, figures, sizes))
     print(f"\n{table.NOTES}")
     facts = record.machine()
     packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,22 +38,43 @@ async def measure(sizes: Sizes) -> dict[str, float]:
     """Return the rates of all ways to enqueue, one after the other. Raises LedgerMismatch, BenchFailed."""
     with TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        async with PrivateServer(folder) as server, _api(server, folder) as place:
-            figures = await _called("--url", server.url, *place, "--total", str(sizes.requests))
+        async with PrivateServer(folder) as server, api_process(server, folder, Scope.ENQUEUE) as place:
+            where = ("--port", str(place.port), "--pid", str(place.pid), "--key", place.key)
+            figures = await _called("--url", server.url, *where, "--total", str(sizes.requests))
             await _check(server, 4 * sizes.requests + 2 * WARM_UP)
     return figures
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An API that answers: its port, its process, and a key that it takes."""
+
+    port: int
+    pid: int
+    key: str
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+
 @asynccontextmanager
-async def _api(server: PrivateServer, folder: Path) -> AsyncIterator[list[str]]:
-    """Run the API while a block lasts; yield what callers must know of it."""
+async def api_process(
+    server: PrivateServer, folder: Path, scope: Scope, *, gives_way: bool = False, **variables: str
+) -> AsyncIterator[Place]:
+    """Run the API while a block lasts, with a key of this scope. `folder` takes its log.
+
+    :param gives_way: whether the process gets only what time others leave.
+    """
     port = free_port()
-    text, key = make(frozenset({Scope.ENQUEUE}))
+    text, key = make(frozenset({scope}))
     await AccessRecords(server.redis, "rota").put({key.id: key.write()})
-    env = {**_ENV, "API_PORT": str(port)}
-    async with WorkerProcess(_COMMAND, env, server.url, folder) as api:
+    env = {**_ENV, "API_PORT": str(port), **variables}
+    command = ["nice", "-n", "19", *_COMMAND] if gives_way else _COMMAND
+    async with WorkerProcess(command, env, server.url, folder) as api:
         await api.until(lambda: _listens(api, port), "it did not listen")
-        yield ["--port", str(port), "--pid", str(api.pid), "--key", text]
+        yield Place(port, api.pid, text)
 
 
 def _listens(api: WorkerProcess, port: int) -> bool:

@@ -41,6 +41,11 @@ PROMISES = (
     Promise("pick-up p50 of a stock client's jobs, ms", "stock_pickup_p50_ms", "at most", 5),
     Promise("commands/s of an idle worker, those in scripts included", "idle_per_s", "at most", 2),
     Promise("commands of one enqueue among idle workers", "fleet_network", "at most", 10),
+    Promise("the slowest page of the dashboard among many jobs, ms", "page_ms", "at most", 50),
+    Promise("the slowest page among many jobs, times among few", "page_times", "at most", 3),
+    Promise(
+        "throughput with ten open dashboards, share of that without", "dashboards_share", "at least", 0.97
+    ),
 )
 
 

@@ -1,10 +1,10 @@
-"""The whole run: idle costs first, all systems side by side; then the rounds, one system after the other."""
+"""The whole run: idle costs first, all systems side by side; the rounds, one system after the other; the dashboard."""
 
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine, Sequence
 
-from benchmarks import quiet, rounds
+from benchmarks import dashboard, quiet, rounds
 from benchmarks.sizes import Sizes
 from benchmarks.systems import System
 
@@ -23,6 +23,10 @@ async def run(systems: Sequence[System], sizes: Sizes, say: Callable[[str], obje
             say(f"round {number + 1} of {sizes.rounds}: {system.title}")
             gc.collect()
             _note(measured, system, await rounds.measure(system, sizes))
+    for system in systems:
+        if system.own:
+            say(f"the dashboard, {sizes.waiting:,} jobs waiting")
+            _note(measured, system, await dashboard.measure(system, sizes))
     return measured
 
 

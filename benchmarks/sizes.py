@@ -20,6 +20,9 @@ class Sizes:
     quiet: how long idle workers are listened to, in seconds.
     fleet: idle workers that share a queue.
     nudges: single enqueues that the fleet gets.
+    looks: at each page of the dashboard, whose median time counts.
+    waiting: jobs that wait while pages of the dashboard are timed.
+    recorded: rows of the audit table, then.
     """
 
     jobs: int = 20_000
@@ -31,6 +34,9 @@ class Sizes:
     quiet: int = 30
     fleet: int = 50
     nudges: int = 40
+    looks: int = 21
+    waiting: int = 1_000_000
+    recorded: int = 1_000_000
 
     @classmethod
     def read(cls, env: Mapping[str, str], *, quick: bool = False) -> Self:
@@ -51,6 +57,9 @@ _QUICK = {
     "singles": 30,
     "quiet": 12,
     "nudges": 15,
+    "looks": 5,
+    "waiting": 20_000,
+    "recorded": 20_000,
 }
 
 

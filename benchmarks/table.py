@@ -6,6 +6,7 @@ from typing import Literal
 
 from benchmarks.figures import Figures
 from benchmarks.promises import OURS, THEIRS
+from benchmarks.sizes import Sizes
 from benchmarks.systems import System
 
 
@@ -46,6 +47,9 @@ ROWS = (
     Row("fleet_all", "  with commands inside scripts", "less", 1),
     Row("fleet_stock_network", "the same from a stock client: sent", "less", 1),
     Row("fleet_stock_all", "  with commands inside scripts", "less", 1),
+    Row("page_ms", "slowest page of the dashboard, {waiting} wait, ms", "less", 1),
+    Row("page_times", "  times among few jobs", "less", 1),
+    Row("dashboards_share", "throughput with ten dashboards open, share", "more", 3),
 )
 
 NOTES = """\
@@ -55,6 +59,7 @@ rota: `python -m rota` with typed payloads, events, leases and retry policy, 100
 All keep results for an hour and log warnings only. Event loops as shipped: asyncio for arq and the bare worker,
 uvloop for rota, and for the callers of the API and of one client, who are in a process of their own. arq gets fewer
 jobs a round, so that its rounds end. Bulk: arq's client has no such call, so 100 single ones go at once.
+The API and the browsers of open dashboards get what time workers and Redis leave, as if on machines of their own.
 Every job is counted by its process and by its result in Redis: none lost, none run twice."""
 
 
@@ -66,13 +71,19 @@ def ratio(row: Row, systems: Mapping[str, Figures]) -> float | None:
     return ours / theirs if row.better == "more" else theirs / ours
 
 
-def render(systems: Sequence[System], figures: Mapping[str, Figures], fleet: int) -> str:
+def render(systems: Sequence[System], figures: Mapping[str, Figures], sizes: Sizes) -> str:
     """Format the table as text, one column for each system, from every system's figures by its key."""
     lines = [["", *(system.title for system in systems), "times better"]]
     for row in ROWS:
         times = ratio(row, figures)
         cells = [_cell(figures[system.key].get(row.figure), row.digits) for system in systems]
-        lines.append([row.words.format(fleet=fleet), *cells, f"{times:.1f} x" if times else ""])
+        lines.append(
+            [
+                row.words.format(fleet=sizes.fleet, waiting=f"{sizes.waiting:,}"),
+                *cells,
+                f"{times:.1f} x" if times else "",
+            ]
+        )
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(_aligned(line, widths) for line in lines)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import figures, ledger, promises, quiet, rounds, scaling, table
+from benchmarks import dashboard, figures, ledger, promises, quiet, rounds, scaling, table
 from benchmarks.__main__ import EXIT_FAILED, EXIT_MISSED, main
 from benchmarks.failures import LedgerMismatch, NotOurServer, WrongSize
 from benchmarks.figures import Counters, Figures
@@ -28,6 +28,9 @@ KEPT = {
         "stock_pickup_p50_ms": 5.0,
         "idle_per_s": 2.0,
         "fleet_network": 10.0,
+        "page_ms": 50.0,
+        "page_times": 3.0,
+        "dashboards_share": 0.97,
     },
     "arq-tuned": {"noop_per_s": 1_000.0, "round_trips": 6.0},
 }
@@ -206,13 +209,17 @@ def test_the_record_has_the_rounds_and_no_path_of_the_machine(
 
 
 async def test_a_tiny_run_measures_every_system_and_loses_no_job() -> None:
-    sizes = Sizes(jobs=60, floor=30, rounds=1, enqueues=5, requests=20, singles=3, quiet=1, fleet=3, nudges=2)
+    sizes = Sizes(
+        **{"jobs": 60, "floor": 30, "rounds": 1, "enqueues": 5, "requests": 20, "singles": 3, "quiet": 1},
+        **{"fleet": 3, "nudges": 2, "looks": 1, "waiting": 300, "recorded": 300},
+    )
     rota = SYSTEMS[-1]
     # All at once: these figures are not for comparing.
-    *systems, alone, fleet = await asyncio.gather(
+    *systems, alone, fleet, pages = await asyncio.gather(
         *(rounds.measure(system, sizes) for system in SYSTEMS),
         quiet.idle(rota, sizes),
         quiet.fleet(rota, sizes),
+        dashboard.measure(rota, sizes),
     )
     for own in systems:
         assert own["noop_per_s"] > 0
@@ -221,7 +228,7 @@ async def test_a_tiny_run_measures_every_system_and_loses_no_job() -> None:
         assert own["stock_pickup_p95_ms"] >= own["stock_pickup_p50_ms"] > 0
         assert own["enqueue_one_per_s"] > 0
     assert systems[-1]["round_trips"] < systems[1]["round_trips"]
-    assert {row.figure for row in table.ROWS} == {*systems[-1], *alone, *fleet}
+    assert {row.figure for row in table.ROWS} == {*systems[-1], *alone, *fleet, *pages}
 
 
 def test_the_simulation_of_scaling_rules_comes_to_what_is_written_down() -> None:
