@@ -141,16 +141,18 @@ class Gate:
     async def session(self, text: str) -> str:
         """Return the token of a session that stands for a key, by the text of that. Raises Problem, ServerError."""
         key = await self._key_by_text(text)
-        token = secrets.token_urlsafe(24)
+        token = f"{key.id}.{secrets.token_urlsafe(24)}"
         async with explained(self._redis):
             await self._records.keep_session(token, key.id, SESSION_LIFE)
         return token
 
     async def key_by_session(self, token: str) -> AccessKey | None:
         """Return the key of a session; None for one that has ended, or whose key has. Raises ServerError."""
+        # The token names the key, so that both are read in one round trip; the record of the session is what counts.
+        key_id = token.partition(".")[0]
         async with explained(self._redis):
-            key_id = await self._records.session(token)
-        return None if key_id is None else await self._unexpired(key_id)
+            kept, key = await asyncio.gather(self._records.session(token), self._unexpired(key_id))
+        return key if kept == key_id else None
 
     async def end_session(self, token: str) -> None:
         """Let a session end. Raises ServerError."""

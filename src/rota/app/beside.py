@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from os import getpid
+from socket import gethostname
+from time import monotonic
 from typing import Any
 
 from rota.app.declaring import schedules_of
 from rota.app.probes import Probes
-from rota.app.recycling import Recycling
+from rota.app.recycling import Recycling, resident
 from rota.app.resources import own_client
-from rota.fleet.heartbeat import Heartbeat
+from rota.fleet.heartbeat import About, Heartbeat
 from rota.process.services import Failure
 from rota.server.place import Server
 from rota.services.bulk.runner import EVERY, BulkRunner
@@ -28,6 +31,9 @@ from rota.wire.leader import Place
 from rota.wire.leading.outbox import OutboxKeys
 from rota.worker.worker import QueueWorker
 
+#: The most that is told of the name of a machine.
+_LONGEST_HOST = 64
+
 
 def recycling_of(settings: Settings, recycle: Callable[[str], None], *, advise: bool) -> Recycling:
     """Return the service that asks for a fresh process after the jobs, or at the memory, of the settings."""
@@ -40,11 +46,22 @@ def recycling_of(settings: Settings, recycle: Callable[[str], None], *, advise: 
 
 
 def heartbeat_of(
-    settings: Settings, redis: Any, process: str, workers: Sequence[QueueWorker], draining: Callable[[], bool]
+    settings: Settings,
+    redis: Any,
+    process: str,
+    workers: Sequence[QueueWorker],
+    *,
+    draining: Callable[[], bool],
+    lag: Callable[[], float],
 ) -> Heartbeat:
-    """Return the service that says what the process does for each of its queues."""
+    """Return the service that says what the process does for each of its queues; `lag` is its event loop's."""
     cap, version = settings.worker_concurrency, settings.version
-    return Heartbeat(redis, process, workers, cap=cap, draining=draining, version=version)
+    host, pid, began = gethostname()[:_LONGEST_HOST], getpid(), monotonic()
+
+    def about() -> About:
+        return About(host, pid, round(monotonic() - began), resident(), round(lag(), 3))
+
+    return Heartbeat(redis, process, workers, cap=cap, draining=draining, version=version, about=about)
 
 
 def history_of(

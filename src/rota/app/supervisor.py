@@ -231,7 +231,12 @@ class Supervisor:
         """Yield the services that run beside the workers."""
         process = unique_name()
         self._heartbeat = heartbeat_of(
-            self._settings, redis, process, self._workers, lambda: self._draining is not None
+            self._settings,
+            redis,
+            process,
+            self._workers,
+            draining=lambda: self._draining is not None,
+            lag=keeper.watch.lag,
         )
         self._leader = self._probes.leader = leader_of(
             self._settings,

@@ -12,7 +12,7 @@ from rota.model.policies.terms import tenant_in
 from rota.model.state import State
 from rota.model.trace import tenant_of
 from rota.wire import envelopes, results
-from rota.wire.claims import Checkpoint
+from rota.wire.claims import Checkpoint, progress_of
 from rota.wire.sealing.sealed import unseal_job, unseal_record
 from rota.wire.sealing.seals import Sealer
 
@@ -69,7 +69,7 @@ def _live(job_id: str, queue: str, raw: Raw, score: float, *, now: int, sealer: 
     active = raw.deadline is not None or bool(raw.held)
     waits = score <= now or raw.parked is not None
     state = State.ACTIVE if active else State.WAITING if waits else State.DELAYED
-    percent, message = _progress(raw.progress)
+    percent, message = progress_of(raw.progress)
     started = raw.run.split()[2:3] if raw.run and active else []
     # What is kept of attempts without a counter of attempts is of a former job of the same id.
     failures = () if raw.attempts is None else _failures(raw.failures)
@@ -191,16 +191,6 @@ def _sealed(payload: bytes, error: RefusedPayload) -> _Contents:
         return _Contents(refused=error)
     tenant = tenant_of(envelope.headers)
     return _Contents(envelope.name, _time(envelope.enqueued_ms), tenant=tenant, refused=error)
-
-
-def _progress(raw: bytes | None) -> tuple[float | None, str]:
-    if raw is None:
-        return None, ""
-    percent, _, message = raw.decode("utf-8", "replace").partition(" ")
-    try:
-        return float(percent), message
-    except ValueError:
-        return None, message
 
 
 def _checkpoint(raw: bytes | None) -> Any:

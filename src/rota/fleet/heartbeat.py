@@ -5,8 +5,8 @@ A heartbeat is a key that expires, so the death of a process shows soon. A set h
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 from redis.exceptions import OutOfMemoryError
@@ -28,9 +28,36 @@ class Served(Protocol):
 
     queue_name: str
     max_jobs: int
+    worker_id: str
 
     @property
     def running(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The process itself, as it tells of it in its heartbeats; those of an earlier version tell nothing.
+
+    :param host: the name of its machine.
+    :param up: for how long it has been running, in seconds.
+    :param memory: how many bytes of it are in memory.
+    :param lag: how late its event loop woke at worst, lately, in seconds.
+    """
+
+    host: str = ""
+    pid: int = 0
+    up: int = 0
+    memory: int = 0
+    lag: float = 0.0
+
+    @classmethod
+    def read(cls, said: Mapping[str, str]) -> "About":
+        """Return what the words of a heartbeat say; nothing, where one of them cannot be read."""
+        try:
+            pid, up, memory = (int(said.get(name, 0)) for name in ("pid", "up", "memory"))
+            return cls(said.get("host", ""), pid, up, memory, float(said.get("lag", 0)))
+        except ValueError:
+            return cls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +70,9 @@ class Beat:
     :param busy: the slots in which a job runs.
     :param cap: its slots over all of its queues; 0: uncapped.
     :param version: of the code that it runs, without spaces; empty where that is unknown.
+    :param worker: the name under which it claims jobs of the queue.
+    :param about: what it tells of itself.
+    :param age: how long ago it was written, in seconds, where the reader has asked.
     """
 
     process: str
@@ -51,18 +81,26 @@ class Beat:
     busy: int
     cap: int
     version: str = ""
+    worker: str = ""
+    about: About = About()
+    age: float = field(default=0.0, compare=False)
 
     def wire(self) -> str:
-        """Return the text that is written to Redis."""
-        return f"{self.status} {self.slots} {self.busy} {self.cap} {self.version}".rstrip()
+        """Return the text that is written to Redis: a version that knows fewer words passes the last ones over."""
+        words = {"as": self.worker, **asdict(self.about)}
+        told = "".join(f" {name}={value}" for name, value in words.items() if value)
+        return f"{self.status} {self.slots} {self.busy} {self.cap} {self.version}{told}".rstrip()
 
     @classmethod
-    def read(cls, process: str, raw: bytes) -> "Beat | None":
+    def read(cls, process: str, raw: bytes, age: float = 0.0) -> "Beat | None":
         """Return the heartbeat that `wire` wrote; None for anything else."""
         try:
-            status, slots, busy, cap, *version = raw.decode().split(" ")
+            status, slots, busy, cap, *rest = raw.decode().split(" ")
             drains: Status = "draining" if status == "draining" else "running"
-            return cls(process, drains, int(slots), int(busy), int(cap), *version[:1])
+            words = dict(word.split("=", 1) for word in rest[1:] if "=" in word)
+            about, version = About.read(words), "".join(rest[:1])
+            figures = int(slots), int(busy), int(cap)
+            return cls(process, drains, *figures, version, words.get("as", ""), about, age)
         except ValueError:
             return None
 
@@ -76,6 +114,7 @@ class Heartbeat:
     :param cap: the slots of the process over all of its queues; None: uncapped.
     :param draining: tells whether the process drains.
     :param version: of the code that the process runs; empty where that is unknown.
+    :param about: returns what the process tells of itself.
     """
 
     name = "heartbeat"
@@ -90,6 +129,7 @@ class Heartbeat:
         cap: int | None = None,
         draining: Callable[[], bool] = lambda: False,
         version: str = "",
+        about: Callable[[], About] = About,
     ) -> None:
         self._redis = redis
         self._process = process
@@ -97,6 +137,7 @@ class Heartbeat:
         self._cap = cap or 0
         self._draining = draining
         self._version = version
+        self._about = about
         self._changed = asyncio.Event()
         self._listed = False
 
@@ -126,13 +167,13 @@ class Heartbeat:
             keys = [
                 key for one in self._workers for key in (self._key(one), QueueKeys.of(one.queue_name).workers)
             ]
-            words = [self._word(one) for one in self._workers]
+            words = self._words()
             await BEAT(self._redis, keys, (self._process, round(LIFE * 1000), *words))
 
     async def _beat(self) -> None:
         pipe = self._redis.pipeline(transaction=False)
-        for worker in self._workers:
-            pipe.set(self._key(worker), self._word(worker), px=round(LIFE * 1000), get=True)
+        for worker, words in zip(self._workers, self._words(), strict=True):
+            pipe.set(self._key(worker), words, px=round(LIFE * 1000), get=True)
         # A process whose key had expired, as at the start, may have been removed from the set.
         listed, self._listed = self._listed, False
         for worker, former in zip(self._workers, await pipe.execute(), strict=True):
@@ -141,9 +182,13 @@ class Heartbeat:
         await pipe.execute()
         self._listed = True
 
-    def _word(self, worker: Served) -> str:
+    def _words(self) -> list[str]:
         status: Status = "draining" if self._draining() else "running"
-        return Beat(self._process, status, worker.max_jobs, worker.running, self._cap, self._version).wire()
+        about, rest = self._about(), (self._cap, self._version)
+        return [
+            Beat(self._process, status, one.max_jobs, one.running, *rest, one.worker_id, about).wire()
+            for one in self._workers
+        ]
 
     def _key(self, worker: Served) -> str:
         return f"{QueueKeys.of(worker.queue_name).worker}:{self._process}"

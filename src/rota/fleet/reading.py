@@ -170,7 +170,7 @@ def _reading(raw: _Raw, names: _Names, now: int, details: Iterator[list[bytes | 
     beats, held, entries = next(details), next(details), next(details)
     # A claim whose lease has ended is among the due jobs, until the next step takes it back.
     ready = max(0, raw.due - raw.expired)
-    ages = [(now - started) / 1000 for started in map(_started, entries) if started is not None]
+    ages = [(now - started) / 1000 for started in map(claimed_at, entries) if started is not None]
     ended, busy = map(_figure, raw.stats)
     return QueueReading(
         states=_states(raw, ready),
@@ -214,7 +214,7 @@ def _figure(value: bytes | None) -> int | None:
         return None
 
 
-def _started(entry: bytes | None) -> int | None:
+def claimed_at(entry: bytes | None) -> int | None:
     """Return when a claim was made, in milliseconds; None where the entry is not, or no longer, a claim's."""
     if entry is None or entry.startswith(b"-"):
         return None

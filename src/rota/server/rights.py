@@ -166,7 +166,21 @@ CLIENTS_SCRIPTS = (
 )
 _APIS_SCRIPTS = (*CLIENTS_SCRIPTS, SCHEDULE_TICK, METER, QUOTA)
 _APIS = (
-    *("DEL", "EXISTS", "GET", "HGET", "HGETALL", "HKEYS", "HMGET", "HSET", "HDEL", "LRANGE", "MGET", "PTTL"),
+    *(
+        "DEL",
+        "EXISTS",
+        "GET",
+        "GETRANGE",
+        "HGET",
+        "HGETALL",
+        "HKEYS",
+        "HMGET",
+        "HSET",
+        "HDEL",
+        "LRANGE",
+        "MGET",
+        "PTTL",
+    ),
     *("SCARD", "SET", "SMEMBERS", "TIME", "XRANGE", "XREVRANGE"),
     *("ZADD", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZSCORE"),
     *("LPUSH", "PEXPIRE", "XADD"),

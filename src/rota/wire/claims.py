@@ -33,6 +33,15 @@ def _time(text: str) -> int:
         return 0
 
 
+def progress_of(raw: bytes | None) -> tuple[float | None, str]:
+    """Return how far a job is that runs, in percent, and its message, as it lies in Redis."""
+    percent, _, message = (raw or b"").decode("utf-8", "replace").partition(" ")
+    try:
+        return float(percent), message
+    except ValueError:
+        return None, message
+
+
 class Checkpoint(NamedTuple):
     """The latest state that a handler has saved, as JSON. `number` counts the saves of a job, over all its attempts."""
 

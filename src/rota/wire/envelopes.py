@@ -185,6 +185,12 @@ def outlined(raw: bytes) -> Envelope:
     return Envelope(field(data, "f", str), [], {}, number(data, "et", LAST_MS), None, {}, headers, True)
 
 
+def name_in(head: bytes) -> str:
+    """Return the name of a job of ours, by the first bytes of its payload; empty for another program's."""
+    name = head[len(HEAD) :].partition(b'"')[0]
+    return name.decode() if head.startswith(HEAD) and _PLAIN_NAME(name) else ""
+
+
 def preview(raw: bytes, limit: int = 64) -> str:
     """Return the first `limit` bytes in hexadecimal, to show an unreadable payload."""
     return raw[:limit].hex() + ("…" if len(raw) > limit else "")

@@ -1,13 +1,17 @@
+import os
+import socket
 from typing import Any
 
 import pytest
 
-from rota.app.beside import leaders_services, webhooks_queue
+from rota.app.beside import heartbeat_of, leaders_services, webhooks_queue
+from rota.fleet.roster import roster
 from rota.server.place import Server
 from rota.server.target import RedisTarget
 from rota.services.bulk.runner import EVERY, BulkRunner
 from rota.services.figures import Figures
 from rota.settings.load import load
+from tests.unit.fleet.test_heartbeat import EMAIL, Worker
 from tests.workers import Term
 
 
@@ -39,3 +43,14 @@ async def test_who_waits_for_operations_on_many_jobs_does_not_lose_its_connectio
     (runner,) = (one for one in made if isinstance(one, BulkRunner))
     async with runner._open_redis() as redis:
         assert redis.connection_pool.connection_kwargs["socket_timeout"] > EVERY
+
+
+async def test_a_process_tells_of_itself_in_its_heartbeats(redis: Any) -> None:
+    workers: Any = [Worker(EMAIL.queue, worker_id="w1")]
+    beating = heartbeat_of(load({}), redis, "p", workers, draining=lambda: True, lag=lambda: 0.25)
+    await beating.beat()
+    (process,) = (await roster(redis, ["email"], "rota")).processes
+    about = process.latest.about
+    assert (about.host, about.pid) == (socket.gethostname()[:64], os.getpid())
+    assert about.memory > 2**20
+    assert (about.lag, process.latest.worker, process.latest.status) == (0.25, "w1", "draining")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from rota.fleet.heartbeat import EVERY, LIFE, Beat, Heartbeat
+from rota.fleet.heartbeat import EVERY, LIFE, About, Beat, Heartbeat
 from rota.fleet.reading import read
 from rota.wire.keys import QueueKeys, queue_key
 from tests.waiting import until
@@ -24,6 +24,7 @@ class Worker:
     queue_name: str
     max_jobs: int = 10
     running: int = 0
+    worker_id: str = ""
 
 
 @contextlib.asynccontextmanager
@@ -63,6 +64,26 @@ async def test_it_tells_the_version_of_the_code_that_runs(redis: Any) -> None:
         "new": "1.4.2",
         "unknown": "",
     }
+
+
+async def test_it_tells_of_the_process_and_by_which_name_it_claims(redis: Any) -> None:
+    about = About("a" * 64, 4_194_304, 31_536_000, 16 * 2**30, 12.345)
+    worker = Worker(EMAIL.queue, worker_id="host-1-abc")
+    await Heartbeat(redis, "p", [worker], cap=8, about=lambda: about).beat()
+    await Heartbeat(redis, "q", [worker], version="1.4.2", about=lambda: about).beat()
+    told = (Beat("p", "running", 10, 0, 8, "", "host-1-abc", about),)
+    assert await beats(redis, "email") == (
+        *told,
+        Beat("q", "running", 10, 0, 0, "1.4.2", "host-1-abc", about),
+    )
+    assert await redis.strlen(f"{EMAIL.worker}:q") < 200, (
+        "a fleet writes it every five seconds, for each queue"
+    )
+
+
+@pytest.mark.parametrize("word", [b"up=x", b"lag=?", b"up=1 pid="])
+def test_words_that_cannot_be_read_are_passed_over(word: bytes) -> None:
+    assert Beat.read("p", b"running 1 0 0 v1 host=h word " + word) == Beat("p", "running", 1, 0, 0, "v1")
 
 
 @pytest.mark.parametrize(

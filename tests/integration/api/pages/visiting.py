@@ -60,10 +60,23 @@ class Seen(HTMLParser):
         self.forms: list[dict[str, str | None]] = []
         self.links: list[str] = []
         self.forbidden: list[str] = []
+        #: The text of the cells of tables, each with the name of its column.
+        self._cells: list[tuple[str, str]] = []
         self.feed(html)
+
+    def cells(self, column: str) -> list[str]:
+        """Return what stands in a column, row by row."""
+        return [" ".join(text.split()) for name, text in self._cells if name == column]
+
+    def handle_data(self, data: str) -> None:
+        if self._cells:
+            name, text = self._cells[-1]
+            self._cells[-1] = name, text + data
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
+        if tag in ("td", "th", "table"):
+            self._cells.append((given.get("data-label") or "", ""))
         if tag == "form":
             self.forms.append(given)
         if tag == "a":
