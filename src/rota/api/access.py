@@ -9,7 +9,6 @@ import ipaddress
 import logging
 import secrets
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -231,11 +230,10 @@ class Gate:
 
 
 def _text_of(request: HTTPConnection) -> str | None:
-    """Return the key that a request shows, or None where it shows none. Raises Problem for two of them."""
-    given: Sequence[str] = request.headers.getlist("authorization")
-    kind, _, text = (given[0] if given else "").partition(" ")
-    if len(given) > 1 or (given and kind.lower() != "bearer"):
-        raise _refused("send one key, as Authorization: Bearer rota_…")
+    """Return the key that a request shows, or None where it shows none. Raises Problem for something else."""
+    kind, _, text = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() not in ("bearer", ""):
+        raise _refused("send a key, as Authorization: Bearer rota_…")
     return text.strip() or None
 
 

@@ -14,6 +14,7 @@ from rota.api.access import VISITOR, Gate
 from rota.api.archive import Archive
 from rota.api.desk import Desk
 from rota.api.documents.document import document
+from rota.api.heads.strict import Strict
 from rota.api.live.hub import Hub
 from rota.api.live.later import answer_of
 from rota.api.live.origins import answer_origins
@@ -94,6 +95,7 @@ def create(settings: Settings | None = None, registry: Registry | None = None) -
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     answer_errors(app)
+    app.add_middleware(Strict)
     app.add_middleware(Unexpected)
     answer_origins(app, settings)
     app.router.routes.append(enqueue.ENQUEUE)

@@ -116,13 +116,11 @@ def fix_of(registry: Registry, key: AccessKey, queue: str, task: str, body: Mapp
 
 def key_of(request: Request) -> str | None:
     """Return the key by which a request may be sent twice; None where it has none. Raises Problem for a bad one."""
-    given: Sequence[str] = request.headers.getlist("idempotency-key")
-    if len(given) > 1 or (given and not _KEY.fullmatch(given[0])):
-        detail = (
-            "Idempotency-Key is to be 1 to 255 visible characters of ASCII, such as a UUID, and to come once"
-        )
+    given: str | None = request.headers.get("idempotency-key")
+    if given is not None and not _KEY.fullmatch(given):
+        detail = "Idempotency-Key is to be 1 to 255 visible characters of ASCII, such as a UUID"
         raise Problem(422, "invalid-header", "A header cannot be used", detail)
-    return given[0] if given else None
+    return given
 
 
 def fingerprint_of(name: str, body: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from rota.api.application import create, lifespan
+from rota.api.heads.protocol import StrictProtocol
 from rota.api.live.lean import LeanWebSocket
 from rota.api.live.socket import LARGEST_MESSAGE
 from rota.api.pages.frame import ROOT
@@ -51,6 +52,7 @@ class HttpServer(uvicorn.Server):
                 # Whose word on the visitor is taken is for API_PROXIES to say.
                 proxy_headers=False,
                 timeout_graceful_shutdown=DRAIN,
+                http=StrictProtocol,
                 ws=LeanWebSocket,
                 ws_max_size=LARGEST_MESSAGE,
                 # Each connection would have 50 KiB of its own for it.

@@ -2,6 +2,7 @@
 
 import logging
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rota.api.problems import Problem
@@ -39,6 +40,9 @@ class Unexpected:
 
         try:
             await self._app(scope, receive, sending)
+        except ClientDisconnect:
+            # Who has asked left amid the body, and hears no answer.
+            pass
         except Exception as error:
             report(scope["method"], scope["path"], error)
             if not has_begun:

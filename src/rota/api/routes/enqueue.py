@@ -93,5 +93,5 @@ async def _waited_for(request: Request, handle: Handle[Any]) -> Response | None:
 
 def _wait_of(request: Request) -> float:
     """Return the seconds that the request asks to wait for its job; 0: it does not."""
-    found = _WAIT.search(request.headers.get("prefer", ""))
+    found = _WAIT.search(",".join(request.headers.getlist("prefer")))
     return min(float(found[1]), LONGEST_WAIT) if found else 0.0
