@@ -31,6 +31,9 @@ _OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
+#: The codes of keys that stand for no letter.
+_CODES = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
+
 
 class Tab:
     """One page of the browser."""
@@ -66,6 +69,14 @@ class Tab:
         found = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
+
+    async def press(self, *keys: str) -> None:
+        """Press keys one after the other, as the browser gets them from a keyboard: letters, or names of `_CODES`."""
+        for key in keys:
+            given: dict[str, Any] = {"key": key, "windowsVirtualKeyCode": _CODES.get(key, 0)}
+            text = "\r" if key == "Enter" else key if len(key) == 1 else ""
+            await self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **given)
+            await self.call("Input.dispatchKeyEvent", type="keyUp", **given)
 
     async def until(self, script: str) -> None:
         """Wait until a JavaScript expression is true."""

@@ -8,6 +8,7 @@ from rota import Run, every, job
 from tests.browser.chromium import CHROMIUM, MISSING, Tab, browsing
 from tests.integration.api.serving import Api, listening
 from tests.servers import RedisServer
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 
@@ -85,17 +86,26 @@ async def test_whoever_fills_a_form_is_not_disturbed(api: Api, tab: Tab) -> None
     await tab.until(f"{asked} > {before}")
 
 
-async def test_a_paused_page_asks_nothing(api: Api, tab: Tab) -> None:
+async def test_a_paused_page_asks_nothing_until_it_goes_on(api: Api, tab: Tab) -> None:
+    hub = api.app.state.desk.hub
     await tab.open(f"{api.http.base_url}/ui/queues")
     await tab.until("document.querySelector('.live')?.textContent === 'live'")
-    await tab.value("document.dispatchEvent(new KeyboardEvent('keydown', {key: '.', bubbles: true}))")
-    await tab.until("document.querySelector('.live').textContent === 'paused'")
+    await tab.press(".")
+    await tab.until("document.querySelector('.live').textContent.startsWith('paused, as of')")
+    await api.client.enqueue_many([greet.call() for _ in range(7)])
+    # The stream ends, so that no word comes on which the page would ask.
+    await until(lambda: not hub._listeners, "the page listens no more")
+    assert await tab.value("document.querySelector('[data-label=Waiting]').textContent") == "0"
+    await tab.press(".")
+    await tab.until("document.querySelector('[data-label=Waiting]').textContent === '7'")
+    await until(lambda: hub._listeners, "the page listens again")
 
 
 async def test_a_form_works_without_a_script(api: Api, tab: Tab) -> None:
     await tab.call("Emulation.setScriptExecutionDisabled", value=True)
     await tab.open(f"{api.http.base_url}/ui/queues/email")
-    assert await tab.value("document.querySelector('.live').hidden"), "no script has touched it"
+    hidden = "document.querySelector('.by-script').checkVisibility() === false"
+    assert await tab.value(hidden), "what a script is needed for is not shown"
     assert await tab.value("document.body.innerText.includes('Paused since')")
     await tab.value("document.querySelector('main button.main').click()")
     await tab.until("document.body?.innerText.includes('email is resumed')")

@@ -153,10 +153,13 @@ class Gate:
             kept, key = await asyncio.gather(self._records.session(token), self._unexpired(key_id))
         return key if kept == key_id else None
 
-    async def end_session(self, token: str) -> None:
-        """Let a session end. Raises ServerError."""
+    async def end_session(self, token: str, *, everywhere: bool = False) -> None:
+        """Let a session end, or with `everywhere` all sessions of its key. Raises ServerError."""
         async with explained(self._redis):
+            key_id = await self._records.session(token) if everywhere else None
             await self._records.end_session(token)
+            if key_id is not None:
+                await self._records.end_sessions(key_id)
 
     async def _key_by_ticket(self, ticket: str) -> AccessKey:
         async with explained(self._redis):

@@ -69,6 +69,12 @@ class ApiVariables(BaseSettings):
     api_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] | None = None
     """Addresses of the servers in front, whose word on a visitor is taken: `10.0.0.0/8,127.0.0.1`; None: of none."""
 
+    dashboard_name: Annotated[str, Field(max_length=40)] | None = None
+    """What the dashboard calls this deployment, on its badge; None: by `APP_ENV`."""
+
+    dashboard_color: Literal["gray", "green", "blue", "amber", "red"] | None = None
+    """The colour of that badge; None: red in production, else gray."""
+
     dashboard_auth: Literal["key", "proxy", "none"] = "key"
     """By what visitors of the dashboard are let in: a key, the word of a server in front, or without anything."""
 

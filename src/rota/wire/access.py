@@ -56,7 +56,13 @@ class AccessRecords:
 
     async def keep_session(self, token: str, key_id: str, life: float) -> None:
         """Write for which key a session stands; it is good for `life` seconds."""
-        await self._redis.set(self._session(token), key_id, px=round(life * 1000))
+        now, life_ms = round(time.time() * 1000), round(life * 1000)
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.set(self._session(token), key_id, px=life_ms)
+        pipe.zremrangebyscore(self._sessions(key_id), "-inf", now)
+        pipe.zadd(self._sessions(key_id), {self._session(token): now + life_ms})
+        pipe.pexpire(self._sessions(key_id), life_ms)
+        await pipe.execute()
 
     async def session(self, token: str) -> str | None:
         """Return the id of the key that a session stands for; None for one that is not, or has ended."""
@@ -66,6 +72,14 @@ class AccessRecords:
     async def end_session(self, token: str) -> None:
         """Remove a session, which then stands for no key."""
         await self._redis.delete(self._session(token))
+
+    async def end_sessions(self, key_id: str) -> None:
+        """Remove every session that stands for a key, wherever it is used."""
+        found = await self._redis.zrange(self._sessions(key_id), 0, -1)
+        await self._redis.unlink(self._sessions(key_id), *found)
+
+    def _sessions(self, key_id: str) -> str:
+        return f"{self._key}:sessions:{key_id}"
 
     def _ticket(self, ticket: str) -> str:
         return f"{self._key}:ticket:{sha256(ticket.encode()).hexdigest()}"

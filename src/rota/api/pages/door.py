@@ -40,10 +40,11 @@ async def enter(request: Request) -> Response:
 
 @router.post("/logout")
 async def leave(request: Request) -> Response:
-    """End the visitor's session, and go back to the door."""
+    """End the visitor's session, or all sessions of its key, and go back to the door."""
     check_origin(request)
+    form = await form_of(request)
     if token := request.cookies.get(cookie_of(request)):
-        await desk_of(request).gate.end_session(token)
+        await desk_of(request).gate.end_session(token, everywhere="everywhere" in form)
     response = go_to(request, f"{base_of(request)}/login")
     _set(request, response, value="", max_age=0)
     return response

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from rota.api.pages import words
 from rota.api.problems import Problem, problem_of, wrong_parameter
 from rota.model.access.keys import AccessKey, Scope
+from rota.settings.settings import Settings
 from rota.units import format_size
 
 #: Where the dashboard lies, below the path that the application is mounted at.
@@ -43,27 +44,29 @@ class Place(NamedTuple):
     """A page of the navigation.
 
     :param name: the name by which a page marks itself.
+    :param letter: the key that leads there, behind `g`.
     :param is_own: whether it shows a tenant its own; the others are about the jobs of all.
     """
 
     name: str
     title: str
     path: str
+    letter: str
     is_own: bool = False
     scope: Scope = Scope.READ
 
 
 _NAVIGATION = (
-    Place("overview", "Overview", "/"),
-    Place("queues", "Queues", "/queues"),
-    Place("jobs", "Jobs", "/jobs", is_own=True),
-    Place("failures", "Failures", "/failures"),
-    Place("schedules", "Schedules", "/schedules"),
-    Place("workers", "Workers", "/workers"),
-    Place("webhooks", "Webhooks", "/webhooks", is_own=True),
-    Place("activity", "Activity", "/activity", is_own=True),
-    Place("system", "System", "/system"),
-    Place("keys", "Keys", "/keys", scope=Scope.ADMIN),
+    Place("overview", "Overview", "/", "o"),
+    Place("queues", "Queues", "/queues", "q"),
+    Place("jobs", "Jobs", "/jobs", "j", is_own=True),
+    Place("failures", "Failures", "/failures", "f"),
+    Place("schedules", "Schedules", "/schedules", "s"),
+    Place("workers", "Workers", "/workers", "w"),
+    Place("webhooks", "Webhooks", "/webhooks", "h", is_own=True),
+    Place("activity", "Activity", "/activity", "a", is_own=True),
+    Place("system", "System", "/system", "y"),
+    Place("keys", "Keys", "/keys", "k", scope=Scope.ADMIN),
 )
 
 
@@ -110,15 +113,18 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     desk = getattr(request.app.state, "desk", None)
     theme = request.cookies.get("rota-theme", "auto")
     page = values.get("page", "")
+    is_seen = request.method == "GET" and key is not None
     common = {
         "base": base,
         "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
         "query": dict(request.query_params),
-        "place": "" if desk is None else desk.settings.app_env,
+        "place": _badge_of(None if desk is None else desk.settings),
+        "role": "" if key is None else words.role(key),
+        "notices": (),
         "key": key,
         "page": page,
         # The answer to a form may show what is shown once; asked again, its page would not.
-        "is_live": request.method == "GET" and key is not None and page not in ("", "new"),
+        "is_live": is_seen and page not in ("", "new") and request.query_params.get("live") != "off",
         "may_act": key is not None and key.lets(Scope.OPERATE),
         "may_make": key is not None and key.lets(Scope.ENQUEUE),
         "theme": theme if theme in _THEMES else "auto",
@@ -187,13 +193,29 @@ class Page(APIRoute):
 
 
 def _refused(request: Request, problem: Problem) -> Response:
-    if problem.status == 401 and request.method == "GET":  # noqa: PLR2004
+    # A script would follow, and take the door for what it has asked for.
+    is_asked_by_script = "hx-request" in request.headers
+    if problem.status == 401 and request.method == "GET" and not is_asked_by_script:  # noqa: PLR2004
         base = base_of(request)
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"{base}/login?{urlencode({'next': path})}", 303, _HEADERS)
     if problem.kind == "of-all-tenants" and request.url.path.rstrip("/") == base_of(request):
         return RedirectResponse(f"{base_of(request)}/jobs", 303, _HEADERS)
     return render(request, "error.html", problem.status, problem=problem)
+
+
+class Badge(NamedTuple):
+    """The badge that says which deployment a page is of, so that nobody takes production for another."""
+
+    name: str
+    color: str
+
+
+def _badge_of(settings: Settings | None) -> Badge:
+    if settings is None:
+        return Badge("", "gray")
+    usual = "red" if settings.app_env == "production" else "gray"
+    return Badge(settings.dashboard_name or settings.app_env, settings.dashboard_color or usual)
 
 
 def _places_of(key: AccessKey) -> list[Place]:

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rota.fleet.reading import Reading
+from rota.model.access.keys import AccessKey, Scope
+
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60))
 #: How many queues the first line of the overview tells of.
 _TOLD = 5
@@ -27,6 +30,14 @@ def duration(seconds: float | None) -> str:
             parts.append(f"{count} {unit}")
     parts.append(f"{left} s")
     return " ".join(part for part in parts[:2] if not part.startswith("0 ")) or "0 s"
+
+
+def role(key: AccessKey) -> str:
+    """Return what the holder of a key is to the dashboard."""
+    if key.lets(Scope.ADMIN):
+        return "administrator"
+    roles = ("operator",) if key.lets(Scope.OPERATE) else ("viewer",) if key.lets(Scope.READ) else ()
+    return ", ".join((*roles, *(("makes jobs",) if key.lets(Scope.ENQUEUE) else ())))
 
 
 def counted(count: int, one: str, many: str = "") -> str:
@@ -76,6 +87,31 @@ def of_queue(queue: QueueFacts) -> Said | None:
     helps = f"{counted(queue.missing, 'more worker')} wanted" if queue.missing else _what_holds(queue)
     text = f"is {duration(queue.late - queue.slo)} late (objective {duration(queue.slo)}): {why}, {helps}"
     return Said(queue.name, text, "late")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing that is to be known on whatever page one is, and where more is said of it."""
+
+    text: str
+    path: str
+    level: Literal["late", "bad"] = "late"
+
+
+def notices(reading: Reading, said: Iterable[Said] = ()) -> list[Notice]:
+    """Return what a reading of queues has for the bar across the top of a page that has not `said` so already."""
+    found = []
+    known = {one.queue for one in said}
+    paused = [name for name, one in reading.queues.items() if one.paused and name not in known]
+    if paused:
+        path = f"/queues/{paused[0]}" if len(paused) == 1 else "/queues"
+        shown = ", ".join(paused[:_TOLD]) + (" and others" if len(paused) > _TOLD else "")
+        found.append(Notice(f"{shown} {'is' if len(paused) == 1 else 'are'} paused", path))
+    versions = {beat.version for one in reading.queues.values() for beat in one.beats if beat.version}
+    if len(versions) > 1:
+        shown = ", ".join(sorted(versions)[:_TOLD])
+        found.append(Notice(f"Workers run {len(versions)} versions of the code: {shown}", "/workers"))
+    return found
 
 
 def _verb(count: int) -> str:

@@ -133,3 +133,44 @@ async def test_a_session_may_ask_for_no_more_than_its_key(api: Api) -> None:
     assert "may have 1 jobs that are not over" in refused.text
     await page(api, "/queues")
     assert "may send 60/h requests" in await page(api, "/queues", 429)
+
+
+async def test_each_log_in_gives_another_token_and_all_of_them_can_end_at_once(api: Api) -> None:
+    header, _ = await made(api.client.redis, "read")
+    text = header["Authorization"].removeprefix("Bearer ")
+
+    async def session(token: str = "") -> str:
+        api.http.cookies.set("rota-session", token, domain="localhost.local", path="/ui")
+        answer = await api.http.post("/ui/login", data={"key": text}, headers=OWN)
+        api.http.cookies.clear()
+        return answer.headers["set-cookie"].partition(";")[0].partition("=")[2]
+
+    async def status(token: str) -> int:
+        answer = await api.http.get("/ui/queues", headers={"Cookie": f"rota-session={token}"})
+        return answer.status_code
+
+    planted = "chosen-by-another-hand"
+    tokens = [await session(planted), await session(planted), await session()]
+    assert len({*tokens, planted}) == 4
+    assert await status(planted) == 303
+    for field, left in (({}, [303, 200, 200]), ({"everywhere": "1"}, [303, 303, 303])):
+        ending = tokens[0] if not field else tokens[1]
+        headers = OWN | {"Cookie": f"rota-session={ending}"}
+        assert (await api.http.post("/ui/logout", data=field, headers=headers)).status_code == 303
+        assert [await status(token) for token in tokens] == left
+
+
+async def test_a_script_whose_session_is_over_is_told_so_and_not_led_to_the_door(api: Api) -> None:
+    await made(api.client.redis, "read")
+    for path in ("/ui/queues", "/ui/live"):
+        assert (await api.http.get(path, headers={"HX-Request": "true"})).status_code == 401
+
+
+async def test_the_frame_says_who_one_is(api: Api) -> None:
+    for scopes, words in (
+        (["read"], "viewer"),
+        (["operate", "enqueue"], "operator, makes jobs"),
+        (["admin"], "administrator"),
+    ):
+        await entered(api, *scopes)
+        assert words in await page(api, "/queues")

@@ -65,16 +65,41 @@ async def test_redis_away_is_said_in_a_page(own_server: RedisServer) -> None:
         assert "Redis is away" in answer.text
 
 
-def test_the_files_of_others_are_those_that_were_looked_at() -> None:
-    folder = Path(rota.api.__file__).parent / "pages" / "static"
-    for name, expected in vendor.FILES.values():
-        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == expected, name
+@pytest.mark.parametrize("package", vendor.PACKAGES, ids=lambda package: package.name)
+def test_the_files_of_others_are_those_that_were_looked_at(package: vendor.Package) -> None:
+    for name, expected in package.files.values():
+        assert hashlib.sha256(vendor.content(package.folder / name)).hexdigest() == expected, name
 
 
 def test_what_a_browser_loads_is_small() -> None:
     folder = Path(rota.api.__file__).parent / "pages" / "static"
     files = [path for path in folder.iterdir() if path.suffix in (".css", ".js")]
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) <= 65_000
+
+
+async def test_a_badge_says_which_deployment_it_is(server: RedisServer) -> None:
+    for own, badge, color in (
+        ({}, "development", "gray"),
+        ({"DASHBOARD_NAME": "EU shop", "DASHBOARD_COLOR": "amber"}, "EU shop", "amber"),
+    ):
+        async with answering(server.url, greet, works=False, **own) as api:
+            shown = await page(api, "/queues")
+            assert f'<span class="place">{badge}</span>' in shown
+            assert f'class="top {color}"' in shown
+
+
+async def test_a_bar_says_what_is_to_be_known_wherever_one_is(api: Api) -> None:
+    assert 'class="bar late"' not in await page(api, "/queues")
+    await api.client.pause("email")
+    for path in ("/", "/queues"):
+        assert "email is paused" in await page(api, path)
+
+
+async def test_a_page_is_still_where_it_is_asked_to_be(api: Api) -> None:
+    assert "hx-sse:connect" in await page(api, "/queues?period=1h")
+    still = await page(api, "/queues?period=1h&live=off")
+    assert "hx-sse:connect" not in still
+    assert 'href="?period=1h&amp;"' in still, "the way back"
 
 
 async def test_a_deployment_can_leave_it_out(server: RedisServer) -> None:

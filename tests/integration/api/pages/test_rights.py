@@ -1,5 +1,6 @@
 """Every page of the dashboard, found from its router: whom it refuses, what it shows a tenant, which forms it takes."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,16 +25,8 @@ from tests.integration.api.serving import Api
 from tests.integration.api.test_access import made
 from tests.integration.api.towns import OWNERS, Town, clear_of, secret_of
 
-#: What stands in paths where it is not about a certain thing.
-PLACES = {
-    "queue": "email",
-    "name": "hourly",
-    "webhook": "none",
-    "id": "none",
-    "key": "none",
-    "action": "run",
-    "path": "none",
-}
+#: What stands in paths where it is not about a certain thing; other names are none.
+PLACES = defaultdict(lambda: "none", queue="email", name="hourly", action="run")
 #: How a tenant asks each page that shows it its own for what is another's: the path behind that of the route, and the
 #: fields of the form. It is answered as if there were no such thing.
 STRANGE: dict[tuple[str, str], list[tuple[str, dict[str, str]]]] = {
@@ -208,8 +201,8 @@ async def test_what_a_tenant_makes_is_its_own(town: Town) -> None:
 
 
 async def contents(api: Api) -> dict[bytes, Any]:
-    """Return all that Redis has, but for the keys of the API."""
-    found = [key async for key in api.client.redis.scan_iter() if not key.startswith(b"rota:access")]
+    """Return every key that Redis has, with what is in it."""
+    found = [key async for key in api.client.redis.scan_iter()]
     return {key: await api.client.redis.dump(key) for key in sorted(found)}
 
 

@@ -9,7 +9,7 @@ from rota.api.pages.frame import ROOT, Page, render
 from rota.api.pages.pictures import Bar, became
 from rota.api.pages.screens.queues.standing import facts_of, reading_of
 from rota.api.pages.visitors import SEES
-from rota.api.pages.words import overall
+from rota.api.pages.words import notices, overall
 from rota.model.state import State
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
@@ -39,6 +39,7 @@ async def overview(request: Request) -> Response:
         request,
         "overview.html",
         page="overview",
+        notices=notices(reading, said),
         level=level,
         said=said,
         died=died,

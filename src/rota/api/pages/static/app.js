@@ -1,6 +1,18 @@
-// What a page does beside its links and forms: times in the viewer's zone, keys, and live regions.
+// What a page does beside its links and forms: times in the viewer's zone, marks, keys, and a region that stays live.
 
+const root = document.documentElement;
+const main = document.getElementById("live");
 const light = document.getElementById("live-light");
+const bar = document.getElementById("away");
+const help = document.getElementById("keys");
+const one = (selector, within = document) => within?.querySelector(selector);
+const all = (selector, within = document) => [...(within?.querySelectorAll(selector) ?? [])];
+const clock = () => new Date().toLocaleTimeString();
+// What needs a script is shown by it.
+root.dataset.script = "on";
+
+// Times
+
 const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
 const STEPS = [["second", 60], ["minute", 60], ["hour", 24], ["day", 1e9]];
 
@@ -14,93 +26,230 @@ function ago(then) {
 }
 
 function tellTimes() {
-  for (const one of document.querySelectorAll("time[datetime]")) {
-    const then = new Date(one.dateTime);
-    one.title = then.toLocaleString() + " (" + one.dateTime + ")";
-    one.textContent = one.dataset.as === "clock" ? then.toLocaleTimeString() : ago(then);
+  for (const time of all("time[datetime]")) {
+    const then = new Date(time.dateTime);
+    time.title = `${then.toLocaleString()} (${time.dateTime})`;
+    time.textContent = time.dataset.as === "clock" ? then.toLocaleTimeString() : ago(then);
   }
 }
 
-let isPaused = false;
+// The live region: the stream says that something changed, and the region asks for itself again.
 
-function show(state, said) {
+let stream = null;
+let isPaused = false;
+let asOf = clock();
+
+function show(state) {
   if (!light) return;
-  light.hidden = false;
-  light.className = "live " + (isPaused ? "paused" : state);
-  light.textContent = isPaused ? "paused" : said;
+  light.className = `live ${isPaused ? "paused" : state}`;
+  light.textContent = isPaused ? `paused, as of ${asOf}` : { lost: "reconnecting" }[state] ?? (state || "live");
+  light.title = `as of ${asOf} (.)`;
+  light.setAttribute("aria-pressed", String(isPaused));
 }
 
 function pause(wanted) {
+  if (!light || wanted === isPaused) return;
   isPaused = wanted;
-  show("", "live");
-  light?.setAttribute("aria-pressed", String(isPaused));
-  if (!isPaused) document.body.dispatchEvent(new Event("changed"));
+  show("");
+  // A paused page asks nothing: its stream ends, and begins anew.
+  if (isPaused) stream?.reader?.cancel();
+  else {
+    htmx.trigger(main, "resume");
+    changed();
+  }
 }
 
-// Whoever types or has something open is not to lose it; and a paused page asks nothing.
+const changed = () => document.body.dispatchEvent(new Event("changed"));
+
+// Who types, has a sheet open or has marked rows is not to lose it.
 function isInUse() {
-  const region = document.getElementById("region");
-  return region.querySelector("details[open], input:checked") || document.activeElement?.closest("#region :is(input, select, textarea)");
+  return Boolean(
+    one("#region details.sheet[open], #region tbody input:checked") ||
+      document.activeElement?.closest("#region :is(input:not([type=checkbox]), select, textarea)"),
+  );
 }
 
+function tell(text) {
+  bar.textContent = text;
+  bar.hidden = !text;
+}
+
+// Asked again, the page leads to the door, and from there back here.
+function isOver() {
+  if (!isInUse()) location.reload();
+  tell("Your session is over: what you do here is refused until you log in again.");
+}
+
+document.addEventListener("htmx:sse:before:connection", (event) => {
+  if (isPaused) event.preventDefault();
+});
+document.addEventListener("htmx:sse:after:connection", (event) => {
+  const again = stream !== null;
+  stream = event.detail.connection;
+  show("");
+  if (again) changed();
+});
+document.addEventListener("htmx:sse:error", (event) => {
+  show("lost");
+  if (event.detail.status === 401) isOver();
+});
 document.addEventListener("htmx:before:request", (event) => {
   if (event.target.id === "region" && (isPaused || document.hidden || isInUse())) event.preventDefault();
 });
-document.addEventListener("htmx:after:swap", () => {
-  tellTimes();
-  show("", "as of " + new Date().toLocaleTimeString());
+document.addEventListener("htmx:before:swap", (event) => {
+  const status = event.detail.ctx.response?.status ?? 200;
+  if (event.target.id !== "region" || status < 400 || status === 404) return;
+  event.preventDefault();
+  if (status === 401) return isOver();
+  tell(`The server answers with an error (${status}): what is shown is as of ${asOf}.`);
 });
-document.addEventListener("htmx:sse:error", () => show("lost", "reconnecting"));
-document.addEventListener("htmx:sse:after:connection", () => show("", "live"));
+for (const name of ["htmx:error", "htmx:response:error"])
+  document.addEventListener(name, (event) => {
+    const status = event.detail.ctx?.response?.status;
+    if (event.target !== main && event.target.id !== "region") return;
+    show("lost");
+    if (!status) tell(`The server does not answer: what is shown is as of ${asOf}.`);
+    if (event.target === main) setTimeout(() => htmx.trigger(main, "resume"), 5000);
+  });
+document.addEventListener("htmx:after:swap", (event) => {
+  if (event.target.id !== "region" && event.target.id !== "live") return;
+  asOf = clock();
+  tell("");
+  show("");
+  prepare();
+});
+
+function prepare() {
+  tellTimes();
+  tellMarks();
+}
+
+// Marks of rows: one by one, from one to another with shift, all of a table.
+
+let last = null;
+
+function tellMarks() {
+  for (const box of all("[data-select-all]")) {
+    const boxes = marks(box.closest("table"));
+    const marked = boxes.filter((each) => each.checked).length;
+    box.checked = marked > 0 && marked === boxes.length;
+    box.indeterminate = marked > 0 && marked < boxes.length;
+  }
+  const marked = all("#region tbody input[type=checkbox]:checked").length;
+  for (const place of all("[data-selected]")) place.textContent = marked ? `${marked} marked` : "";
+}
+
+const marks = (within) => all("tbody input[type=checkbox]", within);
+
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-copy], #live-light, #theme");
+  const box = event.target.closest?.("table input[type=checkbox]");
+  if (!box) return;
+  const boxes = marks(box.closest("table"));
+  if (box.matches("[data-select-all]")) for (const each of boxes) each.checked = box.checked;
+  else if (event.shiftKey && boxes.includes(last)) {
+    const [from, to] = [boxes.indexOf(last), boxes.indexOf(box)].sort((a, b) => a - b);
+    for (const each of boxes.slice(from, to + 1)) each.checked = box.checked;
+  }
+  last = box;
+  tellMarks();
+});
+
+// Buttons of the frame
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-copy], #live-light, #theme, #help");
   if (!button) return;
   if (button === light) pause(!isPaused);
   else if (button.id === "theme") nextTheme();
-  else navigator.clipboard?.writeText(button.dataset.copy);
+  else if (button.id === "help") help.showModal();
+  else copy(button);
 });
 
+async function copy(button) {
+  await navigator.clipboard?.writeText(button.dataset.copy);
+  const before = button.textContent;
+  button.textContent = one("#heard").textContent = "Copied";
+  setTimeout(() => (button.textContent = before), 1500);
+}
+
 function nextTheme() {
-  const all = ["auto", "light", "dark"];
-  const next = all[(all.indexOf(document.documentElement.dataset.theme) + 1) % all.length];
-  document.documentElement.dataset.theme = next;
-  const path = document.querySelector("a.name").getAttribute("href");
+  const every = ["auto", "light", "dark"];
+  const next = every[(every.indexOf(root.dataset.theme) + 1) % every.length];
+  root.dataset.theme = next;
+  one("#theme span").textContent = next;
+  one("#heard").textContent = `Theme: ${next}`;
+  const path = one("a.name").getAttribute("href");
   document.cookie = `rota-theme=${next}; path=${path}; max-age=31536000; samesite=strict`;
 }
 
-const GO = { o: "overview", q: "queues", j: "jobs", f: "failures", s: "schedules", w: "workers", a: "activity", y: "system" };
-let isGoing = false;
-let row = -1;
+// Keys
+
+const KEPT = "rota-keys";
+const toggle = one("#keys-on");
+let goesUntil = 0;
+
+if (toggle) toggle.checked = localStorage.getItem(KEPT) !== "off";
+toggle?.addEventListener("change", () => localStorage.setItem(KEPT, toggle.checked ? "on" : "off"));
+
+const row = () => document.activeElement?.closest("tbody tr, [data-row]");
 
 function move(by) {
-  const rows = [...document.querySelectorAll("tbody tr:has(a)")];
-  if (!rows.length) return;
-  row = Math.max(0, Math.min(rows.length - 1, row + by));
-  rows[row].querySelector("a").focus();
+  const rows = all("#region :is(tbody tr, [data-row])").filter((each) => one("a, button, summary, input", each));
+  const at = rows.indexOf(row());
+  const next = rows[at < 0 ? 0 : Math.max(0, Math.min(rows.length - 1, at + by))];
+  one("a, button, summary, input", next)?.focus();
 }
 
+// The sheet or the button that has this key: of the row one is on, else of the page.
+function act(key) {
+  const found = one(`[data-key="${key}"]`, row()) ?? one(`#region [data-key="${key}"]`);
+  if (!found) return;
+  if (found.tagName !== "DETAILS") return found.click();
+  found.open = true;
+  one("input:not([type=hidden]), textarea, select, button", found)?.focus();
+}
+
+function back() {
+  const sheet = one("#region details.sheet[open], .top details[open]");
+  if (sheet) {
+    sheet.open = false;
+    one("summary", sheet).focus();
+  } else if (document.activeElement !== document.body) document.activeElement.blur();
+  else if (one("a[rel=up]")) one("a[rel=up]").click();
+  else if (document.referrer.startsWith(new URL(one("a.name").href).href)) history.back();
+}
+
+const KEYS = {
+  j: () => move(1),
+  k: () => move(-1),
+  x: () => one("input[type=checkbox]", row())?.click(),
+  r: () => act("r"),
+  c: () => act("c"),
+  p: () => act("p"),
+  g: () => (goesUntil = Date.now() + 2000),
+  t: nextTheme,
+  ".": () => pause(!isPaused),
+  "?": () => help.showModal(),
+  "/": () => one(".top input[type=search]")?.focus(),
+  "[": () => one("a[rel=prev]")?.click(),
+  "]": () => one("a[rel=next]")?.click(),
+};
+
 document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !help || help.open) return;
+  if (event.key === "Escape") return back();
   const at = event.target;
-  if (event.ctrlKey || event.metaKey || event.altKey || at.closest?.("input, select, textarea")) return;
-  if (isGoing) {
-    isGoing = false;
-    const link = document.querySelector(`.side a[data-name="${GO[event.key]}"]`);
-    if (link) link.click();
-    return;
-  }
-  if (event.key === "g") isGoing = true;
-  else if (event.key === "j") move(1);
-  else if (event.key === "k") move(-1);
-  else if (event.key === ".") pause(!isPaused);
-  else if (event.key === "t") nextTheme();
-  else if (event.key === "?") document.getElementById("keys")?.showModal();
-  else if (event.key === "/") {
-    event.preventDefault();
-    document.querySelector('input[type="search"]')?.focus();
-  }
+  if (at.closest("textarea, select, [contenteditable], input:not([type=checkbox])")) return;
+  if (event.key === "Enter" && at.matches("tbody input")) return one("a", row())?.click();
+  if (!toggle.checked) return;
+  const goes = Date.now() < goesUntil;
+  goesUntil = 0;
+  if (goes) return one(`.side a[data-go="${CSS.escape(event.key)}"]`)?.click();
+  if (!Object.hasOwn(KEYS, event.key)) return;
+  event.preventDefault();
+  KEYS[event.key]();
 });
 
-// Without a script these would do nothing.
-document.getElementById("theme")?.removeAttribute("hidden");
-tellTimes();
+prepare();
+show("connecting");
 setInterval(tellTimes, 10_000);

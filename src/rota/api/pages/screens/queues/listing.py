@@ -10,7 +10,7 @@ from rota.api.pages.frame import ROOT, Page, render
 from rota.api.pages.pictures import Bar, sparkline
 from rota.api.pages.screens.queues.standing import reading_of, states_of
 from rota.api.pages.visitors import SEES
-from rota.api.pages.words import counted
+from rota.api.pages.words import counted, notices
 from rota.fleet.fleet import QueueNeed
 from rota.fleet.reading import QueueReading
 from rota.model.history.series import QueueHistory
@@ -30,7 +30,7 @@ async def queues(request: Request) -> Response:
     )
     rows = [_row(desk, name, one, needs[name], histories[name]) for name, one in reading.queues.items()]
     rows.sort(key=lambda row: (-row["nearness"], row["name"]))
-    return render(request, "queues.html", page="queues", rows=rows)
+    return render(request, "queues.html", page="queues", notices=notices(reading), rows=rows)
 
 
 def _row(desk: Desk, name: str, one: QueueReading, need: QueueNeed, history: QueueHistory) -> dict[str, Any]:
