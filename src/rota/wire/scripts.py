@@ -144,6 +144,9 @@ NUDGE = Script.load("nudge")
 METER = Script.load("meter")
 QUOTA = Script.load("quota")
 
+# Called by the API, through rota.client.failures.
+CAUSES = Script.load("causes")
+
 # Called by clients and by the jobs that run flows.
 FLOW_START = Script.load("flow_start")
 FLOW_FAN_OUT = Script.load("flow_fan_out")

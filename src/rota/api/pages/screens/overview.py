@@ -1,66 +1,176 @@
 """The first page: whether all is on time, in words, and if not, what is late, why, and what would help."""
 
 import asyncio
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic_core import to_json
 
 from rota.api.desk import Desk, desk_of
+from rota.api.documents.document import example_payload
 from rota.api.pages.frame import ROOT, Page, render
-from rota.api.pages.pictures import Bar, became
+from rota.api.pages.pictures import Bar, Chart, became, spans, sparkline
 from rota.api.pages.screens.queues.standing import facts_of, reading_of
 from rota.api.pages.visitors import SEES
-from rota.api.pages.words import notices, overall
-from rota.model.state import State
+from rota.api.pages.words import Deaths, QueueFacts, counted, notices, overall, part
+from rota.client.failures import RecentDeaths, recent_deaths
+from rota.fleet.fleet import QueueNeed
+from rota.fleet.reading import Reading
+from rota.model.history.series import QueueHistory
+from rota.model.schedules.info import ScheduleInfo
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
-#: The first page shows an hour, minute by minute.
-_PERIOD, _STEP = 3600, 60
-#: Over how many of its last minutes the rate is told.
+#: What the charts show: how long, and the step.
+_PERIODS = {"1h": (3600, 60), "8h": (28_800, 600), "72h": (259_200, 3600)}
+_HOUR = "1h"
+#: Over how many of the last minutes the rate is told.
 _RATE = 5
+#: How many queues, causes and schedules are shown, those first that matter most.
+_QUEUES, _CAUSES, _SCHEDULES = 12, 5, 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """All that the page is made of, read in two round trips.
+
+    :param hour: the history of each queue over the last hour; `past` that over the time that the charts show.
+    """
+
+    reading: Reading
+    needs: Mapping[str, QueueNeed]
+    hour: Mapping[str, QueueHistory]
+    past: Mapping[str, QueueHistory]
+    deaths: RecentDeaths
+    schedules: Sequence[ScheduleInfo]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no job was ever enqueued."""
+        return not any(one.ended or sum(one.states.values()) for one in self.reading.queues.values())
 
 
 @router.get("", include_in_schema=False, dependencies=[SEES])
 @router.get("/", dependencies=[SEES])
-async def overview(request: Request) -> Response:
+async def overview(request: Request, period: str = _HOUR) -> Response:
     """Show whether all is on time, and the figures behind that."""
     desk = desk_of(request)
-    (reading, needs), histories = await asyncio.gather(
-        reading_of(desk), desk.client.histories(desk.queues, period=_PERIOD, step=_STEP)
-    )
-    facts = [facts_of(desk, name, one, needs[name]) for name, one in reading.queues.items()]
-    points = list(zip(*(one.points for one in histories.values()), strict=False))
-    steps = [Bar.of(one) for one in points]
-    marks = [mark for one in histories.values() for mark in one.marks]
-    died = sum(history.total.dead for history in histories.values())
-    level, said = overall(facts, died)
-    every = reading.queues.values()
+    period = period if period in _PERIODS else _HOUR
+    seen = await _look(desk, period)
+    facts = [facts_of(desk, name, seen.reading, seen.needs[name]) for name in seen.reading.queues]
+    facts.sort(key=lambda one: (-one.nearness, -one.ready, one.name))
+    standing = overall(facts, _deaths(seen.deaths))
     return render(
         request,
         "overview.html",
         page="overview",
-        notices=notices(reading, said),
-        level=level,
-        said=said,
-        died=died,
-        facts=sorted(facts, key=lambda one: (-one.late / one.slo, one.name)),
-        paused=[name for name, one in reading.queues.items() if one.paused],
-        states={
-            state: sum(one.states[state] for one in every)
-            for state in (State.WAITING, State.DELAYED, State.DEAD)
-        },
-        rate=sum(step.total for step in steps[-_RATE:]) / _RATE,
-        workers=len({beat.process for one in every for beat in one.beats}),
-        desired=max((need.desired for need in needs.values()), default=0),
-        slots=sum(one.slots for one in every),
-        busy=sum(one.slots_busy for one in every),
-        oldest=max((one.latency for one in every), default=0.0),
-        picture=became("Started and ended", points, marks),
-        ended=sum(step.total for step in steps),
-        is_new=not any(one.ended or sum(one.states.values()) for one in every),
+        notices=notices(seen.reading, standing.said),
+        standing=standing,
+        tiles=_tiles(seen, facts),
+        charts=_charts(seen, facts),
+        periods=list(_PERIODS),
+        period=period,
+        facts=facts[:_QUEUES],
+        queues=len(facts),
+        sparks={one.name: _spark(seen.hour[one.name]) for one in facts[:_QUEUES]},
+        deaths=seen.deaths,
+        causes=seen.deaths.causes[:_CAUSES],
+        schedules=_next(seen.schedules)[:_SCHEDULES],
+        is_new=seen.is_new,
         example=_example(desk),
     )
 
 
+async def _look(desk: Desk, period: str) -> _Seen:
+    client, queues = desk.client, desk.queues
+    periods = [_PERIODS[one] for one in dict.fromkeys((_HOUR, period))]
+    past = (client.histories(queues, period=long, step=step) for long, step in periods)
+    (reading, needs), deaths, schedules, histories = await asyncio.gather(
+        reading_of(desk), recent_deaths(client.redis, queues), client.schedules(), asyncio.gather(*past)
+    )
+    return _Seen(reading, needs, histories[0], histories[-1], deaths, schedules)
+
+
+def _tiles(seen: _Seen, facts: Sequence[QueueFacts]) -> dict[str, Any]:
+    """Return the figures of the page, over all queues."""
+    queues, needs = seen.reading.queues.values(), seen.needs.values()
+    total = Bar.of([history.total for history in seen.hour.values()])
+    return {
+        "rate": _rate(seen.hour.values(), seen.reading.at),
+        "failed": part(total.failed, total.completed + total.failed),
+        "nearest": next((one for one in facts if one.ready), None),
+        "busy": sum(one.slots_busy for one in queues),
+        "slots": sum(one.slots for one in queues),
+        "workers": len({beat.process for one in queues for beat in one.beats if beat.status == "running"}),
+        "desired": max((need.desired for need in needs), default=0),
+        "dead": seen.deaths.day,
+    }
+
+
+def _rate(histories: Iterable[QueueHistory], now: float) -> float:
+    """Return how many jobs ended a minute lately. The last minute has only begun."""
+    lately = [history.points[-_RATE:] for history in histories]
+    if not lately:
+        return 0.0
+    ended = sum(point.completed + point.dead for points in lately for point in points)
+    since = lately[0][0].at.timestamp()
+    return 60 * ended / max(1.0, now - since)
+
+
+def _charts(seen: _Seen, facts: Sequence[QueueFacts]) -> list[Chart]:
+    """Return what became of all jobs, and how long those waited whose queue kept its objective least."""
+    every = list(seen.past.values())
+    if not every:
+        return []
+    marks = [mark for history in every for mark in history.marks]
+    points = list(zip(*(history.points for history in every), strict=True))
+    slos = {one.name: one.slo for one in facts}
+    worst = max(every, key=lambda one: ((one.total.wait.p95 or 0.0) / slos[one.queue], one.queue))
+    waits = [(point.at, point.wait) for point in worst.points]
+    title = f"Waits on {worst.queue}" + (", which kept its objective least" if len(every) > 1 else "")
+    return [
+        became("Started and ended", points, marks),
+        spans(title, waits, worst.total.wait, worst.marks, slos[worst.queue]),
+    ]
+
+
+def _spark(history: QueueHistory) -> Any:
+    ended = history.total.completed + history.total.dead
+    title = f"{counted(ended, 'job')} of {history.queue} ended in an hour"
+    return sparkline([Bar.of([point]) for point in history.points], title)
+
+
+def _deaths(found: RecentDeaths) -> Deaths:
+    """Return what is known of the jobs that died within the hour. A cause may be that of several queues."""
+    of_causes: dict[str, int] = {}
+    for one in found.causes:
+        of_causes[one.cause] = of_causes.get(one.cause, 0) + one.hour
+    most = max(of_causes, key=of_causes.__getitem__, default="")
+    errors = (f"{one.error.type}: {one.error.message}" for one in found.causes if one.cause == most)
+    return Deaths(
+        count=found.hour,
+        looked=found.looked_hour,
+        of_one=of_causes.get(most, 0),
+        error=next(errors, "").strip(": "),
+    )
+
+
+def _next(schedules: Iterable[ScheduleInfo]) -> list[tuple[datetime, ScheduleInfo]]:
+    """Return the schedules that have a next tick, the soonest first."""
+    return sorted(
+        ((one.next, one) for one in schedules if one.next is not None and one.paused_since is None),
+        key=lambda one: (one[0], one[1].name),
+    )
+
+
 def _example(desk: Desk) -> str:
-    return next(iter(sorted(desk.registry.full_names)), "greet")
+    """Return the command that enqueues a job which this code has; empty where it has none."""
+    name = next(iter(sorted(desk.registry.full_names)), "")
+    if not name:
+        return ""
+    payload = example_payload(desk.registry.find(name))
+    return shlex.join(["rota", "enqueue", name, *([to_json(payload).decode()] if payload else [])])
