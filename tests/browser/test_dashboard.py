@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rota import Run, every, job
-from tests.browser.chromium import CHROMIUM, MISSING, Tab, browsing
+from tests.browser.chromium import CHROMIUM, MISSING, Tab
 from tests.integration.api.serving import Api, listening
 from tests.servers import RedisServer
 from tests.waiting import until
@@ -33,16 +33,6 @@ async def greet(run: Run, name: str = "") -> None: ...
 async def api(server: RedisServer) -> AsyncIterator[Api]:
     async with listening(server.url, greet) as found:
         await found.client.pause("email")
-        yield found
-
-
-@pytest.fixture
-async def tab() -> AsyncIterator[Tab]:
-    async with browsing() as found:
-        # The first script of each page: what its policy forbids is kept, for the test to see.
-        await found.call("Page.enable")
-        source = "window.forbidden = []; addEventListener('securitypolicyviolation', e => forbidden.push(e.blockedURI))"
-        await found.call("Page.addScriptToEvaluateOnNewDocument", source=source)
         yield found
 
 

@@ -1,0 +1,29 @@
+"""What the tests in a browser share: an empty page, which notes what its policy forbids, and a shop at work."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Tab, browsing
+from tests.browser.visits import Shop, open_shop
+from tests.databases import PostgresServer, new_schema
+from tests.servers import RedisServer
+
+
+@pytest.fixture
+async def tab() -> AsyncIterator[Tab]:
+    async with browsing() as found:
+        # The first script of each page: what its policy forbids is kept, for the test to see.
+        await found.call("Page.enable")
+        source = "window.forbidden = []; addEventListener('securitypolicyviolation', e => forbidden.push(e.blockedURI))"
+        await found.call("Page.addScriptToEvaluateOnNewDocument", source=source)
+        yield found
+
+
+@pytest.fixture
+async def shop(server: RedisServer, postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Shop]:
+    database = await new_schema(postgres)
+    slow = {"QUEUES__IMAGES__CONCURRENCY": "2", "QUEUES__IMAGES__SLO": "1s", "WEBHOOK_ALLOW": "127.0.0.0/8"}
+    async with open_shop(tmp_path, server.url, DATABASE_URL=database, **slow) as found:
+        yield found
