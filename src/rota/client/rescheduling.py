@@ -6,14 +6,12 @@ from typing import Any
 
 from rota.client import view
 from rota.model.info import RescheduleAnswer
-from rota.model.state import State
 from rota.settings.settings import Settings
 from rota.wire.claims import encode_id
 from rota.wire.keys import QueueKeys, events_key, queue_key
 from rota.wire.scripts import RESCHEDULE
 
 _ANSWERS: dict[bytes, RescheduleAnswer] = {b"rescheduled": "rescheduled", b"running": "running"}
-_OVER = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 
 async def reschedule(
@@ -21,7 +19,7 @@ async def reschedule(
 ) -> RescheduleAnswer:
     """Make a job due `delay` seconds from now, or at `at`. Raises the faults of Redis as they are."""
     info = await view.find_given(redis, queue, job_id)
-    if info is None or info.state in _OVER:
+    if info is None or info.state.is_over:
         return "not found" if info is None else "finished"
     due_ms = -1 if at is None else round(at.timestamp() * 1000)
     answer = await RESCHEDULE(

@@ -9,6 +9,7 @@ from rota.model.options import EnqueueOptions
 from rota.model.schedules.info import ScheduleInfo
 from rota.model.schedules.state import State
 from rota.settings.settings import Settings
+from rota.wire.claims import ms_of
 from rota.wire.envelopes import encode_job
 from rota.wire.schedules import Change, Schedules
 
@@ -72,8 +73,7 @@ class ScheduleControl:
     async def _change(self, name: str, changed: Callable[[State, int], Change | None]) -> None:
         while True:
             state = await self._state(name)
-            seconds, micros = await self._redis.time()
-            change = changed(state, seconds * 1000 + micros // 1000)
+            change = changed(state, ms_of(await self._redis.time()))
             # The scheduler may have been quicker; its next change is seconds away.
             if change is None or (await self._schedules.apply(self._redis, change))[0] == "done":
                 return

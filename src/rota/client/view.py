@@ -10,7 +10,7 @@ from rota.model.log.lines import LogLine, later, lines_of, place_of
 from rota.model.policies.terms import tenant_in
 from rota.model.state import State
 from rota.names import ids_of
-from rota.wire.claims import decode_id, encode_id
+from rota.wire.claims import decode_id, encode_id, ms_of
 from rota.wire.keys import IN_PROGRESS, JOB, LOG_OF_JOB, RESULT, RETRY, QueueKeys, queue_key
 from rota.wire.sealing.seals import Sealer
 
@@ -39,7 +39,7 @@ async def find(
     for job_id in ids:
         _ask(pipe, keys, encode_id(job_id))
     time, *replies = await pipe.execute()
-    now = _ms(time)
+    now = ms_of(time)
     found = []
     for index, job_id in enumerate(ids):
         raw = Raw(*replies[index * WIDTH : (index + 1) * WIDTH])
@@ -129,7 +129,7 @@ def _names(terms: bytes | None, tenant: str) -> bool:
 
 async def counts(redis: Any, keys: QueueKeys) -> dict[State, int]:
     """Return how many jobs are waiting, delayed, active and dead."""
-    now = _ms(await redis.time())
+    now = ms_of(await redis.time())
     pipe = redis.pipeline(transaction=True)
     pipe.zcard(keys.queue)
     pipe.zcount(keys.queue, "-inf", now)
@@ -172,7 +172,7 @@ async def _ids(redis: Any, keys: QueueKeys, state: State, offset: int, limit: in
         return [decode_id(raw) for raw in await redis.zrevrange(keys.dead, offset, offset + limit - 1)]
     if state is State.ACTIVE:
         return [decode_id(raw) for raw in await redis.zrange(keys.active, offset, offset + limit - 1)]
-    now = _ms(await redis.time())
+    now = ms_of(await redis.time())
     ids: list[str] = []
     if state is State.WAITING:
         ids = await _scored(redis, keys.queue, ("-inf", f"{now}"), (keys.active,), offset + limit)
@@ -206,9 +206,3 @@ async def _scored(
             if all(found[index] is None for found in elsewhere)
         ]
     return ids[:most]
-
-
-def _ms(time: tuple[int, int]) -> int:
-    """Return a time of the server, seconds and microseconds, in milliseconds."""
-    seconds, micros = time
-    return seconds * 1000 + micros // 1000

@@ -7,6 +7,7 @@ from typing import Any
 from rota.fleet.heartbeat import Beat, beat_keys
 from rota.model.state import State
 from rota.server.check import Facts
+from rota.wire.claims import ms_of
 from rota.wire.keys import IN_PROGRESS, QueueKeys, queue_key
 
 #: How many of the oldest due jobs are read. Jobs that stock workers run are among them, and are passed over.
@@ -135,8 +136,8 @@ async def _names(redis: Any, keys: Sequence[QueueKeys]) -> tuple[int, list[_Name
         pipe.smembers(one.workers)
         # At most as many jobs as the fleet has slots.
         pipe.zrange(one.active, 0, -1)
-    (seconds, micros), *found = await pipe.execute()
-    now = seconds * 1000 + micros // 1000
+    clock, *found = await pipe.execute()
+    now = ms_of(clock)
     return now, [
         _Names([head for head in heads if head[1] <= now], sorted(processes), ids)
         for heads, processes, ids in zip(found[::3], found[1::3], found[2::3], strict=True)

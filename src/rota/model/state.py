@@ -13,6 +13,11 @@ class State(StrEnum):
     DEAD = "dead"
     CANCELLED = "cancelled"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has come to its end."""
+        return self in (State.COMPLETED, State.DEAD, State.CANCELLED)
+
 
 class OutcomeKind(StrEnum):
     """The outcome of one attempt; the job may go on."""

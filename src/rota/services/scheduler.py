@@ -21,6 +21,7 @@ from rota.seams import Outgoing
 from rota.server.outage import FAULTS
 from rota.services.ticks import Found, find
 from rota.telemetry.metrics.enqueued import ENQUEUED
+from rota.wire.claims import ms_of
 from rota.wire.envelopes import encode_job
 from rota.wire.keys import tick_id
 from rota.wire.schedules import Change, Schedules, Tick
@@ -128,8 +129,7 @@ class Scheduler:
 
     async def look(self, redis: Any) -> float:
         """Bring every schedule forward; return after how many seconds to look again. Raises what redis-py raises."""
-        seconds, micros = await redis.time()
-        now = seconds * 1000 + micros // 1000
+        now = ms_of(await redis.time())
         declared = Declared.of(await self._schedules.declared(redis), self._sealer)
         read = await self._schedules.read(redis)
         states = {name: State.read(name, read.get(name, {})) for name in {*read, *declared.names}}

@@ -13,6 +13,7 @@ from rota.model.audit.folding import VANISHED
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.store.engine import Database
 from rota.store.vanished import Unfinished, end, unfinished
+from rota.wire.claims import ms_of
 from rota.wire.keys import JOB, RESULT, QueueKeys, queue_key
 
 logger = logging.getLogger("rota.recorder")
@@ -44,8 +45,7 @@ class Sweep:
 
     async def gone(self, redis: Any, database: Database) -> list[Unfinished]:
         """Return the jobs of the next page that are not in Redis. Raises StoreError, and what redis-py raises."""
-        seconds, micros = await redis.time()
-        now = seconds * 1000 + micros // 1000
+        now = ms_of(await redis.time())
         before = place_of(f"{max(0, now - self._silence)}-0.0")
         async with database.read() as connection:
             page = await unfinished(connection, before=before, after=self._after, most=_PAGE)
@@ -57,8 +57,7 @@ class Sweep:
 
     async def end(self, redis: Any, database: Database, gone: Sequence[Unfinished]) -> None:
         """End the rows of these jobs. Raises StoreError, and what redis-py raises."""
-        seconds, micros = await redis.time()
-        at = time_of(seconds * 1000 + micros // 1000)
+        at = time_of(ms_of(await redis.time()))
         if at is None:
             return
         async with database.write() as connection:

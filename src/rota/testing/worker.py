@@ -13,7 +13,7 @@ from rota.engine.execution import Execution
 from rota.model.outcome import Cause
 from rota.testing.attempt import RecordedExecution
 from rota.testing.virtual_time import VirtualTime
-from rota.wire.claims import Claim, Report, Settlement, encode_id
+from rota.wire.claims import Claim, Report, Settlement, encode_id, ms_of
 from rota.wire.keys import ABORT
 from rota.wire.queue import QueueScripts, StepReply
 
@@ -119,9 +119,9 @@ class Worker:
         # The first job is due and was not claimed: a stock worker holds it, or its queue is paused. (A limit would have
         # moved it to a later time.) Look past it from now on.
         queue = self._scripts.keys.queue
-        seconds, micros = self._looking.time()
+        now = ms_of(self._looking.time())
         for member, score in self._looking.zrange(queue, 0, len(self._passed), withscores=True):
             if member not in self._passed:
-                if score <= seconds * 1000 + micros // 1000:
+                if score <= now:
                     self._passed.add(member)
                 return

@@ -20,6 +20,12 @@ def encode_id(job_id: str) -> bytes:
     return job_id.encode("utf-8", "surrogateescape")
 
 
+def ms_of(time: tuple[int, int]) -> int:
+    """Return the server's answer to TIME, seconds and microseconds, in milliseconds."""
+    seconds, micros = time
+    return seconds * 1000 + micros // 1000
+
+
 def sendable(text: str) -> str | bytes:
     """Return `text` as something that can be sent: half a surrogate pair has no bytes in UTF-8, and is escaped."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace")

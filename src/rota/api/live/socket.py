@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from rota.api.desk import Desk
 from rota.api.live.hub import Listener
 from rota.api.live.topics import Command, Topic, read_command
-from rota.api.live.updates import OVER, Place, Update, place_of, snapshot
+from rota.api.live.updates import Place, Update, place_of, snapshot
 from rota.api.problems import Problem, problem_of
 from rota.api.unexpected import report
 from rota.errors import RotaError
@@ -142,7 +142,7 @@ class Socket(Listener):
             await self._catch_up(topic, command.after)
         elif info is not None:
             await self._say("job", snapshot(info), id=position)
-        if info is not None and info.state in OVER:
+        if info is not None and info.state.is_over:
             await self._end(topic)
 
     async def _catch_up(self, topic: Topic, after: str) -> None:

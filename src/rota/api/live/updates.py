@@ -26,8 +26,6 @@ _STATES = {
     EventType.DEAD: State.DEAD,
     EventType.CANCELLED: State.CANCELLED,
 }
-#: The states of a job that is over.
-OVER = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 Place = tuple[int, int, int]
 
@@ -76,7 +74,7 @@ class Update:
     @property
     def is_last(self) -> bool:
         """Whether the job is over with it."""
-        return self.state in OVER
+        return self.state.is_over
 
 
 #: Tells which updates a listener wants.

@@ -8,20 +8,17 @@ from fastapi import APIRouter, Path, Request, Response
 from rota.api import shapes
 from rota.api.answers import answer, entry_of
 from rota.api.bodies import ROOM, read_object
-from rota.api.desk import OWN_OPERATES, OWN_READS, caller_of, desk_of, record
+from rota.api.desk import OWN_OPERATES, OWN_READS, actor_of, caller_of, desk_of, record
 from rota.api.enqueueing import fix_of
 from rota.api.problems import Problem, wrong_parameter
 from rota.api.routes.lists import one
 from rota.errors import JobNotFound, NoDeadLetter
-from rota.model.bulk.actions import Actor
 from rota.model.state import State
 
 router = APIRouter(tags=["jobs"], default_response_class=Response)
 
 #: The id of a job in a path.
 JobId = Annotated[str, Path(alias="id")]
-
-_OVER = frozenset({State.COMPLETED.value, State.DEAD.value, State.CANCELLED.value})
 
 
 @router.get("/jobs/{queue}/{id}", summary="Look at a job", dependencies=[OWN_READS])
@@ -34,7 +31,7 @@ async def look(request: Request, queue: str, job_id: JobId, include: str = "") -
 async def result(request: Request, queue: str, job_id: JobId) -> Response:
     """Return the result of a job that is over, with 202 and no result while it is not."""
     shown = await one(request, queue, job_id)
-    if shown["state"] not in _OVER:
+    if not State(shown["state"]).is_over:
         return answer({name: shown[name] for name in ("state", "status")}, 202, {"Retry-After": "1"})
     fields = ("state", "status", "result", "error", "reason", "finished_at", "refused")
     return answer({name: shown[name] for name in fields if name in shown})
@@ -92,7 +89,7 @@ async def retry(request: Request, queue: str, job_id: JobId) -> Response:
         raise NoDeadLetter(info.id, info.state)
     call = fix_of(desk.registry, key, queue, info.task, body)
     try:
-        handle = await desk.client.retry(queue, info.id, call=call, by=Actor("api", key.id, key.name))
+        handle = await desk.client.retry(queue, info.id, call=call, by=actor_of(request))
     except ValueError as error:
         raise _wrong_state(str(error)) from None
     return answer(entry_of(handle), 202)

@@ -12,7 +12,7 @@ from rota.api.live.origins import check_origin
 from rota.api.live.socket import Socket
 from rota.api.live.stream import EventStream
 from rota.api.live.topics import Topic
-from rota.api.live.updates import OVER, frame, snapshot
+from rota.api.live.updates import frame, snapshot
 from rota.api.problems import Problem, wrong_parameter
 from rota.api.routes.jobs import JobId
 from rota.client.events import check_position
@@ -54,12 +54,12 @@ async def job_events(request: Request, queue: str, job_id: JobId, after: After =
     position = await desk.client.event_position()
     info = await desk.client.status(name, await desk.own_id(caller_of(request), name, job_id))
     topic = Topic(name, info.id).seen_by(caller_of(request))
-    if place is not None and info.state in OVER:
+    if place is not None and info.state.is_over:
         pages = desk.hub.missed(place, topic.has)
         if not any([page.updates async for page in pages]):
             return Response(status_code=204)
     begin = frame("job", snapshot(info), position) if place is None else b""
-    if place is None and info.state in OVER:
+    if place is None and info.state.is_over:
         return Response(begin, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
     return EventStream(
         desk.hub, topic.has, begin=begin, after=place or position, once=True, key=caller_of(request)

@@ -14,7 +14,7 @@ from rota.cli import exits, screen
 from rota.cli.commands.look import AsJson
 from rota.cli.commands.sealing import refusals
 from rota.cli.progress import Progress
-from rota.client.webhooks.webhooks import Webhooks
+from rota.client.webhooks.records import WebhookRecords
 from rota.errors import RotaError
 from rota.fleet.reading import QueueReading, Reading, read
 from rota.model.registry import Registry, discover
@@ -208,7 +208,7 @@ async def _of_leftovers(redis: Any, namespace: str, at: Progress) -> AsyncIterat
 
 
 async def _of_webhooks(redis: Any, settings: Settings) -> AsyncIterator[Finding]:
-    for one in await Webhooks(redis, settings.namespace).all():
+    for one in await WebhookRecords(redis, settings.namespace).all():
         if one.off:
             yield Finding(
                 "webhooks",

@@ -13,12 +13,9 @@ from rota.client.client import Client
 from rota.errors import JobNotFound
 from rota.model.log.lines import LogLine
 from rota.model.log.text import rows_of
-from rota.model.state import State
 
 #: How often a log is looked at that is followed, in seconds. Workers write what is new once a second.
 EVERY = 1.0
-
-_OVER = frozenset({State.COMPLETED, State.DEAD, State.CANCELLED})
 
 
 def add_to(cli: typer.Typer) -> None:
@@ -56,7 +53,7 @@ async def _later(client: Client, queue: str, job_id: str, last: LogLine | None) 
 
 async def _is_over(client: Client, queue: str, job_id: str) -> bool:
     try:
-        return (await client.status(queue, job_id)).state in _OVER
+        return (await client.status(queue, job_id)).state.is_over
     except JobNotFound:
         return True
 

@@ -16,6 +16,7 @@ from rota.model.info import JobInfo
 from rota.names import new_id
 from rota.server.faults import explained
 from rota.settings.settings import Settings
+from rota.wire.claims import ms_of
 from rota.wire.leading.bulk import MOST_OPEN, BulkKeys
 
 #: How long the jobs of a filter are counted: where their number is asked for, and where it only shows the progress.
@@ -141,8 +142,7 @@ class Bulk:
         wanted.states(action)
         queues = (wanted.on_queue,) if wanted.on_queue else tuple(await self._queues())
         async with explained(self._redis):
-            seconds, micros = await self._redis.time()
-        now_ms = seconds * 1000 + micros // 1000
+            now_ms = ms_of(await self._redis.time())
         return Selection(self._redis, action, wanted, queues, now_ms, self._sealer)
 
     async def _counted(self, selection: Selection, expect: int | None) -> int | None:

@@ -16,7 +16,7 @@ from rota.model.policies.terms import tenant_in
 from rota.model.state import State
 from rota.names import id_of_tenant, ids_of
 from rota.wire import envelopes
-from rota.wire.claims import decode_id, encode_id
+from rota.wire.claims import decode_id, encode_id, ms_of
 from rota.wire.keys import ABORT, JOB, QueueKeys, queue_key
 from rota.wire.results import error_of
 from rota.wire.sealing.seals import Sealer
@@ -193,8 +193,8 @@ class Selection:
         for key in (keys.active, keys.parked, ABORT):
             pipe.zmscore(key, members)
         pipe.hmget(keys.attempts, members)
-        (seconds, micros), active, parked, aborted, failures = await pipe.execute()
-        now, states = seconds * 1000 + micros // 1000, self.wanted.states(self.action)
+        clock, active, parked, aborted, failures = await pipe.execute()
+        now, states = ms_of(clock), self.wanted.states(self.action)
         chosen = []
         for one, *scores, failed in zip(found, active, parked, aborted, failures, strict=True):
             is_done = scores[2] is not None if self._cancels else self._ran_since(failed)

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
-from rota.client.webhooks.deliveries import Counts, Deliveries, Delivery
+from rota.client.webhooks.deliveries import Counts, Delivery
+from rota.client.webhooks.records import WebhookRecords
 from rota.errors import JobExists, UnknownWebhook, WebhookRefused
 from rota.model.job import Call
-from rota.model.webhooks.destinations import NOTHING, Allowed, check_url
+from rota.model.webhooks.destinations import Allowed, check_url
 from rota.model.webhooks.job import delivery_on
 from rota.model.webhooks.signing import new_secret
 from rota.model.webhooks.subscription import (
@@ -22,22 +23,14 @@ from rota.model.webhooks.subscription import (
 )
 from rota.names import WEBHOOK
 from rota.server.faults import explained
-from rota.wire.keys import webhooks_key
 
 #: The most webhooks of a deployment: each event is held against all of them.
 MOST = 500
 #: How long a secret that another one replaces signs beside it, in seconds.
 OVERLAP = 86_400.0
 _MESSAGE = re.compile(r"msg_[0-9_]{1,60}", re.ASCII)
-
-
 #: How often a job that runs is looked at again, to be made due once it waits, and the pause between, in seconds.
 _TRIES, _PAUSE = 20, 0.05
-
-
-async def _nobody(calls: Iterable[Call[Any]]) -> None:
-    """Stand for what puts jobs, where no message is to be sent again."""
-    raise NotImplementedError
 
 
 class WebhookFields(TypedDict, total=False):
@@ -50,7 +43,7 @@ class WebhookFields(TypedDict, total=False):
     chosen_only: bool
 
 
-class Webhooks:
+class Webhooks(WebhookRecords):
     """The webhooks of one deployment. Its methods raise ServerError for a fault of Redis.
 
     :param redis: an asyncio client.
@@ -62,15 +55,12 @@ class Webhooks:
         self,
         redis: Any,
         namespace: str,
-        allowed: Allowed = NOTHING,
-        enqueue: Callable[[Iterable[Call[Any]]], Awaitable[Any]] = _nobody,
+        allowed: Allowed,
+        enqueue: Callable[[Iterable[Call[Any]]], Awaitable[Any]],
     ) -> None:
-        self._redis = redis
-        self._enqueue = enqueue
-        self._namespace = namespace
+        super().__init__(redis, namespace)
         self._allowed = allowed
-        self._key = webhooks_key(namespace)
-        self._off = f"{self._key}:off"
+        self._enqueue = enqueue
 
     async def make(
         self, url: str, *, tenant: str | None = None, **fields: Unpack[WebhookFields]
@@ -86,25 +76,6 @@ class Webhooks:
             made = replace(made, secret=new_secret(), created_ms=now, since_ms=now)
             await self._redis.hset(self._key, made.id, made.write())
         return made
-
-    async def all(self, *, tenant: str | None = None) -> list[Subscription]:
-        """Return the webhooks, or those of one tenant, in the order in which they were made."""
-        async with explained(self._redis):
-            found = await self._redis.hgetall(self._key)
-            off = await self._redis.hgetall(self._off) if found else {}
-        read = (
-            Subscription.read(one.decode("utf-8", "replace"), raw, off.get(one)) for one, raw in found.items()
-        )
-        mine = (one for one in read if one is not None and tenant in (None, one.tenant))
-        return sorted(mine, key=lambda one: (one.created_ms, one.id))
-
-    async def find(self, webhook: str) -> Subscription | None:
-        """Return one webhook; None where there is none. Raises what redis-py raises."""
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.hget(self._key, webhook)
-        pipe.hget(self._off, webhook)
-        raw, off = await pipe.execute()
-        return Subscription.read(webhook, raw, off)
 
     async def get(self, webhook: str, *, tenant: str | None = None) -> Subscription:
         """Return one webhook. Raises UnknownWebhook, also for one of another tenant."""
@@ -138,10 +109,6 @@ class Webhooks:
             elif on is False and not found.off:
                 await self.switch_off(webhook, "it was switched off by hand")
         return await self.get(webhook, tenant=tenant)
-
-    async def switch_off(self, webhook: str, why: str) -> None:
-        """Send nothing to a webhook until it is switched on again. Raises what redis-py raises."""
-        await self._redis.hset(self._off, webhook, f"{await self.now_ms()} {why}")
 
     async def rotate(
         self, webhook: str, *, tenant: str | None = None, overlap: float = OVERLAP
@@ -202,15 +169,6 @@ class Webhooks:
         """Return what became of all that was to be sent to a webhook."""
         async with explained(self._redis):
             return await self.of(webhook).counts()
-
-    def of(self, webhook: str) -> Deliveries:
-        """Return the records of one webhook. Their methods raise what redis-py raises."""
-        return Deliveries(self._redis, self._namespace, webhook)
-
-    async def now_ms(self) -> int:
-        """Return the time of the server, by which what happens is dated. Raises what redis-py raises."""
-        seconds, micros = await self._redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
 
     def _checked(self, webhook: Subscription, fields: dict[str, Any]) -> Subscription:
         """Return a webhook with these fields. Raises FetchRefused for its URL, WebhookRefused for another."""

@@ -3,6 +3,7 @@
 Arguments travel by name, and only those that the caller gave: defaults stay with the handler.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
@@ -19,7 +20,7 @@ _NOT_JSON = "cannot travel as JSON"
 _TOO_MANY = "at most"
 
 
-class _Typed:
+class _Typed(ABC):
     """A form made of a handler's annotations: at once if they can be resolved, else at the first use."""
 
     __slots__ = ("_form", "_job", "_signature")
@@ -54,8 +55,9 @@ class _Typed:
         """Return the JSON schema of the type, whose parts `ref_template` refers to. Raises TypeError as `resolve`."""
         return self._ready().json_schema(ref_template)
 
+    @abstractmethod
     def _build(self) -> Form:
-        raise NotImplementedError
+        """Return the form that the annotations make. Raises NameError for a name that is not defined yet."""
 
     def _ready(self) -> Form:
         self.resolve()

@@ -1,5 +1,6 @@
 """What the services of the outbox have in common: Redis and the database, open while the term lasts."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from rota.store.engine import Database
 from rota.wire.leading.outbox import OutboxKeys
 
 
-class OutboxService:
+class OutboxService(ABC):
     """A service of a leader, which makes one `turn` after the other.
 
     :param open_redis: returns a client that nothing else uses; closed when the service ends.
@@ -45,6 +46,6 @@ class OutboxService:
         finally:
             await database.close()
 
+    @abstractmethod
     async def turn(self, redis: Any, database: Database) -> None:
         """Do what is to be done now, and wait until the next turn is due."""
-        raise NotImplementedError

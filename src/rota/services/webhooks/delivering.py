@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rota.client.webhooks.deliveries import Delivery
-from rota.client.webhooks.webhooks import Webhooks
+from rota.client.webhooks.records import WebhookRecords
 from rota.errors import Cancel, DeliveryFailed, FetchFailed, FetchRefused, Retry, Snooze
 from rota.model.job import Job
 from rota.model.run import Run
@@ -47,7 +47,7 @@ class Courier:
 
     async def deliver(self, run: Run, webhook: str, message: str) -> int:
         """Send a message, and return what the receiver has answered. Raises what `_Attempt` raises."""
-        webhooks = Webhooks(self._redis(), self._namespace, self._allowed)
+        webhooks = WebhookRecords(self._redis(), self._namespace)
         try:
             return await _Attempt(webhooks, run, webhook, message).make(self._send, self._allowed)
         except FAULTS as error:
@@ -57,7 +57,7 @@ class Courier:
 class _Attempt:
     """One attempt to deliver a message."""
 
-    def __init__(self, webhooks: Webhooks, run: Run, webhook: str, message: str) -> None:
+    def __init__(self, webhooks: WebhookRecords, run: Run, webhook: str, message: str) -> None:
         self._webhooks = webhooks
         self._deliveries = webhooks.of(webhook)
         self._run = run

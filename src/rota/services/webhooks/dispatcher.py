@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from rota.client.client import Client
-from rota.client.webhooks.webhooks import Webhooks
+from rota.client.webhooks.records import WebhookRecords
 from rota.model.event import StreamEvent
-from rota.model.webhooks.destinations import NOTHING
 from rota.model.webhooks.job import delivery_on
 from rota.model.webhooks.subscription import ENDS, Subscription, body_of, message_of
 from rota.seams import Sender
@@ -130,7 +129,7 @@ class Dispatcher:
         Raises ServerError, and what redis-py raises; the same events are then to be read again.
         """
         self._term.check()
-        webhooks = Webhooks(client.redis, self._settings.namespace, self._settings.webhook_allow or NOTHING)
+        webhooks = WebhookRecords(client.redis, self._settings.namespace)
         await self._refresh(webhooks)
         if not self._hooks:
             return place, SELDOM
@@ -147,7 +146,7 @@ class Dispatcher:
         await client.redis.set(self._cursor, place.write())
         return place, 0.0 if len(page) > PAGE else EVERY
 
-    async def _refresh(self, webhooks: Webhooks) -> None:
+    async def _refresh(self, webhooks: WebhookRecords) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._read_at >= TRUST:
             self._hooks = [one for one in await webhooks.all() if not one.off]
@@ -170,7 +169,7 @@ class Dispatcher:
         message, body = message_of(event), body_of(event)
         return [Due(hook, message, body) for hook in hooks]
 
-    async def _put(self, client: Client, webhooks: Webhooks, due: Sequence[Due]) -> None:
+    async def _put(self, client: Client, webhooks: WebhookRecords, due: Sequence[Due]) -> None:
         """Write down the messages, and put the jobs that deliver them. Raises ServerError, and what redis-py raises."""
         by_webhook: dict[str, dict[str, bytes]] = {}
         for one in due:
@@ -184,7 +183,7 @@ class Dispatcher:
             await client.enqueue_many(jobs)
 
     async def _within(
-        self, webhooks: Webhooks, webhook: str, messages: dict[str, bytes], now_ms: int
+        self, webhooks: WebhookRecords, webhook: str, messages: dict[str, bytes], now_ms: int
     ) -> dict[str, bytes]:
         """Return the messages for which there is room; the others are dropped, counted and told."""
         room = await webhooks.of(webhook).room(now_ms)
