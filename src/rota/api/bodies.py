@@ -54,7 +54,7 @@ def refuse_others(given: Mapping[str, Any], allowed: tuple[str, ...], *place: st
 
 def _check_type(content_type: str) -> None:
     kind, _, parameters = content_type.lower().partition(";")
-    charset = parameters.partition("charset=")[2].strip(' "')
+    charset = parameters.partition("charset=")[2].partition(";")[0].strip(' "')
     if kind.strip() not in ("application/json", "") or charset not in ("utf-8", "utf8", ""):
         detail = "the body is to be JSON in UTF-8: send Content-Type: application/json"
         raise Problem(415, "unsupported-type", "The type of the body is not supported", detail)

@@ -114,7 +114,7 @@ def fix_of(registry: Registry, key: AccessKey, queue: str, task: str, body: Mapp
     raise Problem(409, "unknown-here", "The job is not known here", detail)
 
 
-def key_of(request: Request) -> str | None:
+def idempotency_key_of(request: Request) -> str | None:
     """Return the key by which a request may be sent twice; None where it has none. Raises Problem for a bad one."""
     given: str | None = request.headers.get("idempotency-key")
     if given is not None and not _KEY.fullmatch(given):

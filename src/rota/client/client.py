@@ -14,16 +14,17 @@ from rota.client.bulk.operations import Bulk
 from rota.client.calls import check_enqueueable, checked_calls, parser_of
 from rota.client.cancellation import Cancellation
 from rota.client.dead_letters import DeadLetters, Moved, Which, WhichFields
-from rota.client.enqueue import Draft, Enqueued, Enqueuer
+from rota.client.enqueue import Enqueued, Enqueuer
 from rota.client.events import EventReader, ended, newest
 from rota.client.failures import failures
 from rota.client.hands.fixing import Fixing
 from rota.client.hands.stack import ask
 from rota.client.outbox.bell import Bell
-from rota.client.outbox.drafts import Rows
 from rota.client.outbox.outbox import Outbox
+from rota.client.outbox.rows import Rows
 from rota.client.rescheduling import reschedule
 from rota.client.schedules import ScheduleControl
+from rota.client.sending.drafts import Draft
 from rota.client.webhooks.webhooks import Webhooks
 from rota.errors import JobNotFound
 from rota.flows.batches import BatchHandle
@@ -212,6 +213,21 @@ class Client:
         (handle,) = await self._send([draft])
         return handle
 
+    async def enqueue_once(self, call: Call[R], key: str, *, fingerprint: str) -> tuple[Handle[R], bool]:
+        """Enqueue a call once for a key, however often it is sent within a day, and whatever became of the job.
+
+            handle, is_replayed = await client.enqueue_once(charge.call(order=7), request_key, fingerprint=digest)
+
+        A key is what the sender of a request makes up for it, and `fingerprint` a digest of what it asks for. Returns
+        the handle that the first enqueue got, and whether this was a later one. Raises IdempotencyMismatch where the
+        key came with another fingerprint before, and otherwise what `enqueue` does. It may be tried again after a
+        ServerError.
+        """
+        (checked,) = checked_calls([call])
+        draft = self._enqueuer.draft(checked.job, checked.arguments)
+        once = await self._enqueuer.send_once(draft, key, fingerprint)
+        return self._handle_of(once.enqueued), once.is_replayed
+
     def outbox(self, holder: Any) -> Outbox:
         """Return the outbox of a transaction: what is enqueued in it runs if the transaction is committed.
 
@@ -232,21 +248,6 @@ class Client:
 
     def _handle_of(self, one: Enqueued) -> Handle[Any]:
         return Handle(self, one.queue, one.id, parser_of(one.job), created=one.created)
-
-    async def enqueue_once(self, call: Call[R], key: str, *, fingerprint: str) -> tuple[Handle[R], bool]:
-        """Enqueue a call once for a key, however often it is sent within a day, and whatever became of the job.
-
-            handle, is_replayed = await client.enqueue_once(charge.call(order=7), request_key, fingerprint=digest)
-
-        A key is what the sender of a request makes up for it, and `fingerprint` a digest of what it asks for. Returns
-        the handle that the first enqueue got, and whether this was a later one. Raises IdempotencyMismatch where the
-        key came with another fingerprint before, and otherwise what `enqueue` does. It may be tried again after a
-        ServerError.
-        """
-        (checked,) = checked_calls([call])
-        draft = self._enqueuer.draft(checked.job, checked.arguments)
-        once = await self._enqueuer.send_once(draft, key, fingerprint)
-        return self._handle_of(once.enqueued), once.is_replayed
 
     # Look and wait
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from rota.client.enqueue import Draft
+from rota.client.sending.drafts import Draft
 from rota.errors import RotaError, UnknownSchedule
 from rota.model.options import EnqueueOptions
 from rota.model.schedules.info import ScheduleInfo

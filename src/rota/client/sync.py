@@ -7,12 +7,12 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast
 from rota.client.calls import check_enqueueable, parser_of
 from rota.client.client import Client, put
 from rota.client.dead_letters import Moved, WhichFields
-from rota.client.enqueue import Drafter
 from rota.client.events import EventReader
 from rota.client.hands.stack import PATIENCE
-from rota.client.outbox.drafts import Rows
 from rota.client.outbox.outbox import SyncOutbox
+from rota.client.outbox.rows import Rows
 from rota.client.recording.recorded import unsealed
+from rota.client.sending.drafts import Drafter
 from rota.flows.batches import BatchHandle, BatchInfo
 from rota.model.bulk.actions import Actor
 from rota.model.enqueueing import OFFERED_SYNC, SyncEnqueueable

@@ -167,24 +167,10 @@ CLIENTS_SCRIPTS = (
 )
 _APIS_SCRIPTS = (*CLIENTS_SCRIPTS, SCHEDULE_TICK, METER, QUOTA, CAUSES)
 _APIS = (
-    *(
-        "DEL",
-        "EXISTS",
-        "GET",
-        "GETRANGE",
-        "HGET",
-        "HGETALL",
-        "HKEYS",
-        "HMGET",
-        "HSET",
-        "HDEL",
-        "LRANGE",
-        "MGET",
-        "PTTL",
-    ),
-    *("SCARD", "SET", "SMEMBERS", "TIME", "XRANGE", "XREVRANGE"),
+    *("DEL", "EXISTS", "GET", "GETRANGE", "HDEL", "HGET", "HGETALL", "HKEYS", "HMGET", "HSET"),
+    *("LPUSH", "LRANGE", "MGET", "PEXPIRE", "PTTL", "SCARD", "SET", "SMEMBERS", "TIME"),
+    *("XADD", "XRANGE", "XREVRANGE"),
     *("ZADD", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZSCORE"),
-    *("LPUSH", "PEXPIRE", "XADD"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The keys of the API as they lie in Redis: one hash, by the id of each key."""
+"""What Redis keeps of the API's callers: their keys, tickets and sessions, and how much each has asked for."""
 
 import time
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ class Rate(Protocol):
 
 
 class AccessRecords:
-    """The records of a namespace's API keys.
+    """The records of a namespace's API keys, one hash, and what hangs on them.
 
     :param redis: an asyncio client.
     """
@@ -31,6 +31,8 @@ class AccessRecords:
     def __init__(self, redis: Any, namespace: str) -> None:
         self._redis = redis
         self._key = access_key(namespace)
+
+    # Keys
 
     async def read(self, key_id: str) -> bytes | None:
         """Return the record of a key; None where there is none."""
@@ -40,6 +42,21 @@ class AccessRecords:
     async def has_any(self) -> bool:
         """Tell whether there is any key at all."""
         return bool(await self._redis.exists(self._key))
+
+    async def all(self) -> dict[str, bytes]:
+        """Return the record of every key by its id."""
+        found = await self._redis.hgetall(self._key)
+        return {key_id.decode("utf-8", "replace"): raw for key_id, raw in found.items()}
+
+    async def put(self, records: dict[str, bytes]) -> None:
+        """Write records, in place of those that the same ids have."""
+        await self._redis.hset(self._key, mapping=records)
+
+    async def remove(self, key_id: str) -> bool:
+        """Remove a record; tell whether it was there."""
+        return bool(await self._redis.hdel(self._key, key_id))
+
+    # Tickets and sessions
 
     async def keep_ticket(self, ticket: str, record: bytes, life: float) -> None:
         """Write the record of a ticket; it is good for `life` seconds."""
@@ -53,6 +70,9 @@ class AccessRecords:
         record, _ = await pipe.execute()
         found: bytes | None = record
         return found
+
+    def _ticket(self, ticket: str) -> str:
+        return f"{self._key}:ticket:{sha256(ticket.encode()).hexdigest()}"
 
     async def keep_session(self, token: str, key_id: str, life: float) -> None:
         """Write for which key a session stands; it is good for `life` seconds."""
@@ -78,14 +98,13 @@ class AccessRecords:
         found = await self._redis.zrange(self._sessions(key_id), 0, -1)
         await self._redis.unlink(self._sessions(key_id), *found)
 
+    def _session(self, token: str) -> str:
+        return f"{self._key}:session:{sha256(token.encode()).hexdigest()}"
+
     def _sessions(self, key_id: str) -> str:
         return f"{self._key}:sessions:{key_id}"
 
-    def _ticket(self, ticket: str) -> str:
-        return f"{self._key}:ticket:{sha256(ticket.encode()).hexdigest()}"
-
-    def _session(self, token: str) -> str:
-        return f"{self._key}:session:{sha256(token.encode()).hexdigest()}"
+    # Rates and quotas
 
     async def meter(self, key_id: str, rate: Rate) -> tuple[bool, int, int]:
         """Count a request of a key; return whether it is let in, how many more are, and in how many ms what is next."""
@@ -111,16 +130,3 @@ class AccessRecords:
 
     def _jobs(self, place: str) -> str:
         return f"{self._key}:jobs:{place}"
-
-    async def all(self) -> dict[str, bytes]:
-        """Return the record of every key by its id."""
-        found = await self._redis.hgetall(self._key)
-        return {key_id.decode("utf-8", "replace"): raw for key_id, raw in found.items()}
-
-    async def put(self, records: dict[str, bytes]) -> None:
-        """Write records, in place of those that the same ids have."""
-        await self._redis.hset(self._key, mapping=records)
-
-    async def remove(self, key_id: str) -> bool:
-        """Remove a record; tell whether it was there."""
-        return bool(await self._redis.hdel(self._key, key_id))

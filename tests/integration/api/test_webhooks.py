@@ -6,6 +6,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from rota import Run, job
+from rota.api.cursors import cursor_of
 from rota.model.access.keys import Scope, make
 from rota.wire.access import AccessRecords
 from tests.integration.api.serving import Api, answering
@@ -92,7 +93,8 @@ async def test_lists_of_deliveries_have_pages(api: Api) -> None:
             break
         page = (await api.http.get(path, params={"limit": 2, "cursor": page["next"]})).json()
     assert found == list(reversed(messages))
-    assert (await api.http.get(path, params={"cursor": "x"})).status_code == 422
+    for cursor in ("x", *(cursor_of({"webhook": hook["id"]}, place) for place in (-1, "1", 10**6))):
+        assert (await api.http.get(path, params={"cursor": cursor})).status_code == 422, cursor
 
 
 async def test_a_tenant_has_webhooks_of_its_own(api: Api) -> None:

@@ -10,7 +10,7 @@ from rota.api import shapes
 from rota.api.answers import accepted, answer, entry_of
 from rota.api.bodies import ROOM, read_object, refuse_others
 from rota.api.desk import OWN_ENQUEUES, caller_of, check, desk_of
-from rota.api.enqueueing import call_of, calls_of, check_webhooks, fingerprint_of, key_of
+from rota.api.enqueueing import call_of, calls_of, check_webhooks, fingerprint_of, idempotency_key_of
 from rota.api.problems import Problem
 from rota.errors import JobExists, JobNotFound, ResultTimeout
 from rota.model.handle import Handle
@@ -31,7 +31,7 @@ async def enqueue(request: Request) -> Response:
     await check(request, OWN_ENQUEUES)
     desk, name = desk_of(request), request.path_params["name"]
     body = await read_object(request, desk.settings.payload_limit + ROOM)
-    call, key = call_of(desk.registry, caller_of(request), name, body), key_of(request)
+    call, key = call_of(desk.registry, caller_of(request), name, body), idempotency_key_of(request)
     if call.job.enqueue_options.webhook is not None:
         await check_webhooks(request, (call,))
     async with desk.gate.quotas.within(caller_of(request), 1):

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from rota.api.answers import answer
 from rota.api.bodies import read_object
-from rota.api.cursors import cursor_of, place_in
+from rota.api.cursors import cursor_of, not_of_this_list, place_in
 from rota.api.desk import OWN_OPERATES, OWN_READS, caller_of, desk_of
 from rota.api.problems import Problem, pointer
 from rota.client.webhooks.deliveries import MOST, Delivery
@@ -138,7 +138,7 @@ async def deliveries(
     filters = {"webhook": webhook}
     skip = 0 if cursor is None else place_in(cursor, filters)
     if type(skip) is not int or not 0 <= skip <= MOST:
-        skip = MOST
+        raise not_of_this_list()
     found = await _webhooks(request).deliveries(
         webhook, tenant=caller_of(request).tenant, skip=skip, limit=limit
     )

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, Unpack
 
 from rota.client.calls import checked_calls, parser_of
-from rota.client.enqueue import Draft
-from rota.client.outbox.drafts import Rows, check_job
+from rota.client.outbox.rows import Rows, check_job
 from rota.client.recording.holder import RecordingHolder
+from rota.client.sending.drafts import Draft
 from rota.model.handle import Handle, JobClient
 from rota.model.job import Call, Job
 from rota.model.options import EnqueueFields, EnqueueOptions

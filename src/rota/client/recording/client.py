@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rota.client.client import Client
-from rota.client.enqueue import Draft, Enqueued, Enqueuer, Once
-from rota.client.outbox.drafts import Rows
+from rota.client.enqueue import Enqueued, Enqueuer, Once
 from rota.client.outbox.outbox import Outbox
+from rota.client.outbox.rows import Rows
 from rota.client.recording.nowhere import Nowhere
 from rota.client.recording.recorded import Recorded, record, unsealed
+from rota.client.sending.drafts import Draft
 from rota.errors import IdempotencyMismatch, UnknownSchedule
 from rota.flows.members import Member
 from rota.flows.scripts import FlowScripts, NewFlow

@@ -1,1 +1,1 @@
-"""How enqueues go to Redis: those that meet on their way, together."""
+"""How jobs go to Redis: as drafts, and those that meet on their way together."""

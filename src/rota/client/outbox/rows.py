@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rota.client.enqueue import Draft, Drafter
+from rota.client.calls import check_enqueueable
+from rota.client.sending.drafts import Draft, Drafter
 from rota.model.flows.stages import Pipeline
-from rota.model.job import Call, Job
 from rota.model.trace import tenant_of
 from rota.names import full_name, new_id
 from rota.seams import Outgoing, Senders
@@ -18,12 +18,7 @@ def check_job(job: Any) -> None:
         raise TypeError(
             "a pipeline cannot be enqueued in a transaction; enqueue a job there whose handler starts the pipeline"
         )
-    if isinstance(job, Call):
-        raise TypeError(
-            f"a call of {job.job.name} is no job; write enqueue({job.job.name}, ...) with its arguments"
-        )
-    if not isinstance(job, Job):
-        raise TypeError(f"{job!r} is no job; enqueue a function that @job has decorated")
+    check_enqueueable(job)
 
 
 class Rows:
