@@ -18,6 +18,7 @@ SCREENS = (
     "/queues/email",
     "/jobs?queue=email&state=waiting",
     "/failures",
+    "/flows",
     "/schedules",
     "/workers",
 )

@@ -33,6 +33,7 @@ _OF_NAMESPACE = {
     "records": "records for the audit table",
     "flow": "pipelines and batches",
     "flow-id": "pipelines and batches",
+    "flows": "pipelines and batches",
     "limit": "limits",
     "slots": "limits",
     "unique": "unique keys",

@@ -34,6 +34,7 @@ from rota.wire.keys import (
     actions_key,
     bulk_key,
     events_key,
+    flows_key,
     leader_key,
     queue_key,
     recording_key,
@@ -49,6 +50,8 @@ from rota.wire.scripts import (
     ENQUEUE,
     ENQUEUE_ONCE,
     FLOW_FAN_OUT,
+    FLOW_LIST,
+    FLOW_LOOK,
     FLOW_RETRY,
     FLOW_START,
     FLOW_STOP,
@@ -165,7 +168,7 @@ CLIENTS_SCRIPTS = (
     *(ENQUEUE, ENQUEUE_ONCE, CANCEL, REPLAY, RESCHEDULE, NUDGE),
     *(FLOW_START, FLOW_FAN_OUT, FLOW_STOP, FLOW_RETRY),
 )
-_APIS_SCRIPTS = (*CLIENTS_SCRIPTS, SCHEDULE_TICK, METER, QUOTA, CAUSES)
+_APIS_SCRIPTS = (*CLIENTS_SCRIPTS, FLOW_LIST, FLOW_LOOK, SCHEDULE_TICK, METER, QUOTA, CAUSES)
 _APIS = (
     *("DEL", "EXISTS", "GET", "GETRANGE", "HDEL", "HGET", "HGETALL", "HKEYS", "HMGET", "HSET"),
     *("LPUSH", "LRANGE", "MGET", "PEXPIRE", "PTTL", "SCARD", "SET", "SMEMBERS", "TIME"),
@@ -211,7 +214,7 @@ class Rights:
         """Return what the API must be allowed, for jobs of `queues`."""
         needed = {*_APIS, *(name for script in _APIS_SCRIPTS for name in script.commands)}
         access, bulk = access_key(namespace), bulk_key(namespace)
-        own = (leader_key(namespace), access, f"{access}:ticket:rights")
+        own = (leader_key(namespace), access, f"{access}:ticket:rights", flows_key(namespace, "rights"))
         acting = (bulk, f"{bulk}:rights", actions_key(namespace))
         keys = (*_keys_of_jobs(queues, namespace), *own, *acting)
         return cls(_known(needed), keys, works=False)

@@ -216,6 +216,11 @@ def flow_key(namespace: str, flow_id: str) -> str:
     return f"{namespace}:flow:{flow_id}"
 
 
+def flows_key(namespace: str, state: str) -> str:
+    """Return the key of the sorted set that has the ids of the flows in a state, of the newest ones."""
+    return f"{namespace}:flows:{state}"
+
+
 def flow_alias_key(namespace: str, user_id: str) -> str:
     """Return the key that holds the flow's id where a user gave the flow an id of their own."""
     return f"{namespace}:flow-id:{user_id}"

@@ -61,6 +61,7 @@ _NAVIGATION = (
     Place("queues", "Queues", "/queues", "q"),
     Place("jobs", "Jobs", "/jobs", "j", is_own=True),
     Place("failures", "Failures", "/failures", "f"),
+    Place("flows", "Flows", "/flows", "l"),
     Place("schedules", "Schedules", "/schedules", "s"),
     Place("workers", "Workers", "/workers", "w"),
     Place("webhooks", "Webhooks", "/webhooks", "h", is_own=True),

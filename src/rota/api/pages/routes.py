@@ -7,6 +7,7 @@ from rota.api.pages.frame import ROOT, Page
 from rota.api.pages.screens import (
     activity,
     failures,
+    flows,
     keys,
     overview,
     schedules,
@@ -30,6 +31,7 @@ _SCREENS = (
     bulk,
     new,
     failures,
+    flows,
     schedules,
     workers,
     webhooks,

@@ -40,6 +40,7 @@ local function begin()
   end, write_down)
   if alias ~= '' then redis.call('SET', alias, id) end
   local flow = flow_at(key)
+  list_flow(flow, 'active')
   tell_flow_itself(flow, 'enqueued', { due = now })
   if kind == 'batch' then close_batch(flow) else start_stage(flow, 0) end
 end

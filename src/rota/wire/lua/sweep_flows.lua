@@ -113,6 +113,7 @@ local function mark_as_dead(flow)
   redis.call('PEXPIRE', flow.key, DAY)
   if flow.plan and flow.parent == '' then redis.call('PEXPIRE', flow.plan, DAY) end
   expire_alias(flow, DAY)
+  if flow.parent == '' then list_flow(flow, 'dead', 'active') end
 end
 
 -- Tell whether this belongs to a flow that is gone. What belongs to a flow is named after it, and so are the pipelines

@@ -27,6 +27,7 @@ PAGES = (
     "/queues",
     "/queues/email",
     "/failures",
+    "/flows",
     "/schedules",
     "/workers",
     "/system",

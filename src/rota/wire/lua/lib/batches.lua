@@ -29,6 +29,7 @@ local function close_batch(flow)
   put_callback(flow, 'finished')
   for _, key in ipairs({ flow.key, flow.plan, flow.key .. ':dead' }) do redis.call('PEXPIRE', key, keep) end
   expire_alias(flow, keep)
+  list_flow(flow, state, 'active')
   tell_flow_itself(flow, state)
 end
 

@@ -80,6 +80,7 @@ local function expire(flow, state, detail)
   expire_results(flow, tonumber(flow.stage) - 1, life)
   redis.call('PEXPIRE', flow.plan, ms(math.max(tonumber(life), DAY)))
   expire_alias(flow, life)
+  list_flow(flow, state, 'active')
   local why = state ~= 'completed' and { reason = state == 'dead' and 'failed' or nil } or nil
   tell_flow_itself(flow, state, why, detail)
 end

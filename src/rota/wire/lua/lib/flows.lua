@@ -27,6 +27,9 @@
 --@include whole
 --@include now
 
+local MOST_LISTED = 10000 -- flows of each state
+local LISTED_MS = 90 * 86400000 -- a list expires so long after the last flow that came into it
+
 -- Return the flow at `key`, or nil.
 local function flow_at(key)
   local id, kind, state, stage, parent, plan, path, name, tenant =
@@ -51,6 +54,18 @@ local function plan_of(flow, stage)
       at .. 'on_failure', at .. 'wait', at .. 'at', at .. 'fan_out'))
   return { kind = kind, queue = queue_name, task = task, payload = payload, terms = terms or '',
     on_failure = on_failure, fan_out = fan_out, due = tonumber(due or nil) or now + (tonumber(wait or nil) or 0) }
+end
+
+-- Put a flow into the list of those that are in a state, and out of the one where it was. The lists are for people to look
+-- at: what they say is checked against the flow's own state there, so no flow fails for them, and nothing is undone.
+local function list_flow(flow, state, before)
+  local lists = string.sub(flow.key, 1, #flow.key - #flow.id - 1) .. 's:'
+  local list = lists .. state
+  if before then redis.pcall('ZREM', lists .. before, flow.id) end
+  redis.pcall('ZADD', list, 0, flow.id)
+  local count = redis.pcall('ZCARD', list)
+  if type(count) == 'number' and count > MOST_LISTED then redis.pcall('ZREM', list, redis.pcall('ZRANGE', list, 0, 0)[1]) end
+  redis.pcall('PEXPIRE', list, LISTED_MS)
 end
 
 -- Return terms as a job of the flow's tenant has them.

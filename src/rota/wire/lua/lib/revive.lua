@@ -19,6 +19,7 @@ local function revive(flow)
   on_results(persist, flow, stage)
   on_results(persist, flow, before)
   if alias ~= '' then redis.call('PERSIST', alias) end
+  list_flow(flow, 'active', 'dead')
   tell_flow_itself(flow, 'enqueued', { due = now, reason = 'replayed' })
   start_stage(flow, tonumber(stage))
 end
