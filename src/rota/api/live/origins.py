@@ -18,12 +18,10 @@ def check_origin(request: HTTPConnection, settings: Settings) -> None:
     """
     host = request.headers.get("host", "").lower()
     allowed = {f"http://{host}", f"https://{host}", *(settings.api_allowed_origins or ())}
-    for origin in request.headers.getlist("origin"):
-        if origin.lower() not in allowed:
-            detail = (
-                f"pages of {origin[:100]!r} may not open a WebSocket here; list it in API_ALLOWED_ORIGINS"
-            )
-            raise Problem(403, "wrong-origin", "The page is of another site", detail)
+    origin = request.headers.get("origin")
+    if origin is not None and origin.lower() not in allowed:
+        detail = f"pages of {origin[:100]!r} may not open a WebSocket here; list it in API_ALLOWED_ORIGINS"
+        raise Problem(403, "wrong-origin", "The page is of another site", detail)
 
 
 def answer_origins(app: FastAPI, settings: Settings) -> None:

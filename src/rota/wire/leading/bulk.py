@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rota.wire.keys import actions_key, bulk_key
+from rota.wire.leading.bells import hear, ring
 from rota.wire.scripts import BULK
 
 #: The most entries of the list of actions.
@@ -14,8 +15,6 @@ ACTIONS = 10_000
 KEPT_MS, MOST = 7 * 86_400_000, 1000
 #: The most operations that wait.
 MOST_OPEN = 100
-#: How long a bell that nobody heard stays, in ms.
-_BELL_MS = 5000
 
 Fields = Mapping[bytes, bytes]
 
@@ -68,8 +67,7 @@ class BulkKeys:
         pipe.hset(self.of(operation_id), mapping={**fields, "change": "0", "created": str(now_ms)})
         for key in (self.all, self._open):
             pipe.zadd(key, {operation_id: now_ms})
-        # One entry, however often it rings while nobody hears it.
-        pipe.delete(self._bell).lpush(self._bell, b"1").pexpire(self._bell, _BELL_MS)
+        ring(pipe, self._bell)
         await pipe.execute()
         await self._bound(redis)
         return True
@@ -113,12 +111,12 @@ class BulkKeys:
         """Let an operation stop before its next portion, in the name of `by`."""
         pipe = redis.pipeline(transaction=True)
         pipe.hset(self.of(operation_id), "abort", by)
-        pipe.delete(self._bell).lpush(self._bell, b"1").pexpire(self._bell, _BELL_MS)
+        ring(pipe, self._bell)
         await pipe.execute()
 
     async def hear(self, redis: Any, seconds: float) -> None:
         """Wait until an operation is put, for at most `seconds`."""
-        await redis.execute_command("BLPOP", self._bell, f"{seconds:.3f}")
+        await hear(redis, self._bell, seconds)
 
     async def change(
         self,

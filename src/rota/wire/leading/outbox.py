@@ -25,14 +25,13 @@ from rota.wire.keys import (
     recording_key,
     records_key,
 )
+from rota.wire.leading.bells import hear, ring
 from rota.wire.scripts import OUTBOX
 
 #: The most rows of one call of the script: it keeps a call near 2 ms of Redis' time.
 BATCH = 200
 #: How long marks are kept where no relay removes them, in ms.
 _MARKS_MS = 86_400_000
-#: How long a bell that nobody heard stays, in ms.
-_BELL_MS = 5000
 
 #: What became of a row: its job was put; a live job has its id or its unique key; it replaced one; its job is over.
 Fate = Literal["put", "taken", "replaced", "over"]
@@ -152,13 +151,12 @@ class OutboxKeys:
     async def ring(self, redis: Any) -> None:
         """Wake the relay: rows were committed. Raises what redis-py raises."""
         pipe = redis.pipeline(transaction=True)
-        # One entry, however often it rings while nobody hears it.
-        pipe.delete(self._bell).lpush(self._bell, b"1").pexpire(self._bell, _BELL_MS)
+        ring(pipe, self._bell)
         await pipe.execute()
 
     async def hear(self, redis: Any, seconds: float) -> None:
         """Wait until the bell is rung, for at most `seconds`. Raises what redis-py raises."""
-        await redis.execute_command("BLPOP", self._bell, f"{seconds:.3f}")
+        await hear(redis, self._bell, seconds)
 
     async def present(self, redis: Any, ids: Sequence[str]) -> list[bool]:
         """Tell of each id whether a live job has it. Raises what redis-py raises."""
