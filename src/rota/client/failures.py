@@ -20,7 +20,7 @@ _HOUR, _DAY, _WEEK = 3600.0, 86_400.0, 604_800.0
 #: How many ids a group shows, and how many names and reasons.
 _SHOWN = 5
 #: How many letters are looked at to tell what they died of lately, and how many causes of a queue are told.
-_LOOKED_AT, _TOLD = 1000, 5
+_LOOKED_AT, _TOLD = 500, 5
 
 
 @dataclass(slots=True)

@@ -41,10 +41,13 @@ def test_a_bar_stands_on_what_completed_and_is_as_high_as_its_part_of_the_scale(
     assert [tick.words for tick in chart.ticks] == ["40 jobs", "20", "0"]
     assert shape(chart, "completed") == "M1 100.0v-50.0h8v50.0zM21 100.0v-2.5h8v2.5z"
     assert shape(chart, "failed") == "M1 50.0v-50.0h8v50.0z"
-    assert [(x, told) for _, x, told in chart.steps] == [
+    assert [(step.x, step.told) for step in chart.steps] == [
         (0, ("0", "20", "0", "20")),
         (20, ("0", "1", "0", "0")),
     ]
+    assert (
+        chart.steps[1].sentence == "12:02 UTC: started 0, completed 1, retried, lost or cancelled 0, died 0"
+    )
 
 
 def test_one_job_among_thousands_is_still_to_be_seen_and_no_bar_leaves_the_chart() -> None:
@@ -59,7 +62,7 @@ def test_a_line_is_broken_where_nothing_ran_and_a_step_alone_is_still_drawn() ->
     height = shape(chart, "p50").split()[1].partition("L")[0]
     assert shape(chart, "p50") == f"M5 {height}L15 {height}M31 {height}L39 {height}"
     assert shape(chart, "many").count("z") == 2
-    assert [x for _, x, _ in chart.steps] == [0, 10, 30]
+    assert [step.x for step in chart.steps] == [0, 10, 30]
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,15 @@ class Tick(NamedTuple):
     y: float
 
 
+class Step(NamedTuple):
+    """A step of a chart: when it begins, where it stands, and what is told of it, as a sentence and by columns."""
+
+    at: datetime
+    x: int
+    sentence: str
+    told: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Times:
     """The times that a chart is about.
@@ -97,6 +106,10 @@ class Times:
     def is_long(self) -> bool:
         """Whether a time of day alone would not say which of them is meant."""
         return len(self.begins) * self.step > _DAY
+
+    def clock(self, at: datetime) -> str:
+        """Return a time as it is said where nothing turns it into the viewer's."""
+        return f"{at:%a %H:%M} UTC" if self.is_long else f"{at:%H:%M} UTC"
 
     @property
     def deploys(self) -> list[tuple[DeployMark, float]]:
@@ -132,10 +145,16 @@ class Chart:
     legend: tuple[tuple[str, str], ...]
 
     @property
-    def steps(self) -> list[tuple[datetime, int, tuple[str, ...]]]:
-        """The steps in which something happened: when each begins, where it stands, and what is told of it."""
+    def steps(self) -> list[Step]:
+        """The steps in which something happened."""
         every = enumerate(zip(self.times.begins, self.told, strict=True))
-        return [(at, place * _STEP, told) for place, (at, told) in every if told]
+        return [
+            Step(at, place * _STEP, self._sentence(at, told), told) for place, (at, told) in every if told
+        ]
+
+    def _sentence(self, at: datetime, told: Sequence[str]) -> str:
+        said = ", ".join(f"{name} {words}" for name, words in zip(self.columns, told, strict=True))
+        return f"{self.times.clock(at)}: {said}"
 
 
 def sparkline(steps: Sequence[Bar], title: str) -> Markup:

@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 
 from rota.api.pages import door, live
 from rota.api.pages.frame import ROOT, Page
+from rota.api.pages.past import Past
 from rota.api.pages.screens import (
     activity,
     failures,
@@ -55,5 +56,6 @@ ROUTERS = (door.router, live.router, *(one.router for one in _SCREENS), _rest)
 
 def add_pages(app: FastAPI) -> None:
     """Add the dashboard to an application."""
+    app.state.past = Past()
     for router in ROUTERS:
         app.include_router(router)

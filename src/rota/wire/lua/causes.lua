@@ -15,10 +15,10 @@ local most, told = tonumber(ARGV[1]), tonumber(ARGV[2])
 local HOUR, DAY = now - 3600000, now - 86400000
 local BEGINNING = 600 -- bytes of an error
 
--- Return a letter's cause and its job's name; nil for a letter without a cause, which may have expired.
+-- Return a letter's cause; nil for a letter without one, which may have expired.
 local function cause_of(letter)
-  local found = redis.pcall('HMGET', letter, 'cause', 'task')
-  if found[1] then return found[1], found[2] or '' end
+  local cause = redis.pcall('HGET', letter, 'cause')
+  return type(cause) == 'string' and cause or nil
 end
 
 local function add(group, at)
@@ -34,10 +34,10 @@ local function causes_of(dead, share)
     local id, at = letters[i], tonumber(letters[i + 1])
     if at < DAY then break end
     if at >= HOUR then looked = looked + 1 end
-    local cause, name = cause_of(dead .. ':' .. id)
+    local cause = cause_of(dead .. ':' .. id)
     if cause then
       if not by_cause[cause] then
-        by_cause[cause] = { cause, 0, 0, name, id, ms(at), '' }
+        by_cause[cause] = { cause, 0, 0, '', id, ms(at), '' }
         groups[#groups + 1] = by_cause[cause]
       end
       add(by_cause[cause], at)
@@ -61,7 +61,8 @@ for turn, place in ipairs(order) do
   local groups, looked = causes_of(dead, share)
   queue[3], queue[4] = looked, share
   for i = 1, math.min(told, #groups) do
-    groups[i][7] = string.sub(redis.call('HGET', dead .. ':' .. groups[i][5], 'error') or '', 1, BEGINNING)
+    local name, error = unpack(redis.call('HMGET', dead .. ':' .. groups[i][5], 'task', 'error'))
+    groups[i][4], groups[i][7] = name or '', string.sub(error or '', 1, BEGINNING)
     queue[5][i] = groups[i]
   end
 end

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from rota.api.desk import Desk, desk_of
 from rota.api.documents.document import example_payload
 from rota.api.pages.frame import ROOT, Page, render
+from rota.api.pages.past import PERIODS, Past, past_of
 from rota.api.pages.pictures import Bar, Chart, became, spans, sparkline
 from rota.api.pages.screens.queues.standing import facts_of, reading_of
 from rota.api.pages.visitors import SEES
@@ -25,8 +26,7 @@ from rota.model.schedules.info import ScheduleInfo
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
-#: What the charts show: how long, and the step.
-_PERIODS = {"1h": (3600, 60), "8h": (28_800, 600), "72h": (259_200, 3600)}
+#: What the charts show unless another time is chosen.
 _HOUR = "1h"
 #: Over how many of the last minutes the rate is told.
 _RATE = 5
@@ -59,8 +59,8 @@ class _Seen:
 async def overview(request: Request, period: str = _HOUR) -> Response:
     """Show whether all is on time, and the figures behind that."""
     desk = desk_of(request)
-    period = period if period in _PERIODS else _HOUR
-    seen = await _look(desk, period)
+    period = period if period in PERIODS else _HOUR
+    seen = await _look(desk, past_of(request), period)
     facts = [facts_of(desk, name, seen.reading, seen.needs[name]) for name in seen.reading.queues]
     facts.sort(key=lambda one: (-one.nearness, -one.ready, one.name))
     standing = overall(facts, _deaths(seen.deaths))
@@ -72,7 +72,7 @@ async def overview(request: Request, period: str = _HOUR) -> Response:
         standing=standing,
         tiles=_tiles(seen, facts),
         charts=_charts(seen, facts),
-        periods=list(_PERIODS),
+        periods=list(PERIODS),
         period=period,
         facts=facts[:_QUEUES],
         queues=len(facts),
@@ -85,12 +85,13 @@ async def overview(request: Request, period: str = _HOUR) -> Response:
     )
 
 
-async def _look(desk: Desk, period: str) -> _Seen:
+async def _look(desk: Desk, past: Past, period: str) -> _Seen:
     client, queues = desk.client, desk.queues
-    periods = [_PERIODS[one] for one in dict.fromkeys((_HOUR, period))]
-    past = (client.histories(queues, period=long, step=step) for long, step in periods)
     (reading, needs), deaths, schedules, histories = await asyncio.gather(
-        reading_of(desk), recent_deaths(client.redis, queues), client.schedules(), asyncio.gather(*past)
+        reading_of(desk),
+        recent_deaths(client.redis, queues),
+        client.schedules(),
+        asyncio.gather(*(past.read(client, queues, one) for one in (_HOUR, period))),
     )
     return _Seen(reading, needs, histories[0], histories[-1], deaths, schedules)
 
