@@ -83,6 +83,7 @@ async def test_a_schedule_is_run_now(shop: Shop, tab: Tab) -> None:
     await until(is_planned, "the leader has planned it", 30)
     await tab.open(f"{shop.url}/schedules")
     await click(tab, "Run now", within="tbody tr")
+    await click(tab, "Run digest now", within="tbody tr")
     await says(tab, "digest is put on the queue")
     await tab.open(f"{shop.url}/jobs?status=COMPLETED")
     await says(tab, "email:digest")

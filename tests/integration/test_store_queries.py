@@ -224,6 +224,17 @@ async def test_a_queue_is_counted_by_its_index_alone(full: DatabaseTarget) -> No
     assert "_jobs_queue" in found, found
 
 
+async def test_some_jobs_are_found_by_their_ids(full: DatabaseTarget, database: Database) -> None:
+    found = await plan(full, queries.some([f"{n:032x}" for n in range(30)]))
+    assert "_jobs_pkey" in found, found
+    assert "Seq Scan" not in found, found
+    await write(database, row(1, payload="{}"), row(2), row(3))
+    async with database.read() as connection:
+        some = await queries.some_jobs(connection, ["email:001", "email:003", "email:404"])
+    assert {one["id"] for one in some} == {"email:001", "email:003"}
+    assert "payload" not in some[0]
+
+
 async def test_old_jobs_are_found_by_an_index_and_deleted_by_their_ids(full: DatabaseTarget) -> None:
     found = await plan(full, retention.oldest(OLD, 5_000))
     assert "using _jobs_finished" in found, found

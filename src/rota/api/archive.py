@@ -1,5 +1,6 @@
 """The audit table as the API reads it; an API without DATABASE_URL has none."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rota.errors import RefusedPayload
@@ -42,6 +43,13 @@ class Archive:
                 if row is not None and row["queue"] == queue:
                     return opened(row, self._sealer)
         return None
+
+    async def some(self, ids: Sequence[str]) -> list[Row]:
+        """Return the rows of these jobs that the table has, without what is large."""
+        from rota.store.queries import some_jobs  # noqa: PLC0415 - it needs an extra
+
+        async with self._database.read() as connection:
+            return await some_jobs(connection, ids)
 
     async def jobs(self, wanted: "Wanted", after: "Position | None", limit: int) -> list[Row]:
         """Return a page of jobs, the newest first, without what is large."""

@@ -31,6 +31,13 @@ class ScheduleControl:
         found = await self._schedules.read(self._redis)
         return [ScheduleInfo.of(State.read(name, found[name])) for name in sorted(found)]
 
+    async def state(self, name: str) -> State:
+        """Return where a schedule is, in one round trip. Raises UnknownSchedule."""
+        found = await self._schedules.read(self._redis, name)
+        if name not in found:
+            raise UnknownSchedule(name, sorted(await self._schedules.read(self._redis)))
+        return State.read(name, found[name])
+
     async def pause(self, name: str) -> None:
         """Take the next tick of a schedule out, and put none until `resume`. Raises UnknownSchedule."""
 
@@ -59,7 +66,7 @@ class ScheduleControl:
         Raises UnknownSchedule; RefusedPayload for a schedule without a right signature, which this client would sign;
         RotaError for a later version's.
         """
-        definition = (await self._state(name)).definition
+        definition = (await self.state(name)).definition
         if definition is None:
             raise RotaError(
                 f"the schedule {name!r} is of a later version of rota, and this one cannot read it"
@@ -72,14 +79,8 @@ class ScheduleControl:
 
     async def _change(self, name: str, changed: Callable[[State, int], Change | None]) -> None:
         while True:
-            state = await self._state(name)
+            state = await self.state(name)
             change = changed(state, ms_of(await self._redis.time()))
             # The scheduler may have been quicker; its next change is seconds away.
             if change is None or (await self._schedules.apply(self._redis, change))[0] == "done":
                 return
-
-    async def _state(self, name: str) -> State:
-        found = await self._schedules.read(self._redis, name)
-        if name not in found:
-            raise UnknownSchedule(name, sorted(await self._schedules.read(self._redis)))
-        return State.read(name, found[name])

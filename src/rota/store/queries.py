@@ -55,6 +55,17 @@ async def one_job(connection: AsyncConnection, job_id: str, *, tenant: str | Non
     return dict(found) if found else None
 
 
+async def some_jobs(connection: AsyncConnection, ids: Sequence[str]) -> list[Row]:
+    """Return the rows of these jobs, in no order, without payloads, results, errors and logs."""
+    found = await connection.execute(some(ids))
+    return [dict(one) for one in found.mappings()]
+
+
+def some(ids: Sequence[str]) -> Select[Any]:
+    """Return the statement that asks for the jobs of these ids."""
+    return select(*_LISTED).where(jobs.c.id.in_([stored("id", one) for one in ids]))
+
+
 async def list_jobs(
     connection: AsyncConnection, wanted: Wanted, *, after: Position | None = None, limit: int = 50
 ) -> list[Row]:

@@ -7,7 +7,9 @@ from fastapi import APIRouter, Request, Response
 
 from rota.api.answers import accepted, answer
 from rota.api.desk import OPERATES, READS, Desk, desk_of, record
-from rota.errors import UnknownSchedule
+from rota.client.schedules import ScheduleControl
+from rota.model.schedules.info import ScheduleInfo
+from rota.server.faults import explained
 
 router = APIRouter(tags=["schedules"], default_response_class=Response)
 
@@ -53,7 +55,6 @@ async def resume(request: Request, name: str) -> Response:
 
 
 async def _find(desk: Desk, name: str) -> dict[str, Any]:
-    known = {one.name: one for one in await desk.client.schedules()}
-    if name not in known:
-        raise UnknownSchedule(name, known)
-    return asdict(known[name])
+    async with explained(desk.client.redis):
+        state = await ScheduleControl(desk.client.redis, desk.settings).state(name)
+    return asdict(ScheduleInfo.of(state))

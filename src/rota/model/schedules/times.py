@@ -61,7 +61,7 @@ class Cron:
     def last_until(self, moment: int) -> int:
         """Return the last tick that was not after a moment."""
         # Of an hour that came twice, a time of day was the first: it is not before the second in the clock's order.
-        slack = _SET_BACK if self._is_of_the_day else 1
+        slack = _SET_BACK if self.is_of_the_day else 1
         backwards = CronSim(self.expression, _at(moment // 1000 + slack, self.zone), reverse=True)
         return next(tick for tick in map(_ms, backwards) if tick <= moment)
 
@@ -69,6 +69,11 @@ class Cron:
         """Return how many ticks there are after one moment, and not after another; at most MOST_COUNTED."""
         ticks = islice(self._from(after), MOST_COUNTED)
         return next((number for number, tick in enumerate(ticks) if tick > until), MOST_COUNTED)
+
+    @property
+    def text(self) -> str:
+        """The expression, as it was given."""
+        return self.expression
 
     @property
     def words(self) -> str:
@@ -80,7 +85,8 @@ class Cron:
         return {"cron": self.expression, "zone": self.zone}
 
     @property
-    def _is_of_the_day(self) -> bool:
+    def is_of_the_day(self) -> bool:
+        """Whether a tick is a time of day, and so comes once a day, whatever the clock does."""
         return not any(field.startswith("*") for field in self.expression.split()[:2])
 
     def _from(self, moment: int) -> Iterator[int]:
@@ -96,6 +102,19 @@ class Interval:
     """Ticks at an interval, counted from the beginning of 1970 in UTC, so that all who look agree on them."""
 
     milliseconds: int
+
+    @property
+    def zone(self) -> str:
+        """The zone by whose clock it counts."""
+        return "UTC"
+
+    @property
+    def text(self) -> str:
+        """The interval, as it could be given."""
+        for unit, length in _UNITS:
+            if self.milliseconds % length == 0:
+                return f"{self.milliseconds // length}{unit[0]}"
+        return f"{self.milliseconds / 1000:g}s"
 
     def next_after(self, moment: int) -> int:
         """Return the first tick after a moment."""
@@ -147,6 +166,17 @@ def times_of(when: str | timedelta, zone: str) -> Times:
         raise ValueError(f"{when!r} is no time to run at; {_HOW}") from None
 
 
+def ticks_before(times: Times, moment: int, count: int, since: int) -> list[int]:
+    """Return the last ticks that were not after a moment, the latest first; none before `since`."""
+    found: list[int] = []
+    while len(found) < count and moment >= since:
+        moment = times.last_until(moment)
+        if moment >= since:
+            found.append(moment)
+        moment -= 1
+    return found
+
+
 def times_from(wire: Any) -> Times:
     """Read what `wire` wrote. Raises ValueError for anything else, such as what a later version writes."""
     match wire:
@@ -189,7 +219,7 @@ def _check_zone(zone: Any) -> None:
     if not isinstance(zone, str):
         raise TypeError(f'tz is {zone!r}; it is the name of a time zone, as tz="Europe/Berlin"')
     try:
-        _zone(zone)
+        zone_of(zone)
     except (ValueError, OSError, LookupError):
         known = available_timezones()
         if not known:
@@ -202,12 +232,13 @@ def _check_zone(zone: Any) -> None:
 
 
 @lru_cache(maxsize=256)
-def _zone(zone: str) -> tzinfo:
+def zone_of(zone: str) -> tzinfo:
+    """Return the zone of a name. Raises what zoneinfo raises for one that is none."""
     return UTC if zone == "UTC" else ZoneInfo(zone)
 
 
 def _at(seconds: int, zone: str) -> datetime:
-    return datetime.fromtimestamp(seconds, _zone(zone))
+    return datetime.fromtimestamp(seconds, zone_of(zone))
 
 
 def _ms(tick: datetime) -> int:

@@ -69,6 +69,10 @@ class Seen(HTMLParser):
         """Return what stands in a column, row by row."""
         return [" ".join(text.split()) for name, text in self._cells if name == column]
 
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self._cells.append(("", ""))
+
     def handle_data(self, data: str) -> None:
         if self._cells:
             name, text = self._cells[-1]

@@ -8,7 +8,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rota.model.schedules.times import MOST_COUNTED, Cron, Interval, Times, times_from, times_of
+from rota.model.schedules.times import (
+    MOST_COUNTED,
+    Cron,
+    Interval,
+    Times,
+    ticks_before,
+    times_from,
+    times_of,
+)
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SPRING, AUTUMN = datetime(2026, 3, 28, 12, tzinfo=BERLIN), datetime(2026, 10, 24, 12, tzinfo=BERLIN)
@@ -137,3 +145,16 @@ def test_times_of_a_later_version_are_refused(wire: Any) -> None:
 
 def test_a_cron_expression_is_a_value() -> None:
     assert times_of("0 4 * * *", "UTC") == Cron("0 4 * * *", "UTC")
+
+
+def test_the_last_ticks_are_counted_back_to_a_moment() -> None:
+    times, now = times_of("0 4 * * *", "UTC"), ms(datetime(2026, 11, 30, 4, tzinfo=UTC))
+    assert ticks_before(times, now, 3, 0) == [now, now - 86_400_000, now - 2 * 86_400_000]
+    assert ticks_before(times, now, 3, now - 86_400_000) == [now, now - 86_400_000]
+    assert ticks_before(times_of("0 0 29 2 *", "UTC"), now, 3, now - 1) == []
+
+
+@pytest.mark.parametrize("given", ["90s", "5m", "36h", "2d", "1.5s"])
+def test_an_interval_is_told_as_it_could_be_given(given: str) -> None:
+    times = times_of(given, "UTC")
+    assert times_of(times.text, "UTC") == times
