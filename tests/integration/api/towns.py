@@ -20,6 +20,7 @@ from rota.wire.access import AccessRecords
 from tests.integration.api.serving import Api, listening
 from tests.servers import RedisServer
 from tests.waiting import until
+from tests.workers import AnyJob
 
 #: Those whose jobs there are; None: of no tenant.
 OWNERS = ("acme", "globex", None)
@@ -120,15 +121,15 @@ def row(owner: str | None) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def founded(server: RedisServer, folder: Path) -> AsyncIterator[Town]:
-    """Run the API on a server, with a database in `folder`, and fill it."""
+async def founded(server: RedisServer, folder: Path, *more: AnyJob) -> AsyncIterator[Town]:
+    """Run the API on a server with a database in `folder`, `more` jobs known, and fill it."""
     url = f"sqlite:///{folder}/jobs.db"
     database = Database(DatabaseTarget.from_url(url))
     await migrations.migrate(database)
     async with database.write() as connection:
         await audit.upsert(connection, [row(owner) for owner in OWNERS])
     await database.close()
-    async with listening(server.url, *JOBS, DATABASE_URL=url) as api:
+    async with listening(server.url, *JOBS, *more, DATABASE_URL=url) as api:
         found = Town(api)
         for owner in OWNERS:
             text, key = make(scopes_of(["admin"]), tenant=owner)
