@@ -1,6 +1,7 @@
 """What the routes of one application work with: the settings, the jobs, the client, who is let in and who did what."""
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 
 from fastapi import Depends, Request
@@ -10,7 +11,7 @@ from starlette.requests import HTTPConnection
 from rota.api.access import Gate
 from rota.api.archive import Archive, Row
 from rota.api.live.hub import Hub
-from rota.api.problems import Problem
+from rota.api.problems import Problem, wrong_parameter
 from rota.client.client import Client
 from rota.errors import JobNotFound
 from rota.model.access.keys import AccessKey, Scope
@@ -137,10 +138,21 @@ def needs(*scopes: Scope, tenants: bool = False) -> Dependency:
     """
 
     async def check(request: Request) -> None:
+        _check_query(request)
         request.state.key = await desk_of(request).gate.admit(request, *scopes, tenants=tenants)
 
     found: Dependency = Depends(check)
     return found
+
+
+def _check_query(request: Request) -> None:
+    """Raise Problem for a parameter that is there twice: one value would count, and nobody has said which."""
+    if not request.scope["query_string"]:
+        return
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    if names.total() > len(names):
+        twice = names.most_common(1)[0][0][:60]
+        raise wrong_parameter(f"{twice} is there twice", [{"parameter": twice, "detail": "is there twice"}])
 
 
 async def check(request: Request, dependency: Dependency) -> None:

@@ -172,6 +172,21 @@ async def test_a_mounted_api_refuses_the_same_behind_any_server(server: RedisSer
             assert (answer.status_code, answer.json()["type"]) == (400, "urn:rota:problem:malformed")
 
 
+async def test_of_two_parameters_none_is_taken(server: RedisServer) -> None:
+    async with answering(server.url, say, works=False) as api:
+        for path in (
+            "/jobs?state=waiting&queue=default&queue=mail",
+            "/events?after=0-0&after=x",
+            "/me?a=1&a=1",
+        ):
+            answer = await api.http.get(path)
+            assert (answer.status_code, answer.json()["type"]) == (422, "urn:rota:problem:invalid-query"), (
+                path
+            )
+        answer = await api.http.post("/jobs/say?ticket=a&ticket=b", json={})
+        assert answer.json()["errors"] == [{"parameter": "ticket", "detail": "is there twice"}]
+
+
 @pytest.mark.parametrize("begin", [b"GET /jobs?cursor=", b"GET /jobs HTTP/1.1\r\nX-Note: "])
 async def test_a_head_has_an_end(api: Api, begin: bytes) -> None:
     sent, piece = 0, b"a" * (LARGEST_HEAD // 4)
