@@ -15,6 +15,14 @@ from rota.settings.spelling import misspelt_queues, near_miss
 from rota.settings.variables import Variables
 from rota.wire.keys import check_queue
 
+#: The general settings that an option of a queue stands in place of, where they have another name.
+_GENERAL = {
+    "concurrency": "queue_concurrency",
+    "timeout": "job_timeout",
+    "rate_limit": "queue_rate_limit",
+    "slo": "queue_slo",
+}
+
 
 class ConfigError(RotaError):
     """Raised at boot for settings that cannot work: a line for each, saying what its variable may be."""
@@ -70,7 +78,7 @@ class Settings(Variables):
         key = in_variables(name)
         return QueueSettings(
             name=name,
-            concurrency=self._option(key, "concurrency", "queue_concurrency"),
+            concurrency=self._option(key, "concurrency"),
             max_attempts=self._option(key, "max_attempts"),
             backoff=Backoff(
                 kind=self._option(key, "backoff"),
@@ -79,14 +87,21 @@ class Settings(Variables):
                 ceiling=self._option(key, "backoff_max"),
                 jitter=self._option(key, "backoff_jitter"),
             ),
-            timeout=self._option(key, "timeout", "job_timeout"),
+            timeout=self._option(key, "timeout"),
             keep_result=self._option(key, "keep_result"),
             keep_log=self._option(key, "keep_log"),
-            rate_limit=self._option(key, "rate_limit", "queue_rate_limit"),
+            rate_limit=self._option(key, "rate_limit"),
             fleet_concurrency=getattr(self.queues.get(key), "fleet_concurrency", None),
             weight=getattr(self.queues.get(key), "weight", None) or 1.0,
-            slo=self._option(key, "slo", "queue_slo"),
+            slo=self._option(key, "slo"),
         )
+
+    def origin(self, name: str, option: str) -> str:
+        """Return the variable from which the queue `name` has an option; "" where it has the default."""
+        key, general = in_variables(name), _GENERAL.get(option, option)
+        if getattr(self.queues.get(key), option, None) is not None:
+            return f"{variable_prefix(key)}{option.upper()}"
+        return general.upper() if general in self.model_fields_set else ""
 
     def served_queues(self, declared: Iterable[str]) -> tuple[str, ...]:
         """Return the queues that this process works on, in alphabetical order.
@@ -173,9 +188,9 @@ class Settings(Variables):
             ),
         ]
 
-    def _option(self, queue: str, name: str, fallback: str | None = None) -> Any:
+    def _option(self, queue: str, name: str) -> Any:
         own = getattr(self.queues.get(queue), name, None)
-        return getattr(self, fallback or name) if own is None else own
+        return getattr(self, _GENERAL.get(name, name)) if own is None else own
 
 
 def _checked(names: list[str]) -> list[str]:

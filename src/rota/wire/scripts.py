@@ -147,6 +147,9 @@ QUOTA = Script.load("quota")
 # Called by the API, through rota.client.failures.
 CAUSES = Script.load("causes")
 
+# Called by the API, through rota.wire.inventory.
+LONGEST = Script.load("longest")
+
 # Called by clients and by the jobs that run flows.
 FLOW_START = Script.load("flow_start")
 FLOW_FAN_OUT = Script.load("flow_fan_out")

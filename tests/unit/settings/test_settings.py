@@ -35,6 +35,18 @@ def test_a_queues_own_settings_win() -> None:
     assert settings.queue("email").max_attempts == 7
 
 
+def test_where_a_queue_has_an_option_from_is_told_by_the_variable() -> None:
+    settings = load(
+        {"JOB_TIMEOUT": "1m", "QUEUE_SLO": "9s", "QUEUES__VIDEO_X__SLO": "5s", "BACKOFF": "fixed"}
+    )
+    assert settings.origin("video-x", "slo") == "QUEUES__VIDEO_X__SLO"
+    assert settings.origin("email", "slo") == "QUEUE_SLO"
+    assert settings.origin("video-x", "timeout") == "JOB_TIMEOUT"
+    assert settings.origin("email", "backoff") == "BACKOFF"
+    for option in ("concurrency", "fleet_concurrency", "weight", "keep_result"):
+        assert settings.origin("email", option) == "", option
+
+
 @pytest.mark.parametrize("name", ["Email", "", "a:b", "dead", "1st"])
 def test_a_name_that_no_queue_can_have_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="queue name"):

@@ -18,7 +18,7 @@ from rota.api.pages.screens import (
 )
 from rota.api.pages.screens.jobs import bulk, job, listing, new, search
 from rota.api.pages.screens.queues import listing as queues
-from rota.api.pages.screens.queues import queue
+from rota.api.pages.screens.queues import purging, queue
 from rota.api.pages.visitors import OWN_SEES
 from rota.api.problems import Problem
 
@@ -26,6 +26,7 @@ _SCREENS = (
     overview,
     queues,
     queue,
+    purging,
     listing,
     search,
     job,

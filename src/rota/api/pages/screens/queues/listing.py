@@ -1,19 +1,24 @@
-"""The list of queues: all of them at a glance."""
+"""The list of queues: all of them at a glance, in the order that is asked for, and pausing several at once."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from rota.api.desk import Desk, desk_of
-from rota.api.pages.frame import ROOT, Page, render
+from rota.api.desk import Desk, desk_of, known_queue, record
+from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
 from rota.api.pages.pictures import Bar, sparkline
-from rota.api.pages.screens.queues.standing import reading_of, states_of
-from rota.api.pages.visitors import SEES
+from rota.api.pages.screens.queues.explaining import limits
+from rota.api.pages.screens.queues.standing import Pause, pauses_of, reading_of, states_of
+from rota.api.pages.visitors import ACTS, SEES
 from rota.api.pages.words import counted, notices
+from rota.api.problems import Problem
 from rota.fleet.fleet import QueueNeed
-from rota.fleet.reading import QueueReading
-from rota.model.history.series import QueueHistory
+from rota.fleet.reading import QueueReading, Reading
+from rota.model.history.series import HistoryPoint, QueueHistory
+from rota.settings.queues import QueueSettings
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
@@ -21,36 +26,135 @@ router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 _LATELY = (900, 60)
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One queue of the list."""
+
+    own: QueueSettings
+    one: QueueReading
+    need: QueueNeed
+    history: QueueHistory
+    pause: Pause | None
+
+    @property
+    def name(self) -> str:
+        return self.own.name
+
+    @property
+    def states(self) -> dict[str, int]:
+        return states_of(self.one)
+
+    @property
+    def nearness(self) -> float:
+        """How much of its objective the oldest wait has used up."""
+        return self.one.latency / self.own.slo
+
+    @property
+    def is_unserved(self) -> bool:
+        return self.one.ready > 0 and not self.one.workers("running")
+
+    @property
+    def kept_back(self) -> int:
+        """The jobs that are due and wait for a limit."""
+        return self.states["waiting"] - self.one.ready
+
+    @property
+    def limits(self) -> list[str]:
+        return limits(self.own)
+
+    @property
+    def ended(self) -> int:
+        return _ended(self.history.total)
+
+    @property
+    def failed(self) -> float | None:
+        """The part of those that ended which died, of a hundred; None where none has ended."""
+        return 100 * self.history.total.dead / self.ended if self.ended else None
+
+    @property
+    def spark(self) -> str:
+        steps = [Bar.of([point]) for point in self.history.points]
+        return sparkline(steps, f"{counted(self.ended, 'job')} of {self.name} ended in 15 minutes")
+
+
+#: What the list can be sorted by, and the titles of these columns: numbers begin with the highest, names with a.
+_ORDERS: dict[str, tuple[str, Callable[[Row], Any]]] = {
+    "name": ("Queue", lambda row: row.name),
+    "waiting": ("Waiting", lambda row: -row.states["waiting"]),
+    "delayed": ("Delayed", lambda row: -row.states["delayed"]),
+    "active": ("Active", lambda row: -row.states["active"]),
+    "dead": ("Dead", lambda row: -row.states["dead"]),
+    "wait": ("Oldest wait / objective", lambda row: -row.nearness),
+    "ended": ("15 minutes", lambda row: -row.ended),
+    "failed": ("Failed", lambda row: -(row.failed or 0.0)),
+    "wanted": ("Workers / wanted", lambda row: -row.need.desired),
+}
+_FIRST = "wait"
+
+
 @router.get("/queues", dependencies=[SEES])
-async def queues(request: Request) -> Response:
-    """Show every queue, the one that is furthest from its objective first."""
+async def queues(request: Request, sort: str = _FIRST) -> Response:
+    """Show every queue; unless another order is asked for, the one that is furthest from its objective first."""
     desk = desk_of(request)
-    (reading, needs), histories = await asyncio.gather(
-        reading_of(desk), desk.client.histories(desk.queues, period=_LATELY[0], step=_LATELY[1])
+    by, is_turned = sort.removeprefix("-"), sort.startswith("-")
+    if by not in _ORDERS:
+        by, is_turned = _FIRST, False
+    reading, rows = await _read(desk)
+    rows.sort(key=lambda row: row.name)
+    rows.sort(key=_ORDERS[by][1], reverse=is_turned)
+    columns = {name: title for name, (title, _) in _ORDERS.items()}
+    return render(
+        request,
+        "queues.html",
+        page="queues",
+        notices=notices(reading),
+        rows=rows,
+        columns=columns,
+        by=by,
+        is_turned=is_turned,
     )
-    rows = [_row(desk, name, one, needs[name], histories[name]) for name, one in reading.queues.items()]
-    rows.sort(key=lambda row: (-row["nearness"], row["name"]))
-    return render(request, "queues.html", page="queues", notices=notices(reading), rows=rows)
 
 
-def _row(desk: Desk, name: str, one: QueueReading, need: QueueNeed, history: QueueHistory) -> dict[str, Any]:
-    slo = desk.settings.queue(name).slo
-    total = history.total
-    ended = total.completed + total.dead
-    steps = [Bar.of([point]) for point in history.points]
-    return {
-        "name": name,
-        "states": states_of(one),
-        "latency": one.latency,
-        "slo": slo,
-        "nearness": one.latency / slo,
-        "slots": one.slots,
-        "busy": one.slots_busy,
-        "paused": one.paused,
-        "unserved": one.ready > 0 and not one.workers("running"),
-        "late": one.latency > slo,
-        "failed": 100 * total.dead / ended if ended else None,
-        "workers": need.workers,
-        "desired": need.desired,
-        "spark": sparkline(steps, f"{counted(ended, 'job')} of {name} ended in 15 minutes"),
-    }
+@router.post("/queues/pause", dependencies=[ACTS])
+async def pause(request: Request) -> Response:
+    """Let no worker claim from the queues that were marked, until each is resumed."""
+    client, (names, why) = desk_of(request).client, await _marked(request)
+    for name in names:
+        await client.pause(name)
+        await record(request, "pause", queue=name, reason=why)
+    return go_to(request, f"{base_of(request)}/queues", f"Paused: {', '.join(names)}. Jobs that run go on.")
+
+
+@router.post("/queues/resume", dependencies=[ACTS])
+async def resume(request: Request) -> Response:
+    """Let workers claim from the queues that were marked."""
+    client, (names, why) = desk_of(request).client, await _marked(request)
+    for name in names:
+        await client.resume(name)
+        await record(request, "resume", queue=name, reason=why)
+    return go_to(request, f"{base_of(request)}/queues", f"Resumed: {', '.join(names)}.")
+
+
+async def _read(desk: Desk) -> tuple[Reading, list[Row]]:
+    (reading, needs), histories, pauses = await asyncio.gather(
+        reading_of(desk),
+        desk.client.histories(desk.queues, period=_LATELY[0], step=_LATELY[1]),
+        pauses_of(desk, desk.queues),
+    )
+    return reading, [
+        Row(desk.settings.queue(name), one, needs[name], histories[name], pauses.get(name))
+        for name, one in reading.queues.items()
+    ]
+
+
+async def _marked(request: Request) -> tuple[list[str], str]:
+    """Return the queues that were marked in a form, and the reason that it gives. Raises Problem."""
+    form = await form_of(request)
+    names = [known_queue(name) for name in dict.fromkeys(form.get("queue", ()))]
+    if not names:
+        raise Problem(422, "invalid-body", "No queue was chosen", "mark the queues first")
+    return names, form.get("reason", [""])[0]
+
+
+def _ended(total: HistoryPoint) -> int:
+    return total.completed + total.dead

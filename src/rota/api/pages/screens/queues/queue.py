@@ -1,47 +1,43 @@
-"""The page of one queue: what it is doing, what became of its jobs, and pausing it."""
+"""The page of one queue: what it is doing and why, what became of its jobs, and pausing it."""
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from rota.api.desk import desk_of, known_queue, record
+from rota.api.desk import Desk, desk_of, known_queue, record
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
 from rota.api.pages.pictures import Chart, became, spans
-from rota.api.pages.screens.queues.standing import facts_of, reading_of, states_of
+from rota.api.pages.screens.queues.explaining import held, limits, plans
+from rota.api.pages.screens.queues.standing import facts_of, pauses_of, reading_of, states_of
 from rota.api.pages.visitors import ACTS, SEES
 from rota.api.pages.words import of_queue
 from rota.model.history.series import QueueHistory
+from rota.server.faults import explained
+from rota.wire.inventory import Line, longest_lines
+from rota.wire.keys import queue_key
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
-#: What the pages of a queue show of its past: how long, and the step.
-_PERIODS = {"1h": (3600, 60), "8h": (28_800, 600), "24h": (86_400, 1800), "72h": (259_200, 3600)}
+#: What the page of a queue shows of its past: how long, the step, and in words.
+_PERIODS = {
+    "1h": (3600, 60, "the last hour"),
+    "8h": (28_800, 600, "8 hours"),
+    "24h": (86_400, 1800, "a day"),
+    "72h": (259_200, 3600, "three days"),
+}
+#: The most lines of a limit that are shown.
+_LINES = 8
 
 
 @router.get("/queues/{queue}", dependencies=[SEES])
 async def queue(request: Request, queue: str, period: str = "1h") -> Response:
-    """Show one queue: what it is doing, and what became of its jobs."""
+    """Show one queue: what it is doing and why, and what became of its jobs."""
     desk, name = desk_of(request), known_queue(queue)
-    long, step = _PERIODS.get(period, _PERIODS["1h"])
-    (reading, needs), history = await asyncio.gather(
-        reading_of(desk, name), desk.client.history(name, period=long, step=step)
-    )
-    one, slo = reading.queues[name], desk.settings.queue(name).slo
-    paused = await desk.client.paused_since(name) if one.paused else None
+    period = period if period in _PERIODS else "1h"
+    found = await _found(desk, name, period)
     return render(
-        request,
-        "queue.html",
-        page="queues",
-        name=name,
-        one=one,
-        states=states_of(one),
-        said=of_queue(facts_of(desk, name, reading, needs[name])),
-        slo=slo,
-        history=history,
-        charts=_charts(history, slo),
-        periods=list(_PERIODS),
-        period=period if period in _PERIODS else "1h",
-        paused=paused,
+        request, "queue.html", page="queues", name=name, periods=list(_PERIODS), period=period, **found
     )
 
 
@@ -59,9 +55,41 @@ async def pause(request: Request, queue: str) -> Response:
 async def resume(request: Request, queue: str) -> Response:
     """Let workers claim from a queue again."""
     name = known_queue(queue)
+    form = await form_of(request)
     await desk_of(request).client.resume(name)
-    await record(request, "resume", queue=name)
+    await record(request, "resume", queue=name, reason=form.get("reason", [""])[0])
     return go_to(request, f"{base_of(request)}/queues/{name}", f"{name} is resumed.")
+
+
+async def _found(desk: Desk, name: str, period: str) -> dict[str, Any]:
+    """Return what the page shows of a queue, by the names that its template has for it."""
+    long, step, words = _PERIODS[period]
+    (reading, needs), history, pauses, lines = await asyncio.gather(
+        reading_of(desk, name),
+        desk.client.history(name, period=long, step=step),
+        pauses_of(desk, [name]),
+        _lines(desk, name),
+    )
+    one, own = reading.queues[name], desk.settings.queue(name)
+    return {
+        "one": one,
+        "own": own,
+        "states": states_of(one),
+        "said": of_queue(facts_of(desk, name, reading, needs[name])),
+        "pause": pauses.get(name),
+        "limits": limits(own),
+        "charts": _charts(history, own.slo),
+        "lines": lines,
+        "need": needs[name],
+        "past": words,
+        "plans": plans(needs[name], history, one.ready),
+        "held": list(held(desk.settings, name)),
+    }
+
+
+async def _lines(desk: Desk, name: str) -> list[Line]:
+    async with explained(desk.client.redis):
+        return (await longest_lines(desk.client.redis, queue_key(name)))[:_LINES]
 
 
 def _charts(history: QueueHistory, slo: float) -> list[Chart]:

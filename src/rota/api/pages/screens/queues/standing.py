@@ -1,6 +1,9 @@
-"""How queues stand now: what they are read as, the workers that each needs, and what is said of that in words."""
+"""How queues stand now: what they are read as, the workers that each needs, who paused which, and that in words."""
 
 from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from rota.api.desk import Desk
 from rota.api.pages.words import QueueFacts, duration
@@ -9,6 +12,20 @@ from rota.fleet.reading import QueueReading, Reading, read
 from rota.model.state import State
 from rota.server.faults import explained
 from rota.settings.queues import QueueSettings
+from rota.wire.keys import QueueKeys, queue_key
+
+#: How many of the latest actions are looked through for who paused a queue.
+_LATEST = 200
+#: By how much the clocks of those that write the two times may differ.
+_CLOCKS = timedelta(seconds=5)
+
+
+class Pause(NamedTuple):
+    """Since when a queue is paused; who paused it and why, as far as the list of actions knows."""
+
+    since: datetime
+    by: str = ""
+    why: str = ""
 
 
 async def reading_of(desk: Desk, *names: str) -> tuple[Reading, dict[str, QueueNeed]]:
@@ -18,6 +35,27 @@ async def reading_of(desk: Desk, *names: str) -> tuple[Reading, dict[str, QueueN
         reading = await read(desk.client.redis, queues)
     need = Fleet(desk.settings, queues).appraise(reading)
     return reading, {one.queue: one for one in need.queues}
+
+
+async def pauses_of(desk: Desk, names: Sequence[str]) -> dict[str, Pause]:
+    """Return those of some queues that are paused, in two round trips, and in one if none is. Raises ServerError."""
+    keys = [QueueKeys.of(queue_key(name)).paused for name in names]
+    async with explained(desk.client.redis):
+        found = await desk.client.redis.mget(keys) if keys else []
+    since = {
+        name: datetime.fromtimestamp(int(raw) / 1000, UTC)
+        for name, raw in zip(names, found, strict=True)
+        if raw is not None and raw.isdigit()
+    }
+    actions = await desk.client.actions.page(limit=_LATEST) if since else []
+    pauses = {name: Pause(at) for name, at in since.items()}
+    # The newest are first: each queue keeps the one that comes last here, which paused it first.
+    for one in actions:
+        name = str(one.target.get("queue", ""))
+        if one.action == "pause" and name in pauses and one.at and one.at >= since[name] - _CLOCKS:
+            why = str(one.detail.get("reason", ""))
+            pauses[name] = Pause(since[name], one.actor.name or one.actor.id, why)
+    return pauses
 
 
 def facts_of(desk: Desk, name: str, reading: Reading, need: QueueNeed) -> QueueFacts:
