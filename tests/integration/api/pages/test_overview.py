@@ -9,6 +9,7 @@ import pytest
 from rota import Run, job
 from rota.app.declaring import Declaring, release_of, schedules_of
 from rota.fleet.heartbeat import Heartbeat
+from rota.model.state import State
 from rota.services.scheduler import Scheduler
 from rota.wire.keys import QueueKeys, queue_key
 from tests.integration.api.pages.trips import counting
@@ -37,6 +38,13 @@ async def late(api: Api, count: int, seconds: float, queue: str = "email") -> No
     await api.client.redis.zadd(queue_key(queue), {f"late-{number}": due for number in range(count)})
 
 
+async def schedule(api: Api) -> None:
+    """Put the next tick of each schedule, as a worker and the leader do."""
+    settings, registry = api.app.state.desk.settings, api.app.state.desk.registry
+    await Declaring(api.client.redis, settings, release_of(settings, registry)).declare()
+    await Scheduler(schedules_of(settings), Term(), lambda: None).look(api.client.redis)
+
+
 async def dies(api: Api, message: str, count: int) -> None:
     """Let a job die of an error with this message, and wait until there are `count` dead letters."""
     await api.client.enqueue(fails, name=message)
@@ -62,6 +70,10 @@ async def test_a_first_visitor_is_shown_how_to_make_a_job(api: Api) -> None:
     shown = await page(api, "/")
     assert "waiting for a worker…" not in shown
     assert "1 worker is up" in shown
+    # The first worker that leads puts the ticks of schedules.
+    await schedule(api)
+    assert (await api.client.counts("email"))[State.DELAYED] == 1
+    assert "rota enqueue email:fails" in await page(api, "/")
 
 
 async def test_the_command_has_arguments_that_the_job_takes(server: RedisServer) -> None:
@@ -151,9 +163,7 @@ async def test_markup_in_an_error_stays_text(server: RedisServer) -> None:
 async def test_the_next_schedules_are_shown(api: Api) -> None:
     await api.client.enqueue(greet)
     assert "No job runs by the clock." in await page(api, "/")
-    desk = api.app.state.desk
-    await Declaring(api.client.redis, desk.settings, release_of(desk.settings, desk.registry)).declare()
-    await Scheduler(schedules_of(desk.settings), Term(), lambda: None).look(api.client.redis)
+    await schedule(api)
     shown = await page(api, "/")
     assert '<a href="/ui/schedules">hourly</a>' in shown
     assert "email:greet" in shown

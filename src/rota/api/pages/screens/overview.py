@@ -50,8 +50,10 @@ class _Seen:
 
     @property
     def is_new(self) -> bool:
-        """Whether no job was ever enqueued."""
-        return not any(one.ended or sum(one.states.values()) for one in self.reading.queues.values())
+        """Whether no job was ever enqueued but those that schedules put."""
+        queues = self.reading.queues.values()
+        jobs = sum(count for one in queues for count in one.states.values())
+        return not any(one.ended for one in queues) and jobs <= len(_next(self.schedules))
 
 
 @router.get("", include_in_schema=False, dependencies=[SEES])
