@@ -58,6 +58,13 @@ class Archive:
         async with self._database.read() as connection:
             return await list_jobs(connection, wanted, after=after, limit=limit)
 
+    async def beside(self, wanted: "Wanted", place: "Position", *, newer: bool) -> Row | None:
+        """Return the job of a list that stands next to a place, the newer or the older one; None at the list's end."""
+        from rota.store.queries import next_job  # noqa: PLC0415 - it needs an extra
+
+        async with self._database.read() as connection:
+            return await next_job(connection, wanted, place, newer=newer)
+
     async def actions(
         self, namespace: str, *, before: str | None, tenant: str | None, limit: int
     ) -> list[Action]:

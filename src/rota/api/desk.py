@@ -50,7 +50,7 @@ class Desk:
 
         Raises JobNotFound, also for a job of another tenant than that of the caller's `key`.
         """
-        names = _names_of(key, job_id)
+        names = names_of(key, job_id)
         for name in names:
             info = await self._live(key, known_queue(queue), name)
             if info is not None:
@@ -70,7 +70,7 @@ class Desk:
         known_queue(queue)
         if key.tenant is None:
             return job_id
-        for name in _names_of(key, job_id):
+        for name in names_of(key, job_id):
             info = await self._live(key, queue, name, letter=letter)
             if info is not None:
                 return info.id
@@ -84,7 +84,7 @@ class Desk:
         return info if key.sees(info.tenant) else None
 
 
-def _names_of(key: AccessKey, job_id: str) -> tuple[str, ...]:
+def names_of(key: AccessKey, job_id: str) -> tuple[str, ...]:
     """Return what an id can mean to the holder of a key: an id, or one that was given for the key's tenant."""
     return (job_id,) if key.tenant is None else (job_id, id_of_tenant(key.tenant, job_id))
 

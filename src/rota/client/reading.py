@@ -82,8 +82,8 @@ def _live(job_id: str, queue: str, raw: Raw, score: float, *, now: int, sealer: 
         percent=percent,
         message=message,
         enqueued_at=contents.enqueued_at,
-        due_at=None if active else _time(score),
-        started_at=_time(_figure(started[0])) if started else None,
+        due_at=None if active else time_of(score),
+        started_at=time_of(_figure(started[0])) if started else None,
         error=failures[-1].error if failures else None,
         snoozes=_figure(raw.snoozes),
         payload=contents.arguments,
@@ -107,7 +107,7 @@ def letter_of(
         letter.get(b"task", b"").decode("utf-8", "replace") or contents.task,
         attempts=_figure(letter.get(b"attempt")),
         enqueued_at=contents.enqueued_at,
-        finished_at=_time(_figure(letter.get(b"at"))),
+        finished_at=time_of(_figure(letter.get(b"at"))),
         error=results.error_of(letter.get(b"error", b"")),
         reason=letter.get(b"reason", b"").decode("utf-8", "replace"),
         payload=contents.arguments,
@@ -141,9 +141,9 @@ def _finished(job_id: str, queue: str, raw: bytes, sealer: Sealer | None) -> Job
         record.name,
         attempts=record.attempt,
         percent=100.0 if record.success else None,
-        enqueued_at=_time(record.enqueued_ms),
-        started_at=_time(record.started_ms),
-        finished_at=_time(record.finished_ms),
+        enqueued_at=time_of(record.enqueued_ms),
+        started_at=time_of(record.started_ms),
+        finished_at=time_of(record.finished_ms),
         result=record.result,
         error=record.error,
         reason=record.reason,
@@ -178,7 +178,9 @@ def _contents(job_id: str, queue: str, payload: bytes | None, sealer: Sealer | N
         return _sealed(payload, error)
     except UnreadablePayload:
         return _Contents()
-    return _Contents(envelope.name, _time(envelope.enqueued_ms), envelope.kwargs, tenant_of(envelope.headers))
+    return _Contents(
+        envelope.name, time_of(envelope.enqueued_ms), envelope.kwargs, tenant_of(envelope.headers)
+    )
 
 
 def _sealed(payload: bytes, error: RefusedPayload) -> _Contents:
@@ -190,7 +192,7 @@ def _sealed(payload: bytes, error: RefusedPayload) -> _Contents:
     except UnreadablePayload:
         return _Contents(refused=error)
     tenant = tenant_of(envelope.headers)
-    return _Contents(envelope.name, _time(envelope.enqueued_ms), tenant=tenant, refused=error)
+    return _Contents(envelope.name, time_of(envelope.enqueued_ms), tenant=tenant, refused=error)
 
 
 def _checkpoint(raw: bytes | None) -> Any:
@@ -205,7 +207,7 @@ def _failures(raw: bytes | None) -> tuple[Failure, ...]:
     """Return the failed attempts that lie in Redis, but for lines that cannot be read."""
     failures = []
     for line in (raw or b"").split(b"\n"):
-        if (found := _FAILURE.fullmatch(line)) and (at := _time(_figure(found[2]))):
+        if (found := _FAILURE.fullmatch(line)) and (at := time_of(_figure(found[2]))):
             failures.append(Failure(_figure(found[1]), at, results.error_of(found[3])))
     return tuple(failures)
 
@@ -218,7 +220,7 @@ def _figure(raw: bytes | None) -> int:
         return 0
 
 
-def _time(ms: float) -> datetime | None:
+def time_of(ms: float) -> datetime | None:
     """Return a time of the server's clock; None for one that no calendar has, as another program may have written."""
     try:
         return datetime.fromtimestamp(ms / 1000, UTC)

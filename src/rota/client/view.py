@@ -37,7 +37,7 @@ async def find(
     pipe = redis.pipeline(transaction=True)
     pipe.time()
     for job_id in ids:
-        _ask(pipe, keys, encode_id(job_id))
+        ask(pipe, keys, encode_id(job_id))
     time, *replies = await pipe.execute()
     now = ms_of(time)
     found = []
@@ -151,7 +151,8 @@ async def workers(redis: Any, keys: QueueKeys) -> int:
     return int(await redis.exists(*(f"{keys.worker}:".encode() + name for name in names))) if names else 0
 
 
-def _ask(pipe: Any, keys: QueueKeys, member: bytes) -> None:
+def ask(pipe: Any, keys: QueueKeys, member: bytes) -> None:
+    """Ask for what Redis holds of one job, in the order in which `Raw` has it."""
     pipe.get(RESULT.encode() + member)
     pipe.get(JOB.encode() + member)
     pipe.zscore(keys.queue, member)

@@ -10,6 +10,11 @@ from urllib.parse import unquote
 
 #: What stands in a secret's place.
 HIDDEN = "***"
+#: What is in the names of fields that hold secrets, in any case.
+NAMES_OF_SECRETS = (
+    r"pass(?:word|wd|phrase|code)|pwd|secret|token|api[-_]?key|authorization|cookie|credential|private[-_]?key"
+    r"|access[-_]?key|dsn|csrf|signature"
+)
 #: A shorter secret is taken out of a server's own errors alone: elsewhere it may be a word.
 SHORTEST = 6
 

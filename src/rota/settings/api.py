@@ -4,7 +4,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
 from rota.model.access.keys import AccessKey
@@ -32,6 +32,19 @@ def _origins(value: object) -> object:
     if wrong:
         raise ValueError(f"{wrong[0]!r} is no site; a site is https://shop.example, without a path")
     return found
+
+
+#: What may stand in the template of an address, in curly brackets.
+_PLACES = frozenset({"trace_id", "id"})
+
+
+def _template(value: str) -> str:
+    named = set(re.findall(r"\{([^{}]*)\}", value))
+    if not re.fullmatch(r"https?://[^\s/{}]+(?:/\S*)?", value) or not named or not named <= _PLACES:
+        raise ValueError(
+            f"{value[:60]!r} is no address with {{trace_id}} or {{id}} in it, such as https://traces.example/{{trace_id}}"
+        )
+    return value
 
 
 Network = IPv4Network | IPv6Network
@@ -86,6 +99,12 @@ class ApiVariables(BaseSettings):
 
     dashboard_admins: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = None
     """Visitors that a server in front names who may do everything; None: none."""
+
+    dashboard_trace_url: Annotated[str, AfterValidator(_template)] | None = None
+    """Where a job's trace is, with `{trace_id}` in its place: `https://traces.example/{trace_id}`; None: nowhere."""
+
+    dashboard_sentry_url: Annotated[str, AfterValidator(_template)] | None = None
+    """Where Sentry shows what belongs to a job, with `{trace_id}` or `{id}` in its place; None: nowhere."""
 
     @model_validator(mode="after")
     def _know_the_proxy(self) -> Self:

@@ -86,6 +86,22 @@ def page(wanted: Wanted, after: Position | None, limit: int) -> Select[Any]:
     return question.order_by(jobs.c.enqueued_at.desc(), jobs.c.id.desc()).limit(limit)
 
 
+async def next_job(
+    connection: AsyncConnection, wanted: Wanted, place: Position, *, newer: bool
+) -> Row | None:
+    """Return the job that stands next to a place in a list, the newer or the older one; None at the list's end."""
+    question = beside(wanted, place) if newer else page(wanted, place, 1)
+    found = (await connection.execute(question)).mappings().first()
+    return dict(found) if found else None
+
+
+def beside(wanted: Wanted, place: Position) -> Select[Any]:
+    """Return the statement that asks for the job before a place in a list, which is the next newer one."""
+    here = tuple_(jobs.c.enqueued_at, jobs.c.id) > tuple_(place.enqueued_at, stored("id", place.id))
+    question = select(*_LISTED).where(*_conditions(wanted), here)
+    return question.order_by(jobs.c.enqueued_at, jobs.c.id).limit(1)
+
+
 async def count_by_status(connection: AsyncConnection, wanted: Wanted) -> dict[str, int]:
     """Return how many of the jobs that are `wanted` have each status; those that none has are left out."""
     found = await connection.execute(counts(wanted))

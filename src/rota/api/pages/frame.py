@@ -1,6 +1,7 @@
 """The frame of every page: the templates, what they can use, the headers that browsers are held by, and errors."""
 
 import functools
+import re
 from collections.abc import Callable, Coroutine
 from hashlib import sha256
 from importlib.resources import files
@@ -139,6 +140,13 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     if common["flash"]:
         response.delete_cookie(_FLASH, path=base)
     return response
+
+
+def download(text: str, name: str, kind: str = "text/plain") -> Response:
+    """Return a text that a browser keeps as a file of this name, and runs nothing of."""
+    named = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._")[-100:]
+    headers = _HEADERS | {"Content-Disposition": f'attachment; filename="{named}"'}
+    return Response(text.encode("utf-8", "replace"), headers=headers, media_type=f"{kind}; charset=utf-8")
 
 
 def go_to(request: Request, path: str, said: str = "") -> Response:

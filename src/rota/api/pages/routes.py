@@ -16,7 +16,8 @@ from rota.api.pages.screens import (
     webhooks,
     workers,
 )
-from rota.api.pages.screens.jobs import bulk, job, listing, new, search
+from rota.api.pages.screens.jobs import bulk, listing, new, search
+from rota.api.pages.screens.jobs.one import actions, beside, page
 from rota.api.pages.screens.queues import listing as queues
 from rota.api.pages.screens.queues import purging, queue
 from rota.api.pages.visitors import OWN_SEES
@@ -29,7 +30,9 @@ _SCREENS = (
     purging,
     listing,
     search,
-    job,
+    page,
+    beside,
+    actions,
     bulk,
     new,
     failures,

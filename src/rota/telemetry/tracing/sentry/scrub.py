@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from rota.errors.secrets import NAMES_OF_SECRETS
+
 FILTERED = "[Filtered]"
 #: The payload of the job that runs in this context.
 PAYLOAD: ContextVar[bytes] = ContextVar("payload", default=b"")
@@ -19,18 +21,16 @@ PAYLOAD: ContextVar[bytes] = ContextVar("payload", default=b"")
 #: Arguments and secrets that are shorter than this stay: they are common words.
 _SHORTEST, _SHORTEST_SECRET = 8, 6
 _MOST_VALUES = 1000
-_NAMES = (
-    r"pass(?:word|wd|phrase|code)|pwd|secret|token|api[-_]?key|authorization|cookie|credential|private[-_]?key"
-    r"|access[-_]?key|dsn|csrf|signature"
+_SECRET_NAME = re.compile(
+    rf"{NAMES_OF_SECRETS}|^(?:auth|http\.query|http\.fragment|query_string)$", re.IGNORECASE
 )
-_SECRET_NAME = re.compile(rf"{_NAMES}|^(?:auth|http\.query|http\.fragment|query_string)$", re.IGNORECASE)
 _PATTERNS = (
     (re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^/\s'\"<>]+@", re.IGNORECASE), rf"\1{FILTERED}@"),
     (re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://[^\s?'\"<>]+\?)[^\s'\"<>#]+", re.IGNORECASE), rf"\1{FILTERED}"),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {FILTERED}"),
     (
         re.compile(
-            rf"((?:{_NAMES})\w{{0,20}}['\"]?\s{{0,3}}[=:]\s{{0,3}})(?:\"[^\"]*\"|'[^']*'|[^\s'\",;&)}}\]]+)",
+            rf"((?:{NAMES_OF_SECRETS})\w{{0,20}}['\"]?\s{{0,3}}[=:]\s{{0,3}})(?:\"[^\"]*\"|'[^']*'|[^\s'\",;&)}}\]]+)",
             re.IGNORECASE,
         ),
         rf"\1{FILTERED}",
