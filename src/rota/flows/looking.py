@@ -133,13 +133,19 @@ class FlowPage(NamedTuple):
     following: str | None
 
 
-async def page(flows: Flows, state: State | None, *, before: str = "", limit: int = 50) -> FlowPage:
-    """Return the newest flows in a state, or in any, behind the flow `before`. Raises ServerError."""
+async def page(
+    flows: Flows, state: State | None, *, before: str = "", limit: int = 50, tenant: str | None = None
+) -> FlowPage:
+    """Return the newest flows in a state, or in any, behind the flow `before`, or those of one tenant alone.
+
+    A page of a tenant is found among the next 2,000 flows: behind one with few or none there may be more. The counts
+    are those of all. Raises ServerError.
+    """
     namespace = flows.settings.namespace
     states = sorted(STATES, key=lambda one: one is not state)
     keys = [flows_key(namespace, one) for one in states]
     chosen = len(states) if state is None else 1
-    args = (flow_key(namespace, ""), chosen, before, limit + 1, _LOOKS, *_FIELDS_OF_PAGE)
+    args = (flow_key(namespace, ""), chosen, before, limit + 1, _LOOKS, tenant or "", *_FIELDS_OF_PAGE)
     async with explained(flows.redis):
         counts, behind, rows = await FLOW_LIST(flows.redis, keys, args)
     found = [_of_row(namespace, row) for row in rows]

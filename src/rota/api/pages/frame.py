@@ -62,7 +62,7 @@ _NAVIGATION = (
     Place("queues", "Queues", "/queues", "q"),
     Place("jobs", "Jobs", "/jobs", "j", is_own=True),
     Place("failures", "Failures", "/failures", "f"),
-    Place("flows", "Flows", "/flows", "l"),
+    Place("flows", "Flows", "/flows", "l", is_own=True),
     Place("schedules", "Schedules", "/schedules", "s"),
     Place("workers", "Workers", "/workers", "w"),
     Place("webhooks", "Webhooks", "/webhooks", "h", is_own=True),

@@ -3,14 +3,16 @@
 -- KEYS  the lists of flows, one for each state
 -- ARGV  1 what the keys of flows begin with  2 in how many of the lists to look, the first ones
 --       3 id of the flow behind which the page begins ('' = with the newest)  4 the most flows of a page
---       5 the most entries that are looked at; then fields of a flow
+--       5 the most entries that are looked at  6 the tenant whose flows are wanted ('' = all); then fields of a flow
 -- Returns { how many each list has, behind which id to go on ('' = nothing is left), the values of these fields for each flow, and
 -- after them the number of its stages and, for each, how many jobs it has, and how many completed, died and were cancelled }.
 --
+-- A page of one tenant may have fewer flows than there is room for, or none, and still name where to go on.
 -- Keeps true: each flow of the page has the state of its list. An entry whose flow is gone is struck on the way,
 -- and one whose flow is in another state goes to that one's list.
 
 local prefix, lists, before, most, looks = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local tenant = ARGV[6]
 local COUNTS = { 'total', 'completed', 'dead', 'cancelled' }
 
 -- Return the entries of all lists behind an id in those lists, the newest first, as { id, list }.
@@ -33,7 +35,7 @@ end
 
 -- Return the values of a flow's fields and of its stages' counts.
 local function look_at(key)
-  local values = redis.call('HMGET', key, unpack(ARGV, 6))
+  local values = redis.call('HMGET', key, unpack(ARGV, 7))
   local stages = stages_in(unpack(redis.call('HMGET', key, 'kind', 'stages')))
   values[#values + 1] = stages
   for stage = 0, stages - 1 do
@@ -54,11 +56,13 @@ local rows, at, looked, is_over = {}, before, 0, false
 while #rows < most and looked < looks and not is_over do
   local found = entries_behind(at)
   for place = 1, math.min(#found, most) do
-    if #rows == most then break end
+    if #rows == most or looked == looks then break end
     local id, list = unpack(found[place])
     local own = list_of(id)
     if own == list then
-      rows[#rows + 1] = look_at(prefix .. id)
+      if tenant == '' or redis.call('HGET', prefix .. id, 'tenant') == tenant then
+        rows[#rows + 1] = look_at(prefix .. id)
+      end
     else
       redis.call('ZREM', list, id)
       if own then redis.call('ZADD', own, 0, id) end

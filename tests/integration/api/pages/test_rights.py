@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import httpx2
+import pytest
 from fastapi.params import Depends
 from fastapi.routing import APIRoute
 
+from rota import pipeline
 from rota.api.pages.routes import ROUTERS
 from rota.api.pages.screens.jobs.one.actions import _ACTIONS
 from rota.api.pages.visitors import (
@@ -20,10 +22,12 @@ from rota.api.pages.visitors import (
     OWN_SEES,
     SEES,
 )
-from tests.integration.api.pages.visiting import OWN
+from rota.flows import looking
+from rota.model.flows.handle import FlowHandle
+from tests.integration.api.pages.visiting import OWN, Seen
 from tests.integration.api.serving import Api
 from tests.integration.api.test_access import made
-from tests.integration.api.towns import OWNERS, Town, clear_of, secret_of
+from tests.integration.api.towns import OWNERS, Town, clear_of, secret_of, wait
 
 #: What stands in paths where it is not about a certain thing; other names are none.
 PLACES = defaultdict(lambda: "none", queue="email", name="hourly", action="run")
@@ -38,6 +42,9 @@ STRANGE: dict[tuple[str, str], list[tuple[str, dict[str, str]]]] = {
     ("POST", "/job/{action}"): [("", {"queue": "{queue}", "id": "{id}"})],
     ("GET", "/bulk/{id}"): [("", {})],
     ("POST", "/bulk/{id}/abort"): [("", {})],
+    ("GET", "/flows/{id}"): [("?stage=0", {}), ("", {})],
+    ("POST", "/flows/{id}/cancel"): [("", {})],
+    ("POST", "/flows/{id}/resume"): [("", {})],
     ("GET", "/webhooks/{webhook}"): [("", {})],
     ("POST", "/webhooks/{webhook}/{action}"): [("", {"message": "none"})],
 }
@@ -57,6 +64,7 @@ CUT: dict[tuple[str, str], list[str]] = {
         "?queue=quick&state=dead",
     ],
     ("GET", "/activity"): [""],
+    ("GET", "/flows"): ["", "?state=active", "?state=dead"],
     ("GET", "/webhooks"): [""],
     ("GET", "/search"): ["?q={id}", "?q=quick"],
 }
@@ -125,22 +133,33 @@ async def test_a_tenant_s_key_shows_and_changes_nothing_of_another_s(town: Town)
         hook = await town.api.client.webhooks.make(
             "https://8.8.8.8/hook", description=secret_of(owner), tenant=owner
         )
+        flow = await started(town, owner)
         wanted = {"action": "delete", "filter": {"queue": "none"}}
         operation = (await town.ask(owner, "POST", "/bulk", json=wanted)).json()["id"]
         for queue, job_id, _ in town.jobs[owner]:
-            names = {"queue": queue, "id": job_id, "webhook": hook.id, "operation": operation}
+            names = {
+                **{"queue": queue, "id": job_id, "webhook": hook.id, "operation": operation},
+                "flow": flow.id,
+            }
             await nothing_is_told(town, names)
         hooks = [one.id for one in await town.api.client.webhooks.all()]
         assert hook.id in hooks
     assert await town.state() == before, "nothing was changed"
 
 
+async def started(town: Town, owner: str | None) -> FlowHandle[None]:
+    """Let a pipeline of an owner begin, whose first job waits."""
+    plan = pipeline(wait, name=secret_of(owner))
+    return await town.api.client.enqueue(plan.options(tenant=owner), secret_of(owner))
+
+
 async def nothing_is_told(town: Town, names: dict[str, str]) -> None:
     for (method, path), requests in STRANGE.items():
         for action in ACTIONS.get(path, ("",)):
             places = names | {"action": action}
-            if path.startswith("/bulk"):
-                places["id"] = names["operation"]
+            for part in ("bulk", "flows"):
+                if path.startswith(f"/{part}"):
+                    places["id"] = names[{"bulk": "operation", "flows": "flow"}[part]]
             for rest, fields in requests:
                 form = {name: value.format_map(places) for name, value in fields.items()}
                 answer = await asked(town, "acme", method, (path + rest).format_map(places), **form)
@@ -176,6 +195,24 @@ async def test_a_tenant_sees_its_own_and_acts_on_it(town: Town) -> None:
     assert activity.text.count("mine") == 3
     others = await asked(town, "globex", "GET", "/activity")
     assert "mine" not in others.text
+
+
+async def test_a_tenant_s_flows_are_found_behind_those_of_others(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = await started(town, "acme")
+    for _ in range(3):
+        await started(town, "globex")
+    assert secret_of("acme") in (await asked(town, "acme", "GET", "/flows")).text
+    monkeypatch.setattr(looking, "_LOOKS", 2)
+    first = (await asked(town, "acme", "GET", "/flows")).text
+    assert "None of yours is among the newest" in first
+    (older,) = [link for link in Seen(first).links if "before=" in link]
+    behind = await asked(town, "acme", "GET", older.removeprefix("/ui"))
+    assert secret_of("acme") in behind.text
+    clear_of(first + behind.text, "acme")
+    assert (await asked(town, "acme", "GET", f"/flows/{own.id}")).status_code == 200
+    assert (await asked(town, "acme", "POST", f"/flows/{own.id}/cancel")).status_code == 303
 
 
 async def test_what_a_tenant_makes_is_its_own(town: Town) -> None:

@@ -5,12 +5,13 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
-from rota.api.desk import desk_of, record
+from rota.api.desk import caller_of, desk_of, record
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, job_page, render
 from rota.api.pages.graphs import Box, graph
-from rota.api.pages.visitors import ACTS, SEES
+from rota.api.pages.visitors import OWN_ACTS, OWN_SEES
 from rota.api.pages.words import counted
 from rota.api.problems import Problem, wrong_parameter
+from rota.errors import JobNotFound
 from rota.flows.looking import STATES, Flow, FlowLook, Node, look, page
 from rota.model.flows.handle import StageInfo
 from rota.model.state import State
@@ -46,19 +47,24 @@ class Stage(NamedTuple):
     members: tuple[Member, ...]
 
 
-@router.get("/flows", dependencies=[SEES])
+@router.get("/flows", dependencies=[OWN_SEES])
 async def flows(request: Request, state: str = "", before: str = "") -> Response:
     """Show the newest pipelines and batches, those of one state or all."""
     chosen = _state(state)
-    found = await page(desk_of(request).client.flows, chosen, before=before, limit=_PAGE)
+    tenant = caller_of(request).tenant
+    found = await page(desk_of(request).client.flows, chosen, before=before, limit=_PAGE, tenant=tenant)
+    # How many flows the others have is not for the key of a tenant.
+    counts = found.counts if tenant is None else dict.fromkeys(found.counts)
     older = {"before": found.following} | ({"state": state} if state else {})
     return render(
         request,
         "flows.html",
         page="flows",
         rows=found.flows,
-        counts=found.counts,
-        count=sum(found.counts.values()),
+        counts=counts,
+        is_empty=not found.flows and not before and not (state or found.following)
+        if tenant
+        else not any(found.counts.values()),
         state=state,
         before=before,
         older=urlencode(older) if found.following else "",
@@ -66,11 +72,12 @@ async def flows(request: Request, state: str = "", before: str = "") -> Response
     )
 
 
-@router.get("/flows/{id}", dependencies=[SEES])
+@router.get("/flows/{id}", dependencies=[OWN_SEES])
 async def flow(request: Request, id: str, stage: int | None = None, first: int = 0) -> Response:  # noqa: A002
     """Show one flow: how far each stage is, and the items of the stage that is asked for."""
     desk, first = desk_of(request), max(0, first)
     found = await look(desk.client.flows, id, stage=stage, first=first, limit=_ITEMS)
+    _check(request, found, id)
     stages = _stages(request, found, stage)
     shown = found.flow
     boxes = [_box(one) for one in stages]
@@ -92,7 +99,7 @@ async def flow(request: Request, id: str, stage: int | None = None, first: int =
     )
 
 
-@router.post("/flows/{id}/cancel", dependencies=[ACTS])
+@router.post("/flows/{id}/cancel", dependencies=[OWN_ACTS])
 async def cancel(request: Request, id: str) -> Response:  # noqa: A002
     """Cancel a flow: jobs that wait are removed, jobs that run are asked to stop."""
     found, reason = await _asked(request, id)
@@ -106,7 +113,7 @@ async def cancel(request: Request, id: str) -> Response:  # noqa: A002
     )
 
 
-@router.post("/flows/{id}/resume", dependencies=[ACTS])
+@router.post("/flows/{id}/resume", dependencies=[OWN_ACTS])
 async def resume(request: Request, id: str) -> Response:  # noqa: A002
     """Let a pipeline that died go on at the stage where it died."""
     found, reason = await _asked(request, id)
@@ -122,10 +129,18 @@ async def resume(request: Request, id: str) -> Response:  # noqa: A002
     return go_to(request, f"{base_of(request)}/flows/{found.id}", "The flow goes on where it died.")
 
 
+def _check(request: Request, found: FlowLook, flow_id: str) -> None:
+    """Raise JobNotFound for a flow of another tenant than that of the caller's key."""
+    if not caller_of(request).sees(found.flow.tenant or None):
+        raise JobNotFound(flow_id)
+
+
 async def _asked(request: Request, flow_id: str) -> tuple[Flow, str]:
     """Return the flow that a form is about, and the reason that it gives. Raises Problem for one that is an item."""
     form = await form_of(request)
-    found = (await look(desk_of(request).client.flows, flow_id)).flow
+    looked_at = await look(desk_of(request).client.flows, flow_id)
+    _check(request, looked_at, flow_id)
+    found = looked_at.flow
     if found.parent or (found.kind == "batch" and request.url.path.endswith("/resume")):
         raise Problem(
             409, "wrong-state", "This cannot be done to it", "it is done to the pipeline as a whole"
