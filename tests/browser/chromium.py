@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -99,6 +100,8 @@ async def browsing() -> AsyncIterator[Tab]:
             "about:blank",
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            # Debian's command is a script that waits for the browser: the group is what ends.
+            start_new_session=True,
         )
         told = Path(folder) / "DevToolsActivePort"
         try:
@@ -110,5 +113,5 @@ async def browsing() -> AsyncIterator[Tab]:
             async with connect(url, max_size=None, max_queue=None) as connection:
                 yield Tab(connection)
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
