@@ -88,7 +88,7 @@ def test_a_clock_that_is_not_the_server_s_is_warned_of(
 ) -> None:
     assert "clock warning" not in found(project)
     real = time.time
-    monkeypatch.setattr("rota.cli.commands.doctor.time.time", lambda: real() + 60.0)
+    monkeypatch.setattr("rota.app.doctor.findings.time.time", lambda: real() + 60.0)
     assert "clock is +60 s from the server's" in found(project)["clock warning"][0]
 
 

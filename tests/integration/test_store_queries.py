@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Delete, func, text
 
 from rota.settings.database_url import DatabaseTarget
-from rota.store import audit, queries, retention
+from rota.store import audit, figures, queries, retention
 from rota.store.engine import Database
 from rota.store.migrations import migrate
 from rota.store.outbox import sent, waiting
@@ -233,6 +233,22 @@ async def test_some_jobs_are_found_by_their_ids(full: DatabaseTarget, database: 
         some = await queries.some_jobs(connection, ["email:001", "email:003", "email:404"])
     assert {one["id"] for one in some} == {"email:001", "email:003"}
     assert "payload" not in some[0]
+
+
+async def test_the_figures_of_the_table_are_found_by_an_index(full: DatabaseTarget) -> None:
+    found = await plan(full, figures.oldest())
+    assert "_jobs_newest" in found, found
+    assert "Seq Scan" not in found, found
+
+
+async def test_the_figures_say_how_large_the_table_is_and_how_far_back_it_goes(database: Database) -> None:
+    async with database.read() as connection:
+        assert (await figures.figures_of(connection)).oldest is None
+    await write(database, row(5), row(1))
+    async with database.read() as connection:
+        now = await figures.figures_of(connection)
+    assert (now.oldest, now.waiting, now.refused) == (AT, {}, 0)
+    assert now.bytes > 4096
 
 
 async def test_old_jobs_are_found_by_an_index_and_deleted_by_their_ids(full: DatabaseTarget) -> None:

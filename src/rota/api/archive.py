@@ -1,6 +1,7 @@
 """The audit table as the API reads it; an API without DATABASE_URL has none."""
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rota.errors import RefusedPayload
@@ -14,6 +15,7 @@ from rota.wire.sealing.seals import Sealer, is_encrypted, seal_at
 from rota.wire.sealing.values import open_value, sealed_in
 
 if TYPE_CHECKING:
+    from rota.store.figures import StoreFigures
     from rota.store.queries import Position, Wanted
 
 #: A row of the table, by its columns.
@@ -21,6 +23,8 @@ Row = dict[str, Any]
 
 #: Seconds that a question may take: a caller waits for the answer.
 PATIENCE = 10.0
+#: How long figures of the whole table are shown before they are asked for again, in seconds: some are counted.
+_FIGURES_HOLD = 10.0
 
 
 class Archive:
@@ -29,6 +33,7 @@ class Archive:
     def __init__(self, target: DatabaseTarget, sealer: Sealer | None = None) -> None:
         self._database = Database(target, patience=PATIENCE)
         self._sealer = sealer
+        self._figures: tuple[StoreFigures, float] | None = None
 
     async def job(self, queue: str, job_id: str, *, tenant: str | None = None) -> Row | None:
         """Return the row of a job, by its id in Redis or the one that its user gave; None where there is none.
@@ -73,6 +78,15 @@ class Archive:
 
         async with self._database.read() as connection:
             return await page(connection, actions_key(namespace), before=before, tenant=tenant, limit=limit)
+
+    async def figures(self) -> "StoreFigures":
+        """Return how large the table is and what waits in the outbox, as it was within the last seconds."""
+        from rota.store.figures import figures_of  # noqa: PLC0415 - it needs an extra
+
+        if self._figures is None or monotonic() >= self._figures[1] + _FIGURES_HOLD:
+            async with self._database.read() as connection:
+                self._figures = await figures_of(connection), monotonic()
+        return self._figures[0]
 
     async def close(self) -> None:
         await self._database.close()

@@ -70,7 +70,7 @@ async def check_server(client: Redis) -> ServerInfo:
     refusal = _refusal(info, target)
     if refusal:
         raise refusal
-    return _usable(info)
+    return usable(info)
 
 
 def _refusal(info: Mapping[str, Any], target: RedisTarget) -> ServerError | None:
@@ -121,7 +121,8 @@ def _is_full(info: Mapping[str, Any]) -> bool:
     return info.get("maxmemory_policy") == "noeviction" and 0 < limit <= counted
 
 
-def _usable(info: Mapping[str, Any]) -> ServerInfo:
+def usable(info: Mapping[str, Any]) -> ServerInfo:
+    """Return what INFO says of a server that is fit, and what it should have otherwise."""
     version, is_valkey = _version(info)
     policy = str(info.get("maxmemory_policy") or "")
     warnings = []

@@ -48,7 +48,7 @@ def load(env: Mapping[str, str] | None = None, *, env_file: Path | None = None) 
     )
     wrong_names = misnamed(name for name in found.values if name.startswith(QUEUES))
     named = {name: value for name, value in found.values.items() if name not in wrong_names}
-    settings, wrong_values = _validated(_Found(named)())
+    settings, wrong_values = _validated(_Found(named)(), found.places)
     problems = [*found.problems, *wrong_names.values(), *wrong_values]
     if settings is None or problems:
         raise ConfigError([as_written(problem, found.prefixed) for problem in problems])
@@ -86,15 +86,17 @@ class _Found(EnvSettingsSource):
         return value
 
 
-def _validated(values: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:
+def _validated(values: Mapping[str, Any], places: Mapping[str, str]) -> tuple[Settings | None, list[str]]:
     try:
-        return Settings(**values), []
+        return Settings(**values).found_in(places), []
     except ValidationError as error:
         problems = list(problems_of(error, Settings, values))
         wrong = {str(one["loc"][0]) for one in error.errors(include_input=False) if one["loc"]}
     # pydantic checks how settings fit together only if each is right, so one wrong value would hide other problems.
     if wrong and not any(name.startswith("redis_") for name in wrong):
-        problems += _validated({name: value for name, value in values.items() if name not in wrong})[1]
+        problems += _validated({name: value for name, value in values.items() if name not in wrong}, places)[
+            1
+        ]
     return None, problems
 
 
@@ -105,10 +107,11 @@ def _validated(values: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:
 class Gathered:
     """Values by the name of their variable, and every problem met on the way to them.
 
-    `prefixed` are the names that were written with ROTA_ before them.
+    `prefixed` are the names that were written with ROTA_ before them; `places` is where each value stood, in words.
     """
 
     values: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     prefixed: frozenset[str] = frozenset()
 
@@ -133,7 +136,10 @@ def gather(
     if not is_production and (local | secrets).get("APP_ENV") == "production":
         found.problems.append("APP_ENV is production in a file; only the environment itself can say so")
     found.prefixed = prefixed
-    found.values = local | secrets | {name: local[name] for name in prefixed if name in local} | real
+    own = {name: local[name] for name in prefixed if name in local}
+    for place, values in ((".env", local), ("secrets", secrets), (".env", own), ("environment", real)):
+        found.values |= values
+        found.places |= dict.fromkeys(values, place)
     return found
 
 

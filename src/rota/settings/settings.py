@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from rota.errors import RotaError
@@ -38,6 +38,8 @@ class ConfigError(RotaError):
 class Settings(Variables):
     """The settings of one process. The class itself never reads the environment: `rota.settings.load.load` does."""
 
+    _places: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -71,6 +73,16 @@ class Settings(Variables):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def found_in(self, places: Mapping[str, str]) -> Self:
+        """Return these settings, which know where the value of each variable stood."""
+        self._places = dict(places)
+        return self
+
+    def place_of(self, variable: str) -> str:
+        """Return where the value of a variable stood; "default" where it was not set."""
+        is_set = variable.lower() in self.model_fields_set
+        return self._places.get(variable, "code" if is_set else "default")
 
     def queue(self, name: str) -> QueueSettings:
         """Return the settings of the queue `name`, also where no variable names that queue. Raises ConfigError."""

@@ -107,6 +107,13 @@ def allowed(field: FieldInfo) -> str:
     return f"{_NOUNS.get(kind, 'text')} {bounds}".rstrip() + _words(field.annotation)
 
 
+def unit_of(field: FieldInfo) -> Literal["seconds", "bytes", ""]:
+    """Return the unit in which the value of `field` is kept; "" for neither a time nor an amount of memory."""
+    _, metadata = _unwrapped(field.annotation, list(field.metadata))
+    reads = {getattr(item, "func", None) for item in metadata}
+    return "seconds" if parse_duration in reads else "bytes" if parse_size in reads else ""
+
+
 def _words(annotation: Any) -> str:
     """Return the words that a setting takes in place of its value: `, or off`."""
     words = [word for one in get_args(annotation) if get_origin(one) is Literal for word in get_args(one)]

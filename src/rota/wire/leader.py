@@ -1,6 +1,7 @@
 """The leader's place of a deployment in Redis: who has it, and how a worker takes, keeps and gives it back."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,14 @@ class Leader:
 
     worker: str
     epoch: int
+
+    @property
+    def since(self) -> datetime | None:
+        """When its term began; None where another hand wrote what can be no time."""
+        try:
+            return datetime.fromtimestamp(self.epoch / 1000, UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
 
     def wire(self) -> str:
         """Return the text that the scripts write into the leader's key."""

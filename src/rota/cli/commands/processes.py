@@ -1,6 +1,5 @@
 """The command that shows the worker processes, and which of them leads."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -11,9 +10,6 @@ from rota.cli.session import known, with_client
 from rota.client.client import Client
 from rota.fleet.roster import Roster, roster
 from rota.server.faults import explained
-
-#: The end of the times that can be shown, in milliseconds.
-_END = 253_402_300_800_000
 
 
 def add_to(cli: typer.Typer) -> None:
@@ -35,15 +31,8 @@ def workers(as_json: AsJson = False) -> None:
     with_client(here.settings, act)
 
 
-def _since(found: Roster) -> datetime | None:
-    """Return when the leader's term began, as its epoch says; None where another hand wrote what can be no time."""
-    if found.leader is None or found.leader.epoch >= _END:
-        return None
-    return datetime.fromtimestamp(found.leader.epoch / 1000, UTC)
-
-
 def _as_json(found: Roster) -> dict[str, Any]:
-    leader = None if found.leader is None else {"process": found.leader.worker, "since": _since(found)}
+    leader = None if found.leader is None else {"process": found.leader.worker, "since": found.leader.since}
     processes = [
         {
             "process": beat.process,
@@ -62,7 +51,7 @@ def _as_json(found: Roster) -> dict[str, Any]:
 
 def _show(found: Roster) -> None:
     columns = ("process", "queue", "status", "slots", "busy", "version", "leads")
-    since = f"since {moment(_since(found)) or 'nobody knows when'}"
+    since = f"since {moment(found.leader.since if found.leader else None) or 'nobody knows when'}"
     screen.table(
         columns,
         [

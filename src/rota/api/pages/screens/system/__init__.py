@@ -1,0 +1,1 @@
+"""The screen of what all of it stands on."""
