@@ -31,6 +31,13 @@ class ScheduleControl:
         found = await self._schedules.read(self._redis)
         return [ScheduleInfo.of(State.read(name, found[name])) for name in sorted(found)]
 
+    async def soonest(self, most: int) -> tuple[int, list[ScheduleInfo]]:
+        """Return how many schedules have a tick that waits, and the first `most` of these, the soonest first."""
+        found = await self._schedules.read(self._redis)
+        states = [State.read(name, fields) for name, fields in found.items()]
+        waiting = sorted((state.tick, state.name, state) for state in states if state.tick is not None)
+        return len(waiting), [ScheduleInfo.of(state) for _, _, state in waiting[:most]]
+
     async def state(self, name: str) -> State:
         """Return where a schedule is, in one round trip. Raises UnknownSchedule."""
         found = await self._schedules.read(self._redis, name)

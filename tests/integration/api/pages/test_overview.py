@@ -165,7 +165,7 @@ async def test_the_next_schedules_are_shown(api: Api) -> None:
     assert "No job runs by the clock." in await page(api, "/")
     await schedule(api)
     shown = await page(api, "/")
-    assert '<a href="/ui/schedules">hourly</a>' in shown
+    assert '<a href="/ui/schedules/hourly">hourly</a>' in shown
     assert "email:greet" in shown
     await api.client.pause_schedule("hourly")
     assert "hourly</a>" not in await page(api, "/")

@@ -4,7 +4,6 @@ import asyncio
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -19,10 +18,12 @@ from rota.api.pages.screens.queues.standing import facts_of, reading_of
 from rota.api.pages.visitors import SEES
 from rota.api.pages.words import Deaths, QueueFacts, counted, notices, overall, part
 from rota.client.failures import RecentDeaths, recent_deaths
+from rota.client.schedules import ScheduleControl
 from rota.fleet.fleet import QueueNeed
 from rota.fleet.reading import Reading
 from rota.model.history.series import QueueHistory
 from rota.model.schedules.info import ScheduleInfo
+from rota.server.faults import explained
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
@@ -39,6 +40,7 @@ class _Seen:
     """All that the page is made of, read in two round trips.
 
     :param hour: the history of each queue over the last hour; `past` that over the time that the charts show.
+    :param ticks: how many schedules have a tick that waits; `soonest` are the first of them.
     """
 
     reading: Reading
@@ -46,14 +48,15 @@ class _Seen:
     hour: Mapping[str, QueueHistory]
     past: Mapping[str, QueueHistory]
     deaths: RecentDeaths
-    schedules: Sequence[ScheduleInfo]
+    ticks: int
+    soonest: Sequence[ScheduleInfo]
 
     @property
     def is_new(self) -> bool:
         """Whether no job was ever enqueued but those that schedules put."""
         queues = self.reading.queues.values()
         jobs = sum(count for one in queues for count in one.states.values())
-        return not any(one.ended for one in queues) and jobs <= len(_next(self.schedules))
+        return not any(one.ended for one in queues) and jobs <= self.ticks
 
 
 @router.get("", include_in_schema=False, dependencies=[SEES])
@@ -81,7 +84,7 @@ async def overview(request: Request, period: str = _HOUR) -> Response:
         sparks={one.name: _spark(seen.hour[one.name]) for one in facts[:_QUEUES]},
         deaths=seen.deaths,
         causes=seen.deaths.causes[:_CAUSES],
-        schedules=_next(seen.schedules)[:_SCHEDULES],
+        schedules=seen.soonest,
         is_new=seen.is_new,
         example=_example(desk),
     )
@@ -89,13 +92,18 @@ async def overview(request: Request, period: str = _HOUR) -> Response:
 
 async def _look(desk: Desk, past: Past, period: str) -> _Seen:
     client, queues = desk.client, desk.queues
-    (reading, needs), deaths, schedules, histories = await asyncio.gather(
+    (reading, needs), deaths, (ticks, soonest), histories = await asyncio.gather(
         reading_of(desk),
         recent_deaths(client.redis, queues),
-        client.schedules(),
+        _schedules(desk),
         asyncio.gather(*(past.read(client, queues, one) for one in (_HOUR, period))),
     )
-    return _Seen(reading, needs, histories[0], histories[-1], deaths, schedules)
+    return _Seen(reading, needs, histories[0], histories[-1], deaths, ticks, soonest)
+
+
+async def _schedules(desk: Desk) -> tuple[int, list[ScheduleInfo]]:
+    async with explained(desk.client.redis):
+        return await ScheduleControl(desk.client.redis, desk.settings).soonest(_SCHEDULES)
 
 
 def _tiles(seen: _Seen, facts: Sequence[QueueFacts]) -> dict[str, Any]:
@@ -159,14 +167,6 @@ def _deaths(found: RecentDeaths) -> Deaths:
         looked=found.looked_hour,
         of_one=of_causes.get(most, 0),
         error=next(errors, "").strip(": "),
-    )
-
-
-def _next(schedules: Iterable[ScheduleInfo]) -> list[tuple[datetime, ScheduleInfo]]:
-    """Return the schedules that have a next tick, the soonest first."""
-    return sorted(
-        ((one.next, one) for one in schedules if one.next is not None and one.paused_since is None),
-        key=lambda one: (one[0], one[1].name),
     )
 
 
