@@ -187,9 +187,18 @@ async def test_of_two_parameters_none_is_taken(server: RedisServer) -> None:
         assert answer.json()["errors"] == [{"parameter": "ticket", "detail": "is there twice"}]
 
 
-@pytest.mark.parametrize("begin", [b"GET /jobs?cursor=", b"GET /jobs HTTP/1.1\r\nX-Note: "])
-async def test_a_head_has_an_end(api: Api, begin: bytes) -> None:
-    sent, piece = 0, b"a" * (LARGEST_HEAD // 4)
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"GET /jobs?cursor=",
+        b"GET /jobs HTTP/1.1\r\nX-Note: ",
+        head_of("POST", "/jobs/say", "Transfer-Encoding: chunked") + b"1;x=",
+        head_of("POST", "/jobs/say", "Transfer-Encoding: chunked") + CHUNKED[:-2] + b"X-Note: ",
+    ],
+)
+@pytest.mark.parametrize("piece", [b"a" * (LARGEST_HEAD // 4), b"a: b\r\nb" * (LARGEST_HEAD // 32)])
+async def test_a_head_and_what_is_behind_a_body_have_an_end(api: Api, begin: bytes, piece: bytes) -> None:
+    sent = 0
     async with line(api) as found:
         found.send(begin)
         waiting = asyncio.create_task(found.answer())
@@ -199,7 +208,16 @@ async def test_a_head_has_an_end(api: Api, begin: bytes) -> None:
             await asyncio.wait((waiting,), timeout=0.05)
         answer = await waiting
     assert (answer.status, answer.problem) == (400, "malformed")
-    assert str(LARGEST_HEAD) in json.loads(answer.body)["detail"]
+
+
+async def test_what_stands_behind_a_body_is_no_header(api: Api) -> None:
+    trailers = b"Authorization: Bearer x\r\nHost: evil.example\r\nIdempotency-Key: k\r\n\r\n"
+    for _ in range(2):
+        answer = await asked(
+            api, "POST", "/jobs/say", "Transfer-Encoding: chunked", body=CHUNKED[:-2] + trailers
+        )
+        assert answer.status == 202
+        assert b"idempotent-replayed" not in answer.headers
 
 
 async def test_who_leaves_amid_a_body_is_no_bug(api: Api, caplog: pytest.LogCaptureFixture) -> None:

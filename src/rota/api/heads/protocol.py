@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from rota.api.heads.strict import malformed
 from rota.api.problems import MEDIA_TYPE
 
-#: The most bytes of a head, beyond those that come with its beginning.
+#: The most bytes that may arrive, in a head or behind a body, without anything that comes of them.
 LARGEST_HEAD = 64 * 1024
 
 
@@ -22,8 +22,9 @@ class StrictProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        #: The bytes that have just arrived, and those of which nothing has come so far.
+        self._arrived = self._silent = 0
         self._is_in_head = False
-        self._bytes_of_head = self._arrived = 0
 
     def data_received(self, data: bytes) -> None:
         """Read what has arrived on the connection."""
@@ -33,14 +34,12 @@ class StrictProtocol(HttpToolsProtocol):
             self._feed(memoryview(data))
         except httptools.HttpParserError:
             self._refuse("what was sent is not a request of HTTP/1.1, or its head is too long")
-        else:
-            self._count(len(data))
-
-    def _count(self, arrived: int) -> None:
-        if self._is_in_head:
-            self._bytes_of_head += arrived
-            if self._bytes_of_head > LARGEST_HEAD:
-                self._refuse(f"the head of a request has at most {LARGEST_HEAD} bytes")
+            return
+        self._silent += self._arrived
+        if self._silent > LARGEST_HEAD:
+            self._refuse(
+                f"the head of a request, and what is behind its body, has at most {LARGEST_HEAD} bytes"
+            )
 
     def _feed(self, data: memoryview) -> None:
         while data:
@@ -70,22 +69,38 @@ class StrictProtocol(HttpToolsProtocol):
         return self.parser.should_upgrade() and not self._should_upgrade()
 
     def on_message_begin(self) -> None:
-        """Begin a request. What has arrived with its beginning may be of the one before, and is not counted."""
-        self._is_in_head, self._bytes_of_head = True, -self._arrived
+        """Begin a request; what comes first of it is its head."""
+        self._is_in_head = True
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header. One that stands behind the body is none, though the parser reads it as one."""
+        if self._is_in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Let the application answer, unless the request is to begin again."""
         self._is_in_head = False
+        self._begin_to_count()
         if self.parser.get_method() == b"CONNECT":
             raise httptools.HttpParserInvalidMethodError
         if not self._is_to_stay:
             super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Hand a part of the body on to the application."""
+        self._begin_to_count()
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """Let the body end, unless the request is to begin again."""
+        self._begin_to_count()
         if not self._is_to_stay:
             super().on_message_complete()
+
+    def _begin_to_count(self) -> None:
+        # Of what has just arrived, some bytes came to something, and none is counted.
+        self._silent = -self._arrived
 
     def _refuse(self, why: str) -> None:
         if self._may_answer:
