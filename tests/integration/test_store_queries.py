@@ -224,6 +224,25 @@ async def test_a_queue_is_counted_by_its_index_alone(full: DatabaseTarget) -> No
     assert "_jobs_queue" in found, found
 
 
+async def test_the_newest_of_each_name_are_read_by_its_index_and_no_more(
+    full: DatabaseTarget, database: Database
+) -> None:
+    found = await plan(full, queries.newest("q7", ["name7", "name27"], 50))
+    assert found.count("using _jobs_name on _jobs") == 2, found
+    assert "Sort" not in found, found
+    others = (row(8, id="video:1", queue="video"), row(9, name="other"))
+    await write(database, *(row(number, name=f"n{number % 2}") for number in range(7)), *others)
+    async with database.read() as connection:
+        newest = await queries.newest_by_name(connection, "email", ["n0", "n1", "none"], 2)
+        assert await queries.newest_by_name(connection, "email", [], 2) == []
+    assert sorted((one["name"], one["enqueued_at"]) for one in newest) == [
+        ("n0", AT + timedelta(seconds=1)),
+        ("n0", AT + timedelta(seconds=2)),
+        ("n1", AT + timedelta(seconds=1)),
+        ("n1", AT + timedelta(seconds=1)),
+    ]
+
+
 async def test_some_jobs_are_found_by_their_ids(full: DatabaseTarget, database: Database) -> None:
     found = await plan(full, queries.some([f"{n:032x}" for n in range(30)]))
     assert "_jobs_pkey" in found, found

@@ -70,6 +70,13 @@ class Archive:
         async with self._database.read() as connection:
             return await next_job(connection, wanted, place, newer=newer)
 
+    async def newest(self, queue: str, names: Sequence[str], most: int) -> list[Row]:
+        """Return what became of the newest jobs of each of some names on a queue; at most `most` of each."""
+        from rota.store.queries import newest_by_name  # noqa: PLC0415 - it needs an extra
+
+        async with self._database.read() as connection:
+            return await newest_by_name(connection, queue, names, most)
+
     async def actions(
         self, namespace: str, *, before: str | None, tenant: str | None, limit: int
     ) -> list[Action]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, CompoundSelect, Select, func, literal_column, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rota.store.schema import Row, jobs
@@ -17,6 +17,8 @@ from rota.store.values import stored
 #: What a list leaves out: each of these may be a megabyte.
 _LARGE = frozenset({"payload", "result", "log", "error"})
 _LISTED = [column for column in jobs.c if column.name not in _LARGE]
+#: What tells what became of a job, and when.
+_BECAME = (jobs.c.name, jobs.c.status, jobs.c.enqueued_at, jobs.c.started_at, jobs.c.finished_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,27 @@ def beside(wanted: Wanted, place: Position) -> Select[Any]:
     here = tuple_(jobs.c.enqueued_at, jobs.c.id) > tuple_(place.enqueued_at, stored("id", place.id))
     question = select(*_LISTED).where(*_conditions(wanted), here)
     return question.order_by(jobs.c.enqueued_at, jobs.c.id).limit(1)
+
+
+async def newest_by_name(
+    connection: AsyncConnection, queue: str, names: Sequence[str], most: int
+) -> list[Row]:
+    """Return what became of the newest jobs of each of some names on a queue, and when; at most `most` of each."""
+    found = await connection.execute(newest(queue, names, most)) if names else None
+    return [] if found is None else [dict(one) for one in found.mappings()]
+
+
+def newest(queue: str, names: Sequence[str], most: int) -> CompoundSelect[Any]:
+    """Return the statement that asks for the newest jobs of each name."""
+    each = (
+        select(*_BECAME)
+        .where(*_conditions(Wanted(queue=queue, name=name)))
+        .order_by(jobs.c.enqueued_at.desc(), jobs.c.id.desc())
+        .limit(most)
+        .subquery()
+        for name in names
+    )
+    return union_all(*(select(one) for one in each))
 
 
 async def count_by_status(connection: AsyncConnection, wanted: Wanted) -> dict[str, int]:

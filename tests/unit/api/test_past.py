@@ -72,3 +72,13 @@ async def test_a_look_that_failed_or_is_too_old_is_made_again(
     now[0] += 1
     await past.read(client, ("email",), "72h")
     assert own.asked == 3
+
+
+async def test_what_has_had_its_time_is_let_go(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    past, now = Past(), [100.0]
+    monkeypatch.setattr("rota.api.pages.past.monotonic", lambda: now[0])
+    counting(client).answers.set()
+    for number in range(50):
+        now[0] += 1
+        await past.read(client, (f"queue-{number}",), "1h")
+    assert len(past._kept) == 1

@@ -1,4 +1,4 @@
-"""The past of all queues as charts show it: read for all visitors at once, and the longer it is the less often."""
+"""The past of queues as charts show it: read for all visitors at once, and the longer it is the less often."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Period:
     holds: float
 
 
-#: The times that the charts over all queues show.
+#: The times that charts show.
 PERIODS = {"1h": Period(3600, 60, 1), "8h": Period(28_800, 600, 10), "72h": Period(259_200, 3600, 60)}
 
 
@@ -46,6 +46,8 @@ class Past:
         until, reading = self._kept.get((name, *queues), (0.0, None))
         if reading is None or now >= until or _has_failed(reading):
             reading = asyncio.ensure_future(client.histories(queues, period=period.seconds, step=period.step))
+            # What has had its time is let go: visitors may name any queue.
+            self._kept = {one: kept for one, kept in self._kept.items() if now < kept[0]}
             self._kept[name, *queues] = now + period.holds, reading
         # It goes on where the first of them has left.
         return await asyncio.shield(reading)

@@ -2,11 +2,16 @@
 
 import asyncio
 import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rota import Run, at_most, job
+from rota.settings.database_url import DatabaseTarget
+from rota.store import audit, migrations
+from rota.store.engine import Database
 from rota.wire.keys import QueueKeys, queue_key
 from tests.integration.api.pages.trips import counting
 from tests.integration.api.pages.visiting import (
@@ -160,6 +165,41 @@ async def test_the_workers_that_a_load_needs_are_shown_with_their_numbers(api: A
         "4",
     )
     assert "a guess" in await page(api, "/queues/email")
+
+
+async def test_the_jobs_of_a_queue_are_told_by_name_as_the_audit_table_has_them(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    now, url = datetime.now(UTC), f"sqlite:///{tmp_path}/jobs.db"
+    database = Database(DatabaseTarget.from_url(url))
+    await migrations.migrate(database)
+    async with database.write() as connection:
+        await audit.upsert(connection, [ended(number, now) for number in range(20)])
+    await database.close()
+    async with answering(server.url, greet, fails, works=False, DATABASE_URL=url) as api:
+        seen = Seen(await page(api, "/queues/email"))
+        # Ten of each in the last ten minutes; the one takes a second to ten, and the other always fails.
+        assert (seen.cells("Jobs"), seen.cells("A minute")) == (["10", "10"], ["1.0", "1.0"])
+        assert seen.cells("Failed") == ["100.0 %", "0.0 %"]
+        assert seen.cells("Half run within")[1] == "6 s"
+        assert seen.cells("95 of 100 within")[-1] == "10 s"
+        (tmp_path / "jobs.db").write_bytes(b"no database any more")
+        assert "The audit table cannot be read" in await page(api, "/queues/email")
+
+
+def ended(number: int, now: datetime) -> dict[str, Any]:
+    """Return the row of a job: by turns one that fails at once, and one that takes a second longer each time."""
+    begin = now - timedelta(minutes=1 + number // 2)
+    return {
+        "id": f"email:{number}",
+        "queue": "email",
+        "name": "greet" if number % 2 else "fails",
+        "status": "COMPLETED" if number % 2 else "FAILED",
+        "event": f"{number:015}-0000000000.00000",
+        "enqueued_at": begin,
+        "started_at": begin,
+        "finished_at": begin + timedelta(seconds=1 + number // 2),
+    }
 
 
 async def test_a_purge_begins_for_those_that_were_shown_and_for_no_more(server: RedisServer) -> None:

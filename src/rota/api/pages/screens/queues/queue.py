@@ -7,8 +7,10 @@ from fastapi import APIRouter, Request, Response
 
 from rota.api.desk import Desk, desk_of, known_queue, record
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
+from rota.api.pages.past import PERIODS, Past, past_of
 from rota.api.pages.pictures import Chart, became, spans
 from rota.api.pages.screens.queues.explaining import held, limits, plans
+from rota.api.pages.screens.queues.naming import by_name
 from rota.api.pages.screens.queues.standing import facts_of, pauses_of, reading_of, states_of
 from rota.api.pages.visitors import ACTS, SEES
 from rota.api.pages.words import of_queue
@@ -19,13 +21,8 @@ from rota.wire.keys import queue_key
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
-#: What the page of a queue shows of its past: how long, the step, and in words.
-_PERIODS = {
-    "1h": (3600, 60, "the last hour"),
-    "8h": (28_800, 600, "8 hours"),
-    "24h": (86_400, 1800, "a day"),
-    "72h": (259_200, 3600, "three days"),
-}
+#: The times that the charts show, in words.
+_WORDS = {"1h": "the last hour", "8h": "eight hours", "72h": "three days"}
 #: The most lines of a limit that are shown.
 _LINES = 8
 
@@ -34,10 +31,10 @@ _LINES = 8
 async def queue(request: Request, queue: str, period: str = "1h") -> Response:
     """Show one queue: what it is doing and why, and what became of its jobs."""
     desk, name = desk_of(request), known_queue(queue)
-    period = period if period in _PERIODS else "1h"
-    found = await _found(desk, name, period)
+    period = period if period in PERIODS else "1h"
+    found = await _found(desk, past_of(request), name, period)
     return render(
-        request, "queue.html", page="queues", name=name, periods=list(_PERIODS), period=period, **found
+        request, "queue.html", page="queues", name=name, periods=list(PERIODS), period=period, **found
     )
 
 
@@ -61,15 +58,16 @@ async def resume(request: Request, queue: str) -> Response:
     return go_to(request, f"{base_of(request)}/queues/{name}", f"{name} is resumed.")
 
 
-async def _found(desk: Desk, name: str, period: str) -> dict[str, Any]:
+async def _found(desk: Desk, past: Past, name: str, period: str) -> dict[str, Any]:
     """Return what the page shows of a queue, by the names that its template has for it."""
-    long, step, words = _PERIODS[period]
-    (reading, needs), history, pauses, lines = await asyncio.gather(
+    (reading, needs), histories, pauses, lines, (named, unnamed) = await asyncio.gather(
         reading_of(desk, name),
-        desk.client.history(name, period=long, step=step),
+        past.read(desk.client, [name], period),
         pauses_of(desk, [name]),
         _lines(desk, name),
+        by_name(desk, name),
     )
+    history = histories[name]
     one, own = reading.queues[name], desk.settings.queue(name)
     return {
         "one": one,
@@ -81,7 +79,9 @@ async def _found(desk: Desk, name: str, period: str) -> dict[str, Any]:
         "charts": _charts(history, own.slo),
         "lines": lines,
         "need": needs[name],
-        "past": words,
+        "past": _WORDS[period],
+        "named": named,
+        "unnamed": unnamed,
         "plans": plans(needs[name], history, one.ready),
         "held": list(held(desk.settings, name)),
     }
