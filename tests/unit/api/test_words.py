@@ -44,6 +44,10 @@ def said(**other: Any) -> str:
             "late: email is paused, and 1,234 jobs wait for it to be resumed, the oldest for 3 min 20 s",
         ),
         (
+            {"is_paused": True, "ready": 2, "wait": 0, "paused_by": "ann", "paused_why": "a deploy"},
+            "late: email is paused by ann (a deploy), and 2 jobs wait for it to be resumed",
+        ),
+        (
             {"workers": 0, "slots": 0, "busy": 0, "ready": 1},
             "bad: email has 1 job and no worker that serves it: start one",
         ),

@@ -78,6 +78,7 @@ class QueueFacts:
     :param rate: the rate limit of the queue, as it is written; empty without one.
     :param most: how many of its jobs may run at once in the fleet; 0: any number.
     :param is_crowded: whether its workers run as many jobs as they may, over all of their queues.
+    :param paused_by: who paused it, and why; empty where that is not known.
     """
 
     name: str
@@ -95,6 +96,8 @@ class QueueFacts:
     most: int = 0
     is_crowded: bool = False
     is_paused: bool = False
+    paused_by: str = ""
+    paused_why: str = ""
 
     @property
     def nearness(self) -> float:
@@ -195,7 +198,9 @@ def notices(reading: Reading, said: Iterable[Said] = ()) -> list[Notice]:
 
 
 def _paused(queue: QueueFacts, waiting: int) -> str:
-    text = f"is paused, and {counted(waiting, 'job')} {_wait(waiting)} for it to be resumed"
+    by = f" by {queue.paused_by}" if queue.paused_by else ""
+    why = f" ({cut(queue.paused_why, 60)})" if queue.paused_why else ""
+    text = f"is paused{by}{why}, and {counted(waiting, 'job')} {_wait(waiting)} for it to be resumed"
     return f"{text}, the oldest for {duration(queue.wait)}" if queue.wait >= 1 else text
 
 

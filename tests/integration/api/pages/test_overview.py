@@ -13,7 +13,7 @@ from rota.model.state import State
 from rota.services.scheduler import Scheduler
 from rota.wire.keys import QueueKeys, queue_key
 from tests.integration.api.pages.trips import counting
-from tests.integration.api.pages.visiting import MARKUP, Seen, dead_letters, entered, fails, greet, page
+from tests.integration.api.pages.visiting import MARKUP, Seen, dead_letters, entered, fails, greet, page, sent
 from tests.integration.api.serving import Api, answering
 from tests.servers import RedisServer
 from tests.unit.fleet.test_heartbeat import Worker
@@ -93,6 +93,9 @@ async def test_the_first_line_says_in_words_how_all_of_it_stands(api: Api) -> No
         '<a href="/ui/queues/email">email</a> is paused, and 1 job waits for it to be resumed.'
         in await said(api)
     )
+    await sent(api, "/queues/email/resume")
+    await sent(api, "/queues/email/pause", reason="a deploy")
+    assert "</a> is paused by open (a deploy), and 1 job waits for it to be resumed." in await said(api)
     await api.client.cancel_all("email")
     await api.client.resume("email")
     await api.client.enqueue(greet.options(delay=60))
@@ -188,6 +191,7 @@ async def test_it_takes_as_many_round_trips_for_many_queues_as_for_one(
             for queue in api.app.state.desk.queues:
                 await late(api, 3, 100, queue)
                 await beat(api, queue, busy=1)
+                await api.client.pause(queue)
             await page(api, "/")
             monkeypatch.setattr("rota.api.access.TRUST", 0.0)
             async with counting(monkeypatch) as trips:

@@ -14,12 +14,12 @@ from rota.api.documents.document import example_payload
 from rota.api.pages.frame import ROOT, Page, render
 from rota.api.pages.past import PERIODS, Past, past_of
 from rota.api.pages.pictures import Bar, Chart, became, spans, sparkline
-from rota.api.pages.screens.queues.standing import facts_of, reading_of
+from rota.api.pages.screens.queues.standing import Pause, facts_of, pauses_of, reading_of
 from rota.api.pages.visitors import SEES
 from rota.api.pages.words import Deaths, QueueFacts, counted, notices, overall, part
 from rota.client.failures import RecentDeaths, recent_deaths
 from rota.client.schedules import ScheduleControl
-from rota.fleet.fleet import QueueNeed
+from rota.fleet.fleet import FleetNeed, QueueNeed
 from rota.fleet.reading import Reading
 from rota.model.history.series import QueueHistory
 from rota.model.schedules.info import ScheduleInfo
@@ -45,6 +45,7 @@ class _Seen:
 
     reading: Reading
     needs: Mapping[str, QueueNeed]
+    pauses: Mapping[str, Pause]
     hour: Mapping[str, QueueHistory]
     past: Mapping[str, QueueHistory]
     deaths: RecentDeaths
@@ -66,7 +67,9 @@ async def overview(request: Request, period: str = _HOUR) -> Response:
     desk = desk_of(request)
     period = period if period in PERIODS else _HOUR
     seen = await _look(desk, past_of(request), period)
-    facts = [facts_of(desk, name, seen.reading, seen.needs[name]) for name in seen.reading.queues]
+    facts = [
+        facts_of(desk, name, seen.reading, need, seen.pauses.get(name)) for name, need in seen.needs.items()
+    ]
     facts.sort(key=lambda one: (-one.nearness, -one.ready, one.name))
     standing = overall(facts, _deaths(seen.deaths))
     return render(
@@ -92,13 +95,14 @@ async def overview(request: Request, period: str = _HOUR) -> Response:
 
 async def _look(desk: Desk, past: Past, period: str) -> _Seen:
     client, queues = desk.client, desk.queues
-    (reading, needs), deaths, (ticks, soonest), histories = await asyncio.gather(
+    (reading, needs), pauses, deaths, (ticks, soonest), histories = await asyncio.gather(
         reading_of(desk),
+        pauses_of(desk, queues),
         recent_deaths(client.redis, queues),
         _schedules(desk),
         asyncio.gather(*(past.read(client, queues, one) for one in (_HOUR, period))),
     )
-    return _Seen(reading, needs, histories[0], histories[-1], deaths, ticks, soonest)
+    return _Seen(reading, needs, pauses, histories[0], histories[-1], deaths, ticks, soonest)
 
 
 async def _schedules(desk: Desk) -> tuple[int, list[ScheduleInfo]]:
@@ -108,7 +112,8 @@ async def _schedules(desk: Desk) -> tuple[int, list[ScheduleInfo]]:
 
 def _tiles(seen: _Seen, facts: Sequence[QueueFacts]) -> dict[str, Any]:
     """Return the figures of the page, over all queues."""
-    queues, needs = seen.reading.queues.values(), seen.needs.values()
+    queues = seen.reading.queues.values()
+    workers = len({beat.process for one in queues for beat in one.beats if beat.status == "running"})
     total = Bar.of([history.total for history in seen.hour.values()])
     return {
         "rate": _rate(seen.hour.values(), seen.reading.at),
@@ -116,8 +121,8 @@ def _tiles(seen: _Seen, facts: Sequence[QueueFacts]) -> dict[str, Any]:
         "nearest": next((one for one in facts if one.ready), None),
         "busy": sum(one.slots_busy for one in queues),
         "slots": sum(one.slots for one in queues),
-        "workers": len({beat.process for one in queues for beat in one.beats if beat.status == "running"}),
-        "desired": max((need.desired for need in needs), default=0),
+        "workers": workers,
+        "desired": FleetNeed(tuple(seen.needs.values()), workers, draining=0).desired,
         "dead": seen.deaths.day,
     }
 

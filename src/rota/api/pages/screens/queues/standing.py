@@ -58,8 +58,10 @@ async def pauses_of(desk: Desk, names: Sequence[str]) -> dict[str, Pause]:
     return pauses
 
 
-def facts_of(desk: Desk, name: str, reading: Reading, need: QueueNeed) -> QueueFacts:
-    """Return what is said of a queue in words."""
+def facts_of(
+    desk: Desk, name: str, reading: Reading, need: QueueNeed, pause: Pause | None = None
+) -> QueueFacts:
+    """Return what is said of a queue in words; `pause` is its pause, where it is known who paused it."""
     one, own = reading.queues[name], desk.settings.queue(name)
     return QueueFacts(
         name=name,
@@ -77,6 +79,8 @@ def facts_of(desk: Desk, name: str, reading: Reading, need: QueueNeed) -> QueueF
         most=own.fleet_concurrency or 0,
         is_crowded=_is_crowded(reading, one),
         is_paused=one.paused,
+        paused_by="" if pause is None else pause.by,
+        paused_why="" if pause is None else pause.why,
     )
 
 
