@@ -76,6 +76,18 @@ class Desk:
                 return info.id
         raise JobNotFound(job_id)
 
+    async def actions(self, *, before: str | None, tenant: str | None, limit: int) -> list[Action]:
+        """Return the newest actions of people, or those before a position; with a tenant, those on its jobs.
+
+        They are those that Redis keeps, and behind these what the database has.
+        """
+        found = await self.client.actions.page(before=before, limit=limit, tenant=tenant)
+        if len(found) < limit and self.archive is not None:
+            last, rest = found[-1].position if found else before, limit - len(found)
+            namespace = self.settings.namespace
+            found += await self.archive.actions(namespace, before=last, tenant=tenant, limit=rest)
+        return found
+
     async def _live(self, key: AccessKey, queue: str, name: str, *, letter: bool = False) -> JobInfo | None:
         try:
             info = await self.client.status(queue, name, letter=letter)

@@ -8,7 +8,7 @@ from rota.api import shapes
 from rota.api.answers import answer
 from rota.api.bodies import read_object, refuse_others
 from rota.api.cursors import cursor_of, not_of_this_list, place_in
-from rota.api.desk import OWN_OPERATES, OWN_READS, Desk, actor_of, caller_of, desk_of
+from rota.api.desk import OWN_OPERATES, OWN_READS, actor_of, caller_of, desk_of
 from rota.api.problems import Problem
 from rota.errors import InvalidFilter, UnknownOperation
 from rota.model.access.keys import AccessKey
@@ -84,21 +84,11 @@ async def activity(request: Request, limit: Limit = 50, cursor: str | None = Non
     before = None if cursor is None else place_in(cursor, known)
     if before is not None and not isinstance(before, str):
         raise not_of_this_list()
-    found = await _actions(desk_of(request), before, key.tenant, limit)
+    found = await desk_of(request).actions(before=before, tenant=key.tenant, limit=limit)
     items = [action_shape(one) for one in found]
     return answer(
         {"items": items, "next": cursor_of(known, found[-1].position) if len(found) == limit else None}
     )
-
-
-async def _actions(desk: Desk, before: str | None, tenant: str | None, limit: int) -> list[Action]:
-    """Return a page of the actions that Redis keeps, and behind those of what the database has."""
-    found = await desk.client.actions.page(before=before, limit=limit, tenant=tenant)
-    if len(found) < limit and desk.archive is not None:
-        last, rest = found[-1].position if found else before, limit - len(found)
-        namespace = desk.settings.namespace
-        found += await desk.archive.actions(namespace, before=last, tenant=tenant, limit=rest)
-    return found
 
 
 def _asked(body: dict[str, Any], key: AccessKey) -> tuple[BulkAction, Filter, int | None]:

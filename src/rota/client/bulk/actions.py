@@ -7,8 +7,8 @@ from rota.server.faults import explained
 from rota.wire.keys import actions_key
 from rota.wire.leading.bulk import ACTIONS
 
-#: How many entries one call reads at least.
-_AT_ONCE = 200
+#: How many entries are read first for those of one tenant; what is missing then is looked for in all at once.
+_FIRST = 200
 
 
 class Actions:
@@ -39,11 +39,11 @@ class Actions:
         actions: list[Action] = []
         newest = "+" if before is None else f"({before}"
         async with explained(self._redis):
-            while len(actions) < limit:
-                found = await self._redis.xrevrange(self._key, max=newest, count=max(limit, _AT_ONCE))
+            for count in (limit,) if tenant is None else (max(limit, _FIRST), ACTIONS):
+                found = await self._redis.xrevrange(self._key, max=newest, count=count)
                 read = [Action.read(position.decode(), fields) for position, fields in found]
                 actions += [one for one in read if tenant in (None, one.tenant)]
-                if len(found) < max(limit, _AT_ONCE):
+                if len(actions) >= limit or len(found) < count:
                     break
                 newest = f"({read[-1].position}"
         return actions[:limit]

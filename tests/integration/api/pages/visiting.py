@@ -61,6 +61,8 @@ class Seen(HTMLParser):
         self.forms: list[dict[str, str | None]] = []
         self.links: list[str] = []
         self.forbidden: list[str] = []
+        #: All that is written on it.
+        self.text = ""
         #: The text of the cells of tables, each with the name of its column.
         self._cells: list[tuple[str, str]] = []
         self.feed(html)
@@ -74,6 +76,7 @@ class Seen(HTMLParser):
             self._cells.append(("", ""))
 
     def handle_data(self, data: str) -> None:
+        self.text += data
         if self._cells:
             name, text = self._cells[-1]
             self._cells[-1] = name, text + data
