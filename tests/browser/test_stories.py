@@ -4,6 +4,7 @@ import pytest
 
 from rota.model.state import State
 from tests.browser.chromium import CHROMIUM, MISSING, Tab
+from tests.browser.shop.mails import welcome
 from tests.browser.shop.payments import charge
 from tests.browser.shop.pictures import thumbnail
 from tests.browser.visits import Shop, click, fill, says
@@ -87,3 +88,28 @@ async def test_a_schedule_is_run_now(shop: Shop, tab: Tab) -> None:
     await says(tab, "digest is put on the queue")
     await tab.open(f"{shop.url}/jobs?status=COMPLETED")
     await says(tab, "email:digest")
+
+
+async def test_a_queue_is_paused_by_keys_alone_and_what_waits_there_is_purged(shop: Shop, tab: Tab) -> None:
+    await tab.open(f"{shop.url}/queues?sort=name")
+    # The second of billing, email, images.
+    await tab.press("j", "j", "x", "p", *"moving", "Enter")
+    await says(tab, "Paused: email")
+    await says(tab, "moving")
+    await shop.client.enqueue_many([welcome.call(to=f"c-{number}") for number in range(30)])
+    await tab.open(f"{shop.url}/queues/email")
+    await says(tab, "Nothing starts, what runs goes on")
+    await click(tab, "Purge")
+    await tab.value("document.querySelector('input[value=waiting]').click()")
+    await fill(tab, "typed", "mail")
+    await click(tab, "Purge email", within="form.lines")
+    await says(tab, "Type email to go on: its jobs cannot be brought back")
+    await fill(tab, "typed", "email")
+    await click(tab, "Purge email", within="form.lines")
+    # The leader does it.
+    await says(tab, "30 of 30 jobs")
+    assert (await shop.client.counts("email"))[State.WAITING] == 0
+    await tab.open(f"{shop.url}/queues/email")
+    await click(tab, "Resume", within="main")
+    await says(tab, "email is resumed")
+    assert await tab.value("window.forbidden") == []

@@ -72,7 +72,7 @@ async def click(tab: Tab, words: str, within: str = "body") -> None:
 
 async def says(tab: Tab, words: str) -> None:
     """Wait until the page says this, by itself or because it brings itself up to date."""
-    await tab.until(f"document.body.innerText.includes({words!r})")
+    await tab.until(f"document.body?.innerText.includes({words!r})")
 
 
 async def fill(tab: Tab, name: str, text: str, within: str = "main") -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from rota import Run, at_most, job
+from rota.model.history.tallies import Tallies
 from rota.settings.database_url import DatabaseTarget
 from rota.store import audit, migrations
 from rota.store.engine import Database
-from rota.wire.keys import QueueKeys, queue_key
+from rota.wire.keys import QueueKeys, history_key, queue_key
 from tests.integration.api.pages.trips import counting
 from tests.integration.api.pages.visiting import (
     OWN,
@@ -153,6 +154,33 @@ async def test_a_queue_s_settings_say_where_each_comes_from(server: RedisServer)
         assert held["1 min 30 s"] == "JOB_TIMEOUT"
         assert held["any number"] == "default"
         assert held["10 s"] == "BACKOFF"
+
+
+async def test_the_past_of_a_queue_is_drawn_and_told_step_by_step(api: Api) -> None:
+    seconds, _ = await api.client.redis.time()
+    minute = int(seconds) // 60 - 3
+    counted = Tallies(outcomes={0: 39, 2: 3}, waits={31: 42}, runs={21: 42})
+    key = history_key("rota", "email")
+    await api.client.redis.set(f"{key}:{minute // 60}", f"{minute % 60} {counted.text()}\n")
+    await api.client.redis.set(f"{key}:marks", f"{minute * 60_000} v2 host-1\n")
+    at = f"{datetime.fromtimestamp(minute * 60, UTC):%H:%M} UTC"
+    shown = await page(api, "/queues/email")
+    assert f"<title>{at}: started 42, completed 39, retried, lost or cancelled 0, died 3</title>" in shown
+    assert f"<title>{at}: half within 1.1 s, 95 of 100 within 1.1 s, 99 of 100 within 1.1 s</title>" in shown
+    assert f"<title>v2 deployed, {at}</title>" in shown
+    seen = Seen(shown)
+    assert (seen.cells("completed"), seen.cells("died"), seen.cells("half within")) == (
+        ["39"],
+        ["3"],
+        ["1.1 s", "112 ms"],
+    )
+    assert "Nothing has started or ended" not in shown
+    assert "7.1 %" in Seen(await page(api, "/queues")).cells("Failed")
+
+
+async def test_without_any_queue_the_list_says_how_one_comes_to_be(server: RedisServer) -> None:
+    async with answering(server.url, works=False) as api:
+        assert "No job and no setting names a queue" in await page(api, "/queues")
 
 
 async def test_the_workers_that_a_load_needs_are_shown_with_their_numbers(api: Api) -> None:
