@@ -43,8 +43,8 @@ async def test_what_400_died_of_is_repaired_for_one_and_then_for_all(shop: Shop,
     await tab.open(f"{shop.url}/")
     await says(tab, "401 jobs died")
     await click(tab, "401 jobs died")
-    await says(tab, "connection to bank.example:443 refused")
-    await says(tab, "an amount of -5 cents cannot be charged")
+    await says(tab, "connection to bank.example:# refused")
+    await says(tab, "an amount of # cents cannot be charged")
     # The one with the wrong amount is fixed and brought back.
     await tab.open(f"{shop.url}/job?queue=billing&id=wrong")
     await click(tab, "Fix and retry")

@@ -12,8 +12,8 @@ from rota.names import ids_of, short_name
 from rota.server.faults import explained
 from rota.settings.settings import Settings
 from rota.wire.claims import decode_id, encode_id
-from rota.wire.keys import LOG_OF_JOB, QueueKeys, events_key, queue_key
-from rota.wire.scripts import REPLAY
+from rota.wire.keys import QueueKeys, events_key, queue_key
+from rota.wire.scripts import DELETE_LETTERS, REPLAY
 
 #: The most letters that one call of the script brings back.
 _CHUNK = 200
@@ -157,12 +157,7 @@ class DeadLetters:
     async def delete_these(self, queue: str, members: Sequence[bytes]) -> int:
         """Delete some letters, and return how many of them there were. Raises what redis-py raises."""
         keys = QueueKeys.of(queue_key(queue))
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(*(f"{keys.dead}:".encode() + member for member in members))
-            pipe.zrem(keys.dead, *members)
-            pipe.delete(*(LOG_OF_JOB.encode() + member for member in members))
-            letters, *_ = await pipe.execute()
-        return int(letters)
+        return int(await DELETE_LETTERS(self._redis, (keys.queue, keys.dead), members))
 
     async def _chosen(self, queue: str, which: Which) -> AsyncIterator[tuple[Sequence[bytes], int]]:
         """Yield the letters that match, in portions, with how many may match in all."""

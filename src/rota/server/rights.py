@@ -46,9 +46,11 @@ from rota.wire.scripts import (
     CANCEL,
     CAUSES,
     CHECKPOINT,
+    DELETE_LETTERS,
     DEPLOYED,
     ENQUEUE,
     ENQUEUE_ONCE,
+    FAILURES,
     FLOW_FAN_OUT,
     FLOW_LIST,
     FLOW_LOOK,
@@ -149,7 +151,7 @@ _SENT_BY_WORKERS: tuple[tuple[Any, ...], ...] = (
 _WORKERS_SCRIPTS = (
     *(STEP, RENEW, PROGRESS, CHECKPOINT, LOG, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
     *(SCHEDULE_PUBLISH, SCHEDULE_TICK, LEAD, SWEEP, SWEEP_KEYS, SWEEP_FLOWS, HISTORY, DEPLOYED),
-    *(BULK, CANCEL, REPLAY, RESCHEDULE),
+    *(BULK, CANCEL, REPLAY, DELETE_LETTERS, RESCHEDULE),
 )
 #: What a worker sends beside its scripts: its heartbeat, what its flows' jobs read, how it learns of cancels; and, as
 #: the leader, how it stays that, and what it reads of schedules.
@@ -166,10 +168,20 @@ _RECORDERS_SCRIPTS = (OUTBOX,)
 _RECORDERS = ("XRANGE", "XREVRANGE", "XLEN", "XINFO|STREAM", "MEMORY|USAGE", "XTRIM", "SET", "GET")
 #: What a client calls, and the API with it: it sends what looks at jobs, streams, schedules, workers, keys and tickets.
 CLIENTS_SCRIPTS = (
-    *(ENQUEUE, ENQUEUE_ONCE, CANCEL, REPLAY, RESCHEDULE, NUDGE),
+    *(ENQUEUE, ENQUEUE_ONCE, CANCEL, REPLAY, DELETE_LETTERS, RESCHEDULE, NUDGE),
     *(FLOW_START, FLOW_FAN_OUT, FLOW_STOP, FLOW_RETRY),
 )
-_APIS_SCRIPTS = (*CLIENTS_SCRIPTS, FLOW_LIST, FLOW_LOOK, SCHEDULE_TICK, METER, QUOTA, CAUSES, LONGEST)
+_APIS_SCRIPTS = (
+    *CLIENTS_SCRIPTS,
+    FLOW_LIST,
+    FLOW_LOOK,
+    SCHEDULE_TICK,
+    METER,
+    QUOTA,
+    CAUSES,
+    FAILURES,
+    LONGEST,
+)
 _APIS = (
     *("DEL", "EXISTS", "GET", "GETRANGE", "HDEL", "HGET", "HGETALL", "HKEYS", "HMGET", "HSET"),
     *("LPUSH", "LRANGE", "MGET", "PEXPIRE", "PTTL", "SCARD", "SET", "SMEMBERS", "TIME"),

@@ -60,7 +60,16 @@ RESERVED = frozenset(
     {
         *_PARTS,
         # Keys that only scripts use: of limits, priorities and suspects, and of arq's cron jobs.
-        *("limit", "line", "levels", "pacer", "suspects", *(f"p{level}" for level in range(1, 10))),
+        *(
+            "cause",
+            "causes",
+            "limit",
+            "line",
+            "levels",
+            "pacer",
+            "suspects",
+            *(f"p{level}" for level in range(1, 10)),
+        ),
         "cron",
         # arq's own.
         "health-check",

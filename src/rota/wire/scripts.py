@@ -137,6 +137,7 @@ ENQUEUE = Script.load("enqueue")
 ENQUEUE_ONCE = Script.load("enqueue_once")
 CANCEL = Script.load("cancel")
 REPLAY = Script.load("replay")
+DELETE_LETTERS = Script.load("delete_letters")
 RESCHEDULE = Script.load("reschedule")
 NUDGE = Script.load("nudge")
 
@@ -146,6 +147,7 @@ QUOTA = Script.load("quota")
 
 # Called by the API, through rota.client.failures.
 CAUSES = Script.load("causes")
+FAILURES = Script.load("failures")
 
 # Called by the API, through rota.wire.inventory.
 LONGEST = Script.load("longest")

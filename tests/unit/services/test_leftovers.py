@@ -52,6 +52,11 @@ async def slotted(run: Run, who: str) -> None:
 async def only_one(run: Run, who: str) -> None: ...
 
 
+@job(max_attempts=1)
+async def dies(run: Run) -> None:
+    raise ValueError("boom")
+
+
 JOBS: list[Job[Any, Any]] = [numbers, work, total, note, paced, slotted, only_one]
 Act = Callable[[Bench], Awaitable[Any]]
 
@@ -342,3 +347,17 @@ async def test_of_many_keys_each_is_looked_at_and_the_looks_can_be_counted(redis
     leftovers = Leftovers("rota", moved=looked.append)
     assert await leftovers.of_all(redis) == {"counts": 2500}
     assert sum(looked) >= 2500
+
+
+async def test_letters_that_were_deleted_by_hand_are_struck_from_the_lists_of_their_cause() -> None:
+    with Bench([dies]) as bench:
+        for _ in range(3):
+            await bench.client.enqueue(dies)
+        await bench.drain()
+        without(bench, f"arq:queue:default:dead:{bench.dead[0].id}")
+        assert (await sweep(bench.client.redis))["of_cause"] == 1
+        (cause,) = bench._looking.zrange("arq:queue:default:causes", 0, -1)
+        assert bench._looking.zcard(b"arq:queue:default:cause:" + cause) == 2
+        without(bench, "arq:queue:default:dead:*")
+        assert (await sweep(bench.client.redis))["of_cause"] == 2
+        assert bench._looking.keys("arq:queue:default:cause*") == []

@@ -196,6 +196,26 @@ def became(title: str, points: Iterable[Sequence[HistoryPoint]], marks: Iterable
     )
 
 
+def deaths(title: str, steps: Sequence[tuple[datetime, int]], marks: Iterable[DeployMark] = ()) -> Chart:
+    """Return the chart of how many jobs died in each step of time."""
+    bars = [Bar(0, count) for _, count in steps]
+    top = _round(_most(bars))
+    return Chart(
+        title=title,
+        about="jobs of each step",
+        times=Times.of([at for at, _ in steps], marks),
+        columns=("died",),
+        told=tuple((f"{count:,}",) if count else () for _, count in steps),
+        shapes=tuple(_stacks(bars, top)),
+        ticks=(
+            Tick(f"{_figure(top)} jobs", _high(1)),
+            Tick(_figure(top / 2), _high(0.5)),
+            Tick("0", _high(0)),
+        ),
+        legend=(("failed", f"died {sum(count for _, count in steps):,}"),),
+    )
+
+
 def spans(
     title: str,
     steps: Sequence[tuple[datetime, Distribution]],

@@ -8,7 +8,9 @@ from rota.names import NAME
 from rota.wire.keys import JOB, QUEUE, RESERVED, RETRY, events_key, flow_key
 from rota.wire.scripts import SWEEP, SWEEP_FLOWS, SWEEP_KEYS
 
-CollectionKind = Literal["letters", "workers", "fields", "terms", "notes", "claims", "members", "slots"]
+CollectionKind = Literal[
+    "letters", "causes", "of_cause", "workers", "fields", "terms", "notes", "claims", "members", "slots"
+]
 KeyKind = Literal["payloads", "counts", "unique", "aliases"]
 
 #: The collections of a queue that are swept, by what follows its name in their keys.
@@ -19,9 +21,11 @@ SWEPT: dict[str, CollectionKind] = {
     **dict.fromkeys(("attempts", "snoozes", "checkpoint", "progress"), "fields"),
     **dict.fromkeys(("parked", "suspects", *(f"p{level}" for level in range(1, 10))), "members"),
     "dead": "letters",
+    "causes": "causes",
     "workers": "workers",
 }
-_LINE = "line:"
+#: How the names of further ones begin: places in the line of a limit, letters of a cause.
+_BEGINNINGS: dict[str, CollectionKind] = {"line:": "members", "cause:": "of_cause"}
 #: How many entries, keys and keys of flows one call of a script looks at.
 PORTION, KEYS, FLOWS = 100, 200, 20
 
@@ -83,7 +87,7 @@ class Found:
             return
         queue = f"{QUEUE}{name}"
         self.queues.add(queue)
-        kind = "members" if part.startswith(_LINE) else SWEPT.get(part)
+        kind = next((kind for begin, kind in _BEGINNINGS.items() if part.startswith(begin)), SWEPT.get(part))
         if kind is not None and raw.isascii():
             self.collections.append(Collection(queue, key, kind))
 

@@ -45,7 +45,7 @@ local function keep_saved(id, saved)
 end
 
 -- Put a letter's job back, and return whether it may run again.
-local function bring_back(id, letter, payload, task, former_terms, saved)
+local function bring_back(id, cause, payload, task, former_terms, saved)
   local as, flow, terms = place_in_flow(former_terms or '')
   if as == 'stopping' or as == 'over' then return as end
   redis.call('ZREM', dead, id)
@@ -55,12 +55,12 @@ local function bring_back(id, letter, payload, task, former_terms, saved)
     keep_saved(id, saved)
     tell('enqueued', queue_name, id, task, 0, { due = now, reason = 'replayed' }, nil, payload, terms)
   end
-  discard('DEL', letter)
+  discard_letter(queue, id, cause)
   return 'replayed'
 end
 
 -- Let a letter take the place of the job that holds its unique key, if the rule says so and that job waits still.
-local function stand_in(id, letter, holder, payload, task, terms, saved)
+local function stand_in(id, cause, holder, payload, task, terms, saved)
   local unique, rule, period = unique_of(terms)
   if rule == 'existing' then return { rule, holder } end
   local due = rule ~= 'refuse' and not is_sealed(payload) and replace(queue, holder, payload, now, false, terms, unique, period)
@@ -68,7 +68,7 @@ local function stand_in(id, letter, holder, payload, task, terms, saved)
   redis.call('ZREM', dead, id)
   keep_saved(holder, saved)
   tell('enqueued', queue_name, holder, task, 0, { due = due, reason = 'replaced' }, nil, payload, terms)
-  discard('DEL', letter)
+  discard_letter(queue, id, cause)
   return { 'replaced', holder }
 end
 
@@ -87,10 +87,10 @@ end
 
 local function replay(id)
   local letter = dead .. ':' .. id
-  local found = redis.pcall('HMGET', letter, 'payload', 'task', 'terms', 'checkpoint')
+  local found = redis.pcall('HMGET', letter, 'payload', 'task', 'terms', 'checkpoint', 'cause')
   if found.err and has_other_type(letter) then return 'empty' end
   if found.err then raise(found) end
-  local payload, task, terms, saved = unpack(found)
+  local payload, task, terms, saved, cause = unpack(found)
   if redis.call('EXISTS', letter) == 0 then
     redis.call('ZREM', dead, id)
     return 'absent'
@@ -104,9 +104,9 @@ local function replay(id)
   if redis.call('EXISTS', 'arq:job:' .. id) == 1 then return 'taken' end
   local unique, _, period = unique_of(terms or '')
   local holder = unique and holder_of(queue, unique, period)
-  if holder and holder ~= id then return stand_in(id, letter, holder, payload, task, terms, saved) end
+  if holder and holder ~= id then return stand_in(id, cause, holder, payload, task, terms, saved) end
   if unique then hold(unique, id, period) end
-  return bring_back(id, letter, payload, task, terms, saved)
+  return bring_back(id, cause, payload, task, terms, saved)
 end
 
 local answers, replayed = {}, false

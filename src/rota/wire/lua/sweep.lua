@@ -1,7 +1,7 @@
 -- sweep: strike from one collection of a queue, or of a limit, what belongs to nothing any more, a portion at a time.
 --
 -- KEYS  1 queue (for `slots`, the collection)  2 collection
--- ARGV  1 kind: `letters` (the list of dead letters), `workers` (the list of processes), `fields` (a hash by job), `terms`
+-- ARGV  1 kind: `letters` (the list of dead letters), `causes` and `of_cause` (the lists by cause), `workers` (the list of processes), `fields` (a hash by job), `terms`
 --       and `notes` (those two hashes), `claims` (the active set), `members` (another sorted set of jobs), `slots` (who
 --       holds the slots of a limit, or which queues have a line for them)
 --       2 where the portion begins: '0', or what the call before returned   3 how many entries to look at
@@ -103,6 +103,8 @@ end
 -- to something; what strikes some, and returns by how many the others move up.
 local kinds = {
   letters = { ranks, function(id) return redis.call('EXISTS', collection .. ':' .. id) == 1 end, strike_ranks },
+  causes = { ranks, function(cause) return redis.call('EXISTS', queue .. ':cause:' .. cause) == 1 end, strike_ranks },
+  of_cause = { ranks, function(id) return redis.call('EXISTS', queue .. ':dead:' .. id) == 1 end, strike_ranks },
   workers = { all_of_set, function(process) return redis.call('EXISTS', queue .. ':worker:' .. process) == 1 end,
     strike_from_set },
   fields = { page_of_hash, has_entry, strike_fields },

@@ -3,6 +3,7 @@
 
 --@include chunks
 --@include kept
+--@include letters
 --@include limits
 
 -- Keep a dead job as a dead letter, and strike letters that have expired off the list.
@@ -25,6 +26,7 @@ local function bury(job)
   if type(failures) == 'string' then redis.call('HSET', letter, 'attempts', failures) end
   redis.call('PEXPIRE', letter, ms(retention))
   redis.call('ZADD', dead, now_ms, id)
+  if cause then note_letter(queue, cause, id, now_ms, ms(now - retention), ms(retention)) end
   local expired = redis.call('ZRANGEBYSCORE', dead, '-inf', ms(now - retention), 'LIMIT', 0, 100)
   if #expired > 0 then redis.call('ZREM', dead, unpack(expired)) end
 end

@@ -2,6 +2,7 @@
 -- How a pipeline that has died goes on: at the stage where it died, with the results that it has.
 
 --@include ends
+--@include letters
 
 -- Tell whether none of a flow's jobs runs or waits any more.
 local function is_quiet(flow) return tonumber(redis.call('HGET', flow.key, 'open')) <= 0 end
@@ -24,17 +25,22 @@ local function revive(flow)
   start_stage(flow, tonumber(stage))
 end
 
+-- Delete a dead letter, and its place under its cause: for good, once all else is done.
+local function discard_letter(queue_key, id, cause)
+  discard('DEL', queue_key .. ':dead:' .. id)
+  if cause then discard('ZREM', letters_of(queue_key, cause), id) end
+end
+
 -- Remove the dead letter of a job that is put again; the job gets back what it had saved.
 local function drop_letter(queue_name, id)
-  local dead = 'arq:queue:' .. queue_name .. ':dead'
-  if redis.call('ZREM', dead, id) == 0 then return end
-  local letter = dead .. ':' .. id
-  local saved = redis.call('HGET', letter, 'checkpoint')
+  local queue_key = 'arq:queue:' .. queue_name
+  if redis.call('ZREM', queue_key .. ':dead', id) == 0 then return end
+  local saved, cause = unpack(redis.call('HMGET', queue_key .. ':dead:' .. id, 'checkpoint', 'cause'))
   if saved then
-    redis.call('HSET', 'arq:queue:' .. queue_name .. ':checkpoint', id, saved)
+    redis.call('HSET', queue_key .. ':checkpoint', id, saved)
     redis.call('SET', 'arq:retry:' .. id, '0') -- a checkpoint counts only beside a counter
   end
-  discard('DEL', letter)
+  discard_letter(queue_key, id, cause)
 end
 
 -- Revive the flow of a dead letter if it died of that job, and return what becomes of the job: 'member' (it is one of

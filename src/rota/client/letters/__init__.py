@@ -1,0 +1,1 @@
+"""Dead letters as people look at them: by what they died of."""
