@@ -6,21 +6,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rota.errors.causes import cause_of
-from rota.errors.client import JobError
 from rota.model.info import FailureGroup
 from rota.server.faults import explained
 from rota.wire.claims import decode_id
 from rota.wire.keys import QueueKeys, queue_key
-from rota.wire.results import begun_error_of, error_of
-from rota.wire.scripts import CAUSES
+from rota.wire.results import error_of
 
 #: How many letters one round trip reads.
 _CHUNK = 1000
 _HOUR, _DAY, _WEEK = 3600.0, 86_400.0, 604_800.0
 #: How many ids a group shows, and how many names and reasons.
 _SHOWN = 5
-#: How many letters are looked at to tell what they died of lately, and how many causes of a queue are told.
-_LOOKED_AT, _TOLD = 500, 5
 
 
 @dataclass(slots=True)
@@ -67,66 +63,6 @@ async def failures(
         groups = [group for queue in queues for group in await _of_queue(redis, queue, now, read)]
         found = [await _shown(redis, group, now) for group in groups]
     return sorted(found, key=lambda group: (-group.count, -group.last_at.timestamp()))
-
-
-@dataclass(frozen=True, slots=True)
-class RecentCause:
-    """A cause of which jobs of one queue died within a day, by the letters that were looked at.
-
-    :param error: the beginning of the error of the newest, whose name is `task` and whose id is `id`.
-    :param hour: how many of them died within the last hour; `day` likewise.
-    """
-
-    queue: str
-    cause: str
-    error: JobError
-    task: str
-    id: str
-    hour: int
-    day: int
-    last_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RecentDeaths:
-    """The dead letters of a day over some queues, and what the newest died of, the most numerous cause first.
-
-    :param hour: how many died within the last hour, and are still kept; `day` likewise.
-    :param looked_hour: how many of those of the last hour were looked at; `looked_day` likewise.
-    """
-
-    hour: int
-    day: int
-    looked_hour: int
-    looked_day: int
-    causes: tuple[RecentCause, ...]
-
-
-async def recent_deaths(redis: Any, queues: Sequence[str], most: int = _LOOKED_AT) -> RecentDeaths:
-    """Return what jobs of some queues died of lately, by the newest letters, in one round trip. Raises ServerError.
-
-    :param most: how many letters are looked at.
-    """
-    async with explained(redis):
-        found = await CAUSES(redis, [QueueKeys.of(queue_key(queue)).dead for queue in queues], (most, _TOLD))
-    causes = [_recent(queue, one) for queue, (*_, of_it) in zip(queues, found, strict=True) for one in of_it]
-    hour, day, looked_hour, looked_day = (sum(one[place] for one in found) for place in range(4))
-    causes.sort(key=lambda one: (-one.day, one.queue, one.cause))
-    return RecentDeaths(hour, day, looked_hour, looked_day, tuple(causes))
-
-
-def _recent(queue: str, told: Sequence[Any]) -> RecentCause:
-    cause, hour, day, task, member, ms, error = told
-    return RecentCause(
-        queue=queue,
-        cause=_text(cause) or "",
-        error=begun_error_of(error),
-        task=_text(task) or "",
-        id=decode_id(member),
-        hour=hour,
-        day=day,
-        last_at=datetime.fromtimestamp(int(ms) / 1000, UTC),
-    )
 
 
 @dataclass(slots=True)

@@ -44,7 +44,6 @@ from rota.wire.keys import (
 from rota.wire.scripts import (
     BULK,
     CANCEL,
-    CAUSES,
     CHECKPOINT,
     DELETE_LETTERS,
     DEPLOYED,
@@ -178,7 +177,6 @@ _APIS_SCRIPTS = (
     SCHEDULE_TICK,
     METER,
     QUOTA,
-    CAUSES,
     FAILURES,
     LONGEST,
 )

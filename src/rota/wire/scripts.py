@@ -146,7 +146,6 @@ METER = Script.load("meter")
 QUOTA = Script.load("quota")
 
 # Called by the API, through rota.client.failures.
-CAUSES = Script.load("causes")
 FAILURES = Script.load("failures")
 
 # Called by the API, through rota.wire.inventory.

@@ -128,14 +128,13 @@ class Deaths:
     """The deaths of the last hour, as far as they are known.
 
     :param count: how many died.
-    :param looked: how many of these were looked at, the newest.
-    :param of_one: how many of those died of the cause that most died of.
-    :param error: the error of that cause.
+    :param of_one: how many of them died of `cause`, the one that most died of.
+    :param error: an error of that cause.
     """
 
     count: int = 0
-    looked: int = 0
     of_one: int = 0
+    cause: str = ""
     error: str = ""
 
 
@@ -156,7 +155,7 @@ class Standing:
     @property
     def is_on_time(self) -> bool:
         """Whether no queue is late."""
-        return all(one.path == FAILURES for one in self.said)
+        return all(one.path.startswith(FAILURES) for one in self.said)
 
 
 def of_queue(queue: QueueFacts) -> Said | None:
@@ -239,9 +238,9 @@ def of_deaths(deaths: Deaths) -> Said | None:
     """Say how many jobs died within the last hour, and of what; None where none did."""
     if not deaths.count:
         return None
-    return Said(
-        f"{counted(deaths.count, 'job')} died", FAILURES, f"in the last hour{_of_what(deaths)}", "late"
-    )
+    path = f"{FAILURES}/{deaths.cause}" if deaths.of_one == deaths.count else FAILURES
+    text = f"in the last hour{_of_what(deaths)}"
+    return Said(f"{counted(deaths.count, 'job')} died", path, text, "late")
 
 
 def _of_what(deaths: Deaths) -> str:
@@ -254,10 +253,7 @@ def _of_what(deaths: Deaths) -> str:
         return f", all of one cause: {error}"
     if deaths.of_one == 1:
         return ", of different causes"
-    some = (
-        f"{deaths.of_one:,} of {'them' if deaths.looked == deaths.count else f'the newest {deaths.looked:,}'}"
-    )
-    return f", {some} of one cause: {error}"
+    return f", {deaths.of_one:,} of them of one cause: {error}"
 
 
 def cut(text: str, most: int = 120) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ from rota.api.pages.pictures import Bar, Chart, became, spans, sparkline
 from rota.api.pages.screens.queues.standing import Pause, facts_of, pauses_of, reading_of
 from rota.api.pages.visitors import SEES
 from rota.api.pages.words import Deaths, QueueFacts, counted, notices, overall, part
-from rota.client.failures import RecentDeaths, recent_deaths
+from rota.client.letters import by_cause
+from rota.client.letters.by_cause import Asked
 from rota.client.schedules import ScheduleControl
 from rota.fleet.fleet import FleetNeed, QueueNeed
 from rota.fleet.reading import Reading
@@ -31,6 +33,8 @@ router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 _HOUR = "1h"
 #: Over how many of the last minutes the rate is told.
 _RATE = 5
+#: Of how long back deaths are told in the first line, and below, in seconds.
+_LATELY, _DAY = 3600.0, 86_400.0
 #: How many queues, causes and schedules are shown, those first that matter most.
 _QUEUES, _CAUSES, _SCHEDULES = 12, 5, 5
 
@@ -40,6 +44,7 @@ class _Seen:
     """All that the page is made of, read in two round trips.
 
     :param hour: the history of each queue over the last hour; `past` that over the time that the charts show.
+    :param died: the dead letters of a day; `died_lately` are those of the last hour.
     :param ticks: how many schedules have a tick that waits; `soonest` are the first of them.
     """
 
@@ -48,7 +53,8 @@ class _Seen:
     pauses: Mapping[str, Pause]
     hour: Mapping[str, QueueHistory]
     past: Mapping[str, QueueHistory]
-    deaths: RecentDeaths
+    died: by_cause.Deaths
+    died_lately: by_cause.Deaths
     ticks: int
     soonest: Sequence[ScheduleInfo]
 
@@ -71,7 +77,7 @@ async def overview(request: Request, period: str = _HOUR) -> Response:
         facts_of(desk, name, seen.reading, need, seen.pauses.get(name)) for name, need in seen.needs.items()
     ]
     facts.sort(key=lambda one: (-one.nearness, -one.ready, one.name))
-    standing = overall(facts, _deaths(seen.deaths))
+    standing = overall(facts, _deaths(seen.died_lately))
     return render(
         request,
         "overview.html",
@@ -85,8 +91,7 @@ async def overview(request: Request, period: str = _HOUR) -> Response:
         facts=facts[:_QUEUES],
         queues=len(facts),
         sparks={one.name: _spark(seen.hour[one.name]) for one in facts[:_QUEUES]},
-        deaths=seen.deaths,
-        causes=seen.deaths.causes[:_CAUSES],
+        died=seen.died,
         schedules=seen.soonest,
         is_new=seen.is_new,
         example=_example(desk),
@@ -95,14 +100,19 @@ async def overview(request: Request, period: str = _HOUR) -> Response:
 
 async def _look(desk: Desk, past: Past, period: str) -> _Seen:
     client, queues = desk.client, desk.queues
-    (reading, needs), pauses, deaths, (ticks, soonest), histories = await asyncio.gather(
+    (reading, needs), pauses, (died, lately), (ticks, soonest), histories = await asyncio.gather(
         reading_of(desk),
         pauses_of(desk, queues),
-        recent_deaths(client.redis, queues),
+        asyncio.gather(_died(desk, _DAY), _died(desk, _LATELY)),
         _schedules(desk),
         asyncio.gather(*(past.read(client, queues, one) for one in (_HOUR, period))),
     )
-    return _Seen(reading, needs, pauses, histories[0], histories[-1], deaths, ticks, soonest)
+    return _Seen(reading, needs, pauses, histories[0], histories[-1], died, lately, ticks, soonest)
+
+
+async def _died(desk: Desk, seconds: float) -> by_cause.Deaths:
+    asked = Asked(seconds, steps=1, most=_CAUSES, letters=1)
+    return await by_cause.deaths(desk.client.redis, desk.queues, desk.settings.dead_retention, asked)
 
 
 async def _schedules(desk: Desk) -> tuple[int, list[ScheduleInfo]]:
@@ -123,7 +133,7 @@ def _tiles(seen: _Seen, facts: Sequence[QueueFacts]) -> dict[str, Any]:
         "slots": sum(one.slots for one in queues),
         "workers": workers,
         "desired": FleetNeed(tuple(seen.needs.values()), workers, draining=0).desired,
-        "dead": seen.deaths.day,
+        "dead": seen.died.count,
     }
 
 
@@ -160,19 +170,14 @@ def _spark(history: QueueHistory) -> Any:
     return sparkline([Bar.of([point]) for point in history.points], title)
 
 
-def _deaths(found: RecentDeaths) -> Deaths:
+def _deaths(found: by_cause.Deaths) -> Deaths:
     """Return what is known of the jobs that died within the hour. A cause may be that of several queues."""
-    of_causes: dict[str, int] = {}
+    of_causes = Counter[str]()
     for one in found.causes:
-        of_causes[one.cause] = of_causes.get(one.cause, 0) + one.hour
-    most = max(of_causes, key=of_causes.__getitem__, default="")
-    errors = (f"{one.error.type}: {one.error.message}" for one in found.causes if one.cause == most)
-    return Deaths(
-        count=found.hour,
-        looked=found.looked_hour,
-        of_one=of_causes.get(most, 0),
-        error=next(errors, "").strip(": "),
-    )
+        of_causes[one.cause] += one.count
+    cause, count = next(iter(of_causes.most_common(1)), ("", 0))
+    errors = (f"{one.error.type}: {one.error.message}" for one in found.causes if one.cause == cause)
+    return Deaths(count=found.count, of_one=count, cause=cause, error=next(errors, "").strip(": "))
 
 
 def _example(desk: Desk) -> str:
