@@ -17,7 +17,15 @@ from rota.store import audit, figures, queries, retention
 from rota.store.engine import Database
 from rota.store.migrations import migrate
 from rota.store.outbox import sent, waiting
-from rota.store.queries import Position, Wanted, count_by_status, list_jobs, one_job
+from rota.store.queries import (
+    Position,
+    Wanted,
+    count_by_status,
+    end_of_look,
+    list_jobs,
+    one_job,
+    some_jobs,
+)
 from rota.store.schema import Row
 from tests.databases import PostgresServer, new_schema
 
@@ -75,7 +83,7 @@ async def test_a_list_has_the_newest_jobs_that_are_wanted_page_by_page(
         first = await list_jobs(connection, wanted, limit=7)
         second = await list_jobs(connection, wanted, after=Position.of(first[-1]), limit=7)
     assert [one["id"] for one in first + second] == expected[:14]
-    assert not {"payload", "result", "log", "error"} & first[0].keys()
+    assert not {"payload", "result", "log"} & first[0].keys()
 
 
 async def test_a_page_is_not_moved_by_jobs_that_come_meanwhile(database: Database) -> None:
@@ -96,13 +104,61 @@ async def test_conditions_are_joined(database: Database) -> None:
     assert await ids(database, later) == ["email:003"]
 
 
-async def test_jobs_are_counted_by_status(database: Database) -> None:
-    await write(database, *(row(n, status="FAILED" if n < 3 else "COMPLETED") for n in range(5)))
-    await write(database, row(5, queue="bulk"))
+async def test_a_list_is_read_back_to_its_beginning(database: Database) -> None:
+    await write(database, *(row(n, status="FAILED" if n % 2 else "COMPLETED") for n in range(40)))
+    for wanted, step in ((Wanted(), 1), (Wanted(status="FAILED"), 2)):
+        place = Position(row(11)["enqueued_at"], "email:011")
+        newer = await ids(database, wanted, after=place, limit=3, newer=True)
+        assert newer == [f"email:{11 + step * n:03}" for n in (1, 2, 3)]
+
+
+async def test_conditions_without_an_index_are_looked_for_among_so_many_rows(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "LOOKED_AT", 10)
+    await write(database, *(row(n, status="FAILED" if n % 9 == 0 else "COMPLETED") for n in range(28)))
+    wanted, found = Wanted(status="FAILED"), []
     async with database.read() as connection:
-        everything = await count_by_status(connection, Wanted())
-        assert everything == {"FAILED": 3, "COMPLETED": 2, "PENDING": 1}
-        assert await count_by_status(connection, Wanted(queue="bulk")) == {"PENDING": 1}
+        place: Position | None = None
+        for _ in range(3):
+            page = await list_jobs(connection, wanted, after=place)
+            found.append([one["id"] for one in page])
+            place = await end_of_look(connection, wanted, after=place)
+        assert await end_of_look(connection, Wanted(), after=place) is None, (
+            "an index has led to all of these"
+        )
+    assert (found, place) == ([["email:027", "email:018"], ["email:009"], ["email:000"]], None)
+
+
+async def test_of_an_error_the_beginning_is_listed_and_a_payload_where_it_is_asked_for(
+    database: Database,
+) -> None:
+    large = '"' + "x" * queries.LONGEST_PAYLOAD + '"'
+    await write(database, row(1, error="E: " + "x" * 9_000, payload="{}"), row(2, payload=large))
+    async with database.read() as connection:
+        second, first = await list_jobs(connection, Wanted(), payloads=True)
+        assert (len(first["error"]), first["payload"], second["payload"]) == (500, "{}", None)
+
+
+async def test_jobs_are_found_by_several_ids(database: Database) -> None:
+    await write(database, row(1, tenant="acme"), row(2))
+    async with database.read() as connection:
+        found = await some_jobs(connection, ["email:001", "email:002", "email:404"])
+        assert {one["id"] for one in found} == {"email:001", "email:002"}
+        (own,) = await some_jobs(connection, ["email:001", "email:002"], tenant="acme")
+        assert own["id"] == "email:001"
+
+
+async def test_jobs_are_counted_by_status_up_to_a_bound(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write(database, *(row(n, status="FAILED" if n < 3 else "COMPLETED") for n in range(5)))
+    await write(database, row(5, queue="bulk", status="FAILED"), row(6, queue="other", status="FAILED"))
+    async with database.read() as connection:
+        of_email = {"COMPLETED": 2, "FAILED": 3, "CANCELLED": 0}
+        assert await count_by_status(connection, ["email"]) == of_email
+        monkeypatch.setattr(queries, "COUNTED", 2)
+        assert await count_by_status(connection, ["bulk", "email"]) == {**of_email, "FAILED": 2}
 
 
 # Retention
@@ -219,9 +275,31 @@ async def test_the_jobs_of_a_flow_and_of_an_error_are_found_by_an_index(
     assert "Seq Scan" not in found, found
 
 
-async def test_a_queue_is_counted_by_its_index_alone(full: DatabaseTarget) -> None:
-    found = await plan(full, queries.counts(Wanted(queue="q7")))
-    assert "_jobs_queue" in found, found
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (Wanted(status="FAILED"), "_jobs_newest"),
+        (Wanted(queue="q7"), "_jobs_newest"),
+        (Wanted(tenant="t7", status="FAILED"), "_jobs_tenant"),
+        (Wanted(name="name7", queue="q7"), "_jobs_name"),
+    ],
+    ids=["status", "queue", "tenant", "name"],
+)
+async def test_a_look_among_the_newest_follows_an_index_and_ends(
+    full: DatabaseTarget, wanted: Wanted, index: str
+) -> None:
+    for newer in (False, True):
+        found = await plan(full, queries.page(wanted, PLACE, 50, newer=newer))
+        assert f"using {index} on _jobs" in found, found
+        assert "Sort" not in found, found
+        assert found.count("Limit") == 2, "the page's, and that of the rows among which it is looked for"
+
+
+async def test_jobs_are_counted_by_an_index(full: DatabaseTarget) -> None:
+    for queues in (["q7"], [f"q{number}" for number in range(20)]):
+        found = await plan(full, queries.count(queues, "FAILED"))
+        assert "_jobs_queue" in found, found
+        assert "Seq Scan" not in found, found
 
 
 async def test_the_newest_of_each_name_are_read_by_its_index_and_no_more(

@@ -49,19 +49,47 @@ class Archive:
                     return opened(row, self._sealer)
         return None
 
-    async def some(self, ids: Sequence[str]) -> list[Row]:
-        """Return the rows of these jobs that the table has, without what is large."""
+    async def some(self, ids: Sequence[str], *, tenant: str | None = None) -> list[Row]:
+        """Return the rows of these jobs that the table has, without what is large; with a tenant, of its jobs."""
         from rota.store.queries import some_jobs  # noqa: PLC0415 - it needs an extra
 
         async with self._database.read() as connection:
-            return await some_jobs(connection, ids)
+            return await some_jobs(connection, ids, tenant=tenant)
 
-    async def jobs(self, wanted: "Wanted", after: "Position | None", limit: int) -> list[Row]:
-        """Return a page of jobs, the newest first, without what is large."""
-        from rota.store.queries import list_jobs  # noqa: PLC0415 - it needs an extra
+    async def jobs(
+        self,
+        wanted: "Wanted",
+        after: "Position | None",
+        limit: int,
+        *,
+        newer: bool = False,
+        payloads: bool = False,
+    ) -> "tuple[list[Row], Position | None]":
+        """Return a page of jobs, the newest first, without what is large, and where the next one begins.
+
+        None is returned in place of that where no job lies behind. With `newer` the page lies before the place, from
+        there on; with `payloads` those that are not large are read.
+        """
+        from rota.store.queries import Position, end_of_look, list_jobs  # noqa: PLC0415 - it needs an extra
 
         async with self._database.read() as connection:
-            return await list_jobs(connection, wanted, after=after, limit=limit)
+            rows = await list_jobs(
+                connection, wanted, after=after, limit=limit + 1, newer=newer, payloads=payloads
+            )
+            if len(rows) > limit:
+                return self._opened(rows[:limit], payloads), Position.of(rows[limit - 1])
+            end = await end_of_look(connection, wanted, after=after, newer=newer)
+            return self._opened(rows, payloads), end
+
+    def _opened(self, rows: list[Row], payloads: bool) -> list[Row]:
+        return [opened({**row, "result": None}, self._sealer) for row in rows] if payloads else rows
+
+    async def counts(self, queues: Sequence[str]) -> dict[str, int]:
+        """Return how many jobs of some queues have ended in each way, at most 10,000 of each."""
+        from rota.store.queries import count_by_status  # noqa: PLC0415 - it needs an extra
+
+        async with self._database.read() as connection:
+            return await count_by_status(connection, queues)
 
     async def beside(self, wanted: "Wanted", place: "Position", *, newer: bool) -> Row | None:
         """Return the job of a list that stands next to a place, the newer or the older one; None at the list's end."""

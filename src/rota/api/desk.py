@@ -26,7 +26,7 @@ from rota.wire.keys import check_queue
 logger = logging.getLogger("rota.api")
 
 #: The most characters that are kept of the reason of an action.
-_LONGEST_REASON = 200
+LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def desk_of(request: HTTPConnection) -> Desk:
 
 async def record(request: Request, action: str, *, reason: str = "", **target: str) -> None:
     """Add to the list of actions what the caller has done; what was done stays done where that cannot be."""
-    key, why = caller_of(request), reason.strip()[:_LONGEST_REASON]
+    key, why = caller_of(request), reason.strip()[:LONGEST_REASON]
     detail = {"reason": why} if why else {}
     entry = Action(actor=actor_of(request), action=action, target=target, tenant=key.tenant, detail=detail)
     try:

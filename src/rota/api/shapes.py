@@ -48,6 +48,7 @@ def job(info: JobInfo, include: frozenset[str] = frozenset()) -> dict[str, Any]:
         "due_at": info.due_at,
         "started_at": info.started_at,
         "finished_at": info.finished_at,
+        "worker": info.worker or None,
         "reason": info.reason or None,
         "error": error(info.error),
         "result": info.result,
@@ -66,7 +67,7 @@ def job(info: JobInfo, include: frozenset[str] = frozenset()) -> dict[str, Any]:
 
 
 def row(found: Mapping[str, Any], include: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Return a job as its row of the audit table shows it. A list leaves out what may be large: it is null there."""
+    """Return a job as its row of the audit table shows it. A list leaves out the result: it is null there."""
     percent = found["progress"]
     shown: dict[str, Any] = {
         "id": found["id"],
@@ -77,7 +78,10 @@ def row(found: Mapping[str, Any], include: frozenset[str] = frozenset()) -> dict
         "status": found["status"],
         "attempt": found["attempts"],
         "progress": None if percent is None else {"percent": percent, "message": found["message"] or ""},
-        **{name: found[name] for name in ("enqueued_at", "due_at", "started_at", "finished_at", "reason")},
+        **{
+            name: found[name]
+            for name in ("enqueued_at", "due_at", "started_at", "finished_at", "worker", "reason")
+        },
         "error": _told(found.get("error")),
         "result": _json(found.get("result")),
     }

@@ -13,6 +13,7 @@ from rota.model.state import State
 from rota.model.trace import tenant_of
 from rota.wire import envelopes, results
 from rota.wire.claims import Checkpoint, progress_of
+from rota.wire.keys import queue_key
 from rota.wire.sealing.sealed import unseal_job, unseal_record
 from rota.wire.sealing.seals import Sealer
 
@@ -92,7 +93,14 @@ def _live(job_id: str, queue: str, raw: Raw, score: float, *, now: int, sealer: 
         checkpoint=None if raw.attempts is None else _checkpoint(raw.checkpoint),
         failures=failures,
         tenant=contents.tenant,
+        worker=worker_in(raw.run) if active else "",
     )
+
+
+def worker_in(entry: bytes | None) -> str:
+    """Return the worker that a run entry names; empty for a job that no worker of ours has."""
+    token = (entry or b"").decode("utf-8", "replace").partition(" ")[0].partition("!")[0]
+    return "" if token.startswith("-") else token.rpartition(":")[0].rpartition(":")[0].rpartition(":")[0]
 
 
 def letter_of(
@@ -131,6 +139,8 @@ def _finished(job_id: str, queue: str, raw: bytes, sealer: Sealer | None) -> Job
         record = results.decode_result(raw)
     except UnreadablePayload:
         return None
+    if record.queue not in ("", queue_key(queue)):
+        return None  # the key of a record has no queue in it, and this job was on another one
     if record.is_encrypted and refused is None:
         refused = RefusedPayload("sealed")
     done = State.COMPLETED if record.success else State.CANCELLED if record.cancelled else State.DEAD

@@ -34,14 +34,25 @@ async def find(
     Of an id that was used again the newest job is returned; with `letters`, the dead letter, if there is one. `sealer`
     opens what is sealed.
     """
+    return await find_among(redis, [(queue, keys, job_id) for job_id in ids], letters=letters, sealer=sealer)
+
+
+async def find_among(
+    redis: Any,
+    wanted: Sequence[tuple[str, QueueKeys, str]],
+    *,
+    letters: bool = False,
+    sealer: Sealer | None = None,
+) -> list[JobInfo | None]:
+    """Return what `find` returns of jobs on several queues, each by its queue, the keys of that, and its id."""
     pipe = redis.pipeline(transaction=True)
     pipe.time()
-    for job_id in ids:
+    for _, keys, job_id in wanted:
         ask(pipe, keys, encode_id(job_id))
     time, *replies = await pipe.execute()
     now = ms_of(time)
     found = []
-    for index, job_id in enumerate(ids):
+    for index, (queue, _, job_id) in enumerate(wanted):
         raw = Raw(*replies[index * WIDTH : (index + 1) * WIDTH])
         is_letter = letters and raw.letter
         info = (

@@ -85,6 +85,7 @@ class JobInfo:
         process has no key.
     :param checkpoint: the JSON value that the job saved last, until it is completed or cancelled.
     :param tenant: whose job it is; None for no tenant's.
+    :param worker: the worker that runs it; empty where none does, or one of arq's own.
     """
 
     id: str
@@ -107,6 +108,7 @@ class JobInfo:
     failures: tuple[Failure, ...] = ()
     tenant: str | None = None
     refused: RefusedPayload | None = None
+    worker: str = ""
 
     @property
     def job(self) -> str:

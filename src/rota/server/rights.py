@@ -60,6 +60,7 @@ from rota.wire.scripts import (
     LEAD,
     LOG,
     LONGEST,
+    LOOK,
     METER,
     NUDGE,
     OUTBOX,
@@ -179,6 +180,7 @@ _APIS_SCRIPTS = (
     QUOTA,
     FAILURES,
     LONGEST,
+    LOOK,
 )
 _APIS = (
     *("DEL", "EXISTS", "GET", "GETRANGE", "HDEL", "HGET", "HGETALL", "HKEYS", "HMGET", "HSET"),

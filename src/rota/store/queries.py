@@ -1,6 +1,7 @@
 """The questions to the table of jobs: one job, lists of jobs from the newest on, and how many have which status.
 
-Each is answered by an index that was made for it, also among millions of rows; a test holds that.
+Each is answered by an index that was made for it, also among millions of rows; a test holds that. Conditions that an
+index does not have are looked for among the newest 100,000 to which it leads.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, func, literal_column, select, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    case,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rota.store.schema import Row, jobs
@@ -16,7 +27,19 @@ from rota.store.values import stored
 
 #: What a list leaves out: each of these may be a megabyte.
 _LARGE = frozenset({"payload", "result", "log", "error"})
-_LISTED = [column for column in jobs.c if column.name not in _LARGE]
+#: The beginning of an error is in it, in characters; and a payload, where it is asked for and not longer than this.
+_ERROR, LONGEST_PAYLOAD = 500, 65_536
+_LISTED = [
+    *(column for column in jobs.c if column.name not in _LARGE),
+    func.substr(jobs.c.error, 1, _ERROR).label("error"),
+]
+_PAYLOAD = case((func.length(jobs.c.payload) <= LONGEST_PAYLOAD, jobs.c.payload)).label("payload")
+#: Columns by which an index leads to the newest, the first that is given; `queue` goes with `status`.
+_INDEXED = (("error_key",), ("flow",), ("queue", "status"), ("name",), ("tenant",))
+#: The statuses of jobs that are over.
+_OVER = ("COMPLETED", "FAILED", "CANCELLED")
+#: The most rows of an index among which the other conditions are looked for, and that are counted.
+LOOKED_AT, COUNTED = 100_000, 10_000
 #: What tells what became of a job, and when.
 _BECAME = (jobs.c.name, jobs.c.status, jobs.c.enqueued_at, jobs.c.started_at, jobs.c.finished_at)
 
@@ -57,10 +80,14 @@ async def one_job(connection: AsyncConnection, job_id: str, *, tenant: str | Non
     return dict(found) if found else None
 
 
-async def some_jobs(connection: AsyncConnection, ids: Sequence[str]) -> list[Row]:
-    """Return the rows of these jobs, in no order, without payloads, results, errors and logs."""
-    found = await connection.execute(some(ids))
-    return [dict(one) for one in found.mappings()]
+async def some_jobs(
+    connection: AsyncConnection, ids: Sequence[str], *, tenant: str | None = None
+) -> list[Row]:
+    """Return the rows of these jobs, in no order, without what is large; with a tenant, those of its jobs."""
+    question = some(ids)
+    if tenant is not None:
+        question = question.where(jobs.c.tenant == stored("tenant", tenant))
+    return [dict(one) for one in (await connection.execute(question)).mappings()]
 
 
 def some(ids: Sequence[str]) -> Select[Any]:
@@ -69,39 +96,69 @@ def some(ids: Sequence[str]) -> Select[Any]:
 
 
 async def list_jobs(
-    connection: AsyncConnection, wanted: Wanted, *, after: Position | None = None, limit: int = 50
+    connection: AsyncConnection,
+    wanted: Wanted,
+    *,
+    after: Position | None = None,
+    limit: int = 50,
+    newer: bool = False,
+    payloads: bool = False,
 ) -> list[Row]:
-    """Return the newest jobs that are `wanted`, or those after a place, without payloads, results, errors and logs.
+    """Return the newest jobs that are `wanted`, or those after a place, without payloads, results and logs.
 
-    A page begins behind a place and not at a number, so that jobs which come meanwhile move nothing.
+    Of errors the beginning is there. A page begins behind a place and not at a number, so that jobs which come
+    meanwhile move nothing. With `newer` the page lies before the place, and its first job is the one that is nearest;
+    with `payloads` those that are not large are there.
     """
-    found = await connection.execute(page(wanted, after, limit))
+    found = await connection.execute(page(wanted, after, limit, newer=newer, payloads=payloads))
     return [dict(one) for one in found.mappings()]
 
 
-def page(wanted: Wanted, after: Position | None, limit: int) -> Select[Any]:
+def page(
+    wanted: Wanted, after: Position | None, limit: int, *, newer: bool = False, payloads: bool = False
+) -> Select[Any]:
     """Return the statement that asks for a page of a list."""
-    question = select(*_LISTED).where(*_conditions(wanted))
+    columns = [*_LISTED, _PAYLOAD] if payloads else _LISTED
+    others = _unindexed(wanted)
+    near = _near(wanted, after, columns, newer=newer)
+    if not others:
+        return near.limit(limit)
+    # The rows come in the order in which they are looked at; to sort them again, PostgreSQL would first read them all.
+    among = near.limit(LOOKED_AT).subquery()
+    return select(among).where(*_conditions(among.c, wanted, others)).limit(limit)
+
+
+async def end_of_look(
+    connection: AsyncConnection, wanted: Wanted, *, after: Position | None = None, newer: bool = False
+) -> Position | None:
+    """Return up to where a page that is not full was looked for; None where no job lies behind."""
+    if not _unindexed(wanted):
+        return None
+    near = _near(wanted, after, [jobs.c.enqueued_at, jobs.c.id], newer=newer)
+    found = (await connection.execute(near.offset(LOOKED_AT - 1).limit(1))).first()
+    return None if found is None else Position(found.enqueued_at, found.id)
+
+
+def _near(wanted: Wanted, after: Position | None, columns: Sequence[Any], *, newer: bool) -> Select[Any]:
+    """Return the statement that asks for the rows behind a place among which a page is looked for."""
+    question = select(*columns).where(*_conditions(jobs.c, wanted, _indexed(wanted)), *_times(wanted))
     if after is not None:
-        place = tuple_(jobs.c.enqueued_at, jobs.c.id)
-        question = question.where(place < tuple_(after.enqueued_at, stored("id", after.id)))
-    return question.order_by(jobs.c.enqueued_at.desc(), jobs.c.id.desc()).limit(limit)
+        place, begin = (
+            tuple_(jobs.c.enqueued_at, jobs.c.id),
+            tuple_(after.enqueued_at, stored("id", after.id)),
+        )
+        question = question.where(place > begin if newer else place < begin)
+    if newer:
+        return question.order_by(jobs.c.enqueued_at.asc(), jobs.c.id.asc())
+    return question.order_by(jobs.c.enqueued_at.desc(), jobs.c.id.desc())
 
 
 async def next_job(
     connection: AsyncConnection, wanted: Wanted, place: Position, *, newer: bool
 ) -> Row | None:
     """Return the job that stands next to a place in a list, the newer or the older one; None at the list's end."""
-    question = beside(wanted, place) if newer else page(wanted, place, 1)
-    found = (await connection.execute(question)).mappings().first()
+    found = (await connection.execute(page(wanted, place, 1, newer=newer))).mappings().first()
     return dict(found) if found else None
-
-
-def beside(wanted: Wanted, place: Position) -> Select[Any]:
-    """Return the statement that asks for the job before a place in a list, which is the next newer one."""
-    here = tuple_(jobs.c.enqueued_at, jobs.c.id) > tuple_(place.enqueued_at, stored("id", place.id))
-    question = select(*_LISTED).where(*_conditions(wanted), here)
-    return question.order_by(jobs.c.enqueued_at, jobs.c.id).limit(1)
 
 
 async def newest_by_name(
@@ -116,7 +173,7 @@ def newest(queue: str, names: Sequence[str], most: int) -> CompoundSelect[Any]:
     """Return the statement that asks for the newest jobs of each name."""
     each = (
         select(*_BECAME)
-        .where(*_conditions(Wanted(queue=queue, name=name)))
+        .where(*_conditions(jobs.c, Wanted(queue=queue, name=name), ("queue", "name")))
         .order_by(jobs.c.enqueued_at.desc(), jobs.c.id.desc())
         .limit(most)
         .subquery()
@@ -125,29 +182,37 @@ def newest(queue: str, names: Sequence[str], most: int) -> CompoundSelect[Any]:
     return union_all(*(select(one) for one in each))
 
 
-async def count_by_status(connection: AsyncConnection, wanted: Wanted) -> dict[str, int]:
-    """Return how many of the jobs that are `wanted` have each status; those that none has are left out."""
-    found = await connection.execute(counts(wanted))
-    return {one.status: one[1] for one in found}
+async def count_by_status(connection: AsyncConnection, queues: Sequence[str]) -> dict[str, int]:
+    """Return how many jobs of some queues have ended in each way, at most 10,000 of each."""
+    return {one: (await connection.execute(count(queues, one))).scalar_one() for one in _OVER}
 
 
-def counts(wanted: Wanted) -> Select[Any]:
-    """Return the statement that counts jobs by their status."""
-    return select(jobs.c.status, func.count()).where(*_conditions(wanted)).group_by(jobs.c.status)
+def count(queues: Sequence[str], status: str) -> Select[Any]:
+    """Return the statement that counts the jobs of some queues that have a status."""
+    known = jobs.c.queue.in_([stored("queue", one) for one in queues])
+    wanted = select(jobs.c.status).where(known, jobs.c.status == status).limit(COUNTED)
+    return select(func.count()).select_from(wanted.subquery())
 
 
-def _conditions(wanted: Wanted) -> Sequence[ColumnElement[bool]]:
+def _indexed(wanted: Wanted) -> tuple[str, ...]:
+    """Return the conditions by which an index leads to the newest jobs."""
+    return next((one for one in _INDEXED if all(getattr(wanted, name) is not None for name in one)), ())
+
+
+def _unindexed(wanted: Wanted) -> tuple[str, ...]:
+    indexed = _indexed(wanted)
     named = ("tenant", "queue", "status", "name", "error_key", "flow")
-    found = [
-        jobs.c[name] == stored(name, getattr(wanted, name))
-        for name in named
-        if getattr(wanted, name) is not None
-    ]
-    if wanted.error_key is not None:
+    return tuple(name for name in named if name not in indexed and getattr(wanted, name) is not None)
+
+
+def _conditions(columns: Any, wanted: Wanted, names: Sequence[str]) -> Sequence[ColumnElement[bool]]:
+    found = [columns[name] == stored(name, getattr(wanted, name)) for name in names]
+    if "error_key" in names:
         # The index of errors has failed jobs alone.
-        found.append(jobs.c.status == literal_column("'FAILED'"))
-    if wanted.since is not None:
-        found.append(jobs.c.enqueued_at >= wanted.since)
-    if wanted.until is not None:
-        found.append(jobs.c.enqueued_at < wanted.until)
+        found.append(columns.status == literal_column("'FAILED'"))
     return found
+
+
+def _times(wanted: Wanted) -> Sequence[ColumnElement[bool]]:
+    since = [] if wanted.since is None else [jobs.c.enqueued_at >= wanted.since]
+    return since if wanted.until is None else [*since, jobs.c.enqueued_at < wanted.until]

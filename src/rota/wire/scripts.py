@@ -141,6 +141,9 @@ DELETE_LETTERS = Script.load("delete_letters")
 RESCHEDULE = Script.load("reschedule")
 NUDGE = Script.load("nudge")
 
+# Called by the API, through rota.client.looking.
+LOOK = Script.load("look")
+
 # Called by the API, through rota.wire.access.
 METER = Script.load("meter")
 QUOTA = Script.load("quota")

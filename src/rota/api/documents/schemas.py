@@ -54,6 +54,7 @@ _JOB = {
     "attempt": _COUNT,
     "progress": _or_null(ref("Progress")),
     **{name: _or_null(_TIME) for name in ("enqueued_at", "due_at", "started_at", "finished_at")},
+    "worker": _or_null(_TEXT),
     "reason": _or_null(_TEXT),
     "error": _or_null(ref("Error")),
     "result": {"description": "What the handler has returned, as JSON."},
@@ -81,6 +82,7 @@ _OPERATION = {
     "refused": _list(_object(dict.fromkeys(("queue", "id", "why"), _TEXT))),
     "is_aborting": _FLAG,
     "error": _or_null(_TEXT),
+    "reason": _or_null(_TEXT),
     "by": _BY,
     "tenant": _or_null(_TEXT),
     **{name: _or_null(_TIME) for name in ("created_at", "started_at", "finished_at")},
@@ -106,6 +108,7 @@ BULK_BODY: Schema = {
         "filter": ref("Filter"),
         "expect": _COUNT,
         "dry_run": _FLAG,
+        "reason": {"type": "string", "maxLength": 200, "description": "Why; it is recorded."},
     },
 }
 _COUNTS = _object(dict.fromkeys(("waiting", "delayed", "active", "dead"), _COUNT))

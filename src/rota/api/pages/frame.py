@@ -84,6 +84,7 @@ def _environment() -> Environment:
     found.filters |= {
         "duration": words.duration,
         "counted": words.counted,
+        "shortened": words.shortened,
         "json": _json,
         "quoted": _quoted,
         "bytes": format_size,

@@ -262,6 +262,13 @@ def cut(text: str, most: int = 120) -> str:
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
 
 
+def shortened(text: str, most: int = 36) -> str:
+    """Return a text without its middle where it is long: the ends of ids tell them apart."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (most - 1) // 2 :]}"
+
+
 def overall(queues: Iterable[QueueFacts], deaths: Deaths) -> Standing:
     """Return how all of it stands, the worst first."""
     every = sorted(queues, key=lambda one: (-one.nearness, one.name))

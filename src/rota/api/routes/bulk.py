@@ -8,7 +8,7 @@ from rota.api import shapes
 from rota.api.answers import answer
 from rota.api.bodies import read_object, refuse_others
 from rota.api.cursors import cursor_of, not_of_this_list, place_in
-from rota.api.desk import OWN_OPERATES, OWN_READS, actor_of, caller_of, desk_of
+from rota.api.desk import LONGEST_REASON, OWN_OPERATES, OWN_READS, actor_of, caller_of, desk_of
 from rota.api.problems import Problem
 from rota.errors import InvalidFilter, UnknownOperation
 from rota.model.access.keys import AccessKey
@@ -20,7 +20,7 @@ router = APIRouter(tags=["bulk"], default_response_class=Response)
 
 #: The largest body, in bytes: a thousand ids.
 MOST_BYTES = 1024 * 1024
-_FIELDS = ("action", "filter", "expect", "dry_run")
+_FIELDS = ("action", "filter", "expect", "dry_run", "reason")
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
@@ -30,6 +30,7 @@ async def start(request: Request) -> Response:
     desk = desk_of(request)
     body = await read_object(request, MOST_BYTES)
     action, wanted, expect = _asked(body, caller_of(request))
+    reason = _reason(body)
     if body.get("dry_run"):
         found = await desk.client.bulk.preview(action, wanted)
         shown = {
@@ -39,7 +40,7 @@ async def start(request: Request) -> Response:
             "is_whole": found.is_whole,
         }
         return answer(shown | {"sample": [shapes.job(one) for one in found.sample]})
-    operation = await desk.client.bulk.start(action, wanted, actor_of(request), expect=expect)
+    operation = await desk.client.bulk.start(action, wanted, actor_of(request), expect=expect, reason=reason)
     path = f"{request.scope.get('root_path', '').rstrip('/')}/bulk/{operation.id}"
     return answer({**operation_shape(operation), "links": {"self": path}}, 202, {"Location": path})
 
@@ -108,6 +109,13 @@ def _asked(body: dict[str, Any], key: AccessKey) -> tuple[BulkAction, Filter, in
     return action, of_tenant(Filter.of(given), key), expect
 
 
+def _reason(body: dict[str, Any]) -> str:
+    reason = body.get("reason", "")
+    if not isinstance(reason, str) or len(reason) > LONGEST_REASON:
+        raise _invalid("reason", f"it is a text of at most {LONGEST_REASON} characters")
+    return reason.strip()
+
+
 def of_tenant(wanted: Filter, key: AccessKey) -> Filter:
     """Return the filter as the holder of a key may use it. Raises InvalidFilter for another tenant."""
     if key.tenant is None:
@@ -146,7 +154,14 @@ def operation_shape(one: Operation) -> dict[str, Any]:
     )
     times = {name: getattr(one, name) for name in ("created_at", "started_at", "finished_at")}
     known = {name: getattr(one, name) for name in names}
-    return {**known, "error": one.error or None, "by": _by(one.actor), "tenant": one.tenant, **times}
+    return {
+        **known,
+        "error": one.error or None,
+        "reason": one.reason or None,
+        "by": _by(one.actor),
+        "tenant": one.tenant,
+        **times,
+    }
 
 
 def action_shape(one: Action) -> dict[str, Any]:

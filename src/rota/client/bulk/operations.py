@@ -13,7 +13,7 @@ from rota.model.bulk.actions import Actor
 from rota.model.bulk.filters import BulkAction, Filter
 from rota.model.bulk.operation import Operation, read_operation
 from rota.model.info import JobInfo
-from rota.names import new_id
+from rota.names import new_id, printable
 from rota.server.faults import explained
 from rota.settings.settings import Settings
 from rota.wire.claims import ms_of
@@ -65,13 +65,13 @@ class Bulk:
         return Preview(count, is_whole, tuple(sample))
 
     async def start(
-        self, action: BulkAction, wanted: Filter, actor: Actor, *, expect: int | None = None
+        self, action: BulkAction, wanted: Filter, actor: Actor, *, expect: int | None = None, reason: str = ""
     ) -> Operation:
         """Let the leader do an action to the jobs that a filter chooses now; return the operation, which waits for it.
 
         With `expect`, the number that a preview showed, nothing is done where there are more by now. A filter that
-        chooses everything needs it. What dies later is not part of it; of what is enqueued later, some may be. Raises
-        InvalidFilter, MoreThanExpected, Uncounted, TooManyOperations, ServerError.
+        chooses everything needs it. What dies later is not part of it; of what is enqueued later, some may be. `reason`
+        is recorded with it. Raises InvalidFilter, MoreThanExpected, Uncounted, TooManyOperations, ServerError.
         """
         if wanted.is_empty and expect is None:
             raise InvalidFilter(
@@ -91,6 +91,7 @@ class Bulk:
                 "state": "waiting",
                 **({} if wanted.tenant is None else {"tenant": wanted.tenant}),
                 **({} if count is None else {"count": str(count)}),
+                **({"reason": printable(reason)} if reason else {}),
             }
             if not await self._keys.put(self._redis, operation_id, fields, selection.until_ms):
                 raise TooManyOperations(MOST_OPEN)
@@ -140,7 +141,7 @@ class Bulk:
 
     async def _selection(self, action: BulkAction, wanted: Filter) -> Selection:
         wanted.states(action)
-        queues = (wanted.on_queue,) if wanted.on_queue else tuple(await self._queues())
+        queues = wanted.on_queues or tuple(await self._queues())
         async with explained(self._redis):
             now_ms = ms_of(await self._redis.time())
         return Selection(self._redis, action, wanted, queues, now_ms, self._sealer)

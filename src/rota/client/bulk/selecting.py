@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rota.client import view
 from rota.client.bulk.sets import Place, Scores, after
+from rota.client.looking.live import look
 from rota.errors import UnreadablePayload
 from rota.errors.causes import cause_of
 from rota.model.bulk.filters import BulkAction, Facts, Filter
@@ -87,8 +88,8 @@ class Selection:
     async def count(self, seconds: float) -> tuple[int, bool]:
         """Return how many jobs are chosen, and whether that are all: counting ends after `seconds`."""
         end = time.monotonic() + seconds
-        if self.is_of_letters and not self.wanted.named and not self.wanted.looks_at_jobs(dead=True):
-            return await self._count_letters(), True
+        if not self.wanted.named and not self.wanted.looks_at_jobs(dead=self.is_of_letters):
+            return await (self._count_letters() if self.is_of_letters else self._count_live()), True
         counted, at = 0, At()
         while True:
             chosen = await self.portion(at, COUNTED)
@@ -122,6 +123,11 @@ class Selection:
         for queue in self.queues:
             pipe.zcount(QueueKeys.of(queue_key(queue)).dead, repr(low), repr(high))
         return sum(await pipe.execute()) if self.queues else 0
+
+    async def _count_live(self) -> int:
+        """Return how many jobs of the queues are in one of the states; in one round trip, however many there are."""
+        counts = (await look(self.redis, self.queues, None)).counts.values()
+        return sum(of_queue[state] for of_queue in counts for state in self.wanted.states(self.action))
 
     @property
     def _times(self) -> Scores:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rota.client import view
+from rota.client.reading import worker_in
 from rota.errors import JobNotFound, NotRunning, WorkerSilent
 from rota.model.info import JobInfo
 from rota.model.stack.stack import JobStack
@@ -30,7 +31,7 @@ async def ask(redis: Any, queue: str, job_id: str) -> JobStack:
         pipe.time()
         pipe.hget(QueueKeys.of(queue_key(queue)).runs, encode_id(info.id))
         (seconds, micros), entry = await pipe.execute()
-        worker = _worker_in(entry)
+        worker = worker_in(entry)
         if not worker:
             raise NotRunning(info.id, "is with a worker of arq's own, which cannot be asked")
         raw = await _answer(redis, worker, info.id)
@@ -50,12 +51,6 @@ async def _running(redis: Any, queue: str, job_id: str) -> JobInfo:
     if info.state is not State.ACTIVE:
         raise NotRunning(info.id, f"is {info.state}")
     return info
-
-
-def _worker_in(entry: bytes | None) -> str:
-    """Return the worker that a run entry names; empty for a job that no worker of ours has."""
-    token = (entry or b"").decode("utf-8", "replace").partition(" ")[0].partition("!")[0]
-    return "" if token.startswith("-") else token.rpartition(":")[0].rpartition(":")[0].rpartition(":")[0]
 
 
 async def _answer(redis: Any, worker: str, job_id: str) -> bytes:

@@ -51,6 +51,7 @@ def _in_utc(at: datetime) -> datetime:
 
 
 _Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+_Queue = Annotated[str, AfterValidator(check_queue)]
 _Text = Annotated[str, Field(min_length=1, max_length=200)]
 _Id = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -76,12 +77,13 @@ class Filter(BaseModel):
 
     `name` may have its queue before it. `error` is the fingerprint of a cause, `error_contains` a text in the type or
     the message of the error. `since` and `until` are of the death of dead jobs, and of the enqueueing of all others.
-    `id` and `ids` are ids in Redis, or those that were given to the jobs.
+    `id` and `ids` are ids in Redis, or those that were given to the jobs. `queues` are several in place of one `queue`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
-    queue: Annotated[str, AfterValidator(check_queue)] | None = None
+    queue: _Queue | None = None
+    queues: Annotated[tuple[_Queue, ...], Field(min_length=1, max_length=MOST_IDS)] | None = None
     state: State | None = None
     status: Status | None = None
     name: _Text | None = None
@@ -104,14 +106,21 @@ class Filter(BaseModel):
             raise InvalidFilter(
                 dict(map(_problem, error.errors(include_url=False, include_input=False)))
             ) from None
-        if found.named and found.on_queue is None:
+        if found.named and not found.on_queues:
             raise InvalidFilter({"queue": "is needed beside ids"})
+        if found.queues and found.on_queue:
+            raise InvalidFilter({"queues": "goes without a queue, and with names that have none"})
         return found
 
     @property
     def on_queue(self) -> str | None:
-        """The queue of the jobs: the one that is said, or that of the name."""
+        """The one queue of the jobs: the one that is said, or that of the name."""
         return self.queue or (self.name or "").rpartition(":")[0] or None
+
+    @property
+    def on_queues(self) -> tuple[str, ...]:
+        """The queues of the jobs; () where they may be on any."""
+        return self.queues or tuple(filter(None, [self.on_queue]))
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -120,8 +129,8 @@ class Filter(BaseModel):
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no condition but the state and the tenant, so that it chooses everything there is of that."""
-        return not self.model_dump(exclude_none=True, exclude={"state", "status", "tenant"})
+        """Whether it has no condition but state, tenant and queues, so that it chooses everything there is of these."""
+        return not self.model_dump(exclude_none=True, exclude={"queues", "state", "status", "tenant"})
 
     @property
     def asks_for_error(self) -> bool:

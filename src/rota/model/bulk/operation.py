@@ -21,6 +21,7 @@ class Operation:
     :param count: how many jobs it is about, as counted at its beginning; None where that took too long.
     :param done: to how many it was done. `skipped` were not what they had been any more, `failed` could not be changed.
     :param refused: a few of those that failed: `{"queue", "id", "why"}`.
+    :param reason: why it is done, as was said at its beginning.
     :param is_aborting: whether it is to stop.
     """
 
@@ -36,6 +37,7 @@ class Operation:
     failed: int = 0
     refused: tuple[Mapping[str, str], ...] = field(default=())
     error: str = ""
+    reason: str = ""
     is_aborting: bool = False
     created_at: datetime | None = None
     started_at: datetime | None = None
@@ -52,6 +54,7 @@ class Operation:
     def told(self) -> Action:
         """Return what is recorded of it at its end."""
         detail: dict[str, Any] = {"operation": self.id, "skipped": self.skipped, "failed": self.failed}
+        more = {name: value for name, value in (("error", self.error), ("reason", self.reason)) if value}
         return Action(
             actor=self.actor,
             action=self.action,
@@ -59,7 +62,7 @@ class Operation:
             count=self.done,
             outcome=self.state,
             tenant=self.tenant,
-            detail=detail | ({"error": self.error} if self.error else {}),
+            detail=detail | more,
         )
 
 
@@ -81,6 +84,7 @@ def read_operation(operation_id: str, raw: Mapping[bytes, bytes]) -> Operation |
         **{name: _number(found.get(name)) for name in ("done", "skipped", "failed")},
         refused=tuple(_json(found.get("refused"), [])),
         error=found.get("error", ""),
+        reason=found.get("reason", ""),
         is_aborting="abort" in found,
         created_at=_time(found.get("created")),
         started_at=_time(found.get("started")),

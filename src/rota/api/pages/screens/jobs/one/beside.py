@@ -10,14 +10,20 @@ from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.datastructures import QueryParams
 
+from rota.api.asking.filters import Asking, Filters, understood
+from rota.api.asking.language import Mistake
+from rota.api.asking.pages import wanted_of
 from rota.api.desk import Desk, caller_of, desk_of, known_queue
 from rota.api.pages.frame import ROOT, Page, base_of, go_to, job_page
+from rota.api.pages.screens.jobs.view import Wish, filters_of
 from rota.api.pages.visitors import OWN_SEES
-from rota.api.routes.lists import Filters, of_caller
+from rota.api.problems import Problem
+from rota.api.routes.lists import of_caller
 from rota.model.info import JobInfo
 from rota.model.state import State
-from rota.names import ids_of, short_name
+from rota.names import ids_of
 from rota.server.faults import explained
 from rota.wire.claims import decode_id, encode_id
 from rota.wire.keys import QueueKeys, queue_key
@@ -26,8 +32,6 @@ router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
 #: How many places around a job are looked at for one that is in the same state.
 _AROUND = 50
-#: Parameters of a list that say nothing of which jobs are in it.
-_NO_FILTERS = frozenset({"cursor", "limit", "columns", "page"})
 #: The longest text of a list that is believed.
 _LONGEST = 1000
 
@@ -57,12 +61,12 @@ def listed(request: Request, info: JobInfo) -> Listed | None:
     at = getattr(request.state, "at", "") or request.query_params.get("at", "")
     if info.state is State.DEAD and info.finished_at is not None:
         at = f"{info.finished_at.timestamp() * 1000:.0f}"
-    base, filters = base_of(request), _filters(text)
+    base, asking = base_of(request), _asking(text)
     fields = {"list": text, "at": at}
     here = {"queue": info.queue, "id": info.id.encode("utf-8", "surrogateescape"), **fields}
     steps = {step: f"{base}/job/beside?{urlencode({**here, 'step': step})}" for step in ("prev", "next")}
     # What stands beside a tenant's job in Redis is another tenant's.
-    known = filters is not None and (filters.state is None or caller_of(request).tenant is None)
+    known = asking is not None and (not asking.is_live or caller_of(request).tenant is None)
     return Listed(
         _words(text),
         f"{base}/jobs?{text}",
@@ -92,15 +96,16 @@ class Place(BaseModel):
 @router.get("/job/beside", dependencies=[OWN_SEES])
 async def beside(request: Request, place: Annotated[Place, Query()]) -> Response:
     """Lead to the job that stands before or behind one in a list, or back to the one with a word."""
-    desk, filters, base = desk_of(request), _filters(place.list), base_of(request)
+    desk, asking, base = desk_of(request), _asking(place.list), base_of(request)
     key, found = caller_of(request), None
     known_queue(place.queue)
     if key.tenant is not None:
         await desk.find(key, place.queue, place.id)
-    if filters is not None and filters.state is None:
-        found = await _in_table(desk, of_caller(filters, key), place)
-    elif filters is not None and key.tenant is None:
-        found = await _in_redis(desk, filters, place)
+    if asking is not None and not asking.is_live:
+        asking = asking._replace(filters=of_caller(asking.filters, key))
+        found = await _in_table(desk, asking, place)
+    elif asking is not None and key.tenant is None:
+        found = await _in_redis(desk, asking.filters, place)
     more = urlencode({"list": place.list, "at": place.at})
     if found is None:
         said = f"This is the {'first' if place.step == 'prev' else 'last'} job of the list."
@@ -108,13 +113,15 @@ async def beside(request: Request, place: Annotated[Place, Query()]) -> Response
     return go_to(request, f"{job_page(base, *found)}&{more}")
 
 
-def _filters(text: str) -> Filters | None:
-    """Return the filters of a list; None for one whose order only its own page knows."""
-    given = {name: value for name, value in parse_qsl(text) if name not in _NO_FILTERS}
+def _asking(text: str) -> Asking | None:
+    """Return what a list is asked for; None for one whose order only its own page knows."""
     try:
-        return Filters.model_validate(given)
-    except ValidationError:
+        asking = understood(filters_of(Wish.of(QueryParams(text))))
+    except (ValidationError, Mistake, Problem):
         return None
+    # Which jobs fit is known once they are read; and beside a job there may be thousands that do not.
+    is_searched = bool(asking.conditions) or (asking.is_live and asking.is_narrow)
+    return None if is_searched else asking
 
 
 def _words(text: str) -> str:
@@ -185,17 +192,13 @@ async def _of_state(redis: Any, keys: QueueKeys, state: State | None, around: An
     ]
 
 
-async def _in_table(desk: Desk, filters: Filters, place: Place) -> tuple[str, str] | None:
-    row = (
-        None if desk.archive is None else await desk.archive.job(place.queue, place.id, tenant=filters.tenant)
-    )
+async def _in_table(desk: Desk, asking: Asking, place: Place) -> tuple[str, str] | None:
+    tenant = asking.filters.tenant
+    row = None if desk.archive is None else await desk.archive.job(place.queue, place.id, tenant=tenant)
     if desk.archive is None or row is None:
         return None
-    from rota.store.queries import Position, Wanted  # noqa: PLC0415 - it needs an extra
+    from rota.store.queries import Position  # noqa: PLC0415 - it needs an extra
 
-    named = {one: getattr(filters, one) for one in ("tenant", "queue", "status", "flow", "since", "until")}
-    name = filters.name and (short_name(filters.queue, filters.name) if filters.queue else filters.name)
-    wanted = Wanted(**named, name=name, error_key=filters.error)
     here = Position(row["enqueued_at"], row["id"])
-    found = await desk.archive.beside(wanted, here, newer=place.step == "prev")
+    found = await desk.archive.beside(wanted_of(asking), here, newer=place.step == "prev")
     return None if found is None else (found["queue"], found["id"])

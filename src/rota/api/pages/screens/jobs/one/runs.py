@@ -46,7 +46,7 @@ async def runs_of(archive: Archive, base: str, info: JobInfo, tenant: str | None
     """Return the last runs of the name of a job, with a tenant those of its own. Raises StoreError."""
     from rota.store.queries import Wanted  # noqa: PLC0415 - it needs an extra
 
-    rows = await archive.jobs(Wanted(queue=info.queue, name=info.task, tenant=tenant), None, MOST)
+    rows, _ = await archive.jobs(Wanted(queue=info.queue, name=info.task, tenant=tenant), None, MOST)
     items = [_run(row, info.id) for row in rows]
     done = sorted(one.ran for one in items if one.ran is not None and one.state == "completed")
     return Runs(items, done[len(done) // 2] if done else None, _chart(base, items))

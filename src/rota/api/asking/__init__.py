@@ -1,0 +1,1 @@
+"""Lists of jobs: what is asked for, in parameters and in one text, and where it is looked for."""

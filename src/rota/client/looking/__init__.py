@@ -1,0 +1,1 @@
+"""Lists of jobs on several queues as Redis holds them, page by page, in two round trips."""
