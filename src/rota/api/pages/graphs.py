@@ -36,8 +36,8 @@ def graph(boxes: Sequence[Box], title: str) -> Markup:
     wide = 2 * _EDGE + len(boxes) * _WIDE + (len(boxes) - 1) * _GAP + _STACKED
     high = 2 * _EDGE + _HIGH + _STACKED
     return Markup(
-        '<svg class="graph" width="{wide}" height="{high}" viewBox="0 0 {wide} {high}" role="img">'
-        "<title>{title}</title>{arrows}{boxes}</svg>"
+        '<svg class="graph" width="{wide}" height="{high}" viewBox="0 0 {wide} {high}" role="group" '
+        'aria-label="{title}">{arrows}{boxes}</svg>'
     ).format(
         wide=wide,
         high=high,

@@ -99,6 +99,7 @@ class Asked(NamedTuple):
 
     :param back: in seconds; None for as long as letters are kept.
     :param letters: how many letters of each cause are named.
+    :param reasons: whether their reasons are told too.
     """
 
     back: float | None = None
@@ -107,6 +108,7 @@ class Asked(NamedTuple):
     passed: int = 0
     most: int = 50
     letters: int = 5
+    reasons: bool = False
 
 
 async def deaths(redis: Any, queues: Sequence[str], retention: float, asked: Asked) -> Deaths:
@@ -114,7 +116,7 @@ async def deaths(redis: Any, queues: Sequence[str], retention: float, asked: Ask
     back = retention if asked.back is None else asked.back
     args = (
         *(round(retention * 1000), round(back * 1000), asked.steps, asked.cause),
-        *(asked.passed, asked.most, MOST_CAUSES, asked.letters),
+        *(asked.passed, asked.most, MOST_CAUSES, asked.letters, int(asked.reasons)),
     )
     async with explained(redis):
         found = await FAILURES(redis, [queue_key(queue) for queue in queues], args)

@@ -3,16 +3,17 @@
 -- KEYS  the queues
 -- ARGV  1 for how long letters are kept, ms  2 for how long back they count, ms  3 in how many steps of time  4 one cause ('' = all)
 --       5 how many causes are passed over  6 how many are told  7 the most causes that are looked at  8 how many letters of each are told
--- Returns { now ms; how many causes have letters in this time; for each queue { letters that are kept, those of this time, those of this
---   time with a cause that was looked at }; for each reason { queue, reason, letters of this time, ms of the first of them };
+--       9 1 = tell of the reasons too
+-- Returns { now ms; how many causes have letters in this time; for each queue { letters that are kept, those of this time, those of
+--   this time with a cause that was looked at }; for each reason { queue, reason, letters of this time, ms of the first of them };
 --   for each cause that is told { queue, cause, letters that are kept, those of this time, of the last hour, the last day, the last week, ms
 --   of the first, ms of the newest, { for each step its letters }, the newest's error, { for each letter id, task, reason, version } } }.
 -- The letters that are told are the newest, the newest first, and behind them the first. A cause has the reason of its newest letter.
 --
 -- Keeps true: nothing is written. What an expired letter left in a list does not count.
 
-local retention, back, steps, only, passed, told, looks, named =
-  tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], unpack(ARGV, 5, 8)
+local retention, back, steps, only, passed, told, looks, named, has_reasons =
+  tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], unpack(ARGV, 5, 9)
 passed, told, looks, named = tonumber(passed), tonumber(told), tonumber(looks), tonumber(named)
 local HOUR, DAY, WEEK = 3600000, 86400000, 604800000
 
@@ -89,10 +90,11 @@ for place, queue in ipairs(KEYS) do
     if group.count > 0 then
       groups[#groups + 1] = group
       noted = noted + group.count
-      add_reason(place, group)
+      if has_reasons == '1' then add_reason(place, group) end
     end
   end
-  queues[place] = { since(queue .. ':dead', kept), since(queue .. ':dead', from), noted }
+  local dead = queue .. ':dead'
+  queues[place] = { since(dead, kept), since(dead, from), noted }
 end
 table.sort(groups, function(one, other)
   if one.count ~= other.count then return one.count > other.count end

@@ -1,6 +1,5 @@
 """The screens of failures: dead letters by what they died of, by the reason, and one cause with its trend and jobs."""
 
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -11,11 +10,13 @@ from fastapi import APIRouter, Request, Response
 from rota.api.desk import Desk, desk_of
 from rota.api.pages.frame import ROOT, Page, base_of, job_page, render
 from rota.api.pages.pictures import Bar, Chart, deaths, sparkline
+from rota.api.pages.screens.jobs.one.errors import told
 from rota.api.pages.visitors import SEES
 from rota.api.pages.words import counted
 from rota.api.problems import Problem, wrong_parameter
 from rota.client.letters import by_cause
 from rota.client.letters.by_cause import Asked, Cause, Deaths
+from rota.errors import JobError
 from rota.errors.causes import alike
 from rota.model.history.series import DeployMark
 
@@ -25,9 +26,6 @@ router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 _PAGE, _LETTERS = 50, 20
 #: Histories, which have the marks of deploys, go back so far.
 _LONGEST_HISTORY = 259_200.0
-_FRAME = re.compile(r'^ *File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>\S+)', re.MULTILINE)
-#: Where code lies that is not the user's.
-_FOREIGN = re.compile(r"site-packages|lib/python\d|^<frozen ")
 
 
 class Period(NamedTuple):
@@ -60,7 +58,9 @@ class Row(NamedTuple):
 async def failures(request: Request, period: str = "7d", by: str = "cause", passed: int = 0) -> Response:
     """Show what jobs died of in a time, cause by cause or by the reason."""
     desk, shown = desk_of(request), _period(period)
-    asked = Asked(shown.back, shown.few, passed=max(0, passed), most=_PAGE if by == "cause" else 0, letters=5)
+    is_by_reason = by == "reason"
+    most = 0 if is_by_reason else _PAGE
+    asked = Asked(shown.back, shown.few, passed=max(0, passed), most=most, reasons=is_by_reason)
     found = await by_cause.deaths(desk.client.redis, desk.queues, desk.settings.dead_retention, asked)
     following = asked.passed + _PAGE
     return render(
@@ -97,7 +97,7 @@ async def failure(request: Request, cause: str, period: str = "all") -> Response
         first=first,
         causes=found.causes,
         pattern=alike(first.error.message) if first else "",
-        raised_in=place_of(first.error.traceback or "") if first else "",
+        raised_in=raised_in(first.error) if first else "",
         chart=_trend(desk, found, shown, await _marks(desk, found, shown)),
         periods=_PERIODS,
         period=period,
@@ -106,13 +106,13 @@ async def failure(request: Request, cause: str, period: str = "all") -> Response
     )
 
 
-def place_of(traceback: str) -> str:
-    """Return where in the user's code an error was raised, by its traceback: the function, the file and the line."""
-    frames = [one for one in _FRAME.finditer(traceback) if not _FOREIGN.search(one["file"])]
-    if not frames:
+def raised_in(error: JobError) -> str:
+    """Return where in the user's code an error was raised: the innermost function, its file and the line."""
+    places = told(error).places
+    if not places:
         return ""
-    file = "/".join(frames[-1]["file"].replace("\\", "/").split("/")[-2:])
-    return f"{frames[-1]['function']} in {file}:{frames[-1]['line']}"
+    file = "/".join(places[0].file.replace("\\", "/").split("/")[-2:])
+    return f"{places[0].function} in {file}:{places[0].line}"
 
 
 def _period(name: str) -> Period:
@@ -125,7 +125,7 @@ def _period(name: str) -> Period:
 def _row(cause: Cause) -> Row:
     title = f"{counted(cause.count, 'job')} died of it in this time"
     spark = sparkline([Bar(0, count) for count in cause.trend], title)
-    return Row(cause, alike(cause.error.message), place_of(cause.error.traceback or ""), spark)
+    return Row(cause, alike(cause.error.message), raised_in(cause.error), spark)
 
 
 async def _marks(desk: Desk, found: Deaths, shown: Period) -> list[DeployMark]:
