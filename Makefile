@@ -15,7 +15,7 @@ export PYTHONPATH := $(CURDIR)/src
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check dev worker redis-cli bench bench-check test-containers test-browser dashboards rules lock clean
+.PHONY: help setup demo test check dev worker redis-cli bench bench-check test-containers test-browser screenshots dashboards rules lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,10 @@ test-containers: setup ## build the image and run it, where there is a container
 
 test-browser: setup ## the pages in a real browser, where there is one
 	@$(PY) -m pytest tests/browser $(ARGS)
+
+screenshots: setup ## take the pictures of docs/images again, of every page of the dashboard
+	@mkdir -p docs/images
+	@SCREENSHOTS=docs/images $(PY) -m pytest tests/browser/test_screens.py
 
 dashboards: setup ## write Grafana's dashboards again, from the code in deploy/grafana
 	@$(PY) -m deploy.grafana

@@ -83,7 +83,7 @@ class Tab:
         """Wait until a JavaScript expression is true."""
 
         async def is_true() -> bool:
-            return bool(await self.value(script))
+            return bool(await self.value(f"!!({script})"))
 
         await until(is_true, script)
 

@@ -1,12 +1,19 @@
 """Visits to a shop's dashboard in a real browser: workers, leader, database and API of one process of MODE=all."""
 
 import contextlib
+import math
+import random
+import time
+from bisect import bisect_left
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rota import Client, connect
+from rota.model.history.scale import BOUNDS
+from rota.model.history.tallies import Tallies
 from rota.settings.load import load
+from rota.wire.keys import history_key
 from tests.browser.chromium import Tab
 from tests.processes import ROOT, Worker, environment
 from tests.waiting import until
@@ -53,6 +60,26 @@ async def open_shop(folder: Path, redis_url: str, **variables: str) -> AsyncIter
         (ready,) = process.events("api.ready")
         async with await connect(load(ours)) as client:
             yield Shop(ready["dashboard"].rstrip("/"), client, folder, process, redis_url)
+
+
+async def remember(shop: Shop, queue: str, *, a_minute: int, wait: float, run: float) -> None:
+    """Write into Redis what a queue would have done in the last three days: more by day, less by night."""
+    now, chance = time.time(), random.Random(queue)
+    for hour in range(int(now // 3600) - 72, int(now // 3600) + 1):
+        lines = []
+        for minute in range(60):
+            at = hour * 3600 + minute * 60
+            if at > now - 60:
+                break
+            load = (1.2 + math.sin((at / 3600 - 8) / 24 * math.tau)) * chance.uniform(0.7, 1.1)
+            count = round(a_minute * load)
+            tallies = Tallies({0: count, 1: count // 40, 2: count // 150})
+            for seconds, counts in ((wait * load * load, tallies.waits), (run, tallies.runs)):
+                for _ in range(count):
+                    place = bisect_left(BOUNDS, seconds * chance.lognormvariate(0, 0.6))
+                    counts[place] = counts.get(place, 0) + 1
+            lines.append(f"\n{minute} {tallies.text()}")
+        await shop.client.redis.append(f"{history_key('rota', queue)}:{hour}", "".join(lines))
 
 
 async def click(tab: Tab, words: str, within: str = "body") -> None:

@@ -15,7 +15,7 @@ async def welcome(run: Run, *, to: str, name: str = "") -> str:
 @job(queue="email", priority=5)
 async def order_confirmation(run: Run, *, to: str, order: int) -> str:
     """Tell a customer that an order has come in."""
-    run.log.info("order confirmed", order=order)
+    run.log.info("order.confirmed", extra={"order": order})
     await asyncio.sleep(0.03)
     return f"sent to {to}"
 

@@ -36,7 +36,7 @@ async def monthly_report(run: Run, *, month: str) -> dict[str, str | int]:
         step = min(step + 1, 95)
         run.progress(step, f"{step * 120:,} of 12,000 orders read")
         if step % 10 == 1:
-            run.log.info("orders read", month=month, orders=step * 120)
+            run.log.info("orders.read", extra={"month": month, "orders": step * 120})
         await asyncio.sleep(0.2)
     run.progress(100, "written")
     return {"month": month, "orders": 12_000, "file": f"reports/{month}.pdf"}

@@ -1,0 +1,128 @@
+"""Pictures of every screen, light and dark, on a desk and on a phone; no screen is wider than its window.
+
+`make screenshots` keeps them in docs/images, to be looked at; otherwise they go with the test.
+"""
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+
+from rota.model.access.keys import Scope, make
+from rota.model.state import State
+from rota.wire.access import AccessRecords
+from tests.browser.chromium import CHROMIUM, MISSING, Tab
+from tests.browser.shop.mails import order_confirmation, welcome
+from tests.browser.shop.payments import charge
+from tests.browser.shop.pictures import album, monthly_report, thumbnail
+from tests.browser.visits import Shop, click, fill, remember
+from tests.waiting import until
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+
+KEPT = os.environ.get("SCREENSHOTS")
+SIZES = {"desk": (1280, 800), "phone": (390, 844)}
+THEMES = ("light", "dark")
+#: Each screen by the name of its picture. A page of one thing is found by the link with these words on another page.
+SCREENS: dict[str, tuple[str, str]] = {
+    "overview": ("/", ""),
+    "queues": ("/queues", ""),
+    "queue": ("/queues/images", ""),
+    "jobs": ("/jobs?queue=images&state=waiting", ""),
+    "jobs-recorded": ("/jobs?status=COMPLETED", ""),
+    "job-running": ("/job?queue=reports&id=september", ""),
+    "job-dead": ("/job?queue=billing&id=wrong", ""),
+    "failures": ("/failures", ""),
+    "flows": ("/flows", ""),
+    "flow": ("/flows", "pictures_of"),
+    "schedules": ("/schedules", ""),
+    "schedule": ("/schedules", "digest"),
+    "workers": ("/workers", ""),
+    "webhooks": ("/webhooks", ""),
+    "activity": ("/activity", ""),
+    "system": ("/system", ""),
+    "keys": ("/keys", ""),
+    "new": ("/new?name=billing:charge", ""),
+}
+
+
+async def work(shop: Shop) -> str:
+    """Let the shop have done much, and be in the midst of more; return a key that may do everything."""
+    client = shop.client
+    await remember(shop, "email", a_minute=40, wait=0.4, run=0.03)
+    await remember(shop, "billing", a_minute=12, wait=0.2, run=0.3)
+    await remember(shop, "images", a_minute=20, wait=0.5, run=0.5)
+    await remember(shop, "reports", a_minute=1, wait=2, run=60)
+    await client.enqueue_many(welcome.call(to=f"customer-{number}@shop.example") for number in range(600))
+    await client.enqueue_many(
+        charge.call(customer=f"c-{number}", cents=900 + number) for number in range(150)
+    )
+    await until_over(shop, "billing", dead=0)
+    shop.away.touch()
+    await client.enqueue_many(charge.call(customer=f"c-{number}", cents=500) for number in range(37))
+    await client.enqueue(charge.options(id="wrong"), customer="c-400", cents=-5)
+    await until_over(shop, "billing", dead=38)
+    await client.enqueue(monthly_report.options(id="september"), month="2026-09")
+    await client.enqueue_many(thumbnail.call(f"holiday-{number}.jpeg") for number in range(80))
+    await client.enqueue(album, "wedding", count=12)
+    late = order_confirmation.options(delay=7200)
+    await client.enqueue_many(late.call(to="ann@shop.example", order=number) for number in range(12))
+    await client.webhooks.make("https://127.0.0.1:9/hooks", description="the warehouse", events=("job.dead",))
+    text, key = make(frozenset({Scope.ADMIN}), "Ann's laptop")
+    records = AccessRecords(client.redis, "rota")
+    await records.put({key.id: key.write()})
+    _, other = make(frozenset({Scope.READ}), "wall screen")
+    await records.put({other.id: other.write()})
+    return text
+
+
+async def until_over(shop: Shop, queue: str, *, dead: int) -> None:
+    async def is_over() -> bool:
+        counts = await shop.client.counts(queue)
+        return not counts[State.WAITING] and not counts[State.ACTIVE] and counts[State.DEAD] == dead
+
+    await until(is_over, f"{queue} is idle", 60)
+
+
+async def size(tab: Tab, width: int, height: int) -> None:
+    await tab.call(
+        "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+    )
+
+
+async def take(tab: Tab, path: Path) -> None:
+    """Keep a picture of the whole page, as far down as three windows."""
+    whole = await tab.value("document.documentElement.scrollHeight")
+    width, height = await tab.value("[innerWidth, innerHeight]")
+    clip = {"x": 0, "y": 0, "width": width, "height": min(whole, 3 * height), "scale": 1}
+    taken = await tab.call(
+        "Page.captureScreenshot", format="webp", quality=80, clip=clip, captureBeyondViewport=True
+    )
+    path.write_bytes(base64.b64decode(taken["data"]))
+
+
+async def test_every_screen_in_both_themes_and_widths(shop: Shop, tab: Tab, tmp_path: Path) -> None:
+    key = await work(shop)
+    folder = Path(KEPT) if KEPT else tmp_path
+    await tab.open(f"{shop.url}/")
+    await fill(tab, "key", key)
+    await click(tab, "Log in", within="main")
+    # Processes tell every ten seconds what has ended.
+    await tab.until("document.querySelector('svg.chart .completed')")
+    wide = []
+    for name, (path, words) in SCREENS.items():
+        await tab.open(f"{shop.url}{path}")
+        if words:
+            await click(tab, words, within="main")
+        for theme in THEMES:
+            await tab.call(
+                "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}]
+            )
+            for device, (width, height) in SIZES.items():
+                await size(tab, width, height)
+                if await tab.value("document.documentElement.scrollWidth > innerWidth"):
+                    wide.append(f"{name} on a {device}")
+                await take(tab, folder / f"{name}-{theme}-{device}.webp")
+    assert not wide
+    assert await tab.value("forbidden") == []
