@@ -187,7 +187,7 @@ async def test_the_workers_that_a_load_needs_are_shown_with_their_numbers(api: A
     await api.client.enqueue_many([greet.call() for _ in range(1200)])
     seen = Seen(await page(api, "/queues/email"))
     # 1200 jobs within half of a minute are 40 a second, each of which is guessed to take one.
-    assert (seen.cells("Wait now")[0], seen.cells("Slots")[0], seen.cells("Workers")[0]) == (
+    assert (seen.cells("Ready")[0], seen.cells("Slots")[0], seen.cells("Workers")[0]) == (
         "1,200",
         "40.0",
         "4",

@@ -17,7 +17,7 @@ from rota.api.pages.words import counted, notices
 from rota.api.problems import Problem
 from rota.fleet.fleet import QueueNeed
 from rota.fleet.reading import QueueReading, Reading
-from rota.model.history.series import HistoryPoint, QueueHistory
+from rota.model.history.series import QueueHistory
 from rota.settings.queues import QueueSettings
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
@@ -64,7 +64,7 @@ class Row:
 
     @property
     def ended(self) -> int:
-        return _ended(self.history.total)
+        return self.history.total.completed + self.history.total.dead
 
     @property
     def failed(self) -> float | None:
@@ -154,7 +154,3 @@ async def _marked(request: Request) -> tuple[list[str], str]:
     if not names:
         raise Problem(422, "invalid-body", "No queue was chosen", "mark the queues first")
     return names, form.get("reason", [""])[0]
-
-
-def _ended(total: HistoryPoint) -> int:
-    return total.completed + total.dead
