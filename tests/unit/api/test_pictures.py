@@ -50,6 +50,20 @@ def test_a_bar_stands_on_what_completed_and_is_as_high_as_its_part_of_the_scale(
     )
 
 
+@pytest.mark.parametrize(
+    ("most", "ticks"),
+    [
+        (1, ["1 job", "0.5", "0"]),
+        (700_000, ["800,000 jobs", "400,000", "0"]),
+        (1_100_000, ["2 M jobs", "1 M", "0"]),
+        (9_000_000_000, ["10,000 M jobs", "5,000 M", "0"]),
+    ],
+)
+def test_the_figures_of_a_scale_are_round_and_short(most: int, ticks: list[str]) -> None:
+    chart = became("Ended", [[HistoryPoint(at=BEGIN, completed=most)]])
+    assert [tick.words for tick in chart.ticks] == ticks
+
+
 def test_one_job_among_thousands_is_still_to_be_seen_and_no_bar_leaves_the_chart() -> None:
     drawn = sparkline([Bar(10_000, 1)], "all")
     assert 'class="failed" d="M1 2.0v-2.0h8v2.0z"' in drawn

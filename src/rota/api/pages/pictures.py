@@ -182,11 +182,7 @@ def became(title: str, points: Iterable[Sequence[HistoryPoint]], marks: Iterable
             *_stacks(steps, top),
             Shape("started", _line([_high(bar.started / top) for bar in steps])),
         ),
-        ticks=(
-            Tick(f"{_figure(top)} jobs", _high(1)),
-            Tick(_figure(top / 2), _high(0.5)),
-            Tick("0", _high(0)),
-        ),
+        ticks=_counts(top),
         legend=(
             ("started", f"started {whole.started:,}"),
             ("completed", f"completed {whole.completed:,}"),
@@ -207,11 +203,7 @@ def deaths(title: str, steps: Sequence[tuple[datetime, int]], marks: Iterable[De
         columns=("died",),
         told=tuple((f"{count:,}",) if count else () for _, count in steps),
         shapes=tuple(_stacks(bars, top)),
-        ticks=(
-            Tick(f"{_figure(top)} jobs", _high(1)),
-            Tick(_figure(top / 2), _high(0.5)),
-            Tick("0", _high(0)),
-        ),
+        ticks=_counts(top),
         legend=(("failed", f"died {sum(count for _, count in steps):,}"),),
     )
 
@@ -276,8 +268,18 @@ def _round(most: int) -> float:
     return float(next(top * size for top in (1, 2, 4, 6, 8, 10) if most <= top * size))
 
 
+def _counts(top: float) -> tuple[Tick, ...]:
+    """Return the lines of a scale of jobs."""
+    return (
+        Tick(f"{_figure(top)} {'job' if top == 1 else 'jobs'}", _high(1)),
+        Tick(_figure(top / 2), _high(0.5)),
+        Tick("0", _high(0)),
+    )
+
+
 def _figure(value: float) -> str:
-    return f"{value:,.1f}".removesuffix(".0")
+    # There is room for seven characters.
+    return f"{value / 1e6:,g} M" if value >= 1e6 else f"{value:,.1f}".removesuffix(".0")  # noqa: PLR2004
 
 
 def _high(part: float) -> float:

@@ -195,5 +195,6 @@ async def test_it_takes_as_many_round_trips_for_many_queues_as_for_one(
             await page(api, "/")
             monkeypatch.setattr("rota.api.access.TRUST", 0.0)
             async with counting(monkeypatch) as trips:
-                await page(api, "/?period=8h")
+                shown = await page(api, "/?period=8h")
             assert trips.count <= 3, f"{len(api.app.state.desk.queues)} queues"
+            assert ("All 31 queues</a>" in shown) == (queues is many)
