@@ -121,6 +121,9 @@ async def test_every_screen_in_both_themes_and_widths(shop: Shop, tab: Tab, tmp_
             )
             for device, (width, height) in SIZES.items():
                 await size(tab, width, height)
+                await tab.value(
+                    "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+                )
                 if await tab.value("document.documentElement.scrollWidth > innerWidth"):
                     wide.append(f"{name} on a {device}")
                 await take(tab, folder / f"{name}-{theme}-{device}.webp")

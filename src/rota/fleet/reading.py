@@ -54,8 +54,13 @@ class QueueReading:
 
     @property
     def slots_busy(self) -> int:
-        """The busy slots of all workers, draining ones included."""
+        """The busy slots of all workers, draining ones included, as their heartbeats say."""
         return sum(beat.busy for beat in self.beats)
+
+    @property
+    def slots_taken(self) -> int:
+        """The slots of running workers in which jobs run: heartbeats are seconds old, so active jobs count too."""
+        return min(self.slots, max(self.slots_busy, self.states.get(State.ACTIVE, 0)))
 
 
 @dataclass(frozen=True, slots=True)

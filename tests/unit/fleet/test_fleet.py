@@ -32,6 +32,13 @@ def beat(process: str = "p", **of: Any) -> Beat:
     return Beat(process, **{"status": "running", "slots": 10, "busy": 0, "cap": 0, **of})
 
 
+@pytest.mark.parametrize(("told", "active", "taken"), [(1, 3, 3), (4, 0, 4), (1, 25, 10)])
+def test_slots_are_taken_by_the_jobs_that_redis_knows_where_heartbeats_are_older(
+    told: int, active: int, taken: int
+) -> None:
+    assert queue(active=active, beats=(beat(busy=told),)).slots_taken == taken
+
+
 def test_an_idle_queue_needs_nobody() -> None:
     assert need((0, queue())).desired == 0
 

@@ -129,7 +129,7 @@ def _tiles(seen: _Seen, facts: Sequence[QueueFacts]) -> dict[str, Any]:
         "rate": _rate(seen.hour.values(), seen.reading.at),
         "failed": part(total.failed, total.completed + total.failed),
         "nearest": next((one for one in facts if one.ready), None),
-        "busy": sum(one.slots_busy for one in queues),
+        "busy": sum(one.slots_taken for one in queues),
         "slots": sum(one.slots for one in queues),
         "workers": workers,
         "desired": FleetNeed(tuple(seen.needs.values()), workers, draining=0).desired,

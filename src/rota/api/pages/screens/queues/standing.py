@@ -69,7 +69,7 @@ def facts_of(
         wait=one.latency,
         slo=own.slo,
         slots=one.slots,
-        busy=one.slots_busy,
+        busy=one.slots_taken,
         workers=one.workers("running"),
         missing=max(0, need.desired - need.workers),
         running=one.states[State.ACTIVE],
