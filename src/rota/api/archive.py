@@ -91,13 +91,6 @@ class Archive:
         async with self._database.read() as connection:
             return await count_by_status(connection, queues)
 
-    async def beside(self, wanted: "Wanted", place: "Position", *, newer: bool) -> Row | None:
-        """Return the job of a list that stands next to a place, the newer or the older one; None at the list's end."""
-        from rota.store.queries import next_job  # noqa: PLC0415 - it needs an extra
-
-        async with self._database.read() as connection:
-            return await next_job(connection, wanted, place, newer=newer)
-
     async def newest(self, queue: str, names: Sequence[str], most: int) -> list[Row]:
         """Return what became of the newest jobs of each of some names on a queue; at most `most` of each."""
         from rota.store.queries import newest_by_name  # noqa: PLC0415 - it needs an extra

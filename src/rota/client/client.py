@@ -493,14 +493,21 @@ class Client:
             )
 
     async def retry(
-        self, queue: str, job_id: str, *, call: Call[Any] | None = None, by: Actor | None = None
+        self,
+        queue: str,
+        job_id: str,
+        *,
+        call: Call[Any] | None = None,
+        by: Actor | None = None,
+        reason: str = "",
     ) -> Handle[Any]:
         """Bring a dead letter back, with its full number of attempts, and the checkpoint that it saved.
 
             await client.retry("email", "welcome-ann", call=send_email.call(to="ann@example.com"))
 
         `job_id` is the id in Redis, or the one that you gave the job. `call`, of the same job, gives it other
-        arguments; id, headers and options stay its own. What they were is kept with the action, for which `by` answers.
+        arguments; id, headers and options stay its own. What they were is kept with the action, for which `by` answers,
+        and with it the `reason`.
         A job whose death ended a pipeline lets the pipeline go on where it stopped. While another job has the unique
         key of the letter, the key's rule holds as at an enqueue: "existing" returns a handle of that job, whose
         `created` is False, and the letter stays; "replace" and "debounce" give that job the letter's arguments.
@@ -515,7 +522,7 @@ class Client:
             job = await self._dead_letters.replay(queue, job_id)
         else:
             (checked,) = checked_calls([call])
-            job = await self._fixing.fix(queue, job_id, checked, by)
+            job = await self._fixing.fix(queue, job_id, checked, by, reason)
         return Handle(self, queue, job.id, parser_of(call.job if call else None), created=job.is_itself)
 
     async def failures(self, queue: str | None = None, *, moved: Moved | None = None) -> list[FailureGroup]:

@@ -281,10 +281,16 @@ class SyncClient:
         return self._ask(lambda client: client.reschedule(queue, job_id, delay=delay, at=at))
 
     def retry(
-        self, queue: str, job_id: str, *, call: Call[Any] | None = None, by: Actor | None = None
+        self,
+        queue: str,
+        job_id: str,
+        *,
+        call: Call[Any] | None = None,
+        by: Actor | None = None,
+        reason: str = "",
     ) -> SyncHandle[Any]:
         """Bring a dead letter back, with other arguments or its own; see `Client.retry`."""
-        handle = self._ask(lambda client: client.retry(queue, job_id, call=call, by=by))
+        handle = self._ask(lambda client: client.retry(queue, job_id, call=call, by=by, reason=reason))
         return sync_handle(self.bridge, handle, parser_of(call.job if call else None))
 
     def failures(self, queue: str | None = None, *, moved: Moved | None = None) -> list[FailureGroup]:

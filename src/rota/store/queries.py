@@ -153,14 +153,6 @@ def _near(wanted: Wanted, after: Position | None, columns: Sequence[Any], *, new
     return question.order_by(jobs.c.enqueued_at.desc(), jobs.c.id.desc())
 
 
-async def next_job(
-    connection: AsyncConnection, wanted: Wanted, place: Position, *, newer: bool
-) -> Row | None:
-    """Return the job that stands next to a place in a list, the newer or the older one; None at the list's end."""
-    found = (await connection.execute(page(wanted, place, 1, newer=newer))).mappings().first()
-    return dict(found) if found else None
-
-
 async def newest_by_name(
     connection: AsyncConnection, queue: str, names: Sequence[str], most: int
 ) -> list[Row]:

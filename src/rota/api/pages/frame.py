@@ -106,7 +106,7 @@ def base_of(request: Request) -> str:
 
 def job_page(base: str, queue: str, job_id: str) -> str:
     """Return the address of the page of a job, whatever its id looks like."""
-    return f"{base}/job?{urlencode({'queue': queue, 'id': job_id})}"
+    return f"{base}/job?{urlencode({'queue': queue, 'id': job_id}, errors='surrogateescape')}"
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -137,7 +137,8 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "static": lambda name: f"{base}/static/{asset(name)[1]}/{name}",
     }
     text = _environment().get_template(template).render(common | values)
-    response = HTMLResponse(text, status, _HEADERS)
+    # An id that another program gave may have bytes that are no text.
+    response = HTMLResponse(text.encode("utf-8", "backslashreplace"), status, _HEADERS)
     if common["flash"]:
         response.delete_cookie(_FLASH, path=base)
     return response
@@ -241,4 +242,4 @@ def _json(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    return quote(text, safe="")
+    return quote(text, safe="", errors="surrogateescape")

@@ -53,8 +53,10 @@ class Fixing:
         self._clock = clock
         self._dead_letters = dead_letters
 
-    async def fix(self, queue: str, job_id: str, call: Call[Any], by: Actor | None) -> Replayed:
-        """Bring a letter back with the arguments of `call`, for which `by` answers.
+    async def fix(
+        self, queue: str, job_id: str, call: Call[Any], by: Actor | None, reason: str = ""
+    ) -> Replayed:
+        """Bring a letter back with the arguments of `call`, for which `by` answers, and say why.
 
         Raises ValueError for the call of another job, PayloadTooLarge, RefusedPayload, and what a replay raises.
         """
@@ -72,6 +74,7 @@ class Fixing:
                 detail={
                     "before": self._kept(letter, to_json(before.kwargs or before.args)),
                     "after": self._kept(letter, call.arguments),
+                    **({"reason": reason} if reason else {}),
                 },
             )
             listed = [word for field in action.fields().items() for word in field]

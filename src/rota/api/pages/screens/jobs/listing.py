@@ -31,7 +31,7 @@ _YEAR = 365 * 86_400
 _NO_JOBS = Listed(source="redis", items=())
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """A page of a list, or why there is none: the text is not understood, or the conditions do not go together."""
 
     page: Listed = _NO_JOBS
@@ -48,7 +48,7 @@ async def jobs(request: Request) -> Response:
         check_names(caller_of(request), wish.given["tenant"])
     if not wish.tab and "state:" not in wish.text:
         return go_to(request, await _first(request, wish))
-    found, recorded = await asyncio.gather(_found(request, wish), _recorded(desk, request, wish))
+    found, recorded = await asyncio.gather(found_of(request, wish), _recorded(desk, request, wish))
     live = found.page.counts or await _counts(desk, request, wish)
     asking, items = found.asking, [dict(one) for one in found.page.items]
     state = None if asking is None else asking.filters.state
@@ -82,30 +82,31 @@ async def jobs(request: Request) -> Response:
     )
 
 
-async def _found(request: Request, wish: Wish) -> _Found:
+async def found_of(request: Request, wish: Wish) -> Found:
+    """Return the page of the list that is wished for, as the visitor may see it, or why there is none."""
     desk, key = desk_of(request), caller_of(request)
     try:
         filters = of_caller(view.filters_of(wish), key)
         asking = understood(filters)
-        return _Found(await page_of(desk, key, asking, filters.known()), asking)
+        return Found(await page_of(desk, key, asking, filters.known()), asking)
     except Mistake as mistake:
-        return _Found(mistake=mistake)
+        return Found(mistake=mistake)
     except ValidationError as error:
         problem = wrong_parameter(str(error.errors()[0]["msg"]))
     except Problem as error:
         if error.kind not in ("invalid-query", "no-database"):
             raise
         problem = error
-    return _Found(problem=problem)
+    return Found(problem=problem)
 
 
-async def _worst(request: Request, found: _Found, dropped: Sequence[Dropped]) -> Dropped | None:
+async def _worst(request: Request, found: Found, dropped: Sequence[Dropped]) -> Dropped | None:
     """Return the condition to drop first where no job fits: the one that excludes most, or without which some fit."""
     if found.page.excluded:
         return max(dropped, key=lambda one: found.page.excluded.get(one.key, 0), default=None)
     if found.page.source == "table":
         for one in dropped:
-            if (await _found(request, Wish.of(QueryParams(one.address.partition("?")[2])))).page.items:
+            if (await found_of(request, Wish.of(QueryParams(one.address.partition("?")[2])))).page.items:
                 return one
     return None
 

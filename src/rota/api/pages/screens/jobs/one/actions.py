@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import from_json
 
 from rota.api.bodies import parse
-from rota.api.desk import Desk, actor_of, caller_of, desk_of, record
+from rota.api.desk import LONGEST_REASON, Desk, actor_of, caller_of, desk_of, record
 from rota.api.enqueueing import call_of, fix_of
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, job_page
 from rota.api.pages.screens.jobs.one.page import Refusal, known_name, shown
@@ -80,7 +80,8 @@ async def _fix(request: Request, sent: Sent, written: str) -> None:
         raise NoDeadLetter(info.id, info.state)
     payload = put_back(parse(written.encode("utf-8", "surrogatepass")), info.payload)
     call = fix_of(desk.registry, caller_of(request), sent.queue, info.task, {"payload": payload})
-    await desk.client.retry(sent.queue, info.id, call=call, by=actor_of(request))
+    why = sent.reason.strip()[:LONGEST_REASON]
+    await desk.client.retry(sent.queue, info.id, call=call, by=actor_of(request), reason=why)
 
 
 @router.post("/job/again", dependencies=[OWN_MAKES])

@@ -4,36 +4,31 @@ Which those are is asked when the visitor goes there, so that the page costs not
 meanwhile leads nowhere wrong.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from starlette.datastructures import QueryParams
 
-from rota.api.asking.filters import Asking, Filters, understood
-from rota.api.asking.language import Mistake
-from rota.api.asking.pages import wanted_of
-from rota.api.desk import Desk, caller_of, desk_of, known_queue
+from rota.api.desk import caller_of, desk_of, known_queue
 from rota.api.pages.frame import ROOT, Page, base_of, go_to, job_page
-from rota.api.pages.screens.jobs.view import Wish, filters_of
+from rota.api.pages.screens.jobs.listing import found_of
+from rota.api.pages.screens.jobs.view import Wish
 from rota.api.pages.visitors import OWN_SEES
-from rota.api.problems import Problem
-from rota.api.routes.lists import of_caller
 from rota.model.info import JobInfo
 from rota.model.state import State
 from rota.names import ids_of
-from rota.server.faults import explained
-from rota.wire.claims import decode_id, encode_id
-from rota.wire.keys import QueueKeys, queue_key
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
-#: How many places around a job are looked at for one that is in the same state.
-_AROUND = 50
 #: The longest text of a list that is believed.
 _LONGEST = 1000
+
+Item = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +36,7 @@ class Listed:
     """The list that a visitor came from.
 
     :param words: what it is called.
-    :param back: its address.
-    :param prev: the address that leads to the job before this one; empty where the list has no order that is known.
+    :param back: its address; `prev` and `next` are those that lead to the jobs beside this one.
     :param fields: what a form of the page says of the list, so that it is not lost.
     """
 
@@ -51,29 +45,6 @@ class Listed:
     prev: str
     next: str
     fields: dict[str, str]
-
-
-def listed(request: Request, info: JobInfo) -> Listed | None:
-    """Return the list that a visitor came from, as the address of the page says; None where it says nothing."""
-    text = str(getattr(request.state, "list", "") or request.query_params.get("list", ""))[:_LONGEST]
-    if not text:
-        return None
-    at = getattr(request.state, "at", "") or request.query_params.get("at", "")
-    if info.state is State.DEAD and info.finished_at is not None:
-        at = f"{info.finished_at.timestamp() * 1000:.0f}"
-    base, asking = base_of(request), _asking(text)
-    fields = {"list": text, "at": at}
-    here = {"queue": info.queue, "id": info.id.encode("utf-8", "surrogateescape"), **fields}
-    steps = {step: f"{base}/job/beside?{urlencode({**here, 'step': step})}" for step in ("prev", "next")}
-    # What stands beside a tenant's job in Redis is another tenant's.
-    known = asking is not None and (not asking.is_live or caller_of(request).tenant is None)
-    return Listed(
-        _words(text),
-        f"{base}/jobs?{text}",
-        steps["prev"] if known else "",
-        steps["next"] if known else "",
-        fields,
-    )
 
 
 class Place(BaseModel):
@@ -85,120 +56,71 @@ class Place(BaseModel):
     id: str
     list: Annotated[str, Query(max_length=_LONGEST)]
     step: Literal["prev", "next"]
-    at: str = ""
+    at: Annotated[str, Query(pattern=r"^\d{0,14}$")] = ""
 
-    @property
-    def ids(self) -> tuple[str, str]:
-        """The ids in Redis that its id can mean."""
-        return ids_of(self.queue, self.id)
+
+def listed(request: Request, info: JobInfo) -> Listed | None:
+    """Return the list that a visitor came from, as the address of the page says; None where it says nothing."""
+    text = str(getattr(request.state, "list", "") or request.query_params.get("list", ""))[:_LONGEST]
+    if not text:
+        return None
+    at = getattr(request.state, "at", "") or request.query_params.get("at", "")
+    if info.state is State.DEAD and info.finished_at is not None:
+        at = f"{info.finished_at.timestamp() * 1000:.0f}"
+    wish, fields = Wish.of(QueryParams(text)), {"list": text, "at": at}
+    here = {"queue": info.queue, "id": info.id, **fields}
+    prev, following = (
+        f"{base_of(request)}/job/beside?{urlencode({**here, 'step': step}, errors='surrogateescape')}"
+        for step in ("prev", "next")
+    )
+    queue = f"on {wish.given['queue']}" if "queue" in wish.given else ""
+    words = " ".join(filter(None, (wish.tab, "jobs", queue)))
+    return Listed(words, f"{base_of(request)}/jobs?{wish.list}", prev, following, fields)
 
 
 @router.get("/job/beside", dependencies=[OWN_SEES])
 async def beside(request: Request, place: Annotated[Place, Query()]) -> Response:
     """Lead to the job that stands before or behind one in a list, or back to the one with a word."""
-    desk, asking, base = desk_of(request), _asking(place.list), base_of(request)
-    key, found = caller_of(request), None
+    base, key = base_of(request), caller_of(request)
     known_queue(place.queue)
     if key.tenant is not None:
-        await desk.find(key, place.queue, place.id)
-    if asking is not None and not asking.is_live:
-        asking = asking._replace(filters=of_caller(asking.filters, key))
-        found = await _in_table(desk, asking, place)
-    elif asking is not None and key.tenant is None:
-        found = await _in_redis(desk, asking.filters, place)
-    more = urlencode({"list": place.list, "at": place.at})
+        await desk_of(request).find(key, place.queue, place.id)
+    wish, found = await _beside(request, place)
+    more = urlencode({"list": wish.list, "at": place.at})
     if found is None:
         said = f"This is the {'first' if place.step == 'prev' else 'last'} job of the list."
         return go_to(request, f"{job_page(base, place.queue, place.id)}&{more}", said)
-    return go_to(request, f"{job_page(base, *found)}&{more}")
+    return go_to(request, f"{job_page(base, found['queue'], found['id'])}&{more}")
 
 
-def _asking(text: str) -> Asking | None:
-    """Return what a list is asked for; None for one whose order only its own page knows."""
-    try:
-        asking = understood(filters_of(Wish.of(QueryParams(text))))
-    except (ValidationError, Mistake, Problem):
+async def _beside(request: Request, place: Place) -> tuple[Wish, Item | None]:
+    """Return the job beside one, and the page of the list that has it; None at the list's end."""
+    wish, is_before = Wish.of(QueryParams(place.list)), place.step == "prev"
+    page = (await found_of(request, wish)).page
+    number = _number(page.items, place)
+    if number is None:
+        return wish, None
+    if 0 <= number < len(page.items):
+        return wish, page.items[number]
+    cursor = page.newer if is_before else page.next
+    if cursor is None:
+        return wish, None
+    wish = Wish(dict(wish.given) | {"cursor": cursor})
+    items = (await found_of(request, wish)).page.items
+    return wish, items[-1 if is_before else 0] if items else None
+
+
+def _number(items: Sequence[Item], place: Place) -> int | None:
+    """Return the number of the job beside one among those of a page; None for one that stands nowhere there.
+
+    A dead letter that was brought back or deleted stood before those that had died earlier.
+    """
+    ids, by = ids_of(place.queue, place.id), -1 if place.step == "prev" else 1
+    for number, one in enumerate(items):
+        if one["queue"] == place.queue and one["id"] in ids:
+            return number + by
+    if not place.at or not all(one["state"] == State.DEAD.value for one in items):
         return None
-    # Which jobs fit is known once they are read; and beside a job there may be thousands that do not.
-    is_searched = bool(asking.conditions) or (asking.is_live and asking.is_narrow)
-    return None if is_searched else asking
-
-
-def _words(text: str) -> str:
-    given = dict(parse_qsl(text))
-    what = given.get("state") or given.get("status", "").lower()
-    return " ".join(filter(None, (what, "jobs", f"on {given['queue']}" if given.get("queue") else "")))
-
-
-async def _in_redis(desk: Desk, filters: Filters, place: Place) -> tuple[str, str] | None:
-    redis, name = desk.client.redis, filters.queue or place.queue
-    keys = QueueKeys.of(queue_key(name))
-    async with explained(redis):
-        if filters.state is State.DEAD:
-            found = await _letter_beside(redis, keys.dead, place)
-        else:
-            found = await _live_beside(redis, keys, filters.state, place)
-    return None if found is None else (name, found)
-
-
-async def _letter_beside(redis: Any, key: str, place: Place) -> str | None:
-    """Return the dead letter next to one, the newest first; of one that is gone, next to its time of death."""
-    is_before = place.step == "prev"
-    for one in place.ids:
-        rank = await redis.zrevrank(key, encode_id(one))
-        if rank is not None:
-            other = rank - 1 if is_before else rank + 1
-            found = await redis.zrevrange(key, other, other) if other >= 0 else []
-            return decode_id(found[0]) if found else None
-    if not place.at.isdecimal():
-        return None
-    if is_before:
-        found = await redis.zrangebyscore(key, f"({place.at}", "+inf", start=0, num=1)
-    else:
-        found = await redis.zrevrangebyscore(key, place.at, "-inf", start=0, num=1)
-    return decode_id(found[0]) if found else None
-
-
-async def _live_beside(redis: Any, keys: QueueKeys, state: State | None, place: Place) -> str | None:
-    key = keys.active if state is State.ACTIVE else keys.queue
-    for one in place.ids:
-        rank = await redis.zrank(key, encode_id(one))
-        if rank is None:
-            continue
-        first = max(0, rank - _AROUND) if place.step == "prev" else rank + 1
-        last = rank - 1 if place.step == "prev" else rank + _AROUND
-        around = await redis.zrange(key, first, last, withscores=True) if last >= first else []
-        if place.step == "prev":
-            around = around[::-1]
-        if state is not State.ACTIVE:
-            around = await _of_state(redis, keys, state, around)
-        return decode_id(around[0][0]) if around else None
-    return None
-
-
-async def _of_state(redis: Any, keys: QueueKeys, state: State | None, around: Any) -> Any:
-    """Return those of a queue's members that wait, or are delayed; claimed ones stand between them."""
-    if not around:
-        return []
-    pipe = redis.pipeline(transaction=False)
-    pipe.time()
-    pipe.zmscore(keys.active, [member for member, _ in around])
-    (seconds, micros), active = await pipe.execute()
-    now = seconds * 1000 + micros // 1000
-    return [
-        one
-        for one, held in zip(around, active, strict=True)
-        if held is None and (one[1] <= now) == (state is State.WAITING)
-    ]
-
-
-async def _in_table(desk: Desk, asking: Asking, place: Place) -> tuple[str, str] | None:
-    tenant = asking.filters.tenant
-    row = None if desk.archive is None else await desk.archive.job(place.queue, place.id, tenant=tenant)
-    if desk.archive is None or row is None:
-        return None
-    from rota.store.queries import Position  # noqa: PLC0415 - it needs an extra
-
-    here = Position(row["enqueued_at"], row["id"])
-    found = await desk.archive.beside(wanted_of(asking), here, newer=place.step == "prev")
-    return None if found is None else (found["queue"], found["id"])
+    died = datetime.fromtimestamp(int(place.at) / 1000, UTC)
+    later = sum(1 for one in items if one["finished_at"] is not None and one["finished_at"] > died)
+    return later - 1 if by < 0 else later

@@ -49,7 +49,8 @@ def told(error: JobError) -> Told:
     hows = ["raised from" if how.startswith("The above") else "while handling" for how in parts[1::2]]
     causes = [f"{how} {_named(part)}" for how, part in zip(reversed(hows), reversed(before), strict=True)]
     own = [Place(*(one or "" for one in found)) for found in _FRAME.findall(last)]
-    places = [one for one in reversed(own) if not _OTHERS.search(one.file)]
+    # What calls itself stands there once.
+    places = list(dict.fromkeys(one for one in reversed(own) if not _OTHERS.search(one.file)))
     return Told(error.type, error.message, causes, places[:_PLACES], text)
 
 

@@ -116,7 +116,7 @@ def _of_redis(close: Closeup, row: Row | None) -> Seen:
         headers=close.headers or known.get("headers", {}),
         options=close.options or known.get("options", {}),
     )
-    flow = (close.terms.get("w") or close.terms.get("f") or "").partition("|")[0]
+    flow = _flow_of(close.terms.get("w") or close.terms.get("f"))
     return Seen(
         close=close,
         refused="" if info.refused is None else str(info.refused),
@@ -173,5 +173,11 @@ def _known_of(row: Row) -> dict[str, Any]:
         "positional": positional,
         "headers": headers,
         "options": options,
-        **{name: row[name] or "" for name in ("worker", "version", "flow")},
+        "flow": _flow_of(row["flow"]),
+        **{name: row[name] or "" for name in ("worker", "version")},
     }
+
+
+def _flow_of(place: str | None) -> str:
+    """Return the id of the flow that a term or a row names by its key in Redis."""
+    return (place or "").partition("|")[0].rpartition(":flow:")[2]
