@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rota import Run, every, job
+from rota import Run, each, every, job, pipeline
 from tests.browser.axe import findings
 from tests.browser.chromium import CHROMIUM, MISSING, Tab, browsing
 from tests.integration.api.pages.test_rights import routes
@@ -31,6 +31,15 @@ ASKED = (
 #: Each width with each theme, and those that have each of them once.
 SCREENS = tuple((width, theme) for width in (1280, 390) for theme in ("light", "dark"))
 BOTH = SCREENS[0], SCREENS[3]
+
+
+@job(queue="held")
+async def cut(run: Run, scenes: int) -> list[int]:
+    return list(range(scenes))
+
+
+@job(queue="held")
+async def paint(run: Run, scene: int) -> None: ...
 
 
 @every("1h", name="hourly")
@@ -111,4 +120,5 @@ async def stocked(town: Town) -> list[str]:
         key=cause,
         cause=cause,
     )
-    return [*places, *jobs]
+    film = await client.enqueue(pipeline(cut, each(paint)), 3)
+    return [*places, *jobs, f"/flows/{film.id}", "/failures?by=reason"]

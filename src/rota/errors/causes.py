@@ -13,8 +13,8 @@ from rota.errors.traces import frame_of, message_of
 #: The characters of a message that count.
 _LOOKED_AT = 500
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
-#: A word with a digit in it: a number, an id, a hash, a time.
-_NUMBERED = re.compile(r"[\w-]*\d[\w-]*")
+#: A word with a digit in it: a number, an id, a hash, a time. A long word without one is not tried from each letter.
+_NUMBERED = re.compile(r"(?<![\w-])[\w-]*\d[\w-]*")
 
 
 def cause_of(error: BaseException, kind: str) -> str:

@@ -107,7 +107,7 @@ class Asked(NamedTuple):
     cause: str = ""
     passed: int = 0
     most: int = 50
-    letters: int = 5
+    letters: int = 3
     reasons: bool = False
 
 

@@ -23,7 +23,7 @@ from rota.model.history.series import DeployMark
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
 #: How many causes a page shows, and how many letters the page of one names.
-_PAGE, _LETTERS = 50, 20
+_PAGE, _LETTERS = 25, 20
 #: Histories, which have the marks of deploys, go back so far.
 _LONGEST_HISTORY = 259_200.0
 
@@ -39,9 +39,9 @@ class Period(NamedTuple):
 
 _PERIODS = {
     "1h": Period("1 h", 3600.0, 12, 60),
-    "24h": Period("24 h", 86_400.0, 24, 48),
-    "7d": Period("7 d", 604_800.0, 28, 56),
-    "all": Period("all that is kept", None, 30, 60),
+    "24h": Period("24 h", 86_400.0, 12, 48),
+    "7d": Period("7 d", 604_800.0, 14, 56),
+    "all": Period("all that is kept", None, 15, 60),
 }
 
 
