@@ -106,6 +106,11 @@ class AccessRecords:
 
     # Rates and quotas
 
+    async def is_first(self, mark: str, life: float) -> bool:
+        """Tell whether a mark is seen for the first time within `life` seconds, and remember it."""
+        key = f"{self._key}:once:{sha256(mark.encode()).hexdigest()}"
+        return bool(await self._redis.set(key, b"", px=round(life * 1000), nx=True))
+
     async def meter(self, key_id: str, rate: Rate) -> tuple[bool, int, int]:
         """Count a request of a key; return whether it is let in, how many more are, and in how many ms what is next."""
         keys = (f"{self._key}:rate:{key_id}",)

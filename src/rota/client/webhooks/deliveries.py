@@ -14,6 +14,8 @@ from rota.wire.keys import webhook_key
 #: How long a record is kept, in ms, and how many of them a list has.
 KEPT_MS = 7 * 86_400_000
 MOST = 1000
+#: The fields of a record beside its body, which may be large.
+_HEAD = (b"state", b"attempts", b"created", b"last", b"status", b"error", b"queue")
 #: The most messages of one webhook that wait to arrive; what comes beyond is dropped.
 MOST_OPEN = 10_000
 #: After this time nothing tries to send a message any more, in ms: a day of attempts, and what kept them waiting.
@@ -89,7 +91,9 @@ class Deliveries:
     def __init__(self, redis: Any, namespace: str, webhook: str) -> None:
         self._redis = redis
         self._key = webhook_key(namespace, webhook)
-        self._sent, self._open, self._counts = (f"{self._key}:{part}" for part in ("sent", "open", "counts"))
+        self._sent, self._open, self.counts_key = (
+            f"{self._key}:{part}" for part in ("sent", "open", "counts")
+        )
 
     # As the leader makes them
 
@@ -123,7 +127,7 @@ class Deliveries:
 
     async def dropped(self, count: int) -> None:
         """Count messages for which there was no room."""
-        await self._redis.hincrby(self._counts, "dropped", count)
+        await self._redis.hincrby(self.counts_key, "dropped", count)
 
     async def _bound(self) -> None:
         old = await self._redis.zrange(self._sent, 0, -MOST - 1)
@@ -159,7 +163,7 @@ class Deliveries:
         pipe.pexpire(f"{self._key}:{message}", KEPT_MS)
         if state != "retrying":
             pipe.zrem(self._open, message)
-            pipe.hincrby(self._counts, state, 1)
+            pipe.hincrby(self.counts_key, state, 1)
         await pipe.execute()
 
     # As people see them
@@ -181,9 +185,33 @@ class Deliveries:
         found = (Delivery.read(*pair) for pair in zip(messages, raw, strict=True))
         return [one for one in found if one is not None]
 
+    async def heads(self, state: str = "", *, skip: int = 0, limit: int = 50) -> list[Delivery]:
+        """Return records without their bodies, the newest first, after the first `skip` ones; with a state, of that.
+
+        Two round trips, also where all records that are kept are looked at for a state.
+        """
+        first, last = (0, MOST - 1) if state else (skip, skip + limit - 1)
+        messages = [
+            one.decode("utf-8", "replace")
+            for one in await self._redis.zrange(self._sent, first, last, desc=True)
+        ]
+        pipe = self._redis.pipeline(transaction=False)
+        for message in messages:
+            pipe.hmget(f"{self._key}:{message}", _HEAD)
+        raw = await pipe.execute() if messages else ()
+        known = (dict(zip(_HEAD, values, strict=True)) for values in raw)
+        found = (
+            Delivery.read(
+                message, {b"body": b""} | {name: value for name, value in one.items() if value is not None}
+            )
+            for message, one in zip(messages, known, strict=True)
+        )
+        wanted = [one for one in found if one is not None and state in ("", one.state)]
+        return wanted[skip : skip + limit] if state else wanted
+
     async def counts(self) -> Counts:
         """Return what became of all messages."""
-        return Counts.read(await self._redis.hgetall(self._counts))
+        return Counts.read(await self._redis.hgetall(self.counts_key))
 
     async def reopen(self, message: str, now_ms: int) -> None:
         """Let a message count as one that waits, as it is to be sent again."""
@@ -196,7 +224,7 @@ class Deliveries:
 
     async def forget(self) -> None:
         """Remove the lists of a webhook that is deleted; its records expire."""
-        await self._redis.delete(self._sent, self._open, self._counts)
+        await self._redis.delete(self._sent, self._open, self.counts_key)
 
 
 def _moment(ms: int) -> datetime:

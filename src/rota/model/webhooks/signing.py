@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Iterable
 
 PREFIX = "whsec_"
+#: What the request of each message says beside its signature.
+PLAIN_HEADERS = {"content-type": "application/json", "user-agent": "rota-webhooks"}
 _LENGTH = 32
 
 

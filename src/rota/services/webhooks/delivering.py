@@ -11,7 +11,7 @@ from rota.model.job import Job
 from rota.model.run import Run
 from rota.model.webhooks.destinations import NOTHING, Allowed
 from rota.model.webhooks.job import BACKOFF, delivery_job
-from rota.model.webhooks.signing import signed_headers
+from rota.model.webhooks.signing import PLAIN_HEADERS, signed_headers
 from rota.model.webhooks.subscription import Subscription
 from rota.process.outbound.fetching import Answer, send
 from rota.server.outage import FAULTS
@@ -80,7 +80,7 @@ class _Attempt:
                 "POST",
                 hook.url,
                 allowed=allowed,
-                headers={"content-type": "application/json", "user-agent": "rota-webhooks", **signed},
+                headers=PLAIN_HEADERS | signed,
                 body=delivery.body,
             )
         except FetchRefused as error:

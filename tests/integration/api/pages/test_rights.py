@@ -22,6 +22,7 @@ from rota.api.pages.visitors import (
     OWN_SEES,
     SEES,
 )
+from rota.client.webhooks.records import WebhookRecords
 from rota.flows import looking
 from rota.model.flows.handle import FlowHandle
 from tests.integration.api.pages.visiting import OWN, Seen
@@ -46,6 +47,7 @@ STRANGE: dict[tuple[str, str], list[tuple[str, dict[str, str]]]] = {
     ("POST", "/flows/{id}/cancel"): [("", {})],
     ("POST", "/flows/{id}/resume"): [("", {})],
     ("GET", "/webhooks/{webhook}"): [("", {})],
+    ("GET", "/webhooks/{webhook}/messages/{message}"): [("", {})],
     ("POST", "/webhooks/{webhook}/{action}"): [("", {"message": "none"})],
 }
 #: What is put for the names of actions, each of which is tried.
@@ -134,13 +136,15 @@ async def test_a_tenant_s_key_shows_and_changes_nothing_of_another_s(town: Town)
         hook = await town.api.client.webhooks.make(
             "https://8.8.8.8/hook", description=secret_of(owner), tenant=owner
         )
+        records = WebhookRecords(town.api.client.redis, "rota").of(hook.id)
+        await records.add({"msg_1": secret_of(owner).encode()}, 1, "email")
         flow = await started(town, owner)
         wanted = {"action": "delete", "filter": {"queue": "none"}}
         operation = (await town.ask(owner, "POST", "/bulk", json=wanted)).json()["id"]
         for queue, job_id, _ in town.jobs[owner]:
             names = {
                 **{"queue": queue, "id": job_id, "webhook": hook.id, "operation": operation},
-                "flow": flow.id,
+                **{"flow": flow.id, "message": "msg_1"},
             }
             await nothing_is_told(town, names)
         hooks = [one.id for one in await town.api.client.webhooks.all()]
