@@ -92,7 +92,7 @@ async def test_failures_are_told_by_cause_for_a_time(server: RedisServer) -> Non
 
 
 async def test_a_cause_has_a_page_with_its_trend_a_traceback_and_its_jobs(server: RedisServer) -> None:
-    async with answering(server.url, greet, fails) as api:
+    async with answering(server.url, greet, fails, breaks) as api:
         first, _, newest = await dead_letters(api, 3)
         cause = await cause_of(api, first)
         deployed = round(time.time() * 1000) - HOUR // 2
@@ -103,6 +103,11 @@ async def test_a_cause_has_a_page_with_its_trend_a_traceback_and_its_jobs(server
         links = Seen(shown).links
         assert {f"/ui/job?queue=email&id={one}" for one in (first, newest)} <= set(links)
         assert "Its job, to fix and retry it" in shown
+        other = await api.client.enqueue(breaks, text="of another cause")
+        await until_in(other, State.DEAD)
+        listed = await page(api, next(one for one in links if "error=" in one).removeprefix("/ui"))
+        assert first in listed
+        assert other.id not in listed
         assert "2.0.1 deployed" in shown
         assert "died 3" in shown
         for job_id in (first, newest):
@@ -123,6 +128,10 @@ async def test_dead_letters_are_told_by_the_reason_and_when_they_go(server: Redi
         assert ">timeout<" in shown
         assert "in 6 d 23 h" in shown or "in 7 d<" in shown
         assert "in 9 d 23 h" in shown or "in 10 d<" in shown
+        (jobs,) = (one for one in Seen(shown).links if one.endswith("q=reason%3Atimeout"))
+        listed = await page(api, jobs.removeprefix("/ui"))
+        assert slow.id in listed
+        assert failed not in listed
 
 
 async def test_what_was_brought_back_or_deleted_is_in_no_group(server: RedisServer) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
+from rota.api.asking.language import written
 from rota.api.desk import Desk, desk_of
 from rota.api.pages.frame import ROOT, Page, base_of, job_page, render
 from rota.api.pages.pictures import Bar, Chart, deaths, sparkline
@@ -76,6 +77,7 @@ async def failures(request: Request, period: str = "7d", by: str = "cause", pass
         passed=asked.passed,
         older=urlencode({"period": period, "passed": following}) if following < found.causes_count else "",
         retention=desk.settings.dead_retention,
+        written=written,
     )
 
 
