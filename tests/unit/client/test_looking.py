@@ -2,15 +2,20 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from arq.connections import ArqRedis
 
 from rota import Client, State
 from rota.client.looking import live
+from rota.client.looking.jobs import read
 from rota.client.looking.live import Place, look
 from rota.model.info import JobInfo
+from rota.wire.claims import Settlement, Told
 from rota.wire.keys import QueueKeys, queue_key
+from rota.wire.queue import QueueScripts, ServiceRules
+from rota.wire.results import encode_error
 
 QUEUES = ("email", "mail", "slow")
 NOW = int(time.time() * 1000)
@@ -123,6 +128,40 @@ async def test_a_page_takes_two_round_trips(client: Client, redis: ArqRedis) -> 
     found = await look(redis, QUEUES, State.WAITING)
     assert (await redis.info("stats"))["total_reads_processed"] - before == 3, "INFO itself is one"
     assert [info.queue for info in found.jobs] == sorted(QUEUES)
+
+
+async def test_jobs_are_read_with_as_many_commands_for_many_as_for_one(
+    client: Client, redis: ArqRedis
+) -> None:
+    async def commands(count: int) -> int:
+        ids = [(await client.enqueue_by_name("email:send", {"n": number})).id for number in range(count)]
+        before = (await redis.info("stats"))["total_commands_processed"]
+        found = await read(redis, [("email", one) for one in ids], State.WAITING)
+        assert list(found) == [("email", one) for one in sorted(ids)]
+        return int((await redis.info("stats"))["total_commands_processed"] - before)
+
+    assert await commands(1) == await commands(40)
+
+
+async def test_a_job_of_a_list_is_what_a_look_at_the_job_shows(client: Client, redis: ArqRedis) -> None:
+    worker = QueueScripts(keys("email"), "w", 30.0, ServiceRules("email"))
+    handles = [
+        await client.enqueue_by_name("email:send", {"n": number}, delay=number and 60, tenant="acme")
+        for number in range(3)
+    ]
+    (claim,) = (await worker.step(redis, lane=0, seq=1, want=1)).claims
+    await worker.report(redis, [(claim, "send", 50.0, "half")])
+    await redis.set(f"arq:in-progress:{handles[1].id}", "1")
+    wanted = [("email", one.id) for one in handles]
+    found = await read(redis, [*wanted, ("email", "none"), ("slow", handles[0].id)], State.WAITING)
+    assert found == {one: await client.status(*one) for one in wanted}
+    assert [found[one].state for one in wanted] == [State.ACTIVE, State.ACTIVE, State.DELAYED]
+    settled = Settlement.dead(claim, "failed", Told("dead", "send", 1, encode_error(ValueError("no"))))
+    await worker.step(redis, lane=0, seq=2, want=0, settlements=[settled])
+    (dead,) = (await read(redis, wanted, State.DEAD)).values()
+    info = await client.status(*wanted[0], letter=True)
+    assert replace(dead, error=None) == replace(info, error=None)
+    assert repr(dead.error) == repr(info.error)
 
 
 @pytest.fixture

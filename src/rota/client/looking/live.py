@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from rota.client.view import find_among
+from rota.client.looking.jobs import read
 from rota.model.info import JobInfo
 from rota.model.state import State
 from rota.wire.claims import decode_id
@@ -114,14 +114,12 @@ def _merged(rows: Sequence[_Row], state: State) -> tuple[list[tuple[Place, str]]
 async def _found(
     redis: Any, near: Sequence[tuple[Place, str]], state: State, sealer: Sealer | None
 ) -> list[tuple[Place, JobInfo]]:
-    keys = {place.queue: QueueKeys.of(queue_key(place.queue)) for place, _ in near}
-    wanted = [(place.queue, keys[place.queue], job_id) for place, job_id in near]
-    infos = await find_among(redis, wanted, letters=state is State.DEAD, sealer=sealer) if wanted else []
+    infos = await read(redis, [(place.queue, job_id) for place, job_id in near], state, sealer)
     return [
         (place, info)
-        for (place, _), info in zip(near, infos, strict=True)
+        for place, job_id in near
         # Meanwhile a job may have changed its state; and one that a stock worker runs stands among those that wait.
-        if info is not None and info.state is state
+        if (info := infos.get((place.queue, job_id))) is not None and info.state is state
     ]
 
 
