@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from rota.api.live.updates import Update
+from rota.api.pages.live import wanted
 from rota.api.pages.screens.jobs.one import commands
 from rota.api.pages.screens.jobs.one.errors import told
 from rota.api.pages.screens.jobs.one.moments import life_of
@@ -13,8 +15,10 @@ from rota.api.pages.screens.jobs.one.telling import attempts_of, said_of
 from rota.api.pages.screens.jobs.one.texts import put_back, text_of, without_secrets
 from rota.client.hands.closeup import Closeup
 from rota.errors import JobError
+from rota.model.access.keys import AccessKey
 from rota.model.info import Failure, JobInfo
 from rota.model.state import State
+from rota.settings.load import ConfigError, load
 from rota.wire.fields import members
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -173,6 +177,35 @@ def test_attempts_of_which_nothing_is_kept_are_named() -> None:
     )
     assert life_of(found).missing == "Of attempts 1 to 3 nothing is kept any more."
     assert [(one.number, one.ran, one.outcome) for one in attempts_of(found)] == [(4, 1.0, "completed")]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "javascript:alert('{trace_id}')",
+        "https://t.example/",
+        "https://t.example/{trace}",
+        "https://{id}.example/",
+        "//t.example/{id}",
+        "https://t.example/{id} x",
+    ],
+)
+def test_a_link_leads_to_a_site_and_names_the_job_or_its_trace(template: str) -> None:
+    with pytest.raises(ConfigError, match="is no address with"):
+        load({"DASHBOARD_TRACE_URL": template})
+
+
+def test_a_page_of_one_job_is_told_of_that_one_alone_and_a_tenant_s_of_its_own() -> None:
+    def update(queue: str, job_id: str, tenant: str | None) -> Update:
+        return Update((1, 0, 0), queue, job_id, State.ACTIVE, b"", "", tenant)
+
+    anybody, acme = AccessKey("", "", frozenset()), AccessKey("", "", frozenset(), tenant="acme")
+    of_one, of_all = wanted(anybody, "email", "a"), wanted(anybody, "", "")
+    told = [update("email", "a", None), update("email", "b", None), update("sms", "a", "acme")]
+    assert [of_one(one) for one in told] == [True, False, False]
+    assert [of_all(one) for one in told] == [True, True, True]
+    assert [wanted(acme, "", "")(one) for one in told] == [False, False, True]
+    assert not wanted(acme, "email", "a")(told[0])
 
 
 def test_a_command_is_quoted_for_a_shell_and_an_id_is_no_option() -> None:

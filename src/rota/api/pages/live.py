@@ -1,6 +1,7 @@
 """Tells an open page that what it shows has changed: a word and no data, so that the page asks for itself again."""
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 
 from fastapi import APIRouter, Request, Response
@@ -8,19 +9,25 @@ from starlette.types import Receive, Scope, Send
 
 from rota.api.desk import caller_of, desk_of
 from rota.api.live.stream import HEADERS, EventStream, has_left, send_part
+from rota.api.live.updates import Update
 from rota.api.pages.frame import ROOT, Page
 from rota.api.pages.visitors import OWN_SEES
 from rota.api.unexpected import report
+from rota.model.access.keys import AccessKey
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
 #: A page is told of changes at most so often, and when nothing happens at least so often, in seconds: ages grow.
 SOONEST, LATEST = 1.0, 15.0
+#: A page of a job that runs, at least so often: of what it logs no event tells.
+LATEST_OF_RUNNING = 3.0
 _CHANGED = b"event: changed\ndata: \n\n"
 
 
 class Changes(EventStream):
     """A stream that says when something happened to a job, at most once a second."""
+
+    latest = LATEST
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a word for each change, for as long as the page is open."""
@@ -38,7 +45,7 @@ class Changes(EventStream):
         listener, looked = self._listener, monotonic()
         await send_part(send, b": ready\n\n")
         while True:
-            await listener.wait(LATEST)
+            await listener.wait(self.latest)
             listener.take()
             listener.is_lost = False
             if listener.is_over:
@@ -51,9 +58,27 @@ class Changes(EventStream):
             await asyncio.sleep(SOONEST)
 
 
+class ChangesOfRunning(Changes):
+    """The stream of a page about a job that runs."""
+
+    latest = LATEST_OF_RUNNING
+
+
 @router.get("/live", dependencies=[OWN_SEES])
-async def live(request: Request) -> Response:
-    """Tell the page when it has to look again."""
-    key = caller_of(request)
+async def live(
+    request: Request,
+    queue: str = "",
+    id: str = "",  # noqa: A002 - in the address
+    runs: bool = False,
+) -> Response:
+    """Tell the page when it has to look again; with a queue and an id one that is about that job alone."""
+    key, kind = caller_of(request), ChangesOfRunning if runs else Changes
     # A visitor whom a server in front names has no key that could end.
-    return Changes(desk_of(request).hub, lambda update: key.sees(update.tenant), key=key if key.id else None)
+    return kind(desk_of(request).hub, wanted(key, queue, id), key=key if key.id else None)
+
+
+def wanted(key: AccessKey, queue: str, job_id: str) -> Callable[[Update], bool]:
+    """Return which updates are told to the holder of a key: of one job, or without an id, of all."""
+    if not job_id:
+        return lambda update: key.sees(update.tenant)
+    return lambda update: (update.queue, update.id) == (queue, job_id) and key.sees(update.tenant)

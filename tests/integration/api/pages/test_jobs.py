@@ -261,13 +261,6 @@ async def test_old_addresses_lead_to_the_same_lists(recorded: Api) -> None:
     assert (await sent(recorded, "/jobs/columns", back="")).headers["location"] == "/ui/jobs"
 
 
-async def test_a_search_leads_to_queues_and_jobs(api: Api) -> None:
-    handle = await api.client.enqueue(greet)
-    for text, path in (("email", "/ui/queues/email"), (handle.id, f"/ui/job?queue=email&id={handle.id}")):
-        assert (await api.http.get(f"/ui/search?q={text}")).headers["location"] == path
-    assert "Nothing is called" in await page(api, "/search?q=none")
-
-
 async def test_an_id_that_is_no_text_is_listed_all_the_same(api: Api) -> None:
     await api.client.redis.zadd("arq:queue:email", {b"od\xffd": 9e12})
     shown = await page(api, "/jobs?queue=email&state=delayed")

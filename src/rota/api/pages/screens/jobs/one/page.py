@@ -197,7 +197,8 @@ def _texts(close: Any) -> list[tuple[Part, str, Text]]:
 def _forms(desk: Desk, request: Request, seen: Seen, written: str) -> dict[str, Any]:
     """Return what the forms need beside what the page shows: the payload to edit, commands, an address."""
     close, info = seen.close, seen.close.info
-    if close.arguments is None or not caller_of(request).lets(Scope.OPERATE):
+    key = caller_of(request)
+    if close.arguments is None or not (key.lets(Scope.OPERATE) or key.lets(Scope.ENQUEUE)):
         return {"payload": "", "written": False, "is_too_large": False, "again": "", "new": ""}
     name, is_small = known_name(desk, seen), len(close.arguments) < _LARGEST_FIX
     edited = written or (without_secrets(close.arguments) if is_small else "")
