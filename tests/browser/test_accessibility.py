@@ -1,14 +1,17 @@
-"""Every page of the dashboard as axe-core sees it: empty and full, in both themes, on a screen and on a phone."""
+"""Every page of the dashboard, empty and full, in both themes, on a screen and on a phone.
+
+What axe-core finds on it, what its policy had to forbid, and whether anything comes from elsewhere.
+"""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from rota import Run, each, every, job, pipeline
 from tests.browser.axe import findings
-from tests.browser.chromium import CHROMIUM, MISSING, Tab, browsing
+from tests.browser.chromium import CHROMIUM, MISSING, Tab
 from tests.integration.api.pages.test_rights import routes
 from tests.integration.api.serving import listening
 from tests.integration.api.towns import Town, founded
@@ -47,12 +50,6 @@ async def paint(run: Run, scene: int) -> None: ...
 async def swept(run: Run) -> None: ...
 
 
-@pytest.fixture
-async def tab() -> AsyncIterator[Tab]:
-    async with browsing() as found:
-        yield found
-
-
 def paths(**places: str) -> list[str]:
     """Return the address of each page, found from the router; what is not among `places` is not there."""
     known = defaultdict(lambda: "none", places)
@@ -77,8 +74,11 @@ async def looked_over(tab: Tab, name: str, screens: Iterable[tuple[int, str]] = 
 async def checked(tab: Tab, url: str, *screens: tuple[int, str]) -> list[str]:
     """Return what is found on a page, with all that it opens open."""
     await tab.open(url)
+    loaded = await tab.value("performance.getEntriesByType('resource').map(one => one.name)")
+    strange = [f"{url} loads {one}" for one in loaded if not one.startswith(url.partition("/ui")[0])]
+    strange += [f"{url} is forbidden {one}" for one in await tab.value("forbidden")]
     await tab.value("document.querySelectorAll('main details').forEach(one => one.open = true)")
-    return await looked_over(tab, url, screens or SCREENS)
+    return strange + await looked_over(tab, url, screens or SCREENS)
 
 
 async def test_nothing_is_found_on_pages_that_have_nothing_to_show(server: RedisServer, tab: Tab) -> None:

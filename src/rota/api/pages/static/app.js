@@ -204,9 +204,11 @@ function move(by) {
 function act(key) {
   const found = one(`[data-key="${key}"]`, row()) ?? one(`#region [data-key="${key}"]`);
   if (!found) return;
+  // What is done to marked rows is done to the one that one is on where none is marked.
+  if (!row()?.contains(found) && !one("#region tbody input:checked")) one("input[type=checkbox]", row())?.click();
   if (found.tagName !== "DETAILS") return found.click();
   found.open = true;
-  one("input:not([type=hidden]), textarea, select, button", found)?.focus();
+  (one("input:not([type=hidden]), textarea, select", found) ?? one("button", found))?.focus();
 }
 
 function back() {
@@ -240,7 +242,11 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") return back();
   const at = event.target;
   if (at.closest("textarea, select, [contenteditable], input:not([type=checkbox])")) return;
-  if (event.key === "Enter" && at.matches("tbody input")) return one("a", row())?.click();
+  if (event.key === "Enter" && at.matches("tbody input")) {
+    // Else it would send the form that the box is in.
+    event.preventDefault();
+    return one("a", row())?.click();
+  }
   if (!toggle.checked) return;
   const goes = Date.now() < goesUntil;
   goesUntil = 0;
