@@ -65,6 +65,13 @@ async def test_every_route_is_served_under_the_documented_rights(server: RedisSe
             )
             answer = await api.http.request(method, place, headers={"Prefer": "wait=1"})
             assert answer.status_code < 500, (method, path, answer.text)
+        for page in (
+            "job?queue=default",
+            "job/payload?queue=default",
+            "job/beside?queue=default&list=&step=next",
+        ):
+            answer = await api.http.get(f"/ui/{page}&id={dead.id}")
+            assert answer.status_code < 400, (page, answer.text)
 
 
 def test_the_line_has_what_the_api_looks_for_at_its_start() -> None:

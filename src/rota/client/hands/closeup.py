@@ -19,12 +19,12 @@ from rota.names import ids_of
 from rota.wire import envelopes
 from rota.wire.claims import Checkpoint, encode_id, ms_of
 from rota.wire.fields import members, shown
-from rota.wire.keys import LOG_OF_JOB, RESULT, QueueKeys, queue_key
+from rota.wire.keys import ABORT, LOG_OF_JOB, RESULT, QueueKeys, queue_key
 from rota.wire.sealing.sealed import unseal_job, unseal_record
 from rota.wire.sealing.seals import Sealer
 
 #: What is asked beside that of which a `JobInfo` is made.
-_MORE = 4
+_MORE = 6
 _TERM = re.compile(r"(?:^| )([a-z])=(\S+)")
 
 
@@ -43,6 +43,8 @@ class Closeup:
     :param lost: how often a worker that had it fell silent; `lost_by` is the last one, if it waits since, and
         `taken_back_at` since when.
     :param lease_until: until when its worker holds it, unless the lease is renewed.
+    :param is_stopping: whether it runs, and was told to stop.
+    :param before: how many jobs of its queue were due before it, of one that waits; priorities may change the order.
     :param is_parked: whether a limit keeps it back.
     :param is_paused: whether its queue is paused.
     :param expires_at: when Redis forgets it, of a job that is over.
@@ -64,6 +66,8 @@ class Closeup:
     lost_by: str = ""
     taken_back_at: datetime | None = None
     lease_until: datetime | None = None
+    is_stopping: bool = False
+    before: int | None = None
     is_parked: bool = False
     is_paused: bool = False
     expires_at: datetime | None = None
@@ -93,6 +97,8 @@ async def look(
         pipe.hgetall(LOG_OF_JOB.encode() + member)
         pipe.pttl(RESULT.encode() + member)
         pipe.pttl(f"{keys.dead}:".encode() + member)
+        pipe.zscore(ABORT, member)
+        pipe.zrank(keys.queue, member)
     time, paused, *replies = await pipe.execute()
     now, wide = ms_of(time), WIDTH + _MORE
     for number, one in enumerate(ids):
@@ -105,7 +111,7 @@ async def look(
 
 
 def _closeup(info: JobInfo, raw: Raw, more: list[Any], now: int, sealer: Sealer | None) -> Closeup:
-    terms, log, record_ms, letter_ms = more
+    terms, log, record_ms, letter_ms, asked, before = more
     is_letter = bool(raw.letter) and info.state is State.DEAD
     is_live = raw.score is not None
     payload = raw.payload if is_live else raw.letter.get(b"payload") if is_letter else None
@@ -126,6 +132,8 @@ def _closeup(info: JobInfo, raw: Raw, more: list[Any], now: int, sealer: Sealer 
         version=raw.letter.get(b"version", b"").decode("utf-8", "replace") if is_letter else "",
         expires_at=None if is_live or left < 0 else _moment(now + left),
         lines=tuple(lines_of(names, map(log.get, names))),
+        is_stopping=is_live and asked is not None,
+        before=before if info.state is State.WAITING else None,
         **(_of_run(raw, info) if is_live else {}),
     )
 

@@ -63,6 +63,36 @@ async def test_a_job_is_cancelled_run_now_and_put_off_by_the_forms_of_its_page(a
     assert actions[0].detail == {"reason": "a mistake"}
 
 
+async def test_a_job_that_waits_says_what_for(api: Api) -> None:
+    *_, last = await api.client.enqueue_many([greet.call() for _ in range(3)])
+    path = job_path("email", last.id)
+    assert "free slot of a worker; 2 jobs were due before it" in await page(api, path)
+    await api.client.pause("email")
+    assert "It waits for its queue, which is paused." in await page(api, path)
+
+
+async def test_a_job_that_was_told_to_stop_says_so_and_is_told_once(server: RedisServer) -> None:
+    async with answering(server.url, sleeps, works=False) as api:
+        handle = await api.client.enqueue(sleeps)
+        claimed = {"arq:queue:email:active": 9e12, "arq:queue:email": 9e12}
+        for key, score in claimed.items():
+            await api.client.redis.zadd(key, {handle.id: score})
+        await api.client.redis.hset("arq:queue:email:runs", handle.id, "host-1:1:1:1 1 1 0 0")
+        assert "/ui/job/cancel" in await page(api, job_path("email", handle.id))
+        answer = await sent(api, "/job/cancel", queue="email", id=handle.id)
+        assert answer.status_code == 303
+        shown = await page(api, job_path("email", handle.id))
+        assert "on host-1. It was told to stop." in shown
+        assert "/ui/job/cancel" not in shown
+
+
+async def test_a_job_of_a_batch_leads_to_the_batch(api: Api) -> None:
+    batch = await api.client.batch([greet.call()])
+    (member,) = batch.handles
+    assert f'href="/ui/flows/{batch.id}"' in await page(api, job_path("email", member.id))
+    assert batch.id in await page(api, f"/flows/{batch.id}")
+
+
 async def test_who_comes_too_late_is_told_so_and_by_whom_and_sees_the_job_as_it_is(api: Api) -> None:
     late = await api.client.enqueue(greet.options(delay=3600))
     answer, _ = await entered(api, "operate", "read")

@@ -139,7 +139,7 @@ def actions_of(desk: Desk, seen: Seen) -> tuple[str, ...]:
         case State.DELAYED:
             return "run-now", "put-off", "cancel"
         case State.ACTIVE:
-            return ("cancel",)
+            return () if close.is_stopping else ("cancel",)
         case _ if close.has_letter:
             fixes = ("fix",) if close.arguments is not None and known_name(desk, seen) else ()
             return ("retry", *fixes, "delete") if close.arguments is not None else ("delete",)

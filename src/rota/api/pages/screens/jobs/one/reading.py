@@ -59,7 +59,8 @@ async def see(request: Request, queue: str, job_id: str) -> Seen:
     is_away = isinstance(row, StoreError)
     known = None if isinstance(row, StoreError) else row
     if close is not None:
-        seen = _of_redis(close, known)
+        # How many jobs the others have is not for the key of a tenant.
+        seen = _of_redis(close if key.tenant is None else replace(close, before=None), known)
     elif known is not None:
         seen = _of_row(known)
     else:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from rota.api.pages.screens.jobs.one.errors import Told, told
 from rota.api.pages.screens.jobs.one.moments import starts_of
-from rota.api.pages.words import duration
+from rota.api.pages.words import counted, duration
 from rota.client.hands.closeup import Closeup
 from rota.model.state import State
 
@@ -72,7 +72,8 @@ def _delayed(close: Closeup, attempt: str) -> tuple[Level, str]:
 def _active(close: Closeup, attempt: str) -> str:
     started = close.info.started_at
     ran = "" if started is None else f" for {duration((close.now - started).total_seconds())}"
-    return f"{attempt} runs{ran}" + (f" on {close.worker}." if close.worker else ".")
+    told = " It was told to stop." if close.is_stopping else ""
+    return f"{attempt} runs{ran}" + (f" on {close.worker}." if close.worker else ".") + told
 
 
 def _waiting(close: Closeup) -> tuple[Level, str]:
@@ -82,6 +83,12 @@ def _waiting(close: Closeup) -> tuple[Level, str]:
         return "late", "It waits for its turn: a limit keeps it back."
     if close.lost_by or close.taken_back_at:
         return "late", "The worker that had it fell silent; it waits to run again."
+    if close.before:
+        were = "was" if close.before == 1 else "were"
+        return (
+            "",
+            f"It waits for a free slot of a worker; {counted(close.before, 'job')} {were} due before it.",
+        )
     return "", "It waits for a free slot of a worker."
 
 
