@@ -44,6 +44,8 @@ class Tab:
         self._numbers = itertools.count(1)
         #: The errors of its scripts that nobody caught.
         self.errors: list[Any] = []
+        self._delay = 0.0
+        self._late: set[asyncio.Task[Any]] = set()
 
     async def call(self, method: str, **parameters: Any) -> Any:
         """Call a method of the protocol, and return its result."""
@@ -54,9 +56,26 @@ class Tab:
                 told = json.loads(await self._connection.recv())
                 if told.get("method") == "Runtime.exceptionThrown":
                     self.errors.append(told["params"])
+                if told.get("method") == "Fetch.requestPaused":
+                    self._late.add(asyncio.create_task(self._go_on(told["params"]["requestId"])))
                 if told.get("id") == number:
                     assert "error" not in told, told["error"]
                     return told["result"]
+
+    async def delay(self, pattern: str, seconds: float) -> None:
+        """Let requests to addresses of this pattern, such as `*/app.js`, be sent so much later."""
+        self._delay = seconds
+        await self.call("Fetch.enable", patterns=[{"urlPattern": pattern}])
+
+    async def _go_on(self, request: str) -> None:
+        await asyncio.sleep(self._delay)
+        # Its answer is read, and passed over, by the next call.
+        told = {
+            "id": next(self._numbers),
+            "method": "Fetch.continueRequest",
+            "params": {"requestId": request},
+        }
+        await self._connection.send(json.dumps(told))
 
     async def open(self, url: str) -> None:
         """Load a page, and wait until it is there."""

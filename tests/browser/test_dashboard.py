@@ -92,6 +92,18 @@ async def test_a_paused_page_asks_nothing_until_it_goes_on(api: Api, tab: Tab) -
     await until(lambda: hub._listeners, "the page listens again")
 
 
+@pytest.mark.parametrize("late", ["*/app.js", "*/htmx.js"])
+async def test_a_page_is_live_whichever_of_its_scripts_comes_last(api: Api, tab: Tab, late: str) -> None:
+    await tab.delay(late, 1.0)
+    await tab.open(f"{api.http.base_url}/ui/queues")
+    await tab.until("document.querySelector('.live').textContent === 'live'")
+    # It has heard the stream begin, and has not found out by the first answer.
+    asked = "performance.getEntriesByType('resource').filter(one => one.name.endsWith('/ui/queues')).length"
+    assert await tab.value(asked) == 0
+    await api.client.enqueue_many([greet.call() for _ in range(7)])
+    await tab.until("document.querySelector('[data-label=Waiting]').textContent === '7'")
+
+
 async def test_a_form_works_without_a_script(api: Api, tab: Tab) -> None:
     await tab.call("Emulation.setScriptExecutionDisabled", value=True)
     await tab.open(f"{api.http.base_url}/ui/queues/email")

@@ -12,7 +12,7 @@ from rota.api.problems import Problem
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
 _TYPES = {"css": "text/css", "js": "text/javascript"}
-_ASSETS = ("app.css", "app.js", "htmx.min.js", "hx-sse.min.js")
+_ASSETS = ("app.css", "app.js", "htmx.js")
 
 
 @router.get("/login")

@@ -36,6 +36,8 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _FLASH = "rota-flash"
+#: Files that are loaded as one: htmx looks at the page right after it has run, and has to know its extension by then.
+_JOINED = {"htmx.js": ("htmx.min.js", "hx-sse.min.js")}
 _THEMES = ("auto", "light", "dark")
 #: The largest form that is read, in bytes.
 _LARGEST_FORM = 65_536
@@ -95,7 +97,8 @@ def _environment() -> Environment:
 @functools.cache
 def asset(name: str) -> tuple[bytes, str]:
     """Return a file that pages load, and the hash that its address has. Raises OSError where there is none."""
-    raw = files("rota.api.pages").joinpath("static", name).read_bytes()
+    folder = files("rota.api.pages").joinpath("static")
+    raw = b"\n".join(folder.joinpath(part).read_bytes() for part in _JOINED.get(name, (name,)))
     return raw, sha256(raw).hexdigest()[:12]
 
 

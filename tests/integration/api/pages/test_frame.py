@@ -41,7 +41,7 @@ async def test_text_of_strangers_stays_text_on_every_page(server: RedisServer) -
 
 async def test_an_address_of_a_file_changes_with_it_and_only_known_files_are_served(api: Api) -> None:
     found = re.findall(r'(?:src|href)="(/ui/static/[^"]+)"', await page(api, "/"))
-    assert len(found) == 4
+    assert len(found) == 3
     for path in found:
         answer = await api.http.get(path)
         assert answer.status_code == 200
