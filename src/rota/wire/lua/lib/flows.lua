@@ -57,15 +57,16 @@ local function plan_of(flow, stage)
 end
 
 -- Put a flow into the list of those that are in a state, and out of the one where it was. The lists are for people to look
--- at: what they say is checked against the flow's own state there, so no flow fails for them, and nothing is undone.
+-- at: what they say is checked against the flow's own state there, and no flow fails for them.
 local function list_flow(flow, state, before)
   local lists = string.sub(flow.key, 1, #flow.key - #flow.id - 1) .. 's:'
   local list = lists .. state
-  if before then redis.pcall('ZREM', lists .. before, flow.id) end
-  redis.pcall('ZADD', list, 0, flow.id)
-  local count = redis.pcall('ZCARD', list)
-  if type(count) == 'number' and count > MOST_LISTED then redis.pcall('ZREM', list, redis.pcall('ZRANGE', list, 0, 0)[1]) end
-  redis.pcall('PEXPIRE', list, LISTED_MS)
+  at_last(function()
+    if before then redis.pcall('ZREM', lists .. before, flow.id) end
+    redis.call('ZADD', list, 0, flow.id)
+    if redis.call('ZCARD', list) > MOST_LISTED then redis.call('ZREM', list, redis.call('ZRANGE', list, 0, 0)[1]) end
+    redis.call('PEXPIRE', list, LISTED_MS)
+  end)
 end
 
 -- Return terms as a job of the flow's tenant has them.

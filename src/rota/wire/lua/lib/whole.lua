@@ -10,7 +10,7 @@
 --@include faults
 --@include told
 
-local command, undoing, for_good = redis.call, nil, nil
+local command, undoing, for_good, afterwards = redis.call, nil, nil, nil
 
 -- What undoes a command: { function that is called before it, and returns what undoes it; the command that does so }.
 local UNDO = {}
@@ -138,6 +138,11 @@ local function discard(name, key, ...)
   for_good[#for_good + 1] = { name, key, ... }
 end
 
+-- Do what nothing depends on once all else is done, and not at all if that fails: it may fail itself, and is not undone.
+local function at_last(work)
+  if undoing then afterwards[#afterwards + 1] = work else pcall(work) end
+end
+
 -- Run `work`, which writes in ways that `undo` takes back as a whole, so that nothing of it has to be noted.
 local function taken_back_by(undo, work)
   if not undoing then return work() end
@@ -159,7 +164,7 @@ end
 
 local function whole(work, ...)
   if undoing then return work(...) end
-  undoing, for_good = {}, {}
+  undoing, for_good, afterwards = {}, {}, {}
   local told_before = #told
   redis.call = noting
   local results = { pcall(work, ...) }
@@ -170,7 +175,10 @@ local function whole(work, ...)
   end
   local notes = undoing
   undoing = nil
-  if results[1] then return unpack(results, 2) end
+  if results[1] then
+    for _, one in ipairs(afterwards) do pcall(one) end
+    return unpack(results, 2)
+  end
   for i = #told, told_before + 1, -1 do told[i] = nil end
   for i = #notes, 1, -1 do pcall(notes[i]) end
   raise(results[2])
