@@ -6,6 +6,7 @@ import pytest
 
 from rota import Run, every, job
 from tests.browser.chromium import CHROMIUM, MISSING, Tab
+from tests.browser.visits import says
 from tests.integration.api.serving import Api, listening
 from tests.servers import RedisServer
 from tests.waiting import until
@@ -113,3 +114,17 @@ async def test_a_form_works_without_a_script(api: Api, tab: Tab) -> None:
     await tab.value("document.querySelector('main button.main').click()")
     await tab.until("document.body?.innerText.includes('email is resumed')")
     assert await api.client.paused_since("email") is None
+
+
+async def test_a_first_visitor_copies_a_command_and_the_page_goes_on_by_itself(api: Api, tab: Tab) -> None:
+    url = str(api.http.base_url)
+    await tab.call("Browser.grantPermissions", permissions=["clipboardReadWrite"], origin=url)
+    await tab.open(f"{url}/ui/")
+    await says(tab, "waiting for a worker…")
+    await tab.value("document.querySelector('[data-copy^=\"rota enqueue\"]').click()")
+    await says(tab, "Copied")
+    assert await tab.value("navigator.clipboard.readText()") == "rota enqueue email:greet"
+    await tab.until("document.querySelector('.live')?.textContent === 'live'")
+    await api.client.enqueue(greet)
+    await says(tab, "email is paused, and 1 job waits for it to be resumed.")
+    assert await tab.value("forbidden") == []
