@@ -15,6 +15,7 @@ from rota.api.pages.words import (
     of_queue,
     overall,
     part,
+    shortened,
 )
 
 #: A queue that is on time, with every slot busy.
@@ -222,3 +223,9 @@ def test_a_part_is_said_in_percent_and_hides_neither_few_nor_many(
 def test_a_text_is_cut_to_its_first_line_and_so_many_characters() -> None:
     assert cut(" It failed.\nmore\n") == "It failed"
     assert cut("x" * 200) == "x" * 119 + "…"
+
+
+def test_of_a_long_text_both_ends_are_shown() -> None:
+    assert shortened("order-7") == "order-7"
+    long = shortened("email:" + "x" * 100 + "-0007", 20)
+    assert (len(long), long[:6], long[-5:]) == (20, "email:", "-0007")

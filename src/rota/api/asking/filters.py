@@ -82,6 +82,11 @@ class Asking(NamedTuple):
         given = (one.name, one.error, one.since, one.until)
         return bool(self.conditions) or any(value is not None for value in given)
 
+    @property
+    def is_chosen(self) -> bool:
+        """Whether each job of a list of Redis must be read to know whether it is asked for."""
+        return self.is_narrow or self.filters.tenant is not None
+
     def missed(self, info: JobInfo) -> list[str]:
         """Return what a job of a list of Redis does not meet: names of parameters, and conditions as they were written.
 

@@ -87,7 +87,7 @@ async def _of_tenant(desk: Desk, asking: Asking, known: Mapping[str, Any], place
 async def _of_redis(desk: Desk, asking: Asking, known: Mapping[str, Any], place: Any) -> Listed:
     filters = asking.filters
     queues = desk.queues if filters.queue is None else (filters.queue,)
-    is_chosen, excluded = asking.is_narrow or filters.tenant is not None, Counter[str]()
+    excluded: Counter[str] = Counter()
     async with explained(desk.client.redis):
         found = await look(
             desk.client.redis,
@@ -95,14 +95,14 @@ async def _of_redis(desk: Desk, asking: Asking, known: Mapping[str, Any], place:
             filters.state,
             after=None if place is None else _place(place, queues),
             limit=filters.limit,
-            fits=(lambda info: _fits(asking, info, excluded)) if is_chosen else None,
+            fits=(lambda info: _fits(asking, info, excluded)) if asking.is_chosen else None,
             sealer=desk.settings.sealer,
         )
     return Listed(
         source="redis",
         items=[shapes.job(info) for info in found.jobs],
         next=None if found.next is None else cursor_of(known, found.next),
-        looked_at=found.looked_at if is_chosen else 0,
+        looked_at=found.looked_at if asking.is_chosen else 0,
         excluded=excluded,
         counts=found.counts,
     )

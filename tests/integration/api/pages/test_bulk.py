@@ -31,7 +31,7 @@ async def test_what_an_action_on_many_would_do_is_shown_before_it_is_begun(serve
         assert "2 marked" in answer.text
         assert "cannot be undone" in answer.text
         assert third not in answer.text
-        more = {"count": "2", "reason": " the customer has left "}
+        more = {"count": "2", "why": " the customer has left "}
         answer = await api.http.post("/ui/bulk", data=fields | more, headers=OWN)
         path = answer.headers["location"].removeprefix("/ui")
         shown = await page(api, path)
@@ -47,7 +47,7 @@ async def test_many_jobs_are_changed_only_where_their_number_is_typed_and_still_
     fields = {"every": "cancel", "queues": "email", "state": "delayed"}
     assert "Type 101 to go on" in (await sent(api, "/bulk/try", **fields)).text
     fields |= {"action": "cancel", "count": "101"}
-    answer = await sent(api, "/bulk", **fields, reason="too late")
+    answer = await sent(api, "/bulk", **fields, why="too late")
     assert answer.status_code == 422
     assert 'value="too late"' in answer.text
     await api.client.enqueue(greet.options(delay=60))
@@ -60,6 +60,14 @@ async def test_an_action_on_all_that_match_has_the_conditions_of_the_list(api: A
     await api.client.enqueue_many([greet.options(tenant=name).call() for name in ("acme", "acme", "other")])
     fields = {"every": "cancel", "queues": "email", "state": "waiting", "name": "greet", "tenant": "acme"}
     assert "Cancel: 2 jobs" in (await sent(api, "/bulk/try", **fields)).text
+    begun = await sent(api, "/bulk", **fields, action="cancel", count="2", why="acme has left")
+    (operation,) = await api.client.bulk.all()
+    assert begun.headers["location"] == f"/ui/bulk/{operation.id}"
+    assert (operation.count, operation.reason, operation.told().detail["reason"]) == (
+        2,
+        "acme has left",
+        "acme has left",
+    )
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert "No job is left" in (await sent(api, "/bulk/try", **fields, since=later)).text
 

@@ -57,7 +57,7 @@ async def start(request: Request) -> Response:
     """Let the leader do an action to the jobs that were shown, if there are no more of them by now."""
     form = await form_of(request)
     action, wanted = _asked(form, request)
-    count, reason = _count(form), _one(form, "reason").strip()[:LONGEST_REASON]
+    count, reason = _count(form), _one(form, "why").strip()[:LONGEST_REASON]
     if count > _TYPED and _one(form, "typed").replace(",", "").strip() != str(count):
         wrong = f"Type {count} to go on: that many jobs are changed."
         return _show(request, _Sheet(action, wanted, count, wrong=wrong, reason=reason))

@@ -52,6 +52,7 @@ async def jobs(request: Request) -> Response:
     live = found.page.counts or await _counts(desk, request, wish)
     asking, items = found.asking, [dict(one) for one in found.page.items]
     state = None if asking is None else asking.filters.state
+    total = sum(one[state] for one in live.values()) if live and state is not None else None
     dropped = view.conditions(wish, base)
     worst = None if items else await _worst(request, found, dropped)
     return render(
@@ -64,7 +65,9 @@ async def jobs(request: Request) -> Response:
         items=[one | {"took": took(one), "most": _most(desk, one)} for one in items],
         tabs=view.tabs(wish, base, live, recorded, has_table=desk.archive is not None),
         tab=state.value if state is not None else wish.tab,
-        total=sum(one[state] for one in live.values()) if live and state is not None else None,
+        total=total,
+        # How many match is known where the list has all that are in the state.
+        matching=total if asking is not None and not asking.is_chosen else None,
         dropped=dropped,
         worst=worst,
         columns=view.columns(request, wish.tab, items),
