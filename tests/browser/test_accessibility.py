@@ -10,12 +10,20 @@ from pathlib import Path
 import pytest
 
 from rota import Run, each, every, job, pipeline
+from rota.app.declaring import Declaring, release_of, schedules_of
+from rota.client.webhooks.records import WebhookRecords
+from rota.fleet.heartbeat import About, Heartbeat
+from rota.services.scheduler import Scheduler
+from rota.wire.keys import queue_key
+from rota.wire.leader import Place
 from tests.browser.axe import findings
 from tests.browser.chromium import CHROMIUM, MISSING, Tab
 from tests.integration.api.pages.test_rights import routes
 from tests.integration.api.serving import listening
 from tests.integration.api.towns import Town, founded
 from tests.servers import RedisServer
+from tests.unit.fleet.test_heartbeat import Worker
+from tests.workers import Term
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 
@@ -107,6 +115,9 @@ async def stocked(town: Town) -> list[str]:
     """Add to a town what its jobs do not make; return the address of each page."""
     client = town.api.client
     hook = await client.webhooks.make("https://8.8.8.8/hook", description="the shop")
+    await WebhookRecords(client.redis, "rota").of(hook.id).add({"msg_1": b"{}"}, 1_796_000_000_000, "quick")
+    await beat(town)
+    await plan(town)
     wanted = {"action": "retry", "filter": {"queue": "quick", "state": "dead", "name": "none"}}
     operation = (await town.ask(None, "POST", "/bulk", json=wanted)).json()["id"]
     await town.ask(None, "POST", "/queues/held/pause")
@@ -115,6 +126,8 @@ async def stocked(town: Town) -> list[str]:
     places = paths(
         queue="held",
         webhook=hook.id,
+        message="msg_1",
+        worker="host-1-abc",
         id=operation,
         name="hourly",
         key=cause,
@@ -122,3 +135,18 @@ async def stocked(town: Town) -> list[str]:
     )
     film = await client.enqueue(pipeline(cut, each(paint)), 3)
     return [*places, *jobs, f"/flows/{film.id}", "/failures?by=reason"]
+
+
+async def beat(town: Town) -> None:
+    """Let a process tell of itself, and lead."""
+    redis, worker = town.api.client.redis, Worker(queue_key("quick"), running=3)
+    about = About("host-1", 1, 3600, 100 * 2**20, 0.5)
+    await Heartbeat(redis, "host-1-abc", [worker], about=lambda: about).beat()
+    await Place("rota", "host-1-abc", 600).take(redis)
+
+
+async def plan(town: Town) -> None:
+    """Declare the schedules, and plan them as a leader does."""
+    settings, redis = town.api.app.state.desk.settings, town.api.client.redis
+    await Declaring(redis, settings, release_of(settings, town.api.app.state.desk.registry)).declare()
+    await Scheduler(schedules_of(settings), Term(), lambda: None).look(redis)

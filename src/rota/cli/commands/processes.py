@@ -1,5 +1,6 @@
 """The command that shows the worker processes, and which of them leads."""
 
+from dataclasses import asdict
 from typing import Any
 
 import typer
@@ -43,6 +44,7 @@ def _as_json(found: Roster) -> dict[str, Any]:
             "worker_concurrency": beat.cap or None,
             "version": beat.version or None,
             "leads": leads,
+            **asdict(beat.about),
         }
         for queue, beat, leads in found.rows()
     ]
