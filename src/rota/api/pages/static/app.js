@@ -52,27 +52,19 @@ function pause(wanted) {
   isPaused = wanted;
   show("");
   // A paused page asks nothing: its stream ends, and begins anew.
-  if (isPaused) stream?.reader?.cancel();
-  else {
-    htmx.trigger(main, "resume");
-    changed();
-  }
+  if (isPaused) return stream?.reader?.cancel();
+  htmx.trigger(main, "resume");
+  changed();
 }
 
 const changed = () => document.body.dispatchEvent(new Event("changed"));
 
 // Who types, has a sheet open or has marked rows is not to lose it.
-function isInUse() {
-  return Boolean(
-    one("#region details.sheet[open], #region tbody input:checked") ||
-      document.activeElement?.closest("#region :is(input:not([type=checkbox]), select, textarea)"),
-  );
-}
+const isInUse = () =>
+  one("#region details.sheet[open], #region tbody input:checked") ??
+  document.activeElement?.closest("#region :is(input:not([type=checkbox]), select, textarea)");
 
-function tell(text) {
-  bar.textContent = text;
-  bar.hidden = !text;
-}
+const tell = (text) => Object.assign(bar, { textContent: text, hidden: !text });
 
 // Asked again, the page leads to the door, and from there back here.
 function isOver() {
@@ -84,10 +76,10 @@ document.addEventListener("htmx:sse:before:connection", (event) => {
   if (isPaused) event.preventDefault();
 });
 document.addEventListener("htmx:sse:after:connection", (event) => {
-  const again = stream !== null;
   stream = event.detail.connection;
   show("");
-  if (again) changed();
+  // What has happened while it was away, it has not said.
+  if (stream.attempt > 0) changed();
 });
 document.addEventListener("htmx:sse:error", (event) => {
   show("lost");
@@ -100,13 +92,13 @@ document.addEventListener("htmx:before:swap", (event) => {
   const status = event.detail.ctx.response?.status ?? 200;
   if (event.target.id !== "region" || status < 400 || status === 404) return;
   event.preventDefault();
-  if (status === 401) return isOver();
-  tell(`The server answers with an error (${status}): what is shown is as of ${asOf}.`);
+  if (status !== 401) tell(`The server answers with an error (${status}): what is shown is as of ${asOf}.`);
 });
 for (const name of ["htmx:error", "htmx:response:error"])
   document.addEventListener(name, (event) => {
     const status = event.detail.ctx?.response?.status;
     if (event.target !== main && event.target.id !== "region") return;
+    if (status === 401) return isOver();
     show("lost");
     if (!status) tell(`The server does not answer: what is shown is as of ${asOf}.`);
     if (event.target === main) setTimeout(() => htmx.trigger(main, "resume"), 5000);
@@ -116,16 +108,13 @@ document.addEventListener("htmx:after:swap", (event) => {
   asOf = clock();
   tell("");
   show("");
-  prepare();
-});
-
-function prepare() {
   tellTimes();
   tellMarks();
-}
+});
 
 // Marks of rows: one by one, from one to another with shift, all of a table.
 
+const marks = (within) => all("tbody input[type=checkbox]", within);
 let last = null;
 
 function tellMarks() {
@@ -138,8 +127,6 @@ function tellMarks() {
   const marked = all("#region tbody input[type=checkbox]:checked").length;
   for (const place of all("[data-selected]")) place.textContent = marked ? `${marked} marked` : "";
 }
-
-const marks = (within) => all("tbody input[type=checkbox]", within);
 
 document.addEventListener("click", (event) => {
   const box = event.target.closest?.("table input[type=checkbox]");
@@ -156,13 +143,12 @@ document.addEventListener("click", (event) => {
 
 // Buttons of the frame
 
+light?.addEventListener("click", () => pause(!isPaused));
+one("#theme")?.addEventListener("click", nextTheme);
+one("#help")?.addEventListener("click", () => help.showModal());
 document.addEventListener("click", (event) => {
-  const button = event.target.closest?.("[data-copy], #live-light, #theme, #help");
-  if (!button) return;
-  if (button === light) pause(!isPaused);
-  else if (button.id === "theme") nextTheme();
-  else if (button.id === "help") help.showModal();
-  else copy(button);
+  const button = event.target.closest?.("[data-copy]");
+  if (button) copy(button);
 });
 
 async function copy(button) {
@@ -184,12 +170,13 @@ function nextTheme() {
 
 // Keys
 
-const KEPT = "rota-keys";
 const toggle = one("#keys-on");
 let goesUntil = 0;
 
-if (toggle) toggle.checked = localStorage.getItem(KEPT) !== "off";
-toggle?.addEventListener("change", () => localStorage.setItem(KEPT, toggle.checked ? "on" : "off"));
+if (toggle) {
+  toggle.checked = localStorage.getItem("rota-keys") !== "off";
+  toggle.addEventListener("change", () => localStorage.setItem("rota-keys", toggle.checked ? "on" : "off"));
+}
 
 const row = () => document.activeElement?.closest("tbody tr, [data-row]");
 
@@ -225,9 +212,6 @@ const KEYS = {
   j: () => move(1),
   k: () => move(-1),
   x: () => one("input[type=checkbox]", row())?.click(),
-  r: () => act("r"),
-  c: () => act("c"),
-  p: () => act("p"),
   g: () => (goesUntil = Date.now() + 2000),
   t: nextTheme,
   ".": () => pause(!isPaused),
@@ -236,6 +220,7 @@ const KEYS = {
   "[": () => one("a[rel=prev]")?.click(),
   "]": () => one("a[rel=next]")?.click(),
 };
+for (const key of "rcp") KEYS[key] = () => act(key);
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !help || help.open) return;
@@ -256,6 +241,9 @@ document.addEventListener("keydown", (event) => {
   KEYS[event.key]();
 });
 
-prepare();
-show("connecting");
+tellTimes();
+tellMarks();
+// The stream may have begun before this script did.
+stream = main?._htmx?.sse ?? null;
+show(stream?.status ? "" : "connecting");
 setInterval(tellTimes, 10_000);
