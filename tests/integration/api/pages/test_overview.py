@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rota import Run, job
+from rota import Job, Run, job
 from rota.app.declaring import Declaring, release_of, schedules_of
 from rota.fleet.heartbeat import Heartbeat
 from rota.model.state import State
@@ -24,6 +24,15 @@ from tests.workers import Term
 @job(queue="video")
 async def renders(run: Run) -> None:
     await asyncio.sleep(60)
+
+
+class BankAway(Exception):
+    pass
+
+
+@job(queue="email", max_attempts=1)
+async def pays(run: Run, name: str) -> None:
+    raise BankAway(name)
 
 
 async def beat(api: Api, queue: str = "email", *, busy: int, process: str = "one", **other: Any) -> None:
@@ -45,9 +54,9 @@ async def schedule(api: Api) -> None:
     await Scheduler(schedules_of(settings), Term(), lambda: None).look(api.client.redis)
 
 
-async def dies(api: Api, message: str, count: int) -> None:
+async def dies(api: Api, message: str, count: int, job: Job[Any, None] = fails) -> None:
     """Let a job die of an error with this message, and wait until there are `count` dead letters."""
-    await api.client.enqueue(fails, name=message)
+    await api.client.enqueue(job, name=message)
 
     async def is_dead() -> bool:
         return await api.client.count_dead("email") == count
@@ -153,6 +162,12 @@ async def test_what_jobs_died_of_is_said_with_how_many_and_shown_by_cause(server
         )
         shown = Seen(await page(api, "/"))
         assert shown.cells("24 h") == ["3", "1"]
+
+
+async def test_an_error_is_said_without_the_path_of_its_type(server: RedisServer) -> None:
+    async with answering(server.url, pays) as api:
+        await dies(api, "no answer", 1, pays)
+        assert "1 job died</a> in the last hour, of BankAway: no answer." in await said(api)
 
 
 async def test_markup_in_an_error_stays_text(server: RedisServer) -> None:

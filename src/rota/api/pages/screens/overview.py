@@ -21,6 +21,7 @@ from rota.api.pages.words import Deaths, QueueFacts, counted, notices, overall, 
 from rota.client.letters import by_cause
 from rota.client.letters.by_cause import Asked
 from rota.client.schedules import ScheduleControl
+from rota.errors import JobError
 from rota.fleet.fleet import FleetNeed, QueueNeed
 from rota.fleet.reading import Reading
 from rota.model.history.series import QueueHistory
@@ -176,8 +177,13 @@ def _deaths(found: by_cause.Deaths) -> Deaths:
     for one in found.causes:
         of_causes[one.cause] += one.count
     cause, count = next(iter(of_causes.most_common(1)), ("", 0))
-    errors = (f"{one.error.type}: {one.error.message}" for one in found.causes if one.cause == cause)
-    return Deaths(count=found.count, of_one=count, cause=cause, error=next(errors, "").strip(": "))
+    errors = (_short(one.error) for one in found.causes if one.cause == cause)
+    return Deaths(count=found.count, of_one=count, cause=cause, error=next(errors, ""))
+
+
+def _short(error: JobError) -> str:
+    """Return an error with the name of its type alone; the page of its cause says where the type is."""
+    return f"{error.type.rpartition('.')[2]}: {error.message}".strip(": ")
 
 
 def _example(desk: Desk) -> str:
