@@ -47,7 +47,7 @@ async def test_a_dry_run_counts_and_shows_and_the_run_is_done_by_the_leader(
     refused = await api.post("/bulk", {**asked, "expect": 2})
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:rota:problem:more-than-expected")
 
-    started = await api.post("/bulk", {**asked, "expect": 3})
+    started = await api.post("/bulk", {**asked, "expect": 3, "reason": "the server is back"})
     path = started.headers["location"]
     assert (started.status_code, started.json()["state"], path) == (
         202,
@@ -60,6 +60,7 @@ async def test_a_dry_run_counts_and_shows_and_the_run_is_done_by_the_leader(
     assert (await api.http.get("/bulk")).json()["items"] == [done]
     (entry,) = (await api.http.get("/activity")).json()["items"]
     assert (entry["action"], entry["count"], entry["target"]) == ("retry", 3, asked["filter"])
+    assert (done["reason"], entry["detail"]["reason"]) == ("the server is back",) * 2
     again = await api.post(f"{path}/abort")
     assert (again.status_code, again.json()["type"]) == (409, "urn:rota:problem:wrong-state")
 
@@ -136,6 +137,8 @@ async def test_the_key_of_a_tenant_touches_and_sees_its_own_alone(api: Api, serv
         ({"action": "retry", "filter": {"queue": "mail"}, "expect": True}, "invalid-body"),
         ({"action": "retry", "filter": {"queue": "mail"}, "dry_run": 1}, "invalid-body"),
         ({"action": "retry", "filter": {"queue": "mail"}, "colour": 1}, "invalid-body"),
+        ({"action": "retry", "filter": {"queue": "mail"}, "reason": "x" * 201}, "invalid-body"),
+        ({"action": "retry", "filter": {"queue": "mail"}, "reason": 1}, "invalid-body"),
         ({"action": "retry", "filter": {"colour": "red"}}, "invalid-filter"),
         ({"action": "retry", "filter": {"state": "waiting"}}, "invalid-filter"),
         ({"action": "retry"}, "invalid-filter"),

@@ -214,3 +214,13 @@ async def test_a_dead_letter_that_lost_its_fields_is_shown(client: Client, redis
     info = await shown(redis, "odd")
     assert info is not None
     assert (info.state, info.attempts) == (State.DEAD, 0)
+
+
+async def test_a_record_is_of_the_queue_that_it_names_alone(redis: ArqRedis) -> None:
+    record = {"t": 1, "f": "send", "a": [], "k": {}, "et": 1, "s": True, "r": 1, "st": 2, "ft": 3, "id": "1"}
+    await redis.set("arq:result:1", json.dumps({**record, "q": "arq:queue:other"}))
+    assert await shown(redis, "1") is None
+    other = QueueKeys.of(queue_key("other"))
+    (info,) = await view.find_among(redis, [("other", other, "1")])
+    assert info is not None
+    assert (info.queue, info.state) == ("other", State.COMPLETED)

@@ -47,6 +47,9 @@ def test_a_job_meets_all_conditions_or_is_not_chosen(fields: dict[str, str], is_
         ({"since": "2026-01-01T00:00:00"}, {"since": ...}),
         ({"name": ""}, {"name": ...}),
         ({"ids": ["1"]}, {"queue": "is needed beside ids"}),
+        ({"queues": ["mail"], "queue": "mail"}, {"queues": ...}),
+        ({"queues": ["mail"], "name": "mail:send"}, {"queues": ...}),
+        ({"queues": []}, {"queues": ...}),
         ({"queue": "mail", "ids": []}, {"ids": ...}),
         ({"name": "\ud800"}, {"": ...}),
     ],
@@ -107,3 +110,10 @@ def test_what_cannot_be_read_is_said_with_its_place(text: str, place: int, why: 
         filter_of(text, NOW)
     assert raised.value.place == place
     assert why in str(raised.value)
+
+
+def test_the_queues_of_a_filter_are_those_that_it_names_or_that_of_the_name() -> None:
+    assert Filter.of({"queues": ["mail", "slow"], "ids": ["1"]}).on_queues == ("mail", "slow")
+    assert Filter.of({"name": "mail:send"}).on_queues == Filter.of({"queue": "mail"}).on_queues == ("mail",)
+    assert Filter.of({"state": "dead"}).on_queues == ()
+    assert Filter.of({"queues": ["mail"], "state": "dead"}).is_empty

@@ -13,6 +13,8 @@ from rota import Run, job
 from rota.api.asking import pages as asking
 from rota.api.pages.screens.jobs import view
 from rota.api.pages.words import shortened
+from rota.model.bulk.actions import Actor
+from rota.model.bulk.filters import BulkAction, Filter
 from rota.model.state import State
 from rota.settings.database_url import DatabaseTarget
 from rota.store import audit, migrations
@@ -201,6 +203,7 @@ async def test_what_can_be_done_to_all_that_match_is_offered_where_an_action_has
         "/jobs?state=failed",
         "/jobs?state=all&q=payload.number:4",
         "/jobs?state=waiting&q=nam:x",
+        "/bulk/{operation}",
         "/search?q=wonder",
         "/search?q=greet",
     ],
@@ -210,6 +213,9 @@ async def test_a_page_takes_at_most_three_round_trips_with_the_session(
 ) -> None:
     for task in (greet, greet.options(delay=60), send):
         await recorded.client.enqueue(task)
+    wanted = Filter.of({"queue": "email"})
+    operation = await recorded.client.bulk.start(BulkAction.CANCEL, wanted, Actor("code", "x"))
+    path = path.format(operation=operation.id)
     await entered(recorded, "read")
     monkeypatch.setattr("rota.api.access.TRUST", 0.0)
     async with counting(monkeypatch) as trips:
