@@ -104,6 +104,9 @@ async def test_a_flow_is_found_by_its_state_and_shown_stage_by_stage(
         assert f"/ui/search?q={batch.id}.0.1" in letter
         assert (await api.http.get(f"/ui/search?q={batch.id}.0.1")).status_code == 303
         await page(api, "/flows/none", 404)
+        for text in (dead.id, "mine"):
+            answer = await api.http.get("/ui/search", params={"q": text})
+            assert answer.headers["location"] == f"/ui/flows/{dead.id}"
 
 
 async def test_an_item_that_is_a_pipeline_has_a_page_of_its_own(server: RedisServer) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.wire.lua.beds import Bed, Worker, again, finish
+from tests.unit.wire.lua.beds import Bed, Worker, again, bury, finish
 
 #: The call itself, and the test's own questions.
 _AROUND = {"evalsha", "eval", "info"}
@@ -97,3 +97,14 @@ async def test_a_log_costs_a_few_commands_and_a_job_without_one_none(counted: Co
     assert not without["hset"] + without["hkeys"] + without["pexpire"]
     written = await counted.commands(worker.scripts.keep_logs(counted.bed.redis, [(third, said)]))
     assert written == {"hget": 1, "hset": 1, "pexpire": 1}
+
+
+async def test_a_death_notes_its_cause_by_five_commands(counted: Counted) -> None:
+    worker, costs = counted.worker, []
+    for detail in (b'"boom"', b'{"__error__":{"type":"E","cause":"0a1b2c","message":"boom"}}'):
+        counted.bed.put("a")
+        claim = await worker.claim_one()
+        costs.append((await counted.commands(worker.settle(bury(claim, detail=detail)))).total())
+        counted.bed.looking.delete("arq:queue:q:dead:a", "arq:queue:q:dead")
+    # The other one writes the cause into the letter.
+    assert costs[1] - costs[0] == 5 + 1

@@ -1,8 +1,8 @@
-"""The search of every page: by the id of a job, the name of a queue or of a job, and by the text of an error."""
+"""The search of every page: by the id of a job or a flow, the name of a queue or a job, and by the text of an error."""
 
 import asyncio
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request, Response
 
@@ -13,7 +13,8 @@ from rota.api.pages.frame import ROOT, Page, base_of, go_to, job_page, render
 from rota.api.pages.visitors import OWN_SEES
 from rota.client.looking.live import look
 from rota.client.view import find_among
-from rota.errors import JobError
+from rota.errors import JobError, JobNotFound, UnreadablePayload
+from rota.flows.looking import look as look_at_flow
 from rota.model.info import JobInfo
 from rota.model.state import State
 from rota.names import ids_of
@@ -27,7 +28,7 @@ _LONGEST, _SHOWN = 500, 10
 
 
 class _Hit(NamedTuple):
-    """A queue, or a name of jobs, that has the text in its name: all of it, or a part."""
+    """A queue, or a name of jobs, that has the text in its name, all of it or a part; or the flow that has it as id."""
 
     name: str
     address: str
@@ -40,11 +41,14 @@ async def search(request: Request, q: str = "") -> Response:
     text, base = q.strip()[:_LONGEST], base_of(request)
     jobs: list[dict[str, Any]] = []
     dead: list[dict[str, Any]] = []
+    flows: list[_Hit] = []
     if text:
-        jobs, dead = await asyncio.gather(_jobs(request, text), _dead(request, text))
+        jobs, dead, flows = await asyncio.gather(
+            _jobs(request, text), _dead(request, text), _flows(request, text)
+        )
     queues, names = _queues(request, text), _names(request, text)
     exact = [job_page(base, one["queue"], one["id"]) for one in jobs]
-    exact += [one.address for one in (*queues, *names) if one.is_exact]
+    exact += [one.address for one in (*flows, *queues, *names) if one.is_exact]
     if len(exact) == 1:
         return go_to(request, exact[0])
     state = "all" if desk_of(request).archive is not None else "waiting"
@@ -59,6 +63,7 @@ async def search(request: Request, q: str = "") -> Response:
         text=text,
         jobs=jobs,
         dead=dead,
+        flows=flows,
         queues=queues[:_SHOWN],
         names=names[:_SHOWN],
         ways=[(words, f"{base}/jobs?{urlencode(asked)}") for words, asked in ways.items()] if text else [],
@@ -108,6 +113,17 @@ async def _dead(request: Request, text: str) -> list[dict[str, Any]]:
             sealer=desk.settings.sealer,
         )
     return [shapes.job(info) for info in found.jobs]
+
+
+async def _flows(request: Request, text: str) -> list[_Hit]:
+    """Return the pipeline or the batch of an id; for a tenant none, as the pages of flows are about those of all."""
+    if caller_of(request).tenant is not None:
+        return []
+    try:
+        flow = (await look_at_flow(desk_of(request).client.flows, text)).flow
+    except (JobNotFound, UnreadablePayload):
+        return []
+    return [_Hit(flow.name, f"{base_of(request)}/flows/{quote(flow.id, safe='')}", is_exact=True)]
 
 
 def _said(error: JobError | None) -> str:
