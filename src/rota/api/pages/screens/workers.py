@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from rota.api.desk import Desk, desk_of
 from rota.api.pages.frame import ROOT, Page, render
+from rota.api.pages.screens.queues.explaining import Plan
 from rota.api.pages.visitors import SEES
 from rota.api.problems import Problem
 from rota.fleet.fleet import Fleet, FleetNeed
@@ -96,10 +97,7 @@ def _versions(processes: Iterable[Process]) -> list[tuple[str, int]]:
     return sorted(found.items()) if len(found) > 1 else []
 
 
-def _formula(need: FleetNeed) -> list[dict[str, Any]]:
+def _formula(need: FleetNeed) -> list[Plan]:
     """Return for each queue the numbers by which its workers are counted, the one that wants most first."""
-    rows = [
-        {"queue": one.queue, "load": one.load, "slots": slots_needed(one.load), "desired": one.desired}
-        for one in need.queues
-    ]
-    return sorted(rows, key=lambda row: (-row["slots"], row["queue"]))
+    found = [Plan(one.queue, one.load, slots_needed(one.load), one.desired) for one in need.queues]
+    return sorted(found, key=lambda plan: (-plan.slots, plan.words))
