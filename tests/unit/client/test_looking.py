@@ -91,6 +91,17 @@ async def test_a_page_is_found_behind_many_others_and_the_look_ends_where_it_was
     assert await pages(redis, State.DELAYED, 9, ["email"]) == [[], ["later", "last"]]
 
 
+async def test_many_queues_offer_fewer_jobs_each_and_nothing_is_left_out(
+    redis: ArqRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "OFFERED", 0)
+    await redis.zadd(keys("email").queue, {f"a{number:03}": NOW - 900 + number for number in range(120)})
+    await redis.zadd(keys("slow").queue, {"first": NOW - 1000, "last": NOW - 1})
+    found = await pages(redis, State.WAITING, 200)
+    assert [len(page) for page in found] == [51, 50, 21], "of each queue at most 50 are taken at a time"
+    assert [one for page in found for one in page] == ["first", *(f"a{n:03}" for n in range(120)), "last"]
+
+
 async def test_every_state_is_counted_of_every_queue(client: Client, redis: ArqRedis) -> None:
     await client.enqueue_by_name("email:send", {"n": 1})
     await client.enqueue_by_name("email:send", {"n": 1}, delay=60)

@@ -14,8 +14,12 @@ from rota.wire.sealing.seals import Sealer
 
 #: The states that Redis has a list of, in the order in which the script counts them.
 LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
-#: The most jobs that are read for a page where not all fit, and the most members of a queue among which they stand.
-LOOKED_AT, AMONG = 500, 5000
+#: The most jobs that are read for a page where not all fit.
+LOOKED_AT = 500
+#: The most jobs that all queues together offer for a page, and that each may offer at least.
+OFFERED, FEWEST = 2500, 50
+#: The most members of all queues together among which they are looked for, and of each at least: Redis waits meanwhile.
+AMONG, LEAST = 10_000, 200
 #: What a row of the script has before the jobs, and of each job.
 _HEAD, _EACH = 7, 3
 
@@ -126,10 +130,12 @@ async def _found(
 async def _rows(
     redis: Any, queues: Sequence[str], state: State | None, after: Place | None, most: int
 ) -> list[_Row]:
+    number = max(1, len(queues))
+    most, among = min(most, max(FEWEST, OFFERED // number)), max(LEAST, AMONG // number)
     known = [QueueKeys.of(queue_key(queue)) for queue in queues]
     keys = [key for one in known for key in (one.queue, one.active, one.parked, one.dead)]
     begins = [part for queue in queues for part in _begin(queue, after)]
-    _, *rows = await LOOK(redis, keys, ["" if state is None else state.value, most, AMONG, *begins])
+    _, *rows = await LOOK(redis, keys, ["" if state is None else state.value, most, among, *begins])
     return [_Row(*one) for one in zip(queues, rows, strict=True)]
 
 
