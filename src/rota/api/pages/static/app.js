@@ -241,6 +241,7 @@ document.addEventListener("keydown", (event) => {
   KEYS[event.key]();
 });
 
+one(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 tellTimes();
 tellMarks();
 // The stream may have begun before this script did.
