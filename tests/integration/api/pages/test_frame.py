@@ -4,10 +4,13 @@ import gzip
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import rota.api
+from rota.cli.main import cli
 from rota.model.state import State
 from scripts import vendor
 from tests.integration.api.pages.visiting import MARKUP, PAGES, fails, greet, job_path, page, sent
@@ -105,3 +108,15 @@ async def test_a_page_is_still_where_it_is_asked_to_be(api: Api) -> None:
 async def test_a_deployment_can_leave_it_out(server: RedisServer) -> None:
     async with answering(server.url, greet, works=False, DASHBOARD="false") as api:
         assert (await api.http.get("/ui/")).status_code == 404
+
+
+def test_each_command_that_a_page_names_is_there() -> None:
+    known: Any = typer.main.get_command(cli)
+    folder = Path(rota.api.__file__).parent / "pages" / "templates"
+    named = {
+        name
+        for path in folder.iterdir()
+        for name in re.findall(r"<code>rota ([a-z-]+)", path.read_text("utf-8"))
+    }
+    assert len(named) > 5
+    assert named <= known.commands.keys()

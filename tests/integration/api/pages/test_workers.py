@@ -37,6 +37,7 @@ async def test_without_a_worker_the_page_says_how_one_is_started(api: Api) -> No
     shown = await page(api, "/workers")
     assert "rota worker" in shown
     assert "0 workers wanted, 0 there" in shown
+    assert "more run" not in shown
     await page(api, "/workers/none", 404)
 
 
