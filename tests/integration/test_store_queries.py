@@ -112,6 +112,22 @@ async def test_a_list_is_read_back_to_its_beginning(database: Database) -> None:
         assert newer == [f"email:{11 + step * n:03}" for n in (1, 2, 3)]
 
 
+async def test_a_list_of_a_queue_has_all_statuses_in_their_order(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "LOOKED_AT", 1)
+    statuses = ("PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED")
+    await write(database, *(row(n, status=statuses[n * 7 % 5]) for n in range(20)), row(20, queue="other"))
+    wanted = Wanted(queue="email")
+    expected = [f"email:{n:03}" for n in range(19, -1, -1)]
+    assert await ids(database, wanted) == expected
+    place = Position(row(9)["enqueued_at"], "email:009")
+    assert await ids(database, wanted, after=place, limit=4) == expected[11:15]
+    assert await ids(database, wanted, after=place, limit=4, newer=True) == expected[9:5:-1]
+    async with database.read() as connection:
+        assert await end_of_look(connection, wanted) is None
+
+
 async def test_conditions_without_an_index_are_looked_for_among_so_many_rows(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,11 +295,10 @@ async def test_the_jobs_of_a_flow_and_of_an_error_are_found_by_an_index(
     ("wanted", "index"),
     [
         (Wanted(status="FAILED"), "_jobs_newest"),
-        (Wanted(queue="q7"), "_jobs_newest"),
         (Wanted(tenant="t7", status="FAILED"), "_jobs_tenant"),
         (Wanted(name="name7", queue="q7"), "_jobs_name"),
     ],
-    ids=["status", "queue", "tenant", "name"],
+    ids=["status", "tenant", "name"],
 )
 async def test_a_look_among_the_newest_follows_an_index_and_ends(
     full: DatabaseTarget, wanted: Wanted, index: str
@@ -293,6 +308,13 @@ async def test_a_look_among_the_newest_follows_an_index_and_ends(
         assert f"using {index} on _jobs" in found, found
         assert "Sort" not in found, found
         assert found.count("Limit") == 2, "the page's, and that of the rows among which it is looked for"
+
+
+async def test_a_queue_is_read_by_its_index_status_by_status(full: DatabaseTarget) -> None:
+    for newer in (False, True):
+        found = await plan(full, queries.page(Wanted(queue="q7"), PLACE, 50, newer=newer))
+        assert found.count("using _jobs_queue on _jobs") == 5, found
+        assert "Seq Scan" not in found, found
 
 
 async def test_jobs_are_counted_by_an_index(full: DatabaseTarget) -> None:

@@ -5,7 +5,7 @@ index does not have are looked for among the newest 100,000 to which it leads.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,7 @@ _PAYLOAD = case((func.length(jobs.c.payload) <= LONGEST_PAYLOAD, jobs.c.payload)
 _INDEXED = (("error_key",), ("flow",), ("queue", "status"), ("name",), ("tenant",))
 #: The statuses of jobs that are over.
 _OVER = ("COMPLETED", "FAILED", "CANCELLED")
+_STATUSES = ("PENDING", "RUNNING", *_OVER)
 #: The most rows of an index among which the other conditions are looked for, and that are counted.
 LOOKED_AT, COUNTED = 100_000, 10_000
 #: What tells what became of a job, and when.
@@ -120,6 +121,8 @@ def page(
     """Return the statement that asks for a page of a list."""
     columns = [*_LISTED, _PAYLOAD] if payloads else _LISTED
     others = _unindexed(wanted)
+    if _is_of_queue(wanted):
+        return _page_of_queue(wanted, after, columns, limit, newer=newer)
     near = _near(wanted, after, columns, newer=newer)
     if not others:
         return near.limit(limit)
@@ -132,11 +135,27 @@ async def end_of_look(
     connection: AsyncConnection, wanted: Wanted, *, after: Position | None = None, newer: bool = False
 ) -> Position | None:
     """Return up to where a page that is not full was looked for; None where no job lies behind."""
-    if not _unindexed(wanted):
+    if not _unindexed(wanted) or _is_of_queue(wanted):
         return None
     near = _near(wanted, after, [jobs.c.enqueued_at, jobs.c.id], newer=newer)
     found = (await connection.execute(near.offset(LOOKED_AT - 1).limit(1))).first()
     return None if found is None else Position(found.enqueued_at, found.id)
+
+
+def _is_of_queue(wanted: Wanted) -> bool:
+    return _unindexed(wanted) == ("queue",) and not _indexed(wanted)
+
+
+def _page_of_queue(
+    wanted: Wanted, after: Position | None, columns: Sequence[Any], limit: int, *, newer: bool
+) -> Select[Any]:
+    """Return the statement for a queue: its index has the status before the time, so each status is asked for."""
+    each = (
+        _near(replace(wanted, status=one), after, columns, newer=newer).limit(limit).subquery()
+        for one in _STATUSES
+    )
+    of_all = union_all(*(select(one) for one in each)).subquery()
+    return _ordered(select(of_all), of_all.c, newer=newer).limit(limit)
 
 
 def _near(wanted: Wanted, after: Position | None, columns: Sequence[Any], *, newer: bool) -> Select[Any]:
@@ -148,9 +167,13 @@ def _near(wanted: Wanted, after: Position | None, columns: Sequence[Any], *, new
             tuple_(after.enqueued_at, stored("id", after.id)),
         )
         question = question.where(place > begin if newer else place < begin)
+    return _ordered(question, jobs.c, newer=newer)
+
+
+def _ordered(question: Select[Any], columns: Any, *, newer: bool) -> Select[Any]:
     if newer:
-        return question.order_by(jobs.c.enqueued_at.asc(), jobs.c.id.asc())
-    return question.order_by(jobs.c.enqueued_at.desc(), jobs.c.id.desc())
+        return question.order_by(columns.enqueued_at.asc(), columns.id.asc())
+    return question.order_by(columns.enqueued_at.desc(), columns.id.desc())
 
 
 async def newest_by_name(
