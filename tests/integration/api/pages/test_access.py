@@ -174,3 +174,16 @@ async def test_the_frame_says_who_one_is(api: Api) -> None:
     ):
         await entered(api, *scopes)
         assert words in await page(api, "/queues")
+
+
+async def test_a_session_stands_for_its_own_key_alone_whatever_key_its_cookie_names(api: Api) -> None:
+    header, _ = await made(api.client.redis, "admin")
+    other = header["Authorization"].split("_")[1]
+    await entered(api, "read")
+    own = api.http.cookies["rota-session"]
+    _, _, rest = own.partition(".")
+    api.http.cookies.clear()
+    await page(api, "/queues", headers={"Cookie": f"rota-session={own}"})
+    for forged in (f"{other}.{rest}", rest, f"{other}.", "."):
+        answer = await api.http.get("/ui/queues", headers={"Cookie": f"rota-session={forged}"})
+        assert answer.headers["location"].startswith("/ui/login"), forged
