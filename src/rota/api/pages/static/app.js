@@ -200,12 +200,12 @@ function act(key) {
 
 function back() {
   const sheet = one("#region details.sheet[open], .top details[open]");
+  const up = one("a[rel=up]") ?? one(".side a[aria-current]");
   if (sheet) {
     sheet.open = false;
     one("summary", sheet).focus();
   } else if (document.activeElement !== document.body) document.activeElement.blur();
-  else if (one("a[rel=up]")) one("a[rel=up]").click();
-  else if (document.referrer.startsWith(new URL(one("a.name").href).href)) history.back();
+  else if (up && up.pathname !== location.pathname) up.click();
 }
 
 const KEYS = {
