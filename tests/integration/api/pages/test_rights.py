@@ -184,6 +184,7 @@ async def test_a_tenant_sees_its_own_and_acts_on_it(town: Town) -> None:
             shown = await asked(town, "acme", "GET", f"/job?queue={queue}&id={name}")
             assert shown.status_code == 200, (name, shown.text)
             assert "tenant <b>acme</b>" in shown.text
+            clear_of(shown.text, "acme")
     waiting = await asked(town, "acme", "GET", "/jobs?queue=held&state=waiting")
     assert "acme~waits" in waiting.text
     found = await asked(town, "acme", "GET", "/search?q=waits")
