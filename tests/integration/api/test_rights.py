@@ -1,6 +1,7 @@
 """The API as a user of Redis that may do what docs/redis.md lists for it, and nothing else."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from rota.model.state import State
 from rota.server.faults import ServerError
 from rota.server.rights import Rights
 from rota.settings.load import load
+from tests.integration.api.pages.test_rights import routes
+from tests.integration.api.pages.visiting import entered, sent
 from tests.integration.api.serving import answering
 from tests.integration.api.test_access import ENDLESS, OPEN, ROUTES
 from tests.servers import RedisServer
@@ -72,6 +75,20 @@ async def test_every_route_is_served_under_the_documented_rights(server: RedisSe
         ):
             answer = await api.http.get(f"/ui/{page}&id={dead.id}")
             assert answer.status_code < 400, (page, answer.text)
+
+
+async def test_every_page_is_served_under_the_documented_rights(server: RedisServer, url: str) -> None:
+    async with answering(server.url, works, fails) as whole, answering(url, works, fails, works=False) as api:
+        dead = await whole.client.enqueue(fails)
+        await until_in(dead, State.DEAD)
+        await entered(api, "admin")
+        for _, path in sorted(one for one in routes() if one[0] == "GET" and one[1] != "/live"):
+            place = path.format_map(defaultdict(lambda: "none", queue="default", name="works"))
+            answer = await api.http.get(f"/ui{place}", params={"queue": "default", "id": dead.id})
+            assert answer.status_code < 500, (path, answer.text)
+        assert (await sent(api, "/job/retry", queue="default", id=dead.id)).status_code == 303
+        assert (await sent(api, "/logout", everywhere="1")).status_code == 303
+        assert (await api.http.get("/ui/")).headers["location"].startswith("/ui/login")
 
 
 def test_the_line_has_what_the_api_looks_for_at_its_start() -> None:
