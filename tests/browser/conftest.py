@@ -23,7 +23,9 @@ async def tab() -> AsyncIterator[Tab]:
 
 @pytest.fixture
 async def shop(server: RedisServer, postgres: PostgresServer, tmp_path: Path) -> AsyncIterator[Shop]:
-    database = await new_schema(postgres)
+    # By TCP, as its address is seen on a page.
+    schema = (await new_schema(postgres)).rpartition("search_path%3D")[2]
+    database = f"{postgres.tcp_url()}?options=-csearch_path%3D{schema}"
     slow = {"QUEUES__IMAGES__CONCURRENCY": "2", "QUEUES__IMAGES__SLO": "1s", "WEBHOOK_ALLOW": "127.0.0.0/8"}
     async with open_shop(tmp_path, server.url, DATABASE_URL=database, **slow) as found:
         yield found

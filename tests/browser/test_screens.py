@@ -16,7 +16,8 @@ from tests.browser.chromium import CHROMIUM, MISSING, Tab
 from tests.browser.shop.mails import order_confirmation, welcome
 from tests.browser.shop.payments import charge
 from tests.browser.shop.pictures import album, monthly_report, thumbnail
-from tests.browser.visits import Shop, click, fill, remember
+from tests.browser.visits import Shop, click, fill, remember, says
+from tests.processes import ROOT
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
@@ -93,12 +94,12 @@ async def size(tab: Tab, width: int, height: int) -> None:
 
 async def take(tab: Tab, path: Path) -> None:
     """Keep a picture of the whole page, as far down as three windows."""
-    whole = await tab.value("document.documentElement.scrollHeight")
     width, height = await tab.value("[innerWidth, innerHeight]")
-    clip = {"x": 0, "y": 0, "width": width, "height": min(whole, 3 * height), "scale": 1}
-    taken = await tab.call(
-        "Page.captureScreenshot", format="webp", quality=80, clip=clip, captureBeyondViewport=True
-    )
+    # The window is as high as the page, so that what keeps to its edge is at the edge of the picture.
+    whole = await tab.value("document.documentElement.scrollHeight")
+    await size(tab, width, min(whole, 3 * height))
+    await tab.value("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    taken = await tab.call("Page.captureScreenshot", format="webp", quality=80)
     path.write_bytes(base64.b64decode(taken["data"]))
 
 
@@ -110,6 +111,8 @@ async def test_every_screen_in_both_themes_and_widths(shop: Shop, tab: Tab, tmp_
     await click(tab, "Log in", within="main")
     # Processes tell every ten seconds what has ended.
     await tab.until("document.querySelector('svg.chart .completed')")
+    await says(tab, "late (objective 1 s)")
+    await tab.call("Emulation.setScrollbarsHidden", hidden=True)
     wide = []
     for name, (path, words) in SCREENS.items():
         await tab.open(f"{shop.url}{path}")
@@ -129,3 +132,8 @@ async def test_every_screen_in_both_themes_and_widths(shop: Shop, tab: Tab, tmp_
                 await take(tab, folder / f"{name}-{theme}-{device}.webp")
     assert not wide
     assert await tab.value("forbidden") == []
+
+
+def test_the_pictures_that_are_kept_are_those_of_all_screens() -> None:
+    every = {f"{name}-{theme}-{device}.webp" for name in SCREENS for theme in THEMES for device in SIZES}
+    assert {path.name for path in (ROOT / "docs" / "images").iterdir()} == every

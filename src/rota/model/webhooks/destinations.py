@@ -76,6 +76,9 @@ class Allowed:
                 names.add(part)
         return cls(tuple(networks), frozenset(names))
 
+    def __str__(self) -> str:
+        return ", ".join([*map(str, self.networks), *sorted(self.names)])
+
     def has_name(self, host: str) -> bool:
         """Tell whether the host is allowed by its name, whatever address it has."""
         name = host.lower().rstrip(".")

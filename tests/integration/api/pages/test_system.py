@@ -1,5 +1,7 @@
 """The screen of the system itself: what all of it stands on, what is to be changed there, and no secret."""
 
+import contextlib
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from rota import Run, job
 from rota.api.pages.screens.system.variables import variables_of
 from rota.model.access.keys import Scope, make
 from rota.settings.database_url import DatabaseTarget
-from rota.settings.load import load
+from rota.settings.load import ConfigError, load
 from rota.store import migrations
 from rota.store.engine import Database
 from rota.wire.keys import queue_key
@@ -16,6 +18,7 @@ from rota.wire.leader import Place
 from tests.integration.api.pages.trips import counting
 from tests.integration.api.pages.visiting import Seen, entered, fails, greet, page
 from tests.integration.api.serving import Api, answering
+from tests.processes import ROOT
 from tests.servers import RedisServer
 
 TOKEN = "open-sesame-4711"
@@ -47,6 +50,17 @@ def test_no_setting_shows_a_secret() -> None:
     assert (shown["API_KEYS"], shown["PAYLOAD_KEYS"]) == ("1 key", "1 key")
     assert shown["SENTRY_DSN"] == shown["AUTOSCALER_COMMAND"] == "set, and not shown"
     assert shown["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://spans.example/v1?***"
+
+
+def test_no_setting_is_told_as_python_writes_it() -> None:
+    """Each example of `.env.example` stands for a kind of value; one that needs others beside it is passed over."""
+    told = {}
+    for name, value in re.findall(r"^# ([A-Z_]+)=(.+)$", (ROOT / ".env.example").read_text(), re.MULTILINE):
+        with contextlib.suppress(ConfigError):
+            told[name] = next(one.value for one in variables_of(load({name: value})) if one.name == name)
+    assert len(told) > 80
+    assert [one for one in told.items() if re.search(r"\w\(|frozenset|'", one[1])] == []
+    assert told["WEBHOOK_ALLOW"] == "10.20.0.0/24, hooks.internal"
 
 
 def test_a_setting_is_told_in_words_and_where_it_stood(tmp_path: Path) -> None:

@@ -110,11 +110,7 @@ async def failure(request: Request, cause: str, period: str = "all") -> Response
 
 def raised_in(error: JobError) -> str:
     """Return where in the user's code an error was raised: the innermost function, its file and the line."""
-    places = told(error).places
-    if not places:
-        return ""
-    file = "/".join(places[0].file.replace("\\", "/").split("/")[-2:])
-    return f"{places[0].function} in {file}:{places[0].line}"
+    return next(map(str, told(error).places), "")
 
 
 def _period(name: str) -> Period:

@@ -25,6 +25,10 @@ class Place:
     function: str
     code: str
 
+    def __str__(self) -> str:
+        file = "/".join(self.file.replace("\\", "/").split("/")[-2:])
+        return f"{self.function} in {file}:{self.line}"
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
