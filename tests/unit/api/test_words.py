@@ -11,16 +11,22 @@ from rota.api.pages.words import (
     counted,
     cut,
     duration,
+    notices,
     of_deaths,
     of_queue,
     overall,
     part,
+    role,
     shortened,
 )
+from rota.fleet.reading import Reading
+from rota.model.access.keys import AccessKey, scopes_of
+from tests.unit.fleet.test_fleet import FACTS, beat, queue
 
 #: A queue that is on time, with every slot busy.
 EMAIL = QueueFacts(name="email", ready=3, wait=5, slo=60, slots=10, busy=10, workers=1, missing=0)
 NONE = Deaths()
+LATE = dataclasses.replace(EMAIL, wait=100)
 
 
 def said(**other: Any) -> str:
@@ -229,3 +235,30 @@ def test_of_a_long_text_both_ends_are_shown() -> None:
     assert shortened("order-7") == "order-7"
     long = shortened("email:" + "x" * 100 + "-0007", 20)
     assert (len(long), long[:6], long[-5:]) == (20, "email:", "-0007")
+
+
+def test_the_bar_says_what_is_paused_and_which_versions_run_once_each() -> None:
+    beats = [beat(version=version) for version in ("a1", "b2", "")]
+    paused = {name: queue(paused=True) for name in "cdefgh"}
+    reading = Reading(
+        0, {"a": queue(beats=tuple(beats[:2])), "b": queue(beats=tuple(beats)), **paused}, FACTS
+    )
+    one, other = notices(reading)
+    assert (one.text, one.path) == ("c, d, e, f, g and others are paused", "/queues")
+    assert (other.text, other.path) == ("Workers run 2 versions of the code: a1, b2", "/workers")
+    known = [dataclasses.replace(found, subject=name) for name in "cdefg" if (found := of_queue(LATE))]
+    (one, _) = notices(reading, known)
+    assert (one.text, one.path) == ("h is paused", "/queues/h")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "words"),
+    [
+        (["read"], "viewer"),
+        (["enqueue"], "makes jobs"),
+        (["operate", "enqueue"], "operator, makes jobs"),
+        (["admin", "read"], "administrator"),
+    ],
+)
+def test_the_holder_of_a_key_is_called_by_what_the_key_allows(scopes: list[str], words: str) -> None:
+    assert role(AccessKey("", "", scopes_of(scopes))) == words
