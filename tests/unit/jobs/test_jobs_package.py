@@ -83,4 +83,4 @@ def tracked(*paths: str) -> list[Path]:
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     found = [ROOT / name for name in listed.stdout.split("\0") if name]
     assert len(found) > 300
-    return [path for path in found if path.is_file()]
+    return [path for path in found if path.is_file() and path.suffix not in (".gz", ".webp")]
