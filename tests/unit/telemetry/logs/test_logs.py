@@ -22,13 +22,17 @@ from rota.telemetry.logs.records import fields_of
 
 @pytest.fixture(autouse=True)
 def root() -> Iterator[logging.Logger]:
-    """Restore the root logger, and structlog's defaults, after each test."""
+    """Restore the root logger, structlog's defaults, and loggers that are turned off, after each test."""
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, every = list(root.handlers), root.level, dict(root.manager.loggerDict)
+    off = {name for name, one in every.items() if getattr(one, "disabled", False)}
     structlog.reset_defaults()
     yield root
     root.handlers[:] = handlers
     root.setLevel(level)
+    for name, one in root.manager.loggerDict.items():
+        if isinstance(one, logging.Logger):
+            one.disabled = name in off
     logging.captureWarnings(False)
     structlog.reset_defaults()
 
