@@ -45,6 +45,7 @@ PAGES = (
     "/jobs?status=COMPLETED",
     "/jobs?queue=bench&status=COMPLETED",
     "/failures",
+    "/flows",
     "/schedules",
     "/workers",
     "/activity",

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Tab, browsing
-from tests.browser.visits import Shop, open_shop
+from tests.browser.visits import Shop, greet, open_shop
 from tests.databases import PostgresServer, new_schema
+from tests.integration.api.serving import Api, listening
 from tests.servers import RedisServer
 
 
@@ -28,4 +29,12 @@ async def shop(server: RedisServer, postgres: PostgresServer, tmp_path: Path) ->
     database = f"{postgres.tcp_url()}?options=-csearch_path%3D{schema}"
     slow = {"QUEUES__IMAGES__CONCURRENCY": "2", "QUEUES__IMAGES__SLO": "1s", "WEBHOOK_ALLOW": "127.0.0.0/8"}
     async with open_shop(tmp_path, server.url, DATABASE_URL=database, **slow) as found:
+        yield found
+
+
+@pytest.fixture
+async def api(server: RedisServer) -> AsyncIterator[Api]:
+    """Yield the API behind a real server, with one queue, which is paused."""
+    async with listening(server.url, greet) as found:
+        await found.client.pause("email")
         yield found

@@ -1,14 +1,10 @@
 """The dashboard in a real browser: pages bring themselves up to date, break no policy, and disturb no form."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from rota import Run, every, job
 from tests.browser.chromium import CHROMIUM, MISSING, Tab
-from tests.browser.visits import says
-from tests.integration.api.serving import Api, listening
-from tests.servers import RedisServer
+from tests.browser.visits import greet, says
+from tests.integration.api.serving import Api
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
@@ -24,18 +20,6 @@ SCREENS = (
     "/workers",
 )
 OTHERS = ("/activity", "/system", "/new", "/login", "/nothing")
-
-
-@every("1h")
-@job(queue="email")
-async def greet(run: Run, name: str = "") -> None: ...
-
-
-@pytest.fixture
-async def api(server: RedisServer) -> AsyncIterator[Api]:
-    async with listening(server.url, greet) as found:
-        await found.client.pause("email")
-        yield found
 
 
 async def test_no_page_does_what_its_policy_forbids_or_loads_anything_from_elsewhere(

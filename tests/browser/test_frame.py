@@ -1,14 +1,13 @@
 """The script of all pages in a real browser: what is asked of the server and when, marks of rows, and what is said."""
 
 import itertools
-from collections.abc import AsyncIterator
 
 import pytest
 
-from rota import Run, every, job
 from rota.model.access.keys import make, scopes_of
 from rota.wire.access import AccessRecords
 from tests.browser.chromium import CHROMIUM, MISSING, Tab
+from tests.browser.visits import greet
 from tests.integration.api.serving import Api, listening
 from tests.servers import RedisServer
 from tests.waiting import until
@@ -25,18 +24,6 @@ CHANGED = "document.body.dispatchEvent(new Event('changed'))"
 BAR = "(document.querySelector('#away').hidden ? '' : document.querySelector('#away').textContent)"
 WAITING = "document.querySelector('[data-label=Waiting]').textContent"
 MARKED = "[...document.querySelectorAll('tbody input')].map(one => one.checked)"
-
-
-@every("1h")
-@job(queue="email")
-async def greet(run: Run, name: str = "") -> None: ...
-
-
-@pytest.fixture
-async def api(server: RedisServer) -> AsyncIterator[Api]:
-    async with listening(server.url, greet) as found:
-        await found.client.pause("email")
-        yield found
 
 
 async def test_however_much_happens_a_page_asks_once_a_second(api: Api, tab: Tab) -> None:

@@ -25,27 +25,33 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 KEPT = os.environ.get("SCREENSHOTS")
 SIZES = {"desk": (1280, 800), "phone": (390, 844)}
 THEMES = ("light", "dark")
-#: Each screen by the name of its picture. A page of one thing is found by the link with these words on another page.
+#: Each screen by the name of its picture: where it is, or the page and the first link to it there.
 SCREENS: dict[str, tuple[str, str]] = {
     "overview": ("/", ""),
     "queues": ("/queues", ""),
     "queue": ("/queues/images", ""),
+    "purge": ("/queues/images/purge", ""),
     "jobs": ("/jobs?queue=images&state=waiting", ""),
     "jobs-recorded": ("/jobs?status=COMPLETED", ""),
     "job-running": ("/job?queue=reports&id=september", ""),
     "job-dead": ("/job?queue=billing&id=wrong", ""),
+    "new": ("/new?name=billing:charge", ""),
     "failures": ("/failures", ""),
+    "cause": ("/failures", "/failures/"),
     "flows": ("/flows", ""),
-    "flow": ("/flows", "pictures_of"),
+    "flow": ("/flows", "/flows/"),
     "schedules": ("/schedules", ""),
-    "schedule": ("/schedules", "digest"),
+    "schedule": ("/schedules", "/schedules/digest"),
     "workers": ("/workers", ""),
+    "worker": ("/workers", "/workers/"),
     "webhooks": ("/webhooks", ""),
+    "webhook": ("/webhooks", "/webhooks/"),
     "activity": ("/activity", ""),
     "system": ("/system", ""),
     "keys": ("/keys", ""),
-    "new": ("/new?name=billing:charge", ""),
 }
+#: What is shown before one is let in, and what a form shows.
+OTHERS = ("login", "sheet")
 
 
 async def work(shop: Shop) -> str:
@@ -92,8 +98,16 @@ async def size(tab: Tab, width: int, height: int) -> None:
     )
 
 
+#: Paths of this machine stand on pages as they would in a container.
+_AS_IN_A_CONTAINER = f"""(() => {{
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll({str(ROOT)!r}, '/app');
+}})()"""
+
+
 async def take(tab: Tab, path: Path) -> None:
     """Keep a picture of the whole page, as far down as three windows."""
+    await tab.value(_AS_IN_A_CONTAINER)
     width, height = await tab.value("[innerWidth, innerHeight]")
     # The window is as high as the page, so that what keeps to its edge is at the edge of the picture.
     whole = await tab.value("document.documentElement.scrollHeight")
@@ -103,37 +117,50 @@ async def take(tab: Tab, path: Path) -> None:
     path.write_bytes(base64.b64decode(taken["data"]))
 
 
+async def take_all(tab: Tab, folder: Path, name: str) -> list[str]:
+    """Keep the pictures of one screen; return those on which it is wider than its window."""
+    wide = []
+    for theme in THEMES:
+        # Without motion, nothing is caught amid a change of its colour.
+        media = {"prefers-color-scheme": theme, "prefers-reduced-motion": "reduce"}
+        features = [{"name": feature, "value": value} for feature, value in media.items()]
+        await tab.call("Emulation.setEmulatedMedia", features=features)
+        for device, (width, height) in SIZES.items():
+            await size(tab, width, height)
+            if await tab.value("document.documentElement.scrollWidth > innerWidth"):
+                wide.append(f"{name} on a {device}")
+            await take(tab, folder / f"{name}-{theme}-{device}.webp")
+    return wide
+
+
 async def test_every_screen_in_both_themes_and_widths(shop: Shop, tab: Tab, tmp_path: Path) -> None:
     key = await work(shop)
     folder = Path(KEPT) if KEPT else tmp_path
+    await tab.call("Emulation.setScrollbarsHidden", hidden=True)
     await tab.open(f"{shop.url}/")
+    wide = await take_all(tab, folder, "login")
     await fill(tab, "key", key)
     await click(tab, "Log in", within="main")
     # Processes tell every ten seconds what has ended.
     await tab.until("document.querySelector('svg.chart .completed')")
     await says(tab, "late (objective 1 s)")
-    await tab.call("Emulation.setScrollbarsHidden", hidden=True)
-    wide = []
-    for name, (path, words) in SCREENS.items():
+    for name, (path, link) in SCREENS.items():
         await tab.open(f"{shop.url}{path}")
-        if words:
-            await click(tab, words, within="main")
-        for theme in THEMES:
-            await tab.call(
-                "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}]
-            )
-            for device, (width, height) in SIZES.items():
-                await size(tab, width, height)
-                await tab.value(
-                    "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
-                )
-                if await tab.value("document.documentElement.scrollWidth > innerWidth"):
-                    wide.append(f"{name} on a {device}")
-                await take(tab, folder / f"{name}-{theme}-{device}.webp")
+        if link:
+            await tab.open(await tab.value(f"document.querySelector('main a[href*=\"/ui{link}\"]').href"))
+        wide += await take_all(tab, folder, name)
+    await tab.open(f"{shop.url}/failures")
+    await click(tab, "Retry 37")
+    wide += await take_all(tab, folder, "sheet")
     assert not wide
     assert await tab.value("forbidden") == []
 
 
 def test_the_pictures_that_are_kept_are_those_of_all_screens() -> None:
-    every = {f"{name}-{theme}-{device}.webp" for name in SCREENS for theme in THEMES for device in SIZES}
+    every = {
+        f"{name}-{theme}-{device}.webp"
+        for name in (*SCREENS, *OTHERS)
+        for theme in THEMES
+        for device in SIZES
+    }
     assert {path.name for path in (ROOT / "docs" / "images").iterdir()} == every

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rota import Client, connect
+from rota import Client, Run, connect, every, job
 from rota.model.history.scale import BOUNDS
 from rota.model.history.tallies import Tallies
 from rota.settings.load import load
@@ -17,6 +17,12 @@ from rota.wire.keys import history_key
 from tests.browser.chromium import Tab
 from tests.processes import ROOT, Worker, environment
 from tests.waiting import until
+
+
+@every("1h")
+@job(queue="email")
+async def greet(run: Run, name: str = "") -> None:
+    """Do nothing, for tests that look at one queue of one job."""
 
 
 @dataclass(frozen=True)
