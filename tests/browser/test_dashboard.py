@@ -110,5 +110,5 @@ async def test_a_first_visitor_copies_a_command_and_the_page_goes_on_by_itself(a
     assert await tab.value("navigator.clipboard.readText()") == "rota enqueue email:greet"
     await tab.until("document.querySelector('.live')?.textContent === 'live'")
     await api.client.enqueue(greet)
-    await says(tab, "email is paused, and 1 job waits for it to be resumed.")
+    await says(tab, "email is paused, and 1 job waits for it to be resumed")
     assert await tab.value("forbidden") == []

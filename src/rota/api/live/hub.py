@@ -23,6 +23,8 @@ TURN = 50
 LINGER = 10.0
 #: How often the keys of those who listen are looked at, in seconds.
 CHECKS = 10.0
+#: For how long the place of the newest event counts, in seconds.
+FRESH = 0.5
 
 
 class Listener:
@@ -113,6 +115,10 @@ class Hub:
         #: The other sites whose pages may listen.
         self.origins = settings.api_allowed_origins or ()
         self._listeners: set[Listener] = set()
+        #: Those of them who are told what happens, for whom the stream is read.
+        self._told: set[Listener] = set()
+        self._newest: asyncio.Task[str] | None = None
+        self._looked = -FRESH
         self._reading: asyncio.Task[None] | None = None
         self._checking: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()
@@ -123,28 +129,46 @@ class Hub:
 
     async def join(self, listener: Listener) -> str:
         """Let `listener` hear of all that happens from now on; return where that begins. Raises ServerError."""
-        self._listeners.add(listener)
-        if self.is_closed:
-            listener.end()
+        self.watch(listener)
+        self._told.add(listener)
         try:
             async with self._beginning:
                 if self._reading is None or self._reading.done():
                     self.position = await self._client.event_position()
                     self._reading = asyncio.create_task(self._read(self.position))
-                if self._checking is None or self._checking.done():
-                    self._checking = asyncio.create_task(self._check())
         except BaseException:
             self.leave(listener)
             raise
         return self.position
 
+    def watch(self, listener: Listener) -> None:
+        """Send `listener` away when its key has ended or the process does, and tell it nothing else."""
+        self._listeners.add(listener)
+        if self.is_closed:
+            listener.end()
+        elif self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check())
+
+    async def newest(self) -> str:
+        """Return the place of the newest event: one look counts for a moment for all who ask. Raises ServerError."""
+        now = asyncio.get_running_loop().time()
+        if self._newest is None or (self._newest.done() and now >= self._looked + FRESH):
+            self._looked = now
+            self._newest = asyncio.create_task(self._client.event_position())
+        # Who leaves meanwhile stops nobody else's look.
+        return await asyncio.shield(self._newest)
+
     def leave(self, listener: Listener) -> None:
         """Let `listener` hear no more. Some time after the last has left, nothing is read any more."""
         self._listeners.discard(listener)
-        if not self._listeners:
+        self._told.discard(listener)
+        if not self._told:
             asyncio.get_running_loop().call_later(LINGER, self._rest)
 
     def _rest(self) -> None:
+        if not self._told and self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
         if not self._listeners:
             self._stop()
 
