@@ -102,7 +102,7 @@ class Tab:
         """Wait until a JavaScript expression is true."""
 
         async def is_true() -> bool:
-            return bool(await self.value(f"!!({script})"))
+            return bool(await self.value(f"(async () => !!(await ({script})))()"))
 
         await until(is_true, script)
 

@@ -29,7 +29,7 @@ MARKED = "[...document.querySelectorAll('tbody input')].map(one => one.checked)"
 async def test_however_much_happens_a_page_asks_once_a_second(api: Api, tab: Tab) -> None:
     await tab.open(f"{api.http.base_url}/ui/queues")
     await tab.until(LIVE)
-    for _ in range(100):
+    for _ in range(60):
         await api.client.enqueue_many([greet.call() for _ in range(10)])
         if len(await tab.value(ASKED)) >= 3:
             break
