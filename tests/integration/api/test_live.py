@@ -359,7 +359,7 @@ async def test_what_cannot_be_listened_to_is_refused(api: Api, path: str) -> Non
 
 
 async def test_the_reader_rests_when_nobody_listens(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "LINGER", 0.05)
+    monkeypatch.setattr(hub, "CHECKS", 0.05)
     # So often it is looked for listeners that have left.
     monkeypatch.setattr(stream_module, "BEAT", 0.05)
     own = api.app.state.desk.hub

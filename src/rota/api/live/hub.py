@@ -19,9 +19,7 @@ logger = logging.getLogger("rota.api")
 MOST_WAITING = 1000
 #: The number of updates that are told before the listeners have their turn to send them.
 TURN = 50
-#: How long the reader goes on when nobody listens any more, in seconds.
-LINGER = 10.0
-#: How often the keys of those who listen are looked at, in seconds.
+#: How often the keys of those who listen are looked at, and whether anybody does, in seconds.
 CHECKS = 10.0
 #: For how long the place of the newest event counts, in seconds.
 FRESH = 0.5
@@ -117,8 +115,9 @@ class Hub:
         self._listeners: set[Listener] = set()
         #: Those of them who are told what happens, for whom the stream is read.
         self._told: set[Listener] = set()
-        self._newest: asyncio.Task[str] | None = None
-        self._looked = -FRESH
+        #: The place of the newest event, and when it was looked for.
+        self._newest, self._looked = "", -FRESH
+        self._looking = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
         self._checking: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()
@@ -135,7 +134,8 @@ class Hub:
             async with self._beginning:
                 if self._reading is None or self._reading.done():
                     self.position = await self._client.event_position()
-                    self._reading = asyncio.create_task(self._read(self.position))
+                    if not self.is_closed:
+                        self._reading = asyncio.create_task(self._read(self.position))
         except BaseException:
             self.leave(listener)
             raise
@@ -150,41 +150,33 @@ class Hub:
             self._checking = asyncio.create_task(self._check())
 
     async def newest(self) -> str:
-        """Return the place of the newest event: one look counts for a moment for all who ask. Raises ServerError."""
-        now = asyncio.get_running_loop().time()
-        if self._newest is None or (self._newest.done() and now >= self._looked + FRESH):
-            self._looked = now
-            self._newest = asyncio.create_task(self._client.event_position())
-        # Who leaves meanwhile stops nobody else's look.
-        return await asyncio.shield(self._newest)
+        """Return the place of the newest event: one look counts for a moment for all who ask. Raises ServerError.
+
+        The moment after a look that failed has the place that was known before; "" where none was.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._looking:
+            if loop.time() >= self._looked + FRESH:
+                try:
+                    self._newest = await self._client.event_position()
+                finally:
+                    self._looked = loop.time()
+        return self._newest
 
     def leave(self, listener: Listener) -> None:
         """Let `listener` hear no more. Some time after the last has left, nothing is read any more."""
         self._listeners.discard(listener)
         self._told.discard(listener)
-        if not self._told:
-            asyncio.get_running_loop().call_later(LINGER, self._rest)
-
-    def _rest(self) -> None:
-        if not self._told and self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
-        if not self._listeners:
-            self._stop()
-
-    def _stop(self) -> list[asyncio.Task[None]]:
-        tasks = [one for one in (self._reading, self._checking) if one is not None]
-        for task in tasks:
-            task.cancel()
-        self._reading = self._checking = None
-        return tasks
 
     async def close(self) -> None:
         """Send all listeners away, and stop reading."""
         self.is_closed = True
         for listener in self._listeners:
             listener.end()
-        await asyncio.gather(*self._stop(), return_exceptions=True)
+        tasks = [one for one in (self._reading, self._checking) if one is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def missed(
         self, after: str, wants: Wanted, listener: Listener | None = None
@@ -215,20 +207,23 @@ class Hub:
         except RotaError:
             # Not one that passes: who listens is to begin again, and then meets it.
             logger.exception("api.events_unread")
-            for listener in self._listeners:
+            for listener in self._told:
                 listener.lose()
 
     async def _check(self) -> None:
-        """Send those away, now and then, whose key was revoked or has expired."""
-        while True:
+        """Now and then, send those away whose key was revoked or has expired; stop reading when nobody is told."""
+        while self._listeners:
             await asyncio.sleep(CHECKS)
+            if not self._told and self._reading is not None:
+                self._reading.cancel()
+                self._reading = None
             for key in {one.key for one in self._listeners}:
                 if key is not None and not await self._holds(key):
                     for listener in [one for one in self._listeners if one.key == key]:
                         listener.end()
 
     def _tell(self, update: Update, *, after_gap: bool) -> None:
-        for listener in self._listeners:
+        for listener in self._told:
             if after_gap:
                 listener.lose()
             listener.tell(update)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from rota.api.live.hub import Listener
 from tests.integration.api.pages.visiting import greet
 from tests.integration.api.serving import Api, listening
 from tests.servers import RedisServer
@@ -46,6 +47,19 @@ async def test_a_page_of_one_job_is_told_of_that_job(api: Api) -> None:
         assert hub._reading is not None
         await api.client.reschedule("email", handle.id)
         await heard(lines, "event: changed")
+
+
+async def test_events_that_are_read_for_others_do_not_wait_for_a_page_of_all_jobs(api: Api) -> None:
+    # It never takes them: with one that waits, its stream would look for the next change without a pause.
+    hub = api.app.state.desk.hub
+    of_all, told = Listener(lambda _: True), Listener(lambda _: True)
+    hub.watch(of_all)
+    await hub.join(told)
+    await api.client.enqueue(greet, name="Ann")
+    await until(told.take, "the other one is told")
+    assert of_all.take() == []
+    hub.leave(of_all)
+    hub.leave(told)
 
 
 async def test_pages_that_ask_at_the_same_moment_look_once(api: Api) -> None:
