@@ -41,7 +41,7 @@ BUSY_AT_FIRST, UNKNOWN_HERE = "busy@example.org", "nobody@example.org"
 _RUNNING = "demo:running"
 _DATABASES = range(15, 0, -1)
 #: The keys that idle queues leave behind.
-_TRACES = ("seen", "step", "wake", "stats")
+_TRACES = ("seen", "step", "wake", "stats", "causes")
 _MANY_KEYS = 1_000
 #: How long results are kept, in seconds.
 _KEPT = 3600
@@ -100,6 +100,7 @@ class Place:
 
     async def _forget(self) -> None:
         shared = await self._shared()
+        causes = {queue: await self._redis.keys(f"{queue_key(queue)}:cause:*") for queue in QUEUES}
         pipe = self._redis.pipeline(transaction=True)
         if shared:
             pipe.delete(*shared)
@@ -111,7 +112,7 @@ class Place:
                     for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, LOG_OF_JOB, f"{keys.dead}:")
                 )
             )
-            for line in (keys.queue, keys.active, keys.dead):
+            for line in (keys.queue, keys.active, keys.dead, *causes[queue]):
                 pipe.zrem(line, job_id)
             for table in (keys.runs, keys.progress):
                 pipe.hdel(table, job_id)

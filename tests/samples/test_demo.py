@@ -242,6 +242,13 @@ def test_asked_to_stay_it_keeps_the_dashboard_open_on_its_jobs(tmp_path: Path, s
     until_nothing_runs(tmp_path)
 
 
+def test_a_demo_after_another_has_the_same_database(tmp_path: Path, server: RedisServer) -> None:
+    for _ in range(2):
+        ran = run_demo(tmp_path, program=SMALL_DEMO, REDIS_URL=server.url)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert "holds other things" not in ran.stdout
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """Copy the sources, for a test to change."""
