@@ -4,7 +4,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from rota.errors.secrets import SHORTEST, Secrets, login_of
+from rota.errors.secrets import SHORTEST, Secrets, login_of, without_named
 
 LONG, SHORT = "open'sesame", "pw"
 
@@ -64,3 +64,18 @@ def test_an_error_of_a_server_and_what_it_came_from_have_none(secrets: Secrets) 
 def test_the_login_in_a_url_is_found(url: str, login: tuple[str, ...]) -> None:
     assert login_of(url) == login
     assert len(SHORT) < SHORTEST <= len(LONG)
+
+
+def test_what_stands_below_a_name_of_a_secret_is_hidden_but_what_tells_nothing() -> None:
+    value = {
+        "to": ["ann", 7],
+        "API_Token": "open-sesame",
+        "user": [{"password": {"old": None, "is_set": True, "pins": [1234, 0]}}],
+        "secret": "",
+    }
+    assert without_named(value) == {
+        "to": ["ann", 7],
+        "API_Token": "***",
+        "user": [{"password": {"old": None, "is_set": True, "pins": ["***", "***"]}}],
+        "secret": "",
+    }

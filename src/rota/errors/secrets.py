@@ -6,6 +6,7 @@ The passwords of Redis are kept as addresses are made of them, all others as the
 import json
 import re
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import unquote
 
 #: What stands in a secret's place.
@@ -18,6 +19,7 @@ NAMES_OF_SECRETS = (
 #: A shorter secret is taken out of a server's own errors alone: elsewhere it may be a word.
 SHORTEST = 6
 
+_NAME = re.compile(NAMES_OF_SECRETS, re.IGNORECASE)
 _LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^/?#\s'\"<>]+@", re.IGNORECASE)
 #: A key of the API, after the part of it that may be named.
 _KEY = re.compile(r"(\brota_[0-9A-Za-z]{8}_)[0-9A-Za-z]{20,}")
@@ -86,6 +88,23 @@ def _any_of(forms: Iterable[str]) -> re.Pattern[str] | None:
 
 def _alternatives(forms: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(forms, key=len, reverse=True)))
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a field of this name holds a secret, as Sentry is told: its value is not shown."""
+    return _NAME.search(name) is not None
+
+
+def without_named(value: Any, *, below_secret: bool = False) -> Any:
+    """Return a JSON value without what stands below a name of a secret; null, true, false and "" stay."""
+    if isinstance(value, dict):
+        return {
+            name: without_named(one, below_secret=below_secret or is_secret(name))
+            for name, one in value.items()
+        }
+    if isinstance(value, list):
+        return [without_named(one, below_secret=below_secret) for one in value]
+    return HIDDEN if below_secret and value not in (None, "") and not isinstance(value, bool) else value
 
 
 def login_of(url: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 
 from rota.client.dead_letters import DeadLetters, Replayed
 from rota.errors import NotReplayed, PayloadTooLarge, RefusedPayload, UnreadablePayload
+from rota.errors.secrets import without_named
 from rota.model.bulk.actions import Action, Actor
 from rota.model.job import Call, Job, home_of
 from rota.model.policies.terms import of_tenant, tenant_in, terms_and_key
@@ -115,10 +116,11 @@ class Fixing:
         return found
 
     def _kept(self, letter: _Letter, arguments: bytes) -> Any:
-        """Return arguments as the list of actions has them: encrypted, where payloads are."""
+        """Return arguments as the list of actions has them: encrypted where payloads are, else without secrets."""
         sealer = self._settings.sealer
-        hides = sealer is not None and sealer.encrypts
-        return from_json(seal_value(sealer, arguments, "arguments", letter.id) if hides else arguments)
+        if sealer is not None and sealer.encrypts:
+            return from_json(seal_value(sealer, arguments, "arguments", letter.id))
+        return without_named(from_json(arguments))
 
     def _payload(self, queue: str, letter: _Letter, before: Envelope, call: Call[Any]) -> bytes:
         """Return the payload with other arguments. Raises PayloadTooLarge."""

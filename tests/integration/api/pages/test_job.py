@@ -178,6 +178,12 @@ async def test_secrets_are_not_shown_stay_where_another_edits_and_numbers_are_ex
             assert file.headers["x-content-type-options"] == "nosniff"
             assert "12345678901234567890123" in file.text
             assert "open-sesame" not in file.text
+        (action,) = (await api.http.get("/activity")).json()["items"]
+        hidden = {"api_token": "***", "keys": {"password": {"pin": "***", "old": None}}}
+        assert action["detail"] == {
+            "before": {"number": 0, **hidden},
+            "after": {"number": 12345678901234567890123, **hidden},
+        }
 
 
 async def test_a_long_payload_is_cut_and_kept_whole_by_its_link(server: RedisServer) -> None:

@@ -14,11 +14,12 @@ from rota.api.pages.screens.jobs.one.links import links_of
 from rota.api.pages.screens.jobs.one.moments import life_of
 from rota.api.pages.screens.jobs.one.reading import Seen, see
 from rota.api.pages.screens.jobs.one.telling import attempts_of, said_of
-from rota.api.pages.screens.jobs.one.texts import Text, is_secret, text_of, without_secrets
+from rota.api.pages.screens.jobs.one.texts import Text, text_of, without_secrets
 from rota.api.pages.visitors import OWN_SEES
 from rota.api.problems import Problem
 from rota.app.handlers import rules_of
 from rota.errors import NotRunning, UnknownJob, WorkerSilent
+from rota.errors.secrets import is_secret
 from rota.model.access.keys import Scope
 from rota.model.bulk.actions import Action
 from rota.model.job import Job

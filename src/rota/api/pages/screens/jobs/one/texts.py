@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rota.errors.secrets import HIDDEN, NAMES_OF_SECRETS
+from rota.errors.secrets import HIDDEN, is_secret
 
 #: How many characters of a text a page shows.
 MOST = 65_536
 _PIECE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
-_SECRET = re.compile(NAMES_OF_SECRETS, re.IGNORECASE)
 _KEPT = frozenset({"true", "false", "null", '""'})
 _CLOSING = {"{": "}", "[": "]"}
 
@@ -27,11 +26,6 @@ class Text:
     size: int
     is_cut: bool
     is_hidden: bool
-
-
-def is_secret(name: str) -> bool:
-    """Tell whether a field of this name holds a secret, as Sentry is told: its value is not shown."""
-    return _SECRET.search(name) is not None
 
 
 def text_of(json: str | None, most: int = MOST) -> Text | None:
