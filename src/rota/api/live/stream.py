@@ -1,4 +1,4 @@
-"""Server-sent events: an answer that goes on until the listener leaves, the job is over, or the process ends."""
+"""Server-sent events: answers that go on until the listener leaves, the job is over, or the process ends."""
 
 import asyncio
 from time import monotonic
@@ -24,8 +24,53 @@ HEADERS = [
 ]
 
 
-class EventStream(Response):
+class Stream(Response):
     """An answer that is sent bit by bit. It is an ASGI application of its own, so that a thousand of them stay small.
+
+    Each kind of it says in `__call__` how its listener comes to the hub, and in `_tell` what is sent.
+    """
+
+    def __init__(self, hub: Hub, listener: Listener) -> None:
+        super().__init__()
+        self._hub = hub
+        self._listener = listener
+        self._looked = monotonic()
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer bit by bit, for as long as it goes on."""
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self._head(scope)})
+            await self._tell(receive, send)
+        except Exception as error:
+            report(scope["method"], scope["path"], error)
+            return
+        finally:
+            self._hub.leave(self._listener)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _head(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        return HEADERS
+
+    async def _tell(self, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+    async def _has_left(self, receive: Receive) -> bool:
+        """Tell, now and then, whether the connection is closed. A task that waits for that would double the stream."""
+        now = monotonic()
+        if now < self._looked + BEAT:
+            return False
+        self._looked = now
+        try:
+            async with asyncio.timeout(0.001):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            return False
+        return True
+
+
+class EventStream(Stream):
+    """The updates of jobs, until the listener leaves or the job is over.
 
     :param wants: which updates are sent.
     :param begin: the frame that is sent first, if any.
@@ -44,10 +89,8 @@ class EventStream(Response):
         once: bool = False,
         key: AccessKey | None = None,
     ) -> None:
-        super().__init__()
-        self._hub = hub
+        super().__init__(hub, Listener(wants, key))
         self._wants = wants
-        self._listener = Listener(wants, key)
         self._position = ""
         self._begin = begin
         self._after = after
@@ -57,27 +100,17 @@ class EventStream(Response):
         self._position = await self._hub.join(self._listener)
         leave_to(self, scope)
 
-    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer bit by bit, for as long as it goes on."""
-        listener, looked = self._listener, monotonic()
-        try:
-            headers = HEADERS + headers_for(scope, self._hub.origins)
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            del headers
-            place = await self._catch_up(send, self._position)
-            while place is not None and not listener.is_over:
-                await listener.wait(BEAT)
-                place = await self._pass_on(send, listener, place)
-                if monotonic() >= looked + BEAT:
-                    looked = monotonic()
-                    if await has_left(receive):
-                        return
-        except Exception as error:
-            report(scope["method"], scope["path"], error)
-            return
-        finally:
-            self._hub.leave(listener)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    def _head(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        return HEADERS + headers_for(scope, self._hub.origins)
+
+    async def _tell(self, receive: Receive, send: Send) -> None:
+        listener = self._listener
+        place = await self._catch_up(send, self._position)
+        while place is not None and not listener.is_over:
+            await listener.wait(BEAT)
+            place = await self._pass_on(send, listener, place)
+            if await self._has_left(receive):
+                return
 
     async def _catch_up(self, send: Send, begin: str) -> Place | None:
         """Send what the listener has missed; return the place that it knows then, or None at the end of its job."""
@@ -113,14 +146,3 @@ class EventStream(Response):
 
 async def send_part(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": True})
-
-
-async def has_left(receive: Receive) -> bool:
-    """Tell whether the connection of the listener is closed. A task that waits for that would double the stream."""
-    try:
-        async with asyncio.timeout(0.001):
-            while (await receive())["type"] != "http.disconnect":
-                pass
-    except TimeoutError:
-        return False
-    return True

@@ -1,19 +1,18 @@
 """Tells an open page that what it shows has changed: a word and no data, so that the page asks for itself again."""
 
 import asyncio
-from collections.abc import Callable
 from time import monotonic
 
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from rota.api.desk import caller_of, desk_of
+from rota.api.live.hub import Hub, Listener
 from rota.api.live.later import leave_to
-from rota.api.live.stream import HEADERS, EventStream, has_left, send_part
-from rota.api.live.updates import Update
+from rota.api.live.stream import Stream, send_part
+from rota.api.live.updates import Wanted
 from rota.api.pages.frame import ROOT, Page
 from rota.api.pages.visitors import OWN_SEES
-from rota.api.unexpected import report
 from rota.errors import RotaError
 from rota.model.access.keys import AccessKey
 
@@ -28,41 +27,36 @@ LATEST_OF_RUNNING = 3.0
 _CHANGED = b"event: changed\ndata: \n\n"
 
 
-class Changes(EventStream):
-    """A stream that says when something happened to a job, at most once a second."""
+class Changes(Stream):
+    """A stream that says when something happened to a job, at most once a second.
 
-    latest = LATEST
+    :param latest: it says so at least so often, in seconds, though nothing happened.
+    """
 
-    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a word for each change, for as long as the page is open."""
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            await self._tell(receive, send)
-        except Exception as error:
-            report(scope["method"], scope["path"], error)
-            return
-        finally:
-            self._hub.leave(self._listener)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    def __init__(self, hub: Hub, listener: Listener, latest: float) -> None:
+        super().__init__(hub, listener)
+        self._latest = latest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._hub.join(self._listener)
+        leave_to(self, scope)
 
     async def _tell(self, receive: Receive, send: Send) -> None:
-        listener, looked = self._listener, monotonic()
+        listener = self._listener
         await send_part(send, b": ready\n\n")
         while True:
-            await listener.wait(self.latest)
+            await listener.wait(self._latest)
             listener.take()
             listener.is_lost = False
             if listener.is_over:
                 return
             await send_part(send, _CHANGED)
-            if monotonic() >= looked + LATEST:
-                looked = monotonic()
-                if await has_left(receive):
-                    return
+            if await self._has_left(receive):
+                return
             await asyncio.sleep(SOONEST)
 
 
-class Pulse(Changes):
+class Pulse(Stream):
     """A stream that says whether anything happened at all, which Redis tells without any event being read.
 
     Ten open pages beside a busy worker cost it a quarter of its throughput while each event was read for them.
@@ -73,23 +67,20 @@ class Pulse(Changes):
         leave_to(self, scope)
 
     async def _tell(self, receive: Receive, send: Send) -> None:
-        listener, seen = self._listener, await self._newest("")
-        looked = monotonic()
+        seen = await self._newest("")
         # What happens first is told at once.
-        told = looked - PACE
+        told = monotonic() - PACE
         await send_part(send, b": ready\n\n")
         while True:
-            await listener.wait(SOONEST)
-            if listener.is_over:
+            await self._listener.wait(SOONEST)
+            if self._listener.is_over:
                 return
             newest, now = await self._newest(seen), monotonic()
-            if (newest != seen and now >= told + PACE) or now >= told + self.latest:
+            if (newest != seen and now >= told + PACE) or now >= told + LATEST:
                 seen, told = newest, now
                 await send_part(send, _CHANGED)
-            if now >= looked + LATEST:
-                looked = now
-                if await has_left(receive):
-                    return
+            if await self._has_left(receive):
+                return
 
     async def _newest(self, otherwise: str) -> str:
         try:
@@ -97,12 +88,6 @@ class Pulse(Changes):
         except RotaError:
             # The page finds out by itself that Redis is away, when it asks the next time.
             return otherwise
-
-
-class ChangesOfRunning(Changes):
-    """The stream of a page about a job that runs."""
-
-    latest = LATEST_OF_RUNNING
 
 
 @router.get("/live", dependencies=[OWN_SEES])
@@ -113,15 +98,16 @@ async def live(
     runs: bool = False,
 ) -> Response:
     """Tell the page when it has to look again; with a queue and an id one that is about that job alone."""
-    key = caller_of(request)
-    # What others' jobs do is not for a tenant, not even that it happens.
-    is_of_all = not id and key.tenant is None
-    kind = Pulse if is_of_all else ChangesOfRunning if runs else Changes
+    hub, key = desk_of(request).hub, caller_of(request)
     # A visitor whom a server in front names has no key that could end.
-    return kind(desk_of(request).hub, wanted(key, queue, id), key=key if key.id else None)
+    own = key if key.id else None
+    # What others' jobs do is not for a tenant, not even that it happens.
+    if not id and key.tenant is None:
+        return Pulse(hub, Listener(lambda _: False, own))
+    return Changes(hub, Listener(wanted(key, queue, id), own), LATEST_OF_RUNNING if runs else LATEST)
 
 
-def wanted(key: AccessKey, queue: str, job_id: str) -> Callable[[Update], bool]:
+def wanted(key: AccessKey, queue: str, job_id: str) -> Wanted:
     """Return which updates are told to the holder of a key: of one job, or without an id, of all."""
     if not job_id:
         return lambda update: key.sees(update.tenant)
