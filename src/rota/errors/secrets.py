@@ -5,7 +5,7 @@ The passwords of Redis are kept as addresses are made of them, all others as the
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -97,7 +97,7 @@ def is_secret(name: str) -> bool:
 
 def without_named(value: Any, *, below_secret: bool = False) -> Any:
     """Return a JSON value without what stands below a name of a secret; null, true, false and "" stay."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {
             name: without_named(one, below_secret=below_secret or is_secret(name))
             for name, one in value.items()

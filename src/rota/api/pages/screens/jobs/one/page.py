@@ -18,8 +18,8 @@ from rota.api.pages.screens.jobs.one.texts import Text, text_of, without_secrets
 from rota.api.pages.visitors import OWN_SEES
 from rota.api.problems import Problem
 from rota.app.handlers import rules_of
+from rota.client.hands.closeup import Closeup
 from rota.errors import NotRunning, UnknownJob, WorkerSilent
-from rota.errors.secrets import is_secret
 from rota.model.access.keys import Scope
 from rota.model.bulk.actions import Action
 from rota.model.job import Job
@@ -99,7 +99,6 @@ async def shown(
         commands=commands,
         listed=listed(request, seen.close.info),
         refusal=refusal,
-        is_secret=is_secret,
     )
 
 
@@ -184,7 +183,7 @@ async def _stack(desk: Desk, seen: Seen) -> tuple[JobStack | None, str]:
         return None, str(error)
 
 
-def _texts(close: Any) -> list[tuple[Part, str, Text]]:
+def _texts(close: Closeup) -> list[tuple[Part, str, Text]]:
     """Return the texts of a job, each with the title that it stands under."""
     found: tuple[tuple[Part, str, str | None], ...] = (
         ("payload", "Payload", close.arguments),

@@ -14,6 +14,7 @@ from rota.api.pages.frame import base_of
 from rota.api.pages.screens.jobs.one.runs import Runs, runs_of
 from rota.client.hands.closeup import Closeup, look
 from rota.errors import JobError, JobNotFound, UnreadablePayload
+from rota.errors.secrets import without_named
 from rota.model.access.keys import AccessKey
 from rota.model.info import JobInfo
 from rota.server.faults import explained
@@ -65,6 +66,7 @@ async def see(request: Request, queue: str, job_id: str) -> Seen:
         seen = _of_row(known)
     else:
         raise JobNotFound(job_id)
+    seen = replace(seen, close=_discreet(seen.close))
     info = seen.close.info
     if desk.archive is None or is_away or not info.task:
         return replace(seen, is_table_away=is_away)
@@ -74,6 +76,12 @@ async def see(request: Request, queue: str, job_id: str) -> Seen:
     except (StoreError, TimeoutError):
         return replace(seen, is_table_away=True)
     return replace(seen, runs=runs)
+
+
+def _discreet(close: Closeup) -> Closeup:
+    """Return a job without what is named like a secret in its headers and its log; its texts keep theirs."""
+    lines = tuple(replace(line, fields=without_named(line.fields)) for line in close.lines)
+    return replace(close, headers=without_named(close.headers), lines=lines)
 
 
 async def close_up(desk: Desk, key: AccessKey, queue: str, job_id: str) -> Closeup | None:
