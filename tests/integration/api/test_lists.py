@@ -209,6 +209,8 @@ async def test_a_cursor_is_good_for_its_own_list_alone(api: Api) -> None:
         -1,
         ["1", "mail"],
         ["x", "mail", 1],
+        ["nan", "mail", 1],
+        ["1_0", "mail", 1],
         ["1", "other", 1],
         ["1", "mail", -1],
         [1, "mail", 1],

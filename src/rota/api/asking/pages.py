@@ -1,5 +1,6 @@
 """Pages of lists of jobs: those in a state as Redis has them, all others from the audit table, newest first."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ ROWS, PORTION, PATIENCE = 10_000, 500, 3.0
 #: The furthest place of a tenant's own list: to go on from there, Redis would count through all of it.
 FURTHEST = 10_000
 _NEWER = "newer"
+#: A score, as Redis writes it. Python reads more as a number, which Redis would not take.
+_SCORE = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?|inf)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +121,11 @@ def _place(place: Any, queues: Sequence[str]) -> Place:
     """Return the place behind which a page of Redis begins. Raises Problem for a cursor made by hand."""
     try:
         score, queue, passed = place
-        float(score)
     except (ValueError, TypeError):
         raise not_of_this_list() from None
     if (
         not isinstance(score, str)
+        or not _SCORE.fullmatch(score)
         or queue not in queues
         or type(passed) is not int
         or not 0 <= passed < 2**31
