@@ -170,11 +170,10 @@ def _of_run(raw: Raw, info: JobInfo) -> dict[str, Any]:
     token, _, rest = (raw.run or b"").decode("utf-8", "replace").partition(" ")
     figures = rest.split(" ")
     lost = int(figures[2]) if len(figures) > 2 and figures[2].isdecimal() else 0  # noqa: PLR2004 - due started lost unknown
-    name, _, mark = token.partition("!")
     if info.state is State.ACTIVE:
-        worker = "" if name.startswith("-") else ":".join(name.split(":")[:-3])
-        return {"worker": worker, "lost": lost, "lease_until": time_of(raw.deadline or 0) if worker else None}
-    lost_by, _, at = mark.rpartition("@")
+        until = time_of(raw.deadline or 0) if info.worker else None
+        return {"worker": info.worker, "lost": lost, "lease_until": until}
+    lost_by, _, at = token.partition("!")[2].rpartition("@")
     since = at.removesuffix("~")
     return {
         "is_parked": raw.parked is not None,
