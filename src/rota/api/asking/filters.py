@@ -1,4 +1,4 @@
-"""What a list of jobs is asked for: the parameters of a request, and the text that has the same and more."""
+"""What a list of jobs is asked for: the parameters of a request, and the text that can ask for the same and for more."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
@@ -52,7 +52,7 @@ class Filters(BaseModel):
     id: str | None = None
     """One job of the queue, whose id cannot stand in a path."""
     q: str | None = None
-    """The same and more in one text: `name:greet attempt>2 payload.user_id:42`."""
+    """Conditions like these, and others, in one text: `name:greet attempt>2 payload.user_id:42`."""
     limit: Annotated[int, Query(ge=1, le=200)] = 50
     cursor: str | None = None
 

@@ -36,7 +36,7 @@ def delivery_job(handler: Handler, queue: str | None = None) -> Job[[str, str], 
 
 async def _of_a_worker(run: Run, webhook: str, message: str) -> int:
     """Stand for the handler where the job is enqueued, which only a worker has."""
-    raise NotImplementedError
+    raise NotImplementedError("a delivery runs in a worker, which gives its own handler to delivery_job")
 
 
 @functools.cache
