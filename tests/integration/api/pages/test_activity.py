@@ -33,6 +33,12 @@ async def test_what_was_done_by_hand_is_listed_with_who_and_why(api: Api) -> Non
     assert "because of 0<" in await page(api, older(first))
 
 
+@pytest.mark.parametrize("place", ["1-2-3", "\N{ARABIC-INDIC DIGIT ONE}", "9" * 30])
+async def test_a_place_that_no_action_can_have_is_passed_over(api: Api, place: str) -> None:
+    await sent(api, "/queues/email/pause")
+    assert len(Seen(await page(api, f"/activity?before={place}")).cells("What")) == 1
+
+
 async def test_it_is_found_by_who_and_by_what_among_many(api: Api) -> None:
     for number in range(400):
         actor, action = (ANN, "run_now") if number % 100 == 0 else (BOB, "retry")

@@ -242,6 +242,7 @@ async def test_a_purge_begins_for_those_that_were_shown_and_for_no_more(server: 
             ({"typed": "Email"}, "Type email to go on"),
             ({"typed": "email", "state": "waiting"}, "Nothing was chosen that there is"),
             ({"typed": "email", "state": ()}, "Nothing was chosen that there is"),
+            ({"typed": "email", "delayed": "9" * 5000}, "Nothing was chosen that there is"),
             (
                 {"typed": "email", "state": ["delayed", "dead"], "dead": "1"},
                 "2 are dead by now, and 1 were shown",

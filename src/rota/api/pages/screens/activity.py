@@ -1,5 +1,6 @@
 """The screen of what was done by hand: by whom, to what, why, and how it ended."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,6 +14,8 @@ router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
 #: How many actions a page shows, and among how many it looks for those that are wanted.
 _PAGE, LOOKED_AT = 50, 2000
+#: The place of an action in Redis' stream.
+_POSITION = re.compile(r"\d{1,18}-\d{1,18}", re.ASCII)
 
 Text = Annotated[str, Query(max_length=100)]
 
@@ -20,7 +23,7 @@ Text = Annotated[str, Query(max_length=100)]
 @router.get("/activity", dependencies=[OWN_SEES])
 async def activity(request: Request, who: Text = "", what: Text = "", before: str | None = None) -> Response:
     """Show who did what to which jobs, the newest first: that of one person, or one thing that is done."""
-    position = before if before and before.replace("-", "").isdecimal() else None
+    position = before if before and _POSITION.fullmatch(before) else None
     is_chosen = bool(who.strip() or what.strip())
     most = LOOKED_AT if is_chosen else _PAGE + 1
     found = await desk_of(request).actions(before=position, tenant=caller_of(request).tenant, limit=most)

@@ -18,6 +18,8 @@ router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
 #: The states of the jobs that can be purged: those that run are not.
 _STATES = (State.WAITING, State.DELAYED, State.DEAD)
+#: The most digits of a number that is read.
+_DIGITS = 14
 
 Counts = Mapping[str, int]
 
@@ -124,4 +126,5 @@ def _page(
 
 def _number(form: Mapping[str, Sequence[str]], name: str) -> int:
     text = form.get(name, [""])[0]
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+    return int(text) if is_number else 0
