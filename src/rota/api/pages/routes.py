@@ -18,7 +18,7 @@ from rota.api.pages.screens import (
 from rota.api.pages.screens.jobs import bulk, listing, new, search
 from rota.api.pages.screens.jobs.one import actions, beside, page
 from rota.api.pages.screens.queues import listing as queues
-from rota.api.pages.screens.queues import purging, queue
+from rota.api.pages.screens.queues import pausing, purging, queue
 from rota.api.pages.screens.system import screen as system
 from rota.api.pages.visitors import OWN_SEES
 from rota.api.problems import Problem
@@ -27,6 +27,7 @@ _SCREENS = (
     overview,
     queues,
     queue,
+    pausing,
     purging,
     listing,
     search,

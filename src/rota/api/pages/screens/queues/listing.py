@@ -1,4 +1,4 @@
-"""The list of queues: all of them at a glance, in the order that is asked for, and pausing several at once."""
+"""The list of queues: all of them at a glance, in the order that is asked for."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,14 +7,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from rota.api.desk import Desk, desk_of, known_queue, record
-from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
+from rota.api.desk import Desk, desk_of
+from rota.api.pages.frame import ROOT, Page, render
 from rota.api.pages.pictures import Bar, sparkline
 from rota.api.pages.screens.queues.explaining import limits
 from rota.api.pages.screens.queues.standing import Pause, pauses_of, reading_of, states_of
-from rota.api.pages.visitors import ACTS, SEES
+from rota.api.pages.visitors import SEES
 from rota.api.pages.words import counted, notices
-from rota.api.problems import Problem
 from rota.fleet.fleet import QueueNeed
 from rota.fleet.reading import QueueReading, Reading
 from rota.model.history.series import QueueHistory
@@ -115,26 +114,6 @@ async def queues(request: Request, sort: str = _FIRST) -> Response:
     )
 
 
-@router.post("/queues/pause", dependencies=[ACTS])
-async def pause(request: Request) -> Response:
-    """Let no worker claim from the queues that were marked, until each is resumed."""
-    client, (names, why) = desk_of(request).client, await _marked(request)
-    for name in names:
-        await client.pause(name)
-        await record(request, "pause", queue=name, reason=why)
-    return go_to(request, f"{base_of(request)}/queues", f"Paused: {', '.join(names)}. Jobs that run go on.")
-
-
-@router.post("/queues/resume", dependencies=[ACTS])
-async def resume(request: Request) -> Response:
-    """Let workers claim from the queues that were marked."""
-    client, (names, why) = desk_of(request).client, await _marked(request)
-    for name in names:
-        await client.resume(name)
-        await record(request, "resume", queue=name, reason=why)
-    return go_to(request, f"{base_of(request)}/queues", f"Resumed: {', '.join(names)}.")
-
-
 async def _read(desk: Desk) -> tuple[Reading, list[Row]]:
     (reading, needs), histories, pauses = await asyncio.gather(
         reading_of(desk),
@@ -145,12 +124,3 @@ async def _read(desk: Desk) -> tuple[Reading, list[Row]]:
         Row(desk.settings.queue(name), one, needs[name], histories[name], pauses.get(name))
         for name, one in reading.queues.items()
     ]
-
-
-async def _marked(request: Request) -> tuple[list[str], str]:
-    """Return the queues that were marked in a form, and the reason that it gives. Raises Problem."""
-    form = await form_of(request)
-    names = [known_queue(name) for name in dict.fromkeys(form.get("queue", ()))]
-    if not names:
-        raise Problem(422, "invalid-body", "No queue was chosen", "mark the queues first")
-    return names, form.get("reason", [""])[0]

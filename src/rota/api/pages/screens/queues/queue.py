@@ -1,18 +1,18 @@
-"""The page of one queue: what it is doing and why, what became of its jobs, and pausing it."""
+"""The page of one queue: what it is doing and why, and what became of its jobs."""
 
 import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from rota.api.desk import Desk, desk_of, known_queue, record
-from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
+from rota.api.desk import Desk, desk_of, known_queue
+from rota.api.pages.frame import ROOT, Page, render
 from rota.api.pages.past import PERIODS, Past, past_of
 from rota.api.pages.pictures import Chart, became, spans
 from rota.api.pages.screens.queues.explaining import held, limits, plans
 from rota.api.pages.screens.queues.naming import by_name
 from rota.api.pages.screens.queues.standing import facts_of, pauses_of, reading_of, states_of
-from rota.api.pages.visitors import ACTS, SEES
+from rota.api.pages.visitors import SEES
 from rota.api.pages.words import of_queue
 from rota.model.history.series import QueueHistory
 from rota.server.faults import explained
@@ -36,26 +36,6 @@ async def queue(request: Request, queue: str, period: str = "1h") -> Response:
     return render(
         request, "queue.html", page="queues", name=name, periods=list(PERIODS), period=period, **found
     )
-
-
-@router.post("/queues/{queue}/pause", dependencies=[ACTS])
-async def pause(request: Request, queue: str) -> Response:
-    """Let no worker claim from a queue until it is resumed."""
-    name = known_queue(queue)
-    form = await form_of(request)
-    await desk_of(request).client.pause(name)
-    await record(request, "pause", queue=name, reason=form.get("reason", [""])[0])
-    return go_to(request, f"{base_of(request)}/queues/{name}", f"{name} is paused. Jobs that run go on.")
-
-
-@router.post("/queues/{queue}/resume", dependencies=[ACTS])
-async def resume(request: Request, queue: str) -> Response:
-    """Let workers claim from a queue again."""
-    name = known_queue(queue)
-    form = await form_of(request)
-    await desk_of(request).client.resume(name)
-    await record(request, "resume", queue=name, reason=form.get("reason", [""])[0])
-    return go_to(request, f"{base_of(request)}/queues/{name}", f"{name} is resumed.")
 
 
 async def _found(desk: Desk, past: Past, name: str, period: str) -> dict[str, Any]:
