@@ -201,8 +201,8 @@ def _forms(desk: Desk, request: Request, seen: Seen, written: str) -> dict[str, 
     if close.arguments is None or not (key.lets(Scope.OPERATE) or key.lets(Scope.ENQUEUE)):
         return {"payload": "", "written": False, "is_too_large": False, "again": "", "new": ""}
     name, is_small = known_name(desk, seen), len(close.arguments) < _LARGEST_FIX
-    edited = written or (without_secrets(close.arguments) if is_small else "")
-    hidden = is_small and '"***"' in edited
+    discreet = without_secrets(close.arguments) if is_small else ""
+    edited, hidden = written or discreet, '"***"' in discreet
     elsewhere = info.queue if name and not name.startswith(f"{info.queue}:") else ""
     address = urlencode({"name": name, "payload": edited})
     return {
