@@ -12,7 +12,7 @@ from rota.api.desk import LONGEST_REASON, Desk, actor_of, caller_of, desk_of, re
 from rota.api.enqueueing import call_of, fix_of
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, job_page
 from rota.api.pages.screens.jobs.one.page import Refusal, known_name, shown
-from rota.api.pages.screens.jobs.one.reading import close_up, see
+from rota.api.pages.screens.jobs.one.reading import see
 from rota.api.pages.screens.jobs.one.texts import put_back
 from rota.api.pages.visitors import OWN_ACTS, OWN_MAKES
 from rota.api.problems import Problem, problem_of
@@ -68,7 +68,7 @@ async def fix(request: Request) -> Response:
     written = sent.value("payload")
     try:
         await _fix(request, sent, written)
-    except (Problem, RotaError, ValueError) as error:
+    except (Problem, RotaError) as error:
         return await _refused(request, sent, error, written=written)
     return go_to(request, sent.page(request), "The job is brought back with its new payload.")
 
@@ -81,7 +81,10 @@ async def _fix(request: Request, sent: Sent, written: str) -> None:
     payload = put_back(parse(written.encode("utf-8", "surrogatepass")), info.payload)
     call = fix_of(desk.registry, caller_of(request), sent.queue, info.task, {"payload": payload})
     why = sent.reason.strip()[:LONGEST_REASON]
-    await desk.client.retry(sent.queue, info.id, call=call, by=actor_of(request), reason=why)
+    try:
+        await desk.client.retry(sent.queue, info.id, call=call, by=actor_of(request), reason=why)
+    except ValueError as error:
+        raise _changed(str(error)) from None
 
 
 @router.post("/job/again", dependencies=[OWN_MAKES])
@@ -201,18 +204,16 @@ def _changed(detail: str) -> Problem:
 async def _refused(request: Request, sent: Sent, error: Exception, *, written: str = "") -> Response:
     """Show the job as it is now, with why nothing was done; or say that it is gone. Raises what is a bug."""
     problem = problem_of(error)
-    if problem is None and isinstance(error, ValueError):
-        problem = _changed(str(error))
     if problem is None or isinstance(error, ServerError):
         raise error
-    desk, is_late = desk_of(request), isinstance(error, JobNotFound) or problem.kind == "wrong-state"
-    key = caller_of(request)
-    others = await _faster(desk, sent, key.tenant) if is_late else None
-    if desk.archive is None and await close_up(desk, key, sent.queue, sent.id) is None:
-        raise _gone(others)
+    is_late = isinstance(error, JobNotFound) or problem.kind == "wrong-state"
+    others = await _faster(desk_of(request), sent, caller_of(request).tenant) if is_late else None
     if problem.status == 404:  # noqa: PLR2004 - the job is there, and what was to be done to it is not possible
         problem = _changed(problem.detail)
-    return await shown(request, sent.queue, sent.id, refusal=Refusal(problem, others, written))
+    try:
+        return await shown(request, sent.queue, sent.id, refusal=Refusal(problem, others, written))
+    except JobNotFound:
+        raise _gone(others) from None
 
 
 def _gone(others: Action | None) -> Problem:
