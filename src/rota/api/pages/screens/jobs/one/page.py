@@ -12,7 +12,7 @@ from rota.api.pages.screens.jobs.one import commands
 from rota.api.pages.screens.jobs.one.beside import listed
 from rota.api.pages.screens.jobs.one.links import links_of
 from rota.api.pages.screens.jobs.one.moments import life_of
-from rota.api.pages.screens.jobs.one.reading import Seen, see
+from rota.api.pages.screens.jobs.one.reading import Seen, see, with_runs
 from rota.api.pages.screens.jobs.one.telling import attempts_of, said_of
 from rota.api.pages.screens.jobs.one.texts import Text, text_of, without_secrets
 from rota.api.pages.visitors import OWN_SEES
@@ -70,9 +70,9 @@ async def shown(
     log_page: int = 1,
     refusal: Refusal | None = None,
 ) -> Response:
-    """Show a job as it is now, and what a form of its page was refused for."""
+    """Show a job as it is now, and what a form of its page was refused for. Raises JobNotFound, ServerError."""
     desk = desk_of(request)
-    seen = await see(request, queue, job_id)
+    seen = await with_runs(request, await see(request, queue, job_id))
     stack, silent = await _stack(desk, seen) if now else (None, "")
     most = _most_attempts(desk, seen)
     return render(

@@ -36,7 +36,7 @@ class Seen:
     :param refused: why its payload or its result is not shown; empty where it is.
     :param flow: the run of a pipeline, or the batch, that it is part of.
     :param log: what it has logged as the table has it, of a job that Redis has forgotten.
-    :param runs: how the last jobs of its name went; None without a table, or while that is away.
+    :param runs: how the last jobs of its name went, once `with_runs` has asked; None without a table, or while that is away.
     :param is_table_away: whether the table could not be asked.
     """
 
@@ -66,13 +66,17 @@ async def see(request: Request, queue: str, job_id: str) -> Seen:
         seen = _of_row(known)
     else:
         raise JobNotFound(job_id)
-    seen = replace(seen, close=_discreet(seen.close))
-    info = seen.close.info
-    if desk.archive is None or is_away or not info.task:
-        return replace(seen, is_table_away=is_away)
+    return replace(seen, close=_discreet(seen.close), is_table_away=is_away)
+
+
+async def with_runs(request: Request, seen: Seen) -> Seen:
+    """Return a job with how the last jobs of its name went, where the audit table says that in time."""
+    desk, info = desk_of(request), seen.close.info
+    if desk.archive is None or seen.is_table_away or not info.task:
+        return seen
     try:
         async with asyncio.timeout(_PATIENCE):
-            runs = await runs_of(desk.archive, base_of(request), info, key.tenant)
+            runs = await runs_of(desk.archive, base_of(request), info, caller_of(request).tenant)
     except (StoreError, TimeoutError):
         return replace(seen, is_table_away=True)
     return replace(seen, runs=runs)
