@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 from rota.api.problems import Problem
 from rota.api.quotas import Quotas
 from rota.errors import RotaError
-from rota.model.access.keys import AccessKey, Scope, parts_of
+from rota.model.access.keys import AccessKey, Scope, is_id, parts_of
 from rota.server.faults import ServerError, explained
 from rota.settings.settings import Settings
 from rota.wire.access import AccessRecords
@@ -149,6 +149,9 @@ class Gate:
         """Return the key of a session; None for one that has ended, or whose key has. Raises ServerError."""
         # The token names the key, so that both are read in one round trip; the record of the session is what counts.
         key_id = token.partition(".")[0]
+        if not is_id(key_id):
+            # What is looked up is remembered, and a visitor may send any text.
+            return None
         async with explained(self._redis):
             kept, key = await asyncio.gather(self._records.session(token), self._unexpired(key_id))
         return key if kept == key_id else None

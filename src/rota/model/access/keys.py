@@ -23,6 +23,7 @@ from rota.names import check_tenant
 
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID_LENGTH, _SECRET_LENGTH, _CHECK_LENGTH = 8, 43, 6
+_ID = re.compile(r"[0-9A-Za-z]{8}")
 _TEXT = re.compile(r"rota_([0-9A-Za-z]{8})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})")
 _STORED = re.compile(r"([0-9A-Za-z]{8}):([0-9a-f]{64}):([a-z+]+)(?::([^:]+))?")
 #: The longest name of a key.
@@ -203,6 +204,11 @@ def parts_of(text: str) -> tuple[str, str] | None:
     if not found or _check(text[:-_CHECK_LENGTH]) != found[3]:
         return None
     return found[1], found[2]
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text can be the id of a key."""
+    return _ID.fullmatch(text) is not None
 
 
 def _random(length: int) -> str:

@@ -187,3 +187,13 @@ async def test_a_session_stands_for_its_own_key_alone_whatever_key_its_cookie_na
     for forged in (f"{other}.{rest}", rest, f"{other}.", "."):
         answer = await api.http.get("/ui/queues", headers={"Cookie": f"rota-session={forged}"})
         assert answer.headers["location"].startswith("/ui/login"), forged
+
+
+async def test_no_text_of_a_cookie_is_remembered_that_cannot_name_a_key(api: Api) -> None:
+    await entered(api, "read")
+    for key_id in ("x" * 10_000, ""):
+        api.http.cookies.clear()
+        api.http.cookies.set("rota-session", f"{key_id}.y", domain="localhost.local", path="/ui")
+        answer = await api.http.get("/ui/queues")
+        assert answer.headers["location"].startswith("/ui/login")
+        assert key_id not in api.app.state.desk.gate._known
