@@ -171,12 +171,21 @@ def test_a_job_that_was_lost_says_since_when_it_waits_again() -> None:
     assert said_of(found, 4)[1] == "The worker that had it fell silent; it waits to run again."
 
 
-def test_attempts_of_which_nothing_is_kept_are_named() -> None:
+@pytest.mark.parametrize(
+    ("attempts", "missing"),
+    [
+        (1, ""),
+        (2, "Of attempt 1 nothing is kept any more."),
+        (4, "Of attempts 1 to 3 nothing is kept any more."),
+        (2**31 - 1, "Of attempts 1 to 2147483646 nothing is kept any more."),
+    ],
+)
+def test_attempts_of_which_nothing_is_kept_are_named(attempts: int, missing: str) -> None:
     found = close(
-        State.COMPLETED, attempts=4, enqueued_at=after(0), started_at=after(5), finished_at=after(6)
+        State.COMPLETED, attempts=attempts, enqueued_at=after(0), started_at=after(5), finished_at=after(6)
     )
-    assert life_of(found).missing == "Of attempts 1 to 3 nothing is kept any more."
-    assert [(one.number, one.ran, one.outcome) for one in attempts_of(found)] == [(4, 1.0, "completed")]
+    assert life_of(found).missing == missing
+    assert [(one.number, one.ran, one.outcome) for one in attempts_of(found)] == [(attempts, 1.0, "completed")]
 
 
 @pytest.mark.parametrize(

@@ -141,16 +141,18 @@ def _missing(close: Closeup) -> str:
     info = close.info
     known = {failure.attempt for failure in info.failures} | set(starts_of(close))
     before = info.attempts - (info.state is not State.DELAYED and info.state is not State.WAITING)
-    missing = [number for number in range(1, before + 1) if number not in known]
-    if not missing:
+    # No list of them: a job may have had millions.
+    first = next((number for number in range(1, before + 1) if number not in known), None)
+    if first is None:
         return ""
-    named = f"attempt {missing[0]}" if len(missing) == 1 else f"attempts {missing[0]} to {missing[-1]}"
-    return f"Of {named} nothing is kept any more." if info.attempts else ""
+    last = next(number for number in range(before, 0, -1) if number not in known)
+    named = f"attempt {first}" if first == last else f"attempts {first} to {last}"
+    return f"Of {named} nothing is kept any more."
 
 
 def _strip(close: Closeup, moments: Sequence[Moment]) -> Markup:
     """Return a life as one bar from left to right, in which each time has its share; the shortest are still seen."""
-    parts = [(one.edge, one.seconds, f"{one.passed}") for one in moments if one.edge is not None]
+    parts = [(one.edge, one.seconds, one.passed) for one in moments if one.edge is not None]
     if moments and close.info.state in _OPEN and close.now > moments[-1].at:
         is_running = close.info.state is State.ACTIVE
         last = (close.now - moments[-1].at).total_seconds()

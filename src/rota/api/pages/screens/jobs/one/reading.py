@@ -36,7 +36,7 @@ class Seen:
     :param refused: why its payload or its result is not shown; empty where it is.
     :param flow: the run of a pipeline, or the batch, that it is part of.
     :param log: what it has logged as the table has it, of a job that Redis has forgotten.
-    :param runs: how the last jobs of its name went, once `with_runs` has asked; None without a table, or while that is away.
+    :param runs: how the last jobs of its name went; None without a table, while that is away, and before `with_runs`.
     :param is_table_away: whether the table could not be asked.
     """
 
