@@ -114,6 +114,7 @@ def test_what_cannot_be_read_is_said_with_its_place(text: str, place: int, why: 
 
 def test_the_queues_of_a_filter_are_those_that_it_names_or_that_of_the_name() -> None:
     assert Filter.of({"queues": ["mail", "slow"], "ids": ["1"]}).on_queues == ("mail", "slow")
+    assert Filter.of({"queues": ["slow", "mail", "slow"]}).on_queues == ("slow", "mail"), "counted once"
     assert Filter.of({"name": "mail:send"}).on_queues == Filter.of({"queue": "mail"}).on_queues == ("mail",)
     assert Filter.of({"state": "dead"}).on_queues == ()
     assert Filter.of({"queues": ["mail"], "state": "dead"}).is_empty

@@ -119,8 +119,8 @@ class Filter(BaseModel):
 
     @property
     def on_queues(self) -> tuple[str, ...]:
-        """The queues of the jobs; () where they may be on any."""
-        return self.queues or tuple(filter(None, [self.on_queue]))
+        """The queues of the jobs, each once; () where they may be on any."""
+        return tuple(dict.fromkeys(self.queues or filter(None, [self.on_queue])))
 
     @property
     def named(self) -> tuple[str, ...]:
