@@ -128,7 +128,9 @@ async def test_a_late_queue_whose_workers_are_full_with_jobs_of_another_says_so(
         await late(api, 20, 240)
         await beat(api, busy=2, cap=10)
         await beat(api, "video", busy=8, cap=10)
-        assert "2 of 10 slots busy, as its workers are full with jobs of other queues" in await said(api)
+        why = "2 of 10 slots busy, as its workers are full with jobs of other queues"
+        assert why in await said(api)
+        assert why in await page(api, "/queues/email")
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,7 @@ async def overview(request: Request, period: str = _HOUR) -> Response:
     desk = desk_of(request)
     period = period if period in PERIODS else _HOUR
     seen = await _look(desk, past_of(request), period)
-    facts = [
-        facts_of(desk, name, seen.reading, need, seen.pauses.get(name)) for name, need in seen.needs.items()
-    ]
+    facts = list(facts_of(desk, seen.reading, seen.needs, seen.pauses).values())
     facts.sort(key=lambda one: (-one.nearness, -one.ready, one.name))
     standing = overall(facts, _deaths(seen.died_lately))
     return render(

@@ -41,7 +41,8 @@ async def queue(request: Request, queue: str, period: str = "1h") -> Response:
 async def _found(desk: Desk, past: Past, name: str, period: str) -> dict[str, Any]:
     """Return what the page shows of a queue, by the names that its template has for it."""
     (reading, needs), histories, pauses, lines, (named, unnamed) = await asyncio.gather(
-        reading_of(desk, name),
+        # All queues are read: their jobs may keep the workers of this one busy.
+        reading_of(desk, *dict.fromkeys((name, *desk.queues))),
         past.read(desk.client, [name], period),
         pauses_of(desk, [name]),
         _lines(desk, name),
@@ -53,7 +54,7 @@ async def _found(desk: Desk, past: Past, name: str, period: str) -> dict[str, An
         "one": one,
         "own": own,
         "states": states_of(one),
-        "said": of_queue(facts_of(desk, name, reading, needs[name])),
+        "said": of_queue(facts_of(desk, reading, needs, pauses)[name]),
         "pause": pauses.get(name),
         "limits": limits(own),
         "charts": _charts(history, own.slo),

@@ -1,7 +1,7 @@
 """How queues stand now: what they are read as, the workers that each needs, who paused which, and that in words."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -59,12 +59,23 @@ async def pauses_of(desk: Desk, names: Sequence[str]) -> dict[str, Pause]:
 
 
 def facts_of(
-    desk: Desk, name: str, reading: Reading, need: QueueNeed, pause: Pause | None = None
+    desk: Desk, reading: Reading, needs: Mapping[str, QueueNeed], pauses: Mapping[str, Pause]
+) -> dict[str, QueueFacts]:
+    """Return what is said of each queue in words; whether its workers are full is seen in a reading of all queues."""
+    busy = Counter[str]()
+    for beat in (beat for one in reading.queues.values() for beat in one.beats):
+        busy[beat.process] += beat.busy
+    return {
+        name: _facts(desk.settings.queue(name), one, needs[name], pauses.get(name), busy)
+        for name, one in reading.queues.items()
+    }
+
+
+def _facts(
+    own: QueueSettings, one: QueueReading, need: QueueNeed, pause: Pause | None, busy: Mapping[str, int]
 ) -> QueueFacts:
-    """Return what is said of a queue in words; `pause` is its pause, where it is known who paused it."""
-    one, own = reading.queues[name], desk.settings.queue(name)
     return QueueFacts(
-        name=name,
+        name=own.name,
         ready=one.ready,
         wait=one.latency,
         slo=own.slo,
@@ -77,7 +88,7 @@ def facts_of(
         held=one.states[State.WAITING] - one.ready,
         rate=_rate(own),
         most=own.fleet_concurrency or 0,
-        is_crowded=_is_crowded(reading, one),
+        is_crowded=_is_crowded(one, busy),
         is_paused=one.paused,
         paused_by="" if pause is None else pause.by,
         paused_why="" if pause is None else pause.why,
@@ -89,11 +100,8 @@ def _rate(own: QueueSettings) -> str:
     return "" if limit is None else f"{limit.most:,} in {duration(limit.per)}"
 
 
-def _is_crowded(reading: Reading, one: QueueReading) -> bool:
+def _is_crowded(one: QueueReading, busy: Mapping[str, int]) -> bool:
     """Tell whether every worker of a queue runs as many jobs as it may, over all of its queues."""
-    busy = Counter[str]()
-    for beat in (beat for queue in reading.queues.values() for beat in queue.beats):
-        busy[beat.process] += beat.busy
     claiming = [beat for beat in one.beats if beat.status == "running"]
     return bool(claiming) and all(0 < beat.cap <= busy[beat.process] for beat in claiming)
 
