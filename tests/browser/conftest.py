@@ -33,8 +33,10 @@ async def shop(server: RedisServer, postgres: PostgresServer, tmp_path: Path) ->
 
 
 @pytest.fixture
-async def api(server: RedisServer) -> AsyncIterator[Api]:
+async def api(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
     """Yield the API behind a real server, with one queue, which is paused."""
+    # It looks each second whether a page listens still. How often an open page is told stays as it is.
+    monkeypatch.setattr("rota.api.live.stream.BEAT", 1.0)
     async with listening(server.url, greet) as found:
         await found.client.pause("email")
         yield found
