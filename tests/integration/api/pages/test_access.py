@@ -20,6 +20,7 @@ PROXY = {"DASHBOARD_AUTH": "proxy", "API_PROXIES": "127.0.0.0/8", "DASHBOARD_OPE
     [
         {},
         {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "none"},
         {"Origin": "http://elsewhere.example"},
     ],
@@ -65,7 +66,9 @@ async def test_a_key_that_cannot_read_a_wrong_one_and_an_ended_one_are_refused(
     assert (await api.http.get("/ui/queues")).headers["location"].startswith("/ui/login")
 
 
-@pytest.mark.parametrize("path", ["//evil.example/ui/", "https://evil.example", "/ui/\\evil", "/jobs", ""])
+@pytest.mark.parametrize(
+    "path", ["//evil.example/ui/", "https://evil.example", "/ui/\\evil", "/ui/\n", "/jobs", ""]
+)
 async def test_the_door_leads_nowhere_else(api: Api, path: str) -> None:
     header, _ = await made(api.client.redis, "read")
     text = header["Authorization"].removeprefix("Bearer ")
@@ -87,6 +90,7 @@ async def test_a_server_in_front_names_the_visitor_and_the_settings_say_what_tha
             assert answer.status_code == status
         (action,) = await Actions(api.client.redis, "rota").page(limit=1)
         assert action.actor.name == "ann"
+        assert (await api.http.get("/ui/queues", headers={"X-Forwarded-User": " "})).status_code == 403
         twice = [("X-Forwarded-User", "eve"), ("X-Forwarded-User", "ann")]
         assert (await api.http.get("/ui/queues", headers=twice)).status_code == 403
 
@@ -197,3 +201,10 @@ async def test_no_text_of_a_cookie_is_remembered_that_cannot_name_a_key(api: Api
         answer = await api.http.get("/ui/queues")
         assert answer.headers["location"].startswith("/ui/login")
         assert key_id not in api.app.state.desk.gate._known
+
+
+async def test_who_is_no_server_in_front_cannot_say_that_one_speaks_tls(api: Api) -> None:
+    api.http.headers["X-Forwarded-Proto"] = "https"
+    answer, _ = await entered(api, "read")
+    assert answer.headers["set-cookie"].startswith("rota-session=")
+    assert "Secure" not in answer.headers["set-cookie"]

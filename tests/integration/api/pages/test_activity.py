@@ -31,6 +31,9 @@ async def test_what_was_done_by_hand_is_listed_with_who_and_why(api: Api) -> Non
     assert "because of 50" in first
     assert "because of 0<" not in first
     assert "because of 0<" in await page(api, older(first))
+    assert "because of 50" in await page(api, "/activity?before=explode"), (
+        "no place in the list: its beginning"
+    )
 
 
 @pytest.mark.parametrize("place", ["1-2-3", "\N{ARABIC-INDIC DIGIT ONE}", "9" * 30])

@@ -29,6 +29,9 @@ async def test_what_an_action_on_many_would_do_is_shown_before_it_is_begun(serve
         answer = await api.http.post("/ui/bulk/try", data=fields, headers=OWN)
         assert "Delete: 2 jobs" in answer.text
         assert "2 marked" in answer.text
+        marked = {"name": "greet", "error_contains": "of none"}
+        answer = await api.http.post("/ui/bulk/try", data=fields | marked, headers=OWN)
+        assert "Delete: 2 jobs" in answer.text, "what was marked is meant, whatever the list was"
         assert "cannot be undone" in answer.text
         assert third not in answer.text
         more = {"count": "2", "why": " the customer has left "}
@@ -38,6 +41,7 @@ async def test_what_an_action_on_many_would_do_is_shown_before_it_is_begun(serve
         assert "of 2 jobs" in shown
         assert "the customer has left" in shown
         assert "No worker leads" in shown, "no leader runs in this test"
+        assert f'action="/ui{path}/abort"' in shown
         assert (await sent(api, f"{path}/abort")).status_code == 303
         assert "Stopping" in await page(api, path)
 
@@ -103,6 +107,7 @@ async def test_at_the_end_it_leads_to_what_became_of_the_jobs(
     links = [one for one in Seen(shown).links if one.startswith("/ui/jobs?")]
     assert links == ([leads] if leads else [])
     assert ("They are gone for good" in shown) == (action == "delete")
+    assert "/abort" not in shown, "what is over cannot be aborted"
 
 
 def test_the_rest_is_estimated_by_what_was_done_so_far() -> None:

@@ -109,6 +109,7 @@ async def test_a_cause_has_a_page_with_its_trend_a_traceback_and_its_jobs(server
         assert first in listed
         assert other.id not in listed
         assert "2.0.1 deployed" in shown
+        assert "deployed 2.0.1" in Seen(shown).text, "and the legend says when"
         assert "died 3" in shown
         for job_id in (first, newest):
             await move(api, job_id, 2 * DAY)

@@ -168,6 +168,12 @@ async def test_a_pipeline_that_died_goes_on_where_it_died(server: RedisServer, l
             return answer.status_code == 303
 
         await until(is_taken, "none of its jobs is being stopped any more")
+        (action,) = await api.client.actions.page(limit=1)
+        assert (action.action, action.target, action.detail["reason"]) == (
+            "retry",
+            {"flow": flow.id},
+            "paint is here",
+        )
         await until_state(flow, State.COMPLETED)
         assert f"/ui/flows/{flow.id}" in await page(api, "/flows?state=completed")
         assert (await sent(api, f"/flows/{flow.id}/resume")).status_code == 409

@@ -13,7 +13,17 @@ import rota.api
 from rota.cli.main import cli
 from rota.model.state import State
 from scripts import vendor
-from tests.integration.api.pages.visiting import MARKUP, PAGES, fails, greet, job_path, page, sent
+from tests.integration.api.pages.visiting import (
+    MARKUP,
+    OWN,
+    PAGES,
+    fails,
+    greet,
+    job_path,
+    made_in,
+    page,
+    sent,
+)
 from tests.integration.api.serving import Api, answering
 from tests.servers import RedisServer
 from tests.waiting import until_in
@@ -81,11 +91,13 @@ def test_what_a_browser_loads_is_small() -> None:
 
 
 async def test_a_badge_says_which_deployment_it_is(server: RedisServer) -> None:
+    await made_in(server, "read")
     for own, badge, color in (
         ({}, "development", "gray"),
+        ({"APP_ENV": "production"}, "production", "red"),
         ({"DASHBOARD_NAME": "EU shop", "DASHBOARD_COLOR": "amber"}, "EU shop", "amber"),
     ):
-        async with answering(server.url, greet, works=False, **own) as api:
+        async with answering(server.url, greet, works=False, DASHBOARD_AUTH="none", **own) as api:
             shown = await page(api, "/queues")
             assert f'<span class="place">{badge}</span>' in shown
             assert f'class="top {color}"' in shown
@@ -120,3 +132,50 @@ def test_each_command_that_a_page_names_is_there() -> None:
     }
     assert len(named) > 5
     assert named <= known.commands.keys()
+
+
+async def test_each_page_tells_browsers_all_that_holds_them(api: Api) -> None:
+    policy = {
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    }
+    for answer in (
+        await api.http.get("/ui/queues"),
+        await api.http.get("/ui/nothing"),
+        await sent(api, "/queues/email/pause"),
+    ):
+        told = answer.headers
+        assert set(told["content-security-policy"].split("; ")) == policy
+        assert told["x-content-type-options"] == "nosniff"
+        assert told["referrer-policy"] == "same-origin"
+        assert told["cross-origin-opener-policy"] == told["cross-origin-resource-policy"] == "same-origin"
+        assert told["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(("chosen", "shown"), [("dark", "dark"), ("light", "light"), ("none", "auto")])
+async def test_a_page_has_the_theme_that_its_browser_keeps(api: Api, chosen: str, shown: str) -> None:
+    found = await page(api, "/queues", headers={"Cookie": f"rota-theme={chosen}"})
+    assert f'data-theme="{shown}"' in found
+
+
+async def test_what_a_form_did_is_said_once(api: Api) -> None:
+    await sent(api, "/queues/email/pause")
+    assert "Jobs that run go on." in await page(api, "/queues")
+    assert "Jobs that run go on." not in await page(api, "/queues")
+
+
+async def test_a_body_that_is_no_form_is_refused(api: Api) -> None:
+    answer = await api.http.post("/ui/queues/email/pause", json={"reason": "x"}, headers=OWN)
+    assert answer.status_code == 415
+    assert await api.client.paused_since("email") is None
+
+
+async def test_the_first_stop_of_a_page_leads_past_its_frame(api: Api) -> None:
+    body = (await page(api, "/queues")).partition("<body>")[2]
+    assert body.strip().startswith('<a class="skip" href="#live">')

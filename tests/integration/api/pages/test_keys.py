@@ -32,7 +32,12 @@ async def test_a_key_is_made_shown_once_and_revoked(api: Api) -> None:
     assert key_id not in await page(api, "/keys"), "what happened is said once"
     assert (await sent(api, "/keys/revoke", key=key_id)).status_code == 404
     assert "choose at least one scope" in (await sent(api, "/keys", name="x")).text
-    assert text not in str(await Actions(api.client.redis, "rota").page())
+    actions = await Actions(api.client.redis, "rota").page()
+    assert [(one.action, one.target) for one in actions] == [
+        ("revoke_key", {"key": key_id}),
+        ("make_key", {"key": key_id}),
+    ]
+    assert text not in str(actions)
 
 
 async def test_a_key_ends_and_is_bound_as_the_form_says(api: Api) -> None:

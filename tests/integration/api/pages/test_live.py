@@ -6,6 +6,11 @@ import httpx2
 import pytest
 
 from rota.api.live.hub import Listener
+from rota.api.live.updates import Update
+from rota.api.pages import live
+from rota.model.access.keys import make, scopes_of
+from rota.model.state import State
+from rota.wire.access import AccessRecords
 from tests.integration.api.pages.visiting import greet
 from tests.integration.api.serving import Api, listening
 from tests.servers import RedisServer
@@ -94,3 +99,42 @@ async def test_while_redis_is_away_the_stream_goes_on(own_server: RedisServer) -
         own_server.start()
         await api.client.enqueue(greet, name="Ann")
         await heard(lines, "event: changed")
+
+
+async def test_a_tenant_is_told_of_what_its_own_jobs_do_and_of_nothing_else(api: Api) -> None:
+    text, key = make(scopes_of(["read"]), tenant="acme")
+    await AccessRecords(api.client.redis, "rota").put({key.id: key.write()})
+    header = {"Authorization": f"Bearer {text}"}
+    for seen, tenant in ((True, "acme"), (False, "globex"), (False, None)):
+        update = Update((1, 1, 1), "email", "j", State.ACTIVE, b"", "", tenant)
+        assert live.wanted(key, "", "")(update) is seen, tenant
+        assert live.wanted(key, "email", "j")(update) is seen, tenant
+        assert not live.wanted(key, "email", "another")(update)
+    async with api.http.stream("GET", "/ui/live", headers=header, timeout=10) as stream:
+        lines = stream.aiter_lines()
+        await heard(lines, ": ready")
+        assert api.app.state.desk.hub._reading is not None, "whose each event is, is looked at"
+        await api.client.enqueue(greet.options(tenant="acme"), name="Ann")
+        await heard(lines, "event: changed")
+
+
+async def test_a_page_of_a_job_that_runs_is_told_to_look_though_no_event_says_so(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LATEST_OF_RUNNING", 0.05)
+    async with api.http.stream("GET", "/ui/live?queue=email&id=x&runs=1", timeout=10) as stream:
+        lines = stream.aiter_lines()
+        await heard(lines, "event: changed")
+
+
+@pytest.mark.parametrize("query", ["", "?queue=email&id=x"])
+async def test_a_page_that_was_left_is_told_no_more(
+    api: Api, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    hub = api.app.state.desk.hub
+    monkeypatch.setattr("rota.api.live.stream.BEAT", 0.0)
+    monkeypatch.setattr(live, "LATEST", 0.05)
+    async with api.http.stream("GET", f"/ui/live{query}", timeout=10) as stream:
+        await heard(stream.aiter_lines(), ": ready")
+        assert hub._listeners
+    await until(lambda: not hub._listeners, "the stream has ended")

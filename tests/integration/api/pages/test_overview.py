@@ -102,7 +102,9 @@ async def test_the_first_line_says_in_words_how_all_of_it_stands(api: Api) -> No
         '<a href="/ui/queues/email">email</a> is paused, and 1 job waits for it to be resumed.'
         in await said(api)
     )
+    assert "paused</span>" in await page(api, "/"), "the table has it too"
     await sent(api, "/queues/email/resume")
+    assert "paused</span>" not in await page(api, "/")
     await sent(api, "/queues/email/pause", reason="a deploy")
     assert "</a> is paused by open (a deploy), and 1 job waits for it to be resumed." in await said(api)
     await api.client.cancel_all("email")

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from rota import Run, at_most, job
+from rota.api.desk import Desk
+from rota.api.pages.screens.queues import purging
 from rota.model.history.tallies import Tallies
 from rota.settings.database_url import DatabaseTarget
 from rota.store import audit, migrations
@@ -49,6 +51,7 @@ async def test_a_queue_is_paused_and_resumed_and_its_page_says_by_whom_and_why(a
     await sent(api, "/queues/email/pause", reason="<the provider> is down")
     shown = await page(api, "/queues/email")
     assert re.search(r"Paused since <time [^>]+>[^<]+</time> by \w+: &lt;the provider&gt; is down\.", shown)
+    assert "paused</span>" in shown.partition("<h1>")[2].partition("</h1>")[0]
     assert "&lt;the provider&gt; is down" in await page(api, "/queues")
     await sent(api, "/queues/email/resume", reason="it is up")
     assert "Paused" not in await page(api, "/queues/email")
@@ -79,6 +82,8 @@ async def test_several_queues_are_paused_and_resumed_together(server: RedisServe
         ]
         await api.http.post("/ui/queues/resume", data={"queue": "billing"}, headers=OWN)
         assert await api.client.paused_since("billing") is None
+        (action,) = await api.client.actions.page(limit=1)
+        assert (action.action, action.target) == ("resume", {"queue": "billing"})
         assert await api.client.paused_since("email") is not None
         for fields, status in (
             ({}, 422),
@@ -279,6 +284,20 @@ async def test_a_purge_of_what_waits_and_of_what_died_is_two_actions(server: Red
         assert "4 jobs of email go" in await page(api, "/queues/email")
         operations = await api.client.bulk.all()
         assert sorted((one.action, one.count) for one in operations) == [("cancel", 2), ("delete", 2)]
+
+
+async def test_a_purge_is_refused_where_more_have_come_since_it_was_checked(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.client.enqueue_many([greet.call(), greet.call()])
+
+    async def before(desk: Desk, name: str) -> dict[str, int]:
+        return {"waiting": 1, "delayed": 0, "dead": 0}
+
+    monkeypatch.setattr(purging, "_counts", before)
+    answer = await sent(api, "/queues/email/purge", state="waiting", waiting="1", typed="email")
+    assert answer.status_code == 422
+    assert await api.client.bulk.all() == []
 
 
 async def test_an_empty_queue_has_nothing_to_purge(api: Api) -> None:
