@@ -54,6 +54,7 @@ async def test_many_jobs_are_changed_only_where_their_number_is_typed_and_still_
     answer = await sent(api, "/bulk", **fields, why="too late")
     assert answer.status_code == 422
     assert 'value="too late"' in answer.text
+    assert (await sent(api, "/bulk", **fields | {"count": "9" * 5000})).status_code == 422
     await api.client.enqueue(greet.options(delay=60))
     assert (await sent(api, "/bulk", **fields, typed="101")).status_code == 409
     fields["count"] = "102"

@@ -26,8 +26,8 @@ router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
 
 #: The conditions that a form may have, beside the ids that were chosen.
 _CONDITIONS = ("queue", "state", "name", "tenant", "error", "error_contains", "reason", "since", "until")
-#: Of more jobs than this, their number has to be typed.
-_TYPED = 100
+#: Of more jobs than this, their number has to be typed; and how many digits of a number are read.
+_TYPED, _DIGITS = 100, 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def _asked(form: Mapping[str, Sequence[str]], request: Request) -> tuple[BulkAct
 
 def _count(form: Mapping[str, Sequence[str]]) -> int:
     text = _one(form, "count")
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    return int(text[:_DIGITS]) if text.isascii() and text.isdecimal() else 0
 
 
 def _one(form: Mapping[str, Sequence[str]], name: str) -> str:
