@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
@@ -54,6 +54,7 @@ async def jobs(request: Request) -> Response:
     state = None if asking is None else asking.filters.state
     total = sum(one[state] for one in live.values()) if live and state is not None else None
     dropped = view.conditions(wish, base)
+    most = {desk.registry.full_name(one): one.max_attempts for one in desk.registry.jobs}
     worst = None if items else await _worst(request, found, dropped)
     return render(
         request,
@@ -62,7 +63,7 @@ async def jobs(request: Request) -> Response:
         page="jobs",
         wish=wish,
         found=found,
-        items=[one | {"took": took(one), "most": _most(desk, one)} for one in items],
+        items=[one | {"took": took(one), "most": most.get(one["name"])} for one in items],
         tabs=view.tabs(wish, base, live, recorded, has_table=desk.archive is not None),
         tab=state.value if state is not None else wish.tab,
         total=total,
@@ -148,14 +149,6 @@ async def _first(request: Request, wish: Wish) -> str:
     counts = await _counts(desk, request, wish)
     states = (state for state in LISTED if any(one[state] for one in counts.values()))
     return wish.address(base, state=next(states, State.WAITING).value)
-
-
-def _most(desk: Desk, job: Mapping[str, Any]) -> int | None:
-    """Return how many attempts a job has at most; None for one that is not known here."""
-    for one in desk.registry.jobs:
-        if desk.registry.full_name(one) == job["name"]:
-            return one.max_attempts
-    return None
 
 
 @router.post("/jobs/columns", dependencies=[OWN_SEES])
