@@ -186,7 +186,7 @@ def closing(place: Place) -> None:
         return
     out.print("Results stay for an hour, dead letters until they are brought back or the demo runs again.")
     out.print("Bring one back: `make worker` here, and `.venv/bin/rota retry email` in another terminal.")
-    out.print(f"See them on the dashboard, {DASHBOARD}: `make demo ARGS=--stay` keeps it open.")
+    out.print(f"`make demo ARGS=--stay` opens the dashboard on them: {DASHBOARD}")
 
 
 def staying(address: str) -> None:

@@ -102,7 +102,7 @@ def test_on_a_machine_with_nothing_every_job_ends_as_expected_and_what_is_shown_
     assert re.search(r"^reports:data_processing-4 +1 .*completed +100,000 rows", ran.stdout, re.MULTILINE)
     assert "took 7 mails, refused 1, put off 1." in ran.stdout
     assert "27 jobs: 6 were tried again, 3 are dead." in ran.stdout
-    assert "See them on the dashboard, http://127.0.0.1:8000/ui/: `make demo ARGS=--stay`" in ran.stdout
+    assert "`make demo ARGS=--stay` opens the dashboard on them: http://127.0.0.1:8000/ui/" in ran.stdout
     assert re.search(r"MailRefused: 127.0.0.1:\d+ refuses this mail: 550 5.1.1", ran.stdout)
     until_nothing_runs(tmp_path)
 
