@@ -56,6 +56,8 @@ def members(raw: bytes) -> dict[str, str]:
             return {}
         at = _after_space(text, at + 1)
         while text[at] != "}":
+            if text[at] != '"':
+                return {}
             name, at = _skip(text, at)
             start = _after_space(text, _after_space(text, at) + 1)
             _, end = _skip(text, start)
@@ -69,11 +71,19 @@ def members(raw: bytes) -> dict[str, str]:
 
 
 def shown(text: str | None) -> str | None:
-    """Return the text of a value without the wrapping of what looks like a mark; None for no text, and for null."""
+    """Return the text of a value without the wrapping of what looks like a mark; None for no text, and for null.
+
+    A text that is no JSON, as another program may have written it, is returned as it is.
+    """
     if text is None or text == "null":
         return None
     raw = text.encode("utf-8", "replace")
-    return to_json(marks.unescape(marks.loads(raw), revive=False)).decode() if marks.has_marks(raw) else text
+    if not marks.has_marks(raw):
+        return text
+    try:
+        return to_json(marks.unescape(marks.loads(raw), revive=False)).decode()
+    except UnreadablePayload:
+        return text
 
 
 def _after_space(text: str, at: int) -> int:

@@ -19,7 +19,7 @@ from rota.model.access.keys import AccessKey
 from rota.model.info import Failure, JobInfo
 from rota.model.state import State
 from rota.settings.load import ConfigError, load
-from rota.wire.fields import members
+from rota.wire.fields import members, shown
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -40,12 +40,19 @@ def after(seconds: float) -> datetime:
         (b"[1]", {}),
         (b'{"a":1', {}),
         (b'{"a" 1}', {}),
+        (b"{[]:1}", {}),
+        (b"{null:1}", {}),
         (b"", {}),
         (b'{"a":' + b"[" * 100_000, {}),
     ],
 )
 def test_the_members_of_an_object_are_cut_out_as_they_stand(raw: bytes, found: dict[str, str]) -> None:
     assert members(raw) == found
+
+
+@pytest.mark.parametrize("text", ['{"__a":NaN}', '{"__a":"\\ud800"}', '{"__a":"\n"}'])
+def test_a_value_that_is_no_json_is_shown_as_it_stands(text: str) -> None:
+    assert shown(text) == text
 
 
 def test_a_text_is_indented_without_reading_a_number() -> None:
