@@ -339,6 +339,18 @@ class TestDeadLetters:
         await worker.settle(bury(new))
         assert clocked.looking.zrange(KEYS.dead, 0, -1) == [b"new"]
 
+    async def test_of_very_many_that_have_expired_a_death_strikes_a_portion(self, clocked: Bed) -> None:
+        cause_list = f"{KEYS.queue}:cause:0a1b2c"
+        clocked.put("new")
+        worker = with_retention(clocked.worker("w"), 3600.0)
+        expired = {f"{number}": clocked.now - 3_600_000 - number for number in range(250)}
+        for letters in (KEYS.dead, cause_list):
+            clocked.looking.zadd(letters, expired)
+        detail = b'{"__error__":{"type":"E","cause":"0a1b2c","message":"boom"}}'
+        await worker.settle(bury(await worker.claim_one(), detail=detail))
+        for letters in (KEYS.dead, cause_list):
+            assert clocked.looking.zcard(letters) == 150 + 1
+
     async def test_letters_stay_until_then(self, clocked: Bed) -> None:
         clocked.put("old", "new")
         worker = with_retention(clocked.worker("w"), 3600.0)

@@ -4,11 +4,17 @@
 
 local function letters_of(queue_key, cause) return queue_key .. ':cause:' .. cause end
 
+-- Strike letters of this time and before off a list: a portion of them, since there may be very many.
+local function strike_expired(list, expired)
+  local gone = redis.pcall('ZRANGEBYSCORE', list, '-inf', expired, 'LIMIT', 0, 100)
+  if #gone > 0 then redis.pcall('ZREM', list, unpack(gone)) end
+end
+
 -- Note a letter under its cause, and strike those of that cause that have expired.
 local function note_letter(queue_key, cause, id, at, expired, life)
   local letters, causes = letters_of(queue_key, cause), queue_key .. ':causes'
   redis.pcall('ZADD', letters, at, id)
-  redis.pcall('ZREMRANGEBYSCORE', letters, '-inf', expired)
+  strike_expired(letters, expired)
   redis.pcall('PEXPIRE', letters, life)
   redis.pcall('ZADD', causes, at, cause)
   redis.pcall('PEXPIRE', causes, life)

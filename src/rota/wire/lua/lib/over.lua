@@ -26,9 +26,9 @@ local function bury(job)
   if type(failures) == 'string' then redis.call('HSET', letter, 'attempts', failures) end
   redis.call('PEXPIRE', letter, ms(retention))
   redis.call('ZADD', dead, now_ms, id)
-  if cause then note_letter(queue, cause, id, now_ms, ms(now - retention), ms(retention)) end
-  local expired = redis.call('ZRANGEBYSCORE', dead, '-inf', ms(now - retention), 'LIMIT', 0, 100)
-  if #expired > 0 then redis.call('ZREM', dead, unpack(expired)) end
+  local expired = ms(now - retention)
+  if cause then note_letter(queue, cause, id, now_ms, expired, ms(retention)) end
+  strike_expired(dead, expired)
 end
 
 local function keep_record(job)
