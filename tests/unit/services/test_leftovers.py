@@ -361,3 +361,16 @@ async def test_letters_that_were_deleted_by_hand_are_struck_from_the_lists_of_th
         without(bench, "arq:queue:default:dead:*")
         assert (await sweep(bench.client.redis))["of_cause"] == 2
         assert bench._looking.keys("arq:queue:default:cause*") == []
+
+
+async def test_a_letter_is_struck_from_the_list_of_the_cause_that_it_had_before() -> None:
+    with Bench([dies]) as bench:
+        await bench.client.enqueue(dies)
+        await bench.drain()
+        letter = bench.dead[0].id
+        # A client that knows of no causes has put the job back, and it has died of something else.
+        bench._looking.zadd("arq:queue:default:cause:0a1b2c", {letter: 1})
+        bench._looking.zadd("arq:queue:default:causes", {"0a1b2c": 1})
+        assert (await sweep(bench.client.redis))["of_cause"] == 1
+        (cause,) = bench._looking.keys("arq:queue:default:cause:*")
+        assert bench._looking.zrange(cause, 0, -1) == [letter.encode()]

@@ -99,12 +99,19 @@ local function slot_lives(holder)
   return entry and string.sub(entry, 1, 1) ~= '-'
 end
 
+-- Tell whether a letter is there, and of the cause of this list: a job that was put back by an earlier version, which knows of
+-- no causes, may have died of another since.
+local function has_this_cause(id)
+  local cause = redis.pcall('HMGET', queue .. ':dead:' .. id, 'cause')[1]
+  return cause and collection == queue .. ':cause:' .. cause
+end
+
 -- For each kind: what returns where the next portion begins, and the entries of this one; what tells whether one belongs
 -- to something; what strikes some, and returns by how many the others move up.
 local kinds = {
   letters = { ranks, function(id) return redis.call('EXISTS', collection .. ':' .. id) == 1 end, strike_ranks },
   causes = { ranks, function(cause) return redis.call('EXISTS', queue .. ':cause:' .. cause) == 1 end, strike_ranks },
-  of_cause = { ranks, function(id) return redis.call('EXISTS', queue .. ':dead:' .. id) == 1 end, strike_ranks },
+  of_cause = { ranks, has_this_cause, strike_ranks },
   workers = { all_of_set, function(process) return redis.call('EXISTS', queue .. ':worker:' .. process) == 1 end,
     strike_from_set },
   fields = { page_of_hash, has_entry, strike_fields },
