@@ -148,7 +148,7 @@ LOOK = Script.load("look")
 METER = Script.load("meter")
 QUOTA = Script.load("quota")
 
-# Called by the API, through rota.client.failures.
+# Called by the API, through rota.client.letters.by_cause.
 FAILURES = Script.load("failures")
 
 # Called by the API, through rota.wire.inventory.
@@ -159,5 +159,7 @@ FLOW_START = Script.load("flow_start")
 FLOW_FAN_OUT = Script.load("flow_fan_out")
 FLOW_STOP = Script.load("flow_stop")
 FLOW_RETRY = Script.load("flow_retry")
+
+# Called by the API, through rota.flows.looking.
 FLOW_LIST = Script.load("flow_list")
 FLOW_LOOK = Script.load("flow_look")

@@ -13,7 +13,6 @@
 
 local prefix, lists, before, most, looks = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local tenant = ARGV[6]
-local COUNTS = { 'total', 'completed', 'dead', 'cancelled' }
 
 -- Return the entries of all lists behind an id in those lists, the newest first, as { id, list }.
 local function entries_behind(id)
@@ -39,7 +38,9 @@ local function look_at(key)
   local stages = stages_in(unpack(redis.call('HMGET', key, 'kind', 'stages')))
   values[#values + 1] = stages
   for stage = 0, stages - 1 do
-    for _, count in ipairs(COUNTS) do values[#values + 1] = redis.call('HGET', key, stage .. ':' .. count) end
+    local own = stage .. ':'
+    local counts = redis.call('HMGET', key, own .. 'total', own .. 'completed', own .. 'dead', own .. 'cancelled')
+    for _, count in ipairs(counts) do values[#values + 1] = count end
   end
   return values
 end
