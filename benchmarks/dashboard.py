@@ -22,6 +22,7 @@ from sqlalchemy import text
 
 from benchmarks import ledger
 from benchmarks.bench import Bench, set_up
+from benchmarks.failures import BenchFailed
 from benchmarks.over_http import api_process
 from benchmarks.process import ROOT
 from benchmarks.producers import OwnProducer
@@ -128,7 +129,10 @@ async def _rate(bench: Bench, sizes: Sizes) -> float:
 
 @asynccontextmanager
 async def _open(url: str, key: str) -> AsyncIterator[None]:
-    """Keep dashboards open while a block lasts, in a process that gets what time workers and Redis leave."""
+    """Keep dashboards open while a block lasts, in a process that gets what time workers and Redis leave.
+
+    Raises BenchFailed where they end before.
+    """
     process = await asyncio.create_subprocess_exec(
         *("nice", "-n", "19", sys.executable, "-m", "benchmarks.visitors", url, str(OPEN)),
         cwd=ROOT,
@@ -142,8 +146,11 @@ async def _open(url: str, key: str) -> AsyncIterator[None]:
         async with asyncio.timeout(60):
             await process.stdout.readuntil(b"open\n")
         yield
+        if process.returncode is not None:
+            raise BenchFailed("the open dashboards ended before the jobs did, so their cost is not known")
     finally:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.wait()
 
 
