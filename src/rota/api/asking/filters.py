@@ -1,4 +1,4 @@
-"""What a list of jobs is asked for: the parameters of a request, and the text that can ask for the same and for more."""
+"""What a list of jobs is asked for: the parameters of a request, and the text that can ask for all these and more."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
