@@ -6,37 +6,22 @@ Where it names hours, each of its times of day is one tick: of an hour that come
 that is skipped comes as long after the change as it lies in the gap (02:30 is 03:30).
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from arq.cron import CronJob, next_cron
 
+from rota.model.schedules.clocks import Change, change_within, offset_at
+
 SECOND = timedelta(seconds=1)
 #: No clock was ever changed by more: islands have skipped a day.
 LARGEST = timedelta(days=1)
-#: No zone changes its clock twice within this time, in seconds.
-APART = 6 * 3600
-
-
-@dataclass(frozen=True)
-class Change:
-    """The moment from which a zone has another offset from UTC."""
-
-    at: datetime
-    before: timedelta
-    after: timedelta
-
-    @property
-    def gap(self) -> timedelta:
-        """How much of the clock is skipped; negative if it goes back."""
-        return self.after - self.before
 
 
 def next_tick(job: CronJob, last: datetime, zone: tzinfo | None) -> datetime:
     """Return the first tick of `job` later than `last`, by the clock of `zone`; None is the system's zone."""
     once = _names_hours(job)
     since = after = last.astimezone(UTC)
-    offset = _offset(zone, after.timestamp())
+    offset = offset_at(zone, after.timestamp())
     change = change_within(zone, after - LARGEST, after) if once else None
     while True:
         skipped = None
@@ -50,21 +35,6 @@ def next_tick(job: CronJob, last: datetime, zone: tzinfo | None) -> datetime:
         if change is None:
             return tick.astimezone(zone)
         since, after, offset = change.at, change.at - SECOND, change.after
-
-
-def change_within(zone: tzinfo | None, begin: datetime, end: datetime) -> Change | None:
-    """Return the first change of the clock after `begin` and until `end`, to the second."""
-    low, last = int(begin.timestamp() // 1), int(end.timestamp() // 1)
-    before = _offset(zone, low)
-    while low < last:
-        high = min(low + APART, last)
-        if _offset(zone, high) != before:
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (middle, high) if _offset(zone, middle) == before else (low, middle)
-            return Change(datetime.fromtimestamp(high, UTC), before, _offset(zone, high))
-        low = high
-    return None
 
 
 def _names_hours(job: CronJob) -> bool:
@@ -92,8 +62,3 @@ def _tick(job: CronJob, after: datetime, offset: timedelta) -> datetime:
         microsecond=job.microsecond,
     )
     return tick.replace(tzinfo=UTC) - offset
-
-
-def _offset(zone: tzinfo | None, moment: float) -> timedelta:
-    """Return how far the zone's clock is ahead of UTC at a moment, in seconds since 1970."""
-    return datetime.fromtimestamp(moment, UTC).astimezone(zone).utcoffset() or timedelta()

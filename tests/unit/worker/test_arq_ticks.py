@@ -12,7 +12,8 @@ from arq.cron import CronJob, cron
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rota.worker.arq_ticks import change_within, next_tick
+from rota.model.schedules.clocks import change_within
+from rota.worker.arq_ticks import next_tick
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
