@@ -192,7 +192,9 @@ def test_attempts_of_which_nothing_is_kept_are_named(attempts: int, missing: str
         State.COMPLETED, attempts=attempts, enqueued_at=after(0), started_at=after(5), finished_at=after(6)
     )
     assert life_of(found).missing == missing
-    assert [(one.number, one.ran, one.outcome) for one in attempts_of(found)] == [(attempts, 1.0, "completed")]
+    assert [(one.number, one.ran, one.outcome) for one in attempts_of(found)] == [
+        (attempts, 1.0, "completed")
+    ]
 
 
 @pytest.mark.parametrize(
