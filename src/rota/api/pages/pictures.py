@@ -1,24 +1,29 @@
 """What charts show: their shapes as paths, their scale, and the same in words; `pictures.html` writes them as SVG.
 
-They need no script, print, and follow the theme by their classes. A step of time is ten units wide and all of it a
-hundred high, and stretched to the page; text would be stretched too, so that it stands beside the shapes.
+They need no script, print, and follow the theme by their classes.
 """
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import NamedTuple, Self
 
 from markupsafe import Markup
 
+from rota.api.pages.drawing import (
+    HIGH,
+    STEP,
+    Tick,
+    band,
+    height,
+    line,
+    scale_of_jobs,
+    scale_of_times,
+    top_of,
+)
 from rota.api.pages.words import duration
 from rota.model.history.series import DeployMark, Distribution, HistoryPoint
 
-#: Units of a chart's width for each of its steps, and its height.
-_STEP, _HIGH = 10, 100
-#: Times that the scale of spans has lines at, in seconds: from one to the next about ten times as long.
-_SPANS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 864_000.0)
 _MINUTE, _DAY = 60.0, 86_400.0
 
 
@@ -59,13 +64,6 @@ class Shape(NamedTuple):
     path: str
 
 
-class Tick(NamedTuple):
-    """A line of the scale: what it stands for, and how far from the top it is, in hundredths of the height."""
-
-    words: str
-    y: float
-
-
 class Step(NamedTuple):
     """A step of a chart: when it begins, where it stands, and what is told of it, as a sentence and by columns."""
 
@@ -100,7 +98,7 @@ class Times:
     @property
     def wide(self) -> int:
         """The width of the chart, in its units."""
-        return max(1, len(self.begins)) * _STEP
+        return max(1, len(self.begins)) * STEP
 
     @property
     def is_long(self) -> bool:
@@ -115,7 +113,7 @@ class Times:
     def deploys(self) -> list[tuple[DeployMark, float]]:
         """Each mark, and where it stands."""
         return [
-            (mark, round((mark.at - self.begins[0]).total_seconds() / self.step * _STEP, 1))
+            (mark, round((mark.at - self.begins[0]).total_seconds() / self.step * STEP, 1))
             for mark in self.marks
         ]
 
@@ -148,9 +146,7 @@ class Chart:
     def steps(self) -> list[Step]:
         """The steps in which something happened."""
         every = enumerate(zip(self.times.begins, self.told, strict=True))
-        return [
-            Step(at, place * _STEP, self._sentence(at, told), told) for place, (at, told) in every if told
-        ]
+        return [Step(at, place * STEP, self._sentence(at, told), told) for place, (at, told) in every if told]
 
     def _sentence(self, at: datetime, told: Sequence[str]) -> str:
         said = ", ".join(f"{name} {words}" for name, words in zip(self.columns, told, strict=True))
@@ -163,14 +159,14 @@ def sparkline(steps: Sequence[Bar], title: str) -> Markup:
     return Markup(
         '<svg class="spark" viewBox="0 0 {wide} {high}" preserveAspectRatio="none" role="img">'
         "<title>{title}</title>{drawn}</svg>"
-    ).format(wide=max(1, len(steps)) * _STEP, high=_HIGH, title=title, drawn=Markup("").join(drawn))
+    ).format(wide=max(1, len(steps)) * STEP, high=HIGH, title=title, drawn=Markup("").join(drawn))
 
 
 def became(title: str, points: Iterable[Sequence[HistoryPoint]], marks: Iterable[DeployMark] = ()) -> Chart:
     """Return the chart of what became of jobs, and how many started. Each step has the points of all queues."""
     found = [(one[0].at, Bar.of(one)) for one in points]
     steps, times = [bar for _, bar in found], [at for at, _ in found]
-    top = _round(_most(steps))
+    top = top_of(_most(steps))
     whole = Bar.sum(steps)
     return Chart(
         title=title,
@@ -180,9 +176,9 @@ def became(title: str, points: Iterable[Sequence[HistoryPoint]], marks: Iterable
         told=tuple(_told(bar) for bar in steps),
         shapes=(
             *_stacks(steps, top),
-            Shape("started", _line([_high(bar.started / top) for bar in steps])),
+            Shape("started", line([height(bar.started / top) for bar in steps])),
         ),
-        ticks=_counts(top),
+        ticks=scale_of_jobs(top),
         legend=(
             ("started", f"started {whole.started:,}"),
             ("completed", f"completed {whole.completed:,}"),
@@ -195,7 +191,7 @@ def became(title: str, points: Iterable[Sequence[HistoryPoint]], marks: Iterable
 def deaths(title: str, steps: Sequence[tuple[datetime, int]], marks: Iterable[DeployMark] = ()) -> Chart:
     """Return the chart of how many jobs died in each step of time."""
     bars = [Bar(0, count) for _, count in steps]
-    top = _round(_most(bars))
+    top = top_of(_most(bars))
     return Chart(
         title=title,
         about="jobs of each step",
@@ -203,7 +199,7 @@ def deaths(title: str, steps: Sequence[tuple[datetime, int]], marks: Iterable[De
         columns=("died",),
         told=tuple((f"{count:,}",) if count else () for _, count in steps),
         shapes=tuple(_stacks(bars, top)),
-        ticks=_counts(top),
+        ticks=scale_of_jobs(top),
         legend=(("failed", f"died {sum(count for _, count in steps):,}"),),
     )
 
@@ -219,8 +215,8 @@ def spans(
     times = Times.of([at for at, _ in steps], marks)
     parts = [_parts(one) for _, one in steps]
     known = [value for one in parts if one for value in one]
-    height, ticks = _scale([*known, *([] if limit is None else [limit])])
-    half, many, most = ([height(one[place]) if one else None for one in parts] for place in range(3))
+    place, ticks = scale_of_times([*known, *([] if limit is None else [limit])])
+    half, many, most = ([place(one[part]) if one else None for one in parts] for part in range(3))
     columns = ("half within", "95 of 100 within", "99 of 100 within")
     overall = map(duration, _parts(total) or (None, None, None))
     return Chart(
@@ -230,12 +226,12 @@ def spans(
         columns=columns,
         told=tuple(tuple(map(duration, one)) if one else () for one in parts),
         shapes=(
-            Shape("most", _band(many, most)),
-            Shape("many", _band(half, many)),
-            *(() if limit is None else (Shape("limit", f"M0 {height(limit)}H{times.wide}"),)),
-            Shape("p99", _line(most)),
-            Shape("p95", _line(many)),
-            Shape("p50", _line(half)),
+            Shape("most", band(many, most)),
+            Shape("many", band(half, many)),
+            *(() if limit is None else (Shape("limit", f"M0 {place(limit)}H{times.wide}"),)),
+            Shape("p99", line(most)),
+            Shape("p95", line(many)),
+            Shape("p50", line(half)),
         ),
         ticks=ticks,
         legend=(
@@ -262,90 +258,17 @@ def _most(steps: Iterable[Bar]) -> int:
     return max([1, *(max(bar.total, bar.started) for bar in steps)])
 
 
-def _round(most: int) -> float:
-    """Return the top of a scale that goes up to `most`: a figure that is easily halved, and zeros behind it."""
-    size = 10 ** math.floor(math.log10(most))
-    return float(next(top * size for top in (1, 2, 4, 6, 8, 10) if most <= top * size))
-
-
-def _counts(top: float) -> tuple[Tick, ...]:
-    """Return the lines of a scale of jobs."""
-    return (
-        Tick(f"{_figure(top)} {'job' if top == 1 else 'jobs'}", _high(1)),
-        Tick(_figure(top / 2), _high(0.5)),
-        Tick("0", _high(0)),
-    )
-
-
-def _figure(value: float) -> str:
-    # There is room for seven characters.
-    return f"{value / 1e6:,g} M" if value >= 1e6 else f"{value:,.1f}".removesuffix(".0")  # noqa: PLR2004
-
-
-def _high(part: float) -> float:
-    """Return how far from the top the end of a bar is, by its part of the whole height."""
-    return round(_HIGH * (1 - part), 1)
-
-
-def _scale(values: Sequence[float]) -> tuple[Callable[[float], float], tuple[Tick, ...]]:
-    """Return how far from the top a time is on a scale that has all of `values`, and the lines of the scale."""
-    low, high = min(values, default=_SPANS[0]), max(values, default=_SPANS[1])
-    first = max([0, *(place for place, one in enumerate(_SPANS[:-1]) if one <= low)])
-    last = min(
-        [len(_SPANS) - 1, *(place for place, one in enumerate(_SPANS) if one >= high and place > first)]
-    )
-    lines = _SPANS[first : last + 1]
-    whole = math.log(lines[-1] / lines[0])
-
-    def height(value: float) -> float:
-        return _high(min(1.0, max(0.0, math.log(max(value, lines[0]) / lines[0]) / whole)))
-
-    return height, tuple(Tick(duration(one), height(one)) for one in lines)
-
-
 def _stacks(steps: Sequence[Bar], top: float) -> list[Shape]:
     """Return what became of jobs as bars that stand on each other, a shape for each kind."""
     paths: dict[str, list[str]] = {"completed": [], "other": [], "failed": []}
     for place, bar in enumerate(steps):
         # The smallest is still to be seen, and the largest makes room for that.
-        heights = {kind: max(2.0, _HIGH * count / top) for kind in paths if (count := getattr(bar, kind))}
+        heights = {kind: max(2.0, HIGH * count / top) for kind in paths if (count := getattr(bar, kind))}
         if heights:
             largest = max(heights, key=heights.__getitem__)
-            heights[largest] -= max(0.0, sum(heights.values()) - _HIGH)
-        base = float(_HIGH)
+            heights[largest] -= max(0.0, sum(heights.values()) - HIGH)
+        base = float(HIGH)
         for kind, high in heights.items():
-            paths[kind].append(f"M{place * _STEP + 1} {base:.1f}v-{high:.1f}h{_STEP - 2}v{high:.1f}z")
+            paths[kind].append(f"M{place * STEP + 1} {base:.1f}v-{high:.1f}h{STEP - 2}v{high:.1f}z")
             base -= high
     return [Shape(kind, "".join(path)) for kind, path in paths.items()]
-
-
-def _line(heights: Sequence[float | None]) -> str:
-    """Return a line through the middles of steps, broken where nothing was."""
-    return "".join("M" + "L".join(_points(run)) for run in _runs(heights))
-
-
-def _band(lows: Sequence[float | None], highs: Sequence[float | None]) -> str:
-    """Return what is between two lines, broken where nothing was."""
-    return "".join(
-        "M" + "L".join([*_points(above), *reversed(_points(below))]) + "z"
-        for below, above in zip(_runs(lows), _runs(highs), strict=True)
-    )
-
-
-def _runs(heights: Sequence[float | None]) -> list[list[tuple[int, float]]]:
-    """Return the steps that have a value, by their places, each run of neighbours by itself."""
-    runs: list[list[tuple[int, float]]] = []
-    for place, height in enumerate(heights):
-        if height is not None:
-            if not runs or runs[-1][-1][0] != place - 1:
-                runs.append([])
-            runs[-1].append((place, height))
-    return runs
-
-
-def _points(run: Sequence[tuple[int, float]]) -> list[str]:
-    """Return the points of a run as a path has them. One step alone is a line as long as a bar is wide."""
-    if len(run) == 1:
-        ((place, height),) = run
-        return [f"{place * _STEP + 1} {height}", f"{(place + 1) * _STEP - 1} {height}"]
-    return [f"{place * _STEP + _STEP // 2} {height}" for place, height in run]
