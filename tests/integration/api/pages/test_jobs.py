@@ -11,7 +11,7 @@ import pytest
 
 from rota import Run, job
 from rota.api.asking import pages as asking
-from rota.api.pages.screens.jobs import view
+from rota.api.pages.screens.jobs import listing, view
 from rota.api.pages.words import shortened
 from rota.model.bulk.actions import Actor
 from rota.model.bulk.filters import BulkAction, Filter
@@ -118,7 +118,9 @@ async def test_tabs_have_counts_and_lists_go_over_all_queues(
     assert '<span class="count">6+</span>' in await page(recorded, "/jobs?state=failed")
 
 
-async def test_conditions_are_met_dropped_and_said_where_none_is_left(recorded: Api) -> None:
+async def test_conditions_are_met_dropped_and_said_where_none_is_left(
+    recorded: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     handles = [await recorded.client.enqueue(send, number=number) for number in range(5)]
     shown, ids = await listed(recorded, "state=waiting&name=send&q=payload.number>2")
     assert ids == [handle.id for handle in handles[3:]]
@@ -137,6 +139,10 @@ async def test_conditions_are_met_dropped_and_said_where_none_is_left(recorded: 
     assert ids == ["mail:4"]
     assert "From the audit table, the newest first." in shown
     assert "Looked at the newest 10 jobs; there are no others" in shown
+    monkeypatch.setattr(listing, "PATIENCE", -1.0)
+    shown, _ = await listed(recorded, "state=failed&queue=mail&name=other&since=2026-01-01")
+    assert "that fits" in shown
+    assert "Show without" not in shown, "no time was left to ask for more"
 
 
 async def test_a_list_is_read_forth_and_back(recorded: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The list of jobs: those in a state as Redis has them, and all others from the audit table."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from starlette.datastructures import QueryParams
 from rota.api.asking.conditions import took
 from rota.api.asking.filters import Asking, understood
 from rota.api.asking.language import FIELDS, Mistake
-from rota.api.asking.pages import Listed, page_of
+from rota.api.asking.pages import PATIENCE, Listed, page_of
 from rota.api.desk import Desk, caller_of, desk_of
 from rota.api.pages.frame import ROOT, Page, base_of, form_of, go_to, render
 from rota.api.pages.screens.jobs import view
@@ -105,11 +106,17 @@ async def found_of(request: Request, wish: Wish) -> Found:
 
 
 async def _worst(request: Request, found: Found, dropped: Sequence[Dropped]) -> Dropped | None:
-    """Return the condition to drop first where no job fits: the one that excludes most, or without which some fit."""
+    """Return the condition to drop first where no job fits: the one that excludes most, or without which some fit.
+
+    The audit table is asked without one after another for as long as for a page.
+    """
     if found.page.excluded:
         return max(dropped, key=lambda one: found.page.excluded.get(one.key, 0), default=None)
     if found.page.source == "table":
+        until = time.monotonic() + PATIENCE
         for one in dropped:
+            if time.monotonic() > until:
+                break
             if (await found_of(request, Wish.of(QueryParams(one.address.partition("?")[2])))).page.items:
                 return one
     return None
