@@ -170,12 +170,17 @@ async def test_what_a_form_did_is_said_once(api: Api) -> None:
     assert "Jobs that run go on." not in await page(api, "/queues")
 
 
-async def test_a_body_that_is_no_form_is_refused(api: Api) -> None:
+async def test_a_body_that_is_no_form_of_a_page_is_refused(api: Api) -> None:
     answer = await api.http.post("/ui/queues/email/pause", json={"reason": "x"}, headers=OWN)
     assert answer.status_code == 415
+    for large in ({"reason": "x" * 70_000}, {"reason": ["x"] * 2001}):
+        answer = await api.http.post("/ui/queues/email/pause", data=large, headers=OWN)
+        assert answer.status_code in (400, 413)
     assert await api.client.paused_since("email") is None
 
 
-async def test_the_first_stop_of_a_page_leads_past_its_frame(api: Api) -> None:
+async def test_the_first_stop_of_a_page_leads_past_its_frame_which_says_where_one_is(api: Api) -> None:
     body = (await page(api, "/queues")).partition("<body>")[2]
+    (here,) = re.findall(r'href="(/ui/[^"]*)" aria-current="page"', body)
+    assert here == "/ui/queues"
     assert body.strip().startswith('<a class="skip" href="#live">')

@@ -193,12 +193,15 @@ async def test_secrets_are_not_shown_stay_where_another_edits_and_numbers_are_ex
 
 async def test_a_long_payload_is_cut_and_kept_whole_by_its_link(server: RedisServer) -> None:
     async with answering(server.url, greet, works=False, PAYLOAD_LIMIT="2MB") as api:
-        long = await api.client.enqueue(greet, name="x" * 1_000_000)
+        strange = greet.options(id='a/"b"')
+        long = await api.client.enqueue(strange, name="x" * 1_000_000)
         shown = await page(api, job_path("email", long.id))
         assert len(shown) < 120_000
         assert "of which this is the beginning" in shown
         (link,) = [one for one in Seen(shown).links if "part=payload" in one]
-        assert (await api.http.get(link)).text.count("x") == 1_000_000
+        file = await api.http.get(link)
+        assert file.text.count("x") == 1_000_000
+        assert file.headers["content-disposition"] == 'attachment; filename="a_b_.payload.json"'
 
 
 async def test_a_job_that_is_over_is_run_again_as_a_new_one(server: RedisServer) -> None:

@@ -156,6 +156,9 @@ async def test_a_list_is_read_forth_and_back(recorded: Api, monkeypatch: pytest.
             break
         query = link(shown, "Look further")
     assert found == [[], [5, 4, 3, 2], [1, 0]]
+    tabs = shown.partition('aria-label="States"')[2].partition("</ul>")[0]
+    assert "q=payload" in tabs
+    assert "cursor" not in tabs, "another list is shown from its beginning"
     shown, ids = await listed(recorded, link(shown, "Newer"))
     assert ids == [f"mail:{number}" for number in (5, 4, 3, 2)]
 

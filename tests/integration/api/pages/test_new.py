@@ -11,6 +11,9 @@ from urllib.parse import urlencode
 import pytest
 
 from rota import Run, job
+from rota.model.access.keys import make, scopes_of
+from rota.model.state import State
+from rota.wire.access import AccessRecords
 from tests.integration.api.pages.visiting import entered, greet, job_path, page, sent
 from tests.integration.api.serving import Api, answering
 from tests.servers import RedisServer
@@ -41,6 +44,8 @@ async def test_a_job_is_made_by_the_json_of_a_form_that_knows_its_payload(api: A
     )
     assert answer.headers["location"] == "/ui/job?queue=email&id=email%3Aown"
     assert (await api.client.status("email", "own")).payload == {"name": "Ann"}
+    (action,) = await api.client.actions.page(limit=1)
+    assert (action.action, action.target) == ("enqueue", {"queue": "email", "id": "email:own"})
     again = await page(api, job_path("email", "own"))
     like_it = urlencode({"name": "email:greet", "payload": '{\n  "name": "Ann"\n}'})
     assert f"/ui/new?{like_it}" in unescape(again)
@@ -103,3 +108,15 @@ async def test_who_may_not_enqueue_is_shown_no_form(api: Api) -> None:
     assert "/ui/new" not in await page(api, "/")
     await page(api, "/new", 403)
     assert (await sent(api, "/new", name="email:greet", payload="{}")).status_code == 403
+
+
+async def test_a_key_makes_no_more_jobs_by_forms_than_it_may_have(api: Api) -> None:
+    text, key = make(scopes_of(["read", "enqueue"]))
+    await AccessRecords(api.client.redis, "rota").put({key.id: key.bound(most_jobs=1).write()})
+    await sent(api, "/login", key=text)
+    over = await api.client.enqueue(greet)
+    await api.client.cancel("email", over.id)
+    fields = {"name": "email:greet", "by": "json", "payload": "{}"}
+    assert [(await sent(api, "/new", **fields)).status_code for _ in range(2)] == [303, 429]
+    assert (await sent(api, "/job/again", queue="email", id=over.id)).status_code == 429
+    assert (await api.client.counts("email"))[State.WAITING] == 1
