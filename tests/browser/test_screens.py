@@ -32,6 +32,7 @@ SCREENS: dict[str, tuple[str, str]] = {
     "queue": ("/queues/images", ""),
     "purge": ("/queues/images/purge", ""),
     "jobs": ("/jobs?queue=images&state=waiting", ""),
+    "jobs-dead": ("/jobs?queue=billing&state=dead", ""),
     "jobs-recorded": ("/jobs?status=COMPLETED", ""),
     "job-running": ("/job?queue=reports&id=september", ""),
     "job-dead": ("/job?queue=billing&id=wrong", ""),
@@ -50,8 +51,8 @@ SCREENS: dict[str, tuple[str, str]] = {
     "system": ("/system", ""),
     "keys": ("/keys", ""),
 }
-#: What is shown before one is let in, and what a form shows.
-OTHERS = ("login", "sheet")
+#: What is shown before there is any job, before one is let in, and what a form shows.
+OTHERS = ("empty", "login", "sheet")
 
 
 async def work(shop: Shop) -> str:
@@ -69,7 +70,8 @@ async def work(shop: Shop) -> str:
     shop.away.touch()
     await client.enqueue_many(charge.call(customer=f"c-{number}", cents=500) for number in range(37))
     await client.enqueue(charge.options(id="wrong"), customer="c-400", cents=-5)
-    await until_over(shop, "billing", dead=38)
+    await client.enqueue(charge.options(id="order-" + "4711-" * 35), customer="c-401", cents=-(10**60))
+    await until_over(shop, "billing", dead=39)
     await client.enqueue(monthly_report.options(id="september"), month="2026-09")
     await client.enqueue_many(thumbnail.call(f"holiday-{number}.jpeg") for number in range(80))
     await client.enqueue(album, "wedding", count=12)
@@ -134,11 +136,18 @@ async def take_all(tab: Tab, folder: Path, name: str) -> list[str]:
 
 
 async def test_every_screen_in_both_themes_and_widths(shop: Shop, tab: Tab, tmp_path: Path) -> None:
-    key = await work(shop)
     folder = Path(KEPT) if KEPT else tmp_path
     await tab.call("Emulation.setScrollbarsHidden", hidden=True)
     await tab.open(f"{shop.url}/")
-    wide = await take_all(tab, folder, "login")
+    wide = await take_all(tab, folder, "empty")
+    key = await work(shop)
+
+    async def is_shut() -> bool:
+        await tab.open(f"{shop.url}/")
+        return bool(await tab.value("document.querySelector('[name=key]') !== null"))
+
+    await until(is_shut, "the first key has been found, without which nobody is let in")
+    wide += await take_all(tab, folder, "login")
     await fill(tab, "key", key)
     await click(tab, "Log in", within="main")
     # Processes tell every ten seconds what has ended.
