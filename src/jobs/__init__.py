@@ -17,7 +17,7 @@ From Python, a type checker knows the arguments and the result:
 * Any exception retries, with back-off. `@job(queue="email", timeout=60, max_attempts=5)` says otherwise, and so do
   `raise Cancel("gone")`, `raise Retry(60)` and `raise Snooze(300)`.
 * What jobs share (an HTTP client, a database) is opened in `lifespan.py`, once a process.
-* What runs around all of them is in lists here, `middleware`, `subscribers` and `senders` (docs/workers.md).
+* What runs around all of them is in lists here, `middleware`, `subscribers` and `senders` (docs/middleware.md).
 
 `samples/` shows each kind at work. Nothing here needs it: delete it when you do not, and `tests/samples` and the demo
 (`src/demo*.py`) with it.

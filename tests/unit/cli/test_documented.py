@@ -60,7 +60,7 @@ def test_every_command_is_named_on_a_page_and_a_job_is_shown_by_queue_and_id() -
 
 # Options of jobs
 
-WORKERS = (ROOT / "docs" / "workers.md").read_text("utf-8")
+JOBS = (ROOT / "docs" / "jobs.md").read_text("utf-8")
 OF_A_JOB, OF_AN_ENQUEUE = set(JobFields.__annotations__), set(EnqueueFields.__annotations__)
 
 
@@ -76,7 +76,7 @@ def keywords(of: str) -> set[str]:
 
 
 def test_the_options_of_jobs_and_enqueues_are_all_in_the_table_and_no_others() -> None:
-    rows = [line.split("|")[1:3] for line in WORKERS.splitlines() if re.match(r"\|.*`[a-z_]+=`", line)]
+    rows = [line.split("|")[1:3] for line in JOBS.splitlines() if re.match(r"\|.*`[a-z_]+=`", line)]
     columns = zip(*rows, strict=True)
     of_a_job, of_an_enqueue = (set(re.findall(r"`([a-z_]+)=`", "".join(column))) for column in columns)
     assert (of_a_job, of_an_enqueue) == (OF_A_JOB, OF_AN_ENQUEUE)

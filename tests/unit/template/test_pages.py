@@ -16,7 +16,9 @@ pytest_plugins = ["pytester"]
 DOCS = Path(__file__).parents[3] / "docs"
 #: The pages whose code stands in fences.
 PAGES = (
-    *("workers.md", "events.md", "tracing.md", "metrics.md", "history.md", "scheduling.md", "api.md"),
+    *("jobs.md", "enqueueing.md", "retries.md", "timeouts.md", "progress.md", "limits.md", "unique-jobs.md"),
+    *("flows.md", "checkpoints.md", "middleware.md"),
+    *("events.md", "tracing.md", "metrics.md", "history.md", "scheduling.md", "api.md"),
     *("webhooks.md", "tenants.md"),
 )
 #: The pages whose code needs libraries that are not installed here: a type checker reads it, and its tests are run.
