@@ -73,7 +73,7 @@ def members(raw: bytes) -> dict[str, str]:
 def shown(text: str | None) -> str | None:
     """Return the text of a value without the wrapping of what looks like a mark; None for no text, and for null.
 
-    A text that is no JSON, as another program may have written it, is returned as it is.
+    Text other than JSON, as another program may have written it, is returned as it is.
     """
     if text is None or text == "null":
         return None

@@ -1,7 +1,7 @@
 """How charts are drawn: their scales, and lines and bands as paths of SVG.
 
-A step of time is ten units wide and all of it a hundred high, and stretched to the page; text would be stretched too, so
-that it stands beside the shapes.
+A step of time is ten units wide and all of it a hundred high, and stretched to the page; text would be stretched too,
+so that it stands beside the shapes.
 """
 
 import math
