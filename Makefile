@@ -15,7 +15,7 @@ export PYTHONPATH := $(CURDIR)/src
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check dev worker redis-cli bench bench-check test-containers test-browser screenshots dashboards rules lock clean
+.PHONY: help setup demo test check dev worker redis-cli bench bench-check test-containers test-browser test-template screenshots dashboards rules lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -28,8 +28,8 @@ $(STAMP): $(REQUIREMENTS) scripts/setup.py
 demo: setup ## real jobs through a real queue, some of them failing; ARGS=--stay keeps the dashboard open
 	@exec $(PY) src/demo.py $(ARGS)
 
-test: setup ## all tests that need no container engine and no browser; ARGS="-k name" chooses
-	@$(PY) -m pytest -n $(PROCESSES) --dist worksteal --ignore=tests/container --ignore=tests/browser $(ARGS)
+test: setup ## all tests that need no container engine and no browser, and take no copies; ARGS="-k name" chooses
+	@$(PY) -m pytest -n $(PROCESSES) --dist worksteal --ignore=tests/container --ignore=tests/browser --ignore=tests/template $(ARGS)
 
 check: setup ## lint, format, types and architecture
 	@$(PY) -m ruff check .
@@ -59,6 +59,9 @@ test-containers: setup ## build the image and run it, where there is a container
 
 test-browser: setup ## the pages in a real browser, where there is one
 	@$(PY) -m pytest tests/browser $(ARGS)
+
+test-template: setup ## what a team gets that takes this repository: copies and projects made of it, and their own tests
+	@$(PY) -m pytest tests/template $(ARGS)
 
 screenshots: setup ## take the pictures of docs/images again, of every page of the dashboard
 	@mkdir -p docs/images

@@ -232,7 +232,7 @@ def test_the_template_names_its_engine_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("engine", [True, False])
-def test_ci_makes_the_tests_then_the_checks_then_the_browser_s_then_the_containers(
+def test_ci_makes_the_tests_then_the_checks_then_the_browser_s_the_template_s_and_the_containers(
     checkout: Path, engine: bool
 ) -> None:
     bin_folder = checkout.parent / "bin"
@@ -250,7 +250,7 @@ def test_ci_makes_the_tests_then_the_checks_then_the_browser_s_then_the_containe
         [checkout / ".ci" / "run"], env=environment, capture_output=True, text=True, check=True, cwd="/"
     )
     setup = str(script.resolve()) if engine else "none"
-    made = ("test", "check", "test-browser", "test-containers")
+    made = ("test", "check", "test-browser", "test-template", "test-containers")
     assert ran.stdout.splitlines() == [f"{target} {setup}" for target in made]
 
 

@@ -12,6 +12,7 @@ from jobs.greetings import greet
 from jobs.lifespan import Dependencies, lifespan
 from rota import Cancel, Run
 from rota.model.registry import discover
+from tests.files import files
 
 ROOT = Path(__file__).resolve().parents[3]
 JOBS = ROOT / "src" / "jobs"
@@ -79,8 +80,6 @@ def test_nothing_but_the_demo_needs_the_samples_or_their_variables() -> None:
 
 def tracked(*paths: str) -> list[Path]:
     """List the text files that a fresh clone would have."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *paths]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    found = [ROOT / name for name in listed.stdout.split("\0") if name]
+    found = files(*paths)
     assert len(found) > 300
-    return [path for path in found if path.is_file() and path.suffix not in (".gz", ".webp")]
+    return [path for path in found if path.suffix not in (".gz", ".webp")]
