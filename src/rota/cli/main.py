@@ -27,6 +27,7 @@ from rota.cli.commands import (
     server,
 )
 from rota.cli.commands.many import showing
+from rota.cli.commands.new import making
 from rota.cli.commands.webhooks import acting as webhooks
 from rota.cli.dev import Development
 from rota.cli.program import all_loaded, program
@@ -135,6 +136,7 @@ hands.add_to(cli)
 history.add_to(cli)
 from_arq.add_to(cli)
 jobs.add_to(cli)
+making.add_to(cli)
 showing.add_to(cli)
 server.add_to(cli)
 doctor.add_to(cli)

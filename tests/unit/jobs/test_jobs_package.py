@@ -6,11 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from jobs.greetings import greet
 from jobs.lifespan import Dependencies, lifespan
-from rota import Cancel, Run
 from rota.model.registry import discover
 from tests.files import files
 
@@ -29,13 +25,6 @@ def test_the_jobs_and_the_lifespan_are_found() -> None:
 async def test_the_lifespan_yields_what_jobs_share() -> None:
     async with lifespan() as deps:
         assert isinstance(deps, Dependencies)
-
-
-async def test_the_first_job_is_a_function_that_a_test_calls() -> None:
-    run = Run(id="1", job="greet", queue="email")
-    assert await greet(run, name="Ann") == "Hello, Ann"
-    with pytest.raises(Cancel):
-        await greet(run, name="")
 
 
 def test_the_first_job_is_the_one_in_the_readme() -> None:
