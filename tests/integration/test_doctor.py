@@ -92,6 +92,25 @@ def test_a_clock_that_is_not_the_server_s_is_warned_of(
     assert "clock is +60 s from the server's" in found(project)["clock warning"][0]
 
 
+def test_where_each_secret_was_found_is_said_and_no_value(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    for name in ("SENTRY_DSN", "PAYLOAD_KEYS", "SMTP_PASSWORD"):
+        (tmp_path / "secrets" / name).write_text("https://canary@sentry.example/1\n")
+    keys = tmp_path / "keys"
+    keys.write_text("k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")
+    said = found(project, SECRETS_DIR=str(tmp_path / "secrets"), PAYLOAD_KEYS_FILE=str(keys))
+    assert set(said["secrets ok"]) == {
+        "REDIS_URL is from: environment",
+        "SENTRY_DSN is from: secrets",
+        "PAYLOAD_KEYS is from: environment, PAYLOAD_KEYS_FILE",
+        "for the jobs: SMTP_PASSWORD",
+    }
+    (unread,) = said["secrets warning"]
+    assert unread.startswith("the secret PAYLOAD_KEYS is not read, as it is set too (environment, ")
+    assert "canary" not in str(said)
+    assert "AAECAw" not in str(said)
+
+
 def test_rights_that_are_missing_are_named(project: Project, server: RedisServer) -> None:
     with server.client() as redis:
         redis.execute_command("ACL", "SETUSER", "half", "on", ">pw", "~*", "&*", "+@all", "-xadd")

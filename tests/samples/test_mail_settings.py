@@ -83,6 +83,22 @@ def test_a_password_comes_from_the_folder_of_secrets(setenv: SetEnv, tmp_path: P
     assert settings.password.get_secret_value() == "a secret"
 
 
+def test_a_variable_wins_over_a_secret_and_a_secret_over_dot_env_which_counts_as_written(
+    setenv: SetEnv, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("SMTP_PASSWORD=ab$cd${HOME}\nSMTP_USERNAME=shop\nSECRETS_DIR=elsewhere\n")
+    setenv(**HOST)
+    found = [load().password]
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "SMTP_PASSWORD").write_text("of the folder\n")
+    setenv(SECRETS_DIR=str(tmp_path / "secrets"))
+    found.append(load().password)
+    setenv(SMTP_PASSWORD="of the environment")
+    found.append(load().password)
+    said = [one and one.get_secret_value() for one in found]
+    assert said == ["ab$cd${HOME}", "of the folder", "of the environment"]
+
+
 def test_variables_in_dot_env_count_in_development_and_not_in_production(
     setenv: SetEnv, tmp_path: Path
 ) -> None:
@@ -109,6 +125,10 @@ def test_what_kubernetes_injects_for_a_service_named_smtp_is_ignored(setenv: Set
         ({**HOST, "SMTP_USERNAME": "shop"}, "^SMTP_USERNAME and SMTP_PASSWORD go together"),
         ({**HOST, "SMTP_PASSWORD": "canary"}, "^SMTP_USERNAME and SMTP_PASSWORD go together"),
         ({**HOST, "SMTP_PASSWORD_FILE": "/nowhere"}, "^SMTP_PASSWORD_FILE names a file that cannot be read$"),
+        (
+            {**HOST, "SMTP_USERNAME": "a", "SMTP_PASSWORD": "canary", "SMTP_PASSWORD_FILE": __file__},
+            "^SMTP_PASSWORD and SMTP_PASSWORD_FILE are both set; keep one of them$",
+        ),
         ({"SMTP_HOST": "mail.example.org"}, "^SMTP_HOST is set, but SMTP_FROM is not"),
         ({"SMTP_HOST": " "}, "^SMTP_HOST is set but empty; give it a value or unset it$"),
         ({**HOST, "SMTP_FROM": ""}, "^SMTP_FROM is set but empty"),

@@ -9,6 +9,7 @@ expand `$` in passwords in `.env`.
 """
 
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,8 @@ SECRETS_DIR = Path("/run/secrets")
 
 T = TypeVar("T")
 
+_NAME = re.compile("[A-Z][A-Z0-9_]*")
+
 
 def load(env: Mapping[str, str] | None = None, *, env_file: Path | None = None) -> Settings:
     """Return the settings of the environment, or of `env` in its place. Raises ConfigError with every problem.
@@ -48,12 +51,12 @@ def load(env: Mapping[str, str] | None = None, *, env_file: Path | None = None) 
     )
     wrong_names = misnamed(name for name in found.values if name.startswith(QUEUES))
     named = {name: value for name, value in found.values.items() if name not in wrong_names}
-    settings, wrong_values = _validated(_Found(named)(), found.places)
+    settings, wrong_values = _validated(_Found(named)())
     problems = [*found.problems, *wrong_names.values(), *wrong_values]
     if settings is None or problems:
         raise ConfigError([as_written(problem, found.prefixed) for problem in problems])
     _keep_secrets(settings)
-    return settings
+    return settings.found_in(found.places, found.secrets)
 
 
 def _keep_secrets(settings: Settings) -> None:
@@ -86,17 +89,15 @@ class _Found(EnvSettingsSource):
         return value
 
 
-def _validated(values: Mapping[str, Any], places: Mapping[str, str]) -> tuple[Settings | None, list[str]]:
+def _validated(values: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:
     try:
-        return Settings(**values).found_in(places), []
+        return Settings(**values), []
     except ValidationError as error:
         problems = list(problems_of(error, Settings, values))
         wrong = {str(one["loc"][0]) for one in error.errors(include_input=False) if one["loc"]}
     # pydantic checks how settings fit together only if each is right, so one wrong value would hide other problems.
     if wrong and not any(name.startswith("redis_") for name in wrong):
-        problems += _validated({name: value for name, value in values.items() if name not in wrong}, places)[
-            1
-        ]
+        problems += _validated({name: value for name, value in values.items() if name not in wrong})[1]
     return None, problems
 
 
@@ -108,12 +109,14 @@ class Gathered:
     """Values by the name of their variable, and every problem met on the way to them.
 
     `prefixed` are the names that were written with ROTA_ before them; `places` is where each value stood, in words.
+    `secrets` are the names of all files in the folder of secrets.
     """
 
     values: dict[str, str] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     prefixed: frozenset[str] = frozenset()
+    secrets: frozenset[str] = frozenset()
 
 
 def gather(
@@ -132,7 +135,7 @@ def gather(
     real, local = _resolve(env, known, found.problems), _resolve(file, known, found.problems)
     real |= _unquoted(real, found.problems)
     named = real.get("SECRETS_DIR") or local.get("SECRETS_DIR")
-    secrets = _read_secrets(Path(named) if named else secrets_dir, known, found.problems)
+    secrets = _read_secrets(Path(named) if named else secrets_dir, known, found)
     if not is_production and (local | secrets).get("APP_ENV") == "production":
         found.problems.append("APP_ENV is production in a file; only the environment itself can say so")
     found.prefixed = prefixed
@@ -140,6 +143,9 @@ def gather(
     for place, values in ((".env", local), ("secrets", secrets), (".env", own), ("environment", real)):
         found.values |= values
         found.places |= dict.fromkeys(values, place)
+    for place, source in ((".env", file), ("environment", env)):
+        for name in (name for name in found.values if found.places[name] == place and name not in source):
+            found.places[name] = f"{place}, {name}{FILE}"
     return found
 
 
@@ -185,18 +191,28 @@ def _read_env_file(path: Path, problems: list[str]) -> dict[str, str]:
     return values
 
 
-def _read_secrets(folder: Path | None, known: Collection[str], problems: list[str]) -> dict[str, str]:
+def _read_secrets(folder: Path | None, known: Collection[str], found: Gathered) -> dict[str, str]:
+    """Return the values in a folder of secrets, and note the names of all that is in it, for the jobs too."""
     if folder is None:
         return {}
     if not folder.is_dir():
-        problems.append("SECRETS_DIR names no folder; give the path of a folder with a file for each secret")
+        found.problems.append(
+            "SECRETS_DIR names no folder; give the path of a folder with a file for each secret"
+        )
         return {}
+    files = _guarded("SECRETS_DIR", found.problems, lambda: sorted(folder.iterdir())) or []
+    (named,), _ = own_first([{_as_variable(path): str(path) for path in files if path.is_file()}], known)
+    found.secrets = frozenset(filter(_NAME.fullmatch, named))
+    found.problems += (f"the secret {problem}" for problem in misspelt(named, known))
     values: dict[str, str] = {}
-    for path in _guarded("SECRETS_DIR", problems, lambda: sorted(folder.iterdir())) or []:
-        name = path.name.upper().replace("-", "_")
-        if name in known and path.is_file():
-            values |= _read(name, path, f"the secret {path.name}", problems)
+    for name in (name for name in named if name in known or name.startswith(QUEUES)):
+        path = Path(named[name])
+        values |= _read(name, path, f"the secret {path.name}", found.problems)
     return values
+
+
+def _as_variable(path: Path) -> str:
+    return path.name.upper().replace("-", "_")
 
 
 def _read(name: str, path: Path, pointer: str, problems: list[str]) -> dict[str, str]:

@@ -39,6 +39,7 @@ class Settings(Variables):
     """The settings of one process. The class itself never reads the environment: `rota.settings.load.load` does."""
 
     _places: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _secrets: tuple[str, ...] = PrivateAttr(default=())
 
     @classmethod
     def settings_customise_sources(
@@ -74,10 +75,15 @@ class Settings(Variables):
             raise ValueError("\n".join(problems))
         return self
 
-    def found_in(self, places: Mapping[str, str]) -> Self:
-        """Return these settings, which know where the value of each variable stood."""
-        self._places = dict(places)
+    def found_in(self, places: Mapping[str, str], secrets: Iterable[str] = ()) -> Self:
+        """Return these settings, which know where each value stood, and which files the folder of secrets has."""
+        self._places, self._secrets = dict(places), tuple(sorted(secrets))
         return self
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of the files in the folder of secrets, as variables have them, those of the jobs too."""
+        return self._secrets
 
     def place_of(self, variable: str) -> str:
         """Return where the value of a variable stood; "default" where it was not set."""

@@ -84,6 +84,36 @@ def test_the_folder_of_secrets_has_a_file_for_each(tmp_path: Path) -> None:
     assert values({"SECRETS_DIR": str(tmp_path)}) == {"SECRETS_DIR": str(tmp_path), **expected}
 
 
+def test_a_secret_of_one_queue_or_with_the_prefix_counts_and_a_misspelt_one_is_a_problem(tmp_path: Path) -> None:
+    written(tmp_path, "QUEUES__EMAIL__CONCURRENCY", "2")
+    written(tmp_path, "ROTA_REDIS_URL", "redis://ours")
+    written(tmp_path, "REDIS_URL", "redis://another")
+    written(tmp_path, "SMTP_PASSWORD", "of the jobs")
+    found = gather({}, KNOWN, env_file=None, secrets_dir=tmp_path)
+    assert found.values == {"QUEUES__EMAIL__CONCURRENCY": "2", "REDIS_URL": "redis://ours"}
+    assert found.secrets == {*found.values, "SMTP_PASSWORD"}
+    written(tmp_path, "REDIS_PASWORD", "")
+    assert problems({}, secrets_dir=tmp_path) == [
+        "the secret REDIS_PASWORD is not known; did you mean REDIS_PASSWORD?"
+    ]
+
+
+def test_where_a_value_stood_is_known(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    for name in ("REDIS_URL", "HEALTH_FILE"):
+        written(tmp_path / "secrets", name, "/of/secrets")
+    pointer = written(tmp_path, "pointer", "a value")
+    env_file = written(tmp_path, ".env", f"MAX_ATTEMPTS_FILE={pointer}\n")
+    env = {"REDIS_PASSWORD_FILE": str(pointer), "REDIS_URL": "redis://"}
+    found = gather(env, KNOWN, env_file=env_file, secrets_dir=tmp_path / "secrets")
+    assert found.places == {
+        "REDIS_PASSWORD": "environment, REDIS_PASSWORD_FILE",
+        "REDIS_URL": "environment",
+        "HEALTH_FILE": "secrets",
+        "MAX_ATTEMPTS": ".env, MAX_ATTEMPTS_FILE",
+    }
+
+
 def test_a_folder_of_secrets_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     (problem,) = problems({"SECRETS_DIR": str(tmp_path / "none")})
     assert problem.startswith("SECRETS_DIR names no folder")

@@ -31,6 +31,7 @@ BOX = (
     "docker-compose.yml",
     *sorted(f"deploy/redis/{file.name}" for file in REDIS.iterdir()),
     "deploy/api/make-key",
+    "deploy/secrets/hand-over",
 )
 
 
@@ -49,7 +50,9 @@ def test_every_service_is_confined(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert {"privileged", "cap_add", "pid", "devices"}.isdisjoint(service)
+    assert {"privileged", "pid", "devices"}.isdisjoint(service)
+    # What hands secrets over reads files that only their owner may read.
+    assert service.get("cap_add", []) == (["DAC_READ_SEARCH"] if name == "secrets" else [])
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
     assert "docker.sock" not in json.dumps(service)
@@ -65,7 +68,7 @@ def test_every_image_has_a_version(name: str) -> None:
     assert re.fullmatch(r"[a-z/-]+:v?\d[\w.-]*", SERVICES[name]["image"])
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if not name.endswith(("-password", "-key"))])
+@pytest.mark.parametrize("name", [name for name in SERVICES if not name.endswith(("-password", "-key", "secrets"))])
 def test_what_serves_comes_back_and_has_limits(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
@@ -258,7 +261,10 @@ def test_grafana_shows_dashboards_and_has_no_login() -> None:
 
 
 def test_the_worker_is_started_after_redis_and_outlives_its_restart() -> None:
-    assert WORKER["depends_on"] == {"redis": {"condition": "service_healthy"}}
+    assert WORKER["depends_on"] == {
+        "redis": {"condition": "service_healthy"},
+        "secrets": {"condition": "service_completed_successfully"},
+    }
 
 
 def test_a_development_env_file_cannot_make_the_worker_anything_else() -> None:

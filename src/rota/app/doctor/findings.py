@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from pydantic import SecretStr
+
 from rota.app.handlers import timeouts_of
 from rota.errors import RotaError
 from rota.fleet.reading import QueueReading, Reading
@@ -73,6 +75,21 @@ def of_settings(settings: Settings, registry: Registry) -> Iterator[Finding]:
         yield Finding("settings", Level.WARNING, line)
     if not advice:
         yield Finding("settings", Level.OK, f"for {settings.app_env}")
+
+
+def of_secrets(settings: Settings) -> Iterator[Finding]:
+    """Yield where each secret was found, and which files in the folder of secrets say nothing."""
+    for name, field in type(settings).model_fields.items():
+        value, variable = getattr(settings, name), name.upper()
+        place = settings.place_of(variable)
+        if isinstance(value, SecretStr) or not (value is None or field.repr):
+            yield Finding("secrets", Level.OK, f"{variable} is from: {place}")
+        if variable in settings.secrets and place != "secrets":
+            said = f"the secret {variable} is not read, as it is set too ({place}): keep one of them"
+            yield Finding("secrets", Level.WARNING, said)
+    known = {name.upper() for name in type(settings).model_fields}
+    if own := [name for name in settings.secrets if name not in known]:
+        yield Finding("secrets", Level.OK, f"for the jobs: {', '.join(own)}")
 
 
 def of_fleet(fleet: Reading, strays: Sequence[str] = ()) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from rota.app.doctor.findings import (
     of_jobs,
     of_outbox,
     of_records,
+    of_secrets,
     of_settings,
     of_webhooks,
 )
@@ -66,7 +67,7 @@ async def _all(at: Progress) -> list[Finding]:
         return [Finding("settings", Level.ERROR, str(error))]
     failures: list[RotaError] = []
     registry = discover(settings.jobs_package, settings.default_queue, on_failure=failures.append)
-    found = [*of_jobs(registry, failures), *of_settings(settings, registry)]
+    found = [*of_jobs(registry, failures), *of_settings(settings, registry), *of_secrets(settings)]
     found += [finding async for finding in _of_redis(settings, registry, at)]
     found += [finding async for finding in _of_database(settings)]
     return found

@@ -19,6 +19,7 @@ from rota.app.doctor.findings import (
     of_jobs,
     of_outbox,
     of_records,
+    of_secrets,
     of_settings,
     of_webhooks,
 )
@@ -121,6 +122,7 @@ def _findings(
     return [
         *of_jobs(desk.registry, ()),
         *of_settings(desk.settings, desk.registry),
+        *of_secrets(desk.settings),
         *(Finding("redis", Level.WARNING, line) for line in usable(looked.info).warnings),
         *of_fleet(fleet),
         *of_webhooks(hooks),
