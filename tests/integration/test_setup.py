@@ -76,7 +76,7 @@ def checkout(tmp_path: Path) -> Path:
     root = tmp_path / "a checkout"
     for folder in ("scripts", "requirements", ".ci"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Makefile", "pyproject.toml"):
+    for name in ("Makefile", "engine.mk", "pyproject.toml"):
         shutil.copy(ROOT / name, root / name)
     return root
 
@@ -94,9 +94,17 @@ def make(checkout: Path, *arguments: str, **environment: str) -> subprocess.Comp
 
 def test_make_alone_lists_every_target(checkout: Path) -> None:
     listed = re.findall(r"^  make (\S+)", make(checkout).stdout, re.MULTILINE)
-    declared = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert declared is not None
-    assert listed == declared[1].split()
+    text = (ROOT / "Makefile").read_text() + (ROOT / "engine.mk").read_text()
+    declared = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert len(declared) == 2
+    assert listed == " ".join(declared).split()
+
+
+def test_a_project_s_makefile_works_without_what_only_the_engine_s_repository_makes(checkout: Path) -> None:
+    (checkout / "engine.mk").unlink()
+    listed = re.findall(r"^  make (\S+)", make(checkout).stdout, re.MULTILINE)
+    assert {"setup", "test", "check", "dev"} <= set(listed)
+    assert not {"bench", "test-containers"} & set(listed)
 
 
 def test_a_target_without_python_says_what_to_install(checkout: Path) -> None:

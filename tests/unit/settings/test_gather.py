@@ -84,7 +84,9 @@ def test_the_folder_of_secrets_has_a_file_for_each(tmp_path: Path) -> None:
     assert values({"SECRETS_DIR": str(tmp_path)}) == {"SECRETS_DIR": str(tmp_path), **expected}
 
 
-def test_a_secret_of_one_queue_or_with_the_prefix_counts_and_a_misspelt_one_is_a_problem(tmp_path: Path) -> None:
+def test_a_secret_of_one_queue_or_with_the_prefix_counts_and_a_misspelt_one_is_a_problem(
+    tmp_path: Path,
+) -> None:
     written(tmp_path, "QUEUES__EMAIL__CONCURRENCY", "2")
     written(tmp_path, "ROTA_REDIS_URL", "redis://ours")
     written(tmp_path, "REDIS_URL", "redis://another")

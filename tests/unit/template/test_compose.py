@@ -68,7 +68,9 @@ def test_every_image_has_a_version(name: str) -> None:
     assert re.fullmatch(r"[a-z/-]+:v?\d[\w.-]*", SERVICES[name]["image"])
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if not name.endswith(("-password", "-key", "secrets"))])
+@pytest.mark.parametrize(
+    "name", [name for name in SERVICES if not name.endswith(("-password", "-key", "secrets"))]
+)
 def test_what_serves_comes_back_and_has_limits(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"

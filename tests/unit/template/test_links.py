@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[3]
 #: Folders of others, and of what is made here.
 PASSED_OVER = {".venv", ".git", "site", "node_modules"}
 PAGES = sorted(
-    path for path in ROOT.rglob("*.md") if not PASSED_OVER & set(path.relative_to(ROOT).parts) and path.is_file()
+    path
+    for path in ROOT.rglob("*.md")
+    if not PASSED_OVER & set(path.relative_to(ROOT).parts) and path.is_file()
 )
 #: A page longer than this answers more than one question.
 LONGEST_PAGE = 350
@@ -50,7 +52,9 @@ def test_every_link_of_a_page_leads_to_a_file_and_a_heading_that_are_there(page:
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), f"{page.name}: {link} leads to no file"
         if heading:
-            assert target.suffix != ".md" or heading in anchors(target), f"{page.name}: {link} leads to no heading"
+            assert target.suffix != ".md" or heading in anchors(target), (
+                f"{page.name}: {link} leads to no heading"
+            )
 
 
 def test_a_page_is_no_longer_than_a_reader_looks_through() -> None:

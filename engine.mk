@@ -1,0 +1,42 @@
+# What the Makefile can do only here, where the engine is made. Projects that are made from this repository have it not.
+
+# These need a browser, a container engine or minutes, and have targets of their own.
+TEST_OPTIONS := --ignore=tests/container --ignore=tests/browser --ignore=tests/template
+
+.PHONY: demo bench bench-check test-containers test-browser test-template screenshots dashboards rules
+
+demo: setup ## real jobs through a real queue, some of them failing; ARGS=--stay keeps the dashboard open
+	@exec $(PY) src/demo.py $(ARGS)
+
+bench: setup ## stock arq and rota side by side, what each policy costs, and how fast the audit table is written
+	@$(PY) -m benchmarks
+	@$(PY) -m benchmarks.policies
+	@$(PY) -m benchmarks.recorder
+
+bench-check: setup ## fail below what is promised of rota's speed
+	@$(PY) -m benchmarks --check
+
+test-containers: setup ## build the image and run it, where there is a container engine
+	@$(PY) -m pytest tests/container $(ARGS)
+
+test-browser: setup ## the pages in a real browser, where there is one
+	@$(PY) -m pytest tests/browser $(ARGS)
+
+test-template: setup ## what a team gets that takes this repository: copies and projects made of it, and their own tests
+	@$(PY) -m pytest tests/template $(ARGS)
+
+screenshots: setup ## take the pictures of docs/images again, of every page of the dashboard
+	@mkdir -p docs/images
+	@SCREENSHOTS=docs/images $(PY) -m pytest tests/browser/test_screens.py
+
+dashboards: setup ## write Grafana's dashboards again, from the code in deploy/grafana
+	@$(PY) -m deploy.grafana
+
+rules: setup ## write Kubernetes' PrometheusRule again, from deploy/prometheus/rules.yml
+	@$(PY) deploy/kubernetes/rules.py
+
+check:: setup
+	@$(PY) -m pytest -q tests/test_architecture.py tests/test_conventions.py tests/test_words.py
+
+lock::
+	@$(LOCK) --no-deps $(ARGS) -o requirements/arq-suite.txt requirements/arq-suite.in
