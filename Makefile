@@ -31,6 +31,8 @@ test: setup ## all tests that need neither a container engine nor a browser; ARG
 check:: setup ## lint, format and types
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
+	@.venv/bin/hadolint Dockerfile.worker
+	@grep -rlE '^#!.*\b(ba)?sh$$' .ci deploy scripts | xargs .venv/bin/shellcheck
 	@$(PY) -m mypy --strict
 
 dev: setup ## everything there is in one process, started again when a file changes

@@ -59,11 +59,11 @@ class Images:
         self._engine = engine
         self._tags: list[str] = []
 
-    def build(self, folder: Path) -> str:
-        """Build the worker's image from `folder`; its tag."""
+    def build(self, folder: Path, *options: str) -> str:
+        """Build the worker's image from `folder`, with more options of `docker build`; its tag."""
         tag = f"rota-test-{secrets.token_hex(4)}"
         self._engine.docker(
-            "build", "--file", "Dockerfile.worker", "--tag", tag, ".", cwd=folder, timeout=900
+            "build", "--file", "Dockerfile.worker", "--tag", tag, *options, ".", cwd=folder, timeout=900
         )
         self._tags.append(tag)
         return tag

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.checkout import copy_checkout
+from tests.container.checkout import copy_checkout, with_a_job
 from tests.container.conftest import Images
 from tests.container.containers import REDIS, inside
 from tests.container.engine import Engine
@@ -89,6 +89,24 @@ def test_a_change_of_code_rebuilds_only_the_last_layer(
     before, after = layers(engine, image), layers(engine, images.build(changed))
     assert before[:-1] == after[:-1]
     assert before[-1] != after[-1]
+
+
+def test_a_checkout_that_others_may_not_read_makes_an_image_that_the_worker_can(
+    engine: Engine, images: Images, image: str, tmp_path: Path
+) -> None:
+    """Build from a checkout as a umask of 077 leaves it: its files are its owner's, and the worker is another user."""
+    private = with_a_job(copy_checkout(tmp_path))
+    for path in [private, *private.rglob("*")]:
+        path.chmod(path.stat().st_mode & 0o700)
+    built = images.build(private)
+    unreadable = """
+import os
+paths = [os.path.join(folder, name) for folder, *names in os.walk("/app") for name in sum(names, [])]
+print(len(paths) > 100, [path for path in paths if not os.access(path, os.R_OK)])
+"""
+    assert inside(engine, built, unreadable) == "True []"
+    # Its dependencies are found made, and not installed once more.
+    assert layers(engine, built)[:-1] == layers(engine, image)[:-1]
 
 
 def test_it_is_built_as_well_on_a_released_engine_without_its_source(

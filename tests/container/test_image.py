@@ -1,6 +1,7 @@
 """The image: run without rights, free of tools, and plain about what is wrong."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,33 @@ def test_a_confined_container_can_write_to_tmp_and_nowhere_else(engine: Engine, 
 
 def test_also_without_a_read_only_root_it_cannot_change_its_own_code(engine: Engine, image: str) -> None:
     assert inside(engine, image, WRITE) == ""
+
+
+LISTED = """
+import importlib.util, json, os, pathlib
+app = pathlib.Path("/app")
+print(json.dumps({
+    "commands": sorted(os.listdir("/venv/bin") + os.listdir("/app/engine/bin")),
+    "app": sorted(path.name for path in app.iterdir()),
+    "engine": sorted(path.name.split("-")[0] for path in (app / "engine").iterdir()),
+    "code": sorted(str(path.relative_to(app / "src")) for path in (app / "src").rglob("*.py")),
+    "test kit": importlib.util.find_spec("rota.testing") is not None,
+}))
+"""
+
+
+def test_it_holds_the_jobs_of_the_checkout_the_engine_and_nothing_else(
+    engine: Engine, image: str, checkout: Path
+) -> None:
+    """List what is there: stock arq's command would run a worker that loses jobs; a demo and a test kit are no jobs."""
+    source = checkout / "src"
+    assert json.loads(inside(engine, image, LISTED)) == {
+        "commands": ["python", "python3", "python3.13", "rota"],
+        "app": ["engine", "src"],
+        "engine": ["bin", "rota", "rota"],
+        "code": sorted(str(path.relative_to(source)) for path in (source / "jobs").rglob("*.py")),
+        "test kit": False,
+    }
 
 
 def test_no_compiler_installer_or_development_tool_is_left(engine: Engine, image: str) -> None:
