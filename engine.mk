@@ -3,7 +3,7 @@
 # These need a browser, a container engine or minutes, and have targets of their own.
 TEST_OPTIONS := --ignore=tests/container --ignore=tests/browser --ignore=tests/template
 
-.PHONY: demo bench bench-check test-containers test-browser test-template screenshots dashboards rules
+.PHONY: demo bench bench-check test-containers test-browser test-template screenshots dashboards rules docs
 
 demo: setup ## real jobs through a real queue, some of them failing; ARGS=--stay keeps the dashboard open
 	@exec $(PY) src/demo.py $(ARGS)
@@ -35,8 +35,12 @@ dashboards: setup ## write Grafana's dashboards again, from the code in deploy/g
 rules: setup ## write Kubernetes' PrometheusRule again, from deploy/prometheus/rules.yml
 	@$(PY) deploy/kubernetes/rules.py
 
+docs: setup ## the documents as a site, in build/docs/site; ARGS=--serve shows it on http://localhost:8001
+	@exec $(PY) -m scripts.docs $(ARGS)
+
 check:: setup
 	@$(PY) -m pytest -q tests/test_architecture.py tests/test_conventions.py tests/test_words.py
 
 lock::
 	@$(LOCK) --no-deps $(ARGS) -o requirements/arq-suite.txt requirements/arq-suite.in
+	@$(LOCK) $(ARGS) -o requirements/docs.txt requirements/docs.in
