@@ -3,7 +3,7 @@
 # These need a browser, a container engine or minutes, and have targets of their own.
 TEST_OPTIONS := --ignore=tests/container --ignore=tests/browser --ignore=tests/template
 
-.PHONY: demo bench bench-check test-containers test-browser test-template screenshots dashboards rules docs
+.PHONY: demo bench bench-check test-containers test-browser test-template screenshots dashboards rules docs settings
 
 demo: setup ## real jobs through a real queue, some of them failing; ARGS=--stay keeps the dashboard open
 	@exec $(PY) src/demo.py $(ARGS)
@@ -37,6 +37,9 @@ rules: setup ## write Kubernetes' PrometheusRule again, from deploy/prometheus/r
 
 docs: setup ## the documents as a site, in build/docs/site; ARGS=--serve shows it on http://localhost:8001
 	@exec $(PY) -m scripts.docs $(ARGS)
+
+settings: setup ## write docs/settings.md again, from the settings in the code
+	@$(PY) -m scripts.settings
 
 check:: setup
 	@$(PY) -m pytest -q tests/test_architecture.py tests/test_conventions.py tests/test_words.py

@@ -95,7 +95,7 @@ class ApiVariables(BaseSettings):
     """The header in which a server in front names the visitor."""
 
     dashboard_operators: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = None
-    """Visitors that a server in front names who may act; None: those of dashboard_admins alone."""
+    """Visitors that a server in front names who may act; None: those of DASHBOARD_ADMINS alone."""
 
     dashboard_admins: Annotated[tuple[str, ...], BeforeValidator(_listed)] | None = None
     """Visitors that a server in front names who may do everything; None: none."""

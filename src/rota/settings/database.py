@@ -35,7 +35,7 @@ class DatabaseVariables(BaseSettings):
     database_url: Annotated[
         Annotated[SecretStr, AfterValidator(_database)] | None, BeforeValidator(_none_if_off)
     ] = None
-    """postgresql://, or sqlite:///path outside production; None, written off: finished jobs stay in Redis alone."""
+    """postgresql://, or sqlite:///path outside production; None, or `off`: finished jobs stay in Redis alone."""
 
     database_pgbouncer: bool = False
     """Whether PgBouncer in transaction mode is in front of PostgreSQL, so that statements may not be kept."""

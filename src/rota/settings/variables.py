@@ -75,7 +75,7 @@ class Variables(RedisVariables, DatabaseVariables, ApiVariables, SealingVariable
     """Where the process runs. Production needs a Redis of its own; in a test environment, clients record enqueues."""
 
     mode: Mode = "worker"
-    """What the process is: a worker, the API, both (all), the exporter of the fleet's metrics, or the autoscaler."""
+    """What the process is: `worker`, `api`, `all` (both), `exporter` of the fleet's metrics, or `autoscaler`."""
 
     enable_job_runner: bool = Field(default_factory=_in_development)
     """Whether MODE=api runs workers too, as MODE=all always does: unless set, in development alone."""
@@ -208,7 +208,7 @@ class Variables(RedisVariables, DatabaseVariables, ApiVariables, SealingVariable
     """A file that is touched while the worker is well; None: no file."""
 
     metrics_port: Port = 9464
-    """The port of /metrics, /healthz and /readyz: 0 is any free one, "off" none."""
+    """The port of /metrics, /healthz and /readyz: 0 is any free one, `off` none."""
 
     metrics_host: str = Field(default_factory=_metrics_host)
     """The address to listen on; unless set, all addresses in production and this machine's own elsewhere."""
@@ -231,7 +231,7 @@ class Variables(RedisVariables, DatabaseVariables, ApiVariables, SealingVariable
     """Sentry's name for this environment; unless set, APP_ENV."""
 
     sentry_release: str | None = Field(default_factory=_release)
-    """Sentry's name for this version of the code; unless set, APP_VERSION; None: what its package finds out."""
+    """Sentry's name for this version of the code; unless set, APP_VERSION, else what its package finds out."""
 
     sentry_traces_sample_rate: Fraction = 0.0
     """The part of the traces that begin here that is recorded, from 0 to 1."""

@@ -1,4 +1,4 @@
-"""`.env.example` shows every variable there is, and nothing else, with the defaults of the code."""
+"""`.env.example` and docs/settings.md show every variable there is, and nothing else, with the defaults of the code."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from rota.settings.load import Settings, load
 from rota.settings.queues import OPTIONS
+from scripts.settings import PAGE, page
 
 EXAMPLE = Path(__file__).parents[3] / ".env.example"
 TEXT = EXAMPLE.read_text("utf-8")
@@ -84,6 +85,12 @@ def test_what_is_shown_for_a_queue_is_what_holds_without_it(name: str) -> None:
         assert (getattr(shown, option) is None, getattr(without, option)) == (False, None)
         return
     assert shown == without
+
+
+def test_the_page_of_all_settings_is_as_the_code_has_them() -> None:
+    assert PAGE.read_text("utf-8") == page(), "`make settings` writes docs/settings.md again"
+    named = re.findall(r"(?m)^\| `([A-Z_]+)`", page())
+    assert sorted(named) == sorted((*PLAIN, *OF_A_QUEUE))
 
 
 def test_it_changes_nothing_when_copied_as_it_is(tmp_path: Path) -> None:
