@@ -1,4 +1,4 @@
-"""Writes monitoring/prometheusrule.yaml from the rules of Prometheus on Compose: there is one list of alerts."""
+"""Writes prometheusrule.yaml from the rules of Prometheus on Compose: there is one list of alerts."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
-MADE = Path(__file__).parent / "monitoring" / "prometheusrule.yaml"
+MADE = Path(__file__).parent / "components" / "monitoring" / "prometheusrule.yaml"
 HEAD = """\
 # Made from deploy/prometheus/rules.yml: change that, then `make rules`.
 apiVersion: monitoring.coreos.com/v1

@@ -20,7 +20,7 @@ WHOLE: dict[str, Any] = {"type": "integer", "minimum": 0}
 NUMBER_TEXT = {"type": "string", "pattern": r"^\d+(\.\d+)?$"}
 DURATION = {"type": "string", "pattern": r"^([0-9]+(ms|[smhdwy]))+$"}
 NAMES = {"type": "object", "additionalProperties": TEXT}
-METADATA = closed(("name",), name=TEXT, labels=NAMES)
+METADATA = closed(("name",), name=TEXT, labels=NAMES, namespace=TEXT)
 SELECTOR = closed(("matchLabels",), matchLabels=NAMES)
 
 

@@ -1,0 +1,1 @@
+"""Tests of the manifests for Kubernetes, as kubectl builds them, and of the guide to them."""
