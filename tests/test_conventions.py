@@ -95,7 +95,8 @@ def test_only_the_wire_knows_how_keys_are_spelt() -> None:
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    assert modules_that(lambda path: read(path).environment) == ["settings/load.py"]
+    # And the check of health, a program of its own, which imports nothing.
+    assert modules_that(lambda path: read(path).environment) == ["process/health.py", "settings/load.py"]
 
 
 def test_nothing_is_pickled() -> None:

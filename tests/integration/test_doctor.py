@@ -111,6 +111,37 @@ def test_where_each_secret_was_found_is_said_and_no_value(project: Project, tmp_
     assert "AAECAw" not in str(said)
 
 
+def test_what_of_dot_env_has_not_arrived_is_an_error_before_anything_runs(
+    project: Project, tmp_path: Path
+) -> None:
+    handed = tmp_path / "handed"
+    handed.mkdir()
+    (handed / ".env").write_text(
+        "LEASE=20\nSMTP_PASSWORD=canary$cd\nSMTP_USERNAME='a$b'\nDRAIN_TIMEOUT=9\nLOG_LEVEL=debug\n"
+        "ROTA_REDIS_URL_FILE=/nowhere\nan odd line\n"
+    )
+    (handed / "API_KEYS").write_text("canary")
+    given = {"LEASE": "20", "DRAIN_TIMEOUT": "30", "REDIS_URL": "redis://127.0.0.1:1"}
+    given |= {"SECRETS_DIR": str(handed), "SMTP_USERNAME": "a$b", "SMTP_PASSWORD": "canary"}
+    given |= {"APP_ENV": "production", "API_KEYS": f"k3Xw9QpT:{'4f' * 32}:read"}
+    fixed = ("--fixed", "REDIS_URL,REDIS_HOST: see the overlay", "--fixed", "API_KEYS")
+    said = found(project, "--offline", *fixed, status=1, **given)
+    assert said[".env error"] == [
+        ".env, line 7, cannot be read; write NAME=value, or # before a comment",
+        "ROTA_REDIS_URL_FILE is in .env, and what starts this process sets it: see the overlay",
+        "API_KEYS is in the folder of secrets, and what starts this process sets it: take it out",
+        "SMTP_PASSWORD has a $ in .env, which Docker Compose takes for another variable: write it in single quotes, "
+        "or into a file of the folder of secrets",
+        "DRAIN_TIMEOUT does not arrive as .env has it, for this process was started with another value, as a compose "
+        "file sets it: take it out of .env",
+        "LOG_LEVEL is in .env, but this process did not get it: start it again with the .env of now",
+        "ROTA_REDIS_URL_FILE is in .env, but this process did not get it: start it again with the .env of now",
+    ]
+    assert "canary" not in str(said)
+    # Neither Redis nor a database was asked.
+    assert {about.partition(" ")[0] for about in said} == {".env", "settings", "secrets", "jobs"}
+
+
 def test_rights_that_are_missing_are_named(project: Project, server: RedisServer) -> None:
     with server.client() as redis:
         redis.execute_command("ACL", "SETUSER", "half", "on", ">pw", "~*", "&*", "+@all", "-xadd")

@@ -1,7 +1,7 @@
 """Tells whether a worker process is well, by the age of the file that its lease thread touches.
 
-`python -m rota.process.health FILE` imports nothing of the engine and connects to nothing, so that an orchestrator may
-run it every few seconds.
+`python -m rota.process.health [FILE]` imports nothing of the engine and connects to nothing, so that an orchestrator
+may run it every few seconds.
 """
 
 import os
@@ -22,11 +22,12 @@ def check(path: str, limit: float = LIMIT) -> str | None:
 
 
 def main(args: list[str]) -> int:
-    """Check the file named in `args`, with a limit in seconds behind it if given; return the exit status."""
-    if not args:
-        sys.stderr.write("usage: python -m rota.process.health FILE [SECONDS]\n")
+    """Check the file named in `args`, or that of HEALTH_FILE, with a limit in seconds if given; return the status."""
+    file = args[0] if args else os.environ.get("ROTA_HEALTH_FILE") or os.environ.get("HEALTH_FILE")
+    if not file:
+        sys.stderr.write("usage: python -m rota.process.health FILE [SECONDS], or with HEALTH_FILE set\n")
         return 2
-    wrong = check(args[0], float(args[1]) if len(args) > 1 else LIMIT)
+    wrong = check(file, float(args[1]) if len(args) > 1 else LIMIT)
     if wrong:
         sys.stderr.write(wrong + "\n")
     return 1 if wrong else 0

@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 from rota.errors.secrets import SECRETS, login_of
-from rota.settings.env_file import read_env_file
+from rota.settings.env_file import changed, misplaced, read_env_file
 from rota.settings.problems import problems_of
 from rota.settings.queues import QUEUES, misnamed
 from rota.settings.settings import ConfigError, Settings
@@ -67,6 +67,21 @@ def _keep_secrets(settings: Settings) -> None:
     SECRETS.keep(*(settings.payload_keys.texts if settings.payload_keys else ()))
     for url in (settings.autoscaler_url, settings.sentry_dsn and settings.sentry_dsn.get_secret_value()):
         SECRETS.keep(*login_of(url or ""))
+
+
+def not_as_written(fixed: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable that has not arrived as an operator has written it.
+
+    What starts a container puts `.env` into the folder of secrets too, as it is written. `fixed` are the variables that
+    may stand neither in it nor in a secret, each with a hint.
+    """
+    folder = Path(os.environ.get("SECRETS_DIR") or SECRETS_DIR)
+    problems: list[str] = []
+    written = _read_env_file(folder / ENV_FILE.name, problems, shown=ENV_FILE.name)
+    secrets = Gathered()
+    _read_secrets(folder if folder.is_dir() else None, [], secrets)
+    places = {ENV_FILE.name: written, "the folder of secrets": sorted(secrets.secrets)}
+    return [*problems, *misplaced(places, fixed), *changed(written, os.environ)]
 
 
 def is_without_colour() -> bool:
@@ -185,8 +200,9 @@ def _resolve(source: Mapping[str, str], known: Collection[str], problems: list[s
     return values
 
 
-def _read_env_file(path: Path, problems: list[str]) -> dict[str, str]:
-    values, wrong = _guarded(str(path), problems, lambda: read_env_file(path), "is") or ({}, [])
+def _read_env_file(path: Path, problems: list[str], shown: str = "") -> dict[str, str]:
+    read = _guarded(shown or str(path), problems, lambda: read_env_file(path, shown), "is")
+    values, wrong = read or ({}, [])
     problems += wrong
     return values
 

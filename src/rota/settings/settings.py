@@ -15,6 +15,8 @@ from rota.settings.spelling import misspelt_queues, near_miss
 from rota.settings.variables import Variables
 from rota.wire.keys import check_queue
 
+#: Seconds that a process takes, after its drain, to hand back what it still holds.
+HANDING_BACK = 10.0
 #: The general settings that an option of a queue stands in place of, where they have another name.
 _GENERAL = {
     "concurrency": "queue_concurrency",
@@ -61,6 +63,11 @@ class Settings(Variables):
         if self.app_env == "production" and self.database and self.database.is_sqlite:
             problems.append(
                 "DATABASE_URL names a file of SQLite, which one machine alone can use; production needs postgresql://"
+            )
+        if self.stop_grace_period is not None and self.stop_grace_period < self.drain_timeout + HANDING_BACK:
+            problems.append(
+                f"DRAIN_TIMEOUT is {self.drain_timeout:g} s, and the process is killed after STOP_GRACE_PERIOD, "
+                f"{self.stop_grace_period:g} s; it is to be {HANDING_BACK:g} s longer"
             )
         if self.autoscaler_min > self.autoscaler_max:
             both = f"AUTOSCALER_MIN is {self.autoscaler_min}, above AUTOSCALER_MAX, {self.autoscaler_max}"

@@ -190,6 +190,9 @@ class Variables(RedisVariables, DatabaseVariables, ApiVariables, SealingVariable
     drain_timeout: Duration = 30.0
     """Seconds that running jobs get to finish when the process is told to stop."""
 
+    stop_grace_period: PositiveDuration | None = None
+    """Seconds after which what told the process to stop kills it, as the orchestrator knows; None: not known."""
+
     loop_block_limit: Annotated[Duration, Field(ge=1)] = 60.0
     """Seconds that a job may block the event loop before the process counts as hung and is ended."""
 

@@ -36,7 +36,21 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.Capture
     assert "No such file" in capsys.readouterr().err
 
 
-def test_without_a_file_it_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_an_argument_it_looks_at_the_file_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEALTH_FILE", str(tmp_path / "another"))
+    assert health.main([]) == 1
+    assert f"{tmp_path / 'another'}: No such file" in capsys.readouterr().err
+    (tmp_path / "alive").touch()
+    monkeypatch.setenv("ROTA_HEALTH_FILE", str(tmp_path / "alive"))
+    assert health.main([]) == 0
+
+
+def test_without_a_file_it_says_how_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HEALTH_FILE", raising=False)
     assert health.main([]) == 2
     assert capsys.readouterr().err.startswith("usage: ")
 

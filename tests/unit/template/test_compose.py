@@ -16,7 +16,7 @@ from rota.model.access.keys import AccessKey, Scope, parts_of
 from rota.settings.settings import Settings
 from rota.units import parse_duration
 from tests.processes import environment
-from tests.yaml_files import read_yaml
+from tests.yaml_files import filled, read_yaml
 
 ROOT = Path(__file__).parents[3]
 REDIS = ROOT / "deploy" / "redis"
@@ -69,7 +69,7 @@ def test_every_image_has_a_version(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in SERVICES if not name.endswith(("-password", "-key", "secrets"))]
+    "name", [name for name in SERVICES if not name.endswith(("-password", "-key", "secrets", "check"))]
 )
 def test_what_serves_comes_back_and_has_limits(name: str) -> None:
     service = SERVICES[name]
@@ -83,7 +83,9 @@ def test_the_worker_scales() -> None:
 
 
 def test_a_worker_may_finish_its_jobs_before_it_is_killed() -> None:
-    drain, grace = WORKER["environment"]["DRAIN_TIMEOUT"], parse_duration(WORKER["stop_grace_period"])
+    given = WORKER["environment"]
+    drain, grace = (parse_duration(filled(given[name])) for name in ("DRAIN_TIMEOUT", "STOP_GRACE_PERIOD"))
+    assert given["STOP_GRACE_PERIOD"] == WORKER["stop_grace_period"]
     assert Settings().job_timeout < drain
     assert drain + 10 <= grace
 
@@ -131,7 +133,8 @@ def test_the_exporter_is_the_worker_in_another_mode() -> None:
     for same in ("build", "env_file", "depends_on", "networks", "init", "volumes"):
         assert exporter[same] == WORKER[same]
     differs = {"MODE": "exporter"}
-    shared = {name: value for name, value in WORKER["environment"].items() if name != "DRAIN_TIMEOUT"}
+    ends = {"DRAIN_TIMEOUT", "STOP_GRACE_PERIOD"}
+    shared = {name: value for name, value in WORKER["environment"].items() if name not in ends}
     assert exporter["environment"] == shared | differs
 
 
@@ -145,7 +148,7 @@ def test_the_api_is_the_worker_in_another_mode() -> None:
         assert API[same] == WORKER[same]
     own = {"MODE", "API_HOST", "API_PORT", "API_KEYS_FILE", "ENABLE_JOB_RUNNER"}
     shared = {name: value for name, value in API["environment"].items() if name not in own}
-    others = {"MODE", "METRICS_PORT", "DRAIN_TIMEOUT"}
+    others = {"MODE", "METRICS_HOST", "METRICS_PORT", "DRAIN_TIMEOUT", "STOP_GRACE_PERIOD"}
     assert shared == {name: value for name, value in WORKER["environment"].items() if name not in others}
     assert set(WORKER["volumes"]) < set(API["volumes"])
     assert API["environment"]["ENABLE_JOB_RUNNER"] == "false"
@@ -171,7 +174,7 @@ def test_the_api_scales_over_a_range_of_ports() -> None:
 def test_the_key_of_the_api_is_made_before_its_start_and_comes_to_it_in_a_file() -> None:
     made, kept = SERVICES["api-key"], Path(API["environment"]["API_KEYS_FILE"])
     assert API["depends_on"]["api-key"] == {"condition": "service_completed_successfully"}
-    assert made["entrypoint"][-1] == str(kept.parent)
+    assert made["entrypoint"][-2:] == [str(kept.parent), "/run/secrets/API_KEYS"]
     assert f"api-keys:{kept.parent}" in made["volumes"]
     assert f"api-keys:{kept.parent}:ro" in API["volumes"]
     assert made["network_mode"] == "none"
@@ -195,7 +198,7 @@ def make_key(command: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
     path = f"{command.parent}:{os.environ['PATH']}"
     return subprocess.run(
-        ["/bin/sh", ROOT / "deploy" / "api" / "make-key", folder],
+        ["/bin/sh", ROOT / "deploy" / "api" / "make-key", folder, folder.parent / "API_KEYS"],
         env=environment() | {"PATH": path},
         capture_output=True,
         text=True,
@@ -211,7 +214,7 @@ def test_a_key_is_made_with_its_text_for_its_owner_alone_and_nothing_is_printed(
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     text, kept = folder / "admin-key", folder / "keys"
     assert (text.stat().st_mode & 0o777, kept.stat().st_mode & 0o777) == (0o600, 0o644)
-    assert sorted(folder.iterdir()) == [text, kept]
+    assert sorted(folder.iterdir()) == [text, folder / "all-keys", kept]
     parts = parts_of(text.read_text().strip())
     assert parts is not None
     key = AccessKey.of_stored(kept.read_text().strip())
@@ -225,8 +228,22 @@ def test_a_key_is_made_once_also_where_its_text_was_taken_away(command: Path, tm
     before = (folder / "keys").read_text()
     (folder / "admin-key").unlink()
     assert make_key(command, folder).returncode == 0
-    assert [file.name for file in folder.iterdir()] == ["keys"]
+    assert sorted(file.name for file in folder.iterdir()) == ["all-keys", "keys"]
     assert (folder / "keys").read_text() == before
+
+
+def test_keys_of_the_operator_s_own_are_given_beside_the_one_that_is_made(
+    command: Path, tmp_path: Path
+) -> None:
+    own = f"k3Xw9QpT:{'4f' * 32}:read+enqueue"
+    (tmp_path / "API_KEYS").write_text(f"{own}\n")
+    folder = tmp_path / "keys"
+    make_key(command, folder)
+    made = (folder / "keys").read_text()
+    assert (folder / "all-keys").read_text() == f"{made}{own}\n"
+    (tmp_path / "API_KEYS").unlink()
+    make_key(command, folder)
+    assert (folder / "all-keys").read_text() == made
 
 
 @pytest.mark.parametrize(
@@ -265,8 +282,9 @@ def test_grafana_shows_dashboards_and_has_no_login() -> None:
 def test_the_worker_is_started_after_redis_and_outlives_its_restart() -> None:
     assert WORKER["depends_on"] == {
         "redis": {"condition": "service_healthy"},
-        "secrets": {"condition": "service_completed_successfully"},
+        "check": {"condition": "service_completed_successfully"},
     }
+    assert SERVICES["check"]["environment"] == WORKER["environment"]
 
 
 def test_a_development_env_file_cannot_make_the_worker_anything_else() -> None:

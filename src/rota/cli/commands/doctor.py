@@ -32,7 +32,7 @@ from rota.server.check import check_server
 from rota.server.place import locate
 from rota.server.rights import Rights, check_rights
 from rota.services.leftovers import STRUCK, named
-from rota.settings.load import Settings, load
+from rota.settings.load import Settings, load, not_as_written
 from rota.wire.inventory import queues_in
 from rota.wire.keys import recording_key, records_key
 
@@ -43,14 +43,24 @@ def add_to(cli: typer.Typer) -> None:
 
 def doctor(
     strict: Annotated[bool, typer.Option("--strict", help="warnings fail it, too")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="the settings and the jobs alone, before anything runs")
+    ] = False,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME,NAME: HINT, variables that may be in no .env and no secret; again for others"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Look at Redis, the database, the settings, the jobs and the queues, and say what to change.
 
     Exits with 1 where something keeps jobs from running, so a deployment can ask it first.
     """
+    findings = [Finding(".env", Level.ERROR, line) for line in not_as_written(_hints(fixed or []))]
     with Progress("keys looked at", quiet=as_json) as at:
-        findings = asyncio.run(_all(at))
+        findings += asyncio.run(_all(at, offline=offline))
     if as_json:
         screen.value([finding._asdict() for finding in findings])
     else:
@@ -59,15 +69,23 @@ def doctor(
     raise typer.Exit(exits.FAILED if any(finding.level in fatal for finding in findings) else 0)
 
 
-async def _all(at: Progress) -> list[Finding]:
+def _hints(fixed: list[str]) -> dict[str, str]:
+    """Return the hint for each variable of `NAME,NAME: HINT`."""
+    parted = (one.partition(":") for one in fixed)
+    return {name.strip(): hint.strip() for names, _, hint in parted for name in names.split(",")}
+
+
+async def _all(at: Progress, *, offline: bool) -> list[Finding]:
     try:
         settings = load()
     except RotaError as error:
         # Nothing else can be looked for without them.
-        return [Finding("settings", Level.ERROR, str(error))]
+        return [Finding("settings", Level.ERROR, line) for line in str(error).splitlines()]
     failures: list[RotaError] = []
     registry = discover(settings.jobs_package, settings.default_queue, on_failure=failures.append)
     found = [*of_jobs(registry, failures), *of_settings(settings, registry), *of_secrets(settings)]
+    if offline:
+        return found
     found += [finding async for finding in _of_redis(settings, registry, at)]
     found += [finding async for finding in _of_database(settings)]
     return found
