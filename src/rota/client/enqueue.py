@@ -11,6 +11,7 @@ from rota.errors import EnqueueIncomplete, IdempotencyMismatch, JobExists
 from rota.model.job import Job
 from rota.process.clock import Clock
 from rota.seams import Outgoing, Senders
+from rota.server.failover.replicated import replicated
 from rota.server.faults import ServerError, explained
 from rota.settings.settings import Settings
 from rota.wire.claims import decode_id
@@ -60,6 +61,7 @@ class Enqueuer(Drafter):
     def __init__(self, redis: Any, settings: Settings, senders: Senders, clock: Clock) -> None:
         super().__init__(settings, clock)
         self._redis = redis
+        self._written = replicated(redis, settings.replicas, settings.durability_timeout, settings.namespace)
         self._events = events_key(settings.namespace)
         self._events_maxlen = settings.events_maxlen
         self._senders = senders
@@ -182,12 +184,12 @@ class Enqueuer(Drafter):
 
     async def _with_room(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:
-            return await script(self._redis, keys, args)
+            return await script(self._written, keys, args)
         except OutOfMemoryError:
             # Nothing was written. Of all that is ours only events may go before their time.
             if not await self._redis.xtrim(self._events, maxlen=_EVENTS_IF_FULL):
                 raise
-        return await script(self._redis, keys, args)
+        return await script(self._written, keys, args)
 
 
 def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from rota.engine.link import QueueLink
 from rota.engine.tokens import Tokens
 from rota.process.tasks import end
+from rota.server.failover.following import has_left
 from rota.server.outage import FAULTS
 
 logger = logging.getLogger("rota.wake")
@@ -124,6 +125,8 @@ class Watcher:
                     self.holds = await self._scripts.watch(self._redis, ROLE_LIFE)
                     if self.holds:
                         await self._serve()
+                    if self.holds:
+                        continue  # at another server, which is the primary now
                 except FAULTS as error:
                     await self._outage.pause(error)
                     continue
@@ -144,7 +147,7 @@ class Watcher:
             await self._track(connection)
             listening = asyncio.create_task(self._listen(connection))
             try:
-                while self.holds and not listening.done():
+                while self.holds and not listening.done() and not await has_left(connection):
                     await asyncio.wait({listening}, timeout=ROLE_EVERY)
                     self.holds = await self._keep()
                 if listening.done():

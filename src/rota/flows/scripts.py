@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rota.model.options import EnqueueOptions
+from rota.server.failover.replicated import replicated
 from rota.settings.settings import Settings
 from rota.wire import envelopes, results
 from rota.wire.keys import events_key, flow_alias_key, flow_key
@@ -48,7 +49,7 @@ class FlowScripts:
     """The scripts that change flows, over one connection. They raise the faults of Redis as they are."""
 
     def __init__(self, redis: Any, settings: Settings) -> None:
-        self._redis = redis
+        self._redis = replicated(redis, settings.replicas, settings.durability_timeout, settings.namespace)
         self._settings = settings
         self._events = events_key(settings.namespace)
 

@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from rota.server import discretion
+from rota.server.failover.following import BlockingSentinels, FollowingPool
 from rota.server.packing import packing, unpacking
 from rota.server.target import REDIS_PORT, RedisTarget
 from rota.server.tls import Tls
@@ -30,6 +31,8 @@ from rota.server.tls import Tls
 CONNECT_TIMEOUT = 5.0
 REPLY_TIMEOUT = 5.0
 HEALTH_CHECK = 30
+#: The same for a sentinel: where a machine is gone, the next sentinel is asked soon enough to follow a failover.
+SENTINEL_TIMEOUT = 1.5
 
 _SYNC: dict[type[aio.AbstractConnection], type[plain.AbstractConnection]] = {
     aio.Connection: discretion.BlockingConnection,
@@ -114,14 +117,14 @@ def _bounded(pool: aio.ConnectionPool, socket_timeout: float | None) -> aio.Conn
     if isinstance(pool, aio_sentinel.SentinelConnectionPool):
         manager = copy.copy(pool.sentinel_manager)
         manager.sentinels = [_bounded_sentinel(one) for one in manager.sentinels]
-        return type(pool)(pool.service_name, manager, is_master=pool.is_master, **kwargs)
+        return FollowingPool(pool.service_name, manager, is_master=pool.is_master, **kwargs)
     if isinstance(pool, aio.BlockingConnectionPool):
         kwargs["timeout"] = pool.timeout
     return type(pool)(**kwargs)
 
 
 def _bounded_sentinel(sentinel: AsyncRedis) -> AsyncRedis:
-    return AsyncRedis.from_pool(_bounded(sentinel.connection_pool, REPLY_TIMEOUT))
+    return AsyncRedis.from_pool(_bounded(sentinel.connection_pool, SENTINEL_TIMEOUT))
 
 
 def _own(pool: aio.ConnectionPool) -> dict[str, Any]:
@@ -149,9 +152,9 @@ def _sync_client(pool: aio.ConnectionPool, socket_timeout: float) -> redis.Redis
     kwargs |= {"connection_class": connection_class, "retry": Retry(NoBackoff(), 0)}
     if not isinstance(pool, aio_sentinel.SentinelConnectionPool):
         return redis.Redis.from_pool(plain.ConnectionPool(**kwargs))
-    manager = plain_sentinel.Sentinel([])  # type: ignore[no-untyped-call] # redis-py leaves it untyped
+    manager = BlockingSentinels([])  # type: ignore[no-untyped-call] # redis-py leaves it untyped
     manager.sentinels = [
-        _sync_client(one.connection_pool, REPLY_TIMEOUT) for one in pool.sentinel_manager.sentinels
+        _sync_client(one.connection_pool, SENTINEL_TIMEOUT) for one in pool.sentinel_manager.sentinels
     ]
     manager.min_other_sentinels = pool.sentinel_manager.min_other_sentinels
     make: Any = plain_sentinel.SentinelConnectionPool

@@ -12,15 +12,23 @@ from arq.connections import ArqRedis, RedisSettings
 from arq.jobs import Deserializer, Serializer
 from redis.asyncio import Redis
 from redis.asyncio import connection as aio
+from redis.asyncio import sentinel as aio_sentinel
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from rota.errors.secrets import SECRETS
 from rota.model.policies.backoff import exponential
 from rota.server.check import ServerInfo, check_server
-from rota.server.clones import REPLY_TIMEOUT, clone, patient_clone, rebuild, timeouts
+from rota.server.clones import (
+    REPLY_TIMEOUT,
+    SENTINEL_TIMEOUT,
+    clone,
+    patient_clone,
+    rebuild,
+    timeouts,
+)
+from rota.server.failover.following import FollowingPool, Sentinels
 from rota.server.faults import ServerError, explained
 from rota.server.packing import packing
 from rota.server.target import RedisTarget
@@ -211,13 +219,16 @@ def _pool(target: RedisTarget, socket_timeout: float | None) -> aio.ConnectionPo
 
 
 def _master_pool(target: RedisTarget, options: dict[str, Any]) -> aio.ConnectionPool:
-    # A sentinel answers at once or is not worth waiting for, also where the client itself blocks for long.
-    to_sentinels = {**_options(target, REPLY_TIMEOUT), **_tls(target), "ssl": target.tls is not None}
-    manager = Sentinel(  # type: ignore[no-untyped-call] # redis-py leaves it untyped
-        target.sentinels, sentinel_kwargs={**to_sentinels, "password": target.sentinel_password}
+    to_sentinels = {**_options(target, SENTINEL_TIMEOUT), **_tls(target), "ssl": target.tls is not None}
+    to_sentinels["socket_connect_timeout"] = SENTINEL_TIMEOUT
+    login = {"username": target.sentinel_username, "password": target.sentinel_password}
+    manager = Sentinels(  # type: ignore[no-untyped-call] # redis-py leaves it untyped
+        target.sentinels, sentinel_kwargs={**to_sentinels, **login}
     )
-    client: Redis = manager.master_for(target.master or "", ssl=target.tls is not None, **options)
-    return client.connection_pool
+    plain = (
+        aio_sentinel.SentinelManagedSSLConnection if target.tls else aio_sentinel.SentinelManagedConnection
+    )
+    return FollowingPool(target.master or "", manager, connection_class=packing(plain), **options)
 
 
 def _options(target: RedisTarget, socket_timeout: float | None) -> dict[str, Any]:
@@ -242,7 +253,7 @@ def _as_arq_would(settings: RedisSettings, **arq: Unpack[ArqOptions]) -> ArqRedi
             raise ValueError(
                 "RedisSettings has sentinel=True, so its host must be a list of (host, port) pairs"
             )
-        manager = Sentinel(settings.host)  # type: ignore[no-untyped-call] # redis-py leaves it untyped
+        manager = aio_sentinel.Sentinel(settings.host)  # type: ignore[no-untyped-call] # redis-py leaves it untyped
         client: Redis = manager.master_for(settings.sentinel_master, **options)
         return ArqRedis(client.connection_pool, **arq)
     options |= {"host": settings.host, "port": settings.port, "unix_socket_path": settings.unix_socket_path}

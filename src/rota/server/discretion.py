@@ -6,6 +6,7 @@ from redis import connection as plain
 from redis import sentinel as plain_sentinel
 
 from rota.errors.secrets import SECRETS
+from rota.server.failover.following import BlockingFollowing
 
 
 class Discreet:
@@ -45,9 +46,13 @@ class BlockingUnixConnection(_DiscreetlyBlocking, plain.UnixDomainSocketConnecti
     """A Unix socket connection."""
 
 
-class BlockingSentinelConnection(_DiscreetlyBlocking, plain_sentinel.SentinelManagedConnection):
+class BlockingSentinelConnection(
+    BlockingFollowing, _DiscreetlyBlocking, plain_sentinel.SentinelManagedConnection
+):
     """A TCP connection to the master that the sentinels name."""
 
 
-class BlockingSentinelSSLConnection(_DiscreetlyBlocking, plain_sentinel.SentinelManagedSSLConnection):
+class BlockingSentinelSSLConnection(
+    BlockingFollowing, _DiscreetlyBlocking, plain_sentinel.SentinelManagedSSLConnection
+):
     """A TLS connection to the master that the sentinels name."""

@@ -14,6 +14,7 @@ from redis.asyncio import connection as aio
 from redis.asyncio import sentinel as aio_sentinel
 
 from rota.server.discretion import Discreet
+from rota.server.failover.following import Following
 
 
 class _Packing(Discreet):
@@ -71,11 +72,11 @@ class PackingUnixConnection(_Packing, aio.UnixDomainSocketConnection):
     """A Unix socket connection that packs in C."""
 
 
-class PackingSentinelConnection(_Packing, aio_sentinel.SentinelManagedConnection):
+class PackingSentinelConnection(Following, _Packing, aio_sentinel.SentinelManagedConnection):
     """A TCP connection, to the master that the sentinels name, that packs in C."""
 
 
-class PackingSentinelSSLConnection(_Packing, aio_sentinel.SentinelManagedSSLConnection):
+class PackingSentinelSSLConnection(Following, _Packing, aio_sentinel.SentinelManagedSSLConnection):
     """A TLS connection, to the master that the sentinels name, that packs in C."""
 
 

@@ -38,6 +38,7 @@ class RedisTarget:
     db: int = 0
     username: str | None = None
     password: str | None = None
+    sentinel_username: str | None = None
     sentinel_password: str | None = None
     tls: Tls | None = None
 
@@ -51,6 +52,8 @@ class RedisTarget:
             raise InvalidTarget("has sentinels without a master, or a master without sentinels; give both")
         if self.sentinel_password is not None and not self.sentinels:
             raise InvalidTarget("has a sentinel password but no sentinels")
+        if self.sentinel_username is not None and self.sentinel_password is None:
+            raise InvalidTarget("has a user of the sentinels but no password for them")
         if self.path is not None and (self.sentinels or self.tls):
             raise InvalidTarget("has a unix socket together with sentinels or TLS; a socket has neither")
 

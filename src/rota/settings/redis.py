@@ -50,6 +50,9 @@ class RedisVariables(BaseSettings):
     redis_sentinel_master: str | None = None
     """The sentinels' name for the master."""
 
+    redis_sentinel_username: str | None = None
+    """The user of the sentinels' own ACL; None: their default user."""
+
     redis_sentinel_password: SecretStr | None = None
     """The password of the sentinels themselves."""
 
@@ -98,7 +101,7 @@ class RedisVariables(BaseSettings):
             target = RedisTarget.from_url(_secret(self.redis_url) or "", self._tls_options())
         except InvalidTarget as error:
             raise ValueError(f"REDIS_URL {error.reason}") from None
-        return self._with_sentinel_password(target)
+        return self._with_login_of_sentinels(target)
 
     def _from_parts(self, given: set[str]) -> RedisTarget:
         target = RedisTarget(
@@ -114,13 +117,15 @@ class RedisVariables(BaseSettings):
         except InvalidTarget as error:
             raise ValueError(f"REDIS_SENTINELS {error.reason}") from None
         target = replace(target, sentinels=sentinels, master=self.redis_sentinel_master)
-        return self._with_sentinel_password(target)
+        return self._with_login_of_sentinels(target)
 
-    def _with_sentinel_password(self, target: RedisTarget) -> RedisTarget:
-        password = _secret(self.redis_sentinel_password)
+    def _with_login_of_sentinels(self, target: RedisTarget) -> RedisTarget:
+        username, password = self.redis_sentinel_username, _secret(self.redis_sentinel_password)
         if password is not None and not target.sentinels:
             raise ValueError("REDIS_SENTINEL_PASSWORD is set, but REDIS_URL names no sentinels")
-        return replace(target, sentinel_password=password)
+        if username is not None and password is None:
+            raise ValueError("REDIS_SENTINEL_USERNAME is set, but REDIS_SENTINEL_PASSWORD is not; set both")
+        return replace(target, sentinel_username=username, sentinel_password=password)
 
     def _tls_options(self) -> dict[str, str]:
         given = self._given()
@@ -142,8 +147,9 @@ def _clash(given: set[str]) -> str | None:
         return f"REDIS_URL and {beside} are both set; keep the URL or the parts" if beside else None
     if given.intersection(_SENTINELS):
         return _sentinel_clash(given)
-    if "redis_sentinel_password" in given:
-        return "REDIS_SENTINEL_PASSWORD is set, but no sentinels are; set REDIS_SENTINELS too"
+    if of_sentinels := _variables(given, ("redis_sentinel_username", "redis_sentinel_password")):
+        verb = "are" if "," in of_sentinels else "is"
+        return f"{of_sentinels} {verb} set, but no sentinels are; set REDIS_SENTINELS too"
     if given and "redis_host" not in given:
         return f"{_variables(given, sorted(given))} is set, but REDIS_HOST is not; set it, or REDIS_URL"
     return None

@@ -191,6 +191,11 @@ class Settings(Variables):
         return self.app_env == "test" and not (self.mode == "worker" and "mode" in self.model_fields_set)
 
     @property
+    def replicas(self) -> int:
+        """How many replicas must have what is enqueued before that is acknowledged: none, unless DURABILITY is wait."""
+        return self.durability_replicas if self.durability == "wait" else 0
+
+    @property
     def recycles(self) -> bool:
         """True if the process ends after some jobs or above some memory, to be started again."""
         return self.recycle_after_jobs is not None or self.recycle_after_memory is not None

@@ -95,6 +95,15 @@ class Variables(RedisVariables, DatabaseVariables, ApiVariables, SealingVariable
     boot_timeout: Duration = 10.0
     """Seconds for which a booting process tries to reach Redis."""
 
+    durability: Literal["redis", "wait"] = "redis"
+    """When an enqueue is acknowledged: once the primary has it (redis), or once replicas have it too (wait)."""
+
+    durability_replicas: Annotated[int, Field(ge=1, le=10)] = 1
+    """How many replicas must have it, with DURABILITY=wait."""
+
+    durability_timeout: Annotated[PositiveDuration, Field(le=4)] = 2.0
+    """Seconds that an enqueue waits for them, and then fails; the job is there none the less."""
+
     # -- Queues --
 
     default_queue: QueueName = "default"

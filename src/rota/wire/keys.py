@@ -205,6 +205,11 @@ def recording_key(namespace: str) -> str:
     return f"{namespace}:recording"
 
 
+def replicated_key(namespace: str) -> str:
+    """Return the key that is written with all that replicas must have before it is acknowledged; expires."""
+    return f"{namespace}:replicated"
+
+
 def outbox_birth_key(namespace: str) -> str:
     """Return the key of the birth mark, by which it is noticed that this Redis was emptied, or is another one."""
     return f"{namespace}:outbox:birth"

@@ -132,6 +132,7 @@ def test_a_url_that_leads_nowhere_is_refused_with_what_to_write(url: str, reason
         ({"sentinels": (("h", 1),)}, "sentinels without a master"),
         ({"master": "m"}, "master without sentinels"),
         ({"sentinel_password": "x"}, "no sentinels"),
+        ({"sentinels": (("h", 1),), "master": "m", "sentinel_username": "u"}, "no password for them"),
         ({"path": "/r.sock", "tls": Tls()}, "a socket has neither"),
     ],
 )

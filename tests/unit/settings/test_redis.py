@@ -45,6 +45,15 @@ def one_wrong(**env: str) -> str:
             {"REDIS_URL": "redis+sentinel://h1/mymaster", "REDIS_SENTINEL_PASSWORD": "spw"},
             RedisTarget(sentinels=(("h1", 26379),), master="mymaster", sentinel_password="spw"),
         ),
+        (
+            {**SENTINELS, "REDIS_SENTINEL_USERNAME": "rota", "REDIS_SENTINEL_PASSWORD": "spw"},
+            RedisTarget(
+                sentinels=(("h1", 26379), ("h2", 1)),
+                master="mymaster",
+                sentinel_username="rota",
+                sentinel_password="spw",
+            ),
+        ),
         ({"REDIS_HOST": "cache", "REDIS_SSL": "yes"}, RedisTarget("cache", tls=Tls())),
         (
             {"REDIS_HOST": "cache", "REDIS_SSL": "true", "REDIS_SSL_CERT_REQS": "none"},
@@ -100,6 +109,14 @@ def test_redis_is_a_url_or_its_parts(env: dict[str, str], target: RedisTarget) -
         ({"REDIS_SENTINEL_MASTER": "m"}, "REDIS_SENTINELS and REDIS_SENTINEL_MASTER go together; set both"),
         ({**SENTINELS, "REDIS_SENTINELS": "h1:x"}, "REDIS_SENTINELS names no host or a wrong one"),
         ({"REDIS_SENTINEL_PASSWORD": "x"}, "REDIS_SENTINEL_PASSWORD is set, but no sentinels are"),
+        (
+            {"REDIS_SENTINEL_USERNAME": "rota", "REDIS_SENTINEL_PASSWORD": "x"},
+            "REDIS_SENTINEL_USERNAME, REDIS_SENTINEL_PASSWORD are set, but no sentinels are",
+        ),
+        (
+            {**SENTINELS, "REDIS_SENTINEL_USERNAME": "rota"},
+            "REDIS_SENTINEL_USERNAME is set, but REDIS_SENTINEL_PASSWORD is not",
+        ),
         ({"REDIS_PORT": "6379"}, "REDIS_PORT is set, but REDIS_HOST is not; set it, or REDIS_URL"),
         ({"REDIS_PASSWORD": "x", "REDIS_DB": "1"}, "REDIS_DB, REDIS_PASSWORD is set, but REDIS_HOST is not"),
         ({"REDIS_PORT": "0"}, "REDIS_PORT is wrong; it must be a whole number from 1 to 65535"),

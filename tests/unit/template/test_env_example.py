@@ -20,6 +20,11 @@ WITHOUT_DEFAULT = sorted(name for name in PLAIN if getattr(DEFAULTS, name.lower(
 COMPANIONS = {
     "REDIS_SENTINELS": {"REDIS_SENTINEL_MASTER": "mymaster"},
     "REDIS_SENTINEL_MASTER": {"REDIS_SENTINELS": "sentinel"},
+    "REDIS_SENTINEL_USERNAME": {
+        "REDIS_SENTINELS": "sentinel",
+        "REDIS_SENTINEL_MASTER": "mymaster",
+        "REDIS_SENTINEL_PASSWORD": "secret",
+    },
     "REDIS_SENTINEL_PASSWORD": {"REDIS_SENTINELS": "sentinel", "REDIS_SENTINEL_MASTER": "mymaster"},
 } | {
     name: {"REDIS_HOST": "localhost"}
