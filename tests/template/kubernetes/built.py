@@ -22,7 +22,7 @@ SECRETS = {
     "REDIS_URL": REDIS_URL,
     "SMTP_PASSWORD": "ab$cd",
     "DATABASE_URL": "postgresql://rota:secret@db.example.com:5432/rota",
-    "keys": "fsmFFhAn:cc68854167e19f17d2cb970193aeb20074cca7addf6011d174cdba6005112e3a:admin",
+    "API_KEYS": "fsmFFhAn:cc68854167e19f17d2cb970193aeb20074cca7addf6011d174cdba6005112e3a:admin",
 }
 SCALERS = ("keda-prometheus", "keda-metrics-api", "hpa")
 #: What the overlay of production leaves out until its lines are no comments any more, beside the scalers.
@@ -36,13 +36,13 @@ WAYS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def with_secrets(to: Path) -> Path:
-    """Copy the manifests to a folder and write the secrets of production there; return the copy."""
+def with_secrets(to: Path, **changed: str) -> Path:
+    """Copy the manifests to a folder and write the secrets of production there, some changed; return the copy."""
     copy = to / "kubernetes"
     shutil.copytree(FOLDER, copy, ignore=shutil.ignore_patterns("secrets", "__pycache__"))
     secrets = copy / "overlays" / "production" / "secrets"
     secrets.mkdir()
-    for name, value in SECRETS.items():
+    for name, value in (SECRETS | changed).items():
         (secrets / name).write_text(value, "utf-8")
     return copy
 

@@ -88,9 +88,10 @@ def of_kubectl(followed: Followed) -> list[Call]:
 
 
 def test_all_of_its_commands_run(followed: Followed) -> None:
-    programs = [re.sub(r"^PATH=\S+ |^IMAGE=\$\(", "", line).split()[0] for line in commands(GUIDE)]
+    lines = [re.sub(r"^IMAGE=\$\(|^SECRETS=\S+$", "", line) for line in commands(GUIDE)]
+    programs = [line.split()[0] for line in lines if line]
     assert len(of_kubectl(followed)) == programs.count("kubectl") > 15
-    assert set(programs) == {"kubectl", "docker", "kind", "mkdir", "printf", "sh"}
+    assert set(programs) == {"kubectl", "docker", "kind", "mkdir", "printf", ".venv/bin/rota"}
 
 
 def test_what_they_name_is_deployed(followed: Followed) -> None:
@@ -129,7 +130,7 @@ def test_what_is_built_and_pushed_is_what_runs(followed: Followed) -> None:
 
 def test_the_secrets_that_it_writes_are_deployed_and_ignored_by_git(followed: Followed) -> None:
     secrets = followed.copy / PRODUCTION / "secrets"
-    assert {path.name for path in secrets.iterdir()} == {"REDIS_URL", "keys", "admin-key"}
+    assert {path.name for path in secrets.iterdir()} == {"REDIS_URL", "API_KEYS", "admin-key"}
     assert secrets.stat().st_mode & 0o077 == 0
     deployed = "".join(str(one) for one in build(followed.copy / PRODUCTION))
     assert (secrets / "admin-key").read_text().strip() not in deployed

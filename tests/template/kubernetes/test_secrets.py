@@ -85,7 +85,7 @@ def test_the_api_finds_its_keys_there(tmp_path: Path) -> None:
     api = named(FULL, "Deployment", "rota-api")
     found = load({"APP_ENV": "production", "SECRETS_DIR": str(files_of(api, FULL, tmp_path))})
     (key,) = found.api_keys or ()
-    assert key.stored() == SECRETS["keys"]
+    assert key.stored() == SECRETS["API_KEYS"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_api_finds_its_keys_there(tmp_path: Path) -> None:
     [
         ("REDIS_URL", set(REACHES)),
         ("SMTP_PASSWORD", {"rota-worker", "rota-worker-reports"}),
-        ("keys", {"rota-api"}),
+        ("API_KEYS", {"rota-api"}),
         ("DATABASE_URL", {"rota-worker", "rota-worker-reports", "rota-api"}),
     ],
 )
