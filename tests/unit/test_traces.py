@@ -99,6 +99,19 @@ def test_where_a_thread_is_begins_with_the_user_s_frames() -> None:
     assert ENGINE_FILES not in first
 
 
+def test_where_a_loop_is_leaves_out_what_has_started_the_loop() -> None:
+    stacks = []
+
+    async def handler() -> None:
+        stacks.append(stack_of(sys._getframe()))
+
+    asyncio.run(handler())
+    # Without the loop, the frames of pytest are here, as those of the command line are in a worker.
+    assert "site-packages" in stack_of(sys._getframe())
+    assert "site-packages" not in stacks[0]
+    assert stacks[0].count("File ") == 1
+
+
 def test_the_place_of_an_error_is_the_user_s_line() -> None:
     assert place_of(caught(deep, 0)).startswith(f"{__file__}:")
     assert place_of(ValueError()) == ""

@@ -54,7 +54,10 @@ def written(error: BaseException, most: int, most_of_part: int | None = None) ->
 
 def stack_of(frame: FrameType | None) -> str:
     """Return where a thread is, from its innermost `frame`: the user's frames, and what they have called."""
-    return "".join(_Shown(own_frames(traceback.extract_stack(frame))).format())
+    stack = traceback.extract_stack(frame)
+    # What has started the event loop, such as the command line, is of no interest.
+    begun = [number for number, one in enumerate(stack) if one.filename == f"{_PYTHON}/asyncio/runners.py"]
+    return "".join(_Shown(own_frames(stack[begun[-1] :] if begun else stack)).format())
 
 
 def own_frames(stack: Sequence[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
