@@ -9,13 +9,16 @@ REQUIREMENTS := requirements/dev.txt requirements/engine.txt pyproject.toml
 LOCK = $(UV) pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --no-emit-package rota --custom-compile-command 'make lock'
 
+# Each is made after those that it is held to.
+LOCKS := build worker dev
+
 # The jobs are found in src/ wherever the engine itself is installed.
 export PYTHONPATH := $(CURDIR)/src
 # The tests start hundreds of processes: where the environment forbids bytecode, each would compile all over again.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check dev worker redis-cli lock clean
+.PHONY: help setup test check dev worker redis-cli smoke lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +35,7 @@ check:: setup ## lint, format and types
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@.venv/bin/hadolint Dockerfile.worker
-	@grep -rlE '^#!.*\b(ba)?sh$$' .ci deploy scripts | xargs .venv/bin/shellcheck
+	@grep -rlE '^#!.*\b(ba)?sh$$' $(wildcard .ci) deploy scripts | xargs .venv/bin/shellcheck
 	@$(PY) -m mypy --strict
 
 dev: setup ## everything there is in one process, started again when a file changes
@@ -44,11 +47,12 @@ worker: setup ## one worker process for all queues
 redis-cli: setup ## look at the queue's keys; ARGS="zrange arq:queue:default 0 -1" runs one command
 	@$(PY) -m rota redis-cli $(ARGS)
 
+smoke: ## build the image, bring the production stack up from nothing, and run a job in it; needs Docker
+	@scripts/smoke
+
 lock:: ## write the hash-locked requirements again, with uv; ARGS=--upgrade takes new versions
 	@command -v $(UV) >/dev/null || { echo "uv was not found: install it (pip install uv), or name it: make lock UV=/path/to/uv" >&2; exit 1; }
-	@$(LOCK) $(ARGS) -o requirements/build.txt requirements/build.in
-	@$(LOCK) $(ARGS) -o requirements/worker.txt requirements/worker.in
-	@$(LOCK) $(ARGS) -o requirements/dev.txt requirements/dev.in
+	@for name in $(LOCKS); do $(LOCK) $(ARGS) -o requirements/$$name.txt requirements/$$name.in || exit; done
 
 clean: ## remove .venv, caches and the embedded server's data
 	@python=$$(sh scripts/find-python) && "$$python" scripts/clean.py

@@ -3,6 +3,9 @@
 # These need a browser, a container engine or minutes, and have targets of their own.
 TEST_OPTIONS := --ignore=tests/container --ignore=tests/browser --ignore=tests/template
 
+# What a project gets as its dev.txt, before the one of here.
+LOCKS := build worker project dev
+
 .PHONY: demo bench bench-check test-containers test-browser test-template screenshots dashboards rules docs settings
 
 demo: setup ## real jobs through a real queue, some of them failing; ARGS=--stay keeps the dashboard open

@@ -11,9 +11,9 @@ import pytest
 from dotenv import dotenv_values
 
 from rota.settings.env_file import changed, misplaced
-from tests.container.checkout import ROOT
 from tests.container.engine import CommandFailed, Engine
 from tests.container.stack import Stack, wait_until
+from tests.files import ROOT
 
 #: What `.env.example` shows of every variable; and of the sample jobs, a value that people have.
 SHOWN = dict(re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.example").read_text("utf-8"), re.M))

@@ -67,7 +67,9 @@ def test_the_worker_knows_the_version_that_the_image_was_built_with() -> None:
 
 def test_what_comes_from_outside_is_pinned_by_hash() -> None:
     commands = [part for name, rest in DOCKERFILE if name == "RUN" for part in rest.split("&&")]
-    installs = [command for command in commands if re.search(r"\bpip\b.*\b(install|wheel|download)\b", command)]
+    installs = [
+        command for command in commands if re.search(r"\bpip\b.*\b(install|wheel|download)\b", command)
+    ]
     assert installs
     for command in installs:
         assert "--require-hashes" in command or "--no-deps" in command

@@ -1,0 +1,29 @@
+"""What the tests of the template share: two versions of this repository, and a project of the first, set up."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.template.projects import Origin, make_origin, run
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            # Environments are set up, and pip may have to fetch what is in them.
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Origin:
+    return make_origin(tmp_path_factory.mktemp("origin"))
+
+
+@pytest.fixture(scope="session")
+def project(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a project with the answers that most will give, and set it up."""
+    made = origin.make(tmp_path_factory.mktemp("projects") / "shop-jobs", project_name="Jobs of the shop")
+    run("make", "setup", cwd=made)
+    return made
