@@ -10,6 +10,9 @@ from pathlib import Path
 #: Where the script keeps its engine, and the file that says how to reach it, unless ENGINE_HOME says otherwise.
 ENGINE_HOME = "/tmp/docker-engine"
 
+#: Any port of this host in place of the compose file's own: the stacks of several tests stand beside each other.
+ANY_PORTS = dict.fromkeys(("API_PORTS", "EXPORTER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"), "0")
+
 #: A first start of an engine fetches it and builds its images, seconds.
 SETUP_WITHIN = 1500.0
 
@@ -56,6 +59,7 @@ class Engine:
 def find_engine(environment: Mapping[str, str]) -> Engine:
     """Find the engine of this machine. Raises NoEngine; CommandFailed when the script in ENGINE_SETUP fails."""
     environment = {name: value for name, value in environment.items() if not name.startswith("COMPOSE_")}
+    environment |= ANY_PORTS
     engine = _reached(environment)
     if engine is None:
         script = environment.get("ENGINE_SETUP")

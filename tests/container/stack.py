@@ -1,6 +1,7 @@
 """The production compose file as one project of its own: brought up, looked at, hurt, and removed."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,13 @@ PROBE = (Path(__file__).parent / "probe.py").read_text("utf-8")
 PATIENCE = 90.0
 
 wait_until = partial(waiting.wait_until, seconds=PATIENCE)
+
+
+def autoscaler_command(folder: Path) -> str:
+    """Return the command by which the autoscaler of a checkout makes it `{n}` workers, as its unit has it."""
+    unit = (folder / "deploy/systemd/rota-autoscaler.service").read_text("utf-8")
+    (command,) = re.findall(r'^Environment="AUTOSCALER_COMMAND=(.*)"$', unit, re.MULTILINE)
+    return str(command)
 
 
 @dataclass(frozen=True)

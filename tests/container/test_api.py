@@ -1,4 +1,4 @@
-"""The production stack with `--profile api`: a key is made, and with it jobs are enqueued over HTTP."""
+"""The API of the production stack: a key is made, and with it jobs are enqueued over HTTP."""
 
 import http.client
 import json
@@ -14,8 +14,6 @@ from tests.container.checkout import copy_checkout
 from tests.container.engine import Engine
 from tests.container.stack import Stack, wait_until
 
-#: As docs/api.md tells it; a port that is free.
-ENVIRONMENT = "COMPOSE_PROFILES=api\nAPI_PORTS=0\n"
 #: How long a stop may take while a client listens, in seconds.
 SOON = 5.0
 REDIS = ("REDIS_HOST=redis", "REDIS_USERNAME=rota", "REDIS_PASSWORD_FILE=/run/redis/password")
@@ -25,7 +23,6 @@ REDIS = ("REDIS_HOST=redis", "REDIS_USERNAME=rota", "REDIS_PASSWORD_FILE=/run/re
 def served(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Yield the stack of an untouched checkout, with a worker and an API that are well."""
     folder = copy_checkout(tmp_path_factory.mktemp("served"))
-    (folder / ".env").write_text(ENVIRONMENT)
     stack = Stack(engine, folder, f"rota-test-{secrets.token_hex(4)}")
     try:
         stack.compose("up", "--detach", "--wait", timeout=900)

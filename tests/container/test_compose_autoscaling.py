@@ -23,7 +23,7 @@ import pytest
 
 from tests.container.checkout import copy_checkout, with_a_job
 from tests.container.engine import Engine
-from tests.container.stack import Stack, wait_until
+from tests.container.stack import Stack, autoscaler_command, wait_until
 
 JOBS = int(os.environ.get("BURST_JOBS", "2000"))
 SECONDS, OBJECTIVE, SLOTS = 0.5, 20.0, 25
@@ -37,17 +37,6 @@ AUTOSCALER_MAX=6
 AUTOSCALER_SCALE_IN_AFTER=15s
 AUTOSCALER_COOLDOWN=5s
 """
-#: The exporter of this test, on a port of its own.
-SEEN = "fleet"
-OVERRIDE = f"""
-services:
-  {SEEN}:
-    extends: {{file: docker-compose.prod.worker.yml, service: worker}}
-    environment: {{MODE: exporter, METRICS_PORT: "9464"}}
-    ports: ["127.0.0.1::9464"]
-    healthcheck: {{disable: true}}
-"""
-FILES = ("--file", "docker-compose.prod.worker.yml", "--file", "burst.yml")
 
 
 @dataclass(frozen=True)
@@ -69,23 +58,17 @@ class Scaled:
         need = self.need()
         return -1 if need is None else int(need["workers"])
 
-    def compose(self, *words: str) -> list[str]:
-        """Run a command of Compose on the project."""
-        return ["docker", "compose", "--project-name", self.stack.name, *FILES, *words]
-
     @contextlib.contextmanager
     def autoscaler(self, log: Path) -> Iterator[None]:
         """Run `rota autoscaler` on this host, with Compose as its command, while a block lasts."""
-        up = " ".join(
-            self.compose("up", "--detach", "--no-recreate", "--no-deps", "--scale", "worker={n}", "worker")
-        )
+        project = f"docker compose --project-name {self.stack.name}"
         environment = {
             **self.stack.engine.environment,
             "PYTHONPATH": str(self.stack.folder / "src"),
             "LOG_LEVEL": "info",
             "LOG_FORMAT": "json",
             "AUTOSCALER_URL": self.address,
-            "AUTOSCALER_COMMAND": up,
+            "AUTOSCALER_COMMAND": autoscaler_command(self.stack.folder).replace("docker compose", project),
         }
         with log.open("wb") as out:
             process = subprocess.Popen(
@@ -106,17 +89,11 @@ class Scaled:
 def scaled(engine: Engine, tmp_path: Path, image: str) -> Iterator[Scaled]:
     folder = with_a_job(copy_checkout(tmp_path / "checkout"))
     (folder / ".env").write_text(VARIABLES)
-    (folder / "burst.yml").write_text(OVERRIDE)
     stack = Stack(engine, folder, f"rota-test-{secrets.token_hex(4)}")
     try:
-        project = ("compose", "--project-name", stack.name, *FILES)
-        engine.docker(*project, "up", "--detach", "--build", "--scale", "worker=1", cwd=folder, timeout=600)
-        where = engine.docker(*project, "port", SEEN, "9464", cwd=folder)
-        yield Scaled(stack, f"http://{where}")
+        stack.up(1)
+        yield Scaled(stack, f"http://{stack.compose('port', 'exporter', '9464')}")
     finally:
-        engine.ran(
-            "compose", "--project-name", stack.name, *FILES, "rm", "--stop", "--force", SEEN, cwd=folder
-        )
         stack.remove()
 
 

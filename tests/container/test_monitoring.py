@@ -43,9 +43,7 @@ EVENTFUL = {
 OVERRIDE = """\
 services:
   worker: {served_by}
-  exporter:
-    <<: {served_by}
-    ports: !reset []
+  exporter: {served_by}
   prometheus: {{image: "{image}"}}
 """
 #: As Grafana would fill them in.

@@ -13,6 +13,7 @@ import pytest
 
 from rota.api.process import DRAIN
 from rota.model.access.keys import AccessKey, Scope, parts_of
+from rota.settings.load import load
 from rota.settings.settings import Settings
 from rota.units import parse_duration
 from tests.processes import environment
@@ -24,6 +25,13 @@ PRODUCTION: dict[str, Any] = read_yaml(ROOT / "docker-compose.prod.worker.yml")
 DEVELOPMENT: dict[str, Any] = read_yaml(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = PRODUCTION["services"]
 WORKER, SERVER, API = SERVICES["worker"], SERVICES["redis"], SERVICES["api"]
+IMAGE = "${IMAGE:-${COMPOSE_PROJECT_NAME}-worker}:${TAG:-latest}"
+#: What runs our code.
+OURS = {"worker", "api", "exporter"}
+TEXT = (ROOT / "docker-compose.prod.worker.yml").read_text("utf-8")
+#: What `.env` may say to Compose, and the defaults of what has one.
+SAID_TO_COMPOSE = set(re.findall(r"\$\{([A-Z_]+)", TEXT)) | {"COMPOSE_FILE", "COMPOSE_PROFILES"}
+DEFAULTS = dict(re.findall(r"\$\{([A-Z_]+):-([^${}]+)\}", TEXT))
 BOX = (
     "Dockerfile.worker",
     ".dockerignore",
@@ -58,14 +66,28 @@ def test_every_service_is_confined(name: str) -> None:
     assert "docker.sock" not in json.dumps(service)
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if "build" in SERVICES[name]])
-def test_an_image_is_built_with_the_version_of_the_code(name: str) -> None:
-    assert SERVICES[name]["build"]["args"] == {"VERSION": "${APP_VERSION:-unreleased}"}
+def test_one_image_is_built_once_with_the_version_of_the_code() -> None:
+    """Builds of several services would make images of several ids, and the next `up` would replace containers."""
+    assert [name for name in SERVICES if "build" in SERVICES[name]] == ["secrets"]
+    assert SERVICES["secrets"]["build"]["args"] == {"VERSION": "${APP_VERSION:-unreleased}"}
+    assert {name for name in SERVICES if SERVICES[name]["image"] == IMAGE} == OURS | {"api-key", "secrets", "check"}
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if "build" not in SERVICES[name]])
-def test_every_image_has_a_version(name: str) -> None:
+@pytest.mark.parametrize("name", [*OURS, "api-key", "secrets", "check"])
+def test_an_image_of_that_name_is_not_fetched_from_a_registry_unless_that_is_said(name: str) -> None:
+    assert SERVICES[name]["pull_policy"] == "${PULL_POLICY:-never}"
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if SERVICES[name]["image"] != IMAGE])
+def test_every_other_image_has_a_version(name: str) -> None:
     assert re.fullmatch(r"[a-z/-]+:v?\d[\w.-]*", SERVICES[name]["image"])
+
+
+def test_nothing_has_one_name_in_every_checkout() -> None:
+    assert "name" not in PRODUCTION
+    assert not [name for name, volume in PRODUCTION["volumes"].items() if volume]
+    assert not [name for name, network in PRODUCTION["networks"].items() if network and "name" in network]
+    assert not [name for name, service in SERVICES.items() if "container_name" in service]
 
 
 @pytest.mark.parametrize(
@@ -74,12 +96,43 @@ def test_every_image_has_a_version(name: str) -> None:
 def test_what_serves_comes_back_and_has_limits(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
-    assert {"memory", "pids"} <= service["deploy"]["resources"]["limits"].keys()
+    limits = service["deploy"]["resources"]["limits"]
+    assert {"memory", "pids"} <= limits.keys()
+    # Or it could have as much again of the host's swap.
+    assert service["memswap_limit"] == limits["memory"]
+    # Or `up --wait` ends before it can be used.
+    assert "healthcheck" in service or name == "worker"
 
 
 def test_the_worker_scales() -> None:
     assert {"container_name", "hostname", "ports"}.isdisjoint(WORKER)
-    assert "replicas" not in WORKER["deploy"]
+    assert WORKER["deploy"]["replicas"] == "${WORKERS:-1}"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_is_said_to_compose_alone_changes_no_container_of_ours(name: str) -> None:
+    """A change of WORKERS in `.env` would replace all workers, if it were a variable of theirs."""
+    emptied = {name for name, value in SERVICES[name]["environment"].items() if value == ""}
+    assert emptied == SAID_TO_COMPOSE - {name.upper() for name in Settings.model_fields}
+    # None of them is taken for a slip of ours, which would stop the boot.
+    assert load({}).redis == load(dict.fromkeys(emptied, "")).redis
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS))
+def test_what_may_be_said_to_compose_is_in_the_example_with_its_default(name: str) -> None:
+    shown = re.search(rf"^# {name}=(.*)$", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE)
+    assert shown
+    if name not in {field.upper() for field in Settings.model_fields}:
+        assert shown[1] == DEFAULTS[name]
+
+
+def test_no_port_of_this_host_is_one_of_development() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    defaults = [DEFAULTS[name] for name in re.findall(r"\{([A-Z_]+):-(?=\d)", " ".join(published))]
+    assert len(defaults) == len(published) == len(set(defaults))
+    development = [port.split(":")[1] for one in DEVELOPMENT["services"].values() for port in one["ports"]]
+    ours = {str(Settings().metrics_port), str(Settings().api_port), *development}
+    assert not ours & set(defaults)
 
 
 def test_a_worker_may_finish_its_jobs_before_it_is_killed() -> None:
@@ -97,13 +150,14 @@ def test_a_worker_can_be_stopped_while_it_boots() -> None:
 @pytest.mark.parametrize("name", ["worker", "exporter", "api"])
 def test_every_variable_of_ours_is_one_that_it_knows(name: str) -> None:
     known = {name.upper() for name in Settings.model_fields}
-    assert {name.removesuffix("_FILE") for name in SERVICES[name]["environment"]} <= known
+    told = [name for name, value in SERVICES[name]["environment"].items() if value != ""]
+    assert {name.removesuffix("_FILE") for name in told} <= known
 
 
 def test_who_wants_no_monitoring_has_none() -> None:
     profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
     monitoring = {name for name, needed in profiles.items() if needed == ["monitoring"]}
-    assert monitoring == {"exporter", "prometheus", "grafana"}
+    assert monitoring == {"prometheus", "grafana"}
 
 
 def test_who_wants_no_database_has_none() -> None:
@@ -130,7 +184,7 @@ def test_the_database_is_on_a_network_without_a_way_out_and_its_password_in_a_fi
 
 def test_the_exporter_is_the_worker_in_another_mode() -> None:
     exporter = SERVICES["exporter"]
-    for same in ("build", "env_file", "depends_on", "networks", "init", "volumes"):
+    for same in ("image", "env_file", "depends_on", "networks", "init", "volumes"):
         assert exporter[same] == WORKER[same]
     differs = {"MODE": "exporter"}
     ends = {"DRAIN_TIMEOUT", "STOP_GRACE_PERIOD"}
@@ -138,13 +192,13 @@ def test_the_exporter_is_the_worker_in_another_mode() -> None:
     assert exporter["environment"] == shared | differs
 
 
-def test_who_wants_no_api_has_none() -> None:
-    profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
-    assert {name for name, needed in profiles.items() if needed == ["api"]} == {"api", "api-key"}
+def test_without_a_profile_there_is_all_that_a_deployment_needs() -> None:
+    without = {name for name, service in SERVICES.items() if "profiles" not in service}
+    assert without == OURS | {"redis", "redis-password", "secrets", "check", "api-key"}
 
 
 def test_the_api_is_the_worker_in_another_mode() -> None:
-    for same in ("build", "env_file", "networks", "init"):
+    for same in ("image", "env_file", "networks", "init"):
         assert API[same] == WORKER[same]
     own = {"MODE", "API_HOST", "API_PORT", "API_KEYS_FILE", "ENABLE_JOB_RUNNER"}
     shared = {name: value for name, value in API["environment"].items() if name not in own}
@@ -157,7 +211,7 @@ def test_the_api_is_the_worker_in_another_mode() -> None:
 def test_the_api_listens_where_its_check_and_its_port_lead() -> None:
     port = API["environment"]["API_PORT"]
     assert API["environment"]["API_HOST"] == "0.0.0.0"
-    assert API["ports"] == [f"127.0.0.1:${{API_PORTS:-${{API_PORT:-8000}}}}:{port}"]
+    assert API["ports"] == [f"127.0.0.1:${{API_PORTS:-${{API_PORT:-18000}}}}:{port}"]
     assert f'"localhost", {port}' in API["healthcheck"]["test"][-1]
     assert "/healthz" in API["healthcheck"]["test"][-1]
 
@@ -168,7 +222,7 @@ def test_the_api_may_end_its_requests_before_it_is_killed() -> None:
 
 def test_the_api_scales_over_a_range_of_ports() -> None:
     assert {"container_name", "hostname"}.isdisjoint(API)
-    assert "replicas" not in API["deploy"]
+    assert API["deploy"]["replicas"] == "${API_REPLICAS:-1}"
 
 
 def test_the_key_of_the_api_is_made_before_its_start_and_comes_to_it_in_a_file() -> None:
@@ -284,7 +338,8 @@ def test_the_worker_is_started_after_redis_and_outlives_its_restart() -> None:
         "redis": {"condition": "service_healthy"},
         "check": {"condition": "service_completed_successfully"},
     }
-    assert SERVICES["check"]["environment"] == WORKER["environment"]
+    given = {name: value for name, value in WORKER["environment"].items() if value != ""}
+    assert SERVICES["check"]["environment"] == given
 
 
 def test_a_development_env_file_cannot_make_the_worker_anything_else() -> None:
@@ -350,7 +405,9 @@ def test_jobs_of_development_outlive_a_restart() -> None:
 
 
 def test_the_two_stacks_do_not_mix() -> None:
-    assert PRODUCTION["name"] != DEVELOPMENT["name"]
+    """The production stack is the project of the folder's name, and that of development is not."""
+    assert "name" in DEVELOPMENT
+    assert "name" not in PRODUCTION
 
 
 @pytest.mark.parametrize("name", BOX)
