@@ -47,6 +47,11 @@ class Engine:
             check=False,
         )
 
+    def with_usual_ports(self) -> "Engine":
+        """Return the same engine for stacks whose ports of this host are those of the compose file, or of `.env`."""
+        others = {name: value for name, value in self.environment.items() if name not in ANY_PORTS}
+        return Engine(others, self.version)
+
     def docker(self, *command: str, cwd: Path | None = None, stdin: str = "", timeout: float = 300.0) -> str:
         """Run `docker` with these arguments, and return its output. Raises CommandFailed."""
         ran = self.ran(*command, cwd=cwd, stdin=stdin, timeout=timeout)

@@ -16,7 +16,14 @@ from tests.container.stack import Stack, wait_until
 from tests.files import ROOT
 
 #: What `.env.example` shows of every variable; and of the sample jobs, a value that people have.
-SHOWN = dict(re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.*)$", (ROOT / ".env.example").read_text("utf-8"), re.M))
+TEXT = (ROOT / ".env.example").read_text("utf-8")
+SHOWN, OF_COMPOSE_ALONE = (
+    dict(re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.*)$", part, re.M))
+    for part in (
+        TEXT[: TEXT.index("# -- docker-compose.prod")],
+        TEXT[TEXT.index("# -- docker-compose.prod") :],
+    )
+)
 SHOWN["SMTP_PASSWORD"] = "pass word"
 #: The services of the application, each with what it has of its own: in `.env` the API's port is the host's.
 SERVICES = {
@@ -55,7 +62,7 @@ def configured(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Any:
         file.write_text((ROOT / file.name).read_text("utf-8"))
         (folder / ".env").write_text(text)
         command = ("compose", "--file", file.name, "--profile", "*", "config", "--format", "json")
-        services = json.loads(engine.docker(*command, cwd=folder))["services"]
+        services = json.loads(engine.with_usual_ports().docker(*command, cwd=folder))["services"]
         written = {
             name: value or ""
             for name, value in dotenv_values(file.with_name(".env"), interpolate=False).items()
@@ -88,6 +95,13 @@ def test_a_variable_arrives_at_every_service_as_it_is_written_or_is_refused(
         assert port["published"] == SHOWN[name]
     if name == "STOP_GRACE_PERIOD":
         assert found.services["worker"]["stop_grace_period"] == "5m45s"
+
+
+def test_what_is_for_compose_alone_is_refused_nowhere_and_reaches_no_service(configured: Any) -> None:
+    found: Configured = configured(written(OF_COMPOSE_ALONE))
+    assert found.refused == {}
+    for service in SERVICES:
+        assert {found.given(service)[name] for name in OF_COMPOSE_ALONE} == {""}
 
 
 def test_what_is_refused_has_a_place_in_the_compose_file(configured: Any) -> None:

@@ -59,6 +59,26 @@ async def settled(client: Client, count: int) -> bool:
     return sum((await records(client, "completed")).values()) >= count
 
 
+async def test_workers_told_to_stop_while_redis_stays_away_do_not_wait_for_it(
+    own_fleet: Fleet, own_client: Client, own_server: RedisServer
+) -> None:
+    """One that is idle, and one whose job ends meanwhile: their drain would last for five minutes."""
+    busy, idle = await own_fleet.start(2, lease=2, drain_timeout=300, leader=False)
+    handle = await own_client.enqueue(work, seconds=2)
+    await until(lambda: own_fleet.ledger.entries("start"), "it runs")
+    if own_fleet.ledger.running(idle.pid):
+        busy, idle = idle, busy
+    own_server.stop(signal.SIGKILL)
+    for worker in (busy, idle):
+        worker.send(signal.SIGTERM)
+    assert [await worker.ended(60) for worker in (busy, idle)] == [0, 0]
+    assert own_fleet.ledger.times("end") == {handle.id: 1}
+    for worker, unsettled in ((busy, [handle.id]), (idle, [])):
+        lines = {line["queue"]: line["running"] for line in worker.events("worker.not_settled")}
+        assert lines["arq:queue:default"] == unsettled
+        assert not worker.says("worker.drain_timeout")
+
+
 @pytest.mark.skipif(not FULL, reason="waits 8 s for a Redis that does not come: at full size only")
 async def test_a_worker_told_to_stop_while_redis_is_away_ends_and_loses_nothing(
     own_fleet: Fleet, own_client: Client, own_server: RedisServer

@@ -30,7 +30,8 @@ logger = logging.getLogger("rota.worker")
 
 #: A job that is due later than after this many seconds needs no timer: the next poll finds it.
 HORIZON = POLL * 1.2
-#: How long a worker that was told to stop waits for Redis to take note, in seconds.
+#: How long a worker that was told to stop waits for Redis to take note, or to answer a step that settles nothing,
+#: in seconds.
 _MOMENT = 1.0
 
 
@@ -129,6 +130,17 @@ class Engine:
         """Wait until no job runs and all are settled."""
         while self.busy:
             await self.changed()
+
+    async def rest(self) -> None:
+        """Wait until no job runs, and then until all are settled, or Redis has not answered for too long.
+
+        That is for as long as their leases hold; without any, a step under way is all that is missing.
+        """
+        while self.executions:
+            await self.changed()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._link.scripts.lease if self.holding.snapshot() else _MOMENT):
+                await self.quiet()
 
     async def say_it_stops(self) -> None:
         """Let the queue know that this worker was told to stop, if that takes no more than a moment."""

@@ -17,6 +17,8 @@ from rota.wire.scripts import BEAT
 
 #: From one heartbeat to the next, and how long each of them holds, in seconds.
 EVERY, LIFE = 5.0, 16.0
+#: What a process that drains calls its connection: Redis' start script (deploy/redis/start) waits for those.
+DRAINING = "rota-draining"
 #: A heartbeat that is not answered within this time is given up for the next one, in seconds.
 _PATIENCE = 3.0
 
@@ -152,6 +154,8 @@ class Heartbeat:
             while True:
                 self._changed.clear()
                 await self._try(self.beat())
+                if self._draining():
+                    await self._try(self._redis.client_setname(DRAINING))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(EVERY):
                         await self._changed.wait()

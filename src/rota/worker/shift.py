@@ -94,8 +94,8 @@ class Shift:
                 await self._link.scripts.forget(self._link.redis, self.engine.capacity.lanes)
         except FAULTS as error:
             # Leases that are not renewed end by themselves, and the jobs that ran under them run again.
-            running = [printable(job_id) for job_id in self.engine.executions]
-            fields = {"queue": self._link.scripts.keys.queue, "running": running, "error": repr(error)}
+            held = [printable(job_id) for job_id in self.engine.holding.snapshot()]
+            fields = {"queue": self._link.scripts.keys.queue, "running": held, "error": repr(error)}
             logger.warning("worker.not_settled", extra=fields)
         await end(tasks)
         self._leases.release(self.engine.holding)

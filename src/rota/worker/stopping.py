@@ -92,7 +92,10 @@ class StoppableWorker(Worker):
         self.stop()
 
     async def _completed(self, timeout: float) -> bool:
-        """Claim nothing more, and tell whether what runs has finished within `timeout` seconds; 0 does not ask."""
+        """Claim nothing more, and tell whether what runs has finished within `timeout` seconds; 0 does not ask.
+
+        Where Redis is away, what has finished is settled while its lease holds, or runs again: it is not waited for.
+        """
         if self.engine is None or timeout <= 0:
             return True
         self.engine.picking = False
@@ -100,7 +103,7 @@ class StoppableWorker(Worker):
             async with asyncio.timeout(timeout):
                 if self.engine.busy:
                     await self.engine.say_it_stops()
-                await self.engine.quiet()
+                await self.engine.rest()
         except TimeoutError:
             return False
         return True

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from rota.fleet.heartbeat import EVERY, LIFE, About, Beat, Heartbeat
+from rota.fleet.heartbeat import DRAINING, EVERY, LIFE, About, Beat, Heartbeat
 from rota.fleet.reading import read
 from rota.wire.keys import QueueKeys, queue_key
 from tests.waiting import until
@@ -126,6 +126,21 @@ async def test_a_change_is_told_at_once(redis: Any) -> None:
         heartbeat.look()
         await shows(redis, Beat("p", "draining", 10, 0, 0))
         assert asyncio.get_running_loop().time() - began < EVERY * 0.9
+
+
+async def test_a_connection_is_named_after_what_the_process_does_once_it_drains(redis: Any) -> None:
+    drains = False
+    heartbeat = Heartbeat(redis, "p", [Worker(EMAIL.queue)], draining=lambda: drains)
+
+    async def named() -> bool:
+        return DRAINING in {client["name"] for client in await redis.client_list()}
+
+    async with beating(heartbeat):
+        await shows(redis, Beat("p", "running", 10, 0, 0))
+        assert not await named()
+        drains = True
+        heartbeat.look()
+        await until(named, "a connection has the name that Redis' start script looks for")
 
 
 async def test_who_leaves_takes_everything_back(redis: Any) -> None:

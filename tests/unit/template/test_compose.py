@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rota.api.process import DRAIN
+from rota.fleet.heartbeat import DRAINING
 from rota.model.access.keys import AccessKey, Scope, parts_of
 from rota.settings.load import load
 from rota.settings.settings import Settings
@@ -27,7 +28,7 @@ SERVICES: dict[str, dict[str, Any]] = PRODUCTION["services"]
 WORKER, SERVER, API = SERVICES["worker"], SERVICES["redis"], SERVICES["api"]
 IMAGE = "${IMAGE:-${COMPOSE_PROJECT_NAME}-worker}:${TAG:-latest}"
 #: What runs our code.
-OURS = {"worker", "api", "exporter"}
+OURS = ("worker", "api", "exporter")
 TEXT = (ROOT / "docker-compose.prod.worker.yml").read_text("utf-8")
 #: What `.env` may say to Compose, and the defaults of what has one.
 SAID_TO_COMPOSE = set(re.findall(r"\$\{([A-Z_]+)", TEXT)) | {"COMPOSE_FILE", "COMPOSE_PROFILES"}
@@ -70,7 +71,12 @@ def test_one_image_is_built_once_with_the_version_of_the_code() -> None:
     """Builds of several services would make images of several ids, and the next `up` would replace containers."""
     assert [name for name in SERVICES if "build" in SERVICES[name]] == ["secrets"]
     assert SERVICES["secrets"]["build"]["args"] == {"VERSION": "${APP_VERSION:-unreleased}"}
-    assert {name for name in SERVICES if SERVICES[name]["image"] == IMAGE} == OURS | {"api-key", "secrets", "check"}
+    assert {name for name in SERVICES if SERVICES[name]["image"] == IMAGE} == {
+        *OURS,
+        "api-key",
+        "secrets",
+        "check",
+    }
 
 
 @pytest.mark.parametrize("name", [*OURS, "api-key", "secrets", "check"])
@@ -143,6 +149,16 @@ def test_a_worker_may_finish_its_jobs_before_it_is_killed() -> None:
     assert drain + 10 <= grace
 
 
+def test_redis_outlasts_the_workers_and_systemd_both() -> None:
+    start, grace = (REDIS / "start").read_text("utf-8"), parse_duration(SERVER["stop_grace_period"])
+    waits, writes = (int(seconds) for seconds in re.findall(r"^(?:waits|writes)=(\d+)", start, re.MULTILINE))
+    drains = parse_duration(filled(WORKER["stop_grace_period"]))
+    assert 10 * drains < waits < waits + writes < grace
+    patience = (ROOT / "deploy/systemd/docker.service.d/patience.conf").read_text("utf-8")
+    assert int(re.findall(r"^TimeoutStopSec=(\d+)$", patience, re.MULTILINE)[0]) > drains + writes
+    assert f" name={DRAINING} " in start
+
+
 def test_a_worker_can_be_stopped_while_it_boots() -> None:
     assert WORKER["init"] is True
 
@@ -194,7 +210,7 @@ def test_the_exporter_is_the_worker_in_another_mode() -> None:
 
 def test_without_a_profile_there_is_all_that_a_deployment_needs() -> None:
     without = {name for name, service in SERVICES.items() if "profiles" not in service}
-    assert without == OURS | {"redis", "redis-password", "secrets", "check", "api-key"}
+    assert without == {*OURS, "redis", "redis-password", "secrets", "check", "api-key"}
 
 
 def test_the_api_is_the_worker_in_another_mode() -> None:
