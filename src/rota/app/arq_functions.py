@@ -13,11 +13,16 @@ from rota.model.run import Run
 
 def functions_of(handlers: Iterable[Handler], queue: str) -> list[Function]:
     """Return a function for each handler of `queue`, or one that is never called: arq wants at least one."""
-    return [as_function(handler, queue) for handler in handlers] or [_placeholder()]
+    return [as_function(handler, queue, name) for handler in handlers for name in handler.job.names] or [
+        _placeholder()
+    ]
 
 
-def as_function(handler: Handler, queue: str) -> Function:
-    """Return the function that parses a job's arguments and calls its handler, off the loop if that is a plain one."""
+def as_function(handler: Handler, queue: str, name: str) -> Function:
+    """Return the function that parses a job's arguments and calls its handler, off the loop if that is a plain one.
+
+    `name` is the job's, or one that it had before.
+    """
     job, rules = handler.job, handler.rules
 
     async def call(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
@@ -27,7 +32,7 @@ def as_function(handler: Handler, queue: str) -> Function:
             return await job.handler(run, **arguments)
         return await asyncio.to_thread(functools.partial(job.handler, run, **arguments))
 
-    return Function(job.name, call, rules.timeout, rules.keep_result, None, rules.max_attempts)
+    return Function(name, call, rules.timeout, rules.keep_result, None, rules.max_attempts)
 
 
 def _placeholder() -> Function:

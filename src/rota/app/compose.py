@@ -12,7 +12,7 @@ from typing import Any
 from rota.app.arq_functions import functions_of
 from rota.app.connect import SENDERS, clients_of
 from rota.app.declaring import schedules_of
-from rota.app.handlers import guests_of, handlers_of, jobs_of
+from rota.app.handlers import handlers_of, runnable
 from rota.app.probes import Probes
 from rota.attempts.children import Processes
 from rota.attempts.off_loop import OffLoop
@@ -151,8 +151,7 @@ class QueueParts:
         off_loop = OffLoop(threads, process.processes, settings.result_limit)
         runner = Runner(
             policy_of(settings, queue),
-            handlers_of(process.registry, queue, (*flows.builtin, *courier.builtin))
-            | guests_of(process.registry, queue),
+            runnable(process.registry, queue, (*flows.builtin, *courier.builtin)),
             Resources(
                 deps=process.deps,
                 report=report,
@@ -223,5 +222,7 @@ def flow_jobs(
     terms = QueueKeys.of(queue_key(queue.name)).terms
     senders = Senders((*SENDERS, *registry.hooks.senders))
     return FlowJobs(
-        lambda: Flows(redis(), settings, senders=senders, clock=clock), jobs_of(registry, queue), terms
+        lambda: Flows(redis(), settings, senders=senders, clock=clock),
+        registry.by_any_name(queue.name),
+        terms,
     )

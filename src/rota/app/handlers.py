@@ -8,6 +8,7 @@ from rota.attempts.attempt import Handler
 from rota.model.job import Job
 from rota.model.outcome import Rules
 from rota.model.registry import Registry
+from rota.names import full_name
 from rota.settings.queues import QueueSettings
 from rota.settings.settings import Settings
 
@@ -20,10 +21,22 @@ def handlers_of(
     return {job.name: Handler(job, rules_of(job, queue)) for job in jobs}
 
 
+def runnable(
+    registry: Registry, queue: QueueSettings, builtin: Iterable[Job[Any, Any]] = ()
+) -> dict[str, Handler]:
+    """Return all that may run on a queue, by each name that a payload may have for it."""
+    own = {name: Handler(job, rules_of(job, queue)) for name, job in registry.by_any_name(queue.name).items()}
+    return own | handlers_of(registry, queue, builtin) | guests_of(registry, queue)
+
+
 def guests_of(registry: Registry, queue: QueueSettings) -> dict[str, Handler]:
     """Return the handlers of the jobs of other queues by full name: one enqueue may put them on this queue."""
     guests = [job for job in registry.jobs if registry.queue_of(job) != queue.name]
-    return {registry.full_name(job): Handler(job, rules_of(job, queue)) for job in guests}
+    return {
+        full_name(registry.queue_of(job), name): Handler(job, rules_of(job, queue))
+        for job in guests
+        for name in job.names
+    }
 
 
 def jobs_of(registry: Registry, queue: QueueSettings) -> Mapping[str, Job[Any, Any]]:

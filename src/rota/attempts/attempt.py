@@ -41,6 +41,7 @@ class Attempt:
     # Added by the steps: open, look up, fetch, call. `payload` is the claim's, without its seal.
     payload: bytes = b""
     envelope: Envelope | None = None
+    name: str = ""
     job: Job[Any, Any] = field(init=False)
     rules: Rules = field(init=False)
     given: bytes | None = None
@@ -50,8 +51,8 @@ class Attempt:
 
     @property
     def task(self) -> str:
-        """The job's name; empty while the envelope is not open."""
-        return self.envelope.name if self.envelope else ""
+        """The job's name, also where it was enqueued under an old one; empty while the envelope is not open."""
+        return self.name or (self.envelope.name if self.envelope else "")
 
     @property
     def home(self) -> str | None:

@@ -190,6 +190,8 @@ class Runner:
             self._leave_to_others(attempt)
             raise UnknownJob(name, self._handlers)
         attempt.job, attempt.rules = handler.job, handler.rules
+        if attempt.task in handler.job.aliases:
+            attempt.name = handler.job.name
         if attempt.envelope and attempt.envelope.options:
             attempt.rules = override(handler.rules, attempt.envelope.options)
         attempt.keep_result = attempt.rules.keep_result

@@ -49,7 +49,7 @@ class Known:
         """Raise UnknownJob for a job of which nothing was found, and that no code has on this queue."""
         if task is None or not self.is_whole:
             return
-        names = self.registry.for_queue(queue) if queue in self.registry.queues else {}
+        names = self.registry.by_any_name(queue)
         if task.removeprefix(f"{queue}:") not in names:
             raise UnknownJob(task, [f"{queue}:{name}" for name in names])
 

@@ -19,7 +19,14 @@ from typing import (
 )
 
 from rota.model.handle import Handle, JobClient
-from rota.model.options import EnqueueFields, EnqueueOptions, check_policy, check_priority, refuse_unknown
+from rota.model.options import (
+    EnqueueFields,
+    EnqueueOptions,
+    check_policy,
+    check_priority,
+    checked_aliases,
+    refuse_unknown,
+)
 from rota.model.payload.payload import PayloadType, ResultType
 from rota.model.policies.backoff import Backoff
 from rota.model.policies.limits import RateLimit, SlotLimit
@@ -42,6 +49,7 @@ class JobFields(TypedDict, total=False):
     """The keyword arguments of `@job`; Job says what each means. `process=True` runs the handler in a child process."""
 
     name: str | None
+    aliases: tuple[str, ...]
     queue: str | None
     timeout: float | None
     max_attempts: int | None
@@ -62,6 +70,7 @@ class Job(Generic[P, R]):
     """A handler with its policy. None in a field leaves the queue's setting, then the global one.
 
     name: the short name, unique on its queue.
+    aliases: names that it had before, the latest first; jobs enqueued under them are run by it.
     timeout: how long an attempt may take, in seconds.
     max_attempts: how many attempts may end in an error or a timeout before the job is dead.
     backoff: the wait before the next attempt.
@@ -82,6 +91,7 @@ class Job(Generic[P, R]):
 
     handler: Callable[Concatenate[Run, P], Any]
     name: str
+    aliases: tuple[str, ...] = ()
     queue: str | None = None
     timeout: float | None = None
     max_attempts: int | None = None
@@ -100,6 +110,16 @@ class Job(Generic[P, R]):
     result: ResultType = field(repr=False)
     enqueue_options: EnqueueOptions = field(default=EnqueueOptions(), repr=False)
     schedules: tuple[Schedule, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, and those that it had before."""
+        return (self.name, *self.aliases)
+
+    @property
+    def first_name(self) -> str:
+        """The oldest of its names, by which limits, unique keys and schedules know it: they outlast a new name."""
+        return self.names[-1]
 
     def options(self, **options: Unpack[EnqueueFields]) -> "Job[P, R]":
         """Return a copy to enqueue with these options, which win over its policy; EnqueueOptions says what each means.
@@ -199,7 +219,7 @@ def job(handler: Callable[..., Any] | None = None, /, **fields: Any) -> Any:
 
 
 #: The fields of `@job` that depend on the handler; all others become fields of the Job unchanged.
-_OF_THE_HANDLER = ("name", "queue", "process")
+_OF_THE_HANDLER = ("name", "aliases", "queue", "process")
 
 
 def _job_of(handler: Callable[..., Any], fields: JobFields) -> Job[Any, Any]:
@@ -214,6 +234,7 @@ def _job_of(handler: Callable[..., Any], fields: JobFields) -> Job[Any, Any]:
     return Job(
         handler=handler,
         name=name,
+        aliases=checked_aliases(label, name, fields.get("aliases", ())),
         queue=queue,
         kind=_kind(handler, label, fields.get("process", False)),
         source=_source(handler),

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict, get_args
 from rota.errors import UnreadablePayload
 from rota.model.policies.backoff import Backoff
 from rota.model.trace import TENANT
-from rota.names import check_id, check_tenant, check_webhook
+from rota.names import check_id, check_name, check_tenant, check_webhook
 from rota.units import LONGEST
 from rota.wire.keys import check_queue
 
@@ -169,3 +169,15 @@ def _check_time(at: datetime) -> None:
         raise TypeError(f"at is {type(at).__name__}; it is a datetime with a time zone")
     if at.utcoffset() is None:
         raise ValueError("at has no time zone; use datetime.now(UTC) or replace(tzinfo=...)")
+
+
+def checked_aliases(label: str, name: str, aliases: Any) -> tuple[str, ...]:
+    """Return the names that the job `label` had before. Raises TypeError or ValueError for what cannot be some."""
+    if not isinstance(aliases, tuple | list):
+        raise TypeError(f'job {label}: aliases is {aliases!r}; it is a tuple of names: aliases=("old_name",)')
+    found = tuple(check_name("job", alias) for alias in aliases)
+    if len({name, *found}) <= len(found):
+        raise ValueError(
+            f"job {label}: aliases names one job twice, or the job itself; name each old name once"
+        )
+    return found

@@ -86,10 +86,16 @@ class Registry:
             raise UnknownQueue(queue, self.queues)
         return self._by_queue[queue]
 
+    def by_any_name(self, queue: str) -> Mapping[str, AnyJob]:
+        """Return the jobs of `queue` by each name that a payload may have for them; none for an unknown queue."""
+        jobs = self._by_queue.get(queue, {})
+        return {name: job for job in jobs.values() for name in job.names}
+
     def find(self, name: str) -> AnyJob:
-        """Return the job named `queue:name`, or `name` if only one queue has it. Raises UnknownJob."""
+        """Return the job named `queue:name`, or `name` if one queue alone has it, now or before. Raises UnknownJob."""
         queue, colon, short = name.rpartition(":")
-        found = [jobs[short] for key, jobs in self._by_queue.items() if short in jobs and queue in (key, "")]
+        named = {key: self.by_any_name(key) for key in self._by_queue}
+        found = [jobs[short] for key, jobs in named.items() if short in jobs and queue in (key, "")]
         if len(found) == 1 and bool(queue) == bool(colon):
             return found[0]
         raise UnknownJob(name, self.full_names)
@@ -97,7 +103,7 @@ class Registry:
 
 def schedules_of(job: AnyJob, default_queue: str) -> list[Scheduled]:
     """Return the schedules of a job. Those without a name get the job's full name, from the second on with a number."""
-    name = full_name(job.queue or default_queue, job.name)
+    name = full_name(job.queue or default_queue, job.first_name)
     numbered = [name if number == 1 else f"{name}-{number}" for number in range(1, len(job.schedules) + 1)]
     return [
         Scheduled(one.name or given, job, one) for one, given in zip(job.schedules, numbered, strict=True)
@@ -144,6 +150,7 @@ class _Collecting:
         self._hooks = self._tried(_hooks, root) or NO_HOOKS
         for jobs in self._by_queue.values():
             for job in jobs.values():
+                self._tried(self._check_aliases, job)
                 self._tried(_resolve, job)
                 self._tried(self._check_schedules, job)
 
@@ -170,6 +177,13 @@ class _Collecting:
         if job.enqueue_options == EnqueueOptions() and (job.schedules or not known.schedules):
             # The job itself is preferred to a copy that options() made, and the one that @every made to another.
             jobs[job.name] = job
+
+    def _check_aliases(self, job: AnyJob) -> None:
+        queue = job.queue or self._default_queue
+        for other in self._by_queue[queue].values():
+            for name in other.names:
+                if other is not job and name in job.aliases:
+                    raise JobClash(full_name(queue, name), other.source, job.source)
 
     def _check_schedules(self, job: AnyJob) -> None:
         for name, _, schedule in schedules_of(job, self._default_queue):

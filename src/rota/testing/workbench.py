@@ -252,8 +252,7 @@ class Bench(Evidence):
         flows = compose.flow_jobs(settings, self.registry, queue, lambda: self.redis, clock=clock)
         return Runner(
             compose.policy_of(settings, queue),
-            handlers.handlers_of(self.registry, queue, flows.builtin)
-            | handlers.guests_of(self.registry, queue),
+            handlers.runnable(self.registry, queue, flows.builtin),
             Resources(
                 deps=parts.process.deps,
                 report=report,

@@ -133,9 +133,9 @@ async def test_the_same_settings_run_on_a_stock_worker(redis: ArqRedis) -> None:
 async def test_as_arqs_function_a_job_gets_a_run_and_typed_arguments() -> None:
     own = settings().queue("email")
     ctx = {"job_id": "1", "job_try": 2, "deps": "deps"}
-    function = as_function(Handler(send, rules_of(send, own)), "email")
+    function = as_function(Handler(send, rules_of(send, own)), "email", "send")
     assert await function.coroutine(ctx, "ann") == "1 send email 2 deps to ann"
-    in_thread = as_function(Handler(plain, rules_of(plain, own)), "email")
+    in_thread = as_function(Handler(plain, rules_of(plain, own)), "email", "plain")
     assert await in_thread.coroutine(ctx, number="3") == 4
 
 

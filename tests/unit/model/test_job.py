@@ -94,7 +94,7 @@ def test_options_make_a_copy() -> None:
 def test_an_unknown_option_is_refused_with_the_allowed_ones() -> None:
     with pytest.raises(TypeError, match="no option 'dely'; choose from: delay, at, id"):
         greet.options(dely=5)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match=r"no option of @job 'tiemout'; choose from: name, queue, timeout"):
+    with pytest.raises(TypeError, match=r"no option of @job 'tiemout'; choose from: name, aliases, queue"):
         job(tiemout=5)  # type: ignore[call-overload]
 
 
@@ -246,3 +246,19 @@ def test_a_wrapped_handler_shows_the_place_of_the_original() -> None:
     assert wrapped.source == greet.source
     assert wrapped.kind == "async"
     assert wrapped.payload.names == ("name", "times")
+
+
+@pytest.mark.parametrize(
+    ("aliases", "problem"),
+    [
+        ("old", r'aliases is \'old\'; it is a tuple of names: aliases=\("old_name",\)'),
+        (("greet",), "aliases names one job twice, or the job itself"),
+        (("old", "old"), "aliases names one job twice, or the job itself"),
+        (("not a name",), "not a name"),
+    ],
+)
+def test_aliases_that_cannot_be_are_refused_at_import(aliases: Any, problem: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=problem):
+
+        @job(name="greet", aliases=aliases)
+        async def renamed(run: Run) -> None: ...

@@ -273,3 +273,30 @@ def test_what_cannot_be_collected_is_passed_over_where_that_is_asked_for(write: 
     assert registry.lifespan is None
     assert [type(one) for one in failures] == [DiscoveryFailed, JobClash, DiscoveryFailed]
     assert discover("nosuch_package", on_failure=failures.append).jobs == ()
+
+
+ALIASES = """
+from rota.model.job import job
+
+@job(queue="video", aliases=("draw", "sketch"))
+async def paint(run): ...
+"""
+
+
+def test_a_job_is_found_by_names_that_it_had_before(write: Write) -> None:
+    registry = discover(write(a=ALIASES))
+    (paint,) = registry.jobs
+    assert [registry.find(name) for name in ("draw", "video:sketch", "paint")] == [paint] * 3
+    assert registry.full_names == ("video:paint",)
+    assert set(registry.for_queue("video")) == {"paint"}
+
+
+@pytest.mark.parametrize("other", ["draw", "sketch"])
+def test_an_alias_that_is_the_name_of_another_job_is_refused(write: Write, other: str) -> None:
+    with pytest.raises(JobClash, match=f"two jobs are named video:{other}"):
+        discover(write(a=ALIASES, b=PAINT.replace("paint", other)))
+
+
+def test_an_alias_of_two_jobs_is_refused(write: Write) -> None:
+    with pytest.raises(JobClash, match="two jobs are named video:draw"):
+        discover(write(a=ALIASES, b=ALIASES.replace("paint", "redraw").replace('"sketch"', "")))

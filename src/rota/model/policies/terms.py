@@ -68,13 +68,13 @@ def unique_key(job: Job[Any, Any], queue: str, named: Mapping[str, Any], namespa
     """Return the key in Redis that a unique job holds. Raises InvalidPayload."""
     key = job.unique.key if job.unique else None
     text = _short(json.dumps(named, sort_keys=True)) if key is None else key_text(job, key, named)
-    return f"{namespace}:unique:{full_name(queue, job.name)}:{text}"
+    return f"{namespace}:unique:{full_name(queue, job.first_name)}:{text}"
 
 
 def limit_key(job: Job[Any, Any], queue: str, namespace: str, limit: RateLimit | SlotLimit) -> str:
     """Return the key in Redis that holds the figures of one of a job's limits."""
     kind = "limit" if isinstance(limit, RateLimit) else "slots"
-    return f"{namespace}:{kind}:{limit.name or full_name(queue, job.name)}"
+    return f"{namespace}:{kind}:{limit.name or full_name(queue, job.first_name)}"
 
 
 def of_tenant(terms: str, unique: str, tenant: str | None) -> tuple[str, str]:
