@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
-from rota.settings.env_file import changed, misplaced
+from rota.settings.files import changed, misplaced
 from tests.container.engine import CommandFailed, Engine
 from tests.container.stack import Stack, wait_until
 from tests.files import ROOT

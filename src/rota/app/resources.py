@@ -20,7 +20,7 @@ from rota.process.identity import unique_name
 from rota.process.loop_watch import LoopWatch
 from rota.server import connections
 from rota.server.clones import REPLY_TIMEOUT
-from rota.server.outage import FAULTS
+from rota.server.outage import FAULTS, Outages
 from rota.server.place import Server
 from rota.settings.load import Settings
 from rota.telemetry.logs import logs
@@ -104,7 +104,7 @@ async def _close(client: Any) -> None:
         await client.aclose(close_connection_pool=True)
 
 
-def lease_keeper(settings: Settings, server: Server) -> LeaseKeeper:
+def lease_keeper(settings: Settings, server: Server, outages: Outages) -> LeaseKeeper:
     """Return the lease keeper of a process, with the watch on its event loop. It is a service, to be started."""
     connect = connections.clone(connections.async_client(server.target))
     watch = LoopWatch(report_after=settings.loop_block_report, limit=settings.loop_block_limit, die=os._exit)
@@ -112,7 +112,7 @@ def lease_keeper(settings: Settings, server: Server) -> LeaseKeeper:
     return LeaseKeeper(
         Leases(connect, interval=settings.lease / 3),
         watch=watch,
-        health_file=HealthFile(file, watch.silence) if file else None,
+        health_file=HealthFile(file, watch.silence, outages.complaint) if file else None,
     )
 
 

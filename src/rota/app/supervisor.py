@@ -202,7 +202,7 @@ class Supervisor:
             if self._draining is not None:
                 return
             self._stage = Stage.WORKING
-            keeper = lease_keeper(self._settings, server)
+            keeper = lease_keeper(self._settings, server, self._probes.outages)
             recycling = recycling_of(self._settings, self._recycle, advise=not self._again)
             subscribers = subscribers_of(self._settings, self._registry)
             if self._settings.recycles:

@@ -1,4 +1,4 @@
-"""Tells whether a worker process is well, by the age of the file that its lease thread touches.
+"""Tells whether a worker process is well, by the age of the file that its lease thread touches, and by what it says.
 
 `python -m rota.process.health [FILE]` imports nothing of the engine and connects to nothing, so that an orchestrator
 may run it every few seconds.
@@ -16,9 +16,12 @@ def check(path: str, limit: float = LIMIT) -> str | None:
     """Return what is wrong with the worker that touches `path`, None if nothing is."""
     try:
         age = time.time() - os.stat(path).st_mtime
+        if age > limit:
+            return f"{path} was touched {age:.0f} s ago; the worker hangs"
+        with open(path, encoding="utf-8") as file:
+            return file.read() or None
     except OSError as error:
         return f"{path}: {error.strerror}"
-    return f"{path} was touched {age:.0f} s ago; the worker hangs" if age > limit else None
 
 
 def main(args: list[str]) -> int:

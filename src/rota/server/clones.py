@@ -23,6 +23,7 @@ from redis.retry import Retry
 
 from rota.server import discretion
 from rota.server.failover.following import BlockingSentinels, FollowingPool
+from rota.server.login.renewed import RenewedLogin
 from rota.server.packing import packing, unpacking
 from rota.server.target import REDIS_PORT, RedisTarget
 from rota.server.tls import Tls
@@ -90,9 +91,14 @@ def clone(pool: AsyncRedis, *, socket_timeout: float = REPLY_TIMEOUT) -> Callabl
 def target_of(pool: aio.ConnectionPool) -> RedisTarget:
     """Return the server that the connections of `pool` lead to, for messages."""
     kwargs = pool.connection_kwargs
-    target = RedisTarget(
-        db=int(kwargs.get("db") or 0), username=kwargs.get("username"), password=kwargs.get("password")
+    # What reads a password again has the last one that it read.
+    login = kwargs.get("credential_provider")
+    username, password = (
+        (login.username, login.password)
+        if isinstance(login, RenewedLogin)
+        else (kwargs.get("username"), kwargs.get("password"))
     )
+    target = RedisTarget(db=int(kwargs.get("db") or 0), username=username, password=password)
     tls = Tls() if issubclass(pool.connection_class, aio.SSLConnection) else None
     if isinstance(pool, aio_sentinel.SentinelConnectionPool):
         known = [one.connection_pool.connection_kwargs for one in pool.sentinel_manager.sentinels]

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from operator import attrgetter
 from typing import Any, TypedDict, Unpack
 
 import redis
@@ -30,6 +31,7 @@ from rota.server.clones import (
 )
 from rota.server.failover.following import FollowingPool, Sentinels
 from rota.server.faults import ServerError, explained
+from rota.server.login.renewed import Pair, login_options
 from rota.server.packing import packing
 from rota.server.target import RedisTarget
 
@@ -56,6 +58,8 @@ _WAITS = exponential(0.1, ceiling=1.0)
 ONCE = 3.0
 # The least time for one try, in seconds, also when the time to boot is nearly over.
 _ONE_TRY = 1.0
+_ON_SERVER = attrgetter("username", "password")
+_ON_SENTINELS = attrgetter("sentinel_username", "sentinel_password")
 _TLS = ("ssl_ca_certs", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname", "ssl_cert_reqs")
 
 
@@ -208,7 +212,7 @@ async def _checked(
 
 def _pool(target: RedisTarget, socket_timeout: float | None) -> aio.ConnectionPool:
     options = _options(target, socket_timeout) | _tls(target)
-    options |= {"db": target.db, "username": target.username, "password": target.password}
+    options |= {"db": target.db, **_login(target, _ON_SERVER)}
     if target.path is not None:
         unix = packing(aio.UnixDomainSocketConnection)
         return aio.ConnectionPool(connection_class=unix, path=target.path, **options)
@@ -221,14 +225,18 @@ def _pool(target: RedisTarget, socket_timeout: float | None) -> aio.ConnectionPo
 def _master_pool(target: RedisTarget, options: dict[str, Any]) -> aio.ConnectionPool:
     to_sentinels = {**_options(target, SENTINEL_TIMEOUT), **_tls(target), "ssl": target.tls is not None}
     to_sentinels["socket_connect_timeout"] = SENTINEL_TIMEOUT
-    login = {"username": target.sentinel_username, "password": target.sentinel_password}
     manager = Sentinels(  # type: ignore[no-untyped-call] # redis-py leaves it untyped
-        target.sentinels, sentinel_kwargs={**to_sentinels, **login}
+        target.sentinels, sentinel_kwargs={**to_sentinels, **_login(target, _ON_SENTINELS)}
     )
     plain = (
         aio_sentinel.SentinelManagedSSLConnection if target.tls else aio_sentinel.SentinelManagedConnection
     )
     return FollowingPool(target.master or "", manager, connection_class=packing(plain), **options)
+
+
+def _login(target: RedisTarget, pair: Callable[[RedisTarget], Pair]) -> dict[str, Any]:
+    read = target.renewed
+    return login_options(pair(target), None if read is None else lambda: pair(read()))
 
 
 def _options(target: RedisTarget, socket_timeout: float | None) -> dict[str, Any]:

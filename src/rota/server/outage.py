@@ -16,6 +16,8 @@ FAULTS: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
 CEILING = 1.0
 #: A server that refuses calls is well again when it has refused none for this long, in seconds.
 REST = 10.0
+#: An outage that lasts for as long is more than a restart, in seconds.
+LONG = 60.0
 
 
 class Outages:
@@ -31,12 +33,14 @@ class Outages:
         #: What was told of since Redis was well: True for a refusal, False for no answer. Empty while it is well.
         self.told: set[bool] = set()
         self._since = self._last = 0.0
+        self._reason = ""
         self._refused = False
 
     def begin(self, name: str, error: BaseException) -> None:
         """Note that a call of the worker `name` failed, and log it if that is news."""
         self.ongoing.add(name)
         self._last, self._refused = time.monotonic(), isinstance(error, ResponseError)
+        self._reason = type(error).__name__
         if self._refused in self.told:
             return
         self._since = self._since if self.told else self._last
@@ -47,6 +51,14 @@ class Outages:
         """Note that the worker `name` reaches Redis again."""
         self.ongoing.discard(name)
         self.look()
+
+    def complaint(self) -> str:
+        """Return a sentence about an outage that lasts for long, and "" where there is none. Any thread may ask."""
+        lasts = time.monotonic() - self._since
+        if not self.told or lasts < LONG:
+            return ""
+        minutes = int(lasts // 60)
+        return f"Redis has been of no use for {minutes} min ({self._reason}); the worker goes on trying"
 
     def look(self) -> None:
         """Log and count the end of an outage, once it is over for every worker."""

@@ -4,8 +4,8 @@ Errors never quote the URL: whatever is wrong with it, any piece of it may be th
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
 
 from rota.errors.secrets import SECRETS
@@ -27,7 +27,8 @@ _HIGHEST_PORT = 65535
 class RedisTarget:
     """One Redis: at `host` and `port`, at the unix socket `path`, or the `master` that `sentinels` know.
 
-    Raises InvalidTarget when the parts do not fit together.
+    `renewed` reads the target again, where a file holds its password. Raises InvalidTarget when the parts do not fit
+    together.
     """
 
     host: str = "localhost"
@@ -41,6 +42,7 @@ class RedisTarget:
     sentinel_username: str | None = None
     sentinel_password: str | None = None
     tls: Tls | None = None
+    renewed: "Callable[[], RedisTarget] | None" = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         SECRETS.keep(self.password, self.sentinel_password)

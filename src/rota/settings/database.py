@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings
 
 from rota.settings.database_url import DatabaseTarget, DatabaseTls, InvalidDatabase
+from rota.settings.files import FromFiles
 from rota.settings.types import Duration, Size
 
 
@@ -29,7 +29,7 @@ def _check_files(tls: DatabaseTls) -> None:
             raise InvalidDatabase(f"it has ssl{option}, which points to a file that is not there")
 
 
-class DatabaseVariables(BaseSettings):
+class DatabaseVariables(FromFiles):
     """The variables of the audit table; `database` is the address that they name."""
 
     database_url: Annotated[
@@ -55,7 +55,14 @@ class DatabaseVariables(BaseSettings):
         if self.database_url is None:
             return None
         target = DatabaseTarget.from_url(self.database_url.get_secret_value())
-        return replace(target, pgbouncer=True) if self.database_pgbouncer else target
+        if self.database_pgbouncer:
+            target = replace(target, pgbouncer=True)
+        return replace(target, renewed=self._password_of_now) if "DATABASE_URL" in self._files else target
+
+    def _password_of_now(self) -> str | None:
+        """Return the password that the file of DATABASE_URL holds now. Raises OSError, ValueError."""
+        now = self._read_again("DATABASE_URL").database
+        return now.password if now else None
 
     @model_validator(mode="after")
     def _fit_the_database(self) -> Self:

@@ -4,8 +4,8 @@ Errors never quote the URL: whatever is wrong with it, any piece of it may be th
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 from urllib.parse import unquote
 
@@ -49,7 +49,8 @@ class DatabaseTarget:
     """One database: the SQLite file at `path`, or the database `name` of the PostgreSQL at `hosts`.
 
     Without `hosts` it is this machine's PostgreSQL. A host that begins with a `/` is the folder of a unix socket.
-    `tls` None leaves the choice to the server. `roles` is libpq's target_session_attrs.
+    `tls` None leaves the choice to the server. `roles` is libpq's target_session_attrs. `renewed` reads the password
+    again, where a file holds it.
     """
 
     path: str | None = None
@@ -62,6 +63,7 @@ class DatabaseTarget:
     connect_timeout: float = 10.0
     roles: str = "any"
     pgbouncer: bool = False
+    renewed: Callable[[], str | None] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         SECRETS.keep(self.password)

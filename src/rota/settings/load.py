@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 from rota.errors.secrets import SECRETS, login_of
-from rota.settings.env_file import changed, misplaced, read_env_file
+from rota.settings.files import changed, misplaced, read_env_file
 from rota.settings.problems import problems_of
 from rota.settings.queues import QUEUES, misnamed
 from rota.settings.settings import ConfigError, Settings
@@ -56,7 +56,7 @@ def load(env: Mapping[str, str] | None = None, *, env_file: Path | None = None) 
     if settings is None or problems:
         raise ConfigError([as_written(problem, found.prefixed) for problem in problems])
     _keep_secrets(settings)
-    return settings.found_in(found.places, found.secrets)
+    return settings.found_in(found)
 
 
 def _keep_secrets(settings: Settings) -> None:
@@ -124,14 +124,15 @@ class Gathered:
     """Values by the name of their variable, and every problem met on the way to them.
 
     `prefixed` are the names that were written with ROTA_ before them; `places` is where each value stood, in words.
-    `secrets` are the names of all files in the folder of secrets.
+    `secrets` are all files in the folder of secrets, and `files` those that values were read from.
     """
 
     values: dict[str, str] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     prefixed: frozenset[str] = frozenset()
-    secrets: frozenset[str] = frozenset()
+    secrets: dict[str, Path] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
 
 
 def gather(
@@ -161,6 +162,8 @@ def gather(
     for place, source in ((".env", file), ("environment", env)):
         for name in (name for name in found.values if found.places[name] == place and name not in source):
             found.places[name] = f"{place}, {name}{FILE}"
+            found.files[name] = Path(source[name + FILE])
+    found.files |= {name: found.secrets[name] for name in secrets if found.places[name] == "secrets"}
     return found
 
 
@@ -218,7 +221,7 @@ def _read_secrets(folder: Path | None, known: Collection[str], found: Gathered) 
         return {}
     files = _guarded("SECRETS_DIR", found.problems, lambda: sorted(folder.iterdir())) or []
     (named,), _ = own_first([{_as_variable(path): str(path) for path in files if path.is_file()}], known)
-    found.secrets = frozenset(filter(_NAME.fullmatch, named))
+    found.secrets = {name: Path(path) for name, path in named.items() if _NAME.fullmatch(name)}
     found.problems += (f"the secret {problem}" for problem in misspelt(named, known))
     values: dict[str, str] = {}
     for name in (name for name in named if name in known or name.startswith(QUEUES)):

@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from rota.server.target import REDIS_PORT, SENTINEL_PORT, RedisTarget, addresses
 from rota.server.tls import TLS_OPTIONS, CertReqs, InvalidTarget, Tls
+from rota.settings.files import FromFiles
 
 _URL = "redis_url"
 _HOST = ("redis_host", "redis_port")
 _SENTINELS = ("redis_sentinels", "redis_sentinel_master")
 _LOGIN = ("redis_username", "redis_password", "redis_db")
+#: What is read again for each new connection, where it is from a file.
+_SECRETS = ("REDIS_URL", "REDIS_PASSWORD", "REDIS_SENTINEL_PASSWORD")
 
 
-class RedisVariables(BaseSettings):
+class RedisVariables(FromFiles):
     """The REDIS_ variables; `redis` is the target that they name.
 
     Only variables that were set can clash: a default clashes with nothing.
@@ -80,7 +83,12 @@ class RedisVariables(BaseSettings):
         given = self._given()
         if not given:
             return None
-        return self._from_url() if _URL in given else self._from_parts(given)
+        target = self._from_url() if _URL in given else self._from_parts(given)
+        return replace(target, renewed=self._redis_of_now) if self._files.keys() & set(_SECRETS) else target
+
+    def _redis_of_now(self) -> RedisTarget:
+        """Return the address with what the files of its secrets hold now. Raises OSError, ValueError."""
+        return self._read_again(*_SECRETS).redis or RedisTarget()
 
     @model_validator(mode="after")
     def _name_a_server(self) -> Self:

@@ -1,7 +1,8 @@
 """The settings of one process: one frozen value, checked as a whole, which also answers for each queue."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 from pydantic import PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
@@ -35,6 +36,17 @@ class ConfigError(RotaError):
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
+
+
+class Found(Protocol):
+    """Where values stood in words, the files that they were read from, and all files in the folder of secrets."""
+
+    @property
+    def places(self) -> dict[str, str]: ...
+    @property
+    def files(self) -> dict[str, Path]: ...
+    @property
+    def secrets(self) -> dict[str, Path]: ...
 
 
 class Settings(Variables):
@@ -82,9 +94,9 @@ class Settings(Variables):
             raise ValueError("\n".join(problems))
         return self
 
-    def found_in(self, places: Mapping[str, str], secrets: Iterable[str] = ()) -> Self:
+    def found_in(self, found: Found) -> Self:
         """Return these settings, which know where each value stood, and which files the folder of secrets has."""
-        self._places, self._secrets = dict(places), tuple(sorted(secrets))
+        self._places, self._files, self._secrets = found.places, found.files, tuple(sorted(found.secrets))
         return self
 
     @property

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rota.errors import RotaError
+from rota.errors.secrets import SECRETS
 from rota.settings.database_url import DatabaseTarget, DatabaseTls
 from rota.store.faults import explain
 
@@ -113,7 +114,7 @@ def asyncpg_arguments(target: DatabaseTarget, patience: float | None) -> dict[st
         "host": [host for host, _ in target.hosts] or None,
         "port": [port for _, port in target.hosts] or None,
         "user": target.username,
-        "password": target.password,
+        "password": _renewing(target) if target.renewed else target.password,
         "database": target.name,
         "ssl": _tls(target.tls) if target.tls else None,
     }
@@ -133,6 +134,20 @@ def asyncpg_arguments(target: DatabaseTarget, patience: float | None) -> dict[st
             "prepared_statement_name_func": str,
         }
     return arguments
+
+
+def _renewing(target: DatabaseTarget) -> Callable[[], str | None]:
+    """Return what reads the password for each new connection, or has the first one where its file cannot be read."""
+
+    def password() -> str | None:
+        try:
+            now = target.renewed() if target.renewed else None
+        except (OSError, ValueError):
+            return target.password
+        SECRETS.keep(now)
+        return now
+
+    return password
 
 
 def _tls(tls: DatabaseTls) -> ssl.SSLContext | str | bool:

@@ -29,7 +29,7 @@ class Kept:
         self.deaths: list[int] = []
         leases = Leases(self.connect, interval=0.05)
         self.watch = LoopWatch(report_after=0.4, limit=limit, die=self.deaths.append)
-        file = HealthFile(health_file, self.watch.silence) if health_file else None
+        file = HealthFile(health_file, self.watch.silence, str) if health_file else None
         self.keeper = LeaseKeeper(leases, watch=self.watch, health_file=file, die=self.deaths.append)
         self.holding = leases.hold(cast(QueueScripts, renewals), lambda ids: None)
 

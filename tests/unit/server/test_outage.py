@@ -34,6 +34,22 @@ async def test_pauses_grow_up_to_a_ceiling_and_vary(pauses: list[float]) -> None
     assert len(set(pauses[10:])) > 30, "processes that wait for one server must not come back all at once"
 
 
+async def test_an_outage_is_complained_of_when_it_is_more_than_a_restart(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outages = Outages()
+    outage, now = Outage("email", outages), time.monotonic()
+    await outage.pause(faults.AuthenticationError("WRONGPASS"))
+    assert outages.complaint() == ""
+    monkeypatch.setattr(time, "monotonic", lambda: now + 150)
+    await outage.pause(faults.AuthenticationError("WRONGPASS"))
+    said = "Redis has been of no use for 2 min (AuthenticationError); the worker goes on trying"
+    assert outages.complaint() == said
+    monkeypatch.setattr(time, "monotonic", lambda: now + 150 + REST)
+    outage.over()
+    assert outages.complaint() == ""
+
+
 async def test_pauses_are_short_again_after_an_outage(pauses: list[float]) -> None:
     outage = Outage("email")
     for _ in range(10):

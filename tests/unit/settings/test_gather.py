@@ -93,7 +93,7 @@ def test_a_secret_of_one_queue_or_with_the_prefix_counts_and_a_misspelt_one_is_a
     written(tmp_path, "SMTP_PASSWORD", "of the jobs")
     found = gather({}, KNOWN, env_file=None, secrets_dir=tmp_path)
     assert found.values == {"QUEUES__EMAIL__CONCURRENCY": "2", "REDIS_URL": "redis://ours"}
-    assert found.secrets == {*found.values, "SMTP_PASSWORD"}
+    assert found.secrets.keys() == {*found.values, "SMTP_PASSWORD"}
     written(tmp_path, "REDIS_PASWORD", "")
     assert problems({}, secrets_dir=tmp_path) == [
         "the secret REDIS_PASWORD is not known; did you mean REDIS_PASSWORD?"

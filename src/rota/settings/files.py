@@ -8,13 +8,33 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 from dotenv.parser import Binding, parse_stream
+from pydantic import PrivateAttr, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rota.settings.spelling import FILE, OWN
 
 # What shells, Docker and other programs take for a name; `REDIS_URL:` is none.
 _NAME = re.compile(r"[\w.\-]+", re.ASCII)
+
+
+class FromFiles(BaseSettings):
+    """Settings that know the files which their secrets were read from, and can read those again."""
+
+    model_config = SettingsConfigDict(defer_build=True)
+
+    _files: Mapping[str, Path] = PrivateAttr(default_factory=dict)
+
+    def _read_again(self, *names: str) -> Self:
+        """Return the settings with the secrets `names` as their files hold them now. Raises OSError, ValueError."""
+        read = {
+            name: self._files[name].read_text("utf-8").rstrip("\r\n") for name in names if name in self._files
+        }
+        if not all(read.values()):
+            raise ValueError("the file of a secret is empty")
+        return self.model_copy(update={name.lower(): SecretStr(value) for name, value in read.items()})
 
 
 def read_env_file(path: Path, shown: str = "") -> tuple[dict[str, str], list[str]]:
