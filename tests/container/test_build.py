@@ -1,16 +1,13 @@
 """The build: made of what it needs and nothing private, small, and quick to make again."""
 
 import json
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.container.checkout import copy_checkout, with_a_job
 from tests.container.conftest import Images
-from tests.container.containers import REDIS, inside
+from tests.container.containers import inside
 from tests.container.engine import Engine
 
 #: Megabytes that the environment and the code may add to the base.
@@ -107,27 +104,3 @@ print(len(paths) > 100, [path for path in paths if not os.access(path, os.R_OK)]
     assert inside(engine, built, unreadable) == "True []"
     # Its dependencies are found made, and not installed once more.
     assert layers(engine, built)[:-1] == layers(engine, image)[:-1]
-
-
-def test_it_is_built_as_well_on_a_released_engine_without_its_source(
-    engine: Engine, images: Images, image: str, tmp_path: Path
-) -> None:
-    thin = copy_checkout(tmp_path)
-    wheels = thin / "requirements"
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)], cwd=thin, check=True
-    )
-    version = tomllib.loads((thin / "pyproject.toml").read_text())["project"]["version"]
-    (thin / "requirements" / "engine.txt").write_text(
-        f"--no-index\n--find-links requirements\nrota=={version}\n"
-    )
-    for file in sorted((thin / "src" / "rota").rglob("*"), reverse=True):
-        file.rmdir() if file.is_dir() else file.unlink()
-    (thin / "src" / "rota").rmdir()
-    built = images.build(thin)
-    files = (
-        "import pathlib, rota; print(sorted(str(f) for f in pathlib.Path(rota.__file__).parent.rglob('*.*')))"
-    )
-    assert inside(engine, built, files) == inside(engine, image, files)
-    ran = engine.ran("run", "--rm", "--env", "MODE=nonsense", *REDIS, built)
-    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)

@@ -12,6 +12,10 @@ from typing import Any
 import copier
 
 from tests.container.checkout import copy_checkout
+from tests.yaml_files import read_yaml
+
+#: What GitHub is to do at each change of a project.
+WORKFLOW = ".github/workflows/checks.yml"
 
 #: The commands of this environment.
 TOOLS = Path(sys.executable).parent
@@ -74,6 +78,12 @@ class Origin:
         pip = (sys.executable, "-m", "pip", "wheel", "--quiet")
         run(*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", str(into), address, cwd=into)
         return into / f"rota-{version}-py3-none-any.whl"
+
+
+def commands(folder: Path, job: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the commands of a job of the workflow, each with the variables that it gets."""
+    steps = read_yaml(folder / WORKFLOW)["jobs"][job]["steps"]
+    return [(step["run"], step.get("env", {})) for step in steps if "run" in step]
 
 
 def change(file: Path, old: str, new: str) -> None:

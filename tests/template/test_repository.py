@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from tests.files import ROOT, files
-from tests.template.projects import TOOLS, run
+from tests.template.projects import TOOLS, WORKFLOW, commands, run
 from tests.yaml_files import read_yaml
 
-WORKFLOW = ".github/workflows/checks.yml"
 #: The files that programs of others read, by the schema that says what may stand in them.
 SCHEMAS = {
     "github-workflows": (WORKFLOW,),
@@ -22,15 +21,6 @@ SCHEMAS = {
     "github-issue-config": (".github/ISSUE_TEMPLATE/config.yml",),
     "compose-spec": (".devcontainer/compose.yml", "docker-compose.yml", "docker-compose.prod.worker.yml"),
 }
-
-
-def jobs(folder: Path) -> dict[str, Any]:
-    return dict(read_yaml(folder / WORKFLOW)["jobs"])
-
-
-def commands(folder: Path, job: str) -> list[tuple[str, dict[str, str]]]:
-    """Return the commands of a job of the workflow, each with the variables that it gets."""
-    return [(step["run"], step.get("env", {})) for step in jobs(folder)[job]["steps"] if "run" in step]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
@@ -75,7 +65,7 @@ def test_each_action_is_named_by_a_commit_and_its_version() -> None:
 
 def test_each_command_of_the_workflow_is_one_of_make() -> None:
     targets = re.findall(r"(?m)^([a-z-]+)::?(?: .*)?##", (ROOT / "Makefile").read_text("utf-8"))
-    found = [command for job in jobs(ROOT) for command, _ in commands(ROOT, job)]
+    found = [command for job in ("code", "image") for command, _ in commands(ROOT, job)]
     assert [command.removeprefix("make ") for command in found] == ["setup", "check", "test", "smoke"]
     assert {command.removeprefix("make ") for command in found} <= set(targets)
 
