@@ -29,6 +29,8 @@ nowhere = ["--server=http://127.0.0.1:1", "--request-timeout=2s"]
 ran = subprocess.run([{KUBECTL!r}, *nowhere, *arguments], capture_output=True, text=True)
 sys.exit(0 if ran.returncode and "refused" in ran.stderr else f"{{arguments}}: {{ran.stderr}}")
 """
+#: Who commits the copy, whatever the machine's own configuration says.
+_SOMEONE = "-c user.name=rota -c user.email=rota@example.com -c commit.gpgsign=false"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def follow(folder: Path) -> Followed:
     """Run all commands of the guide in a copy of this checkout; return what came of them."""
     copy = copy_checkout(folder / "checkout")
     (copy / ".venv").symlink_to(ROOT / ".venv")
+    for asked in ("init --quiet", "add --all", f"{_SOMEONE} commit --quiet --message=Begin"):
+        subprocess.run(["git", *asked.split()], cwd=copy, check=True)
     programs = folder / "programs"
     programs.mkdir()
     for name in ("kubectl", "docker", "kind"):

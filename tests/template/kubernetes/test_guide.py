@@ -10,8 +10,21 @@ import pytest
 from typer.testing import CliRunner
 
 from rota.cli.main import cli
-from tests.template.kubernetes.built import FOLDER, ROOT, Resource, build, container, named, of_rota, way
+from rota.settings.settings import Settings
+from tests.template.kubernetes.built import (
+    FOLDER,
+    ROOT,
+    Resource,
+    build,
+    container,
+    environment,
+    named,
+    of_rota,
+    pod,
+    way,
+)
 from tests.template.kubernetes.following import GUIDE, Followed, commands, follow
+from tests.template.kubernetes.test_manifests import NEWEST, OLDEST
 
 PRODUCTION, EXAMPLE = "deploy/kubernetes/overlays/production", "deploy/kubernetes/overlays/example"
 #: What kubectl calls the kinds that the commands name.
@@ -83,15 +96,22 @@ def check_command(words: list[str]) -> None:
     assert CliRunner().invoke(cli, [*arguments, "--help"]).exit_code == 0, words
 
 
+def git(folder: Path, *asked: str) -> str:
+    """Ask git about a folder, and return what it says."""
+    return subprocess.run(
+        ["git", *asked], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
 def of_kubectl(followed: Followed) -> list[Call]:
     return [read(arguments) for program, *arguments in followed.calls if program == "kubectl"]
 
 
 def test_all_of_its_commands_run(followed: Followed) -> None:
-    lines = [re.sub(r"^IMAGE=\$\(|^SECRETS=\S+$", "", line) for line in commands(GUIDE)]
+    lines = [re.sub(r"^[A-Z]+=\$\(|^SECRETS=\S+$", "", line) for line in commands(GUIDE)]
     programs = [line.split()[0] for line in lines if line]
     assert len(of_kubectl(followed)) == programs.count("kubectl") > 15
-    assert set(programs) == {"kubectl", "docker", "kind", "mkdir", "printf", ".venv/bin/rota"}
+    assert set(programs) == {"kubectl", "docker", "kind", "git", "mkdir", "printf", ".venv/bin/rota"}
 
 
 def test_what_they_name_is_deployed(followed: Followed) -> None:
@@ -118,14 +138,15 @@ def test_what_is_built_and_pushed_is_what_runs(followed: Followed) -> None:
     }
     made = [shlex.join(arguments) for program, *arguments in followed.calls if program != "kubectl"]
     (example,), (production,) = runs[EXAMPLE], runs[PRODUCTION]
-    version = production.rsplit(":", 1)[1]
+    version, revision = production.rsplit(":", 1)[1], git(followed.copy, "rev-parse", "HEAD")
     assert made == [
         f"build -f Dockerfile.worker -t {example} .",
         f"load docker-image {example}",
-        f"build -f Dockerfile.worker --build-arg VERSION={version} -t {production} .",
+        f"build -f Dockerfile.worker --build-arg VERSION={version} --build-arg REVISION={revision} -t {production} .",
         f"push {production}",
     ]
-    assert "ARG VERSION" in (ROOT / "Dockerfile.worker").read_text("utf-8")
+    for argument in ("VERSION", "REVISION"):
+        assert f"ARG {argument}" in (ROOT / "Dockerfile.worker").read_text("utf-8")
 
 
 def test_the_secrets_that_it_writes_are_deployed_and_ignored_by_git(followed: Followed) -> None:
@@ -134,8 +155,7 @@ def test_the_secrets_that_it_writes_are_deployed_and_ignored_by_git(followed: Fo
     assert secrets.stat().st_mode & 0o077 == 0
     deployed = "".join(str(one) for one in build(followed.copy / PRODUCTION))
     assert (secrets / "admin-key").read_text().strip() not in deployed
-    for asked in (["init", "--quiet"], ["check-ignore", "--quiet", str(secrets / "REDIS_URL")]):
-        subprocess.run(["git", *asked], cwd=followed.copy, check=True)
+    assert git(followed.copy, "status", "--porcelain", "--", PRODUCTION) == ""
 
 
 def test_the_port_of_redis_is_that_of_the_policy(followed: Followed) -> None:
@@ -153,6 +173,22 @@ def test_what_is_named_in_a_sentence_is_there(page: str) -> None:
         check(read(shlex.split(command)), way("production"))
     for path in re.findall(r"`((?:overlays|components|base|workers)(?:/[\w.-]+)*/?)`", text):
         assert (FOLDER / path).exists(), path
+
+
+def test_its_numbers_are_those_of_the_manifests_and_the_settings() -> None:
+    said = " ".join(GUIDE.read_text("utf-8").split())
+    worker = named(way("production"), "Deployment", "rota-worker")
+    alive = container(worker)["livenessProbe"]
+    drain = environment(way("production"), worker)["DRAIN_TIMEOUT"]
+    for sentence in (
+        f"`JOB_TIMEOUT` ({Settings().job_timeout:g} s) is less than `DRAIN_TIMEOUT` ({drain} s)",
+        f"`terminationGracePeriodSeconds` ({pod(worker)['terminationGracePeriodSeconds']} s)",
+        f"It fails the pod after {alive['periodSeconds'] * alive['failureThreshold']} s",
+        f"later than `LOOP_BLOCK_LIMIT` ({Settings().loop_block_limit:g} s)",
+        f"the manifests are checked against 1.{OLDEST} to 1.{NEWEST}",
+        f"It needs Kubernetes 1.{OLDEST} or newer",
+    ):
+        assert sentence in said
 
 
 def test_the_readme_lists_every_folder() -> None:
