@@ -20,6 +20,9 @@ WORKFLOW = ".github/workflows/checks.yml"
 #: The commands of this environment.
 TOOLS = Path(sys.executable).parent
 
+#: What says how a project is deployed on Kubernetes, and is the project's own.
+PRODUCTION = "deploy/kubernetes/overlays/production/kustomization.yaml"
+
 #: Who commits in repositories of tests. Settings of this machine's user do not count.
 GIT = {
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -108,6 +111,7 @@ def make_origin(folder: Path) -> Origin:
     )
     compose = folder / "docker-compose.prod.worker.yml"
     compose.write_text(f"# Of the new version.\n{compose.read_text('utf-8')}", "utf-8")
+    change(folder / PRODUCTION, 'newTag: "1.0.0"', 'newTag: "1.0.1"')
     commit(folder, second)
     run("git", "tag", f"v{second}", cwd=folder)
     # As a clone from elsewhere has it: Copier looks at each file that is there, and thousands of objects cost minutes.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.template.projects import TOOLS, Origin, change, commit, environment_of, run
+from tests.template.projects import PRODUCTION, TOOLS, Origin, change, commit, environment_of, run
 from tests.yaml_files import read_yaml
 
 #: What a project has at its top. All else here is of the engine's own repository.
@@ -84,11 +84,10 @@ def test_an_update_changes_engine_and_template_and_nothing_that_is_theirs(
     with (project / "requirements" / "worker.in").open("a") as wanted:
         wanted.write("sortedcontainers\n")
     change(project / "README.md", "Background jobs of our application.", "Invoices and the like.")
+    change(project / PRODUCTION, 'newTag: "1.0.0"', 'newTag: "2.3.4"')
     commit(project, "Our jobs")
-    theirs = {
-        name: (project / name).read_bytes()
-        for name in ("src/jobs/send_invoice.py", "tests/jobs/test_send_invoice.py", ".env", "README.md")
-    }
+    jobs = ("src/jobs/send_invoice.py", "tests/jobs/test_send_invoice.py")
+    theirs = {name: (project / name).read_bytes() for name in (*jobs, ".env", "README.md", PRODUCTION)}
 
     origin.update(project)
 

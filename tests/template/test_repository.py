@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.files import ROOT, files
-from tests.template.projects import TOOLS, WORKFLOW, commands, run
+from tests.template.projects import PRODUCTION, TOOLS, WORKFLOW, commands, run
 from tests.yaml_files import read_yaml
 
 #: The files that programs of others read, by the schema that says what may stand in them.
@@ -98,13 +98,21 @@ def test_what_runs_before_a_commit_lets_a_new_project_through_and_stops_mistakes
     wrong.write_text('"""Wrong."""\n\nimport os\n\nnumber: int = "one"\n')
     try:
         run("git", "add", str(wrong), cwd=project)
-        (project / "secrets" / "SMTP_PASSWORD").write_text("canary")
-        run("git", "add", "--force", "secrets/SMTP_PASSWORD", cwd=project)
+        for secret in ("secrets/SMTP_PASSWORD", f"{Path(PRODUCTION).parent}/secrets/REDIS_URL"):
+            (project / secret).parent.mkdir(exist_ok=True)
+            (project / secret).write_text("canary")
+            run("git", "add", "--force", secret, cwd=project)
         stopped = pre_commit(project, "run")
     finally:
         run("git", "reset", "--quiet", "--hard", cwd=project)
     assert stopped.returncode != 0
-    for said in ("F401", "Incompatible types in assignment", "Secrets stay on the machine"):
+    for said in (
+        "F401",
+        "Incompatible types in assignment",
+        "Secrets stay on the machine",
+        "secrets/SMTP_PASSWORD",
+        "production/secrets/REDIS_URL",
+    ):
         assert said in stopped.stdout
 
 
