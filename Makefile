@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)/src
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check dev worker redis-cli smoke lock clean
+.PHONY: help setup test check dev worker redis-cli smoke lock remove-samples clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ smoke: ## build the image, bring the production stack up from nothing, and run a
 lock:: ## write the hash-locked requirements again, with uv; ARGS=--upgrade takes new versions
 	@command -v $(UV) >/dev/null || { echo "uv was not found: install it (pip install uv), or name it: make lock UV=/path/to/uv" >&2; exit 1; }
 	@for name in $(LOCKS); do $(LOCK) $(ARGS) -o requirements/$$name.txt requirements/$$name.in || exit; done
+
+remove-samples: ## delete the sample jobs with all that is there for them: their tests, the demo, packages, paragraphs
+	@python=$$(sh scripts/find-python) && "$$python" scripts/remove_samples.py
 
 clean: ## remove .venv, caches and the embedded server's data
 	@python=$$(sh scripts/find-python) && "$$python" scripts/clean.py

@@ -6,10 +6,12 @@ TEST_OPTIONS := --ignore=tests/container --ignore=tests/browser --ignore=tests/t
 # What a project gets as its dev.txt, before the one of here.
 LOCKS := build worker project dev
 
-.PHONY: demo bench bench-check test-containers test-browser test-template screenshots dashboards rules docs settings
+.PHONY: bench bench-check test-containers test-browser test-template screenshots dashboards rules docs settings
 
+# It leaves with the sample jobs: make remove-samples.
 demo: setup ## real jobs through a real queue, some of them failing; ARGS=--stay keeps the dashboard open
-	@exec $(PY) src/demo.py $(ARGS)
+	@exec $(PY) -m examples.demo $(ARGS)
+.PHONY: demo
 
 bench: setup ## stock arq and rota side by side, what each policy costs, and how fast the audit table is written
 	@$(PY) -m benchmarks

@@ -18,6 +18,7 @@ GROUPS = {
         "Client",
         "SyncClient",
         "client_metrics",
+        "audit_connection",
     ),
     "What an enqueue returns": (
         "Handle",
@@ -41,7 +42,14 @@ GROUPS = {
         *("RotaError", "ConfigError", "ServerError", "InvalidPayload", "PayloadTooLarge", "JobExists"),
         *("EnqueueIncomplete", "JobNotFound", "JobError", "JobFailed", "JobCancelled", "ResultTimeout"),
         *("NoDeadLetter", "NotReplayed", "NotRunning", "WorkerSilent", "UnknownJob", "UnknownQueue"),
-        *("UnknownSchedule", "CheckpointTooLarge", "FetchFailed", "FetchRefused", "OutboxUnusable"),
+        *(
+            "UnknownSchedule",
+            "CheckpointTooLarge",
+            "FetchFailed",
+            "FetchRefused",
+            "OutboxUnusable",
+            "NoDatabase",
+        ),
         *("OnlyRecorded", "RecordedWarning"),
     ),
 }

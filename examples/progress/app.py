@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 
 import rota.api
-from jobs.samples.data_processing import data_processing
+from examples.progress.jobs import build_report
 
 PAGE = Path(__file__).parent / "page.html"
 
@@ -37,7 +37,7 @@ async def page() -> FileResponse:
 @app.post("/reports")
 async def begin(rows: int = 1_000_000) -> dict[str, str]:
     """Begin a report, and return where it is followed."""
-    report = await data_processing.enqueue(rows=rows)
+    report = await build_report.enqueue(rows=rows)
     return {"id": report.id, "url": f"/rota/jobs/{report.queue}/{report.id}"}
 
 

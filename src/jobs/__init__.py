@@ -1,7 +1,8 @@
 """Your jobs live in this folder: every module in it, at any depth, is imported at boot, and its jobs are found.
 
-A job is a function with `@job` in front of it: `greetings.py` has one. There is nothing to register. Start a
-worker with `make worker`, and in another terminal:
+A job is a function with `@job` in front of it: `greetings.py` has one, and `rota new job send_invoice` writes another
+with its tests. There is nothing to register. Start a worker with `make worker`, and in another
+terminal:
 
     .venv/bin/rota enqueue greet '{"name": "Ann"}' --wait 5
 
@@ -11,6 +12,8 @@ From Python, a type checker knows the arguments and the result:
         handle = await client.enqueue(greet, name="Ann")
         print(await handle.result(timeout=5))
 
+`samples/` shows each kind at work; its `__init__.py` says which. Nothing needs it: `make remove-samples` deletes it.
+
 * The first argument is the run: its id, its attempt, `run.progress()`, `run.log`, and `run.deps`. The others, and
   the result, are what travels as JSON; annotate them, and wrong ones are refused when they are enqueued.
 * `async def` runs on the event loop, a plain `def` in a thread, `@job(process=True)` in a process of its own.
@@ -19,8 +22,6 @@ From Python, a type checker knows the arguments and the result:
 * What jobs share (an HTTP client, a database) is opened in `lifespan.py`, once a process.
 * What runs around all of them is in lists here, `middleware`, `subscribers` and `senders` (docs/middleware.md).
 
-`samples/` shows each kind at work. Nothing here needs it: delete it when you do not, and `tests/samples` and the demo
-(`src/demo*.py`) with it.
 """
 
 from jobs.lifespan import lifespan

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         JobExists,
         JobFailed,
         JobNotFound,
+        NoDatabase,
         NoDeadLetter,
         NotReplayed,
         NotRunning,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from rota.seams import CallNext, Middleware, Outgoing, Sender, Subscriber
     from rota.server.faults import ServerError
     from rota.settings.settings import ConfigError
+    from rota.store.reading import audit_connection
     from rota.telemetry.metrics.page import client_metrics
     from rota.wire.envelopes import job_deserializer, job_serializer
     from rota.worker.arq_settings import run_worker
@@ -104,6 +106,7 @@ __all__ = [
     "JobStack",
     "LogLine",
     "Middleware",
+    "NoDatabase",
     "NoDeadLetter",
     "NotReplayed",
     "NotRunning",
@@ -137,6 +140,7 @@ __all__ = [
     "UnknownSchedule",
     "WorkerSilent",
     "at_most",
+    "audit_connection",
     "client_metrics",
     "connect",
     "connect_sync",
@@ -193,6 +197,7 @@ _HOMES = {
     "rota.seams": ("CallNext", "Middleware", "Outgoing", "Sender", "Subscriber"),
     "rota.server.faults": ("ServerError",),
     "rota.settings.settings": ("ConfigError",),
+    "rota.store.reading": ("audit_connection",),
     "rota.model.policies.uniqueness": ("debounce", "throttle", "unique"),
     "rota.worker.arq_settings": ("run_worker",),
     "rota.worker.worker": ("QueueWorker",),

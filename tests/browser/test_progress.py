@@ -22,7 +22,7 @@ steps: asyncio.Queue[int]
 
 
 @job(queue="reports")
-async def data_processing(run: Run, rows: int, seed: int = 0) -> None:
+async def build_report(run: Run, rows: int) -> None:
     """Stand in for the job of the example, step by step."""
     while (percent := await steps.get()) < 100:
         run.progress(percent, f"{percent} of {rows}")
@@ -53,7 +53,7 @@ async def site(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     monkeypatch.setenv("REDIS_URL", server.url)
     example = importlib.reload(importlib.import_module("examples.progress.app"))
     async with contextlib.AsyncExitStack() as stack:
-        works = await stack.enter_async_context(serving(server.url, data_processing))
+        works = await stack.enter_async_context(serving(server.url, build_report))
         listener = stack.enter_context(contextlib.closing(listen("127.0.0.1", 0)))
         serves = uvicorn.Server(uvicorn.Config(example.app, log_config=None))
         task = asyncio.create_task(serves.serve(sockets=[listener]))
@@ -101,7 +101,7 @@ TICKET = "(await fetch('/reports/{id}/ticket', {{method: 'POST'}})).json()"
 
 
 async def test_a_ticket_shows_a_visitor_one_job_alone(site: Site, tab: Tab) -> None:
-    report = await site.client.enqueue(data_processing, rows=1)
+    report = await site.client.enqueue(build_report, rows=1)
     await tab.open(site.url)
     ticket = TICKET.format(id=report.id)
     for path in ("events", "jobs/reports/other", f"jobs/default/{report.id}", "me"):
@@ -117,7 +117,7 @@ async def test_a_ticket_shows_a_visitor_one_job_alone(site: Site, tab: Tab) -> N
 
 
 async def test_a_page_follows_a_job_no_more_when_it_says_so_or_fails(site: Site, tab: Tab) -> None:
-    report = await site.client.enqueue(data_processing, rows=1)
+    report = await site.client.enqueue(build_report, rows=1)
     await tab.open(site.url)
     fetched = f"async () => {TICKET.format(id=report.id)}"
     for update, comes_of_it in (("stop.abort('enough')", "enough"), ("{ throw 'a mistake' }", "a mistake")):

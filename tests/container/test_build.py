@@ -10,8 +10,8 @@ from tests.container.conftest import Images
 from tests.container.containers import inside
 from tests.container.engine import Engine
 
-#: Megabytes that the environment and the code may add to the base.
-ADDED = 80
+#: Megabytes that the environment and the code may add to the base, and the samples, which paint, to these.
+ADDED, OF_SAMPLES = 80, 30
 MB = 1_000_000
 
 CANARY = "canary-7c1f"
@@ -74,6 +74,19 @@ def test_its_size_is_little_more_than_that_of_its_base(
     stand_in = engine.docker("inspect", "--format", '{{index .Config.Labels "local.standin"}}', image)
     if stand_in not in ("", "<no value>"):
         facts.append(f"{base} here is a stand-in made of Debian {stand_in}, not the published image")
+    assert whole - below < ADDED + OF_SAMPLES
+
+
+def test_without_the_samples_it_builds_is_smaller_and_has_the_jobs_that_are_left(
+    engine: Engine, images: Images, base: str, facts: list[str], tmp_path: Path
+) -> None:
+    bare = copy_checkout(tmp_path)
+    subprocess.run([sys.executable, "scripts/remove_samples.py"], cwd=bare, check=True, capture_output=True)
+    image = images.build(bare)
+    listed = engine.docker("run", "--rm", image, "rota", "list", "--json")
+    assert [job["job"] for job in json.loads(listed)] == ["email:greet"]
+    whole, below = size(engine, image) / MB, size(engine, base) / MB
+    facts.append(f"the image without the samples has {whole:.0f} MB")
     assert whole - below < ADDED
 
 

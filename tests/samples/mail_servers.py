@@ -12,10 +12,13 @@ from tests.servers import free_port
 
 
 class MailServer:
-    """A real mail server on a free port. `answers` holds its next answers, in turn, to RCPT, DATA and QUIT."""
+    """A real mail server, on a free port unless one is given.
 
-    def __init__(self, **options: Any) -> None:
-        self.port = free_port()
+    `answers` holds its next answers, in turn, to RCPT, DATA and QUIT.
+    """
+
+    def __init__(self, port: int | None = None, **options: Any) -> None:
+        self.port = port or free_port()
         self.mails: list[EmailMessage] = []
         self.recipients: list[list[str]] = []
         self.answers: dict[str, list[str]] = defaultdict(list)

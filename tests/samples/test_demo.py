@@ -20,8 +20,8 @@ import pytest
 import redis as redis_py
 from arq.connections import ArqRedis
 
-import demo
-import demo_stage
+from examples.demo import __main__ as demo
+from examples.demo import stage as demo_stage
 from jobs.samples.sleep import sleep
 from rota import State
 from rota.cli import redis_prompt
@@ -31,7 +31,7 @@ from rota.settings.load import load
 from tests.servers import RedisServer
 from tests.waiting import wait_until
 
-SRC = Path(__file__).resolve().parents[2] / "src"
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = re.compile(r"^\$ make redis-cli ARGS='(.*)'$", re.MULTILINE)
 
 
@@ -40,13 +40,13 @@ def environment(**variables: str) -> dict[str, str]:
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("REDIS_", "SMTP_"))
     }
-    return {**inherited, "PYTHONPATH": str(SRC), "COLUMNS": "80", **variables}
+    return {**inherited, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "COLUMNS": "80", **variables}
 
 
-#: The demo with one job of each kind and each end, in place of the 27.
+#: The demo with one job of each kind and each end, in place of the 28.
 SMALL_DEMO = """
 import asyncio, sys
-import demo
+from examples.demo import __main__ as demo
 
 small = {(item.call.job.name, item.state, item.attempts): item for item in demo.the_load()}
 demo.the_load = lambda: list(small.values())
@@ -55,12 +55,12 @@ sys.exit(asyncio.run(demo.main(stays="--stay" in sys.argv)))
 
 
 def run_demo(
-    cwd: Path, src: Path = SRC, *, program: str = "", **variables: str
+    cwd: Path, root: Path = ROOT, *, program: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *(("-c", program) if program else (str(src / "demo.py"),))],
+        [sys.executable, *(("-c", program) if program else ("-m", "examples.demo"))],
         cwd=cwd,
-        env=environment(**{"PYTHONPATH": str(src), **variables}),
+        env=environment(**{"PYTHONPATH": f"{root / 'src'}:{root}", **variables}),
         capture_output=True,
         text=True,
         timeout=100,
@@ -101,7 +101,13 @@ def test_on_a_machine_with_nothing_every_job_ends_as_expected_and_what_is_shown_
     assert re.search(r"^email:email-7 +2 .*completed", ran.stdout, re.MULTILINE)
     assert re.search(r"^reports:data_processing-4 +1 .*completed +100,000 rows", ran.stdout, re.MULTILINE)
     assert "took 7 mails, refused 1, put off 1." in ran.stdout
-    assert "27 jobs: 6 were tried again, 3 are dead." in ran.stdout
+    assert "28 jobs: 6 were tried again, 3 are dead." in ran.stdout
+    stages = "write_script 1 of 1, paint_scene 6 of 6, merge 1 of 1."
+    assert f"The film's pipeline: {stages}\n" in ran.stdout
+    shown = re.search(r"^Its 2\.88 s: (.*)$", ran.stdout, re.MULTILINE)
+    assert shown is not None
+    assert Path(shown[1]).is_relative_to(tmp_path)
+    assert Path(shown[1]).read_bytes()[8:16] == b"WEBPVP8X"
     assert "`make demo ARGS=--stay` opens the dashboard on them: http://127.0.0.1:8000/ui/" in ran.stdout
     assert re.search(r"MailRefused: 127.0.0.1:\d+ refuses this mail: 550 5.1.1", ran.stdout)
     until_nothing_runs(tmp_path)
@@ -144,7 +150,7 @@ def test_on_a_server_with_other_jobs_it_touches_none_of_them(tmp_path: Path, own
     )
     ran = run_demo(tmp_path, program=SMALL_DEMO, QUEUES__EMAIL__CONCURRENCY="1", SMTP_HOST="real.example.org")
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert "7 jobs: 3 were tried again, 2 are dead." in ran.stdout
+    assert "8 jobs: 3 were tried again, 2 are dead." in ran.stdout
     assert keys(own_server) == before
     assert "the demo has database 15" in ran.stdout
     assert "redis> select 15\nOK\n" in ran.stdout
@@ -160,7 +166,7 @@ class OnATerminal:
     def __init__(self, cwd: Path, *words: str, **variables: str) -> None:
         self._terminal, theirs = pty.openpty()
         self._process = subprocess.Popen(
-            [sys.executable, *(words or (str(SRC / "demo.py"),))],
+            [sys.executable, *(words or ("-m", "examples.demo"))],
             cwd=cwd,
             env=environment(TERM="xterm-256color", **variables),
             stdin=theirs,
@@ -220,9 +226,7 @@ def test_ctrl_c_leaves_no_process_and_no_job(
     assert "demo: stopped" in terminal.shown
     assert "Traceback" not in terminal.shown
     assert not {key for key in keys(server) if b"demo" in key or key.startswith((b"arq:job", b"arq:result"))}
-    assert not {
-        key for key in keys(server) if key in (b"arq:queue:default", b"arq:queue:email", b"arq:queue:reports")
-    }
+    assert not keys(server).keys() & {f"arq:queue:{queue}".encode() for queue in demo_stage.QUEUES}
     until_nothing_runs(tmp_path)
 
 
@@ -252,19 +256,16 @@ def test_a_demo_after_another_has_the_same_database(tmp_path: Path, server: Redi
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """Copy the sources, for a test to change."""
-    copy = tmp_path / "copied" / "src"
-    copy.mkdir(parents=True)
-    for name in ("jobs", "rota"):
+    copy = tmp_path / "copied"
+    for name in ("src/jobs", "src/rota", "examples"):
         # With the bytecode: the copies are as old as what they were copied from, and need not be compiled.
-        shutil.copytree(SRC / name, copy / name)
-    for path in SRC.glob("demo*.py"):
-        shutil.copy(path, copy)
+        shutil.copytree(ROOT / name, copy / name)
     return copy
 
 
 def test_without_the_samples_it_says_so_in_one_sentence(source: Path, server: RedisServer) -> None:
-    shutil.rmtree(source / "jobs" / "samples")
-    ran = run_demo(source.parent, source, REDIS_URL=server.url)
+    shutil.rmtree(source / "src" / "jobs" / "samples")
+    ran = run_demo(source, source, REDIS_URL=server.url)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == (
         "The demo shows the sample jobs at work, and they are gone: src/jobs/samples/ was deleted.\n"
@@ -272,8 +273,8 @@ def test_without_the_samples_it_says_so_in_one_sentence(source: Path, server: Re
 
 
 def test_a_worker_that_does_not_start_is_told_from_jobs_that_fail(source: Path, server: RedisServer) -> None:
-    (source / "jobs" / "wrong.py").write_text('raise ValueError("no good")\n')
-    ran = run_demo(source.parent, source, REDIS_URL=server.url)
+    (source / "src" / "jobs" / "wrong.py").write_text('raise ValueError("no good")\n')
+    ran = run_demo(source, source, REDIS_URL=server.url)
     assert ran.returncode == 2
     assert ran.stderr.startswith("demo: the worker ended before its jobs did; see ")
     assert ran.stderr.endswith("jobs/wrong.py:1 with ValueError: no good\n")
@@ -326,6 +327,19 @@ async def test_one_that_holds_anything_else_is_not_free(
         assert not await place.claim()
     assert await redis.zrange(key, 0, -1) == [b"theirs"]
     assert await redis.keys("*") == [key.encode()]
+
+
+async def test_jobs_of_its_pipelines_and_ticks_of_schedules_are_of_the_demo(
+    target: RedisTarget, redis: ArqRedis
+) -> None:
+    for job_id in ("0a1b.0.0", "cron:media:tidy:1"):
+        await redis.zadd("arq:queue:media", {job_id: 1})
+        await redis.set(f"arq:job:{job_id}", "x")
+    await redis.set("arq:result:0a1b.1.0", "x")
+    await redis.set("demo:flow:0a1b", "x")
+    async with a_place(target) as place:
+        assert await place.claim()
+        assert await redis.keys("*") == [b"demo:running"]
 
 
 async def test_one_that_there_is_not_is_not_free(target: RedisTarget) -> None:

@@ -1,4 +1,8 @@
-"""A job that keeps a processor busy, in a process of its own so that it does not slow down its worker's other jobs."""
+"""A job that keeps a processor busy, in a process of its own so that it does not slow down its worker's other jobs.
+
+It shows what a child process is for: it is killed when its time is up or its job is cancelled, and leaves nothing.
+Its file has a bound, 25 MB, since all jobs of a worker share one folder for such files.
+"""
 
 import csv
 import math
@@ -44,7 +48,7 @@ class Report:
 
 @job(queue="reports", process=True, timeout=300)
 def data_processing(
-    run: Run, rows: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000, seed: int = 0
+    run: Run, rows: Annotated[int, Field(ge=1, le=1_000_000)] = 100_000, seed: int = 0
 ) -> Report:
     """Make a CSV file of `rows` orders, the same for the same `seed`, and return statistics of its regions."""
 

@@ -6,33 +6,27 @@
     SMTP_USERNAME  and SMTP_PASSWORD, both or neither; SMTP_PASSWORD_FILE names a file that holds the password.
     SMTP_FROM      the sender of all mail, shop@example.org or Shop <shop@example.org>; needed with SMTP_HOST.
 
-They are read for each mail, as the engine reads its own: from the environment, from the folder of secrets (a file
-SMTP_PASSWORD in SECRETS_DIR, or in /run/secrets), and outside production from `.env`, the first that has one.
+They are read for each mail (`variables.py`).
 """
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from difflib import get_close_matches
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import SettingsConfigDict
+
+from jobs.samples.variables import Variables, sources
 
 #: One plain address, without characters that could begin another address, another header or another SMTP command.
 ADDRESS = (
     r"^[^\x00-\x20\x7f-\xa0\u2028\u2029@<>()\[\],;:\\\"]+@[^\x00-\x20\x7f-\xa0\u2028\u2029@<>()\[\],;:\\\"]+$"
 )
 
-_ENV_FILE, _SECRETS_DIR = ".env", "/run/secrets"
 _PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
 
@@ -45,21 +39,10 @@ def _unless_injected(value: object) -> object:
     return None if isinstance(value, str) and value.startswith("tcp://") else value
 
 
-class _Local(EnvSettingsSource):
-    """The variables in `.env`, as they are written: pydantic's own source puts others in the place of `${…}`."""
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        in_production = os.environ.get("APP_ENV") == "production"
-        found = {} if in_production else dotenv_values(_ENV_FILE, interpolate=False)
-        return {name.lower(): value for name, value in found.items()}
-
-
-class MailSettings(BaseSettings):
+class MailSettings(Variables):
     """The variables for mail. `sender` is SMTP_FROM; each other field is SMTP_ and its name in capitals."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="SMTP_", extra="ignore", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True
-    )
+    model_config = SettingsConfigDict(env_prefix="SMTP_")
 
     app_env: str = Field(default="development", validation_alias="APP_ENV")
     host: str | None = None
@@ -69,18 +52,6 @@ class MailSettings(BaseSettings):
     password: SecretStr | None = None
     password_file: Path | None = None
     sender: str | None = Field(default=None, validation_alias="SMTP_FROM")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where values are looked for, the first that has one wins."""
-        return env_settings, file_secret_settings, _Local(settings_cls)
 
     @model_validator(mode="before")
     @classmethod
@@ -121,10 +92,9 @@ class MailSettings(BaseSettings):
 
 def load() -> MailSettings:
     """Read the settings. Raises MailSettingsError."""
-    secrets = os.environ.get("SECRETS_DIR", _SECRETS_DIR)
     problems = list(_misnamed())
     try:
-        settings = MailSettings(_secrets_dir=secrets if Path(secrets).is_dir() else None)
+        settings = MailSettings(**sources())
     except ValidationError as error:
         problems += (_sentence(one["loc"], one["msg"]) for one in error.errors(include_url=False))
     if problems:

@@ -5,8 +5,10 @@ A permanent failure is told apart from one that may pass, because jobs retry the
 
 import hashlib
 import logging
+import mimetypes
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -39,14 +41,39 @@ class MailNotConfigured(Exception):
     """Raised in production when no mail server is set: no mail is dropped silently."""
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that goes with a mail, under a name."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail that is to be sent.
+
+    :param body: its text, which each mail program can show; `html` is the same for those that can show more.
+    :param key: what it is known by: the same key gives the same mail, so that one sent twice can be recognised.
+    :param at: its date.
+    """
+
+    to: str
+    subject: str
+    body: str
+    key: str
+    at: datetime
+    html: str | None = None
+    files: tuple[File, ...] = ()
+
+
 class Mailer(Protocol):
     """Anything that sends mail."""
 
-    async def send(self, *, to: str, subject: str, body: str, key: str, at: datetime) -> str:
+    async def send(self, mail: Mail) -> str:
         """Send one mail and return its Message-ID.
 
-        The same `key` gives the same Message-ID, so that a mail sent twice can be recognised. `at` becomes the
-        mail's date. Raises MailRefused, MailDelayed, MailNotConfigured; ValueError for text that would break a header.
+        Raises MailRefused, MailDelayed, MailNotConfigured; ValueError for text that would break a header.
         """
 
 
@@ -63,12 +90,12 @@ class SmtpMailer:
     def __init__(self, settings: MailSettings) -> None:
         self._settings = settings
 
-    async def send(self, *, to: str, subject: str, body: str, key: str, at: datetime) -> str:
+    async def send(self, mail: Mail) -> str:
         """Send as `Mailer.send` says, and wait for the server's answer."""
         # Imported here, so that an application that only enqueues mails needs no SMTP library.
         from aiosmtplib import SMTPException  # noqa: PLC0415
 
-        message = compose(self._settings.sender or "", to=to, subject=subject, body=body, key=key, at=at)
+        message = compose(self._settings.sender or "", mail)
         client = self._client()
         try:
             await client.connect()
@@ -117,30 +144,40 @@ def _coded(code: int | None, said: str) -> str:
 class LogMailer:
     """A mailer for development without a mail server: it logs the whole mail."""
 
-    async def send(self, *, to: str, subject: str, body: str, key: str, at: datetime) -> str:
+    async def send(self, mail: Mail) -> str:
         """Log the mail as `mail.logged`, after the same checks as of a mail that is sent."""
-        message = compose("nobody@localhost", to=to, subject=subject, body=body, key=key, at=at)
-        logger.info("mail.logged", extra={"to": to, "subject": subject, "body": body})
+        message = compose("nobody@localhost", mail)
+        names = [file.name for file in mail.files]
+        fields = {"to": mail.to, "subject": mail.subject, "body": mail.body, "files": names}
+        logger.info("mail.logged", extra=fields)
         return str(message["Message-ID"])
 
 
 class NoMailer:
     """A mailer for production without a mail server: each mail fails, and its job can be retried when there is one."""
 
-    async def send(self, *, to: str, subject: str, body: str, key: str, at: datetime) -> str:
+    async def send(self, mail: Mail) -> str:
         """Raise MailNotConfigured, for each mail."""
         raise MailNotConfigured("SMTP_HOST is not set; set it and SMTP_FROM, and bring this mail's job back")
 
 
-def compose(sender: str, *, to: str, subject: str, body: str, key: str, at: datetime) -> EmailMessage:
-    """Make the mail. Raises ValueError for a line break in a text that becomes a header."""
+def compose(sender: str, mail: Mail) -> EmailMessage:
+    """Make the mail, byte for byte the same each time. Raises ValueError for a line break in what becomes a header."""
     message = EmailMessage()
     message["From"] = sender
-    message["To"] = to
-    message["Subject"] = subject
-    message["Date"] = format_datetime(at)
-    message["Message-ID"] = message_id(key, parseaddr(sender)[1])
-    message.set_content(body)
+    message["To"] = mail.to
+    message["Subject"] = mail.subject
+    message["Date"] = format_datetime(mail.at)
+    message["Message-ID"] = message_id(mail.key, parseaddr(sender)[1])
+    message.set_content(mail.body)
+    if mail.html is not None:
+        message.add_alternative(mail.html, subtype="html")
+    for file in mail.files:
+        main, _, sub = (mimetypes.guess_type(file.name)[0] or "application/octet-stream").partition("/")
+        message.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
+    for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
+        # In place of a random one. No encoding of a part has "=_" in it.
+        part.set_boundary(f"=_{hashlib.sha256(mail.key.encode()).hexdigest()[:32]}-{number}")
     return message
 
 

@@ -1,5 +1,7 @@
 """A job that sends JSON to a URL which others gave, and cannot be led into the network that it is sent from.
 
+It shows which failures are worth another attempt, and when: the receiver's word goes before the job's own back-off.
+
 A worker that dies between the answer and the settling of its job makes the job run again: delivery is at least once.
 Both requests have the same Idempotency-Key, by which a receiver recognises the second one.
 """

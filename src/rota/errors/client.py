@@ -250,6 +250,13 @@ class OutboxUnusable(RotaError):
         return str(self.args[0])
 
 
+class NoDatabase(RotaError):
+    """Raised where the audit table is asked for, and no database holds it: set DATABASE_URL."""
+
+    def __str__(self) -> str:
+        return "DATABASE_URL is not set, so nothing keeps the jobs that are over; set it (docs/audit.md)"
+
+
 class OnlyRecorded(RotaError):
     """Raised where Redis would be asked in a test environment, in which clients record jobs and connect to nothing."""
 

@@ -12,8 +12,10 @@ from tests.files import files
 
 ROOT = Path(__file__).resolve().parents[3]
 JOBS = ROOT / "src" / "jobs"
-#: The folders that go together, with the demo, which plays the samples.
-SAMPLES = (JOBS / "samples", ROOT / "tests" / "samples")
+#: The folders that go together.
+SAMPLES = (JOBS / "samples", ROOT / "tests" / "samples", ROOT / "examples" / "demo")
+#: What takes them away.
+REMOVING = {ROOT / "scripts" / "remove_samples.py", ROOT / "tests" / "template" / "test_without_samples.py"}
 
 
 def test_the_jobs_and_the_lifespan_are_found() -> None:
@@ -53,13 +55,13 @@ def test_without_the_samples_the_first_job_and_the_lifespan_are_found(tmp_path: 
     assert ran.stdout == "('email:greet',) jobs.lifespan\n"
 
 
-def test_nothing_but_the_demo_needs_the_samples_or_their_variables() -> None:
-    exempt = {Path(__file__), *JOBS.parent.glob("demo*.py")}
-    needs = re.compile(r"\bjobs\.samples\b|\btests\.samples\b|\baiosmtp|\bSMTP_HOST=")
+def test_nothing_else_needs_the_samples_or_their_variables() -> None:
+    exempt = {Path(__file__), *REMOVING}
+    needs = re.compile(r"\bjobs\.samples\b|\btests\.samples\b|\baiosmtp|\bPIL\b|\bSMTP_HOST=|\bMEDIA_DIR\b")
     found = {
         path
         for path in tracked(
-            "src", "tests", "deploy", "benchmarks", "scripts", ".env.example", "docker-compose*"
+            "src", "tests", "deploy", "benchmarks", "scripts", "examples", ".env.example", "docker-compose*"
         )
         if path not in exempt and not any(folder in path.parents for folder in SAMPLES)
         if needs.search(path.read_text("utf-8"))

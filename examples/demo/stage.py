@@ -32,9 +32,11 @@ from rota.wire.keys import (
 )
 
 #: The demo's queues, and how many jobs of each its worker runs at once.
-QUEUES = {"default": 4, "email": 3, "reports": 2}
+QUEUES = {"default": 4, "email": 3, "media": 2, "reports": 2}
 #: The namespace of the demo's events and of its leader, which do not mix with those of other jobs.
 NAMESPACE = "demo"
+#: Where the jobs are.
+SRC = Path(__file__).parents[2] / "src"
 #: Two recipients that the demo's mail server does not simply accept.
 BUSY_AT_FIRST, UNKNOWN_HERE = "busy@example.org", "nobody@example.org"
 
@@ -43,6 +45,8 @@ _DATABASES = range(15, 0, -1)
 #: The keys that idle queues leave behind.
 _TRACES = ("seen", "step", "wake", "stats", "causes")
 _MANY_KEYS = 1_000
+#: The keys that begin so end with a job's id.
+_OF_A_JOB = (JOB, RESULT, RETRY, IN_PROGRESS, LOG_OF_JOB)
 #: How long results are kept, in seconds.
 _KEPT = 3600
 _FAREWELL = 15.0
@@ -58,7 +62,7 @@ class Place:
     def __init__(self, target: RedisTarget, jobs: Sequence[tuple[str, str]], *, usual: bool) -> None:
         self.target = target
         self.usual = usual
-        self._ids = [(queue, wire_id(queue, name)) for queue, name in jobs]
+        self._ids = [wire_id(queue, name) for queue, name in jobs]
         self._redis = connections.async_client(target)
         self._kept = False
 
@@ -100,23 +104,26 @@ class Place:
 
     async def _forget(self) -> None:
         shared = await self._shared()
+        ids = [*self._ids, *await self._made(shared)]
         causes = {queue: await self._redis.keys(f"{queue_key(queue)}:cause:*") for queue in QUEUES}
         pipe = self._redis.pipeline(transaction=True)
-        if shared:
-            pipe.delete(*shared)
-        for queue, job_id in self._ids:
+        pipe.delete(*shared, *(prefix + one for prefix in _OF_A_JOB for one in ids))
+        for queue in QUEUES:
             keys = QueueKeys.of(queue_key(queue))
-            pipe.delete(
-                *(
-                    prefix + job_id
-                    for prefix in (JOB, RESULT, RETRY, IN_PROGRESS, LOG_OF_JOB, f"{keys.dead}:")
-                )
-            )
+            pipe.delete(*(f"{keys.dead}:{one}" for one in ids))
             for line in (keys.queue, keys.active, keys.dead, *causes[queue]):
-                pipe.zrem(line, job_id)
-            for table in (keys.runs, keys.progress):
-                pipe.hdel(table, job_id)
+                pipe.zrem(line, *ids)
+            for table in (keys.runs, keys.progress, keys.terms):
+                pipe.hdel(table, *ids)
         await pipe.execute(raise_on_error=False)
+
+    async def _made(self, shared: Sequence[bytes]) -> list[str]:
+        """Return the jobs that the demo's own ones and its leader have made: those of pipelines, and ticks."""
+        flow = f"{NAMESPACE}:flow:"
+        flows = (key.decode().removeprefix(flow) for key in shared if key.startswith(flow.encode()))
+        begins = [f"{one}." for one in flows if ":" not in one] + ["cron:"]
+        found = [await self._redis.keys(f"{prefix}{one}*") for prefix in (JOB, RESULT) for one in begins]
+        return sorted({key.decode().split(":", 2)[2] for keys in found for key in keys})
 
     def _is_trace(self, key: str) -> bool:
         return key.startswith(tuple(f"{queue_key(queue)}:{trace}" for queue in QUEUES for trace in _TRACES))
@@ -147,6 +154,11 @@ async def _find(target: RedisTarget, settings: Settings, jobs: Sequence[tuple[st
             return candidate
         await candidate.close()
     raise RotaError(f"every database of {target} holds something; the demo wants an empty one to itself")
+
+
+def media() -> Path:
+    """Return the folder for the files that the demo's jobs make."""
+    return checkout() / ".rota" / "demo"
 
 
 class MailServer:
@@ -238,7 +250,8 @@ async def worker(place: Place, mail_port: int, *, has_dashboard: bool = False) -
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "rota"),
             env=worker_variables(place.target, mail_port, folder)
-            | ({"MODE": "all"} if has_dashboard else {}),
+            # What people do on the dashboard to many jobs, the leader does. Without, nothing is planned to come later.
+            | ({"MODE": "all"} if has_dashboard else {"LEADER": "false"}),
             cwd=folder,  # no `.env` here
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
@@ -265,6 +278,7 @@ def worker_variables(target: RedisTarget, mail_port: int, folder: str) -> dict[s
         "NAMESPACE": NAMESPACE,
         "WORKER_QUEUES": ",".join(QUEUES),
         "SECRETS_DIR": folder,
+        "MEDIA_DIR": str(media()),
     }
     demo |= {f"QUEUES__{queue.upper()}__CONCURRENCY": str(limit) for queue, limit in QUEUES.items()}
     demo["KEEP_RESULT"] = f"{_KEPT}s"
@@ -274,7 +288,7 @@ def worker_variables(target: RedisTarget, mail_port: int, folder: str) -> dict[s
         "SMTP_TLS": "none",
         "SMTP_FROM": "demo@example.org",
     }
-    return others | _redis_variables(target) | demo | {"PYTHONPATH": str(Path(__file__).parent)}
+    return others | _redis_variables(target) | demo | {"PYTHONPATH": str(SRC)}
 
 
 def _redis_variables(target: RedisTarget) -> dict[str, str]:

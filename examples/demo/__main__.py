@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-import demo_screen as screen
-import demo_stage as stage
-from rota import Client, Handle, JobInfo, RotaError, State, fixed
+from examples.demo import screen, stage
+from rota import Client, FlowInfo, Handle, JobInfo, RotaError, State, fixed
 from rota.model.job import Call, Job
 
 try:
     from jobs.samples.data_processing import data_processing
     from jobs.samples.email import email
     from jobs.samples.failing import broken, flaky
+    from jobs.samples.film import Film, film, making_of
     from jobs.samples.sleep import sleep
 except ModuleNotFoundError as missing:
     if not (missing.name or "").startswith("jobs.samples"):
@@ -61,7 +61,7 @@ class Item:
 
 
 def the_load() -> list[Item]:
-    """Return what is enqueued: three queues, three kinds of handler, every kind of end."""
+    """Return what is enqueued: four queues, three kinds of handler, every kind of end, a pipeline."""
     return [
         *(Item(_named(flaky, n).call(), attempts=2) for n in range(1, 4)),
         *(Item(_named(sleep, n).call(round(0.3 + 0.2 * n, 1))) for n in range(1, 11)),
@@ -70,6 +70,7 @@ def the_load() -> list[Item]:
         _email(7, stage.BUSY_AT_FIRST, attempts=2),
         _email(8, stage.UNKNOWN_HERE, state=State.DEAD),
         *(Item(_named(data_processing, n).call(rows=100_000, seed=n)) for n in range(1, 5)),
+        Item(_named(film, 1).call(title="make demo", scenes=6)),
     ]
 
 
@@ -118,10 +119,20 @@ async def _shown(
     expected = [item.as_expected(info) for item, info in zip(load, infos, strict=True)]
     screen.outcomes(list(zip(infos, expected, strict=True)))
     screen.mails(mails)
+    for info in infos:
+        if info.task == film.name and info.state is State.COMPLETED:
+            screen.film(*await _made_by(client, info))
     await screen.dead_letters(client)
     screen.in_redis(place, dead=_of(infos, email, State.DEAD), done=_of(infos, flaky, State.COMPLETED))
     await place.keep()
     return all(expected)
+
+
+async def _made_by(client: Client, begun: JobInfo) -> tuple[FlowInfo, Film]:
+    """Wait for the pipeline that a job has begun, and return how its stages went, and what it has made."""
+    flow = client.flow(begun.result["flow"], making_of)
+    made = await flow.result(timeout=PATIENCE)
+    return await flow.status(), made
 
 
 async def _stay(worker: stage.Worker) -> None:

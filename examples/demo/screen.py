@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,10 +15,13 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from demo_stage import DASHBOARD, NAMESPACE, QUEUES, MailServer, Place, Worker
-from rota import Client, JobInfo, RotaError, State
+from examples.demo.stage import DASHBOARD, NAMESPACE, QUEUES, MailServer, Place, Worker, media
+from rota import Client, FlowInfo, JobInfo, RotaError, State
 from rota.cli import redis_prompt
 from rota.wire.keys import JOB, RESULT, QueueKeys, events_key, queue_key
+
+if TYPE_CHECKING:
+    from jobs.samples.film import Film
 
 #: The jobs of each queue, as tasks that end when they do.
 Waits = Mapping[str, Sequence["asyncio.Task[JobInfo]"]]
@@ -129,7 +133,8 @@ def outcomes(rows: Sequence[tuple[JobInfo, bool]]) -> None:
 
 
 def _name(info: JobInfo) -> str:
-    return info.id.partition(":")[2].removeprefix("demo-")
+    # The jobs of a pipeline have ids that say nothing.
+    return info.id.partition(":")[2].removeprefix("demo-") or info.task
 
 
 def _after(info: JobInfo) -> str:
@@ -141,6 +146,8 @@ def _after(info: JobInfo) -> str:
 def _what(info: JobInfo) -> str:
     if info.error is not None:
         return escape(info.error.message)
+    if info.task == "film":
+        return "its pipeline has begun"
     if isinstance(info.result, dict):
         return f"{info.result['rows']:,} rows, {len(info.result['groups'])} groups"
     return f"mail {str(info.result)[:9]}...>" if info.task == "email" else str(info.result)
@@ -151,6 +158,13 @@ def mails(server: MailServer) -> None:
     out.print(
         f"The demo's mail server took {server.taken} mails, refused {server.refused}, put off {server.put_off}."
     )
+
+
+def film(flow: FlowInfo, made: "Film") -> None:
+    """Show what the pipeline has done, and where its film is."""
+    stages = ", ".join(f"{stage.name} {stage.completed} of {stage.total}" for stage in flow.stages)
+    out.print(f"The film's pipeline: {stages}.")
+    out.print(f"Its {made.seconds:g} s: {media() / made.file}", soft_wrap=True, markup=False)
 
 
 async def dead_letters(client: Client) -> None:

@@ -1,0 +1,1 @@
+"""The demo of the sample jobs, which `make demo` plays; it leaves with them."""
