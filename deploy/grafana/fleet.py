@@ -51,6 +51,7 @@ COLUMNS = [
     ("Delayed", "short", count("arq_queue_jobs", "queue", state="delayed")),
     ("Active", "short", count("arq_queue_jobs", "queue", state="active")),
     ("Dead", "short", count("arq_queue_jobs", "queue", state="dead")),
+    ("Unknown", "short", most("arq_queue_unknown_jobs", "queue")),
     ("Oldest waits", "s", most("arq_queue_latency_seconds", "queue")),
     ("Objective", "s", most("arq_queue_slo_seconds", "queue")),
     ("Workers", "short", most("arq_queue_workers", "queue", status="running")),

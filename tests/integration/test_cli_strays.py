@@ -42,6 +42,20 @@ async def stock(server: RedisServer) -> None:
     await pool.aclose()
 
 
+# Jobs that no worker knows
+
+
+def test_jobs_that_no_worker_knows_are_counted_and_named(project: Project, server: RedisServer) -> None:
+    met = put(server, "email:former", "email:former", "email:misspelt")
+    put(server, "email:not_met")
+    with server.client() as client:
+        # As a worker writes down that it has met them, and has no such job.
+        client.hset("arq:queue:email:runs", mapping=dict.fromkeys(met, "-worker 0 0 0 1790000000000"))
+    said = "email: 3 jobs wait for a worker that knows the name: former, misspelt"
+    assert project.rota("queues").err.splitlines() == [f"rota: warning: {said}"]
+    assert project.rota("queues", "--json").status == 0
+
+
 # Queues that nothing names
 
 

@@ -108,6 +108,7 @@ def test_it_shows_every_series_of_the_fleet_once(
     # The name of a counter, and that of an info, end as they should: none is missing, and none is of a process.
     assert {name for name in seen.names if name.startswith("arq_")} == FLEET | {"arq_build_info"}
     assert seen["arq_queue_jobs", "email", "delayed"] == 1
+    assert seen["arq_queue_unknown_jobs", "email"] == 0
     assert seen["arq_queue_jobs", "default", "waiting"] == 0
     assert (seen["arq_queue_paused", "default"], seen["arq_queue_paused", "email"]) == (1, 0)
     assert (seen["arq_queue_slo_seconds", "email"], seen["arq_queue_slo_seconds", "default"]) == (20, 60)

@@ -78,7 +78,7 @@ class Exporter:
             # A bug in the watch is the service's to report.
             await connections.look_first(redis, lambda: read(redis, self._queues))
             logger.info("exporter.ready", extra={"queues": list(self._queues)})
-            return await serve(watch, watch.strays, timetable)
+            return await serve(watch, watch.strays, watch.unknown, timetable)
         finally:
             endpoint.stop()
             await redis.aclose(close_connection_pool=True)
@@ -132,6 +132,10 @@ def expose(metrics: Metrics, watch: Watch, settings: Settings) -> None:
     provide("arq_queue_jobs", _jobs)
     provide("arq_queue_workers", _workers)
     provide("arq_queue_declared", _declared)
+    provide(
+        "arq_queue_unknown_jobs",
+        lambda _: (((queue,), count) for queue, count in watch.unknown.counts.items()),
+    )
     provide("arq_queue_slo_seconds", lambda _: (((one,), settings.queue(one).slo) for one in watch.queues))
     provide("arq_queue_desired_workers", lambda now: (((one.queue,), one.desired) for one in now.need.queues))
     provide("arq_redis_config_ok", lambda now: (((k,), v) for k, v in now.reading.server.checks.items()))

@@ -7,7 +7,7 @@ from typing import Any
 
 from rota.fleet.fleet import Fleet, FleetNeed
 from rota.fleet.reading import Reading, read
-from rota.fleet.strays import Strays
+from rota.fleet.strays import Strays, UnknownJobs
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.server.outage import FAULTS, Outage
 from rota.settings.load import Settings
@@ -41,6 +41,7 @@ class Watch:
     ) -> None:
         self.queues = tuple(queues)
         self.strays = Strays(redis, queues)
+        self.unknown = UnknownJobs(redis, queues)
         self.last_success = 0.0
         self._redis = redis
         self._namespace = settings.namespace

@@ -145,6 +145,7 @@ _SENT_BY_ALL: tuple[tuple[Any, ...], ...] = (("EVALSHA", RIGHTS.sha, 0), ("PING"
 _SENT_BY_WORKERS: tuple[tuple[Any, ...], ...] = (
     ("BLPOP", TRIED, "none"),
     ("CLIENT", "ID"),
+    ("CLIENT", "SETNAME", ""),
     ("CLIENT", "TRACKING", "OFF"),
     ("SUBSCRIBE", CHANNEL),
 )

@@ -60,7 +60,7 @@ def test_an_alert_is_seen_to_fire_and_seen_to_stay_silent(alert: str) -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_a_rule_reads_series_that_exist_by_labels_that_they_have(rule: dict[str, Any]) -> None:
-    assert names_in(rule["expr"]) <= EXPORTED | RECORDED.keys()
+    assert names_in(rule["expr"]) <= EXPORTED | RECORDED.keys() | OWN
     assert names_in(rule["expr"])
     assert wrong_labels(rule["expr"]) == []
 

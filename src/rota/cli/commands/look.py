@@ -20,8 +20,9 @@ from rota.model.log.text import rows_of
 from rota.model.registry import Registry
 from rota.model.state import State
 from rota.names import full_name
-from rota.server.faults import ServerError
+from rota.server.faults import ServerError, explained
 from rota.settings.load import Settings, load
+from rota.wire.inventory import told_of, unknown_jobs
 
 #: The states whose jobs can be listed.
 LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
@@ -115,6 +116,8 @@ def queues(as_json: AsJson = False) -> None:
             screen.value([one | {"known": one["queue"] not in strays} for one in found])
         else:
             screen.table(("queue", *LISTED, "workers", "paused"), [_queue_row(one) for one in found])
+        for line in await _unknown(client, [one["queue"] for one in found]):
+            screen.warn(line)
         for name in strays:
             screen.warn(
                 f"no job and no setting of this code names the queue {name!r}{_meant(name, here.queues)}"
@@ -130,6 +133,16 @@ async def _strays(client: Client, here: Known) -> list[str]:
     except ServerError as error:
         screen.warn(f"other queues cannot be looked for: {error}")
         return []
+
+
+async def _unknown(client: Client, queues: Sequence[str]) -> list[str]:
+    """Return a sentence for each queue with jobs that no worker knows."""
+    try:
+        async with explained(client.redis):
+            found = await unknown_jobs(client.redis, queues)
+    except ServerError as error:
+        return [f"jobs that no worker knows cannot be looked for: {error}"]
+    return [f"{name}: {sentence}" for name, one in found.items() if (sentence := told_of(one))]
 
 
 async def _queue(client: Client, here: Known, name: str) -> dict[str, Any]:

@@ -70,6 +70,13 @@ SERIES = (
         "arq_queue_slots", "gauge", "fleet", "Jobs that all workers of a queue can run at once.", ("queue",)
     ),
     Series("arq_queue_slots_busy", "gauge", "fleet", "Slots in which jobs run.", ("queue",)),
+    Series(
+        "arq_queue_unknown_jobs",
+        "gauge",
+        "fleet",
+        "Jobs that wait for a worker that knows their name; none that met them did.",
+        ("queue",),
+    ),
     Series("arq_queue_paused", "gauge", "fleet", "1 while nothing is claimed from the queue.", ("queue",)),
     Series(
         "arq_queue_declared",

@@ -46,6 +46,15 @@ def order(shown: str) -> list[str]:
     return re.findall(r'<th scope="row" class="wrap"><a href="/ui/queues/([^"]+)"', shown)
 
 
+async def test_the_page_of_a_queue_says_how_many_jobs_no_worker_knows(api: Api) -> None:
+    handle = await api.client.enqueue_by_name("email:former", {})
+    await api.client.redis.hset("arq:queue:email:runs", handle.id, "-worker 0 0 0 1790000000000")
+    await entered(api, "read")
+    assert "1 job waits for a worker that knows the name: former." in await page(api, "/queues/email")
+    await api.client.redis.hset("arq:queue:email:runs", handle.id, "-worker 0 0 1 0")
+    assert "knows the name" not in await page(api, "/queues/email")
+
+
 async def test_a_queue_is_paused_and_resumed_and_its_page_says_by_whom_and_why(api: Api) -> None:
     await entered(api, "read", "operate")
     await sent(api, "/queues/email/pause", reason="<the provider> is down")

@@ -16,7 +16,7 @@ from rota.api.pages.visitors import SEES
 from rota.api.pages.words import of_queue
 from rota.model.history.series import QueueHistory
 from rota.server.faults import explained
-from rota.wire.inventory import Line, longest_lines
+from rota.wire.inventory import Line, longest_lines, told_of, unknown_jobs
 from rota.wire.keys import queue_key
 
 router = APIRouter(route_class=Page, prefix=ROOT, include_in_schema=False)
@@ -40,12 +40,13 @@ async def queue(request: Request, queue: str, period: str = "1h") -> Response:
 
 async def _found(desk: Desk, past: Past, name: str, period: str) -> dict[str, Any]:
     """Return what the page shows of a queue, by the names that its template has for it."""
-    (reading, needs), histories, pauses, lines, (named, unnamed) = await asyncio.gather(
+    (reading, needs), histories, pauses, lines, unknown, (named, unnamed) = await asyncio.gather(
         # All queues are read: their jobs may keep the workers of this one busy.
         reading_of(desk, *dict.fromkeys((name, *desk.queues))),
         past.read(desk.client, [name], period),
         pauses_of(desk, [name]),
         _lines(desk, name),
+        _unknown(desk, name),
         by_name(desk, name),
     )
     history = histories[name]
@@ -59,6 +60,7 @@ async def _found(desk: Desk, past: Past, name: str, period: str) -> dict[str, An
         "limits": limits(own),
         "charts": _charts(history, own.slo),
         "lines": lines,
+        "unknown": unknown,
         "need": needs[name],
         "past": _WORDS[period],
         "named": named,
@@ -71,6 +73,11 @@ async def _found(desk: Desk, past: Past, name: str, period: str) -> dict[str, An
 async def _lines(desk: Desk, name: str) -> list[Line]:
     async with explained(desk.client.redis):
         return (await longest_lines(desk.client.redis, queue_key(name)))[:_LINES]
+
+
+async def _unknown(desk: Desk, name: str) -> str:
+    async with explained(desk.client.redis):
+        return told_of((await unknown_jobs(desk.client.redis, [name]))[name])
 
 
 def _charts(history: QueueHistory, slo: float) -> list[Chart]:
