@@ -1,7 +1,7 @@
 """Your jobs live in this folder: every module in it, at any depth, is imported at boot, and its jobs are found.
 
 A job is a function with `@job` in front of it: `greetings.py` has one, and `rota new job send_invoice` writes another
-with its tests. There is nothing to register. Start a worker with `make worker`, and in another
+with its tests (docs/first-job.md). There is nothing to register. Start a worker with `make worker`, and in another
 terminal:
 
     .venv/bin/rota enqueue greet '{"name": "Ann"}' --wait 5
