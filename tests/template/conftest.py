@@ -1,10 +1,13 @@
-"""What the tests of the template share: two versions of this repository, and a project of the first, set up."""
+"""What tests of the template share: versions of this repository, a project of the first, and a shop with workers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.servers import RedisServer
 from tests.template.projects import Origin, make_origin, run
+from tests.template.shop import Shop
 
 HERE = Path(__file__).parent
 
@@ -27,3 +30,13 @@ def project(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = origin.make(tmp_path_factory.mktemp("projects") / "shop-jobs", project_name="Jobs of the shop")
     run("make", "setup", cwd=made)
     return made
+
+
+@pytest.fixture
+def shop(tmp_path: Path, capfd: pytest.CaptureFixture[str], server: RedisServer) -> Iterator[Shop]:
+    found = Shop(tmp_path, capfd, server)
+    yield found
+    for worker in found.workers:
+        worker.close()
+    with server.client() as client:
+        client.config_set("maxmemory", 0)
