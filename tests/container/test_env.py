@@ -11,6 +11,7 @@ import pytest
 from dotenv import dotenv_values
 
 from rota.settings.files import changed, misplaced
+from rota.settings.load import load
 from tests.container.engine import CommandFailed, Engine
 from tests.container.stack import Stack, wait_until
 from tests.files import ROOT
@@ -56,12 +57,13 @@ def configured(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return a function that asks compose what it makes of an `.env`; equal ones once."""
 
     @cache
-    def configure(text: str) -> Configured:
+    def configure(text: str, *overlays: str) -> Configured:
         folder = tmp_path_factory.mktemp("env")
         file = folder / "docker-compose.prod.worker.yml"
         file.write_text((ROOT / file.name).read_text("utf-8"))
         (folder / ".env").write_text(text)
-        command = ("compose", "--file", file.name, "--profile", "*", "config", "--format", "json")
+        files = [part for one in overlays for part in ("--file", str(ROOT / "deploy" / "compose" / one))]
+        command = ("compose", "--file", file.name, *files, "--profile", "*", "config", "--format", "json")
         services = json.loads(engine.with_usual_ports().docker(*command, cwd=folder))["services"]
         written = {
             name: value or ""
@@ -126,6 +128,49 @@ def test_a_dollar_is_refused_by_name_and_arrives_in_single_quotes(configured: An
     assert name in configured(written(dict.fromkeys(names, "1ab$cd"))).refused
     quoted = configured(written(dict.fromkeys(names, "'1ab$cd'")))
     assert name in quoted.refused or quoted.given("worker")[name] == "1ab$cd"
+
+
+#: What may say where a Redis elsewhere is, as the head of its overlay lists it, and what is then known of the address.
+ELSEWHERE = {
+    "REDIS_URL=rediss://shop:secret@redis.example:6390/2\n": "rediss://shop:***@redis.example:6390/2",
+    "REDIS_HOST=redis.example\nREDIS_SSL=true\nREDIS_PASSWORD=secret\n": "rediss://:***@redis.example:6379/0",
+    "REDIS_SENTINELS=a:26379,b:26379\nREDIS_SENTINEL_MASTER=mymaster\nREDIS_PASSWORD=secret\n"
+    "REDIS_SENTINEL_PASSWORD=another\n": "redis+sentinel://:***@a:26379,b:26379/mymaster/0",
+}
+
+
+@pytest.mark.parametrize("text", ELSEWHERE)
+def test_a_redis_elsewhere_is_said_by_a_url_by_parts_or_by_sentinels(configured: Any, text: str) -> None:
+    found: Configured = configured(text, "redis-elsewhere.yml")
+    assert found.refused == {}
+    for service in SERVICES:
+        given = found.given(service).items()
+        where = load({name: value for name, value in given if name.startswith("REDIS_")}).redis
+        assert where is not None
+        assert where.safe_url == ELSEWHERE[text]
+    assert found.services.keys().isdisjoint({"redis", "redis-password"})
+    assert "postgres" in found.services
+
+
+def test_both_servers_may_be_elsewhere_and_what_is_left_is_the_same(configured: Any) -> None:
+    here: Configured = configured("")
+    found: Configured = configured("", "redis-elsewhere.yml", "postgres-elsewhere.yml")
+    gone = {"redis", "redis-password", "postgres", "postgres-password"}
+    assert here.services.keys() - found.services.keys() == gone
+    for service in SERVICES:
+        was, now = here.services[service], found.services[service]
+        assert now["extra_hosts"] == ["host.docker.internal=host-gateway"]
+        assert set(was["depends_on"]) - set(now["depends_on"]) == {"redis"}
+        kinds = {mount["target"]: mount["type"] for mount in now["volumes"]}
+        assert kinds.items() >= {
+            ("/run/redis", "tmpfs"),
+            ("/run/postgres", "tmpfs"),
+            ("/run/secrets", "volume"),
+        }
+        for same in ("image", "read_only", "cap_drop", "networks", "env_file", "deploy", "stop_grace_period"):
+            assert now.get(same) == was.get(same)
+        of_redis = {"REDIS_HOST", "REDIS_USERNAME", "REDIS_PASSWORD_FILE"}
+        assert was["environment"].keys() - now["environment"].keys() == of_redis
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from arq.connections import ArqRedis
 from rota.server import clones, connections
 from rota.server.target import RedisTarget
 from rota.server.tls import Tls
+from tests.certificates import make_authority, make_certificate
 from tests.integration.strangers import Stranger
 from tests.servers import RedisServer, free_port
 
@@ -34,24 +34,9 @@ class Certificates:
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     folder = tmp_path_factory.mktemp("tls")
-    new = "-newkey rsa:2048 -nodes"
-    authority = "-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign"
-    for name in ("ca", "stranger_ca"):
-        files = f"-keyout {folder}/{name}.key -out {folder}/{name}.pem"
-        openssl(f"req -x509 {new} -days 2 -subj /CN={name} {authority} {files}")
-    for name in ("server", "client"):
-        file, issuer = folder / name, folder / "ca"
-        file.with_suffix(".ext").write_text("subjectAltName=DNS:localhost\nauthorityKeyIdentifier=keyid\n")
-        openssl(f"req {new} -subj /CN={name} -keyout {file}.key -out {file}.csr")
-        signed = f"-CA {issuer}.pem -CAkey {issuer}.key -CAcreateserial -extfile {file}.ext"
-        openssl(f"x509 -req -days 2 -in {file}.csr {signed} -out {file}.crt")
-        both = file.with_suffix(".crt").read_text() + file.with_suffix(".key").read_text()
-        file.with_suffix(".pem").write_text(both)
-    return Certificates(*(str(folder / f"{name}.pem") for name in ("ca", "server", "client", "stranger_ca")))
-
-
-def openssl(arguments: str) -> None:
-    subprocess.run(["openssl", *arguments.split()], check=True, capture_output=True)
+    ca, stranger = (make_authority(folder, name) for name in ("ca", "stranger_ca"))
+    server, client = (make_certificate(folder, name, ca) for name in ("server", "client"))
+    return Certificates(*map(str, (ca, server, client, stranger)))
 
 
 @contextlib.asynccontextmanager

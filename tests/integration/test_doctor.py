@@ -117,17 +117,17 @@ def test_what_of_dot_env_has_not_arrived_is_an_error_before_anything_runs(
     handed = tmp_path / "handed"
     handed.mkdir()
     (handed / ".env").write_text(
-        "LEASE=20\nSMTP_PASSWORD=canary$cd\nSMTP_USERNAME='a$b'\nDRAIN_TIMEOUT=9\nLOG_LEVEL=debug\n"
+        "LEASE=20\nWORKERS=5\nSMTP_PASSWORD=canary$cd\nSMTP_USERNAME='a$b'\nDRAIN_TIMEOUT=9\nLOG_LEVEL=debug\n"
         "ROTA_REDIS_URL_FILE=/nowhere\nan odd line\n"
     )
     (handed / "API_KEYS").write_text("canary")
     given = {"LEASE": "20", "DRAIN_TIMEOUT": "30", "REDIS_URL": "redis://127.0.0.1:1"}
-    given |= {"SECRETS_DIR": str(handed), "SMTP_USERNAME": "a$b", "SMTP_PASSWORD": "canary"}
+    given |= {"SECRETS_DIR": str(handed), "SMTP_USERNAME": "a$b", "SMTP_PASSWORD": "canary", "WORKERS": ""}
     given |= {"APP_ENV": "production", "API_KEYS": f"k3Xw9QpT:{'4f' * 32}:read"}
     fixed = ("--fixed", "REDIS_URL,REDIS_HOST: see the overlay", "--fixed", "API_KEYS")
     said = found(project, "--offline", *fixed, status=1, **given)
     assert said[".env error"] == [
-        ".env, line 7, cannot be read; write NAME=value, or # before a comment",
+        ".env, line 8, cannot be read; write NAME=value, or # before a comment",
         "ROTA_REDIS_URL_FILE is in .env, and what starts this process sets it: see the overlay",
         "API_KEYS is in the folder of secrets, and what starts this process sets it: take it out",
         "SMTP_PASSWORD has a $ in .env, which Docker Compose takes for another variable: write it in single quotes, "

@@ -61,6 +61,8 @@ def changed(written: Mapping[str, str], env: Mapping[str, str]) -> Iterator[str]
         if "$" in value:
             quoted = "write it in single quotes, or into a file of the folder of secrets"
             yield f"{name} has a $ in .env, which Docker Compose takes for another variable: {quoted}"
+        elif env.get(name) == "":
+            continue  # taken out on purpose: it is for Compose alone
         elif name in env:
             other = "this process was started with another value, as a compose file sets it"
             yield f"{name} does not arrive as .env has it, for {other}: take it out of .env"
