@@ -1,9 +1,11 @@
 """The pods of the manifests for Kubernetes, run by this engine: ready by their probes, at work, stopped gently."""
 
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -31,8 +33,9 @@ print(json.dumps([answer.status, json.load(answer)]))
 
 @dataclass(frozen=True)
 class Cluster:
-    """All pods of production, with the Redis of the example, and the example's API beside them."""
+    """The overlay of production, all its pods, with the Redis of the example, and the example's API beside them."""
 
+    overlay: Path
     pods: dict[str, Running]
     example: Running
 
@@ -65,7 +68,7 @@ def cluster(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory
         started.append(beside.start(example, named(example, "Deployment", "rota-api")))
         for one in started:
             one.until_ready()
-        yield Cluster(dict(zip(("rota-redis", *names), started, strict=False)), started[-1])
+        yield Cluster(overlay, dict(zip(("rota-redis", *names), started, strict=False)), started[-1])
     finally:
         engine.ran("rm", "--force", "--volumes", *(one.id for one in started))
         engine.ran("network", "rm", network)
@@ -83,6 +86,20 @@ def test_the_doctor_has_nothing_against_it(cluster: Cluster) -> None:
     worker = cluster.pods["rota-worker"]
     asked = worker.engine.ran("exec", worker.id, "rota", "doctor")
     assert asked.returncode == 0, asked.stdout
+
+
+def test_an_image_is_checked_with_the_settings_and_secrets_of_production(
+    cluster: Cluster, engine: Engine, image: str
+) -> None:
+    files = ("--env-file", "rota.env", "--volume", f"{cluster.overlay}/secrets:/run/secrets:ro")
+    checked = ("run", "--rm", "--user", str(os.getuid()), *files, image, "rota", "list")
+    # The guide has the same.
+    assert "default:rest" in engine.docker(*checked, cwd=cluster.overlay).replace(" ", ":")
+    settings = cluster.overlay / "rota.env"
+    settings.write_text("QUEUE_CONCURENCY=10\n", "utf-8")
+    wrong = engine.ran(*checked, cwd=cluster.overlay)
+    assert wrong.returncode == 2
+    assert "QUEUE_CONCURENCY" in wrong.stderr
 
 
 def test_each_pod_finds_its_secrets_and_no_others(cluster: Cluster) -> None:
@@ -104,6 +121,8 @@ def test_the_example_needs_no_key_from_within_its_pod_and_lets_no_other_in(clust
     # `kubectl port-forward` comes from there.
     status, job = asked(cluster.example, "http://localhost:8000")
     assert (status, job["status"]) == (200, "COMPLETED")
+    page = "import urllib.request as u; print(u.urlopen('http://localhost:8000/ui/').read().decode())"
+    assert "default" in cluster.example.python(page)
     address = cluster.example.engine.docker(
         "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", cluster.example.id
     )

@@ -1,5 +1,6 @@
 """The guide to production on Kubernetes is followed: all of its commands run, and name what there is."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -111,7 +112,7 @@ def test_all_of_its_commands_run(followed: Followed) -> None:
     lines = [re.sub(r"^[A-Z]+=\$\(|^SECRETS=\S+$", "", line) for line in commands(GUIDE)]
     programs = [line.split()[0] for line in lines if line]
     assert len(of_kubectl(followed)) == programs.count("kubectl") > 15
-    assert set(programs) == {"kubectl", "docker", "kind", "git", "mkdir", "printf", ".venv/bin/rota"}
+    assert set(programs) == {"kubectl", "docker", "kind", "git", "cd", "mkdir", "printf", ".venv/bin/rota"}
 
 
 def test_what_they_name_is_deployed(followed: Followed) -> None:
@@ -137,12 +138,14 @@ def test_what_is_built_and_pushed_is_what_runs(followed: Followed) -> None:
         for overlay, built in ((EXAMPLE, way("example")), (PRODUCTION, build(followed.copy / PRODUCTION)))
     }
     made = [shlex.join(arguments) for program, *arguments in followed.calls if program != "kubectl"]
+    secrets = followed.copy / PRODUCTION / "secrets"
     (example,), (production,) = runs[EXAMPLE], runs[PRODUCTION]
     version, revision = production.rsplit(":", 1)[1], git(followed.copy, "rev-parse", "HEAD")
     assert made == [
         f"build -f Dockerfile.worker -t {example} .",
         f"load docker-image {example}",
         f"build -f Dockerfile.worker --build-arg VERSION={version} --build-arg REVISION={revision} -t {production} .",
+        f"run --rm --user {os.getuid()} --env-file rota.env -v {secrets}:/run/secrets:ro {production} rota list",
         f"push {production}",
     ]
     for argument in ("VERSION", "REVISION"):
