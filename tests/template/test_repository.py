@@ -19,7 +19,7 @@ SCHEMAS = {
     "dependabot": (".github/dependabot.yml",),
     "github-issue-forms": (".github/ISSUE_TEMPLATE/bug.yml", ".github/ISSUE_TEMPLATE/idea.yml"),
     "github-issue-config": (".github/ISSUE_TEMPLATE/config.yml",),
-    "compose-spec": (".devcontainer/compose.yml", "docker-compose.yml", "docker-compose.prod.worker.yml"),
+    "compose-spec": (".devcontainer/compose.yml", "docker-compose.yml"),
 }
 
 
