@@ -96,8 +96,8 @@ def test_make_alone_lists_every_target(checkout: Path) -> None:
     listed = re.findall(r"^  make (\S+)", make(checkout).stdout, re.MULTILINE)
     text = (ROOT / "Makefile").read_text() + (ROOT / "engine.mk").read_text()
     declared = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
-    assert len(declared) == 2
-    assert listed == " ".join(declared).split()
+    assert len(listed) > 20
+    assert sorted(listed) == sorted(" ".join(declared).split())
 
 
 def test_a_project_s_makefile_works_without_what_only_the_engine_s_repository_makes(checkout: Path) -> None:
