@@ -201,7 +201,7 @@ async def test_a_long_payload_is_cut_and_kept_whole_by_its_link(server: RedisSer
         (link,) = [one for one in Seen(shown).links if "part=payload" in one]
         file = await api.http.get(link)
         assert file.text.count("x") == 1_000_000
-        assert file.headers["content-disposition"] == 'attachment; filename="a_b_.payload.json"'
+        assert file.headers["content-disposition"] == 'attachment; filename="email_a_b_.payload.json"'
 
 
 async def test_a_job_that_is_over_is_run_again_as_a_new_one(server: RedisServer) -> None:
