@@ -167,7 +167,7 @@ def test_both_servers_may_be_elsewhere_and_what_is_left_is_the_same(configured: 
             ("/run/postgres", "tmpfs"),
             ("/run/secrets", "volume"),
         }
-        for same in ("image", "read_only", "cap_drop", "networks", "env_file", "deploy", "stop_grace_period"):
+        for same in ("read_only", "cap_drop", "networks", "env_file", "deploy", "stop_grace_period"):
             assert now.get(same) == was.get(same)
         of_redis = {"REDIS_HOST", "REDIS_USERNAME", "REDIS_PASSWORD_FILE"}
         assert was["environment"].keys() - now["environment"].keys() == of_redis
