@@ -33,6 +33,7 @@ from tests.integration.api.pages.visiting import (
 from tests.integration.api.serving import Api, answering
 from tests.integration.api.test_lists import row
 from tests.servers import RedisServer
+from tests.waiting import until_in
 
 
 @job(queue="mail")
@@ -245,6 +246,17 @@ async def test_a_search_leads_to_the_one_thing_of_a_name(recorded: Api) -> None:
     ):
         answer = await recorded.http.get("/ui/search", params={"q": text})
         assert answer.headers["location"] == path, text
+
+
+async def test_a_list_names_errors_without_their_modules(server: RedisServer) -> None:
+    async with answering(server.url, greet) as api:
+        await api.client.pause("email")
+        handle = await api.client.enqueue(greet)
+        await api.client.redis.delete(f"arq:job:{handle.id}")
+        await api.client.resume("email")
+        await until_in(handle, State.DEAD)
+        shown, _ = await listed(api, "queue=email&state=dead")
+        assert "<span>JobExpired: its payload had expired" in shown
 
 
 async def test_a_search_shows_by_kind_what_there_is(server: RedisServer) -> None:
