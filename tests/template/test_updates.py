@@ -95,6 +95,6 @@ def test_the_engine_as_a_package_is_one_line_before_and_after_an_update(
         told, _, place = run(str(python), "-c", found, cwd=packaged).strip().partition(" ")
         assert told == version
         assert Path(place).is_relative_to(packaged / ".venv")
-        assert re.search(
-            r"\d+ passed", run("make", "-o", ".venv/.rota-setup", "test", "PROCESSES=0", cwd=packaged)
-        )
+    assert re.search(
+        r"\d+ passed", run("make", "-o", ".venv/.rota-setup", "test", "PROCESSES=0", cwd=packaged)
+    )
