@@ -136,7 +136,9 @@ def test_no_port_of_this_host_is_one_of_development() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     defaults = [DEFAULTS[name] for name in re.findall(r"\{([A-Z_]+):-(?=\d)", " ".join(published))]
     assert len(defaults) == len(published) == len(set(defaults))
-    development = [port.split(":")[1] for one in DEVELOPMENT["services"].values() for port in one["ports"]]
+    development = [
+        port.split(":")[1] for one in DEVELOPMENT["services"].values() for port in one.get("ports", [])
+    ]
     ours = {str(Settings().metrics_port), str(Settings().api_port), *development}
     assert not ours & set(defaults)
 
@@ -411,7 +413,17 @@ def test_the_scripts_are_shell(script: str) -> None:
 
 def test_development_is_open_to_this_machine_alone() -> None:
     for service in DEVELOPMENT["services"].values():
-        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_a_worker_of_development_is_built_as_in_production_and_takes_changes_of_jobs() -> None:
+    worker = DEVELOPMENT["services"]["worker"]
+    assert worker["profiles"] == ["app"]
+    assert worker["build"]["dockerfile"] == SERVICES["secrets"]["build"]["dockerfile"]
+    watched = {one["path"]: one for one in worker["develop"]["watch"]}
+    assert watched["./src/jobs"]["action"] == "sync+restart"
+    assert "/app/src" in (ROOT / "Dockerfile.worker").read_text("utf-8")
+    assert all((ROOT / path).exists() for path in watched)
 
 
 def test_jobs_of_development_outlive_a_restart() -> None:
