@@ -74,6 +74,17 @@ def test_jobs_run_on_while_the_database_is_away_and_their_rows_follow(audited: S
     wait_until(lambda: statuses(audited, ids) == {"COMPLETED": 50}, "each job has its row")
 
 
+def test_the_engine_stops_while_jobs_run_and_each_has_its_row_and_ran_once(audited: Stack) -> None:
+    """The database goes before the workers do, which keep what is to be written in Redis until it is back."""
+    ids = audited.enqueue(8, 6.0)
+    wait_until(lambda: audited.counted(ids, "started").keys() == ids, "each of them runs")
+    audited.engine.docker("stop", *audited.compose("ps", "--quiet").split())
+    audited.up(2)
+    audited.finish(ids)
+    assert set(audited.counted(ids, "started").values()) == {1}
+    wait_until(lambda: statuses(audited, ids) == {"COMPLETED": 8}, "each job has its row")
+
+
 def test_the_password_outlives_the_containers(audited: Stack) -> None:
     before = sql(audited, "SELECT count(*) FROM _jobs")
     audited.compose("down", "--timeout", "5")

@@ -118,11 +118,13 @@ def test_what_of_dot_env_has_not_arrived_is_an_error_before_anything_runs(
     handed.mkdir()
     (handed / ".env").write_text(
         "LEASE=20\nWORKERS=5\nSMTP_PASSWORD=canary$cd\nSMTP_USERNAME='a$b'\nDRAIN_TIMEOUT=9\nLOG_LEVEL=debug\n"
-        "ROTA_REDIS_URL_FILE=/nowhere\nan odd line\n"
+        "ROTA_REDIS_URL_FILE=/nowhere\nan odd line\nSMTP_HOST=$cd\n"
     )
     (handed / "API_KEYS").write_text("canary")
     given = {"LEASE": "20", "DRAIN_TIMEOUT": "30", "REDIS_URL": "redis://127.0.0.1:1"}
     given |= {"SECRETS_DIR": str(handed), "SMTP_USERNAME": "a$b", "SMTP_PASSWORD": "canary", "WORKERS": ""}
+    # In place of $cd there is nothing, which is not what Compose keeps for itself.
+    given |= {"SMTP_HOST": ""}
     given |= {"APP_ENV": "production", "API_KEYS": f"k3Xw9QpT:{'4f' * 32}:read"}
     fixed = ("--fixed", "REDIS_URL,REDIS_HOST: see the overlay", "--fixed", "API_KEYS")
     said = found(project, "--offline", *fixed, status=1, **given)
@@ -136,6 +138,8 @@ def test_what_of_dot_env_has_not_arrived_is_an_error_before_anything_runs(
         "file sets it: take it out of .env",
         "LOG_LEVEL is in .env, but this process did not get it: start it again with the .env of now",
         "ROTA_REDIS_URL_FILE is in .env, but this process did not get it: start it again with the .env of now",
+        "SMTP_HOST has a $ in .env, which Docker Compose takes for another variable: write it in single quotes, "
+        "or into a file of the folder of secrets",
     ]
     assert "canary" not in str(said)
     # Neither Redis nor a database was asked.
