@@ -106,8 +106,6 @@ def test_the_unit_runs_what_there_is_with_a_command_that_can_be_meant() -> None:
         )
     )
     words = command_of(load(settings))
-    # It would make containers of another configuration than `up` without it, which would replace them.
-    assert "--no-deps" not in words
     assert words[:4] == ["docker", "compose", "--file", "docker-compose.prod.worker.yml"]
     assert words[-3:] == ["--scale", "worker={n}", "worker"]
     assert (ROOT / words[3]).exists()

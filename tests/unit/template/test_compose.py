@@ -30,6 +30,7 @@ IMAGE = "${IMAGE:-${COMPOSE_PROJECT_NAME}-worker}:${TAG:-latest}"
 WITH_A_PROFILE = {name for name, service in SERVICES.items() if "profiles" in service}
 #: What runs our code.
 OURS = ("worker", "api", "exporter")
+OF_ITS_IMAGE = ("secrets", "check", "api-key", "postgres-password")
 TEXT = (ROOT / "docker-compose.prod.worker.yml").read_text("utf-8")
 #: What `.env` may say to Compose, and the defaults of what has one.
 SAID_TO_COMPOSE = set(re.findall(r"\$\{([A-Z_]+)", TEXT)) | {"COMPOSE_FILE", "COMPOSE_PROFILES"}
@@ -72,15 +73,10 @@ def test_one_image_is_built_once_with_the_version_of_the_code() -> None:
     """Builds of several services would make images of several ids, and the next `up` would replace containers."""
     assert [name for name in SERVICES if "build" in SERVICES[name]] == ["secrets"]
     assert SERVICES["secrets"]["build"]["args"] == {"VERSION": "${APP_VERSION:-unreleased}"}
-    assert {name for name in SERVICES if SERVICES[name]["image"] == IMAGE} == {
-        *OURS,
-        "api-key",
-        "secrets",
-        "check",
-    }
+    assert {name for name in SERVICES if SERVICES[name]["image"] == IMAGE} == {*OURS, *OF_ITS_IMAGE}
 
 
-@pytest.mark.parametrize("name", [*OURS, "api-key", "secrets", "check"])
+@pytest.mark.parametrize("name", [*OURS, *OF_ITS_IMAGE])
 def test_an_image_of_that_name_is_not_fetched_from_a_registry_unless_that_is_said(name: str) -> None:
     assert SERVICES[name]["pull_policy"] == "${PULL_POLICY:-never}"
 
@@ -209,8 +205,7 @@ def test_the_exporter_is_the_worker_in_another_mode() -> None:
 
 
 def test_without_a_profile_there_is_all_that_a_deployment_needs() -> None:
-    one_shots = {"secrets", "check", "redis-password", "postgres-password", "api-key"}
-    assert SERVICES.keys() - WITH_A_PROFILE == {*OURS, "redis", *one_shots}
+    assert SERVICES.keys() - WITH_A_PROFILE == {*OURS, *OF_ITS_IMAGE, "redis", "redis-password"}
 
 
 def test_the_api_is_the_worker_in_another_mode() -> None:
