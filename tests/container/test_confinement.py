@@ -70,6 +70,16 @@ def test_a_worker_may_use_redis_and_not_change_how_it_runs(running: Stack) -> No
     assert "NOAUTH" in running.compose("exec", "-T", "redis", "redis-cli", "ping")
 
 
+def test_root_alone_may_change_how_redis_runs(running: Stack) -> None:
+    admin = ("redis", "sh", "/etc/redis/admin", "config", "set", "maxmemory-policy", "noeviction")
+    assert running.compose("exec", "-T", "-u", "root", *admin) == "OK"
+    for service in ("redis", "worker"):
+        with pytest.raises(CommandFailed, match="ermission denied"):
+            running.compose("exec", "-T", service, "cat", "/run/redis/admin")
+    with pytest.raises(CommandFailed):
+        running.compose("exec", "-T", *admin)
+
+
 def test_the_password_is_made_once_and_shown_nowhere(running: Stack) -> None:
     read = ("exec", "-T", "worker", "cat", "/run/redis/password")
     password = running.compose(*read)

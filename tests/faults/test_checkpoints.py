@@ -177,6 +177,7 @@ async def test_a_worker_that_stood_still_cannot_take_a_job_back(fleet: Fleet, cl
 
     frozen.send(signal.SIGCONT)
     await until(look, "the one that stood still has noticed, and the other moves on")
+    await until(lambda: frozen.says("job.lost"), "it has stopped its handler")
     assert seen == sorted(seen)
     await fleet_ends(client, handle)
 

@@ -29,6 +29,7 @@ from rota.errors import (
     UnknownJob,
     UnreadablePayload,
 )
+from rota.model.event import EventType
 from rota.model.outcome import Cause, Outcome, decide, decide_unstarted
 from rota.model.policies.terms import is_limited, tenant_in, terms_of
 from rota.model.run import Run, RunFacts
@@ -115,9 +116,13 @@ class Runner:
         return self._strangers.names()
 
     def settled(self, settlement: Settlement, counted: bool) -> None:
-        """Tell the subscribers of an attempt's end, if its settlement counted."""
+        """Tell the subscribers of an attempt's end, if its settlement counted; log one that was stopped as lost."""
         if counted:
             self._announcer.settled(settlement)
+        elif settlement.event == EventType.LOST:
+            job, job_id = full_name(self._policy.queue, settlement.task), printable(settlement.id)
+            fields = {"job": job, "job_id": job_id, "attempt": settlement.attempt}
+            logger.warning("job.lost", extra=fields)
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
         """Tell the subscribers that a running job's progress was written."""

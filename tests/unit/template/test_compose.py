@@ -397,7 +397,7 @@ def test_the_worker_has_a_user_of_its_own_with_no_dangerous_commands() -> None:
     assert {"~*", "+@all"} <= set(rules["default"])
 
 
-@pytest.mark.parametrize("script", ["make-password", "start", "ping"])
+@pytest.mark.parametrize("script", ["make-password", "start", "ping", "admin"])
 def test_the_scripts_are_shell(script: str) -> None:
     assert subprocess.run(["/bin/sh", "-n", REDIS / script], check=False).returncode == 0
 
