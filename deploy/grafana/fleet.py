@@ -68,7 +68,7 @@ def _now() -> Panels:
         number(
             "Alerts",
             "short",
-            "Alerts that fire now. docs/operations.md says of each what to do.",
+            "Alerts that fire now. docs/alerts.md says of each what to do.",
             ALERTS,
             red=1,
         ),

@@ -93,7 +93,7 @@ def _graphs() -> Panels:
         ),
         rows(
             "Settings",
-            "1 where a setting is as it should be; docs/operations.md says what to set (RotaRedisUnsafe).",
+            "1 where a setting is as it should be; docs/alerts.md says what to set (RotaRedisUnsafe).",
             [("As it should be", "bool_yes_no", least("arq_redis_config_ok", "check"))],
             ["check"],
         ),

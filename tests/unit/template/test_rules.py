@@ -26,7 +26,7 @@ from tests.yaml_files import read_yaml
 TESTS: list[dict[str, Any]] = read_yaml(PROMETHEUS / "rules.test.yml")["tests"]
 EXPECTED = [expected for test in TESTS for expected in test["alert_rule_test"]]
 CONFIG: dict[str, Any] = read_yaml(PROMETHEUS / "prometheus.yml")
-GUIDE = (ROOT / "docs" / "operations.md").read_text("utf-8")
+GUIDE = (ROOT / "docs" / "alerts.md").read_text("utf-8")
 PROMTOOL = shutil.which("promtool")
 
 needs_promtool = pytest.mark.skipif(
@@ -81,15 +81,15 @@ def test_an_alert_leads_to_its_paragraph_which_says_what_it_means_what_to_look_a
     page, anchor = ALERTS[alert]["annotations"]["runbook"].split("#")
     assert (ROOT / page).is_file()
     assert anchor == alert.lower()
-    section = GUIDE.split(f"\n### {alert}\n")
-    assert len(section) == 2, f"docs/operations.md has no heading for {alert}"
+    section = GUIDE.split(f"\n## {alert}\n")
+    assert len(section) == 2, f"docs/alerts.md has no heading for {alert}"
     text = re.split(r"\n##+ ", section[1])[0]
     for part in ("**What it means.**", "**Look at.**", "**Do.**"):
         assert part in text
 
 
 def test_the_guide_explains_no_alert_that_there_is_not() -> None:
-    assert set(re.findall(r"^### (Rota\w+)$", GUIDE, re.MULTILINE)) == ALERTS.keys()
+    assert set(re.findall(r"^## (Rota\w+)$", GUIDE, re.MULTILINE)) == ALERTS.keys()
 
 
 def test_what_the_guide_queries_exists() -> None:

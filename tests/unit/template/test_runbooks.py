@@ -1,4 +1,4 @@
-"""What docs/operations.md tells to do can be done: its commands exist, and who is to send one to Redis may."""
+"""What the guides for operators tell to do can be done: commands exist, and who is to send one to Redis may."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from rota.cli.main import cli
 from tests.servers import RedisServer
 
 ROOT = Path(__file__).parents[3]
-GUIDE = (ROOT / "docs" / "operations.md").read_text("utf-8")
+GUIDE = "".join((ROOT / "docs" / page).read_text("utf-8") for page in ("operations.md", "alerts.md"))
 QUOTED = re.findall(r"`([^`\n]+)`", GUIDE)
 #: What is quoted for the administrator of Redis stands behind these words.
 BY_ADMIN = re.findall(r"the-administrator-of-redis\),? \(?`([^`]+)`", GUIDE)
