@@ -121,10 +121,12 @@ async def test_a_browser_shows_it_in_both_themes_and_on_a_phone(served: str, sch
         await tab.call(
             "Emulation.setDeviceMetricsOverride", width=400, height=850, deviceScaleFactor=1, mobile=True
         )
-        await tab.open(f"{served}/docs/limits.html")
         theme = {"light": "default", "dark": "slate"}[scheme]
-        await tab.until(f"document.body.dataset.mdColorScheme === '{theme}'")
-        assert await tab.value("document.documentElement.scrollWidth") <= 400
+        # Code, long names in tables, and the reference.
+        for page in ("docs/limits", "docs/settings", "reference/rota"):
+            await tab.open(f"{served}/{page}.html")
+            await tab.until(f"document.body.dataset.mdColorScheme === '{theme}'")
+            assert await tab.value("document.documentElement.scrollWidth") <= 400, page
         # A browser asks for what a page loads, and for what its styles and scripts load.
         asked = await tab.value("performance.getEntriesByType('resource').map(one => one.name)")
         assert asked
