@@ -18,7 +18,8 @@ from rota.settings.sealing import SealingVariables
 from rota.settings.types import allowed, unit_of
 from rota.settings.variables import Variables
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "settings.md"
 #: The title of each class that is not divided into parts, and the class behind whose part it comes.
 _GROUPS: dict[str, type[BaseModel]] = {
     "Redis": RedisVariables,
@@ -49,6 +50,17 @@ _OF_QUEUES = """\
 Each of these stands in place of a general setting for one queue: `QUEUES__EMAIL__CONCURRENCY=20`. In the
 queue's name, `-` is written `_`. What a [job](jobs.md#options) or one enqueue says wins over it.
 """
+_OF_COMPOSE = """\
+## What Compose reads
+
+Lines of `.env` for `docker-compose.prod.worker.yml` alone: no process gets them, and a change of them replaces only the
+containers that it is about.
+
+| variable | default | |
+|---|---|---|
+"""
+#: One of them in `.env.example`: what it means, its name, and a value, which is the default unless it says otherwise.
+_LINE_OF_COMPOSE = re.compile(r"((?:^# .*\n)+?)^# ([A-Z_]+)=(.*)\n", re.MULTILINE)
 #: Variables that a sentence names, with their value or without one.
 _NAMED = re.compile(r"(?<![`\w])([A-Z]+_[A-Z_]+[A-Z]|MODE=\w+)(?![`\w])")
 _HEAD = "\n| variable | default | may be | |\n|---|---|---|---|\n"
@@ -70,6 +82,7 @@ def page() -> str:
         for name, field, meaning in _described(QueueOptions)
     )
     parts.append(_OF_QUEUES + _HEAD + "".join(rows))
+    parts.append(_OF_COMPOSE + "".join(_rows_of_compose()))
     return "\n".join(parts)
 
 
@@ -111,6 +124,17 @@ def _row(name: str, field: FieldInfo, meaning: str) -> str:
     sentence = re.sub(r"\bNone\b", "not set", meaning).replace("|", r"\|")
     sentence = _NAMED.sub(r"`\1`", sentence)
     return f"| `{name}` | {_default(field)} | {kind} | {sentence} |\n"
+
+
+def _rows_of_compose() -> Iterator[str]:
+    example = (ROOT / ".env.example").read_text("utf-8")
+    for comment, name, value in _LINE_OF_COMPOSE.findall(example.partition("\n# -- docker-compose.prod")[2]):
+        said = " ".join(line.removeprefix("# ") for line in comment.splitlines())
+        meaning, unset, default = said.partition(" Not set by default: ")
+        first, _, rest = f"{default} ".partition(". ")
+        shown = f"not set: {first}" if unset else f"`{value}`"
+        sentence = _NAMED.sub(r"`\1`", f"{meaning} {rest}".strip())
+        yield f"| `{name}` | {shown} | {sentence} |\n"
 
 
 def _default(field: FieldInfo) -> str:

@@ -99,7 +99,7 @@ def test_what_is_shown_for_a_queue_is_what_holds_without_it(name: str) -> None:
 def test_the_page_of_all_settings_is_as_the_code_has_them() -> None:
     assert PAGE.read_text("utf-8") == page(), "`make settings` writes docs/settings.md again"
     named = re.findall(r"(?m)^\| `([A-Z_]+)`", page())
-    assert sorted(named) == sorted((*PLAIN, *OF_A_QUEUE))
+    assert sorted(named) == sorted((*PLAIN, *OF_A_QUEUE, *OF_COMPOSE))
 
 
 def test_it_changes_nothing_when_copied_as_it_is(tmp_path: Path) -> None:
