@@ -13,10 +13,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("src/jobs/samples", "tests/samples", "examples/demo")
-TEXTS = ("README.md", "engine.mk", "src/jobs/__init__.py", "requirements/worker.in", "requirements/dev.in")
+TEXTS = ("README.md", "engine.mk", "src/jobs/__init__.py", "requirements/worker.in")
 MARK = "make remove-samples"
-#: The packages of the samples and their tests, with what these alone need.
-PACKAGES = ("aiosmtplib", "aiosmtpd", "atpublic", "pillow")
+#: The packages that the samples use.
+PACKAGES = ("aiosmtplib", "pillow")
 
 
 def without_blocks(text: str) -> str:
