@@ -9,9 +9,9 @@ gc.disable()
 
 # A mode loads nothing that only commands need: it would be a fifth of its boot.
 if sys.argv[1:] and sys.argv[1:3] != ["worker", "--parent"]:
-    import rota.cli.main
+    import rota.cli.start
 
-    rota.cli.main.main()
+    rota.cli.start.main()
 else:
     import rota.cli.modes
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import rich.console  # noqa: F401 - it keeps the environment that it is imported in, which must not be that of one command
 
 from rota.cli import main, modes
 from tests.processes import environment, start

@@ -4,8 +4,9 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from pydantic_core import from_json
 
 from rota.errors import RotaError
@@ -13,6 +14,8 @@ from rota.units import InvalidDuration, parse_duration
 
 #: How times are shown in the help of an option.
 TIME = "TIME"
+
+AsJson = Annotated[bool, typer.Option("--json", help="as JSON, for programs")]
 
 
 def confirmed(question: str) -> bool:

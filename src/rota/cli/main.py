@@ -3,12 +3,11 @@
 import os
 import sys
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 
-from rota.cli import redis_prompt, screen, workers
+from rota.cli import redis_prompt, root, screen, workers
 from rota.cli.arguments import whole
 from rota.cli.commands import (
     database,
@@ -28,48 +27,18 @@ from rota.cli.commands import (
 )
 from rota.cli.commands.many import showing
 from rota.cli.commands.new import making
+from rota.cli.commands.putting import enqueue
 from rota.cli.commands.webhooks import acting as webhooks
 from rota.cli.dev import Development
-from rota.cli.program import all_loaded, program
 from rota.server.place import checkout, locate
 from rota.settings.load import ENV_FILE, load
 
-cli = typer.Typer(
-    invoke_without_command=True,
-    no_args_is_help=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+cli = root.new()
 
 
 def main(*, status_of_help: int = 0) -> None:
     """Run the command of `rota`. Without one it shows the help, and exits with `status_of_help`."""
-    all_loaded()
-    with program():
-        cli(obj=status_of_help)
-
-
-def _say_version(asked: bool) -> None:
-    if asked:
-        try:
-            screen.say(f"rota {version('rota')}")
-        except PackageNotFoundError:
-            screen.say("rota, not installed: it runs from its source")
-        raise typer.Exit
-
-
-@cli.callback()
-def root(
-    ctx: typer.Context,
-    _: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="say which rota this is")
-    ] = False,
-) -> None:
-    """rota: background jobs on arq and Redis. `python -m rota` alone starts what MODE says."""
-    if ctx.invoked_subcommand is not None:
-        return
-    typer.echo(ctx.get_help())
-    raise typer.Exit(ctx.obj)
+    root.run(cli, status_of_help)
 
 
 @cli.command()
@@ -135,6 +104,7 @@ log.add_to(cli)
 hands.add_to(cli)
 history.add_to(cli)
 from_arq.add_to(cli)
+enqueue.add_to(cli)
 jobs.add_to(cli)
 making.add_to(cli)
 showing.add_to(cli)

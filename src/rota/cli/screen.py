@@ -11,9 +11,6 @@ from dataclasses import fields
 from typing import Any
 
 from pydantic_core import to_json
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from rota.errors import JobError
 from rota.model.info import FailureGroup, JobInfo
@@ -101,6 +98,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         for line in (columns, *shown):
             sys.stdout.write("\t".join(line) + "\n")
         return
+    # Most commands draw no table, or none for a terminal, and these take as long to load as all else of this module.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     console = Console(highlight=False)
     if _needed(columns, shown) > console.width:
         _records(columns, shown)

@@ -62,7 +62,20 @@ def test_nor_does_a_worker_that_is_started_again(tmp_path: Path) -> None:
     assert collects
 
 
+def test_an_enqueue_loads_nothing_of_the_other_commands(tmp_path: Path) -> None:
+    """A shell may call it in a loop, where most of its time is its start."""
+    collects, modules = loaded(tmp_path, "enqueue", "greet")
+    others = {one for one in modules if one.startswith("rota.cli.commands.")}
+    assert others == {f"rota.cli.commands.putting{part}" for part in ("", ".enqueue", ".lines")}
+    rooms = ("rota.worker", "rota.engine", "rota.attempts", "rota.services", "rota.fleet", "rota.api")
+    assert not [one for one in modules if one.startswith(rooms)]
+    assert not modules & (
+        {"rota.cli.main", "rich", "cryptography.x509", "valkey"} | WANTED_BY_SOME | OF_THE_API
+    )
+    assert collects
+
+
 def test_a_command_finds_what_it_needs(tmp_path: Path) -> None:
     collects, modules = loaded(tmp_path, "worker")
-    assert modules >= COMMANDS
+    assert modules >= COMMANDS - {"rich"}  # which draws tables alone
     assert collects

@@ -20,7 +20,7 @@ from rota.app.doctor.findings import (
     of_webhooks,
 )
 from rota.cli import exits, screen
-from rota.cli.commands.look import AsJson
+from rota.cli.arguments import AsJson
 from rota.cli.commands.sealing import refusals
 from rota.cli.progress import Progress
 from rota.client.webhooks.records import WebhookRecords

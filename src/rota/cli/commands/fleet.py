@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rota.cli import modes, screen
-from rota.cli.arguments import TIME, duration
-from rota.cli.commands.look import AsJson
+from rota.cli.arguments import TIME, AsJson, duration
 from rota.cli.session import known, with_client
 from rota.client.client import Client
 from rota.errors import UnknownQueue

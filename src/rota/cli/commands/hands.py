@@ -13,8 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from rota.cli import exits, screen
-from rota.cli.arguments import confirmed, payload
-from rota.cli.commands.look import AsJson
+from rota.cli.arguments import AsJson, confirmed, payload
 from rota.cli.commands.many.acting import caller, record
 from rota.cli.session import Known, known, with_client
 from rota.client.client import Client

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from rota.cli import screen
-from rota.cli.arguments import TIME, duration, whole
-from rota.cli.commands.look import AsJson, moment
+from rota.cli.arguments import TIME, AsJson, duration, whole
+from rota.cli.commands.look import moment
 from rota.cli.session import Known, on_queue
 from rota.client.client import Client
 from rota.errors import RotaError

@@ -1,38 +1,26 @@
-"""The commands that act on jobs: enqueue, pause, cancel, bring back and delete them, and a pipeline's whole run."""
+"""The commands that act on jobs: pause, cancel, bring back and delete them, and a pipeline's whole run."""
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any, Unpack
+from typing import Annotated, Any
 
 import typer
 
 from rota.cli import exits, screen
-from rota.cli.arguments import TIME, confirmed, duration, moment, payload
+from rota.cli.arguments import AsJson, confirmed
 from rota.cli.commands.hands import Edit, OtherPayload, YesToAny, fix_of, retry_one
-from rota.cli.commands.look import AsJson
 from rota.cli.commands.many.acting import DryRun, Where, Yes, act_on_many, chosen, needed, record
+from rota.cli.commands.putting.enqueue import At, Delay
 from rota.cli.progress import Progress
-from rota.cli.session import Known, on_queue, serving, with_client
+from rota.cli.session import Known, on_queue, with_client
 from rota.client.client import Client
 from rota.client.dead_letters import WhichFields
 from rota.errors import RotaError
 from rota.model.bulk.filters import MOST_IDS, BulkAction
 from rota.model.flows.handle import FlowHandle, FlowInfo, StageInfo
 from rota.model.info import CancelAnswer
-from rota.model.job import Job
-from rota.model.options import EnqueueFields
-from rota.model.registry import discover
 from rota.settings.load import load
 
-Delay = Annotated[
-    float | None, typer.Option(parser=duration("--delay"), metavar=TIME, help="until it is due: 30s, 1h")
-]
-At = Annotated[
-    datetime | None, typer.Option(parser=moment, metavar="WHEN", help="when it is due, with its zone")
-]
-
-Tenant = Annotated[str | None, typer.Option(help="whose job it is")]
 AnyQueue = Annotated[str | None, typer.Argument(metavar="QUEUE")]
 Reason = Annotated[str | None, typer.Option(help="all that died of this: failed, timeout, lost, …")]
 Cause = Annotated[str | None, typer.Option(help="all whose errors have this cause: rota failures names it")]
@@ -44,57 +32,8 @@ _LEFT = "; the others are as they were, and the same command goes on"
 
 
 def add_to(cli: typer.Typer) -> None:
-    for command in (enqueue, flow, pause, resume, cancel, reschedule, retry, delete, purge):
+    for command in (flow, pause, resume, cancel, reschedule, retry, delete, purge):
         cli.command(rich_help_panel="Jobs and queues")(command)
-
-
-def enqueue(
-    name: Annotated[str, typer.Argument(help="queue:name, or name where one queue has it")],
-    arguments: Annotated[
-        str, typer.Argument(metavar="PAYLOAD", help="a JSON object; - reads it from stdin, @FILE from a file")
-    ] = "{}",
-    *,
-    delay: Delay = None,
-    at: At = None,
-    priority: Annotated[int | None, typer.Option(help="from 0 to 9; higher ones start first")] = None,
-    queue: Annotated[str | None, typer.Option(help="to run on this queue, instead of the job's own")] = None,
-    job_id: Annotated[str | None, typer.Option("--id", help="an id of your own")] = None,
-    tenant: Tenant = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(parser=duration("--timeout"), metavar=TIME, help="that an attempt may take"),
-    ] = None,
-    max_attempts: Annotated[int | None, typer.Option(help="attempts before it is dead")] = None,
-    wait: Annotated[
-        float | None, typer.Option(parser=duration("--wait"), metavar=TIME, help="to wait for the result")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Enqueue a job, and print its queue and id."""
-    settings = load() if queue is None else serving(queue)
-    job = discover(settings.jobs_package, settings.default_queue).find(name)
-    given = payload(arguments)
-    chosen = _with_options(job, queue=queue, delay=delay, at=at, id=job_id, priority=priority)
-    chosen = _with_options(chosen, timeout=timeout, max_attempts=max_attempts, tenant=tenant)
-
-    async def act(client: Client) -> None:
-        handle = await client.enqueue(chosen, **given)
-        told = {"queue": handle.queue, "id": handle.id}
-        if not as_json:
-            screen.say(f"{handle.queue} {handle.id}")
-        if wait is not None:
-            told["result"] = await handle.result(wait)
-        if as_json or wait is not None:
-            screen.value(told if as_json else told["result"])
-
-    with_client(settings, act)
-
-
-def _with_options(job: Job[Any, Any], **options: Unpack[EnqueueFields]) -> Job[Any, Any]:
-    try:
-        return job.options(**options)
-    except (ValueError, TypeError) as error:
-        raise RotaError(str(error)) from None
 
 
 def flow(

@@ -7,8 +7,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from rota.cli import screen
-from rota.cli.arguments import confirmed
-from rota.cli.commands.look import AsJson, moment
+from rota.cli.arguments import AsJson, confirmed
+from rota.cli.commands.look import moment
 from rota.cli.session import with_client
 from rota.client.client import Client
 from rota.errors import RotaError

@@ -9,7 +9,7 @@ import typer
 
 from rota.app.handlers import rules_of
 from rota.cli import screen
-from rota.cli.arguments import whole
+from rota.cli.arguments import AsJson, whole
 from rota.cli.progress import Progress
 from rota.cli.session import Known, known, on_queue, with_client
 from rota.client.client import Client
@@ -29,8 +29,6 @@ LISTED = (State.WAITING, State.DELAYED, State.ACTIVE, State.DEAD)
 
 #: How many lines of a job's log are shown with the job.
 _LAST_LINES = 5
-
-AsJson = Annotated[bool, typer.Option("--json", help="as JSON, for programs")]
 
 
 def moment(at: datetime | None) -> str:

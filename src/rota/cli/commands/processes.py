@@ -6,7 +6,8 @@ from typing import Any
 import typer
 
 from rota.cli import screen
-from rota.cli.commands.look import AsJson, moment
+from rota.cli.arguments import AsJson
+from rota.cli.commands.look import moment
 from rota.cli.session import known, with_client
 from rota.client.client import Client
 from rota.fleet.roster import Roster, roster

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from rota.cli import screen
-from rota.cli.commands.look import AsJson, moment
+from rota.cli.arguments import AsJson
+from rota.cli.commands.look import moment
 from rota.cli.commands.many.acting import record
 from rota.cli.session import with_client
 from rota.client.client import Client

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from rota.cli import screen
-from rota.cli.commands.look import AsJson
+from rota.cli.arguments import AsJson
 from rota.cli.progress import Progress
 from rota.cli.session import with_client
 from rota.client.client import Client

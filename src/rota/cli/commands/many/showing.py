@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from rota.cli import screen
-from rota.cli.arguments import whole
-from rota.cli.commands.look import AsJson, moment
+from rota.cli.arguments import AsJson, whole
+from rota.cli.commands.look import moment
 from rota.cli.commands.many.acting import caller
 from rota.cli.session import with_client
 from rota.client.client import Client

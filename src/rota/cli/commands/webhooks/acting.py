@@ -6,8 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from rota.cli import screen
-from rota.cli.arguments import confirmed
-from rota.cli.commands.look import AsJson
+from rota.cli.arguments import AsJson, confirmed
 from rota.cli.commands.webhooks import showing
 from rota.cli.session import with_client
 from rota.client.client import Client
