@@ -62,11 +62,12 @@ class Development(Stack):
 
 
 @pytest.fixture(scope="module")
-def mail_catcher(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tag a stand-in as the mail catcher of the compose file, unless the image itself is here."""
+def mail_catcher(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tag a stand-in as the mail catcher of the compose file, unless the image itself is here; take it away after."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
     name = str(services["mail"]["image"])
     if engine.ran("image", "inspect", name).returncode == 0:
+        yield
         return
     folder = tmp_path_factory.mktemp("catcher")
     (folder / "Dockerfile").write_text(CATCHER)
@@ -75,6 +76,8 @@ def mail_catcher(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> No
             ignored = shutil.ignore_patterns("__pycache__", "tests")
             shutil.copytree(Path(spec.origin).parent, folder / "packages" / package, ignore=ignored)
     engine.docker("build", "--tag", name, ".", cwd=folder)
+    yield
+    engine.ran("rmi", "--force", name)
 
 
 @pytest.fixture(scope="module")

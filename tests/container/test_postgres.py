@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from tests.container.checkout import copy_checkout, with_a_job
-from tests.container.engine import Engine
+from tests.container.engine import CommandFailed, Engine
+from tests.container.runbooks import commands_under
 from tests.container.stack import Stack, wait_until
 
 #: As docs/audit.md tells it.
@@ -83,6 +84,21 @@ def test_the_engine_stops_while_jobs_run_and_each_has_its_row_and_ran_once(audit
     audited.finish(ids)
     assert set(audited.counted(ids, "started").values()) == {1}
     wait_until(lambda: statuses(audited, ids) == {"COMPLETED": 8}, "each job has its row")
+
+
+def test_a_new_password_costs_no_row(audited: Stack) -> None:
+    old = audited.compose("exec", "-T", "postgres", "cat", "/run/postgres/url")
+    ids = audited.enqueue(50, 0.1)
+    steps = commands_under("A new password for PostgreSQL")
+    assert [step[0] for step in steps] == ["run", "up", "exec"]
+    for step in steps:
+        audited.compose(*step)
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rota'"
+    assert "t" in sql(audited, cut)
+    audited.finish(ids)
+    wait_until(lambda: statuses(audited, ids) == {"COMPLETED": 50}, "each job has its row")
+    with pytest.raises(CommandFailed, match="password authentication failed"):
+        audited.compose("exec", "-T", "postgres", "psql", old, "--command", "SELECT 1")
 
 
 def test_the_password_outlives_the_containers(audited: Stack) -> None:

@@ -1,13 +1,10 @@
 """The password of Redis is replaced while workers are at work, by the commands of docs/security.md."""
 
-import re
-
+from tests.container.runbooks import commands_under
 from tests.container.stack import Stack, wait_until
-from tests.files import ROOT
 
-PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
 #: The arguments of each command, in order.
-STEPS = [line.split("#")[0].split()[1:] for line in re.findall(r"(?m)^    (compose (?:run|kill) .*)$", PAGE)]
+STEPS = commands_under("A new password for Redis")
 
 
 def test_a_new_password_costs_no_job_and_no_restart(stack: Stack) -> None:
