@@ -10,7 +10,7 @@ LOCK = $(UV) pip compile --quiet --no-config --universal --python-version 3.11 -
 	--no-emit-index-url --no-emit-find-links --no-emit-package rota --custom-compile-command 'make lock'
 
 # Each is made after those that it is held to.
-LOCKS := build worker dev
+LOCKS := build worker sbom dev
 
 # The jobs are found in src/ wherever the engine itself is installed.
 export PYTHONPATH := $(CURDIR)/src
@@ -18,7 +18,7 @@ export PYTHONPATH := $(CURDIR)/src
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test check dev worker redis-cli smoke lock remove-samples clean
+.PHONY: help setup test check dev worker redis-cli image sbom deploy smoke lock remove-samples clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,15 @@ redis-cli: setup ## look at the queue's keys; ARGS="zrange arq:queue:default 0 -
 
 smoke: ## build the image, bring the production stack up from nothing, and run a job in it; needs Docker
 	@scripts/smoke
+
+image: ## build the image of this checkout, with its version and revision; TAG=… names it
+	@python=$$(sh scripts/find-python) && exec "$$python" -m deploy.release --build
+
+sbom: ## write what is in that image, as CycloneDX, into sbom.cdx.json
+	@python=$$(sh scripts/find-python) && exec "$$python" -m deploy.release --sbom
+
+deploy: ## build, check and start this checkout beside what runs on this host, then stop that; TAG=… takes an image
+	@python=$$(sh scripts/find-python) && exec "$$python" -m deploy.release $(ARGS)
 
 lock:: ## write the hash-locked requirements again, with uv; ARGS=--upgrade takes new versions
 	@command -v $(UV) >/dev/null || { echo "uv was not found: install it (pip install uv), or name it: make lock UV=/path/to/uv" >&2; exit 1; }

@@ -4,7 +4,7 @@
 TEST_OPTIONS := --ignore=tests/container --ignore=tests/browser --ignore=tests/template
 
 # What a project gets as its dev.txt, before the one of here.
-LOCKS := build worker project dev
+LOCKS := build worker sbom project dev
 
 .PHONY: bench bench-check test-containers test-browser test-template screenshots dashboards rules docs settings
 

@@ -1,6 +1,7 @@
 """The build: made of what it needs and nothing private, small, and quick to make again."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +120,27 @@ print(len(paths) > 100, [path for path in paths if not os.access(path, os.R_OK)]
     assert inside(engine, built, unreadable) == "True []"
     # Its dependencies are found made, and not installed once more.
     assert layers(engine, built)[:-1] == layers(engine, image)[:-1]
+
+
+def test_what_is_in_the_image_is_listed_and_nothing_of_where_it_came_from(
+    engine: Engine, image: str, checkout: Path
+) -> None:
+    """Make the list as an operator does; the build checks that it is valid, and ends otherwise."""
+    made = ["make", "--no-print-directory", "sbom"]
+    environment = {**engine.environment, "TAG": "1.4.2"}
+    subprocess.run(made, cwd=checkout, env=environment, capture_output=True, text=True, check=True)
+    text = (checkout / "sbom.cdx.json").read_text()
+    listed = json.loads(text)
+    assert (listed["bomFormat"], listed["metadata"]["component"]["version"]) == ("CycloneDX", "1.4.2")
+    found = {one["name"].lower().replace("_", "-"): one for one in listed["components"]}
+    lock = (checkout / "requirements" / "worker.txt").read_text()
+    code = "import importlib.metadata as m; print(*(d.name for d in m.distributions()))"
+    packages = {name.lower().replace("_", "-") for name in inside(engine, image, code).split()}
+    assert {"arq", "redis", "rota"} < packages <= found.keys()
+    assert {"python", "openssl"} <= found.keys()
+    for name in packages - {"rota"}:
+        (digest,) = found[name]["hashes"]
+        assert digest["content"] in lock
+    assert found["arq"]["licenses"][0]["license"]["id"] == "MIT"
+    assert not {"pip", "pytest", "cyclonedx-bom"} & found.keys()
+    assert "http" not in re.sub(r"https?://cyclonedx\.org\S*", "", json.dumps(listed["components"]))

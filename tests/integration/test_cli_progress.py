@@ -160,6 +160,8 @@ def test_what_is_left_of_jobs_that_are_gone_is_named(project: Project, server: R
     assert json.loads(project.rota("memory", "--json").out)["left"] == left
     said = {one["about"]: one for one in json.loads(project.rota("doctor", "--json").out)}
     assert left in said["leftovers"]["said"]
+    quick = {one["about"] for one in json.loads(project.rota("doctor", "--json", "--quick").out)}
+    assert quick == said.keys() - {"leftovers"}
     assert "nothing reads them" in said["records"]["said"]
     with server.client() as redis:
         assert redis.exists("arq:job:gone", "rota:flow:f:plan") == 2

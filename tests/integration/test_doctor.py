@@ -144,6 +144,8 @@ def test_what_of_dot_env_has_not_arrived_is_an_error_before_anything_runs(
     assert "canary" not in str(said)
     # Neither Redis nor a database was asked.
     assert {about.partition(" ")[0] for about in said} == {".env", "settings", "secrets", "jobs"}
+    # Where nothing is said of what is fixed, as in a worker, which is not told all of it.
+    assert ".env error" not in found(project, "--offline", status=0, **given)
 
 
 def test_rights_that_are_missing_are_named(project: Project, server: RedisServer) -> None:
@@ -170,9 +172,15 @@ def test_queues_that_need_a_person_are_named(project: Project, server: RedisServ
     assert "email has 1 dead letter: `rota failures email`" in said
 
 
+def test_tables_that_a_worker_will_make_are_no_error(project: Project, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/rota.db"
+    assert "makes at its start" in found(project, DATABASE_URL=url)["database warning"][0]
+
+
 def test_a_database_without_its_tables_is_an_error(project: Project, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/rota.db"
-    assert "rota migrate" in found(project, status=1, DATABASE_URL=url)["database error"][0]
+    looked = found(project, status=1, DATABASE_URL=url, DATABASE_MIGRATE="check")
+    assert "rota migrate" in looked["database error"][0]
     asyncio.run(prepare(DatabaseTarget.from_url(url), "auto"))
     assert "version" in found(project, DATABASE_URL=url)["database ok"][0]
 

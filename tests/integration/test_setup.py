@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("build.txt", "worker.txt", "project.txt", "dev.txt")
+LOCKS = ("build.txt", "worker.txt", "sbom.txt", "project.txt", "dev.txt")
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 OLD = 'case "$2" in *version_info*) exit 1;; *) echo 3.9.2;; esac'
 SHIM = 'echo "no such version is installed" >&2; exit 127'

@@ -229,8 +229,7 @@ async def migrate(
 
 async def check(database: Database) -> None:
     """Raise SchemaBehind unless the tables are those that this rota knows, or a newer one's."""
-    async with database.read() as connection:
-        found = await version(connection)
+    found = await current(database)
     if found < LATEST:
         has = (
             f"has rota's tables in version {found}, and this rota needs {LATEST}"
@@ -238,6 +237,12 @@ async def check(database: Database) -> None:
             else "has no tables of rota's"
         )
         raise SchemaBehind(f"{database.target} {has}: run `rota migrate`, or set DATABASE_MIGRATE=auto")
+
+
+async def current(database: Database) -> int:
+    """Return the version of a database's tables; 0 if there are none."""
+    async with database.read() as connection:
+        return await version(connection)
 
 
 async def version(connection: AsyncConnection) -> int:

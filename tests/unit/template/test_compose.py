@@ -35,6 +35,8 @@ TEXT = (ROOT / "docker-compose.prod.worker.yml").read_text("utf-8")
 #: What `.env` may say to Compose, and the defaults of what has one.
 SAID_TO_COMPOSE = set(re.findall(r"\$\{([A-Z_]+)", TEXT)) | {"COMPOSE_FILE", "COMPOSE_PROFILES"}
 DEFAULTS = dict(re.findall(r"\$\{([A-Z_]+):-([^${}]+)\}", TEXT))
+#: What runs to its end at each `up`. All but the check read files of this folder, with whatever rights.
+READERS = {name for name, service in SERVICES.items() if "restart" not in service}
 BOX = (
     "Dockerfile.worker",
     ".dockerignore",
@@ -62,8 +64,8 @@ def test_every_service_is_confined(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert {"privileged", "pid", "devices"}.isdisjoint(service)
-    # What hands secrets over reads files that only their owner may read.
-    assert service.get("cap_add", []) == (["DAC_READ_SEARCH"] if name == "secrets" else [])
+    # What hands files of this folder over reads those that only their owner may read.
+    assert service.get("cap_add", []) == (["DAC_READ_SEARCH"] if name in READERS - {"check"} else [])
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
     assert "docker.sock" not in json.dumps(service)
@@ -72,7 +74,11 @@ def test_every_service_is_confined(name: str) -> None:
 def test_one_image_is_built_once_with_the_version_of_the_code() -> None:
     """Builds of several services would make images of several ids, and the next `up` would replace containers."""
     assert [name for name in SERVICES if "build" in SERVICES[name]] == ["secrets"]
-    assert SERVICES["secrets"]["build"]["args"] == {"VERSION": "${APP_VERSION:-unreleased}"}
+    assert SERVICES["secrets"]["build"]["args"] == {
+        "VERSION": "${APP_VERSION:-unreleased}",
+        "REVISION": "${REVISION:-unknown}",
+        **{name: f"${{{name}:-}}" for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")},
+    }
     assert {name for name in SERVICES if SERVICES[name]["image"] == IMAGE} == {*OURS, *OF_ITS_IMAGE}
 
 
@@ -93,9 +99,7 @@ def test_nothing_has_one_name_in_every_checkout() -> None:
     assert not [name for name, service in SERVICES.items() if "container_name" in service]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in SERVICES if not name.endswith(("-password", "-key", "secrets", "check"))]
-)
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in READERS])
 def test_what_serves_comes_back_and_has_limits(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
@@ -112,9 +116,9 @@ def test_the_worker_scales() -> None:
     assert WORKER["deploy"]["replicas"] == "${WORKERS:-1}"
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [*OURS, "check"])
 def test_what_is_said_to_compose_alone_changes_no_container_of_ours(name: str) -> None:
-    """A change of WORKERS in `.env` would replace all workers, if it were a variable of theirs."""
+    """A change of WORKERS in `.env` would replace all workers, if it were theirs, or the check's before them."""
     emptied = {name for name, value in SERVICES[name]["environment"].items() if value == ""}
     assert emptied == SAID_TO_COMPOSE - {name.upper() for name in Settings.model_fields}
     # None of them is taken for a slip of ours, which would stop the boot.
@@ -172,7 +176,7 @@ def test_every_variable_of_ours_is_one_that_it_knows(name: str) -> None:
 def test_who_wants_no_monitoring_has_none() -> None:
     profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
     monitoring = {name for name, needed in profiles.items() if needed == ["monitoring"]}
-    assert monitoring == {"prometheus", "grafana"}
+    assert monitoring == {"prometheus", "grafana", "monitoring-files"}
 
 
 def test_who_wants_no_database_has_none() -> None:
@@ -336,12 +340,17 @@ def test_grafana_shows_dashboards_and_has_no_login() -> None:
     grafana = SERVICES["grafana"]
     assert grafana["environment"]["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
     assert grafana["environment"]["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
-    mounted = {volume["target"]: ROOT / volume["source"] for volume in grafana["volumes"]}
-    provider = read_yaml(mounted["/etc/grafana/provisioning"] / "dashboards" / "rota.yml")
-    folder = provider["providers"][0]["options"]["path"]
-    assert len(list(mounted[folder].glob("*.json"))) == 4
-    home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
-    assert (mounted[str(home.parent)] / home.name).is_file()
+    assert grafana["volumes"] == ["monitoring-files:/etc/rota:ro"]
+
+    def handed_over(path: str) -> Path:
+        return ROOT / "deploy" / Path(path).relative_to("/etc/rota")
+
+    provider = read_yaml(
+        handed_over(grafana["environment"]["GF_PATHS_PROVISIONING"]) / "dashboards" / "rota.yml"
+    )
+    folder = handed_over(provider["providers"][0]["options"]["path"])
+    assert len(list(folder.glob("*.json"))) == 4
+    assert handed_over(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]).parent == folder
 
 
 def test_the_worker_is_started_after_redis_and_outlives_its_restart() -> None:
@@ -367,9 +376,18 @@ def test_redis_is_on_a_network_without_a_way_out() -> None:
 
 def test_the_password_of_redis_is_in_a_file_that_workers_cannot_write() -> None:
     file = WORKER["environment"]["REDIS_PASSWORD_FILE"]
-    folder = str(Path(file).parent)
     for script in ("make-password", "start", "ping"):
         assert file in (REDIS / script).read_text("utf-8")
+
+
+def test_redis_runs_what_was_handed_to_it_and_mounts_nothing_of_the_host() -> None:
+    volumes = dict(volume.split(":", 1) for volume in SERVER["volumes"])
+    assert volumes["redis-scripts"] == "/etc/redis:ro"
+    assert volumes.keys() == {"redis-data", "redis-password", "redis-scripts"}
+
+
+def test_the_password_of_redis_is_shown_nowhere() -> None:
+    folder = str(Path(WORKER["environment"]["REDIS_PASSWORD_FILE"]).parent)
     for service in (WORKER, SERVER):
         assert f"redis-password:{folder}:ro" in service["volumes"]
     assert "PASSWORD" not in json.dumps(SERVER.get("environment", {}))
