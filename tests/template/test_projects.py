@@ -51,6 +51,8 @@ def test_its_own_answers_stand_in_it(project: Path) -> None:
     assert "{%" not in readme
     assert 'image.title="Jobs of the shop"' in (project / "Dockerfile.worker").read_text("utf-8")
     assert "licenses" not in (project / "Dockerfile.worker").read_text("utf-8")
+    # Beside another project's: two of one name would be one to Compose.
+    assert read_yaml(project / "docker-compose.yml")["name"] == "jobs-of-the-shop-development"
     answers = read_yaml(project / ".copier-answers.yml")
     assert (answers["project_name"], answers["engine"]) == ("Jobs of the shop", "source")
 

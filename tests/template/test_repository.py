@@ -126,5 +126,6 @@ def test_the_container_to_develop_in_is_made_of_what_is_here() -> None:
     workspace = services[asked["service"]]
     assert f".:{asked['workspaceFolder']}" in workspace["volumes"]
     assert workspace["depends_on"].keys() <= services.keys()
+    assert {"APP_ENV": "development", **workspace["environment"]} == services["worker"]["environment"]
     # What the fixture of these tests has run for the project.
     assert asked["postCreateCommand"] == "make setup"
