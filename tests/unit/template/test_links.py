@@ -16,7 +16,7 @@ PAGES = sorted(
     if not PASSED_OVER & set(path.relative_to(ROOT).parts) and path.is_file()
 )
 #: A page longer than this answers more than one question.
-LONGEST_PAGE = 400
+LONGEST_PAGE = 350
 
 
 def prose(page: Path) -> str:
