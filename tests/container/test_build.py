@@ -1,7 +1,6 @@
 """The build: made of what it needs and nothing private, small, and quick to make again."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -143,4 +142,4 @@ def test_what_is_in_the_image_is_listed_and_nothing_of_where_it_came_from(
         assert digest["content"] in lock
     assert found["arq"]["licenses"][0]["license"]["id"] == "MIT"
     assert not {"pip", "pytest", "cyclonedx-bom"} & found.keys()
-    assert "http" not in re.sub(r"https?://cyclonedx\.org\S*", "", json.dumps(listed["components"]))
+    assert "://" not in json.dumps(listed["components"])

@@ -30,7 +30,7 @@ IMAGE = "${IMAGE:-${COMPOSE_PROJECT_NAME}-worker}:${TAG:-latest}"
 WITH_A_PROFILE = {name for name, service in SERVICES.items() if "profiles" in service}
 #: What runs our code.
 OURS = ("worker", "api", "exporter")
-OF_ITS_IMAGE = ("secrets", "check", "api-key", "postgres-password")
+OF_ITS_IMAGE = ("secrets", "check", "api-key", "postgres-password", "monitoring-files")
 TEXT = (ROOT / "docker-compose.prod.worker.yml").read_text("utf-8")
 #: What `.env` may say to Compose, and the defaults of what has one.
 SAID_TO_COMPOSE = set(re.findall(r"\$\{([A-Z_]+)", TEXT)) | {"COMPOSE_FILE", "COMPOSE_PROFILES"}
@@ -209,7 +209,8 @@ def test_the_exporter_is_the_worker_in_another_mode() -> None:
 
 
 def test_without_a_profile_there_is_all_that_a_deployment_needs() -> None:
-    assert SERVICES.keys() - WITH_A_PROFILE == {*OURS, *OF_ITS_IMAGE, "redis", "redis-password"}
+    needed = {*OURS, *OF_ITS_IMAGE, "redis", "redis-password"} - WITH_A_PROFILE
+    assert SERVICES.keys() - WITH_A_PROFILE == needed
 
 
 def test_the_api_is_the_worker_in_another_mode() -> None:
