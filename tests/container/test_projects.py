@@ -29,6 +29,10 @@ def test_a_new_project_passes_what_the_workflow_runs_of_its_image_and_stack(
         for command, variables in commands(project, "image")
     ]
     assert '"Hello, Ann"' in printed[0]
+    listed = {
+        part["name"] for part in json.loads((project / "sbom.cdx.json").read_text("utf-8"))["components"]
+    }
+    assert {"arq", "redis"} <= listed
     left = engine.docker(
         "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project.working_dir={project}"
     )

@@ -58,7 +58,7 @@ def test_the_check_of_the_workflow_finds_a_weakness(tmp_path: Path) -> None:
 
 def test_each_action_is_named_by_a_commit_and_its_version() -> None:
     used = re.findall(r"uses: (.*)", (ROOT / WORKFLOW).read_text("utf-8"))
-    assert len(used) == 4
+    assert len(used) == 5
     for action in used:
         assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
 
@@ -66,7 +66,7 @@ def test_each_action_is_named_by_a_commit_and_its_version() -> None:
 def test_each_command_of_the_workflow_is_one_of_make() -> None:
     targets = re.findall(r"(?m)^([a-z-]+)::?(?: .*)?##", (ROOT / "Makefile").read_text("utf-8"))
     found = [command for job in ("code", "image") for command, _ in commands(ROOT, job)]
-    assert [command.removeprefix("make ") for command in found] == ["setup", "check", "test", "smoke"]
+    assert [command.removeprefix("make ") for command in found] == ["setup", "check", "test", "smoke", "sbom"]
     assert {command.removeprefix("make ") for command in found} <= set(targets)
 
 
