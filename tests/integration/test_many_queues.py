@@ -16,8 +16,9 @@ from tests.servers import RedisServer
 from tests.waiting import until
 
 QUEUES = 20
-#: Beside the shared ones: of the lease keeper, of the heartbeat, that which waits for tokens, and two of the election.
-OWN = 5
+#: Beside the shared ones: of the lease keeper, of the heartbeat, that which waits for tokens, that which waits to be
+#: asked where jobs are, and two of the election.
+OWN = 6
 #: One for each service of the process that leads.
 LEADERS = 4
 
@@ -63,7 +64,12 @@ async def test_a_process_has_few_connections_however_many_queues_it_serves(
 
         # One for each queue in the whole fleet hears of what stock clients enqueue.
         await until(lambda: is_all(listening()), "each queue is listened to")
-        assert len(await client.redis.client_list()) - QUEUES <= 2 * (MOST + OWN) + LEADERS + 1
+
+        async def few() -> bool:
+            return len(await client.redis.client_list()) - QUEUES <= 2 * (MOST + OWN) + LEADERS + 1
+
+        # On a busy machine the lead may have passed to the other process, and those of both are open for a moment.
+        await until(few, "connections are few")
         for worker in workers:
             worker.send(signal.SIGTERM)
             assert await worker.ended() == 0
