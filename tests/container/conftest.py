@@ -9,9 +9,13 @@ import pytest
 from tests.container.checkout import copy_checkout, with_a_job
 from tests.container.engine import Engine, NoEngine, here
 from tests.container.stack import Stack
+from tests.making import as_from_a_terminal
 
 HERE = Path(__file__).parent
+
 FACTS = pytest.StashKey[list[str]]()
+
+as_from_a_terminal()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.making import as_from_a_terminal
 from tests.servers import RedisServer
 from tests.template.projects import Origin, make_origin, run
 from tests.template.shop import Shop
 
 HERE = Path(__file__).parent
+
+as_from_a_terminal()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -39,7 +39,7 @@ def run(*command: str, cwd: Path, **variables: str) -> str:
     ran = subprocess.run(
         command,
         cwd=cwd,
-        env={**os.environ, **GIT, "MAKEFLAGS": "", **variables},
+        env={**os.environ, **GIT, **variables},
         capture_output=True,
         text=True,
         check=False,

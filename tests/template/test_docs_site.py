@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import os
 import re
 import subprocess
 import threading
@@ -59,7 +58,6 @@ def pages() -> dict[Path, Page]:
     made = subprocess.run(
         ["make", "-o", ".venv/.rota-setup", "docs"],
         cwd=ROOT,
-        env={**os.environ, "MAKEFLAGS": ""},
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,5 @@
 """`make remove-samples`, done in a copy: what is left passes its checks and its tests, and asks for nothing else."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -47,7 +46,6 @@ def make(folder: Path, *words: str) -> str:
     ran = subprocess.run(
         ["make", "-o", ".venv/.rota-setup", *words],
         cwd=folder,
-        env={**os.environ, "MAKEFLAGS": ""},
         capture_output=True,
         text=True,
         check=False,
