@@ -142,4 +142,5 @@ def test_what_is_in_the_image_is_listed_and_nothing_of_where_it_came_from(
         assert digest["content"] in lock
     assert found["arq"]["licenses"][0]["license"]["id"] == "MIT"
     assert not {"pip", "pytest", "cyclonedx-bom"} & found.keys()
-    assert "://" not in json.dumps(listed["components"])
+    # What a package says of itself may name its own site.
+    assert "://" not in json.dumps([one | {"description": ""} for one in listed["components"]])
