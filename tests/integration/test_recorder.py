@@ -360,6 +360,25 @@ async def test_the_stream_of_a_redis_that_was_emptied_is_read_from_its_beginning
     assert_lives(await rows_of(database), 1)
 
 
+async def test_a_redis_from_a_backup_that_is_older_than_the_table_is_recorded_on(
+    redis: ArqRedis, database: Database, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = ["email", "email:0", "send"]
+    async with running(make(1)):
+        await tell(redis, ["enqueued", *job, 0])
+        await caught_up(redis, database)
+        backup = await redis.dump(KEY)
+        await tell(redis, ["completed", *job, 1], d0=b'"before"')
+        await caught_up(redis, database)
+    await redis.restore(KEY, 0, backup, replace=True)
+    async with running(make(2)):
+        await tell(redis, ["completed", *job, 1], d0=b"0")
+        await caught_up(redis, database)
+    assert_lives(await rows_of(database), 1)
+    # The entry up to which the table is written is not there: others may be gone with it.
+    assert lost(caplog) == ["unknown"]
+
+
 async def test_a_recorder_whose_term_is_over_writes_nothing(
     redis: ArqRedis, database: Database, target: RedisTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
