@@ -25,7 +25,7 @@ SERVED_BY: dict[str, dict[str, Any]] = {
         "volumes": ["./tests/container/exposition.py:/tests/exposition.py:ro"],
     },
 }
-#: For what is the same whoever serves the series: how Prometheus finds it, and what the containers may do.
+#: For how Prometheus finds its targets and what the containers may do, which is one whatever the series are served by.
 once = pytest.mark.parametrize("monitored", list(SERVED_BY)[:1], indirect=True)
 #: What a fleet without schedules and a database does not export on whose short day nothing went wrong and nothing was
 #: enqueued by a worker.
