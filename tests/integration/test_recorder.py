@@ -222,6 +222,20 @@ async def test_of_two_recorders_at_once_one_writes_and_the_other_reads_again(
     assert_lives(await rows_of(database), 50)
 
 
+async def test_a_recorder_whose_term_is_behind_does_not_try_again_at_once(
+    redis: ArqRedis, database: Database, make: Make, logged: Callable[[], list[str]]
+) -> None:
+    await tell_lives(redis, 1)
+    async with running(make(2)):
+        await caught_up(redis, database)
+    await tell_lives(redis, 1, 1)
+    async with running(make(1)):
+        await until(lambda: "recorder.fenced" in logged(), "it is fenced")
+        await asyncio.sleep(0.4)
+    # Without a pause there would be dozens.
+    assert logged().count("recorder.fenced") <= 3
+
+
 async def test_two_recorders_that_both_run_miss_nothing(
     redis: ArqRedis, database: Database, make: Make, logged: Callable[[], list[str]]
 ) -> None:

@@ -134,6 +134,8 @@ class Recorder:
                 await upsert(connection, page.rows, stream=self._key)
         except Fenced:
             logger.warning("recorder.fenced", extra={"position": position, "epoch": self._leadership.epoch})
+            # Most often this term is about to end. It may be the later one by a clock that was set back, and go on.
+            await asyncio.sleep(LONGEST_PAUSE)
             return None
         self._database_outage.over()
         self._figures.rows += len(page.rows)
