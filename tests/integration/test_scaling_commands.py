@@ -106,7 +106,9 @@ def test_the_unit_runs_what_there_is_with_a_command_that_can_be_meant() -> None:
         )
     )
     words = command_of(load(settings))
-    assert words[:4] == ["docker", "compose", "--file", "docker-compose.prod.worker.yml"]
-    assert words[-3:] == ["--scale", "worker={n}", "worker"]
-    assert (ROOT / words[3]).exists()
+    lock, file, *compose = words
+    assert lock == "flock"
+    assert compose[:4] == ["docker", "compose", "--file", file]
+    assert compose[-3:] == ["--scale", "worker={n}", "worker"]
+    assert (ROOT / file).exists()
     assert settings["MODE"] == "autoscaler"
