@@ -55,7 +55,7 @@ class Summary:
     failed: int
 
 
-@job(queue="reports", timeout=600, give_up_on=(NoDatabase, MediaNotConfigured))
+@job(queue="reports", timeout=300, give_up_on=(NoDatabase, MediaNotConfigured))
 async def report(run: Run, days: Annotated[int, Field(ge=1, le=366)] = 7) -> Summary:
     """Write what became of the jobs of the last `days` days, today included, into `reports/<id>.csv`."""
     # By the time of the enqueue: the days are the same for each attempt.

@@ -33,7 +33,7 @@ class Tidied:
 
 
 @every("30 3 * * *")
-@job(queue="media", timeout=600)
+@job(queue="media", timeout=300)
 def tidy(run: Run, days: Annotated[int, Field(ge=1, le=3650)] = 30) -> Tidied:
     """Delete at most 10,000 of the samples' files that are older than `days` days, and folders empty for as long."""
     try:
