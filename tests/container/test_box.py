@@ -2,7 +2,9 @@
 
 import json
 import secrets
+import shlex
 import socket
+import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -113,7 +115,8 @@ def test_what_env_says_to_compose_and_a_profile_leave_the_workers_as_they_are(bo
 def test_after_the_autoscaler_the_next_up_replaces_nothing(box: Box) -> None:
     command = autoscaler_command(box.folder)
     for number in (WORKERS + 1, WORKERS):
-        box.engine.docker(*command.replace("{n}", str(number)).split()[1:], cwd=box.folder)
+        scaling = shlex.split(command.replace("{n}", str(number)))
+        subprocess.run(scaling, env=dict(box.engine.environment), cwd=box.folder, check=True)
         before = box.born()
         assert box.workers(before) == number
         box.compose("up", "--detach", "--scale", f"worker={number}")

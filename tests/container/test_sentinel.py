@@ -85,16 +85,24 @@ def knows_all(stack: Guarded, name: str) -> bool:
     return "slaves=1,sentinels=3" in said
 
 
+def primary_of(stack: Guarded, name: str) -> str:
+    """Ask a sentinel where the primary is."""
+    return stack.sentinel(name, "sentinel", "get-master-addr-by-name", "mymaster")
+
+
 def test_a_killed_primary_costs_a_moment_and_nothing_that_was_acknowledged(
     guarded: Guarded, facts: list[str]
 ) -> None:
     before = guarded.enqueue(40, 0.5)
-    workers = guarded.ids("worker")
+    workers, old = guarded.ids("worker"), primary_of(guarded, SENTINELS[0])
     guarded.compose("kill", "--signal", "KILL", "primary")
+    # Where sentinels still name the old one, a command ends with an error that says so.
     wait_until(
-        lambda: "role:master" in guarded.redis_cli("info", "replication"), "the replica is the primary"
+        lambda: all(primary_of(guarded, one) != old for one in SENTINELS),
+        "all name the replica as the primary",
     )
     promoted = time.monotonic()
+    assert "role:master" in guarded.redis_cli("info", "replication")
     # Nothing more is acknowledged while no replica is there, but for those who ask for less.
     script = (
         "exec",
