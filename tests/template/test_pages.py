@@ -14,7 +14,7 @@ from tests.typed import checked
 
 pytest_plugins = ["pytester"]
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 #: The pages whose code stands in fences.
 PAGES = (
     *("jobs.md", "enqueueing.md", "retries.md", "timeouts.md", "progress.md", "limits.md", "unique-jobs.md"),
