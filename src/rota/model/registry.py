@@ -5,7 +5,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, TypeVar
@@ -57,6 +57,15 @@ class Registry:
     lifespan: Lifespan | None
     _by_queue: Mapping[str, Mapping[str, AnyJob]]
     hooks: Hooks = NO_HOOKS
+    # Made once, as the API looks for a job by each of a thousand names in one request.
+    _by_any_name: Mapping[str, Mapping[str, AnyJob]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_any_name = {
+            queue: MappingProxyType({name: job for job in jobs.values() for name in job.names})
+            for queue, jobs in self._by_queue.items()
+        }
+        object.__setattr__(self, "_by_any_name", MappingProxyType(by_any_name))
 
     @property
     def schedules(self) -> tuple[Scheduled, ...]:
@@ -88,14 +97,13 @@ class Registry:
 
     def by_any_name(self, queue: str) -> Mapping[str, AnyJob]:
         """Return the jobs of `queue` by each name that a payload may have for them; none for an unknown queue."""
-        jobs = self._by_queue.get(queue, {})
-        return {name: job for job in jobs.values() for name in job.names}
+        return self._by_any_name.get(queue, {})
 
     def find(self, name: str) -> AnyJob:
         """Return the job named `queue:name`, or `name` if one queue alone has it, now or before. Raises UnknownJob."""
         queue, colon, short = name.rpartition(":")
-        named = {key: self.by_any_name(key) for key in self._by_queue}
-        found = [jobs[short] for key, jobs in named.items() if short in jobs and queue in (key, "")]
+        named = self._by_any_name.items()
+        found = [jobs[short] for key, jobs in named if short in jobs and queue in (key, "")]
         if len(found) == 1 and bool(queue) == bool(colon):
             return found[0]
         raise UnknownJob(name, self.full_names)

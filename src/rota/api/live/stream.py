@@ -1,6 +1,7 @@
 """Server-sent events: answers that go on until the listener leaves, the job is over, or the process ends."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from time import monotonic
 
 from starlette.responses import Response
@@ -24,7 +25,7 @@ HEADERS = [
 ]
 
 
-class Stream(Response):
+class Stream(Response, ABC):
     """An answer that is sent bit by bit. It is an ASGI application of its own, so that a thousand of them stay small.
 
     Each kind of it says in `__call__` how its listener comes to the hub, and in `_tell` what is sent.
@@ -51,8 +52,8 @@ class Stream(Response):
     def _head(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         return HEADERS
 
-    async def _tell(self, receive: Receive, send: Send) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _tell(self, receive: Receive, send: Send) -> None: ...
 
     async def _has_left(self, receive: Receive) -> bool:
         """Tell, now and then, whether the connection is closed. A task that waits for that would double the stream."""

@@ -24,7 +24,6 @@ _AFTER_SILENCE = 10.0
 #: The longest time that a command waits for the answer, in seconds.
 _PATIENCE = 0.5
 
-
 _PRIMARY = ("SENTINEL GET-MASTER-ADDR-BY-NAME",)
 _FAULTS = (Disconnected, NoAnswer)
 
@@ -51,7 +50,7 @@ class Sentinels(aio.Sentinel):
 
 
 class BlockingSentinels(plain.Sentinel):
-    """The same for blocking connections."""
+    """The sentinels of connections that block, asked for the primary alone."""
 
     def discover_master(self, service_name: str) -> tuple[str, int]:
         """Return the address of the primary, by the first sentinel that knows one. Raises MasterNotFoundError."""
@@ -117,7 +116,7 @@ class Following:
 
 
 class BlockingFollowing:
-    """The same before a blocking connection class."""
+    """A mixin before a blocking connection class of redis-py: a command goes to the server that is the primary now."""
 
     def send_packed_command(self: Any, command: Any, check_health: bool = True) -> None:
         """Send a packed command, over a new connection where the old one leads to another server."""
@@ -126,7 +125,7 @@ class BlockingFollowing:
         super().send_packed_command(command, check_health)  # type: ignore[misc]
 
     def _has_left(self: Any) -> bool:
-        # It stands for the pool, and is its connections' alone.
+        # A proxy of the pool that all its connections share, and nothing else has: it keeps when to ask again.
         pool = self.connection_pool
         if not pool.is_master:
             return False
