@@ -1,7 +1,9 @@
-"""Ending tasks for good."""
+"""Ending tasks for good, and what these still do meanwhile within a time."""
 
 import asyncio
+import sys
 import time
+from asyncio.timeouts import Timeout
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,3 +37,29 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in ending:
         # Retrieved, or asyncio would log the error as never retrieved.
         task.cancelled() or task.exception()
+
+
+def correct_timeouts() -> None:
+    """Have a timeout within a task that was cancelled end as on later versions of Python.
+
+    Until 3.11.3 `asyncio.timeout` ended there by another cancellation in place of a TimeoutError, and what tidies up
+    after Ctrl-C or a drain went no further (CPython's gh-102780). Debian 12 has 3.11.2.
+    """
+    enter, leave = Timeout.__aenter__, Timeout.__aexit__
+
+    async def __aenter__(self: Any) -> Timeout:
+        await enter(self)
+        self.cancelled_before = self._task.cancelling()
+        return self  # type: ignore[no-any-return]
+
+    async def __aexit__(self: Any, kind: Any, error: Any, trace: Any) -> None:
+        await leave(self, kind, error, trace)
+        is_ours = self.expired() and kind is asyncio.CancelledError
+        if is_ours and self._task.cancelling() <= self.cancelled_before:
+            raise TimeoutError from error
+
+    Timeout.__aenter__, Timeout.__aexit__ = __aenter__, __aexit__  # type: ignore[method-assign,assignment]
+
+
+if sys.version_info < (3, 11, 3):
+    correct_timeouts()

@@ -18,6 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+import rota.process.tasks  # noqa: F401 - corrects timeouts, those of redis-py too, on Python before 3.11.3
 from rota.errors.secrets import SECRETS
 from rota.model.policies.backoff import exponential
 from rota.server.check import ServerInfo, check_server
