@@ -52,7 +52,9 @@ async def test_a_second_cancellation_is_none_of_a_timeout() -> None:
         await task
 
 
-async def test_timeouts_that_are_right_stay_so_when_they_are_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_timeouts_that_are_right_stay_so_when_they_are_corrected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in ("__aenter__", "__aexit__"):
         monkeypatch.setattr(asyncio.Timeout, name, getattr(asyncio.Timeout, name))
     tasks.correct_timeouts()
