@@ -45,7 +45,7 @@ class Sizes:
         for field in fields(cls):
             value = env.get(f"BENCH_{field.name.upper()}")
             if value is not None:
-                chosen[field.name] = _whole(f"BENCH_{field.name.upper()}", value)
+                chosen[field.name] = whole(f"BENCH_{field.name.upper()}", value)
         return cls(**chosen)
 
 
@@ -63,7 +63,8 @@ _QUICK = {
 }
 
 
-def _whole(name: str, value: str) -> int:
+def whole(name: str, value: str) -> int:
+    """Return the number of 1 or more that the variable `name` has. Raises WrongSize."""
     if value.isdecimal() and int(value) > 0:
         return int(value)
     raise WrongSize(f"{name} is {value!r}; it must be a whole number of 1 or more")

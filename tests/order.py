@@ -21,6 +21,7 @@ LENGTHS = {
     "samples/test_demo.py": 3.0,
     "stories": 0.5,
     "unit/template/test_benchmarks.py": 0.5,
+    "unit/template/test_conditions.py": 0.5,
 }
 
 #: The part of the short tests that is left for the end.

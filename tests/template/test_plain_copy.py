@@ -17,6 +17,7 @@ OF_FILES = (
         "tests/stories/test_01_a_first_job.py",
     ),
     "--ignore=tests/unit/template/test_benchmarks.py",
+    "--ignore=tests/unit/template/test_conditions.py",
 )
 
 

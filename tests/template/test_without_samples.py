@@ -27,6 +27,7 @@ OF_WHAT_IS_LEFT = (
         "tests/integration/test_dev.py",
     ),
     "--ignore=tests/unit/template/test_benchmarks.py",
+    "--ignore=tests/unit/template/test_conditions.py",
 )
 
 

@@ -1,0 +1,90 @@
+"""Measure a worker under other conditions: `python -m benchmarks.conditions [--only NAME] [--quick] [--json PATH]`.
+
+Exit status: 0, 2 if the measurement itself failed, 130 if it was stopped. Only the named series are replaced in the
+record.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks import record
+from benchmarks.conditions.backlog import BACKLOG
+from benchmarks.conditions.delay import DELAY
+from benchmarks.conditions.series import rendered, take, written
+from benchmarks.conditions.shapes import SHAPES
+from benchmarks.conditions.sizes import Sizes
+from benchmarks.failures import BenchFailed
+from benchmarks.server import PrivateServer
+
+ALL = {series.name: series for series in (BACKLOG, *SHAPES, DELAY)}
+LATEST = Path(__file__).parent.parent / "conditions.json"
+EXIT_FAILED, EXIT_STOPPED = 2, 130
+
+
+def options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.conditions", description="rota under other conditions."
+    )
+    only = "measure this series alone (more than once: these)"
+    parser.add_argument("--only", action="append", choices=ALL, metavar="NAME", help=only)
+    parser.add_argument("--quick", action="store_true", help="small sizes and one round")
+    where = "where the record goes (default: conditions.json beside this package)"
+    parser.add_argument("--json", type=Path, default=LATEST, metavar="PATH", help=where)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, write, print; the exit status."""
+    chosen = options(arguments)
+    before, status = os.getloadavg(), EXIT_FAILED
+    try:
+        sizes = Sizes.read(os.environ, quick=chosen.quick)
+        found, server = asyncio.run(_measured(chosen.only or list(ALL), sizes))
+        machine = {"server": server, "load_before": before, "load_after": os.getloadavg()}
+        former = json.loads(chosen.json.read_text())["series"] if chosen.only and chosen.json.exists() else {}
+        document = {
+            "taken": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": {**record.machine(), **machine},
+            "sizes": asdict(sizes),
+            "series": {**former, **found},
+        }
+        record.write(chosen.json, document)
+        print("\n\n".join(rendered(name, one) for name, one in found.items()))
+        status = 0
+    except* BenchFailed as failures:
+        for failure in failures.exceptions:
+            sys.stderr.write(f"{failure}\n")
+    return status
+
+
+async def _measured(names: Sequence[str], sizes: Sizes) -> tuple[dict[str, Any], str]:
+    """Return the record of each series, and what the server is."""
+    this = asyncio.current_task()
+    assert this is not None
+    # Signals become exceptions, so that the run's servers and workers end with it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    with TemporaryDirectory() as folder:
+        async with PrivateServer(Path(folder)) as server:
+            version = await server.version()
+    found = {}
+    for name in names:
+        rounds = await take(ALL[name], sizes, lambda line: print(line, file=sys.stderr, flush=True))
+        found[name] = written(ALL[name], rounds)
+    return found, version
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(EXIT_STOPPED)
