@@ -4,10 +4,16 @@ The scripts put the events of one call into one entry (`wire/lua/lib/events.lua`
 
     [["started","email","email:u1","send",1,{"worker":"w-1","due":1767225600000}],["completed","email",…],…]
 
-Each has its type, queue, id, task and attempt, and then, if there is more to say, an object. In the stream of records
-(`NAMESPACE:records`) an entry has raw values in fields beside it, by the number of the event in the entry: `p0` is a
-payload as it lies in Redis, `d0` is a whole result or a whole error, JSON, and `l0` the whole log of the job (see
-`rota.wire.log.pieces`). `v` is the version of the code of the worker whose call the entry is of.
+Each has its type, queue, id, task and attempt, and then, if there is more to say, an object. Of events that follow each
+other and say the same there is one row, with a list of ids in place of the id, and a list of times as `due` if they
+differ:
+
+    [["completed","email",["email:u1","email:u2"],"send",1]]
+
+In the stream of records (`NAMESPACE:records`) each event has a row of its own, and an entry has raw values in fields
+beside the rows, by the number of the event in the entry: `p0` is a payload as it lies in Redis, `d0` is a whole result
+or a whole error, JSON, and `l0` the whole log of the job (see `rota.wire.log.pieces`). `v` is the version of the code
+of the worker whose call the entry is of.
 
 Ids may be any bytes, which `encode_id` finds again. Elsewhere a character stands in for bytes that are not UTF-8.
 """
@@ -16,6 +22,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -25,7 +32,7 @@ _NO_TEXT = re.compile("[\ud800-\udfff]")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MOST_ATTEMPTS = 2**53
 # What every event has: type, queue, id, task, attempt.
-_LEAST = 5
+_LEAST, _ID = 5, 2
 # The same, and what only some events say.
 _Told = tuple[str, str, str, str, int, Mapping[str, Any]]
 
@@ -69,19 +76,21 @@ class Record(NamedTuple):
 
 def read_events(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[RawEvent]:
     """Return the events of an entry; none of one that cannot be read, as of an earlier or a later version."""
-    entry = entry_id.decode()
-    return [RawEvent(f"{entry}.{number}", *told) for number, told in _numbered(fields) if told is not None]
+    entry, rows = entry_id.decode(), chain.from_iterable(map(_apart, _rows(fields)))
+    return [
+        RawEvent(f"{entry}.{number}", *told) for number, told in _numbered(fields, rows) if told is not None
+    ]
 
 
 def read_records(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[Record]:
     """Return the records of an entry; none of one that cannot be read, as of a later version."""
     entry = entry_id.decode()
-    version = fields.get(b"v", b"").decode("utf-8", "backslashreplace")
+    rows, version = _rows(fields), fields.get(b"v", b"").decode("utf-8", "backslashreplace")
     if len(fields) == (2 if version else 1):
         # Nothing lies beside the events, as where jobs start. What there is a row for is read as cheaply as it can be.
         return [
             _record((f"{entry}.{number}", *told, None, None, version, None))
-            for number, told in _numbered(fields)
+            for number, told in _numbered(fields, rows)
             if told is not None
         ]
     get = fields.get
@@ -96,7 +105,7 @@ def read_records(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[Record]
                 get(b"l%d" % number),
             )
         )
-        for number, told in _numbered(fields)
+        for number, told in _numbered(fields, rows)
         if told is not None
     ]
 
@@ -105,14 +114,31 @@ def read_records(entry_id: bytes, fields: Mapping[bytes, bytes]) -> list[Record]
 _record = partial(tuple.__new__, Record)
 
 
-def _numbered(fields: Mapping[bytes, bytes]) -> Iterable[tuple[int, _Told | None]]:
-    raw = fields.get(_EVENTS, b"")
+def _rows(fields: Mapping[bytes, bytes]) -> list[Any]:
     try:
-        rows = json.loads(raw.decode("utf-8", "surrogateescape"))
+        rows = json.loads(fields.get(_EVENTS, b"").decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError):
-        return ()
-    if not isinstance(rows, list):
-        return ()
+        return []
+    return rows if isinstance(rows, list) else []
+
+
+def _apart(row: Any) -> Iterable[Any]:
+    """Yield a row for each event of a row, which may stand for many."""
+    if type(row) is not list or len(row) < _LEAST or type(row[_ID]) is not list:
+        yield row
+        return
+    kind, queue, ids, task, attempt, *more = row
+    dues = more[0].get("due") if more and type(more[0]) is dict else None
+    if type(dues) is not list or len(dues) != len(ids):
+        for job_id in ids:
+            yield [kind, queue, job_id, task, attempt, *more]
+        return
+    for job_id, due in zip(ids, dues, strict=True):
+        yield [kind, queue, job_id, task, attempt, {**more[0], "due": due}]
+
+
+def _numbered(fields: Mapping[bytes, bytes], rows: Iterable[Any]) -> Iterable[tuple[int, _Told | None]]:
+    raw = fields.get(_EVENTS, b"")
     # Nearly every entry: what its texts hold need not be looked at.
     is_plain = raw.isascii() and b"\\u" not in raw
     return enumerate(map(_read if is_plain else _read_any, rows))

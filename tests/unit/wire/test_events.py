@@ -28,6 +28,30 @@ def test_an_entry_has_the_events_of_one_call_each_with_a_place_of_its_own() -> N
     ]
 
 
+def test_a_row_with_many_ids_is_an_event_of_each() -> None:
+    many = ["started", "q", ["q:1", "q:2"], "send", 1, {"worker": "w", "due": [7, 8]}]
+    alike = ["enqueued", "q", ["q:1", "q:2"], "send", 0, {"due": 9}]
+    plain = ["completed", "q", ["q:3", "q:4"], "send", 1]
+    found = read_events(ENTRY, fields(many, ENDED, alike, plain))
+    assert [(event.position.partition(".")[2], event.type, event.id, event.extras) for event in found] == [
+        ("0", "started", "q:1", {"worker": "w", "due": 7}),
+        ("1", "started", "q:2", {"worker": "w", "due": 8}),
+        ("2", "completed", "q:1", {}),
+        ("3", "enqueued", "q:1", {"due": 9}),
+        ("4", "enqueued", "q:2", {"due": 9}),
+        ("5", "completed", "q:3", {}),
+        ("6", "completed", "q:4", {}),
+    ]
+
+
+def test_a_row_whose_times_are_not_those_of_its_ids_is_read_as_it_stands() -> None:
+    found = read_events(ENTRY, fields(["started", "q", ["q:1", "q:2"], "send", 1, {"due": [7]}]))
+    assert [event.extras for event in found] == [{"due": [7]}] * 2
+    assert read_events(ENTRY, fields(["started", "q", ["q:1", 2, ["q:3"]], "send", 1])) == [
+        RawEvent("1767225600000-0.0", "started", "q", "q:1", "send", 1, {})
+    ]
+
+
 def test_a_record_has_the_raw_values_that_lie_beside_it() -> None:
     first, second = read_records(ENTRY, fields(STARTED, ENDED, p0=b"\xff{}", d1=b"[1]", d7=b"none's"))
     extras = {"worker": "w", "due": 1_767_225_600_000}

@@ -19,7 +19,7 @@ local function cancel()
   local answer, attempts, terms = withdraw(queue, id)
   if answer ~= 'cancelled' then return answer end
   if record ~= '' then redis.call('SET', 'arq:result:' .. id, record, 'PX', record_life) end
-  tell('cancelled', queue_name, id, task, attempts, { reason = 'cancelled' }, detail, nil, terms)
+  tell('cancelled', queue_name, id, task, attempts, nil, { reason = 'cancelled' }, detail, nil, terms)
   tell_end(terms, 'cancelled', detail, id)
   return answer
 end

@@ -21,7 +21,7 @@ for at = 3, #ARGV, 5 do
   local entry = redis.call('HGET', runs, id)
   if entry and string.match(entry, '^(%S+)') == token then
     redis.call('HSET', progress, id, percent .. ' ' .. message)
-    tell('progress', queue_name, id, task, 0,
+    tell('progress', queue_name, id, task, 0, nil,
       { percent = tonumber(percent), message = message ~= '' and message or nil }, nil, nil, owned[(at + 2) / 5])
     counted = counted + 1
   end

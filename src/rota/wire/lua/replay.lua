@@ -53,7 +53,7 @@ local function bring_back(id, cause, payload, task, former_terms, saved)
   if put(queue, id, payload, now, 0, terms) then
     if flow then redis.call('HINCRBY', flow.key, 'open', 1) end
     keep_saved(id, saved)
-    tell('enqueued', queue_name, id, task, 0, { due = now, reason = 'replayed' }, nil, payload, terms)
+    tell('enqueued', queue_name, id, task, 0, now, { reason = 'replayed' }, nil, payload, terms)
   end
   discard_letter(queue, id, cause)
   return 'replayed'
@@ -67,7 +67,7 @@ local function stand_in(id, cause, holder, payload, task, terms, saved)
   if not due then return { 'held', holder } end
   redis.call('ZREM', dead, id)
   keep_saved(holder, saved)
-  tell('enqueued', queue_name, holder, task, 0, { due = due, reason = 'replaced' }, nil, payload, terms)
+  tell('enqueued', queue_name, holder, task, 0, due, { reason = 'replaced' }, nil, payload, terms)
   discard_letter(queue, id, cause)
   return { 'replaced', holder }
 end

@@ -26,7 +26,7 @@ redis.call('PERSIST', 'arq:job:' .. id)
 local terms = terms_of(queue, id)
 if terms then leave_lines(queue, id, terms) end
 schedule(queue, id, due, terms or nil)
-tell('enqueued', queue_name, id, task, 0, { due = due, reason = 'rescheduled' }, nil, nil, terms)
+tell('enqueued', queue_name, id, task, 0, due, { reason = 'rescheduled' }, nil, nil, terms)
 write_events()
 -- The idle workers did not know of this time: one of them is to look, and waits until then if that is soon.
 wake_queue(queue)

@@ -30,7 +30,7 @@ local function take_out()
   if is_held(queue, out_id) then return end
   local answer, attempts, terms = withdraw(queue, out_id)
   if answer == 'cancelled' then
-    tell('cancelled', out_of, out_id, out_task, attempts, { reason = 'schedule changed' }, nil, nil, terms)
+    tell('cancelled', out_of, out_id, out_task, attempts, nil, { reason = 'schedule changed' }, nil, nil, terms)
   end
 end
 
@@ -52,7 +52,7 @@ local function put_ticks(at)
     local queue = 'arq:queue:' .. queue_name
     if tonumber(tick) > tonumber(done_until or 0) and put(queue, id, payload, tonumber(due), 0, terms) then
       number = number + 1
-      tell('enqueued', queue_name, id, task, 0, { due = due }, nil, payload, terms)
+      tell('enqueued', queue_name, id, task, 0, due, nil, nil, payload, terms)
       if tonumber(due) <= now then woken[queue] = true end
     end
   end

@@ -95,5 +95,5 @@ local function release(job)
   local terms = has.terms and terms_of(queue, id)
   if terms then free_slot(queue, id, terms) end
   if still_there then put_back(job, due, lost, unknown_since, terms) else forget_job(id, terms) end
-  tell(job.event, queue_name, id, job.task, job.attempt, { due = due }, job.detail, nil, terms, job.log_key)
+  tell(job.event, queue_name, id, job.task, job.attempt, due, nil, job.detail, nil, terms, job.log_key)
 end

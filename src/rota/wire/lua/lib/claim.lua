@@ -4,8 +4,10 @@
 
 --@include find
 
+local by_this_worker = { worker = worker }
+
 local function tell_start(job, task, attempt, payload)
-  tell('started', queue_name, job.id, task, attempt, { worker = worker, due = job.due }, nil, payload, job.terms)
+  tell('started', queue_name, job.id, task, attempt, job.due, by_this_worker, nil, payload, job.terms)
 end
 
 -- Write the event of a start. The job's name is in the fixed head of our own payloads; in a stock client's it may be

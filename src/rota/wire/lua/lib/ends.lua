@@ -55,7 +55,7 @@ end
 local function stop_member(queue_name, id, task, detail)
   local answer, attempts, terms = withdraw('arq:queue:' .. queue_name, id)
   if answer ~= 'cancelled' then return end
-  tell('cancelled', queue_name, id, task, attempts, { reason = 'its flow is over' }, detail, nil, terms)
+  tell('cancelled', queue_name, id, task, attempts, nil, { reason = 'its flow is over' }, detail, nil, terms)
   tell_end(terms, 'cancelled', detail, id)
 end
 

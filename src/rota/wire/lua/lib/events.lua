@@ -1,6 +1,8 @@
 ---------------------------------------------------------------------------------------------------- events
 -- What a script tells of jobs and flows. It is collected, and written in one entry of the stream, because an entry for
--- each event takes Redis twice as long. How entries look is said in rota/wire/events.py. Expects the locals `events`
+-- each event takes Redis twice as long. Events that follow each other and differ in nothing but the job, and the time at
+-- which it was due, are one row of the entry: a step tells the same of fifty jobs, and fifty rows take three times as long
+-- to write as JSON, and twice the memory. How entries look is said in rota/wire/events.py. Expects the locals `events`
 -- ('' = tell nothing) and `keep_events`.
 --
 -- While the key <namespace>:recording stands, all is told once more, and whole, to the stream <namespace>:records. Its
@@ -14,44 +16,82 @@ local code_version = ''
 -- The key that says whether anything is recorded; and what records, once that is known: false = nothing is.
 local recording, recorder = string.sub(events, 1, -#'events' - 1) .. 'recording', nil
 
--- Tell an event of a job or a flow; of no type, nothing. `more` is a new table of what only some events say: due (ms),
--- worker, percent, message, reason, detail. `detail` is the whole result or error, of which the event has the beginning of
--- an error. The payload and the key of the job's log are for records. The terms say whose job it is.
-local function tell(kind, queue_name, id, task, attempt, more, detail, payload, terms, log_key)
-  if events == '' or kind == '' then return end
-  if recorder == nil then
-    local said = redis.pcall('MGET', recording) -- MGET: a key of another type reads as absent
-    -- Where the key cannot be read, the events are told all the same.
-    local level, most = string.match(not said.err and said[1] or '', '^([012]) (%d+)$')
-    recorder = level and (function()
+-- The bytes after which an entry ends, about, so that the number of entries bounds what the stream takes up.
+local MOST_OF_ENTRY = 1800
+
+local function find_recorder()
+  local said = redis.pcall('MGET', recording) -- MGET: a key of another type reads as absent
+  -- Where the key cannot be read, the events are told all the same.
+  local level, most = string.match(not said.err and said[1] or '', '^([012]) (%d+)$')
+  recorder = level and (function()
 --@include records
-      return { keep = keep_raw, write = write_records }
-    end)() or false
-  end
-  if more and more.due then
-    -- JSON has no infinity, and cjson no more digits than 14.
-    local due = tonumber(more.due)
-    more.due = due and due >= 0 and due < 1e14 and due or nil
-  end
-  if detail and detail ~= '' and kind ~= 'completed' then
-    -- Where the cut is within a character, that goes too.
-    local begun = #detail > 500 and string.gsub(string.sub(detail, 1, 500), '[\192-\255][\128-\191]*$', '')
-    more.detail = begun or detail
-  end
-  if terms then
-    local tenant, webhook = string.match(terms, 't=(%S+)'), string.match(terms, 'h=(%S+)')
-    if tenant or webhook then
-      more = more or {}
-      more.tenant, more.webhook = tenant, webhook
-    end
-  end
+    return { note = note_record, write = write_records }
+  end)() or false
+end
+
+-- Return a table with the fields of `more`, which others may share, and one more.
+local function with_field(more, name, value)
+  local all = { [name] = value }
+  for other, said in pairs(more or {}) do all[other] = said end
+  return all
+end
+
+-- Return `more` with whose job it is, and who is told of its end, as its terms say.
+local function with_owner(more, terms)
+  local tenant, webhook = string.match(terms, 't=(%S+)'), string.match(terms, 'h=(%S+)')
+  if tenant then more = with_field(more, 'tenant', tenant) end
+  return webhook and with_field(more, 'webhook', webhook) or more
+end
+
+-- Return the beginning of an error. Where the cut is within a character, that goes too.
+local function beginning(detail)
+  return #detail > 500 and string.gsub(string.sub(detail, 1, 500), '[\192-\255][\128-\191]*$', '') or detail
+end
+
+-- Return a time as JSON can have it, which has no infinity; cjson writes no more digits than 14.
+local function writable(due)
+  due = tonumber(due)
+  return due and due >= 0 and due < 1e14 and due or nil
+end
+
+local function add_row(kind, queue_name, id, task, attempt, due, more)
+  open = { kind = kind, queue = queue_name, task = task, attempt = attempt, more = more, ids = { id },
+    due = due, dues = { due }, size = 60 + #id + #task + (more and 40 + #(more.detail or '') + #(more.message or '') or 0) }
+  told[#told + 1] = open
+end
+
+-- Tell an event of a job or a flow; of no type, nothing. `due` is in ms. `more` has what only some events say: worker,
+-- percent, message, reason, detail; it is not changed, and those who tell of many jobs share one. `detail` is the whole
+-- result or error, of which the event has the beginning of an error. The payload and the key of the job's log are for
+-- records. The terms say whose job it is.
+local function tell(kind, queue_name, id, task, attempt, due, more, detail, payload, terms, log_key)
+  if events == '' or kind == '' then return end
+  if recorder == nil then find_recorder() end
+  due = due and writable(due)
   if attempt ~= 1 then
     attempt = tonumber(attempt) or 0
     attempt = attempt >= 0 and attempt < 1e14 and math.floor(attempt) or 0
   end
-  local event = { kind, queue_name, id, task or '', attempt, more }
-  told[#told + 1] = event
-  if recorder then recorder.keep(event, detail, payload, terms, log_key) end
+  if terms then more = with_owner(more, terms) end
+  if recorder then recorder.note(kind, queue_name, id, task, attempt, due, more, detail, payload, terms, log_key) end
+  if detail and detail ~= '' and kind ~= 'completed' then more = with_field(more, 'detail', beginning(detail)) end
+  local row = open
+  if row and row.kind == kind and row.more == more and row.task == task and row.attempt == attempt
+    and row.queue == queue_name and (row.due == nil) == (due == nil) and row.size < MOST_OF_ENTRY then
+    local n = #row.ids + 1
+    row.ids[n], row.dues[n] = id, due
+    row.size = row.size + #id + (due and 17 or 3)
+    row.differ = row.differ or due ~= row.due
+  else
+    add_row(kind, queue_name, id, task, attempt, due, more)
+  end
+end
+
+-- Return a row as it is written.
+local function written(row)
+  local more = row.more
+  if row.due then more = with_field(more, 'due', row.differ and row.dues or row.due) end
+  return { row.kind, row.queue, row.ids[2] and row.ids or row.ids[1], row.task, row.attempt, more }
 end
 
 -- Write what was told. Nothing else depends on it: where it cannot be written, the jobs go on all the same.
@@ -59,16 +99,14 @@ local function write_events()
   if recorder then recorder.write() end
   local entry, size, last = {}, 0, #told
   for i = 1, last do
-    local event = told[i]
-    local more = event[6]
+    entry[#entry + 1] = written(told[i])
+    size = size + told[i].size
     told[i] = nil
-    entry[#entry + 1] = event
-    size = size + 60 + #event[3] + #event[4] + (more and 40 + #(more.detail or '') + #(more.message or '') or 0)
-    -- So the number of entries bounds what the stream takes up.
-    if size > 1800 or i == last then
+    if size > MOST_OF_ENTRY or i == last then
       local is_json, json = pcall(cjson.encode, entry)
       if is_json then redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'e', json) end
       entry, size = {}, 0
     end
   end
+  open = nil
 end

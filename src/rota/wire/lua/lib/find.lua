@@ -22,6 +22,13 @@ local function prefixed(key, ids)
   return keys
 end
 
+local function read_entry(job, entry)
+  local rest = string.match(entry, '( %d+ %d+)$')
+  if rest then job.rest = rest else job.strange = 'run entry' end
+  -- A token is text, whatever another hand has written here.
+  job.mark = string.gsub(string.match(entry, '^%-(!%S*)') or '', '[^!-~]', '?')
+end
+
 -- Return due jobs of `source`, which is the queue or the index of a priority.
 local function jobs_at(source, offset, size)
   local due_jobs = redis.call('ZRANGEBYSCORE', source, '-inf', now_ms, 'WITHSCORES', 'LIMIT', offset, size)
@@ -34,11 +41,9 @@ local function jobs_at(source, offset, size)
   local terms = has.terms and redis.call('HMGET', queue .. ':terms', unpack(ids)) or {}
   for i, id in ipairs(ids) do
     local entry = entries[i]
-    local rest = entry and string.match(entry, '( %d+ %d+)$')
-    local mark = entry and string.match(entry, '^%-(!%S*)') or ''
     jobs[i] = { id = id, due = due_jobs[2 * i], entry = entry, held = held[i], score = scores[i], terms = terms[i],
-      rest = rest or ' 0 0', strange = not rest and entry and 'run entry' or nil,
-      mark = (string.gsub(mark, '[^!-~]', '?')) } -- a token is text, whatever another hand has written here
+      rest = ' 0 0', mark = '' }
+    if entry then read_entry(jobs[i], entry) end -- most jobs that wait have none
   end
   return jobs
 end
@@ -46,7 +51,7 @@ end
 -- Tell whether a job may be what kills its workers, because it was lost often: it runs alone, so that its neighbours
 -- are not lost with it each time.
 local function is_suspect(job)
-  return suspect ~= '0' and string.match(job.rest, '^ (%S+)') == suspect
+  return job.entry and suspect ~= '0' and string.match(job.rest, '^ (%S+)') == suspect or false
 end
 
 -- Take a suspect out of the way of the jobs behind it, by parking it; it is found in `suspects`, in its old place.
@@ -72,6 +77,7 @@ end
 -- Return 'moved' if the job has, or gets, another place than it was found at, 'held' if a worker has it, else 'free'.
 local function state_of(job, source)
   local id = job.id
+  if source == queue and not (job.entry or job.held) then return 'free' end -- as most jobs are
   if source == suspects then return state_of_suspect(job) end
   if source ~= queue and not job.score then
     redis.call('ZREM', source, id) -- an index may still name a job that has left the queue

@@ -77,7 +77,7 @@ end
 
 -- Tell what becomes of a flow as a whole.
 local function tell_flow_itself(flow, kind, more, detail)
-  tell(kind, '', flow.id, flow.name, 0, more, detail, nil, owned(flow, ''))
+  tell(kind, '', flow.id, flow.name, 0, nil, more, detail, nil, owned(flow, ''))
 end
 
 local function child_key(flow, stage, item)

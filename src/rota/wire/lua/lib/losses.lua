@@ -49,5 +49,5 @@ local function take_back(id, token, due, lost, unknown, terms, counts)
   index_priority(queue, id, due, terms)
   redis.call('HSET', runs, id, format(mark_of(token, counts), due, 0, lost + (counts and 1 or 0), unknown))
   if service then redis.pcall('DECR', RETRY .. id) end
-  tell('lost', queue_name, id, '', 0, { detail = token }, nil, nil, terms)
+  tell('lost', queue_name, id, '', 0, nil, { detail = token }, nil, nil, terms)
 end

@@ -15,7 +15,7 @@ local function with_headers(flow, payload)
 end
 
 local function announce(queue_name, id, task, payload, due, terms)
-  tell('enqueued', queue_name, id, task, 0, { due = due }, nil, payload, terms)
+  tell('enqueued', queue_name, id, task, 0, due, nil, nil, payload, terms)
   woken['arq:queue:' .. queue_name] = true
 end
 

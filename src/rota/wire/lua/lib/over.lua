@@ -73,7 +73,7 @@ local function forget_jobs(finished, gone)
   forget_failures(gone)
   for _, job in ipairs(finished) do
     local why = job.event ~= 'completed' and { reason = job.reason } or nil
-    tell(job.event, queue_name, job.id, job.task, job.attempt, why, job.detail, nil, job.terms, job.log_key)
+    tell(job.event, queue_name, job.id, job.task, job.attempt, nil, why, job.detail, nil, job.terms, job.log_key)
   end
   write_events()
   chunked('ZREM', active, gone)

@@ -38,7 +38,7 @@ local function put_new(id, payload, due, life, task, terms, unique, period)
   end
   results[#results + 1] = 'arq:result:' .. id
   put_ids[#put_ids + 1] = id
-  tell('enqueued', queue_name, id, task, 0, { due = due }, nil, payload, terms)
+  tell('enqueued', queue_name, id, task, 0, due, nil, nil, payload, terms)
   return true
 end
 
@@ -65,7 +65,7 @@ local function put_at(at)
     local new_due = (on_taken == 'replace' or on_taken == 'debounce') and fits
       and with_limits().replace(queue, holder, payload, due, is_moved, terms, unique, period)
     if new_due then
-      tell('enqueued', queue_name, holder, task, 0, { due = new_due, reason = 'replaced' }, nil, payload, terms)
+      tell('enqueued', queue_name, holder, task, 0, new_due, { reason = 'replaced' }, nil, payload, terms)
     end
     answers[#answers + 1] = { new_due and 2 or 0, holder }
   end

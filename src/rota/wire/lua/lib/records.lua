@@ -6,7 +6,6 @@
 local MOST_RECORDS, MOST_BYTES = 64, 262144
 
 local records = string.gsub(recording, 'recording$', 'records')
-local raw = {} -- by event: what only its record has
 
 -- Return a job's log as it lies in Redis: a line with the name of each piece, and one with what it holds.
 local function whole_log(key)
@@ -14,17 +13,12 @@ local function whole_log(key)
   return not all.err and #all > 0 and table.concat(all, '\n') or nil
 end
 
-local function keep_raw(event, detail, payload, terms, log_key)
-  raw[event] = { flow = terms and string.match(terms, 'w=(%S+)') or nil, p = level ~= '2' and payload or nil,
-    d = detail ~= '' and detail or nil, l = log_key and level ~= '2' and whole_log(log_key) or nil }
-end
-
-local function record_of(event)
-  local extras = {}
-  for name, value in pairs(event[6] or {}) do extras[name] = value end
-  if raw[event].d then extras.detail = nil end
-  extras.flow = raw[event].flow
-  return { event[1], event[2], event[3], event[4], event[5], extras }
+local function note_record(kind, queue_name, id, task, attempt, due, more, detail, payload, terms, log_key)
+  local extras = { due = due, flow = terms and string.match(terms, 'w=(%S+)') or nil }
+  for name, value in pairs(more or {}) do extras[name] = value end
+  recorded[#recorded + 1] = { event = { kind, queue_name, id, task, attempt, extras },
+    p = level ~= '2' and payload or nil, d = detail ~= '' and detail or nil,
+    l = log_key and level ~= '2' and whole_log(log_key) or nil }
 end
 
 local function write_record(entry, values)
@@ -35,11 +29,13 @@ end
 
 local function write_records()
   local entry, values, size = {}, {}, 0
-  for _, event in ipairs(told) do
-    if level == '0' or event[1] ~= 'progress' then
-      entry[#entry + 1] = record_of(event)
+  for i = 1, #recorded do
+    local record = recorded[i]
+    recorded[i] = nil
+    if level == '0' or record.event[1] ~= 'progress' then
+      entry[#entry + 1] = record.event
       for _, letter in ipairs({ 'p', 'd', 'l' }) do
-        local value = raw[event][letter]
+        local value = record[letter]
         if value then
           values[#values + 1] = letter .. #entry - 1
           values[#values + 1] = value

@@ -61,7 +61,7 @@ local function tally(jobs)
   local ended, busy = 0, 0
   for _, job in ipairs(jobs) do
     if not job.unknown then
-      local started = figure(string.match(job.entry, '^%S+ %S+ (%S+)'))
+      local started = figure(string.match(job.entry, '^ %S+ (%S+)', #job.token + 1))
       ended, busy = ended + 1, busy + (started > 0 and math.max(0, now - started) or 0)
     end
   end

@@ -165,7 +165,7 @@ end
 local function whole(work, ...)
   if undoing then return work(...) end
   undoing, for_good, afterwards = {}, {}, {}
-  local told_before = #told
+  local rows, records = mark_of_told()
   redis.call = noting
   local results = { pcall(work, ...) }
   redis.call = command
@@ -179,7 +179,7 @@ local function whole(work, ...)
     for _, one in ipairs(afterwards) do pcall(one) end
     return unpack(results, 2)
   end
-  for i = #told, told_before + 1, -1 do told[i] = nil end
+  untell(rows, records)
   for i = #notes, 1, -1 do pcall(notes[i]) end
   raise(results[2])
 end
