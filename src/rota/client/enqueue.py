@@ -138,8 +138,9 @@ class Enqueuer(Drafter):
         return await self._coalescer.put(drafts[0].queue, values)
 
     async def _enqueue(self, queue: str, values: Sequence[Any]) -> list[Any]:
-        answers: list[Any] = await self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *values))
-        return answers
+        answers = await self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *values))
+        # A number says of all jobs that they were created.
+        return [_CREATED] * answers if isinstance(answers, int) else list(answers)
 
     async def _enqueue_once(self, queue: str, values: Sequence[Any]) -> list[Any]:
         width = _REQUESTS.width

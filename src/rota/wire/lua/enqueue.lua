@@ -7,7 +7,8 @@
 --       (`<key> <ms>`; 0 = as the terms say), what to do where the id or the key is taken: refuse, existing, replace
 --       (the job that waits gets this payload and these terms, and keeps its place) or debounce (the same, but it waits
 --       for its delay from the start)
--- Returns for each job 1 = put, { 0, id of the job that has the place } = nothing was changed, { 2, id } = replaced.
+-- Returns for each job 1 = put, { 0, id of the job that has the place } = nothing was changed, { 2, id } = replaced; or
+--         only the number of jobs, where all are plain (see lib/plain.lua) and were put.
 --
 -- Keeps true: an id has at most one live job, and so has a unique key. A job that runs is never replaced. If a
 -- command fails, nothing is put; a job that was to be replaced is then replaced by the same call.
@@ -15,7 +16,19 @@
 local queue, wake, events = KEYS[1], KEYS[2], KEYS[3]
 local queue_name, keep_events, may_reuse = ARGV[1], ARGV[2], ARGV[3] == '1'
 
+--@include plain
+
+local count, failure, begun_plain = put_plain(4)
+if count then return count end
+
+-- All else, and all its functions, are made within one that few calls need: making them takes as long as a plain job.
+return (function()
 --@include putting
 
-put_all(4, #ARGV, put_at)
-return answers
+  if failure then
+    for at = 1, #begun_plain, 2 do remove(begun_plain[at]) end
+    raise(failure)
+  end
+  put_all(4, #ARGV, put_at)
+  return answers
+end)()

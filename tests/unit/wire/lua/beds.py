@@ -202,6 +202,8 @@ class Bed:
                 taken,
             ]
         answers = await ENQUEUE(self.redis, (keys.queue, keys.wake, EVENTS if told else ""), args)
+        if isinstance(answers, int):
+            return [1] * answers
         return [answer if isinstance(answer, int) else answer[0] for answer in answers]
 
     async def enqueue_once(

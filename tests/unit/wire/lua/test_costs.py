@@ -108,3 +108,12 @@ async def test_a_death_notes_its_cause_by_five_commands(counted: Counted) -> Non
         counted.bed.looking.delete("arq:queue:q:dead:a", "arq:queue:q:dead")
     # The other one writes the cause into the letter.
     assert costs[1] - costs[0] == 5 + 1
+
+
+async def test_plain_jobs_are_put_by_one_command_of_each_kind(counted: Counted) -> None:
+    put = {"time": 1, "exists": 1, "mset": 1, "zadd": 1, "xadd": 1, "llen": 1}
+    assert await counted.commands(counted.bed.enqueue("a")) == put | {"lpush": 1}
+    ids = [f"{number:032x}" for number in range(100)]
+    commands = await counted.commands(counted.bed.enqueue(*ids))
+    assert commands.pop("xadd") <= 8
+    assert commands == {name: number for name, number in put.items() if name != "xadd"}

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from rota.testing.clock import BenchClock
 from rota.testing.server import clients
 from rota.wire.claims import Checkpoint, Claim, Settlement
-from rota.wire.keys import RETRY
+from rota.wire.keys import RESULT, RETRY
 from rota.wire.leading.outbox import OutboxKeys, Sending
 from tests.unit.wire.lua.beds import (
     EVENTS,
@@ -180,6 +180,18 @@ async def enqueueing(run: Run) -> None:
 
 async def enqueueing_plain(run: Run) -> None:
     """Enqueue jobs without terms in one call."""
+    bed = run.bed
+    before = bed.everything()
+
+    async def call(is_resent: bool) -> Any:
+        assert not is_resent or bed.everything() == before
+        return await bed.enqueue("a", "b")
+
+    assert await run.sent(call) == [1, 1]
+
+
+async def enqueueing_with_a_life(run: Run) -> None:
+    """Enqueue jobs without terms, whose payloads expire, in one call."""
     bed = run.bed
     before = bed.everything()
 
@@ -353,7 +365,8 @@ STEPS: list[Story] = [
     *(setting_apart, running_alone),
 ]
 CALLS: list[Story] = [
-    *(enqueueing, enqueueing_plain, enqueueing_once, enqueueing_each_once, sending_rows),
+    *(enqueueing, enqueueing_plain, enqueueing_with_a_life),
+    *(enqueueing_once, enqueueing_each_once, sending_rows),
     *(replacing, cancelling, replaying, ticking),
 ]
 
@@ -424,11 +437,19 @@ async def test_a_call_of_a_client_that_failed_is_made_whole_by_the_next(story: S
     await every_fault_is_healed(story, faults)
 
 
-async def test_a_client_that_may_not_delete_leaves_no_payload_for_a_job_that_never_runs(real: Bed) -> None:
-    real.looking.acl_setuser("narrow", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-del"])
+@pytest.mark.parametrize(
+    ("refused", "result"), [("-del", "kept"), ("-del -zadd", None)], ids=["long way", "short way"]
+)
+async def test_a_client_that_may_not_delete_leaves_no_payload_for_a_job_that_never_runs(
+    real: Bed, refused: str, result: str | None
+) -> None:
+    if result:
+        real.looking.set(f"{RESULT}a", result)
+    commands = ["+@all", *refused.split()]
+    real.looking.acl_setuser("narrow", enabled=True, nopass=True, keys=["*"], commands=commands)
     await real.redis.execute_command("AUTH", "narrow", "any")
     with pytest.raises(ResponseError):
         await real.enqueue("a")
     await until(lambda: not real.looking.exists("arq:job:a"))
-    real.looking.acl_setuser("narrow", commands=["+del"])
+    real.looking.acl_setuser("narrow", commands=["+@all"])
     assert await real.enqueue("a") == [1]

@@ -10,14 +10,11 @@
 
 --@include calls
 --@include told
+--@include stream
 
 -- The version of the code of the worker whose call this is ('' = none, or unknown): its script sets it.
 local code_version = ''
--- The key that says whether anything is recorded; and what records, once that is known: false = nothing is.
-local recording, recorder = string.sub(events, 1, -#'events' - 1) .. 'recording', nil
-
--- The bytes after which an entry ends, about, so that the number of entries bounds what the stream takes up.
-local MOST_OF_ENTRY = 1800
+local recorder -- what records, once that is known: false = nothing does
 
 local function find_recorder()
   local said = redis.pcall('MGET', recording) -- MGET: a key of another type reads as absent

@@ -1,0 +1,67 @@
+---------------------------------------------------------------------------------------------------- plain
+-- Plain jobs, which most are: without terms or a unique key, under ids of which Redis knows nothing. As nothing is in
+-- their way, they are put by one command of each kind for the whole call, and without the functions that know what to do
+-- otherwise. Expects what putting.lua expects.
+
+--@include now
+--@include stream
+
+local MOST_PLAIN = 500 -- jobs: their values fit on Lua's stack
+
+-- Write events as events.lua does: rows of jobs of one name, put together as text, for which cjson takes three times as
+-- long. `places` has a time and an id for each job.
+local function write_enqueued(places, tasks)
+  local rows, ids, dues, differ, row_size, size = {}, {}, {}, false, 0, 0
+  local head = '["enqueued",' .. cjson.encode(queue_name) .. ','
+  for n, task in ipairs(tasks) do
+    local due, id = places[2 * n - 1], places[2 * n]
+    dues[#dues + 1], ids[#ids + 1] = due, id
+    differ = differ or due ~= dues[1]
+    row_size = row_size + #id + (ids[2] and 17 or 60 + #task)
+    if tasks[n + 1] ~= task or row_size >= MOST_OF_ENTRY then
+      rows[#rows + 1] = head .. cjson.encode(ids[2] and ids or id) .. ',' .. cjson.encode(task) .. ',0,{"due":'
+        .. (differ and '[' .. table.concat(dues, ',') .. ']' or due) .. '}]'
+      ids, dues, differ, row_size, size = {}, {}, false, 0, size + row_size
+      if size > MOST_OF_ENTRY or not tasks[n + 1] then
+        redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'e', '[' .. table.concat(rows, ',') .. ']')
+        rows, size = {}, 0
+      end
+    end
+  end
+end
+
+-- Put all jobs whose 9 values begin at `first`, and return how many. Return nil, and do nothing, where one of them is not
+-- plain, or something is recorded. If a command fails, return nil, its error, and what was written before: the keys of
+-- the payloads, each with its value.
+local function put_plain(first)
+  if #ARGV - first >= 9 * MOST_PLAIN then return nil end
+  local known, left = {}, { 'arq:abort', events ~= '' and recording or nil }
+  local payloads, places, tasks = {}, {}, {}
+  for at = first, #ARGV, 9 do
+    local id, payload, due, delay, life, task, terms, unique = unpack(ARGV, at, at + 7)
+    if terms ~= '' or unique ~= '' or life ~= '0' or known[id] then return nil end
+    if due ~= '-1' or delay ~= '0' then
+      due = due ~= '-1' and tonumber(due) or now + tonumber(delay)
+      if due < 0 or due >= 1e14 then return nil end -- an event says nothing of such a time
+      due = ms(due)
+    else
+      due = now_ms
+    end
+    local n, key = #tasks + 1, 'arq:job:' .. id
+    known[id] = true
+    left[#left + 1] = key
+    left[#left + 1] = 'arq:result:' .. id
+    payloads[2 * n - 1], payloads[2 * n] = key, payload
+    places[2 * n - 1], places[2 * n] = due, id
+    tasks[n] = task
+  end
+
+  -- What fails here has written nothing, and fails again where jobs are put one by one.
+  if redis.pcall('EXISTS', unpack(left)) ~= 0 or redis.pcall('MSET', unpack(payloads)).err then return nil end
+  local added = redis.pcall('ZADD', queue, unpack(places))
+  if type(added) == 'table' then return nil, added, payloads end
+  -- Nothing else depends on these: without a token an idle worker finds the jobs by itself, a little later.
+  if events ~= '' then write_enqueued(places, tasks) end
+  if redis.pcall('LLEN', wake) == 0 then redis.pcall('LPUSH', wake, '1') end
+  return #tasks
+end

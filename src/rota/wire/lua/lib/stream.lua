@@ -1,0 +1,7 @@
+---------------------------------------------------------------------------------------------------- stream
+-- What all know who write to the stream of events (see events.lua). Expects the local `events`.
+
+-- The bytes after which an entry ends, about, so that the number of entries bounds what the stream takes up.
+local MOST_OF_ENTRY = 1800
+-- The key that says whether anything is recorded.
+local recording = string.sub(events, 1, -#'events' - 1) .. 'recording'

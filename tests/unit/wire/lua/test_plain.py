@@ -1,0 +1,96 @@
+"""Plain jobs are put in a short way. It leaves what the long one leaves, and is not gone where something is in it."""
+
+import json
+from typing import Any
+
+import pytest
+from redis.exceptions import ResponseError
+
+from rota.wire.keys import ABORT, JOB, RESULT
+from rota.wire.scripts import ENQUEUE
+from tests.unit.wire.lua.beds import EVENTS, KEYS, Bed
+
+#: Ids as users give them, and of many jobs whose events take several entries of the stream.
+NAMED = ("q:order-7", 'q:say "hé" \\ / ä')
+MANY = tuple(f"{number:032x}" for number in range(50))
+RECORDING = "rota:recording"
+
+
+def left_by(bed: Bed) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return all that is there but for what makes jobs go the long way, and the events but for their positions."""
+    found = {key: value for key, value in bed.everything().items() if key not in (ABORT, RECORDING)}
+    return found, [event | {"position": ""} for event in bed.events()]
+
+
+@pytest.mark.parametrize("ids", [NAMED, MANY, MANY[:1]], ids=["named", "many", "one"])
+@pytest.mark.parametrize(
+    "when", [{}, {"delay": 2.5}, {"due_ms": 1_900_000_000_000}], ids=["now", "later", "dated"]
+)
+async def test_it_leaves_what_the_long_way_leaves(
+    clocked: Bed, ids: tuple[str, ...], when: dict[str, Any]
+) -> None:
+    assert await clocked.enqueue(*ids, **when) == [1] * len(ids)
+    short = left_by(clocked)
+    clocked.looking.flushall()
+    clocked.looking.zadd(ABORT, {"another": 1})
+    assert await clocked.enqueue(*ids, **when) == [1] * len(ids)
+    assert left_by(clocked) == short
+    assert [event["id"] for event in short[1]] == list(ids)
+
+
+async def test_events_of_jobs_of_several_names_lie_in_rows_as_the_long_way_writes_them(clocked: Bed) -> None:
+    tasks = ("one", "one", "other", "one", "other", "other")
+    values = [
+        value
+        for number, task in enumerate(tasks)
+        for value in (f"{number}", b"p", -1, number // 5, 0, task, "", "", "refuse")
+    ]
+    entries = []
+    for others in ({}, {"another": 1}):
+        clocked.looking.flushall()
+        if others:
+            clocked.looking.zadd(ABORT, others)
+        await ENQUEUE(clocked.redis, (KEYS.queue, KEYS.wake, EVENTS), ("q", 1000, 1, *values))
+        ((_, entry),) = clocked.looking.xrange(EVENTS)
+        entries.append(json.loads(entry[b"e"]))
+    assert entries[0] == entries[1]
+    assert [(row[2], row[3]) for row in entries[0]][:2] == [(["0", "1"], "one"), ("2", "other")]
+
+
+async def test_of_two_jobs_of_one_id_the_first_is_put(bed: Bed) -> None:
+    assert await bed.enqueue("a", "b", "a") == [1, 1, 0]
+    assert sorted(event["id"] for event in bed.events()) == ["a", "b"]
+
+
+async def test_what_is_left_of_a_former_job_of_the_id_goes_and_nothing_of_others(bed: Bed) -> None:
+    bed.looking.zadd(ABORT, {"a": 1, "other": 1})
+    bed.looking.set(f"{RESULT}a", "kept")
+    assert await bed.enqueue("b", "a") == [1, 1]
+    assert bed.result("a") is None
+    assert bed.looking.zrange(ABORT, 0, -1) == [b"other"]
+
+
+async def test_while_something_is_recorded_they_are(bed: Bed) -> None:
+    bed.looking.set(RECORDING, "1 1000")
+    assert await bed.enqueue("a") == [1]
+    assert bed.looking.xlen("rota:records") == 1
+
+
+async def test_where_the_queue_is_no_queue_nothing_is_left_of_them(bed: Bed) -> None:
+    bed.looking.set(KEYS.queue, "not ours")
+    with pytest.raises(ResponseError):
+        await bed.enqueue("a", "b")
+    assert bed.all_keys() == {KEYS.queue}
+
+
+async def test_a_user_without_the_right_to_its_commands_puts_them_the_long_way(real: Bed) -> None:
+    real.looking.acl_setuser("narrow", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-mset"])
+    await real.redis.execute_command("AUTH", "narrow", "any")
+    assert await real.enqueue("a", "b") == [1, 1]
+    assert real.looking.mget(f"{JOB}a", f"{JOB}b") == [b"p", b"p"]
+
+
+async def test_in_a_full_redis_nothing_is_put(real: Bed) -> None:
+    with real.full(), pytest.raises(ResponseError, match="maxmemory"):
+        await real.enqueue("a", "b")
+    assert not real.all_keys()
