@@ -107,39 +107,44 @@ class Claim(NamedTuple):
 
     @classmethod
     def read(cls, row: Sequence[Any]) -> "Claim":
-        """Read a claim as step.lua returns it: id, run entry, payload, attempt, aborted, terms, checkpoint, snoozes.
+        """Read a claim as step.lua returns it: id, run entry, payload, attempt.
 
-        If the script could not read something of the job, the name of that comes last.
+        Of a job of which there is more to say, these follow: aborted, terms, checkpoint, snoozes, and, if the script
+        could not read something of the job, the name of that.
         """
-        raw_id, entry, payload, attempt, aborted, terms, checkpoint, snoozes, *strange = row
-        unreadable = strange[0].decode() if strange else ""
+        raw_id, entry, payload, attempt, *more = row
+        unreadable = ""
         try:
             token, due, started, lost, unknown = entry.decode().split(" ")
             times = int(started), int(lost), int(unknown)
         except ValueError:
             token, due, times = entry.partition(b" ")[0].decode(), "", (0, 0, 0)
             unreadable = "run entry"
+        claim = cls(decode_id(raw_id), token, payload, attempt, _time(due), *times, unreadable=unreadable)
+        if "!" in token:
+            lost_by, taken_back_ms = _read_mark(token)
+            claim = claim._replace(recovered=True, lost_by=lost_by, taken_back_ms=taken_back_ms)
+        return claim._with(*more) if more else claim
+
+    def _with(
+        self,
+        aborted: int,
+        terms: bytes,
+        checkpoint: bytes | None,
+        snoozes: bytes | None,
+        strange: bytes = b"",
+    ) -> "Claim":
+        unreadable = self.unreadable or strange.decode()
         try:
             put_off = int(snoozes or 0)
         except ValueError:
             put_off, unreadable = 0, "snoozes"
-        recovered = "!" in token
-        lost_by, taken_back_ms = _read_mark(token) if recovered else ("", 0)
-        return cls(
-            decode_id(raw_id),
-            token,
-            payload,
-            attempt,
-            _time(due),
-            *times,
-            aborted == 1,
-            terms.decode("utf-8", "surrogateescape"),
-            checkpoint,
-            put_off,
-            recovered,
-            lost_by,
-            taken_back_ms,
-            unreadable,
+        return self._replace(
+            aborted=aborted == 1,
+            terms=terms.decode("utf-8", "surrogateescape"),
+            checkpoint=checkpoint,
+            snoozes=put_off,
+            unreadable=unreadable,
         )
 
 
@@ -183,6 +188,10 @@ class Told(NamedTuple):
 
 
 _NOTHING_TOLD = Told()
+
+
+#: What many settlements of a step have in common, and is sent once: kind, event, task, attempt, life of the record.
+Shape = tuple[SettlementKind, str, str | bytes, int, int]
 
 
 class Settlement(NamedTuple):
@@ -255,20 +264,14 @@ class Settlement(NamedTuple):
             claim.id, claim.token, kind, *told, no_reason, no_mirror, delay_ms, unspent, unknown, terms
         )
 
-    def values(self) -> tuple[Any, ...]:
-        """Return what step.lua reads of every settlement, in its order."""
-        job_id, token, kind, event, task, attempt, detail, record, record_ms, *_ = self
-        return (
-            encode_id(job_id),
-            token,
-            kind,
-            event,
-            sendable(task),
-            attempt,
-            detail,
-            record,
-            record_ms,
-        )
+    @property
+    def shape(self) -> Shape:
+        """What this settlement may have in common with others of its step, in the order of step.lua."""
+        return self.kind, self.event, sendable(self.task), self.attempt, self.record_ms
+
+    def values(self, shape: int) -> tuple[Any, ...]:
+        """Return what step.lua reads of every settlement, in its order; `shape` is the number of its shape."""
+        return encode_id(self.id), self.token, shape, self.detail, self.record
 
     def extras(self) -> Sequence[tuple[str, Any]]:
         """Return what only some settlements have, by the names that step.lua has for it."""

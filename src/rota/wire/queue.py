@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rota.wire.claims import Checkpoint, Claim, Report, Settlement, decode_id, encode_id, sendable
+from rota.wire.claims import Checkpoint, Claim, Report, Settlement, Shape, decode_id, encode_id, sendable
 from rota.wire.keys import QueueKeys
 from rota.wire.scripts import CHECKPOINT, LOG, NUDGE, PROGRESS, RENEW, STEP, TICK, WATCH
 
@@ -116,9 +116,15 @@ class QueueScripts:
         """
         flags = (lane, seq, 1 if resend else 2 * refused, min(want, BATCH), int(alone))
         unknown = "\n".join((self._rules.unknown, *strangers)) if strangers else ""
-        args = [*self._step_constants, *flags, unknown, len(settlements)]
+        shapes: dict[Shape, int] = {}
+        values: list[Any] = []
         for settlement in settlements:
-            args += settlement.values()
+            # Shapes are numbered as they come.
+            values += settlement.values(shapes.setdefault(settlement.shape, len(shapes) + 1))
+        args = [*self._step_constants, *flags, unknown, len(shapes), len(settlements)]
+        for shape in shapes:
+            args += shape
+        args += values
         for place, settlement in enumerate(settlements, 1):
             for name, value in settlement.extras():
                 args += (place, name, value)

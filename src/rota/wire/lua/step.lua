@@ -12,15 +12,16 @@
 --         the step of this number before it was refused, which may have claimed jobs nevertheless
 --         13 want: how many jobs to claim (<= 100)   14 alone: 1 = nothing runs in the worker's process: claim one
 --         suspect, and nothing else   15 strangers: the jobs that this worker does not know, `<grace, ms>
---         <delay, ms>` and a name in each line after it ('' = none)   16 how many settlements
---       then, for each settlement, the 9 values that every one has, and after all of them the values that only some
---       have, as number of the settlement, name, value: lib/settle.lua says what they are
+--         <delay, ms>` and a name in each line after it ('' = none)   16 how many shapes of settlements
+--         17 how many settlements
+--       then the 5 values of each shape, the 5 values of each settlement, and the values that only some have, as number
+--       of the settlement, name, value: lib/settle.lua says what they are
 --
 -- Returns { now ms, ms until the next job is due (-1 = none), 1 if due jobs were left behind,
 --           { for each settlement 1 = counted, 0 = stale, 2 = resent and already gone },
---           { for each claim { id, its run entry, payload or false, attempt, 1 if its cancel was asked for,
---             its terms ('' = none), its checkpoint or false, how often it has snoozed or false, and the name of
---             what of it could not be read, if anything } },
+--           { for each claim { id, its run entry, payload or false, attempt }, and behind these, of a job of which there
+--             is more to say, { 1 if its cancel was asked for, its terms ('' = none), its checkpoint or false, how often
+--             it has snoozed or false, and the name of what of it could not be read, if anything } },
 --           1 if a suspect waits and this worker is the one that should make room for it }
 --
 -- Keeps true: a job with a token in `runs` is in `active`, and in the queue at the same score, its deadline. A
@@ -36,8 +37,8 @@
 
 local queue = KEYS[1]
 local worker, lease_px, service, keep_events, retention, queue_name, suspect, queue_limits = unpack(ARGV, 1, 8)
-local lane, seq, resend, want, alone, strangers, settlement_count = unpack(ARGV, 10, 16)
-local FIRST_SETTLEMENT = 17
+local lane, seq, resend, want, alone, strangers, shape_count, settlement_count = unpack(ARGV, 10, 17)
+local FIRST_SHAPE = 18
 local refused = resend == '2'
 service, resend, alone = service == '1', resend == '1', alone == '1'
 
@@ -68,18 +69,20 @@ local TURN = 3500
 code_version = ARGV[9]
 
 -- Tells which keys a queue has that most queues lack: `has.terms`, `.checkpoint`, `.snoozes`, `.attempts`, `.paused`,
--- `.suspects`. They are looked up when one is first asked for, and a queue with none of them pays for one command. A part that makes
--- such a key in this step sets its field.
+-- `.suspects`, `.progress`, and `.abort`, which is of all queues. They are looked up when one is first asked for, and a queue
+-- with none of them pays for one command. A part that makes such a key in this step sets its field.
 local unfound -- how many of the keys exist that have not been asked for yet
 local has = setmetatable({}, {
   __index = function(known, part)
     if not unfound then
-      local keys = { queue .. ':terms', checkpoint, snoozes, attempts, queue .. ':paused', queue .. ':suspects' }
-      if service then keys[7] = recording end -- a bare worker has no right to it
+      local keys = { queue .. ':terms', checkpoint, snoozes, attempts, queue .. ':paused', queue .. ':suspects', progress,
+        ABORT }
+      if service then keys[9] = recording end -- a bare worker has no right to it
       unfound = redis.call('EXISTS', unpack(keys))
       if unfound == 0 then recorder = false end
     end
-    known[part] = unfound > 0 and redis.call('EXISTS', queue .. ':' .. part) == 1
+    local key = part == 'abort' and ABORT or queue .. ':' .. part
+    known[part] = unfound > 0 and redis.call('EXISTS', key) == 1
     if known[part] then unfound = unfound - 1 end
     return known[part]
   end,

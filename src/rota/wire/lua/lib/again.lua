@@ -59,7 +59,7 @@ local function put_back(job, due, lost, unknown_since, terms)
     redis.call('HSET', checkpoint, job.id, job.checkpoint)
     has.checkpoint = true
   end
-  if not job.unspent and job.attempt ~= '0' then
+  if not job.unspent and job.attempt ~= 0 then
     redis.call('SET', RETRY .. job.id, job.attempt) -- a stock client may have asked to start at a later try
   end
   if service and job.failure then keep_failure(job) end

@@ -59,7 +59,7 @@ local function claim(found)
   local payloads = redis.call('MGET', unpack(prefixed(JOB, ids)))
   local counters = prefixed(RETRY, ids)
   local counts, counted = redis.call('MGET', unpack(counters)), {}
-  local aborts = redis.call('ZMSCORE', ABORT, unpack(ids))
+  local aborts = has.abort and redis.call('ZMSCORE', ABORT, unpack(ids)) or {}
   local saved = service and has.checkpoint and redis.call('HMGET', checkpoint, unpack(ids)) or {}
   local put_off = service and has.snoozes and redis.call('HMGET', snoozes, unpack(ids)) or {}
   for i = 1, #found do
@@ -70,8 +70,13 @@ local function claim(found)
   for i, job in ipairs(found) do
     local attempt = counted[2 * i]
     if service then tell_started(job, payloads[i], attempt) end
-    claims[i] = { job.id, job.entry, payloads[i], attempt, aborts[i] and 1 or 0, job.terms or '',
-      saved_by(job.id, counts[i], saved[i]) or false, put_off[i] or false, job.strange }
+    local kept = saved_by(job.id, counts[i], saved[i]) or false
+    if aborts[i] or job.terms or kept or put_off[i] or job.strange then
+      claims[i] = { job.id, job.entry, payloads[i], attempt, aborts[i] and 1 or 0, job.terms or '', kept,
+        put_off[i] or false, job.strange }
+    else
+      claims[i] = { job.id, job.entry, payloads[i], attempt }
+    end
   end
   return claims
 end

@@ -20,10 +20,10 @@ end
 -- they take up too much. An attempt that is numbered 1 is the first of a new job of this id.
 local function keep_failure(job)
   local line = job.attempt .. ' ' .. now_ms .. ' ' .. job.failure
-  local before = job.attempt ~= '1' and has.attempts and redis.pcall('HGET', attempts, job.id)
+  local before = job.attempt ~= 1 and has.attempts and redis.pcall('HGET', attempts, job.id)
   if type(before) ~= 'string' then before = false end
   -- A step that failed on the way has kept it.
-  if before and string.match('\n' .. before, '\n(%S+)[^\n]*$') == job.attempt then return end
+  if before and tonumber((string.match('\n' .. before, '\n(%S+)[^\n]*$'))) == job.attempt then return end
   while before and #before + #line > MOST_OF_FAILURES do before = string.match(before, '\n(.*)$') end
   redis.pcall('HSET', attempts, job.id, before and before .. '\n' .. line or line)
   has.attempts = true

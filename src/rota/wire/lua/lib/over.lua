@@ -33,7 +33,7 @@ end
 
 local function keep_record(job)
   if job.record == '' then return end
-  if tonumber(job.record_ms) > 0 then
+  if job.record_ms ~= '0' then
     redis.call('SET', RESULT .. job.id, job.record, 'PX', job.record_ms)
   else
     redis.call('SET', RESULT .. job.id, job.record)
@@ -86,9 +86,9 @@ local function conclude(finished)
   if #finished == 0 then return end
   local gone = {}
   for i, job in ipairs(finished) do gone[i] = job.id end
-  -- First what can be missed, and what a full Redis allows.
-  if service then chunked('HDEL', progress, gone) end
+  -- First what can be missed, and what a full Redis allows: even if there is nothing to remove, that lets the rest pass.
   chunked('ZREM', ABORT, gone)
+  if service and has.progress then chunked('HDEL', progress, gone) end
   for _, job in ipairs(finished) do
     if job.kind == 'dead' then bury(job) end
     keep_record(job)

@@ -2,9 +2,9 @@
 -- A step's settlements: how claims ended, and which of these reports count. Then a job is over, or it goes again.
 -- Expects what step.lua says of its call.
 --
--- In ARGV every settlement has these: id, token, kind ('finished', 'dead' or 'again'), event type, task, attempt,
--- detail (result or error, JSON), record for arq:result ('' = none), its life in ms (0 = for ever). Some have more, by
--- name:
+-- In ARGV every settlement has these: id, token, number of its shape, detail (result or error, JSON), record for
+-- arq:result ('' = none). A shape is what many of them have in common, and is sent once: kind ('finished', 'dead' or
+-- 'again'), event type, task, attempt, life of the record in ms (0 = for ever). Some settlements have more, by name:
 --   reason      why the job died or was cancelled
 --   mirror_ms   finished: how long the in-progress mirror stays, as arq wants after a cron job
 --   delay_ms    again: until the job is due, at least; without it the job has its old place in the line
@@ -21,11 +21,17 @@
 --@include over
 
 local function read_settlements()
-  local list, at = {}, FIRST_SETTLEMENT
+  local shapes, list, at = {}, {}, FIRST_SHAPE
+  for i = 1, tonumber(shape_count) do
+    local kind, event, task, attempt, record_ms = unpack(ARGV, at, at + 4)
+    shapes[i] = { kind = kind, event = event, task = task, attempt = tonumber(attempt), record_ms = record_ms }
+    at = at + 5
+  end
   for i = 1, tonumber(settlement_count) do
-    list[i] = { id = ARGV[at], token = ARGV[at + 1], kind = ARGV[at + 2], event = ARGV[at + 3], task = ARGV[at + 4],
-      attempt = ARGV[at + 5], detail = ARGV[at + 6], record = ARGV[at + 7], record_ms = ARGV[at + 8] }
-    at = at + 9
+    local shape = shapes[tonumber(ARGV[at + 2])]
+    list[i] = { id = ARGV[at], token = ARGV[at + 1], detail = ARGV[at + 3], record = ARGV[at + 4],
+      kind = shape.kind, event = shape.event, task = shape.task, attempt = shape.attempt, record_ms = shape.record_ms }
+    at = at + 5
   end
   for extra = at, #ARGV, 3 do
     list[tonumber(ARGV[extra])][ARGV[extra + 1]] = ARGV[extra + 2]
