@@ -266,7 +266,7 @@ class Settlement(NamedTuple):
 
     @property
     def shape(self) -> Shape:
-        """What this settlement may have in common with others of its step, in the order of step.lua."""
+        """The values that this settlement may have in common with others of its step, in the order of step.lua."""
         return self.kind, self.event, sendable(self.task), self.attempt, self.record_ms
 
     def values(self, shape: int) -> tuple[Any, ...]:
