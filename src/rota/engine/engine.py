@@ -109,7 +109,7 @@ class Engine:
 
     def look(self, polled: bool = False) -> None:
         """Believe that due jobs wait, and ask for them as soon as a slot is free."""
-        self._belief = Belief.POLLED if polled else Belief.TOLD
+        self._belief = max(self._belief, Belief.POLLED if polled else Belief.TOLD)
         self._work.set()
 
     def resume(self) -> None:

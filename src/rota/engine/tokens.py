@@ -14,8 +14,9 @@ from rota.server.outage import FAULTS
 #: Leaves the token of a queue to another worker.
 PassOn = Callable[[], Awaitable[object]]
 
-#: One call waits on the server for at most this long, in seconds.
-LONGEST = 3.0
+#: One call waits on the server for at most this long, in seconds. Each that ends is a command of an idle worker; a
+#: connection that is dead and does not say so may be noticed no sooner.
+LONGEST = 15.0
 #: A token that comes while its worker looks into its queue is kept for it for this long, in seconds.
 KEPT = 0.02
 

@@ -12,7 +12,7 @@ import random
 from typing import Any, Protocol
 
 from rota.engine.link import QueueLink
-from rota.engine.tokens import Tokens
+from rota.engine.tokens import LONGEST, Tokens
 from rota.process.tasks import end
 from rota.server.failover.following import has_left
 from rota.server.outage import FAULTS
@@ -48,13 +48,50 @@ class Sleeper(Protocol):
         """Believe that due jobs wait: a token came, or, if `polled`, a quiet interval has passed."""
 
 
+class Poller:
+    """Looks now and then whether anything is in the queue, for a token that was lost with its receiver.
+
+    :param link: the way to the queue.
+    :param engine: the engine that is woken.
+    :param poll: look this often, in seconds.
+    """
+
+    def __init__(self, link: QueueLink, engine: Sleeper, poll: float = POLL) -> None:
+        self._queue = link.scripts.keys.queue
+        self._redis = link.redis
+        self._outage = link.outage
+        self._engine = engine
+        self._poll = poll
+
+    async def run(self) -> None:
+        """Look, and wake the engine where there are jobs, until cancelled."""
+        while True:
+            await asyncio.sleep(self._poll * (0.9 + 0.2 * random.random()))  # noqa: S311 - spreads polls
+            await self._look()
+
+    async def _look(self) -> None:
+        while True:
+            await self._engine.ready()
+            try:
+                # An empty queue has no key. An idle worker finds that out by one command; a step would be three.
+                found = await self._redis.execute_command("EXISTS", self._queue)
+            except FAULTS as error:
+                await self._outage.pause(error)
+                continue
+            if found:
+                self._engine.look(polled=True)
+            else:
+                self._outage.over()
+            return
+
+
 class Waker:
     """Waits for tokens whenever its engine could take a job.
 
     :param link: the way to the queue.
     :param tokens: where it waits.
     :param engine: the engine that is woken.
-    :param poll: wake it at least this often, in seconds.
+    :param poll: how often workers look by themselves, in seconds: only what is due before is worth a token.
     """
 
     def __init__(self, link: QueueLink, tokens: Tokens, engine: Sleeper, poll: float = POLL) -> None:
@@ -78,22 +115,19 @@ class Waker:
             self._tokens.leave(self._scripts.keys.wake)
 
     async def _turn(self) -> None:
-        token = await self._token()
-        if token and not self._engine.has_free_slot:
+        # The wait outlasts the looks of the poller, as the end of each is a command; so it may begin again for nothing.
+        if not await self._tokens.wait(self._scripts.keys.wake, LONGEST, self._pass_on):
+            return
+        if not self._engine.has_free_slot:
             # The slots filled while we waited: another worker should have the token.
             await self._pass_on()
-        elif token and self._engine.held_back:
+        elif self._engine.held_back:
             # Another process may have a slot. This engine remembers that there is work, until it is its turn.
             self._engine.look()
             await self._pass_on()
             await asyncio.sleep(BREATH)
         else:
-            self._engine.look(polled=not token)
-
-    async def _token(self) -> bool:
-        """Wait for a token; False if none came within an interval, which varies so that polls spread."""
-        timeout = self._poll * (0.9 + 0.2 * random.random())  # noqa: S311 - spreads polls
-        return await self._tokens.wait(self._scripts.keys.wake, timeout, self._pass_on)
+            self._engine.look()
 
     async def _pass_on(self) -> None:
         await self._scripts.nudge(self._redis, self._poll)
@@ -104,7 +138,8 @@ class Watcher:
 
     Redis sends one message for all keys that one turn of its own loop changed. A message that names the wake list or
     the active set is (also) about a change of ours; it is looked into a moment later, once for all that arrived. A
-    message about the queue alone is a stock client's.
+    message about the queue alone is a stock client's. A message may also name `beside`, a key that another part of the
+    worker looks into: each time that it may have changed, if this worker has the role, `beside_changed` is set.
     """
 
     def __init__(self, link: QueueLink) -> None:
@@ -115,6 +150,8 @@ class Watcher:
         self._nudges: set[asyncio.Task[None]] = set()
         self._queue = link.scripts.keys.queue.encode()
         self._ours = {link.scripts.keys.wake.encode(), link.scripts.keys.active.encode()}
+        self.beside = link.scripts.keys.queue
+        self.beside_changed = False
         self.holds = False
 
     async def run(self) -> None:
@@ -168,8 +205,8 @@ class Watcher:
         await connection.connect()
         await connection.send_command("CLIENT", "ID")
         own = await connection.read_response()
-        queue = self._scripts.keys.queue
-        await connection.send_command("CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST", "PREFIX", queue)
+        tracking = ("CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST")
+        await connection.send_command(*tracking, *self._prefixes())
         await connection.read_response()
         await connection.send_command("SUBSCRIBE", "__redis__:invalidate")
         await connection.read_response()
@@ -177,11 +214,19 @@ class Watcher:
         connection.socket_timeout = None
         # Nothing was heard of what was enqueued before we listened.
         self._nudge()
+        self.beside_changed = True
+
+    def _prefixes(self) -> tuple[str, ...]:
+        # Redis refuses a prefix that begins another.
+        short, long = sorted((self._scripts.keys.queue, self.beside), key=len)
+        return ("PREFIX", short) if long.startswith(short) else ("PREFIX", short, "PREFIX", long)
 
     async def _listen(self, connection: Any) -> None:
         while True:
             message = await connection.read_response(timeout=None)
             keys = set(message[2] or ()) if message and message[0] == b"message" else set()
+            if self.beside.encode() in keys:
+                self.beside_changed = True
             if self._queue not in keys:
                 continue
             if keys & self._ours:

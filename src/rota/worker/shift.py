@@ -14,7 +14,7 @@ from rota.engine.leases import Leases
 from rota.engine.link import QueueLink
 from rota.engine.shares import Share
 from rota.engine.tokens import Tokens
-from rota.engine.wake import POLL, Waker, Watcher
+from rota.engine.wake import POLL, Poller, Waker, Watcher
 from rota.model.outcome import Cause
 from rota.names import printable
 from rota.process.tasks import end
@@ -65,14 +65,16 @@ class Shift:
             cancellable=cancellable,
             alarm=lambda: self.watcher.holds,
         )
-        self._waker = Waker(link, tokens, self.engine, poll=min(POLL, link.scripts.lease / 4))
+        poll = min(POLL, link.scripts.lease / 4)
+        self._waker = Waker(link, tokens, self.engine, poll)
+        self._poller = Poller(link, self.engine, poll)
 
     async def run(self, until: Coroutine[Any, Any, None], *beside: Coroutine[Any, Any, None]) -> None:
         """Work, with the coroutines of `beside` going on, until `until` returns; then settle everything.
 
         Raises what a part of the worker failed with, which is a bug of ours.
         """
-        parts = (self.engine.run(), self._waker.run(), self.watcher.run(), *beside)
+        parts = (self.engine.run(), self._waker.run(), self._poller.run(), self.watcher.run(), *beside)
         tasks = [asyncio.create_task(part) for part in parts]
         over = asyncio.create_task(until)
         try:

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,8 +21,8 @@ from rota.engine.leases import Leases
 from rota.engine.link import QueueLink
 from rota.engine.stacks.teller import LONGEST as WAIT
 from rota.engine.stacks.teller import StackTeller
-from rota.engine.tokens import OwnTokens, Tokens
-from rota.engine.wake import POLL, ROLE_EVERY, Watcher
+from rota.engine.tokens import LONGEST, OwnTokens, Tokens
+from rota.engine.wake import Watcher
 from rota.process.identity import unique_name
 from rota.process.loop_watch import BEAT, LoopWatch
 from rota.process.tasks import end
@@ -155,7 +154,7 @@ class QueueWorker(StoppableWorker):
         if self._shared.tokens is not None:
             yield self._shared.tokens
             return
-        async with connections.patient_clone(self.pool, POLL) as blocking:
+        async with connections.patient_clone(self.pool, LONGEST) as blocking:
             yield OwnTokens(blocking)
 
     async def _work(self, tokens: Tokens) -> None:
@@ -171,6 +170,7 @@ class QueueWorker(StoppableWorker):
                 share=self._share,
                 cancellable=self._service or self.allow_abort_jobs,
             )
+            shift.watcher.beside = self.health_check_key
             self.engine = shift.engine
             if self._policy is not None:
                 self.engine.executions.on_stuck = self._policy.stuck
@@ -211,17 +211,23 @@ class QueueWorker(StoppableWorker):
     # arq's heartbeat: its health key, its cron
 
     async def _beat(self, watch: LoopWatch, watcher: Watcher) -> None:
-        next_look = 0.0
         while True:
             watch.beat()
             try:
-                if watcher.holds and time.monotonic() > next_look:
-                    next_look = time.monotonic() + ROLE_EVERY
-                    await self._health_key.restore(self.pool)
+                if watcher.holds and watcher.beside_changed:
+                    await self._look_after_health_key(watcher)
                 await self.heart_beat()
             except FAULTS as error:
                 await self.outage.pause(error)
             await asyncio.sleep(BEAT)
+
+    async def _look_after_health_key(self, watcher: Watcher) -> None:
+        watcher.beside_changed = False  # before the look: what comes meanwhile is another change
+        try:
+            await self._health_key.restore(self.pool)
+        except FAULTS:
+            watcher.beside_changed = True
+            raise
 
     async def heart_beat(self) -> None:
         """Write the health key and enqueue the ticks that are near; one beat at a time, or a tick would be skipped."""

@@ -10,7 +10,7 @@ import pytest
 from rota.engine import wake
 from rota.engine.link import QueueLink
 from rota.engine.tokens import OwnTokens
-from rota.engine.wake import BREATH, Waker, Watcher
+from rota.engine.wake import BREATH, Poller, Waker, Watcher
 from rota.server.outage import Outage
 from rota.wire.queue import QueueScripts
 from tests.servers import RedisServer
@@ -23,7 +23,7 @@ class Tokens:
 
     def __init__(self) -> None:
         self.keys = self
-        self.wake = "wake"
+        self.wake, self.queue = "wake", "queue"
         self.passed_on = 0
         self.looks: list[bool] = []
         self.has_free_slot = True
@@ -67,12 +67,48 @@ async def test_a_token_that_can_be_used_is() -> None:
     assert (tokens.looks, tokens.passed_on) == ([False], 0)
 
 
-async def test_after_a_quiet_interval_the_engine_looks_by_itself() -> None:
+async def test_a_wait_that_ends_without_a_token_begins_again() -> None:
     tokens = Tokens()
     tokens.list.put_nowait(False)
+    tokens.list.put_nowait(True)
     async with waking(tokens):
         await until(lambda: tokens.looks)
-    assert (tokens.looks, tokens.passed_on) == ([True], 0)
+    assert (tokens.looks, tokens.passed_on) == ([False], 0)
+
+
+@contextlib.asynccontextmanager
+async def running(poller: Poller) -> AsyncIterator[None]:
+    task = asyncio.create_task(poller.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_the_engine_looks_by_itself_where_something_is_in_the_queue(server: RedisServer) -> None:
+    engine = Tokens()
+    async with real_bed(server) as bed:
+        link = QueueLink(bed.worker("w").scripts, bed.redis, Outage("email"))
+        async with running(Poller(link, engine, 0.02)):
+            start = bed.commands()
+            await until(lambda: bed.commands()["exists"] >= start["exists"] + 5, "it looks again and again")
+            assert engine.looks == []
+            assert bed.commands()["evalsha"] == start["evalsha"], "an empty queue costs no script"
+            bed.looking.zadd(KEYS.queue, {"stranger": 1})
+            await until(lambda: engine.looks)
+    assert set(engine.looks) == {True}
+
+
+async def test_a_look_that_fails_is_repeated_at_once_and_sees_the_end_of_the_outage() -> None:
+    engine, outage = Tokens(), Outage("email")
+    engine.faults = [ConnectionError("cut off"), ConnectionError("cut off")]
+    link = QueueLink(cast(QueueScripts, engine), engine, outage)
+    async with running(Poller(link, engine, 0.02)):
+        await until(lambda: outage.ongoing)
+        engine.list.put_nowait(False)
+        await until(lambda: not outage.ongoing, "an empty queue is an answer, too")
+    assert (engine.looks, engine.faults) == ([], [])
 
 
 async def test_without_a_slot_of_its_own_it_passes_the_token_on() -> None:
@@ -130,6 +166,25 @@ async def test_a_watcher_keeps_its_role_by_one_command_and_takes_it_again_where_
             bed.looking.set(KEYS.watcher, "v")
             await until(lambda: not watcher.holds, "the role is another's")
             assert bed.looking.get(KEYS.watcher) == b"v"
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+@pytest.mark.parametrize("beside", ["arq:queue:q:health-check", "health", "arq:queue", "arq:queue:q"])
+async def test_a_watcher_hears_of_a_key_beside_its_own(server: RedisServer, beside: str) -> None:
+    async with real_bed(server) as bed:
+        watcher = Watcher(QueueLink(bed.worker("w").scripts, bed.redis, Outage("email")))
+        watcher.beside = beside
+        watching = asyncio.create_task(watcher.run())
+        try:
+            await until(lambda: watcher.beside_changed, "it may have changed before the watcher listened")
+            for change in (bed.looking.set, lambda key, _: bed.looking.delete(key)):
+                watcher.beside_changed = False
+                change(beside, "x")
+                await until(lambda: watcher.beside_changed)
+            bed.put("email")
+            await until(lambda: bed.tokens() == 1, "of its queue it hears, too")
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
