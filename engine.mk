@@ -6,7 +6,7 @@ TEST_OPTIONS := --ignore=tests/container --ignore=tests/browser --ignore=tests/t
 # What a project gets as its dev.txt, before the one of here.
 LOCKS := build worker sbom project dev
 
-.PHONY: bench bench-check test-containers test-browser test-template screenshots dashboards rules docs settings
+.PHONY: bench bench-peers bench-check test-containers test-browser test-template screenshots dashboards rules docs settings
 
 # It leaves with the sample jobs: make remove-samples.
 demo: setup ## real jobs through a real queue, some of them failing; ARGS=--stay keeps the dashboard open
@@ -17,6 +17,10 @@ bench: setup ## stock arq and rota side by side, what each policy costs, and how
 	@$(PY) -m benchmarks
 	@$(PY) -m benchmarks.policies
 	@$(PY) -m benchmarks.recorder
+
+# Peers in environments of their own, made in .venv/peers: half an hour on a quiet machine.
+bench-peers: setup ## rota and its peers side by side, into benchmarks/peers.json; ARGS=--quick takes minutes
+	@$(PY) -m benchmarks.peers --set-up $(ARGS)
 
 bench-check: setup ## fail below what is promised of rota's speed
 	@$(PY) -m benchmarks --check
@@ -52,3 +56,4 @@ check:: setup
 lock::
 	@$(LOCK) --no-deps $(ARGS) -o requirements/arq-suite.txt requirements/arq-suite.in
 	@$(LOCK) $(ARGS) -o requirements/docs.txt requirements/docs.in
+	@for file in benchmarks/peers/requirements/*.in; do $(LOCK) $(ARGS) -o $${file%.in}.txt $$file || exit; done

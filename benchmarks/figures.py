@@ -21,17 +21,24 @@ class Counters:
     `commands` counts every execution, also those inside scripts and transactions (INFO commandstats). `reads` counts
     the times that the server read from any connection (INFO stats, total_reads_processed): a request is one read, and
     so is a whole pipeline or transaction that fits 16 KiB, which makes reads the network round trips, or a little
-    more. `cpu` is the server's user and system time in seconds.
+    more. `cpu` is the server's user and system time in seconds. `sent` and `received` are the bytes that clients sent
+    and received.
     """
 
     commands: int
     reads: int
     cpu: float
+    sent: int = 0
+    received: int = 0
 
     def since(self, earlier: Self, *, own: int) -> "Counters":
-        """Subtract `earlier`, and the harness's `own` requests."""
+        """Subtract `earlier`, and the harness's `own` requests, though not their bytes."""
         return Counters(
-            self.commands - earlier.commands - own, self.reads - earlier.reads - own, self.cpu - earlier.cpu
+            self.commands - earlier.commands - own,
+            self.reads - earlier.reads - own,
+            self.cpu - earlier.cpu,
+            self.sent - earlier.sent,
+            self.received - earlier.received,
         )
 
 

@@ -17,8 +17,8 @@ async def noop(ctx: Context, number: int) -> int:
 
 async def nap(ctx: Context, number: int) -> int:
     """Wait for 5 ms, as on a fast database."""
-    ledger.note(number)
     await asyncio.sleep(0.005)
+    ledger.note(number)
     return number
 
 

@@ -19,8 +19,8 @@ async def noop(run: Run, number: int) -> int:
 @job(queue=QUEUE)
 async def nap(run: Run, number: int) -> int:
     """Wait for 5 ms, as on a fast database."""
-    ledger.note(number)
     await asyncio.sleep(0.005)
+    ledger.note(number)
     return number
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,19 +21,19 @@ STOP_WITHIN = 20.0
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
+def environment(env: Mapping[str, str], url: str) -> dict[str, str]:
+    """Return the whole environment of a process that works on the server at `url`."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {**inherited, **env, "REDIS_URL": url, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+
+
 class WorkerProcess:
-    """One process with a worker; use it as an asynchronous context. `folder` takes its log and its ledger."""
+    """A worker, one process and what it starts; use it as an asynchronous context. `folder` takes log and ledger."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], url: str, folder: Path) -> None:
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        self._ledger = folder / "ledger"
-        self._env = {
-            **inherited,
-            **env,
-            "REDIS_URL": url,
-            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
-            ledger.VARIABLE: str(self._ledger),
-        }
+        self.ledger = folder / "ledger"
+        self.ledger.mkdir(exist_ok=True)
+        self._env = {**environment(env, url), ledger.VARIABLE: str(self.ledger)}
         self._command = list(command)
         self._folder = folder
         self._log = folder / "worker.log"
@@ -49,40 +50,45 @@ class WorkerProcess:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._popen.poll() is None:
-            self._popen.send_signal(signal.SIGCONT)
-            self._popen.kill()
+        # The whole group, which is of this worker alone, also where the first process has ended before the others.
+        with suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
 
     async def stop(self) -> list[int]:
         """End it as an orchestrator does; the numbers of the jobs that it ran. Raises WorkerFailed."""
         self._popen.send_signal(signal.SIGTERM)
         await self.until(lambda: self._popen.poll() is not None, "it did not end")
-        if not self._ledger.exists():
-            raise self.failed("it left no ledger")
-        return ledger.read(self._ledger)
+        return ledger.read(self.ledger)
 
     async def freeze(self) -> None:
         """Let it stand still, so that what it did before and does next can be told apart."""
-        self._popen.send_signal(signal.SIGSTOP)
+        os.killpg(self._popen.pid, signal.SIGSTOP)
         stopped = psutil.STATUS_STOPPED
-        await self.until(lambda: self._process.status() == stopped, "it did not stand still")
+        tree = self._tree()
+        await self.until(lambda: all(one.status() == stopped for one in tree), "it did not stand still")
 
     def send(self, signum: signal.Signals) -> None:
         """Send a signal; a frozen worker hears it when it thaws."""
         self._popen.send_signal(signum)
 
     def thaw(self) -> None:
-        self._popen.send_signal(signal.SIGCONT)
+        os.killpg(self._popen.pid, signal.SIGCONT)
 
     @property
     def pid(self) -> int:
         return self._popen.pid
 
     def cpu(self) -> float:
-        """User and system time of all its threads so far, in seconds (in steps of 10 ms)."""
-        times = self._process.cpu_times()
-        return times.user + times.system
+        """User and system time of all its threads and processes so far, in seconds (in steps of 10 ms)."""
+        return sum(times.user + times.system for times in (one.cpu_times() for one in self._tree()))
+
+    def memory(self) -> int:
+        """Return the resident bytes of all its processes; what several share counts for each."""
+        return sum(one.memory_info().rss for one in self._tree())
+
+    def _tree(self) -> list[psutil.Process]:
+        return [self._process, *self._process.children(recursive=True)]
 
     def check(self) -> None:
         """Raise WorkerFailed if it has ended."""

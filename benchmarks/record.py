@@ -31,26 +31,38 @@ def machine() -> dict[str, Any]:
     }
 
 
+def heading(load: tuple[Load, Load], server: str) -> dict[str, Any]:
+    """Say when and where a run was made: what every record begins with."""
+    return {
+        "taken": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {**machine(), "server": server, "load_before": load[0], "load_after": load[1]},
+    }
+
+
+def rounds(measured: Measured, medians: Mapping[str, Figures]) -> dict[str, Any]:
+    """List every system's figures, each with its median and all its rounds."""
+    return {
+        key: {
+            name: {"median": short(medians[key][name]), "rounds": [short(value) for value in values]}
+            for name, values in figures.items()
+        }
+        for key, figures in measured.items()
+    }
+
+
 def document(
     measured: Measured, medians: Mapping[str, Figures], sizes: Sizes, load: tuple[Load, Load], server: str
 ) -> dict[str, Any]:
     """Make the record: figures with all their rounds, promises, sizes, machine, load before and after."""
     return {
-        "taken": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {**machine(), "server": server, "load_before": load[0], "load_after": load[1]},
+        **heading(load, server),
         "sizes": asdict(sizes),
-        "systems": {
-            key: {
-                name: {"median": _short(medians[key][name]), "rounds": [_short(value) for value in values]}
-                for name, values in figures.items()
-            }
-            for key, figures in measured.items()
-        },
+        "systems": rounds(measured, medians),
         "promises": [
             {
                 "promise": promise.words,
                 "bound": f"{promise.bound} {promise.limit:g}",
-                "value": _short(promise.value(medians)),
+                "value": short(promise.value(medians)),
                 "kept": promise.kept(medians),
             }
             for promise in PROMISES
@@ -71,5 +83,6 @@ def _version(package: str) -> str | None:
         return None  # a checkout on the Python path, not installed
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
+    """Round a figure to four digits, which is more than it is good for."""
     return float(f"{value:.4g}")

@@ -22,11 +22,11 @@ async def run(systems: Sequence[System], sizes: Sizes, say: Callable[[str], obje
         for system in systems if number % 2 == 0 else reversed(systems):
             say(f"round {number + 1} of {sizes.rounds}: {system.title}")
             gc.collect()
-            _note(measured, system, await rounds.measure(system, sizes))
+            note(measured, system.key, await rounds.measure(system, sizes))
     for system in systems:
         if system.own:
             say(f"the dashboard, {sizes.waiting:,} jobs waiting")
-            _note(measured, system, await dashboard.measure(system, sizes))
+            note(measured, system.key, await dashboard.measure(system, sizes))
     return measured
 
 
@@ -38,9 +38,10 @@ async def _quiet(systems: Sequence[System], sizes: Sizes, measured: Measured) ->
     async with asyncio.TaskGroup() as group:
         tasks = [(system, group.create_task(measurement)) for system, measurement in work]
     for system, task in tasks:
-        _note(measured, system, task.result())
+        note(measured, system.key, task.result())
 
 
-def _note(measured: Measured, system: System, figures: dict[str, float]) -> None:
+def note(measured: Measured, key: str, figures: dict[str, float]) -> None:
+    """Add the figures of one measurement to those of a system."""
     for name, value in figures.items():
-        measured[system.key].setdefault(name, []).append(value)
+        measured[key].setdefault(name, []).append(value)

@@ -1,6 +1,7 @@
 """Private servers: each is started here, on a free port, without persistence, and ended here. No other is touched."""
 
 import asyncio
+import os
 import socket
 import subprocess
 from pathlib import Path
@@ -15,6 +16,8 @@ from benchmarks.failures import NotOurServer
 from benchmarks.figures import Counters
 
 START_WITHIN = 20.0
+#: The variable that names another server program, such as redis-server; without it the embedded one is started.
+PROGRAM = "BENCH_SERVER"
 
 
 class PrivateServer:
@@ -40,7 +43,7 @@ class PrivateServer:
             "appendonly": "no",
             "loglevel": "warning",
         }
-        command = [str(get_binary_path()), "--dir", str(self._folder)]
+        command = [os.environ.get(PROGRAM) or str(get_binary_path()), "--dir", str(self._folder)]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
         with (self._folder / "server.log").open("ab") as log:
@@ -65,7 +68,14 @@ class PrivateServer:
         commands = sum(value["calls"] for name, value in info.items() if name.startswith("cmdstat_"))
         cpu = info["used_cpu_user"] + info["used_cpu_sys"]
         # The request for the counters has been read already, but counts as a command only when it has been answered.
-        return Counters(commands, info["total_reads_processed"] - 1, cpu)
+        sent, received = info["total_net_input_bytes"], info["total_net_output_bytes"]
+        return Counters(commands, info["total_reads_processed"] - 1, cpu, sent, received)
+
+    async def memory(self) -> int:
+        """Return the bytes that the server's data take, without the buffers of its clients."""
+        info = await self.redis.info("memory")
+        used: int = info["used_memory"] - info["mem_clients_normal"]
+        return used
 
     async def command_times(self) -> dict[str, tuple[int, float]]:
         """Return how often each command was executed and its seconds; a script's time includes its commands'."""

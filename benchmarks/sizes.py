@@ -2,13 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import ClassVar, Self
 
 from benchmarks.failures import WrongSize
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
+@dataclass(frozen=True)
+class FromEnvironment:
+    """Whole numbers with defaults, each set by the variable BENCH_ and its name; `QUICK` has those of a quick run."""
+
+    QUICK: ClassVar[Mapping[str, int]] = {}
+
+    @classmethod
+    def read(cls, env: Mapping[str, str], *, quick: bool = False) -> Self:
+        """Read the sizes from `env`, with the defaults for the rest. Raises WrongSize."""
+        chosen = dict(cls.QUICK) if quick else {}
+        for field in fields(cls):
+            value = env.get(f"BENCH_{field.name.upper()}")
+            if value is not None:
+                chosen[field.name] = whole(f"BENCH_{field.name.upper()}", value)
+        return cls(**chosen)
+
+
+@dataclass(frozen=True)
+class Sizes(FromEnvironment):
     """The sizes of one run, set by BENCH_JOBS and the other BENCH_ variables.
 
     jobs: no-op jobs in a round of the fastest systems; slower ones get a share, so that a round takes seconds for each.
@@ -38,29 +55,18 @@ class Sizes:
     waiting: int = 1_000_000
     recorded: int = 1_000_000
 
-    @classmethod
-    def read(cls, env: Mapping[str, str], *, quick: bool = False) -> Self:
-        """Read the sizes from `env`, with the defaults for the rest. Raises WrongSize."""
-        chosen = dict(_QUICK) if quick else {}
-        for field in fields(cls):
-            value = env.get(f"BENCH_{field.name.upper()}")
-            if value is not None:
-                chosen[field.name] = whole(f"BENCH_{field.name.upper()}", value)
-        return cls(**chosen)
-
-
-_QUICK = {
-    "jobs": 5_000,
-    "rounds": 1,
-    "enqueues": 300,
-    "requests": 1_500,
-    "singles": 30,
-    "quiet": 12,
-    "nudges": 15,
-    "looks": 5,
-    "waiting": 20_000,
-    "recorded": 20_000,
-}
+    QUICK: ClassVar[Mapping[str, int]] = {
+        "jobs": 5_000,
+        "rounds": 1,
+        "enqueues": 300,
+        "requests": 1_500,
+        "singles": 30,
+        "quiet": 12,
+        "nudges": 15,
+        "looks": 5,
+        "waiting": 20_000,
+        "recorded": 20_000,
+    }
 
 
 def whole(name: str, value: str) -> int:

@@ -76,7 +76,7 @@ def render(systems: Sequence[System], figures: Mapping[str, Figures], sizes: Siz
     lines = [["", *(system.title for system in systems), "times better"]]
     for row in ROWS:
         times = ratio(row, figures)
-        cells = [_cell(figures[system.key].get(row.figure), row.digits) for system in systems]
+        cells = [cell(figures[system.key].get(row.figure), row.digits) for system in systems]
         lines.append(
             [
                 row.words.format(fleet=sizes.fleet, waiting=f"{sizes.waiting:,}"),
@@ -85,14 +85,16 @@ def render(systems: Sequence[System], figures: Mapping[str, Figures], sizes: Siz
             ]
         )
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(_aligned(line, widths) for line in lines)
+    return "\n".join(aligned(line, widths) for line in lines)
 
 
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+def aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    """Format a line of a table: the first cell to the left, the others to the right."""
     first, *others = line
     cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
     return "  ".join([first.ljust(widths[0]), *cells]).rstrip()
 
 
-def _cell(value: float | None, digits: int) -> str:
+def cell(value: float | None, digits: int) -> str:
+    """Format a figure, with a dash for one that there is not."""
     return "-" if value is None else f"{value:,.{digits}f}"

@@ -22,6 +22,7 @@ LENGTHS = {
     "stories": 0.5,
     "unit/template/test_benchmarks.py": 0.5,
     "unit/template/test_conditions.py": 0.5,
+    "unit/template/test_peers.py": 0.2,
 }
 
 #: The part of the short tests that is left for the end.

@@ -8,7 +8,7 @@ import pytest
 from tests.container.checkout import copy_checkout
 
 ROOT = Path(__file__).parents[2]
-#: The tests of what lies beside the code, which a copy could break, but for one that takes long.
+#: The tests of what lies beside the code, which a copy could break, but for those that take long.
 OF_FILES = (
     *(
         "tests/unit/template",
@@ -18,6 +18,7 @@ OF_FILES = (
     ),
     "--ignore=tests/unit/template/test_benchmarks.py",
     "--ignore=tests/unit/template/test_conditions.py",
+    "--ignore=tests/unit/template/test_peers.py",
 )
 
 

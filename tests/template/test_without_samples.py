@@ -28,6 +28,7 @@ OF_WHAT_IS_LEFT = (
     ),
     "--ignore=tests/unit/template/test_benchmarks.py",
     "--ignore=tests/unit/template/test_conditions.py",
+    "--ignore=tests/unit/template/test_peers.py",
 )
 
 

@@ -1,0 +1,90 @@
+"""The systems of the comparison: where each runs, with what settings, and how fast it is about."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.peers import environments
+from benchmarks.peers.environments import Environment
+
+ADAPTERS = Path(__file__).parent / "adapters"
+OURS, FLOOR = "rota", "floor"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One system.
+
+    `speed` and `nap_speed` are its no-op and its 5 ms jobs a second, about: a round of each takes as long. `packages`
+    are those whose versions are told. `at_ten`: whether it has a concurrency to set.
+    """
+
+    key: str
+    title: str
+    adapter: str
+    environment: Environment
+    speed: int
+    nap_speed: int
+    packages: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    at_ten: bool = True
+
+    def worker(self, concurrency: int) -> list[str]:
+        """Return the command of a worker that runs `concurrency` jobs at once."""
+        if self.adapter == "own":
+            return [sys.executable, "-m", "rota", "worker"]
+        return [*self._adapter(), "worker", str(concurrency)]
+
+    def client(self) -> list[str]:
+        """Return the command of a process that enqueues."""
+        return [*self._adapter(), "client"]
+
+    def variables(self, concurrency: int) -> dict[str, str]:
+        """Return what the environment of its processes has beside what all have."""
+        return {**self.env, **self.environment.env(), "QUEUE_CONCURRENCY": str(concurrency)}
+
+    def _adapter(self) -> list[str]:
+        program = self.environment.program()
+        if self.adapter.endswith(".mjs"):
+            return [program, str(ADAPTERS / self.adapter)]
+        return [program, "-m", f"benchmarks.peers.adapters.{self.adapter}"]
+
+
+def _own() -> Peer:
+    env = {"JOBS_PACKAGE": "benchmarks.jobs", "LOG_LEVEL": "warning"}
+    packages = ("rota", "redis", "hiredis", "pydantic", "uvloop")
+    return Peer(OURS, "rota", "own", environments.Own(), 30_000, 12_000, packages, env)
+
+
+def _python(
+    key: str,
+    title: str,
+    adapter: str,
+    speeds: tuple[int, int],
+    packages: str,
+    *,
+    kind: str = "",
+    at_ten: bool = True,
+) -> Peer:
+    name, *_ = packages.split()
+    environment = environments.Python(_FOLDERS.get(name, name))
+    env = {"BENCH_KIND": kind}
+    return Peer(key, title, adapter, environment, *speeds, tuple(packages.split()), env, at_ten)
+
+
+_FOLDERS = {"redis": "floor"}
+_NODE = Peer(
+    "bullmq", "BullMQ, Node", "bullmq.mjs", environments.Node(), 18_000, 11_000, ("bullmq", "ioredis")
+)
+
+PEERS = (
+    _own(),
+    _python("arq", "arq, defaults", "stock", (200, 40), "arq redis", kind="defaults", at_ten=False),
+    _python("arq-tuned", "arq, tuned", "stock", (1_700, 1_500), "arq redis hiredis", kind="tuned"),
+    _NODE,
+    _python(FLOOR, "floor, redis-py", "floor", (60_000, 14_000), "redis hiredis uvloop", kind="redis-py"),
+    _python(
+        "floor-protocol", "floor, hiredis", "floor", (80_000, 14_000), "redis hiredis uvloop", kind="protocol"
+    ),
+)
