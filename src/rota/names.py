@@ -103,35 +103,53 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"  # noqa: PLR2004 (what fits a line beside its reason)
 
 
-class _Ids:
-    """Makes ids in the layout of UUID version 7 that sort in the order in which one process made them.
+#: The digits of ids. They sort in this order, also in databases that take no notice of case or punctuation.
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+#: Two digits for each ten bits.
+_PAIRS = tuple(one + other for one in _DIGITS for other in _DIGITS)
+#: The last number that three digits count to; they begin in the lower half.
+_MOST = 2**15 - 1
 
-    Each millisecond begins with random bits. Within a millisecond, and when the clock steps back, the last 61 bits
-    count up.
+
+def _eight_digits(number: int) -> str:
+    high, low = number >> 20, number
+    return f"{_PAIRS[high >> 10 & 1023]}{_PAIRS[high & 1023]}{_PAIRS[low >> 10 & 1023]}{_PAIRS[low & 1023]}"
+
+
+class _Ids:
+    """Makes ids that sort in the order in which one process made them.
+
+    An id is short, because Redis has it in a job's keys, its queue, its record and its events: with 32 digits, in the
+    layout of UUID version 7, a job that waits took 66 bytes more, and one that is over 53.
+
+    Of the 20 digits the first 9 are the milliseconds since 1970, until the year 3084, and 8 are the process: 40 bits
+    by chance. The last 3 count up within a millisecond, and when the clock steps back. They begin with a number that is
+    chance again, so that two processes of the same digits still make different ids. A millisecond in which they run
+    out borrows from the next.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        # A forked child with its parent's generator would make the same ids as its parent, or wait on its lock.
+        # A forked child with its parent's digits would make the same ids as its parent, or wait on its lock.
         self._lock = Lock()
         self._getrandbits = Random().getrandbits  # noqa: S311 (unique, not secret)
+        self._process = _eight_digits(self._getrandbits(40))
         self._millisecond = 0
         self._head = ""
-        self._tail = 0
+        self._count = _MOST
 
     def new(self) -> str:
         now = time.time_ns() // 1_000_000
         with self._lock:
-            if now > self._millisecond:
-                self._millisecond = now
-                self._head = f"{now:012x}7{self._getrandbits(12):03x}"
-                # Bit 63 is the layout's variant; bit 61 stays free, so that counting up cannot overflow into it.
-                self._tail = 1 << 63 | self._getrandbits(61)
-            else:
-                self._tail += 1
-            return f"{self._head}{self._tail:016x}"
+            count = self._count + 1
+            if now > self._millisecond or count > _MOST:
+                self._millisecond = now = max(now, self._millisecond + 1)
+                self._head = f"{_DIGITS[now >> 40 & 31]}{_eight_digits(now)}{self._process}"
+                count = self._getrandbits(14)
+            self._count = count
+            return f"{self._head}{_DIGITS[count >> 10]}{_PAIRS[count & 1023]}"
 
 
 _ids = _Ids()
@@ -140,7 +158,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def new_id() -> str:
-    """Make a job id: 32 hexadecimal digits that sort in the order in which this process made them."""
+    """Make a job id: 20 digits of 0-9 and a-v that sort in the order in which this process made them."""
     return _ids.new()
 
 

@@ -18,7 +18,7 @@ _KINDS = (
     (r"\b\d\d:\d\d:\d\d\b", "HOUR"),
     (r"\b\d{13}(-\d+)?\b", "MILLISECONDS"),
     (r"\b[\w.-]+-\d+-[0-9a-f]{6}\b(:\d+){0,3}", "PROCESS"),
-    (r"\b[0-9a-f]{32}\b", "ID"),
+    (r"\b[0-9a-v]{20}\b", "ID"),
     (r"\b\d{8}\b", "BYTES"),
     (r"\b\d+(\.\d+)?( [KMG]?B|[KM])\b", "SIZE"),
     (r"\b\d+\.\d+\b", "NUMBER"),

@@ -23,7 +23,8 @@ from rota.wire.leading.bulk import MOST_OPEN, BulkKeys
 PATIENCE, GLANCE = 20.0, 2.0
 #: How many jobs a preview shows, and how long they are looked for, in seconds.
 SAMPLE, SAMPLE_TIME = 10, 5.0
-_ID = re.compile(r"[0-9a-f]{32}")
+#: The ids of operations, and those that were made by earlier versions.
+_ID = re.compile(r"[0-9a-v]{20}|[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)

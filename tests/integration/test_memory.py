@@ -1,0 +1,42 @@
+"""What a job takes of Redis' memory, by the keys that it has there. `python -m benchmarks.memory` has the whole."""
+
+from benchmarks.memory import State, look
+from rota import Run, connect, job
+from rota.settings.load import load
+from tests.servers import RedisServer
+from tests.waiting import until
+from tests.workers import serving
+
+JOBS, FEW = 1_000, 50
+
+
+@job(keep_result=60)
+async def count(run: Run, number: int) -> int:
+    return number
+
+
+def a_job(state: State) -> float:
+    return state.kinds.total() / JOBS
+
+
+async def test_a_job_takes_little_memory_while_it_waits_and_once_it_is_over(server: RedisServer) -> None:
+    async with await connect(load({"REDIS_URL": server.url})) as client:
+
+        async def has_no_queue() -> bool:
+            return not await client.redis.exists("arq:queue:default")
+
+        async def work_off(numbers: range) -> State:
+            await client.enqueue_many(count.call(number) for number in numbers)
+            waiting = await before.since(client.redis)
+            async with serving(server.url, count, QUEUE_CONCURRENCY="50"):
+                await until(has_no_queue)
+            return waiting
+
+        before = await look(client.redis)
+        await work_off(range(FEW))
+        before = await look(client.redis)
+        waiting = await work_off(range(FEW, FEW + JOBS))
+        kept = await before.since(client.redis)
+        assert await client.redis.dbsize() > FEW + JOBS, "all results are kept"
+    assert 100 < a_job(waiting) < 260
+    assert 100 < a_job(kept) < 360
