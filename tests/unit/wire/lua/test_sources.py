@@ -18,6 +18,7 @@ GIVEN = {"KEYS", "ARGV", "redis", "math", "string", "table", "cjson"} | {
     *(
         "error",
         "ipairs",
+        "next",
         "pcall",
         "pairs",
         "select",

@@ -45,10 +45,12 @@ local function beginning(detail)
   return #detail > 500 and string.gsub(string.sub(detail, 1, 500), '[\192-\255][\128-\191]*$', '') or detail
 end
 
--- Return a time as JSON can have it, which has no infinity; cjson writes no more digits than 14.
-local function writable(due)
+-- Return a time in digits, as most times come from Redis: cjson takes longer to write a number than all else of an event.
+-- What is none, or an infinity, which JSON has not, is nil.
+local function digits(due)
+  if type(due) == 'string' and #due < 15 and string.find(due, '^%d+$') then return due end
   due = tonumber(due)
-  return due and due >= 0 and due < 1e14 and due or nil
+  return due and due >= 0 and due < 1e14 and string.format('%.0f', due) or nil
 end
 
 local function add_row(kind, queue_name, id, task, attempt, due, more)
@@ -64,7 +66,7 @@ end
 local function tell(kind, queue_name, id, task, attempt, due, more, detail, payload, terms, log_key)
   if events == '' or kind == '' then return end
   if recorder == nil then find_recorder() end
-  due = due and writable(due)
+  due = due and digits(due)
   if attempt ~= 1 then
     attempt = tonumber(attempt) or 0
     attempt = attempt >= 0 and attempt < 1e14 and math.floor(attempt) or 0
@@ -84,11 +86,17 @@ local function tell(kind, queue_name, id, task, attempt, due, more, detail, payl
   end
 end
 
--- Return a row as it is written.
+-- Return a row as it is written, or nothing of one that JSON cannot have.
 local function written(row)
-  local more = row.more
-  if row.due then more = with_field(more, 'due', row.differ and row.dues or row.due) end
-  return { row.kind, row.queue, row.ids[2] and row.ids or row.ids[1], row.task, row.attempt, more }
+  local more = row.more and next(row.more) and row.more
+  local is_json, json = pcall(cjson.encode,
+    { row.kind, row.queue, row.ids[2] and row.ids or row.ids[1], row.task, row.attempt, more or nil })
+  if not (is_json and row.due) then return is_json and json or nil end
+  -- The times, which are in digits already, go to the front of what only some events say, or are all of it.
+  local due = '{"due":' .. (row.differ and '[' .. table.concat(row.dues, ',') .. ']' or row.due)
+  if not more then return string.sub(json, 1, -2) .. ',' .. due .. '}]' end
+  local said = cjson.encode(more)
+  return string.sub(json, 1, -#said - 2) .. due .. ',' .. string.sub(said, 2) .. ']'
 end
 
 -- Write what was told. Nothing else depends on it: where it cannot be written, the jobs go on all the same.
@@ -100,8 +108,7 @@ local function write_events()
     size = size + told[i].size
     told[i] = nil
     if size > MOST_OF_ENTRY or i == last then
-      local is_json, json = pcall(cjson.encode, entry)
-      if is_json then redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'e', json) end
+      redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'e', '[' .. table.concat(entry, ',') .. ']')
       entry, size = {}, 0
     end
   end

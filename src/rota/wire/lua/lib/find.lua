@@ -77,7 +77,6 @@ end
 -- Return 'moved' if the job has, or gets, another place than it was found at, 'held' if a worker has it, else 'free'.
 local function state_of(job, source)
   local id = job.id
-  if source == queue and not (job.entry or job.held) then return 'free' end -- as most jobs are
   if source == suspects then return state_of_suspect(job) end
   if source ~= queue and not job.score then
     redis.call('ZREM', source, id) -- an index may still name a job that has left the queue
@@ -118,12 +117,19 @@ end
 -- due behind them.
 local function find(source, found, most)
   local offset, looked_at = 0, 0
+  -- Nothing is in the way of most jobs, and nothing of what follows need be asked of them.
+  local takes_plain = source == queue and not alone and strangers == ''
   while looked_at < MOST_LOOKED_AT and strange.put_off < MOST_PUT_OFF do
     local size = looked_at > 0 and 100 or most - #found + 1
     local jobs = jobs_at(source, offset, size)
     for _, job in ipairs(jobs) do
-      local state = state_of(job, source)
-      if state == 'free' and not alone and is_suspect(job) then
+      local is_plain = takes_plain and not (job.entry or job.held or job.terms or found[job.id])
+      local state = is_plain and 'plain' or state_of(job, source)
+      if is_plain then
+        if #found == most then return true end
+        found[#found + 1] = job
+        found[job.id] = true
+      elseif state == 'free' and not alone and is_suspect(job) then
         set_apart(job)
         state = 'moved'
       elseif state == 'free' and not found[job.id] and is_stranger(job) then

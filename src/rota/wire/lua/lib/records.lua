@@ -14,7 +14,7 @@ local function whole_log(key)
 end
 
 local function note_record(kind, queue_name, id, task, attempt, due, more, detail, payload, terms, log_key)
-  local extras = { due = due, flow = terms and string.match(terms, 'w=(%S+)') or nil }
+  local extras = { due = tonumber(due), flow = terms and string.match(terms, 'w=(%S+)') or nil }
   for name, value in pairs(more or {}) do extras[name] = value end
   recorded[#recorded + 1] = { event = { kind, queue_name, id, task, attempt, extras },
     p = level ~= '2' and payload or nil, d = detail ~= '' and detail or nil,
