@@ -4,7 +4,6 @@
 handler, encode the result, decide the outcome, settle. The steps stand below it in the same order.
 """
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable, Collection, Mapping
@@ -260,14 +259,13 @@ class Runner:
     async def _call(self, attempt: Attempt) -> None:
         """Run the handler within the middleware and the tracers. Leaves its result or its error on the attempt."""
         execution, timeout = attempt.execution, attempt.rules.timeout
-        timer: asyncio.TimerHandle | None = None
         try:
             run, call = self._prepare(attempt)
             execution.enter()
             execution.close = partial(self._close, attempt)
             self._announcer.started(attempt, run.waited)
             if timeout:
-                timer = asyncio.get_running_loop().call_later(timeout, execution.stop, Cause.TIMEOUT)
+                execution.limit(timeout)
             attempt.result = await call(run)
         except _HandedBack:
             raise
@@ -275,8 +273,6 @@ class Runner:
             attempt.error = error
         finally:
             execution.leave()
-            if timer is not None:
-                timer.cancel()
 
     def _prepare(self, attempt: Attempt) -> tuple[Run, CallNext]:
         """Return what the handler gets, and the call that goes through all that stands around it."""

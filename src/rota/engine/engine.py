@@ -165,6 +165,7 @@ class Engine:
         finally:
             self._isolation.leave(self)
             self._share.leave()
+            self.executions.deadlines.close()
 
     # The loop of one lane
 

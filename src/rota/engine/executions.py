@@ -5,9 +5,10 @@ import logging
 from collections.abc import Callable
 
 from rota.engine.contract import Contract
-from rota.engine.execution import CURRENT, Execution
+from rota.engine.execution import CURRENT, Deadlines, Execution
 from rota.model.outcome import Cause
 from rota.names import full_name, printable
+from rota.process.tasks import begin
 from rota.wire import results
 from rota.wire.claims import Claim, Settlement, Told, hand_back
 from rota.wire.queue import ServiceRules
@@ -37,6 +38,9 @@ class Executions(dict[str, Execution]):
         self._execute = contract.execute
         self._service = service
         self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        #: The timer behind the timeouts of all of them.
+        self.deadlines = Deadlines(self)
         #: Called when something of a handler was left behind and still runs: "handler" or "thread".
         self.on_stuck: Callable[[str], object] = lambda what: None
 
@@ -53,8 +57,8 @@ class Executions(dict[str, Execution]):
         if former is not None:
             # Its lease ran out while this process stood still, and the job has come back to the same process.
             self._lose(former)
-        execution = self[claim.id] = Execution(claim)
-        execution.task = asyncio.get_running_loop().create_task(self._run(execution))
+        execution = self[claim.id] = Execution(claim, deadlines=self.deadlines)
+        execution.task = begin(self._loop, self._run(execution))
 
     def stop(self, cause: Cause) -> None:
         """Tell every job that runs to end, for `cause`."""
@@ -87,6 +91,8 @@ class Executions(dict[str, Execution]):
 
     async def _run(self, execution: Execution) -> None:
         claim = execution.claim
+        if execution.task is None:  # which begins while it is made
+            execution.task = asyncio.current_task()
         CURRENT.set(execution)
         try:
             settlement = await self._execute(execution)

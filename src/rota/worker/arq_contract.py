@@ -127,16 +127,14 @@ class ArqContract:
 
     async def _within(self, limit: float | None, work: Awaitable[Any], execution: Execution) -> Any:
         """Await a function, or the hook before it, for `limit` seconds at most. Raises what it raises, TimeoutError."""
-        timer = asyncio.get_running_loop().call_later(limit, execution.stop, Cause.TIMEOUT) if limit else None
+        if limit:
+            execution.limit(limit)
         try:
             return await work
         except asyncio.CancelledError:
             if execution.cause is Cause.TIMEOUT:
                 raise TimeoutError from None
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
 
     async def _end(
         self, ctx: dict[Any, Any], limit: float | None, execution: Execution, settlement: Settlement

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rota.engine.execution import LAST_CHANCE, PATIENCE, Execution
+from rota.engine.execution import LAST_CHANCE, PATIENCE, Deadlines, Execution
 from rota.model.outcome import Cause
 from rota.process.clock import Clock
 from rota.wire.claims import Checkpoint, Claim, Settlement, SettlementKind
@@ -68,6 +68,54 @@ async def test_the_ordinary_way_to_interrupt_is_to_cancel_the_task(execution: Ex
     execution.stop(Cause.TIMEOUT)
     with pytest.raises(asyncio.CancelledError):
         await execution.task
+
+
+async def stopped(execution: Execution) -> Cause | None:
+    """Wait until an execution is stopped, and return why."""
+    async with asyncio.timeout(5):
+        while execution.cause is None:
+            await asyncio.sleep(0.002)
+    return execution.cause
+
+
+async def test_one_timer_stops_all_handlers_each_at_its_own_time() -> None:
+    running: dict[str, Execution] = {}
+    deadlines = Deadlines(running)
+    for name, seconds in (
+        ("patient", 60),
+        ("later", 0.06),
+        ("soon", 0.01),
+        ("ended", 0.01),
+        ("unlimited", None),
+    ):
+        running[name] = execution = Execution(CLAIM, deadlines=deadlines)
+        execution.enter()
+        if seconds is not None:
+            execution.limit(seconds)
+    running["ended"].leave()
+    assert await stopped(running["soon"]) is Cause.TIMEOUT
+    assert running["later"].cause is None, "its time is not over"
+    assert await stopped(running["later"]) is Cause.TIMEOUT
+    assert [running[name].cause for name in ("patient", "ended", "unlimited")] == [None] * 3
+    # The timer was set to the last one's time, and moves to one that is nearer.
+    running["next"] = execution = Execution(CLAIM, deadlines=deadlines)
+    execution.enter()
+    execution.limit(0.01)
+    assert await stopped(execution) is Cause.TIMEOUT
+    deadlines.close()
+
+
+async def test_a_handler_that_runs_alone_has_a_timer_of_its_own(execution: Execution) -> None:
+    execution.enter()
+    execution.limit(60)
+    execution.limit(0.01)
+    assert await stopped(execution) is Cause.TIMEOUT
+    ended = Execution(CLAIM)
+    ended.enter()
+    ended.limit(0.01)
+    ended.leave()
+    await asyncio.sleep(0.03)
+    assert ended.cause is None
 
 
 def test_a_handler_that_goes_on_is_interrupted_again_after_some_patience() -> None:

@@ -1,6 +1,8 @@
-"""Tasks that were cancelled: what they tidy up may wait for a time."""
+"""Tasks: how they begin; of those that were cancelled what they tidy up, which may wait for a time."""
 
 import asyncio
+import sys
+from typing import Any
 
 import pytest
 
@@ -60,3 +62,31 @@ async def test_timeouts_that_are_right_stay_so_when_they_are_corrected(
     tasks.correct_timeouts()
     await test_a_timeout_of_a_cancelled_task_is_one_and_no_cancellation()
     await test_a_second_cancellation_is_none_of_a_timeout()
+
+
+async def begun(factory: Any = None) -> list[str]:
+    """Return what happened in which order where a task begins that waits once, and its program goes on."""
+    said: list[str] = []
+
+    async def work() -> None:
+        assert asyncio.current_task() is not this
+        said.append("begins")
+        await asyncio.sleep(0)
+        said.append("ends")
+
+    this, loop = asyncio.current_task(), asyncio.get_running_loop()
+    loop.set_task_factory(factory)
+    task = tasks.begin(loop, work())
+    loop.set_task_factory(None)
+    said.append("goes on")
+    assert asyncio.current_task() is this
+    await task
+    return said
+
+
+async def test_a_task_runs_at_once_up_to_its_first_wait_where_python_can() -> None:
+    at_once = ["begins", "goes on", "ends"]
+    in_line = ["goes on", "begins", "ends"]
+    assert await begun() == (at_once if sys.version_info >= (3, 12) else in_line)
+    # Tools that watch tasks set a factory, which would not see one that was made without it.
+    assert await begun(lambda loop, coro, **named: asyncio.Task(coro, loop=loop, **named)) == in_line
