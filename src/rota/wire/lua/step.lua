@@ -94,7 +94,23 @@ local has = setmetatable({}, {
 -- it finds at once. Side by side with the values above, the functions took twice as long to make.
 
 local function step()
---@include limits
+--@include wake
+--@include terms
+
+  local handed_back = false -- a job that was settled, or put off, is due again, soon
+
+  -- What knows terms and limits is a third of this script, and most jobs have no terms: it is put together when the first
+  -- job needs it. So is all else that few steps need: a function takes a microsecond to make.
+  local terms_known
+  local function with_terms()
+    terms_known = terms_known or (function()
+--@include limited
+      return { admit = admit, drop_level = drop_level, forget_terms = forget_terms, free_slot = free_slot,
+        index_priority = index_priority, let_go = let_go, release_unique = release_unique, park = park,
+        rates = { count_start = count_start, opens_at = opens_at, sane = sane, now_us = now_us }, BACKSTOP = BACKSTOP }
+    end)()
+    return terms_known
+  end
 
   -- Write as SET does, in what may be this step's first write. A full Redis refuses that if it takes memory, and refuses
   -- none after one that takes none: cutting the events short is such a one, and makes room besides.
@@ -105,25 +121,6 @@ local function step()
       if service then redis.call('XTRIM', events, 'MAXLEN', '~', 1000) else redis.call('PERSIST', queue) end
     end
     return redis.call('SET', ...)
-  end
-
-  -- Tell a job's flow of its end. Few jobs are part of a flow, and the part that knows flows is the largest: it is put
-  -- together only when the first such job ends. The terms go with it, so that a flow is told once however often the step
-  -- is sent. A flow that cannot be told at the second time either is damaged, and holds up no job.
-  local tell_flow, in_one
-  local function tell_end(job_terms, outcome, detail, id)
-    if not term(job_terms, 'w') then return end
-    if not tell_flow then
-      tell_flow, in_one = (function()
---@include ends
-        return function(ended_terms, how, said, ended)
-          tell_end(ended_terms, how, said, ended)
-          redis.call('HDEL', queue .. ':terms', ended)
-        end, whole
-      end)()
-    end
-    local is_told, problem = pcall(in_one, tell_flow, job_terms, outcome, detail, id)
-    if not is_told and (not resend or is_forbidden(problem)) then raise(problem) end
   end
 
   -- Holds the number of the lane's last step that claimed something, or was sent again.
@@ -144,12 +141,12 @@ local function step()
     local claims = {}
     if #found > 0 then
       if rate then
-        for _ = 1, #found do count_start(rate) end
+        for _ = 1, #found do with_terms().rates.count_start(rate) end
       end
       claims = claim(found)
     end
     if left and room and #found >= room then return claims, false, -1 end
-    if left and rate and opens_at(rate, 0) > now_us then return claims, false, pace(rate, #found == want) end
+    if left and rate and is_closed(rate) then return claims, false, pace(rate, #found == want) end
     return claims, left, nil
   end
 

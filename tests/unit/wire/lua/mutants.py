@@ -50,8 +50,8 @@ MUTANTS = [
     ),
     Mutant(
         "lost jobs go to the end of the line",
-        "redis.call('ZADD', queue, ms(due), id)\n  index_priority(queue, id, due, terms)\n  redis.call('HSET', runs",
-        "redis.call('ZADD', queue, now_ms, id)\n  index_priority(queue, id, due, terms)\n  redis.call('HSET', runs",
+        "redis.call('ZADD', queue, ms(due), id)\n  if terms then with_terms()",
+        "redis.call('ZADD', queue, now_ms, id)\n  if terms then with_terms()",
     ),
     Mutant("finished but still active", "chunked('ZREM', active, gone)", ""),
     Mutant("handed back but still active", "redis.call('ZREM', active, job.id)", ""),
@@ -72,7 +72,7 @@ MUTANTS = [
     Mutant("a claim does not move the score", "redis.call('ZADD', queue, unpack(deadlines))", ""),
     Mutant("a settlement counts twice", "chunked('HDEL', runs, gone)", ""),
     Mutant("stopping spends an attempt", "if job.unspent then", "if false then"),
-    Mutant("a frozen server declares every claim lost", "pcall(forgive)", "true"),
+    Mutant("a frozen server declares every claim lost", "pcall(clock.forgive)", "true"),
     Mutant(
         "a frozen server is forgiven for ever",
         "if last_seen and now - last_seen <= lease / 2 then return end",

@@ -1,15 +1,15 @@
 ---------------------------------------------------------------------------------------------------- again
--- Jobs that go again are put back into the line. Expects what step.lua says of its call.
+-- Jobs that go again are put back into the line. Expects what step.lua says of its call; settle.lua puts this together
+-- when it is needed.
 
 --@include entries
 --@include herds
 --@include kept
---@include limits
 
 -- A job that no worker knows is left alone for this part of the time for which that has been so, up to a limit, ms.
 local SHARE_ALONE, LONGEST_ALONE = 0.1, 60000
-
-local handed_back = false -- a job that was settled is due again, soon
+-- The most that is kept of the errors of one job's attempts, bytes.
+local MOST_OF_FAILURES = 8000
 
 -- Return for how long a job that nobody knows is left alone, ms: `least`, and longer the longer it has been unknown. A
 -- job that all workers look at over and over takes the time of others.
@@ -53,8 +53,21 @@ local function count_back(job)
   end
 end
 
+-- Keep the error of an attempt beside those before it, `attempt ms error` in a line each. The oldest go first, where
+-- they take up too much. An attempt that is numbered 1 is the first of a new job of this id.
+local function keep_failure(job)
+  local line = job.attempt .. ' ' .. now_ms .. ' ' .. job.failure
+  local before = job.attempt ~= 1 and has.attempts and redis.pcall('HGET', attempts, job.id)
+  if type(before) ~= 'string' then before = false end
+  -- A step that failed on the way has kept it.
+  if before and tonumber((string.match('\n' .. before, '\n(%S+)[^\n]*$'))) == job.attempt then return end
+  while before and #before + #line > MOST_OF_FAILURES do before = string.match(before, '\n(.*)$') end
+  redis.pcall('HSET', attempts, job.id, before and before .. '\n' .. line or line)
+  has.attempts = true
+end
+
 local function put_back(job, due, lost, unknown_since, terms)
-  if terms then index_priority(queue, job.id, due, terms) end
+  if terms then with_terms().index_priority(queue, job.id, due, terms) end
   if job.checkpoint then
     redis.call('HSET', checkpoint, job.id, job.checkpoint)
     has.checkpoint = true
@@ -70,7 +83,7 @@ end
 
 -- Forget a job that left the queue while it ran: a stock worker finished it, or it was removed by hand.
 local function forget_job(id, terms)
-  if terms then forget_terms(queue, id, terms) end
+  if terms then with_terms().forget_terms(queue, id, terms) end
   forget_checkpoints({ id })
   redis.call('DEL', RETRY .. id)
   redis.call('ZREM', ABORT, id)
@@ -93,7 +106,7 @@ local function release(job)
   local still_there = redis.call('ZADD', queue, 'XX', 'CH', ms(due), id) == 1 or redis.call('ZSCORE', queue, id)
   if service then redis.call('HDEL', progress, id) end
   local terms = has.terms and terms_of(queue, id)
-  if terms then free_slot(queue, id, terms) end
+  if terms then with_terms().free_slot(queue, id, terms) end
   if still_there then put_back(job, due, lost, unknown_since, terms) else forget_job(id, terms) end
   tell(job.event, queue_name, id, job.task, job.attempt, due, nil, job.detail, nil, terms, job.log_key)
 end

@@ -7,7 +7,6 @@
 -- tokens of a job that was just lost end with), strange (what of it cannot be read) }.
 
 --@include entries
---@include limits
 --@include strangers
 
 -- The search goes past jobs that this step may not claim, a stock worker's say, but no further than this.
@@ -56,8 +55,9 @@ end
 
 -- Take a suspect out of the way of the jobs behind it, by parking it; it is found in `suspects`, in its old place.
 local function set_apart(job)
+  local known = with_terms()
   redis.call('ZADD', suspects, 'NX', job.due, job.id)
-  park(queue, job.id, now + BACKSTOP, job.terms or nil)
+  known.park(queue, job.id, now + known.BACKSTOP, job.terms or nil)
   suspect_waits, has.suspects = true, true
 end
 
@@ -94,25 +94,6 @@ local function state_of(job, source)
   return (deadline or job.held) and 'held' or 'free'
 end
 
--- Tell whether a job's limits let it start now, and take what that takes; a job that may not start is parked.
-local function admit(job)
-  local id, terms = job.id, job.terms
-  if not terms then return true end
-  if not are_readable(terms) then job.strange = 'terms' end
-  if string.find(terms, '[rc]=') then
-    local due = due_in_line(queue, id, terms) or tonumber(job.due)
-    job.due = ms(due)
-    -- A job that is claimed only to be cancelled needs no turn, and takes none.
-    if redis.call('ZSCORE', ABORT, id) then
-      leave_lines(queue, id, terms)
-      return true
-    end
-    if not may_start(queue, id, due, terms) then return false end
-  end
-  start(queue, id, terms)
-  return true
-end
-
 -- Add due jobs of `source` that may be claimed to `found`, in order, until it holds `most`. Return whether one more is
 -- due behind them.
 local function find(source, found, most)
@@ -137,7 +118,7 @@ local function find(source, found, most)
         state = 'moved'
       elseif state == 'free' and not found[job.id] and is_suspect(job) == alone and not others_turn(job) then
         if #found == most then return true end
-        if admit(job) then
+        if not job.terms or with_terms().admit(job) then
           found[#found + 1] = job
           found[job.id] = true
         else
@@ -168,7 +149,7 @@ local function find_by_priority(found, most, levels)
   if oldest > 0 then find(queue, found, oldest) end
   for _, level in ipairs(in_use) do
     if #found < most then find(queue .. ':p' .. level, found, most) end
-    drop_level(queue, level)
+    with_terms().drop_level(queue, level)
   end
 end
 

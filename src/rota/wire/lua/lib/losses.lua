@@ -36,6 +36,25 @@ local function is_shared(token, fallen, fell_before)
   return redis.call('EXISTS', step_prefix .. ':' .. name .. ':stop') == 1
 end
 
+-- Tell whether there is nothing to take back: a stock worker has taken the job over, or has finished it.
+local function is_gone(id, token)
+  if not token or is_memory(token) then return true end
+  local holder = redis.call('MGET', HELD .. id)[1] -- MGET: a key of another type reads as absent
+  local taken = holder and holder ~= token
+  return taken or not redis.call('ZSCORE', queue, id)
+end
+
+local function forget_claim(id, token, terms)
+  if token and is_memory(token) then return end -- a step that failed has taken it back
+  redis.call('HDEL', runs, id)
+  if not redis.call('ZSCORE', queue, id) then
+    if terms then with_terms().forget_terms(queue, id, terms) end
+    forget_checkpoints({ id })
+  end
+  if service and has.snoozes then redis.call('HDEL', snoozes, id) end
+  forget_failures({ id })
+end
+
 -- Return the mark of a lost job: the worker that had it, the time since which it waits again, whether the loss counts.
 local function mark_of(token, counts)
   return '-!' .. (worker_of(token) or '') .. '@' .. now_ms .. (counts and '' or '~')
@@ -46,7 +65,7 @@ local function take_back(id, token, due, lost, unknown, terms, counts)
   due = math.min(due, now) -- the clock may have been set back
   redis.call('DEL', HELD .. id)
   redis.call('ZADD', queue, ms(due), id)
-  index_priority(queue, id, due, terms)
+  if terms then with_terms().index_priority(queue, id, due, terms) end
   redis.call('HSET', runs, id, format(mark_of(token, counts), due, 0, lost + (counts and 1 or 0), unknown))
   if service then redis.pcall('DECR', RETRY .. id) end
   tell('lost', queue_name, id, '', 0, nil, { detail = token }, nil, nil, terms)

@@ -3,32 +3,14 @@
 
 --@include chunks
 --@include kept
---@include letters
---@include limits
 
--- Keep a dead job as a dead letter, and strike letters that have expired off the list.
-local function bury(job)
-  local id, letter = job.id, dead .. ':' .. job.id
-  local payload = redis.call('MGET', JOB .. id)[1] -- MGET: a key of another type reads as absent
-  -- A step that failed on the way has written this letter, and may have deleted the payload since.
-  if payload or not resend then redis.call('DEL', letter) end
-  redis.call('HSET', letter, 'reason', job.reason or '', 'task', job.task, 'attempt', job.attempt, 'error', job.detail,
-    'at', now_ms)
-  local cause = string.match(string.sub(job.detail, 1, 500), '"cause":"(%x+)"')
-  if cause then redis.call('HSET', letter, 'cause', cause) end
-  if payload then redis.call('HSET', letter, 'payload', payload) end
-  if code_version ~= '' then redis.call('HSET', letter, 'version', code_version) end
-  local terms = has.terms and terms_of(queue, id)
-  if terms then redis.call('HSET', letter, 'terms', terms) end
-  local saved = job.checkpoint or service and has.checkpoint and redis.call('HGET', checkpoint, id)
-  if saved then redis.call('HSET', letter, 'checkpoint', saved) end
-  local failures = service and has.attempts and redis.pcall('HGET', attempts, id)
-  if type(failures) == 'string' then redis.call('HSET', letter, 'attempts', failures) end
-  redis.call('PEXPIRE', letter, ms(retention))
-  redis.call('ZADD', dead, now_ms, id)
-  local expired = ms(now - retention)
-  if cause then note_letter(queue, cause, id, now_ms, expired, ms(retention)) end
-  strike_expired(dead, expired)
+local bury_one
+local function burier()
+  bury_one = bury_one or (function()
+--@include bury
+    return bury
+  end)()
+  return bury_one
 end
 
 local function keep_record(job)
@@ -37,18 +19,6 @@ local function keep_record(job)
     redis.call('SET', RESULT .. job.id, job.record, 'PX', job.record_ms)
   else
     redis.call('SET', RESULT .. job.id, job.record)
-  end
-end
-
--- Give back what a job held by its limits, and tell its flow of its end. The terms, which say what is to be done, go
--- last.
-local function let_go(job)
-  local terms = terms_of(queue, job.id)
-  if terms then
-    job.terms = terms
-    give_back(queue, job.id, terms)
-    tell_end(terms, job.event, job.detail, job.id)
-    redis.call('HDEL', queue .. ':terms', job.id)
   end
 end
 
@@ -68,7 +38,7 @@ local function forget_jobs(finished, gone)
   forget_checkpoints(gone)
   if service and has.snoozes then chunked('HDEL', snoozes, gone) end
   if has.terms then
-    for _, job in ipairs(finished) do let_go(job) end
+    for _, job in ipairs(finished) do with_terms().let_go(job) end
   end
   forget_failures(gone)
   for _, job in ipairs(finished) do
@@ -90,7 +60,7 @@ local function conclude(finished)
   chunked('ZREM', ABORT, gone)
   if service and has.progress then chunked('HDEL', progress, gone) end
   for _, job in ipairs(finished) do
-    if job.kind == 'dead' then bury(job) end
+    if job.kind == 'dead' then burier()(job) end
     keep_record(job)
   end
   forget_jobs(finished, gone)

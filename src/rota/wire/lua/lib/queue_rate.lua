@@ -6,7 +6,6 @@
 -- the next turn and the others sleep. While as many jobs run in the whole fleet as may, all sleep: the step that
 -- settles one of them claims the next, or leaves a token where its worker wants none.
 
---@include rates
 --@include wake
 
 -- Return how many more jobs the whole fleet may run of this queue; nil where it may run any number.
@@ -24,16 +23,23 @@ local function startable()
   local interval, tolerance = string.match(queue_limits, '^(%d+) (%d+)')
   if not interval then return at_once, nil, room end
   local rate = { key = queue .. ':limit', interval = tonumber(interval), tolerance = tonumber(tolerance) }
-  rate.tat = sane(rate, redis.call('GET', rate.key))
+  local rates = with_terms().rates
+  rate.tat = rates.sane(rate, redis.call('GET', rate.key))
   local most = 0
-  while most < at_once and opens_at(rate, most) <= now_us do most = most + 1 end
+  while most < at_once and rates.opens_at(rate, most) <= rates.now_us do most = most + 1 end
   return most, rate, room
+end
+
+local function is_closed(rate)
+  local rates = with_terms().rates
+  return rates.opens_at(rate, 0) > rates.now_us
 end
 
 -- Return how long this worker is to wait for a rate that is closed, ms; -1 for all but the pacer. `full` says that this
 -- worker may have no free slot by then: it makes room for another pacer.
 local function pace(rate, full)
-  local left = math.ceil((opens_at(rate, 0) - now_us) / 1000)
+  local rates = with_terms().rates
+  local left = math.ceil((rates.opens_at(rate, 0) - rates.now_us) / 1000)
   local pacer = queue .. ':pacer'
   if full then
     redis.call('DEL', pacer)

@@ -39,5 +39,5 @@ local function lay_back(last_seen)
   local behind = last_seen - now
   if bring_back(queue, ms(last_seen), behind) then return 'more' end
   -- Those in a line are brought forward by the ones before them, and the first ones by nobody.
-  bring_back(queue .. ':parked', ms(last_seen + BACKSTOP), behind)
+  bring_back(queue .. ':parked', ms(last_seen + with_terms().BACKSTOP), behind)
 end

@@ -15,7 +15,6 @@
 --   failure     again: the error of an attempt that will be repeated, JSON without a newline
 --   log         what the handler has logged and is not written yet; '-' where the log is only to expire in time
 
---@include again
 --@include entries
 --@include kept
 --@include over
@@ -83,6 +82,15 @@ local function add_to_stats(finished, released)
   count_up(queue .. ':stats', 'busy', ms(busy + time_of_others))
 end
 
+local again
+local function going_again()
+  again = again or (function()
+--@include again
+    return { release = release, left_alone = left_alone, spread = spread }
+  end)()
+  return again
+end
+
 local function settle()
   local settlements = read_settlements()
   if #settlements == 0 then return {} end
@@ -95,7 +103,7 @@ local function settle()
     end)()
   end
   conclude(finished)
-  for _, job in ipairs(released) do release(job) end
+  for _, job in ipairs(released) do going_again().release(job) end
   add_to_stats(finished, released)
   return answers
 end

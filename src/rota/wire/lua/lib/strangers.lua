@@ -3,7 +3,6 @@
 -- large backlog takes the slots that known jobs wait for. Expects what step.lua says of its call.
 
 --@include entries
---@include limits
 
 -- In the turn of the other workers no more of them than this are left where these find them.
 local OFFERED = 100
@@ -53,10 +52,11 @@ local function put_off(job)
   local id = job.id
   local _, _, _, lost, since = parse(job.entry or '')
   since = since > 0 and since or now
-  local due = spread(now + left_alone(tonumber(strange.delay), since))
+  local again = going_again()
+  local due = again.spread(now + again.left_alone(tonumber(strange.delay), since))
   if strange.put_off == 0 then set_last_step() end -- the first write of a step is one that a full Redis allows
   strange.put_off = strange.put_off + 1
-  if job.terms then index_priority(queue, id, due, job.terms) end
+  if job.terms then with_terms().index_priority(queue, id, due, job.terms) end
   redis.call('HSET', runs, id, format('-' .. worker, due, due + TURN, lost, since))
   redis.call('ZADD', queue, 'XX', ms(due), id)
   if due - now < TURN then handed_back = true end
