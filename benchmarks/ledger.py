@@ -76,9 +76,14 @@ def _records(path: Path, skip: int) -> list[Run]:
         file.seek(skip * RECORD)
         while chunk := file.read(1 << 16):
             values = array("q", chunk[: len(chunk) // RECORD * RECORD])
-            found = list(zip(values[::2], values[1::2], strict=True))
-            whole = next((at for at, (_, when) in enumerate(found) if not when), len(found))
-            fresh += found[:whole]
+            times = values[1::2]
+            # Most often all are there, or none.
+            whole = (
+                len(times)
+                if times and times[-1]
+                else next((at for at, when in enumerate(times) if not when), 0)
+            )
+            fresh += zip(values[: 2 * whole : 2], times[:whole], strict=True)
             if whole * RECORD < len(chunk):
                 break
     return fresh

@@ -21,9 +21,8 @@ from benchmarks.peers import table
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.environments import Missing
 from benchmarks.peers.record import document
-from benchmarks.peers.run import run
+from benchmarks.peers.run import Run
 from benchmarks.peers.sizes import PeerSizes
-from benchmarks.run import Measured
 from benchmarks.server import PrivateServer
 
 LATEST = Path(__file__).parent.parent / "peers.json"
@@ -56,11 +55,13 @@ def main(arguments: Sequence[str]) -> int:
         there, skipped = available(peers, make=chosen.set_up)
         versions = {peer.key: peer.environment.versions(peer.packages) for peer in there}
         before = os.getloadavg()
-        measured, server = asyncio.run(_measure(there, sizes))
-        figures = {key: medians(values) for key, values in measured.items()}
+        run = Run(sizes, _say)
+        server = asyncio.run(_measure(run, there))
+        figures = {key: medians(values) for key, values in run.measured.items()}
+        skipped |= run.failed
         loads = (before, os.getloadavg())
         content = document(
-            measured, figures, sizes, loads=loads, server=server, versions=versions, skipped=skipped
+            run.measured, figures, sizes, loads=loads, server=server, versions=versions, skipped=skipped
         )
         record.write(chosen.json, content)
         print(f"{table.render(there, figures)}\n\n{table.NOTES}")
@@ -88,7 +89,7 @@ def available(peers: Sequence[Peer], *, make: bool) -> tuple[list[Peer], dict[st
     return there, skipped
 
 
-async def _measure(peers: Sequence[Peer], sizes: PeerSizes) -> tuple[Measured, str]:
+async def _measure(run: Run, peers: Sequence[Peer]) -> str:
     this = asyncio.current_task()
     assert this is not None
     # Signals become exceptions, so that the run's servers and workers end with it.
@@ -96,7 +97,8 @@ async def _measure(peers: Sequence[Peer], sizes: PeerSizes) -> tuple[Measured, s
     with TemporaryDirectory() as folder:
         async with PrivateServer(Path(folder)) as server:
             version = await server.version()
-    return await run(peers, sizes, _say), version
+    await run.all(peers)
+    return version
 
 
 def _say(line: str) -> None:

@@ -74,6 +74,9 @@ def _python(
 
 
 _FOLDERS = {"redis": "floor"}
+_TASKIQ = "taskiq taskiq-redis redis hiredis uvloop"
+_CELERY = "celery redis hiredis"
+_FLOOR = "redis hiredis uvloop"
 _NODE = Peer(
     "bullmq", "BullMQ, Node", "bullmq.mjs", environments.Node(), 18_000, 11_000, ("bullmq", "ioredis")
 )
@@ -83,8 +86,16 @@ PEERS = (
     _python("arq", "arq, defaults", "stock", (200, 40), "arq redis", kind="defaults", at_ten=False),
     _python("arq-tuned", "arq, tuned", "stock", (1_700, 1_500), "arq redis hiredis", kind="tuned"),
     _NODE,
-    _python(FLOOR, "floor, redis-py", "floor", (60_000, 14_000), "redis hiredis uvloop", kind="redis-py"),
-    _python(
-        "floor-protocol", "floor, hiredis", "floor", (80_000, 14_000), "redis hiredis uvloop", kind="protocol"
-    ),
+    _python("bullmq-python", "BullMQ, Python", "bullmq", (1_900, 1_900), "bullmq redis hiredis"),
+    _python("saq", "SAQ", "saq", (1_600, 1_500), "saq redis hiredis"),
+    _python("streaq", "streaq", "streaq", (1_100, 1_000), "streaq coredis"),
+    _python("taskiq-list", "taskiq, list", "taskiq", (1_700, 1_700), _TASKIQ, kind="list"),
+    _python("taskiq-stream", "taskiq, stream", "taskiq", (1_600, 1_600), _TASKIQ, kind="stream"),
+    _python("dramatiq", "dramatiq", "dramatiq", (3_600, 3_100), "dramatiq redis hiredis"),
+    _python("huey", "huey", "huey", (1_600, 1_400), "huey redis hiredis"),
+    _python("celery", "celery, 2 processes", "celery", (800, 300), _CELERY, kind="prefork", at_ten=False),
+    _python("celery-threads", "celery, threads", "celery", (800, 700), _CELERY, kind="threads"),
+    _python("rq", "RQ", "rq", (300, 130), "rq redis hiredis", at_ten=False),
+    _python(FLOOR, "floor, redis-py", "floor", (60_000, 14_000), _FLOOR, kind="redis-py"),
+    _python("floor-protocol", "floor, hiredis", "floor", (80_000, 14_000), _FLOOR, kind="protocol"),
 )

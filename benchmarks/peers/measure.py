@@ -11,9 +11,10 @@ from benchmarks.peers.catalogue import Peer
 from benchmarks.peers.sizes import PeerSizes
 from benchmarks.rounds import GAPS
 from benchmarks.rounds import SETTLE as THAWED
+from rota.telemetry.history.sender import EVERY
 
-#: The time from the warm-up until workers are idle, in seconds; what they tell only now and then, they tell within it.
-CALM = 6.0
+#: The time from the warm-up until workers are idle, in seconds: rota tells its history within EVERY what it counted.
+CALM = 1.5 + EVERY
 FEW = 10
 
 
