@@ -1,13 +1,30 @@
-"""What a job takes of Redis' memory, by the keys that it has there. `python -m benchmarks.memory` has the whole."""
+"""What a job takes of Redis' memory, by the keys that it has there, and what a worker has loaded into its own.
+
+`python -m benchmarks.memory` measures the whole.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
 
 from benchmarks.memory import State, look
 from rota import Run, connect, job
 from rota.settings.load import load
-from tests.servers import RedisServer
+from tests.modules import COMMANDS, OF_LIBRARIES, OF_THE_API, WANTED_BY_SOME
+from tests.processes import environment
+from tests.servers import RedisServer, free_port
 from tests.waiting import until
 from tests.workers import serving
 
 JOBS, FEW = 1_000, 50
+TELLING = """
+import sys
+from rota import Run, job
+
+@job
+async def loaded(run: Run) -> list[str]:
+    return list(sys.modules)
+"""
 
 
 @job(keep_result=60)
@@ -40,3 +57,21 @@ async def test_a_job_takes_little_memory_while_it_waits_and_once_it_is_over(serv
         assert await client.redis.dbsize() > FEW + JOBS, "all results are kept"
     assert 100 < a_job(waiting) < 260
     assert 100 < a_job(kept) < 360
+
+
+async def test_a_worker_at_work_has_loaded_nothing_that_only_some_want(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.py").write_text(TELLING, "utf-8")
+    variables = environment(
+        tmp_path, REDIS_URL=server.url, METRICS_PORT=str(free_port()), LOG_LEVEL="warning"
+    )
+    with subprocess.Popen([sys.executable, "-m", "rota", "worker"], cwd=tmp_path, env=variables) as worker:
+        try:
+            async with await connect(load({"REDIS_URL": server.url})) as client:
+                handle = await client.enqueue_by_name("default:loaded", {})
+                modules = set(await handle.result(timeout=20))
+        finally:
+            worker.terminate()
+    assert "prometheus_client" in modules, "it can be asked for its metrics"
+    assert not modules & (COMMANDS | WANTED_BY_SOME | OF_THE_API | OF_LIBRARIES)

@@ -1,4 +1,4 @@
-"""What each MODE runs: `python -m rota` without a command. It loads no more of the command line than that needs."""
+"""What each MODE runs: `python -m rota` without a command, and `rota worker`. It loads none of the other commands."""
 
 import asyncio
 import sys
@@ -15,10 +15,12 @@ from rota.telemetry.logs import logs
 
 
 def main() -> None:
-    """Run what MODE says, or the worker that a parent starts; without either, show the help of the commands."""
+    """Run what MODE says, or a worker, as a parent starts it too; without any of these, show the commands' help."""
     with program():
-        if sys.argv[1:]:
+        if sys.argv[2:]:
             workers.run_child(sys.argv[2:])
+        if sys.argv[1:]:
+            workers.run(load())
         settings = load()
         if "mode" in settings.model_fields_set:
             MODES[settings.mode](settings)

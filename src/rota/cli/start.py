@@ -1,4 +1,4 @@
-"""`rota`, and `python -m rota` with arguments: it loads the command that is asked for."""
+"""`rota`, and `python -m rota`: it loads what is asked for, and nothing that only other commands need."""
 
 import gc
 import importlib.util
@@ -6,17 +6,30 @@ import sys
 from importlib.machinery import ModuleSpec
 
 
-def main() -> None:
-    """Run a command. `enqueue` is loaded alone: shells call it in loops."""
-    # What imports make is there to stay, and the collector would walk through it. `rota.cli.program` turns it on again.
+def main(*, by_mode: bool = False) -> None:
+    """Run a command. Without one, run what MODE says if it goes `by_mode`; else show the help."""
+    # What imports make is there to stay. The garbage collector would walk through it at each pass: while it grows,
+    # which is a fifth of the time of a boot, and while jobs run. `rota.cli.program` turns it on again.
     gc.disable()
-    if sys.argv[1:2] != ["enqueue"]:
+    # redis-py imports it for logins by a token, and with it all of `cryptography`, and clients of HTTP: a sixth of the
+    # start of a command, and 9 MB of a worker.
+    sys.meta_path.insert(0, _Later("jwt"))
+    words = sys.argv[1:]
+    # A worker and its kind load no commands: a fifth of their boot, and 4 MB.
+    if words == ["worker"] or words[:2] == ["worker", "--parent"] or (by_mode and not words):
+        from rota.cli import modes  # noqa: PLC0415
+
+        modes.main()
+    elif words[:1] == ["enqueue"]:
+        _enqueue()
+    else:
         import rota.cli.main  # noqa: PLC0415 - all commands
 
         rota.cli.main.main()
-        return
-    # redis-py imports it for logins by a token, and with it all of `cryptography`: a sixth of the start.
-    sys.meta_path.insert(0, _Later("jwt"))
+
+
+def _enqueue() -> None:
+    """Run `rota enqueue`, which is loaded alone: shells call it in loops."""
     from rota.cli import root  # noqa: PLC0415
     from rota.cli.commands.putting import enqueue  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What `python -m rota` loads: a mode, nothing that only commands need."""
+"""What `python -m rota` loads: a mode or a worker, nothing that only commands need."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rota.settings.types import MODES
+from tests.modules import COMMANDS, OF_LIBRARIES, OF_THE_API, WANTED_BY_SOME
 from tests.processes import environment
 
 #: A jobs package that says what is loaded when it is imported, and ends the program.
@@ -17,24 +18,12 @@ os._exit(0)
 """
 
 
-COMMANDS = {"typer", "rich", "rota.cli.main", "rota.cli.screen", "rota.cli.session"}
-#: What some deployments need, or some jobs: those load it.
-WANTED_BY_SOME = {
-    "structlog",
-    "sentry_sdk",
-    "opentelemetry",
-    "sqlalchemy",
-    "asyncpg",
-    "aiosqlite",
-    "fakeredis",
-}
-OF_THE_API = {"fastapi", "starlette", "uvicorn", "anyio"}
-
-
-def loaded(folder: Path, *words: str, mode: str = "worker") -> tuple[bool, set[str]]:
+def loaded(
+    folder: Path, *words: str, mode: str = "worker", log_format: str = "json"
+) -> tuple[bool, set[str]]:
     """Return whether garbage is collected while a program imports the jobs, and the modules that it has loaded."""
     (folder / "jobs.py").write_text(TELLING, "utf-8")
-    variables = {"MODE": mode, "LOG_FORMAT": "json", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    variables = {"MODE": mode, "LOG_FORMAT": log_format, "REDIS_URL": "redis://127.0.0.1:1/0"}
     ran = subprocess.run(
         [sys.executable, "-m", "rota", *words],
         cwd=folder,
@@ -56,9 +45,15 @@ def test_a_mode_loads_nothing_of_the_commands_nor_what_only_some_want(tmp_path: 
     assert collects
 
 
-def test_nor_does_a_worker_that_is_started_again(tmp_path: Path) -> None:
-    collects, modules = loaded(tmp_path, "worker", "--parent", "1", "--queues=default", "--burst")
-    assert not modules & (COMMANDS | WANTED_BY_SOME | OF_THE_API)
+@pytest.mark.parametrize(
+    "words", [(), ("worker",), ("worker", "--parent", "1", "--queues=default", "--burst")]
+)
+def test_nor_does_a_worker_however_it_is_started_and_whoever_reads_its_logs(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """What it does without is a quarter of its memory."""
+    collects, modules = loaded(tmp_path, *words, log_format="console")
+    assert not modules & (COMMANDS | WANTED_BY_SOME | OF_THE_API | OF_LIBRARIES)
     assert collects
 
 
@@ -76,6 +71,6 @@ def test_an_enqueue_loads_nothing_of_the_other_commands(tmp_path: Path) -> None:
 
 
 def test_a_command_finds_what_it_needs(tmp_path: Path) -> None:
-    collects, modules = loaded(tmp_path, "worker")
+    collects, modules = loaded(tmp_path, "worker", "--burst")
     assert modules >= COMMANDS - {"rich"}  # which draws tables alone
     assert collects

@@ -107,27 +107,8 @@ def _formatter(style: str) -> logging.Formatter:
     adopt_structlog()
     if style == "json":
         return Formatter(_Json(), is_json=True)
-    if find_spec("structlog") is None:
-        return Formatter(_Plain(), is_json=False)
-    import structlog  # noqa: PLC0415 - an extra, and only for people: with what it loads it is a fifth of a boot
-
-    renderer = structlog.dev.ConsoleRenderer(
-        colors=_in_colour(), pad_event_to=18, exception_formatter=structlog.dev.plain_traceback
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[
-            structlog.stdlib.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-            _add_fields,
-        ],
-        processors=[
-            _add_exception,
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _for_people,
-            renderer,
-        ],
-    )
-    return Formatter(formatter, is_json=False)
+    inner = _Plain() if find_spec("structlog") is None else _ForPeople()
+    return Formatter(inner, is_json=False)
 
 
 def _in_colour() -> bool:
@@ -184,6 +165,43 @@ def _shown(name: str, value: Any) -> Any:
         return indented(cut(value, MOST_OF_BLOCK))
     shown = plain(value)
     return cut(shown, MOST) if isinstance(shown, str) else shown
+
+
+class _ForPeople(logging.Formatter):
+    """Has structlog render lines, which it loads for the first of them.
+
+    With rich, which structlog loads, it is a fifth of a boot and 6 MB, and a worker may have nothing to say.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._colors = _in_colour()
+        self._inner: logging.Formatter | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line, with a traceback and other blocks below it."""
+        self._inner = self._inner or self._structlogs()
+        return self._inner.format(record)
+
+    def _structlogs(self) -> logging.Formatter:
+        import structlog  # noqa: PLC0415 - an extra
+
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=self._colors, pad_event_to=18, exception_formatter=structlog.dev.plain_traceback
+        )
+        return structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+                _add_fields,
+            ],
+            processors=[
+                _add_exception,
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _for_people,
+                renderer,
+            ],
+        )
 
 
 class _Json(logging.Formatter):

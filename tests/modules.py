@@ -1,0 +1,10 @@
+"""Modules that a worker does without, by why: each of them would be memory of every worker, and time of its boot."""
+
+COMMANDS = frozenset({"typer", "rich", "rota.cli.main", "rota.cli.screen", "rota.cli.session"})
+#: What some deployments need, or some jobs: those load it.
+WANTED_BY_SOME = frozenset(
+    {"structlog", "sentry_sdk", "opentelemetry", "sqlalchemy", "asyncpg", "aiosqlite", "fakeredis"}
+)
+OF_THE_API = frozenset({"fastapi", "starlette", "uvicorn", "anyio"})
+#: What libraries of a worker load for some: logins by a token, and lines of logs for people.
+OF_LIBRARIES = frozenset({"jwt.api_jwt", "cryptography.x509", "pygments", "attr", "click"})
