@@ -2,9 +2,11 @@
 
 | word | meaning |
 |---|---|
-| taken | slots in which jobs run, or which a step under way has asked to fill |
+| waiting | jobs that were claimed ahead: they start when a slot becomes free |
+| taken | slots in which jobs run, for which claimed ones wait, or which a step under way has asked to fill |
 | free | slots of the queue that are not taken |
 | startable | how many jobs the next step could claim if no other queue of the process wanted slots |
+| ahead | how many jobs a step claims beyond the free slots, as their slots become free while it is under way |
 | granted | the part of the startable that the other queues leave to this one |
 | belief | whether due jobs are thought to wait that no step has asked for yet |
 | wants a slot | there is belief, or a step under way that follows from it, and a job is startable |
@@ -21,6 +23,9 @@ from rota.wire.queue import BATCH
 
 #: A worker with more slots than this takes two steps at a time, so that Redis works while Python does.
 ONE_LANE = 8
+#: Jobs are claimed ahead where that keeps one slot of this number, or more, from standing empty. Without it, a server
+#: that is 3 ms away costs 40 % of the jobs a second at a hundred slots; with it, a tenth.
+WORTH_IT = 10
 
 
 class Belief(IntEnum):
@@ -47,7 +52,7 @@ class Contender(Protocol):
 
     @property
     def taken(self) -> int:
-        """Slots in which its jobs run, or which a step under way has asked to fill."""
+        """Slots in which its jobs run, for which claimed ones wait, or which a step under way has asked to fill."""
 
     @property
     def wants_slot(self) -> bool:
@@ -98,16 +103,26 @@ class Capacity:
         """How many steps may be under way at a time."""
         return 1 if self.slots <= ONE_LANE else 2
 
-    def startable(self, running: int, asked: int, access: Access) -> int:
+    def startable(self, running: int, asked: int, access: Access, *, waiting: int = 0, ahead: int = 0) -> int:
         """Return how many jobs the next step could claim if no other queue of the process wanted slots.
 
-        `running` jobs run, and steps under way have `asked` for more.
+        `running` jobs run, `waiting` ones are claimed and wait for a slot, and steps under way have `asked` for more.
+        The step claims up to `ahead` jobs more than there are free slots.
         """
         if access is not Access.SHARED:
             return 1 if access is Access.ALONE else 0
-        free = self.slots - running - asked
+        free = self.slots + ahead - running - waiting - asked
         if free <= 0:
             return 0
-        startable = min(free, self.batch)
+        startable = min(free, BATCH, -(-(self.slots + ahead) // self.lanes) if ahead else self.batch)
         budget = self.budget()
-        return startable if budget is None else min(startable, max(0, budget - asked))
+        return startable if budget is None else min(startable, max(0, budget - asked - waiting))
+
+    def ahead(self, ending: float) -> int:
+        """Return how many jobs to claim beyond the free slots, where `ending` jobs end while a step is under way.
+
+        A slot that becomes free waits for the next step of a lane, and for its answer: about as long as two steps take.
+        Where jobs are long, few end during a step, and none is claimed ahead: another worker may have a slot for it.
+        """
+        ahead = min(round(2 * ending), self.slots)
+        return ahead if self.lanes > 1 and ahead * WORTH_IT >= self.slots else 0

@@ -62,10 +62,12 @@ class Engine:
         alarm: Callable[[], bool] = lambda: True,
     ) -> None:
         self.capacity = capacity
-        self.executions = Executions(contract, service=link.scripts.service, ended=self._ended)
+        self.executions = Executions(
+            contract, service=link.scripts.service, slots=capacity.slots, ended=self._ended
+        )
         self.pulse = Pulse(link, self.executions, cancellable=cancellable, reported=contract.reported)
         self.holding = leases.hold(link.scripts, self.executions.lost)
-        self.picking = True
+        self._picking = True
         self.stale = 0
         self._link = link
         self._contract = contract
@@ -83,9 +85,20 @@ class Engine:
     # What is asked of it
 
     @property
+    def picking(self) -> bool:
+        """Whether it takes jobs. Those that wait for a slot when it takes no more go back into the queue."""
+        return self._picking
+
+    @picking.setter
+    def picking(self, picks: bool) -> None:
+        self._picking = picks
+        if not picks:
+            self.executions.give_back()
+
+    @property
     def taken(self) -> int:
-        """Slots in which jobs run, or which a step under way has asked to fill."""
-        return len(self.executions) + self._asked
+        """Slots in which jobs run, for which claimed ones wait, or which a step under way has asked to fill."""
+        return len(self.executions) + len(self.executions.waiting) + self._asked
 
     @property
     def has_free_slot(self) -> bool:
@@ -173,7 +186,9 @@ class Engine:
         while True:
             while (ask := self._ask()) is None:
                 await self._wait()
+            ended = self.executions.ended
             reply = await self._step(lane, ask)
+            self.executions.expect(self.executions.ended - ended)
             self._absorb(ask, reply)
             self._rearm(ask, reply)
 
@@ -188,7 +203,7 @@ class Engine:
         if not self._settlements and not self._belief:
             return None
         access = self._isolation.access(self)
-        startable = self._startable(access)
+        startable = self._startable(access, self.capacity.ahead(self.executions.ending))
         # A suspect runs alone, whosever turn it is.
         want = startable if access is Access.ALONE else self._share.grant(startable)
         if not self._settlements and not want:
@@ -222,7 +237,7 @@ class Engine:
             self.holding.add(reply.claims)
             for claim in reply.claims:
                 if self.picking:
-                    self.executions.start(claim)
+                    self.executions.put(claim)
                 else:
                     self._settle(hand_back(claim))
 
@@ -231,6 +246,8 @@ class Engine:
         if reply.left:
             self._belief = self._belief or Belief.TOLD
         elif ask.want:
+            # The jobs that come next may be longer.
+            self.executions.ending = 0.0
             self._set_timer(reply.upcoming, ask.belief)
         if self._belief:
             self._work.set()
@@ -240,11 +257,12 @@ class Engine:
 
     # Its parts
 
-    def _startable(self, access: Access | None = None) -> int:
+    def _startable(self, access: Access | None = None, ahead: int = 0) -> int:
         if not self.picking:
             return 0
         access = access or self._isolation.access(self)
-        return self.capacity.startable(len(self.executions), self._asked, access)
+        running, waiting = len(self.executions), len(self.executions.waiting)
+        return self.capacity.startable(running, self._asked, access, waiting=waiting, ahead=ahead)
 
     def _ended(self, claim: Claim, settlement: Settlement) -> None:
         self.pulse.forget(claim.id)

@@ -1,7 +1,12 @@
-"""The jobs that run in one engine: each claim becomes a task, and each task ends in a settlement, whatever happens."""
+"""The jobs that run in one engine: each claim becomes a task, and each task ends in a settlement, whatever happens.
+
+Where jobs are short, the engine claims some ahead of the slots that become free meanwhile: these wait here.
+"""
 
 import asyncio
 import logging
+import math
+from collections import OrderedDict
 from collections.abc import Callable
 
 from rota.engine.contract import Contract
@@ -18,11 +23,18 @@ logger = logging.getLogger("rota.worker")
 #: A job on which rota's own code failed comes back after this many seconds, at most this many times.
 STUMBLE, STUMBLES = 5.0, 5
 
+#: A job that was claimed ahead and has not found a slot for this long goes back into the queue, in seconds.
+LONGEST_WAIT = 0.1
+
 
 class Executions(dict[str, Execution]):
     """The executions under way, by job id.
 
+    `waiting` are the claims for which no slot is free yet, by job id, with the time by which they go back. `ended`
+    counts the executions that have ended, and `ending` is how many do while a step is under way.
+
     :param contract: runs the jobs.
+    :param slots: how many run at once.
     :param service: whether a job on which our own code keeps failing becomes a dead letter; else it just ends.
     :param ended: called with each claim that has ended and its settlement.
     """
@@ -32,9 +44,15 @@ class Executions(dict[str, Execution]):
         contract: Contract,
         *,
         service: ServiceRules | None,
+        slots: int,
         ended: Callable[[Claim, Settlement], None],
     ) -> None:
         super().__init__()
+        self.waiting: OrderedDict[str, tuple[float, Claim]] = OrderedDict()
+        self.ended = 0
+        self.ending = 0.0
+        self._slots = slots
+        self._timer: asyncio.TimerHandle | None = None
         self._execute = contract.execute
         self._service = service
         self._ended = ended
@@ -47,6 +65,41 @@ class Executions(dict[str, Execution]):
     def named(self, task: str) -> str:
         """Return the name of a job of this queue as logs write it: `queue:name`, or what arq calls its function."""
         return full_name(self._service.queue, task) if self._service and task else task
+
+    def put(self, claim: Claim) -> None:
+        """Run `claim` as soon as a slot is free: it may have been claimed ahead of one."""
+        if len(self) < self._slots:
+            self.start(claim)
+            return
+        loop = asyncio.get_running_loop()
+        self.waiting[claim.id] = (loop.time() + LONGEST_WAIT, claim)
+        if self._timer is None:
+            self._timer = loop.call_later(LONGEST_WAIT, self._lose_patience)
+
+    def expect(self, ended: int) -> None:
+        """Take note that `ended` jobs ended while a step was under way: about as many will during the next."""
+        # Jobs that were claimed together end together: one step sees many of them, and the other lane's few.
+        self.ending = (self.ending + ended) / 2
+
+    def give_back(self, since: float = math.inf) -> None:
+        """Put the jobs back into the queue whose time to find a slot was up at `since`; all of them by default."""
+        while self.waiting and next(iter(self.waiting.values()))[0] <= since:
+            claim = self._longest_waiting()
+            self._ended(claim, hand_back(claim))
+
+    def _lose_patience(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        before = len(self.waiting)
+        self.give_back(loop.time())
+        if len(self.waiting) < before:
+            # What was expected has not come: the jobs that run now are longer.
+            self.ending = 0.0
+        if self.waiting:
+            self._timer = loop.call_at(next(iter(self.waiting.values()))[0], self._lose_patience)
+
+    def _longest_waiting(self) -> Claim:
+        return self.waiting.popitem(last=False)[1][1]
 
     def start(self, claim: Claim) -> None:
         """Run `claim` in a task; an execution that has lost an earlier claim of the same job is stopped."""
@@ -71,6 +124,7 @@ class Executions(dict[str, Execution]):
             execution = self.get(job_id)
             if execution is not None:
                 self._lose(execution)
+            self.waiting.pop(job_id, None)
 
     def insist(self) -> None:
         """Interrupt again what was told to stop and goes on, and leave behind what goes on still.
@@ -128,7 +182,10 @@ class Executions(dict[str, Execution]):
         claim = execution.claim
         if self.get(claim.id) is execution:
             del self[claim.id]
+        self.ended += 1
         self._ended(claim, execution.closed_by(settlement))
+        if self.waiting and len(self) < self._slots:
+            self.start(self._longest_waiting())
 
     def stumbled(self, claim: Claim, error: BaseException) -> Settlement:
         """Return the settlement of a job on which rota's own code failed, and not its handler.

@@ -1,0 +1,138 @@
+"""Claims ahead of the slots that become free while a step is under way: how many, and what becomes of them."""
+
+import asyncio
+
+import pytest
+
+from rota.engine import executions
+from rota.engine.capacity import Access, Capacity
+from rota.model.outcome import Cause
+from rota.wire.queue import BATCH
+from tests.unit.engine.test_engine import Bench, Jobs, Queue, at_work, settled_steps
+from tests.waiting import until
+
+SLOTS = 10
+
+
+@pytest.mark.parametrize(
+    ("slots", "ending", "ahead"),
+    [
+        (100, 0.0, 0),
+        (100, 4.5, 0),  # not worth it
+        (100, 5.0, 10),
+        (100, 30.0, 60),
+        (100, 80.0, 100),  # never more than there are slots
+        (9, 3.0, 6),
+        (8, 8.0, 0),  # with one lane
+    ],
+)
+def test_as_many_are_claimed_ahead_as_end_during_two_steps(slots: int, ending: float, ahead: int) -> None:
+    assert Capacity(slots).ahead(ending) == ahead
+
+
+@pytest.mark.parametrize(
+    ("running", "waiting", "asked", "budget", "startable"),
+    [
+        (100, 0, 0, None, 60),
+        (100, 40, 0, None, 20),
+        (100, 30, 30, None, 0),
+        (0, 0, 0, None, 80),
+        (100, 5, 5, 12, 2),
+    ],
+)
+def test_what_waits_and_is_asked_for_is_left_out(
+    running: int, waiting: int, asked: int, budget: int | None, startable: int
+) -> None:
+    capacity = Capacity(100, lambda: budget)
+    assert capacity.startable(running, asked, Access.SHARED, waiting=waiting, ahead=60) == startable
+
+
+def test_a_step_claims_no_more_than_its_share_and_no_more_than_a_step_may() -> None:
+    assert Capacity(20).startable(0, 0, Access.SHARED, ahead=10) == 15
+    assert Capacity(1000).startable(0, 0, Access.SHARED, ahead=1000) == BATCH
+    assert Capacity(100).startable(0, 0, Access.CLOSED, ahead=100) == 0
+
+
+async def hurry(bench: Bench) -> None:
+    """Let jobs end while steps are under way, until the engine has claimed some ahead."""
+    queue, jobs = bench.queue, bench.jobs
+    await until(lambda: len(jobs.running) == SLOTS)
+    while not bench.engine.executions.waiting:
+        queue.gate.clear()
+        first = list(jobs.running)[: SLOTS // 2]
+        jobs.let_go(*first[:1])
+        await settled_steps()
+        jobs.let_go(*first[1:])
+        await settled_steps()
+        queue.gate.set()
+        await settled_steps()
+
+
+async def test_short_jobs_are_claimed_ahead_and_start_as_soon_as_a_slot_is_free() -> None:
+    async with at_work(Queue(1000), slots=SLOTS) as bench:
+        await hurry(bench)
+        waiting = list(bench.engine.executions.waiting)
+        assert len(bench.jobs.running) == SLOTS
+        assert bench.engine.taken > SLOTS
+        assert {*waiting, *bench.jobs.running} <= set(bench.holding.snapshot())
+        # No step comes back before they have started.
+        bench.queue.gate.clear()
+        bench.jobs.let_go(next(iter(bench.jobs.running)))
+        await until(lambda: waiting[0] in bench.jobs.running)
+        assert bench.jobs.most == SLOTS
+
+
+async def test_what_finds_no_slot_for_a_while_goes_back_unspent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with at_work(Queue(1000), slots=SLOTS) as bench:
+        monkeypatch.setattr(executions, "LONGEST_WAIT", 0.05)
+        await hurry(bench)
+        waiting = set(bench.engine.executions.waiting)
+        running = set(bench.jobs.running)
+        await until(lambda: waiting <= {one.id for one in bench.queue.settled})
+        gone_back = [one for one in bench.queue.settled if one.id in waiting]
+        assert {(one.kind, one.delay_ms, one.unspent) for one in gone_back} == {("again", None, True)}
+        # Those that run are long, so nothing is claimed ahead of them again.
+        await until(lambda: not bench.engine.busy or bench.engine.taken == SLOTS)
+        steps = len(bench.queue.steps)
+        await asyncio.sleep(0.1)
+        assert (set(bench.jobs.running), len(bench.queue.steps)) == (running, steps)
+
+
+async def test_a_queue_that_ran_dry_begins_without_claims_ahead() -> None:
+    async with at_work(Queue(1000), slots=SLOTS) as bench:
+        await hurry(bench)
+        bench.queue.due = []
+        bench.jobs.let_go()
+        while bench.engine.busy:
+            bench.jobs.let_go()
+            await settled_steps()
+        bench.queue.due = [f"long-{number}" for number in range(100)]
+        bench.engine.look()
+        await until(lambda: len(bench.jobs.running) == SLOTS)
+        await settled_steps()
+        assert not bench.engine.executions.waiting
+
+
+async def test_who_picks_no_more_gives_back_what_waits_at_once() -> None:
+    async with at_work(Queue(1000), slots=SLOTS) as bench:
+        await hurry(bench)
+        waiting = set(bench.engine.executions.waiting)
+        bench.engine.picking = False
+        bench.engine.stop(Cause.SHUTDOWN)
+        await bench.engine.quiet()
+        assert waiting <= {one.id for one in bench.queue.settled if one.unspent}
+        assert not waiting & set(bench.jobs.causes)
+        assert bench.holding.snapshot() == {}
+
+
+async def test_what_was_taken_away_while_it_waited_does_not_start() -> None:
+    async with at_work(Queue(1000), Jobs(), slots=SLOTS) as bench:
+        await hurry(bench)
+        lost, *others = bench.engine.executions.waiting
+        bench.queue.lost = [lost]
+        await asyncio.to_thread(bench.holding.renew, None)
+        await until(lambda: lost not in bench.engine.executions.waiting)
+        bench.jobs.let_go()
+        await until(lambda: set(others) <= {*bench.jobs.running, *bench.jobs.causes})
+        assert lost not in bench.jobs.running
+        assert lost not in bench.jobs.causes
