@@ -48,7 +48,10 @@ class PrivateServer:
             command += [f"--{name}", str(value)]
         with (self._folder / "server.log").open("ab") as log:
             # In its own session, so that Ctrl-C reaches the harness only, which then ends its processes in order.
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            try:
+                self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            except OSError as error:
+                raise NotOurServer(f"{command[0]} cannot be started: {error.strerror}") from None
         self.redis = Redis.from_url(self.url)
         try:
             await self._wait(self._process)

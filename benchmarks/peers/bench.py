@@ -131,6 +131,8 @@ class Bench:
                 while others and self.readings.processes == busy:
                     await self.fill("noop", _LEAST_WARM_UP)
                     await self.drain()
+                    if time.monotonic_ns() - began > STANDSTILL * 1e9:
+                        raise worker.failed("it got no job beside another worker")
                 await self.enqueue("one", "noop", 20)
                 await self.fill("noop", max(_LEAST_WARM_UP, round(self.peer.speed * _WARM_UP)))
                 await self.drain()

@@ -28,7 +28,7 @@ class PeerSizes(FromEnvironment):
     most: int = 150_000
     enqueues: int = 2_000
     callers: int = 100
-    singles: int = 100
+    singles: int = 200
     quiet: int = 20
     kept: int = 10_000
 

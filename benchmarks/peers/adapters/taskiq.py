@@ -16,7 +16,8 @@ POOL = 300
 URL = os.environ["REDIS_URL"]
 KIND: Any = ListQueueBroker if os.environ["BENCH_KIND"] == "list" else RedisStreamBroker
 
-broker = KIND(URL, max_connection_pool_size=POOL).with_result_backend(
+# redis-py 8 gives up an answer after 5 s unless told otherwise, which ends the worker of an idle list.
+broker = KIND(URL, max_connection_pool_size=POOL, socket_timeout=None).with_result_backend(
     RedisAsyncResultBackend(URL, max_connection_pool_size=POOL)
 )
 TASKS = {

@@ -9,13 +9,16 @@ import pytest
 
 from benchmarks import ledger
 from benchmarks.__main__ import EXIT_FAILED
+from benchmarks.failures import LedgerMismatch, NotOurServer
 from benchmarks.figures import Counters
 from benchmarks.ledger import Readings
 from benchmarks.peers import bench, environments, measure, record, table
 from benchmarks.peers.__main__ import main
-from benchmarks.peers.catalogue import FLOOR, PEERS, Peer
+from benchmarks.peers.catalogue import FLOOR, OURS, PEERS, Peer
 from benchmarks.peers.environments import Missing, Own, Python
+from benchmarks.peers.run import Run
 from benchmarks.peers.sizes import PeerSizes
+from benchmarks.server import PrivateServer
 
 BY_KEY = {peer.key: peer for peer in PEERS}
 TINY = PeerSizes(rounds=1, seconds=1, least=20, enqueues=10, callers=5, singles=3, quiet=1, kept=50)
@@ -134,6 +137,41 @@ def test_every_python_environment_has_requirements_with_hashes_and_no_addresses(
     assert set(peer.packages) <= {line.split("==")[0] for line in text.splitlines() if "==" in line}
     assert "--hash=sha256:" in text
     assert "://" not in text
+
+
+async def test_a_server_program_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BENCH_SERVER", str(tmp_path / "redis-server"))
+    with pytest.raises(NotOurServer, match=r"redis-server cannot be started: No such file"):
+        async with PrivateServer(tmp_path):
+            pass
+
+
+async def test_a_system_that_fails_is_left_out_from_there_and_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def measured(peer: Peer, sizes: PeerSizes) -> dict[str, float]:
+        if peer.key == FLOOR:
+            raise LedgerMismatch("of 2 jobs 1 did not run and 0 ran again")
+        return {"noop_per_s": 1.0}
+
+    for name in ("idle", "sizes_of_jobs", "measure"):
+        monkeypatch.setattr(measure, name, measured)
+    said: list[str] = []
+    run = Run(dataclasses.replace(TINY, rounds=2), said.append)
+    await run.all([BY_KEY[FLOOR], BY_KEY["rq"]])
+    assert run.measured == {FLOOR: {}, "rq": {"noop_per_s": [1.0] * 4}}
+    assert run.failed == {FLOOR: "of 2 jobs 1 did not run and 0 ran again"}
+    rounds = [line.partition(": ")[2] for line in said if line.startswith("round")]
+    assert rounds == ["floor, redis-py", "RQ", "RQ", "floor, redis-py"]
+    monkeypatch.setattr(measure, "idle", _fails)
+    with pytest.raises(LedgerMismatch):
+        await Run(TINY, said.append).all([BY_KEY[OURS]])
+
+
+async def _fails(*_: object) -> dict[str, float]:
+    raise LedgerMismatch("of 2 jobs 1 did not run and 0 ran again")
 
 
 def test_a_wrong_size_is_one_sentence_and_no_measurement(
