@@ -53,6 +53,7 @@ class Executions(dict[str, Execution]):
         self.ending = 0.0
         self._slots = slots
         self._timer: asyncio.TimerHandle | None = None
+        self._filling = False
         self._execute = contract.execute
         self._service = service
         self._ended = ended
@@ -71,10 +72,9 @@ class Executions(dict[str, Execution]):
         if len(self) < self._slots:
             self.start(claim)
             return
-        loop = asyncio.get_running_loop()
-        self.waiting[claim.id] = (loop.time() + LONGEST_WAIT, claim)
+        self.waiting[claim.id] = (self._loop.time() + LONGEST_WAIT, claim)
         if self._timer is None:
-            self._timer = loop.call_later(LONGEST_WAIT, self._lose_patience)
+            self._timer = self._loop.call_later(LONGEST_WAIT, self._lose_patience)
 
     def expect(self, ended: int) -> None:
         """Take note that `ended` jobs ended while a step was under way: about as many will during the next."""
@@ -88,15 +88,14 @@ class Executions(dict[str, Execution]):
             self._ended(claim, hand_back(claim))
 
     def _lose_patience(self) -> None:
-        loop = asyncio.get_running_loop()
         self._timer = None
         before = len(self.waiting)
-        self.give_back(loop.time())
+        self.give_back(self._loop.time())
         if len(self.waiting) < before:
             # What was expected has not come: the jobs that run now are longer.
             self.ending = 0.0
         if self.waiting:
-            self._timer = loop.call_at(next(iter(self.waiting.values()))[0], self._lose_patience)
+            self._timer = self._loop.call_at(next(iter(self.waiting.values()))[0], self._lose_patience)
 
     def _longest_waiting(self) -> Claim:
         return self.waiting.popitem(last=False)[1][1]
@@ -184,8 +183,15 @@ class Executions(dict[str, Execution]):
             del self[claim.id]
         self.ended += 1
         self._ended(claim, execution.closed_by(settlement))
-        if self.waiting and len(self) < self._slots:
+        if self.waiting and not self._filling:
+            self._fill()
+
+    def _fill(self) -> None:
+        # A job may end while it starts: one after the other, or each would start the next within its own start.
+        self._filling = True
+        while self.waiting and len(self) < self._slots:
             self.start(self._longest_waiting())
+        self._filling = False
 
     def stumbled(self, claim: Claim, error: BaseException) -> Settlement:
         """Return the settlement of a job on which rota's own code failed, and not its handler.

@@ -6,7 +6,10 @@ import pytest
 
 from rota.engine import executions
 from rota.engine.capacity import Access, Capacity
+from rota.engine.execution import Execution
+from rota.engine.executions import Executions
 from rota.model.outcome import Cause
+from rota.wire.claims import Claim, Settlement
 from rota.wire.queue import BATCH
 from tests.unit.engine.test_engine import Bench, Jobs, Queue, at_work, settled_steps
 from tests.waiting import until
@@ -123,6 +126,27 @@ async def test_who_picks_no_more_gives_back_what_waits_at_once() -> None:
         assert waiting <= {one.id for one in bench.queue.settled if one.unspent}
         assert not waiting & set(bench.jobs.causes)
         assert bench.holding.snapshot() == {}
+
+
+async def test_jobs_that_end_while_they_start_are_started_one_after_the_other() -> None:
+    first = asyncio.Event()
+
+    class AtOnce(Jobs):
+        async def execute(self, execution: Execution) -> Settlement:
+            if execution.claim.id == "0":
+                await first.wait()
+            return Settlement.finished(execution.claim)
+
+    ended: list[str] = []
+    run = Executions(AtOnce(), service=None, slots=1, ended=lambda claim, settlement: ended.append(claim.id))
+    # More than calls fit into each other.
+    many = [str(number) for number in range(2000)]
+    for job_id in many:
+        run.put(Claim(job_id, f"token-{job_id}", b"{}", attempt=1, due_ms=0, started_ms=0))
+    assert len(run) == 1
+    first.set()
+    await until(lambda: len(ended) == len(many))
+    assert ended == many
 
 
 async def test_what_was_taken_away_while_it_waited_does_not_start() -> None:
