@@ -13,7 +13,7 @@ from typing import Any
 from redis import sentinel as plain
 from redis.asyncio import sentinel as aio
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.utils import str_if_bytes
 
@@ -113,6 +113,17 @@ class Following:
         if check_health and self.is_connected and await has_left(self):
             await self.disconnect(nowait=True)
         await super().send_packed_command(command, check_health)  # type: ignore[misc]
+
+    async def read_response(self: Any, *args: Any, **options: Any) -> Any:
+        """Return the next reply. Raises redis-py's ConnectionError where the server is a primary no more."""
+        try:
+            return await super().read_response(*args, **options)  # type: ignore[misc]
+        except ReadOnlyError:
+            if not self.connection_pool.is_master:
+                raise
+            # The next connection asks the sentinels.
+            await self.disconnect()
+            raise Disconnected("The previous master is now a slave") from None
 
 
 class BlockingFollowing:
