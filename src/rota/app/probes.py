@@ -50,6 +50,7 @@ class Probes:
         self._workers = workers
         self._meters: dict[str, Meter] = {}
         self._endpoint: Endpoint | None = None
+        self._page: Route | None = None
 
     # Life
 
@@ -90,8 +91,13 @@ class Probes:
         if find_spec("prometheus_client") is None:
             logger.warning("metrics.off", extra={"reason": "install rota[worker] for /metrics"})
         else:
-            routes["/metrics"] = self._metrics()
+            routes["/metrics"] = self._scraped
         return routes
+
+    def _scraped(self, query: str) -> Reply:
+        # prometheus_client is 2 MB, with the servers that it could be: of workers that nothing scrapes it is not taken.
+        self._page = self._page or self._metrics()
+        return self._page(query)
 
     @contextlib.contextmanager
     def watching(self, keeper: LeaseKeeper) -> Iterator[None]:

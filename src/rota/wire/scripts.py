@@ -5,9 +5,9 @@ What a script takes, returns and keeps true stands at the top of its file.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,25 @@ def _pieces(name: str) -> list[str]:
     return _INCLUDE.split((_LUA / f"{name}.lua").read_text("utf-8"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Script:
-    """A Lua script, and the SHA-1 under which Redis caches it.
+    """A Lua script, in the pieces that it has been read in, most of which it shares with others.
 
-    Workers of two versions call their own scripts beside each other, since each version's have their own hashes.
+    A process calls few of the scripts: put together, all of them would take a megabyte of each worker. They are read
+    at once nevertheless, because the files may be those of another version later.
     """
 
-    source: str
-    sha: str
+    pieces: tuple[str, ...]
+
+    @property
+    def source(self) -> str:
+        """The text of the whole script."""
+        return "".join(self.pieces)
+
+    @cached_property
+    def sha(self) -> str:
+        """The SHA-1 under which Redis caches it: each version of a script has its own, and workers call theirs."""
+        return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     @property
     def commands(self) -> frozenset[str]:
@@ -50,15 +60,17 @@ class Script:
         """
         put_in: set[str] = set()
 
-        def whole(file: str) -> str:
+        def whole(file: str) -> Iterator[str]:
             if file in put_in:
-                return ""
+                return
             put_in.add(file)
-            pieces = enumerate(_pieces(file))
-            return "".join(whole(f"lib/{piece}") if index % 2 else piece for index, piece in pieces)
+            for index, piece in enumerate(_pieces(file)):
+                if index % 2:
+                    yield from whole(f"lib/{piece}")
+                else:
+                    yield piece
 
-        source = whole(name)
-        return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+        return cls(tuple(whole(name)))
 
     async def __call__(self, redis: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:
         """Call the script on an asyncio client.
