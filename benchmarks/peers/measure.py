@@ -26,6 +26,7 @@ async def measure(peer: Peer, sizes: PeerSizes) -> dict[str, float]:
             figures |= await _no_ops(bench, sizes)
             figures |= await _naps(bench, sizes)
             figures |= await _pickups(bench, sizes)
+            figures |= await _half_load(bench, sizes, figures["noop_per_s"])
             async with bench.worker():
                 figures["noop_2_per_s"] = await _noop_rate(bench, sizes.jobs(peer))
         if peer.at_ten:
@@ -101,11 +102,28 @@ async def _pickups(bench: Bench, sizes: PeerSizes) -> dict[str, float]:
     await asyncio.sleep(THAWED)
     chance = random.Random(sizes.singles)
     gaps = [chance.uniform(*GAPS) for _ in range(sizes.singles)]
-    first = bench.enqueued
-    called: Sequence[int] = (await bench.enqueue("singles", "noop", sizes.singles, gaps=gaps))["called"]
-    ran = dict(await bench.drain())
-    waits = [(ran[first + at] - call) / 1e6 for at, call in enumerate(called)]
+    waits, _ = await _waits(bench, "singles", sizes.singles, gaps=gaps)
     return {f"pickup_p{share}_ms": percentile(waits, share / 100) for share in (50, 95, 99)}
+
+
+async def _half_load(bench: Bench, sizes: PeerSizes, full: float) -> dict[str, float]:
+    """Take the same time while jobs come evenly, half as many as the system can do; how many came, the client tells."""
+    count = min(sizes.jobs(bench.peer), max(sizes.least, round(full / 2 * sizes.seconds)))
+    waits, seconds = await _waits(bench, "paced", count, pace=full / 2)
+    return {
+        "half_per_s": count / seconds,
+        "half_p50_ms": percentile(waits, 0.5),
+        "half_p99_ms": percentile(waits, 0.99),
+    }
+
+
+async def _waits(bench: Bench, do: str, count: int, **order: object) -> tuple[list[float], float]:
+    """Enqueue jobs: the milliseconds from each call to the job's body, and the seconds of all calls."""
+    first = bench.enqueued
+    answer = await bench.enqueue(do, "noop", count, **order)
+    ran = dict(await bench.drain())
+    called: Sequence[int] = answer["called"]
+    return [(ran[first + at] - call) / 1e6 for at, call in enumerate(called)], answer["seconds"]
 
 
 async def idle(peer: Peer, sizes: PeerSizes) -> dict[str, float]:

@@ -36,6 +36,8 @@ TABLES: tuple[tuple[Row, ...], ...] = (
     ),
     (
         *_rows("less", 2, pickup_p50_ms="pick-up p50 ms", pickup_p95_ms="p95", pickup_p99_ms="p99"),
+        *_rows("more", 0, half_per_s="at half load, /s"),
+        *_rows("less", 2, half_p50_ms="p50 ms", half_p99_ms="p99"),
         *_rows("less", 1, idle_per_s="idle commands/s", rss_mb="RSS MB"),
         *_rows("less", 2, start_s="start s"),
     ),

@@ -8,8 +8,9 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Any, Protocol
 
 Order = dict[str, Any]
@@ -19,6 +20,8 @@ Answer = dict[str, Any]
 NAP = 0.005
 #: The most jobs of one call in bulk.
 PORTION = 1_000
+#: At a pace, jobs are enqueued each time that this many seconds have passed: those that are due by then.
+TICK = 0.002
 
 
 class Client(Protocol):
@@ -45,6 +48,18 @@ async def gathered(one: Callable[[str, int], Awaitable[object]], task: str, numb
     """Enqueue in portions of a hundred at a time: what a user does whose client has no call for many."""
     for start in range(0, len(numbers), 100):
         await asyncio.gather(*(one(task, number) for number in numbers[start : start + 100]))
+
+
+def due(numbers: Sequence[int], pace: float) -> Iterator[tuple[float, Sequence[int]]]:
+    """Yield which jobs are to be enqueued when, in seconds from the beginning, for `pace` a second."""
+    sent = 0
+    for tick in count(1):
+        until = min(len(numbers), int(pace * TICK * tick + 1e-9))
+        if until > sent:
+            yield TICK * tick, numbers[sent:until]
+        if until == len(numbers):
+            return
+        sent = until
 
 
 async def serve(client: Client) -> None:
@@ -79,6 +94,11 @@ async def _carry_out(client: Client, order: Order) -> Answer:
                 await asyncio.sleep(gap)
                 called.append(time.monotonic_ns())
                 await client.one(task, number)
+        case "paced":
+            for at, portion in due(numbers, order["pace"]):
+                await asyncio.sleep(max(0.0, began + at - time.perf_counter()))
+                called += [time.monotonic_ns()] * len(portion)
+                await (client.many(task, portion) if len(portion) > 1 else client.one(task, portion[0]))
     return {"seconds": time.perf_counter() - began, "called": called}
 
 
@@ -107,6 +127,12 @@ def _carry_out_blocking(client: BlockingClient, order: Order) -> Answer:
                 time.sleep(gap)
                 called.append(time.monotonic_ns())
                 client.one(task, number)
+        case "paced":
+            for at, portion in due(numbers, order["pace"]):
+                time.sleep(max(0.0, began + at - time.perf_counter()))
+                for number in portion:
+                    called.append(time.monotonic_ns())
+                    client.one(task, number)
     return {"seconds": time.perf_counter() - began, "called": called}
 
 

@@ -14,6 +14,7 @@ from benchmarks.figures import Counters
 from benchmarks.ledger import Readings
 from benchmarks.peers import bench, environments, measure, record, table
 from benchmarks.peers.__main__ import main
+from benchmarks.peers.adapters.common import TICK, due
 from benchmarks.peers.catalogue import FLOOR, OURS, PEERS, Peer
 from benchmarks.peers.environments import Missing, Own, Python
 from benchmarks.peers.run import Run
@@ -74,6 +75,13 @@ def test_backlogs_are_as_long_as_a_system_is_fast_within_bounds() -> None:
     peers = [dataclasses.replace(BY_KEY[FLOOR], speed=speed, nap_speed=1) for speed in (10, 1_000, 90_000)]
     assert [sizes.jobs(peer) for peer in peers] == [200, 3_000, 100_000]
     assert sizes.naps(peers[0]) == 200
+
+
+@pytest.mark.parametrize(("pace", "ticks"), [(100.0, [5, 10, 15]), (1_500.0, [1]), (250.0, [2, 4, 6])])
+def test_jobs_at_a_pace_are_due_at_ticks_and_none_is_left_out(pace: float, ticks: list[int]) -> None:
+    portions = list(due(range(7, 10), pace))
+    assert [at / TICK for at, _ in portions] == pytest.approx(ticks)
+    assert [number for _, portion in portions for number in portion] == [7, 8, 9]
 
 
 def test_ratios_are_of_rota_to_each_other_system_whichever_way_is_better() -> None:
