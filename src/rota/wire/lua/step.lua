@@ -56,8 +56,9 @@ local JOB, RESULT, RETRY, HELD, ABORT = 'arq:job:', 'arq:result:', 'arq:retry:',
 local active, runs, seen, step_prefix, dead, progress, events, solitude, checkpoint = unpack(KEYS, 2, 10)
 if not service then events = '' end
 local snoozes, attempts = queue .. ':snoozes', queue .. ':attempts'
--- How the tokens of this step's claims begin.
-local token_prefix = worker .. ':' .. lane .. ':' .. seq .. ':'
+-- How the tokens of this step's claims begin. The number is filled up so that run entries are longer than 64 bytes: a hash
+-- of shorter ones is a list to Redis, which it reads through for every job, for a twentieth of a step of 100 slots.
+local token_prefix = worker .. ':' .. lane .. ':' .. string.format('%020d', seq) .. ':'
 local lease = tonumber(lease_px)
 seq, want = tonumber(seq), tonumber(want)
 local deadline_ms = ms(now + lease)

@@ -206,7 +206,7 @@ class Model:
                 job.taken_back = f"!{holder}@{self.now}{'~' if is_shared else ''}"
 
     def _claimed_by(self, worker: str, seq: int) -> list[ModelClaim]:
-        return [claim_of(job) for job in self.held() if job.token.startswith(f"{worker}:0:{seq}:")]
+        return [claim_of(job) for job in self.held() if job.token.startswith(f"{worker}:0:{seq:020}:")]
 
     def _claim(self, worker: str, seq: int, want: int, claims: list[ModelClaim]) -> bool:
         for job in self.held():
@@ -215,7 +215,7 @@ class Model:
         due = [job for job in self.live() if job.is_for(worker, self.now)]
         ending = any(job.deadline <= self.now for job in self.held())
         for number, job in enumerate(due[:want], 1):
-            job.state, job.token = "held", f"{worker}:0:{seq}:{number}{job.taken_back}"
+            job.state, job.token = "held", f"{worker}:0:{seq:020}:{number}{job.taken_back}"
             job.attempt += 1
             job.claims += 1
             job.deadline = job.score = self.now + self.lease

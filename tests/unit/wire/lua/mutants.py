@@ -81,8 +81,8 @@ MUTANTS = [
     Mutant("a straggler claims", "elseif newest < seq then", "else"),
     Mutant(
         "tokens repeat",
-        "worker .. ':' .. lane .. ':' .. seq .. ':'",
-        "worker .. ':' .. lane .. ':0:'",
+        "string.format('%020d', seq)",
+        "'0'",
     ),
     Mutant("what stock workers hold is claimed", "(deadline or job.held) and", "deadline and"),
     Mutant("re-scored claims keep their score", "redis.call('ZADD', queue, deadline, id)", ""),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.wire.lua.beds import Bed, Worker, again, bury, finish
+from tests.unit.wire.lua.beds import KEYS, Bed, Worker, again, bury, finish
 
 #: The call itself, and the test's own questions.
 _AROUND = {"evalsha", "eval", "info"}
@@ -117,3 +117,11 @@ async def test_plain_jobs_are_put_by_one_command_of_each_kind(counted: Counted) 
     commands = await counted.commands(counted.bed.enqueue(*ids))
     assert commands.pop("xadd") <= 8
     assert commands == {name: number for name, number in put.items() if name != "xadd"}
+
+
+async def test_redis_finds_the_claims_of_a_worker_with_a_short_name_without_reading_all(real: Bed) -> None:
+    # The shortest name that `unique_name` makes: a host of one letter, process 1.
+    worker = real.worker("h-1-abcdef")
+    real.put("a")
+    await worker.claim_one()
+    assert real.looking.object("encoding", KEYS.runs) == b"hashtable"

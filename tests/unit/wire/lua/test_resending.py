@@ -65,7 +65,7 @@ class TestClaims:
         worker = bed.worker("w")
         for seq in range(1, 11):
             await worker.step(1, seq=seq)
-        (tenth,) = [claim for claim in worker.held.values() if claim.token.startswith("w:0:10:")]
+        (tenth,) = [claim for claim in worker.held.values() if claim.token.startswith(f"w:0:{10:020}:")]
         assert (await worker.step(1, seq=10, resend=True)).claims == [tenth]
 
     async def test_a_claim_that_comes_again_says_its_losses_and_its_cancel(self, clocked: Bed) -> None:
