@@ -1,7 +1,8 @@
 """Run rota and its peers side by side: `python -m benchmarks.peers [--set-up] [--only KEY,…] [--quick] [--json PATH]`.
 
 `--set-up` makes the environments of the peers first, in .venv/peers or in the folder of BENCH_PEERS_HOME. Peers without
-one are left out, and the record says why. Exit status: 0, 2 if the measurement failed, 130 if it was stopped.
+one are left out, and the record says why. BENCH_SERVER names another server program than the embedded one, such as
+redis-server; other BENCH_… variables set the sizes. Exit status: 0, 2 if the measurement failed, 130 if it was stopped.
 """
 
 import argparse

@@ -22,6 +22,8 @@ from benchmarks.server import PrivateServer
 CONCURRENCY = 100
 #: How often the driver looks how many jobs have run, in seconds. When each ran, it reads in the ledger.
 LOOK = 0.02
+#: A client that does not carry out an order in this time has failed, in seconds.
+ANSWER_WITHIN = 300.0
 #: The time from the last job's body until the system has written down that the job ended, in seconds.
 SETTLE = 0.2
 #: The time from a worker's end until the server has closed its connections, in seconds.
@@ -65,10 +67,14 @@ class ClientProcess:
         assert pipe_out is not None
         words = {"do": do, "task": task, "first": numbers.start, "count": len(numbers), **order}
         pipe_in.write(json.dumps(words).encode() + b"\n")
-        line = await pipe_out.readline()
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                line = await pipe_out.readline()
+        except TimeoutError:
+            line = b""
         if not line:
             tail = self._log.read_text("utf-8", "replace")[-2_000:]
-            raise WorkerFailed(f"the client {' '.join(self._command[1:])} ended\n{tail}")
+            raise WorkerFailed(f"the client {' '.join(self._command[1:])} gave no answer\n{tail}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

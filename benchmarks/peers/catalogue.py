@@ -54,7 +54,7 @@ class Peer:
 def _own() -> Peer:
     env = {"JOBS_PACKAGE": "benchmarks.jobs", "LOG_LEVEL": "warning"}
     packages = ("rota", "redis", "hiredis", "pydantic", "uvloop")
-    return Peer(OURS, "rota", "own", environments.Own(), 30_000, 12_000, packages, env)
+    return Peer(OURS, "rota", "own", environments.Own(), 40_000, 14_000, packages, env)
 
 
 def _python(
@@ -67,35 +67,33 @@ def _python(
     kind: str = "",
     at_ten: bool = True,
 ) -> Peer:
-    name, *_ = packages.split()
-    environment = environments.Python(_FOLDERS.get(name, name))
-    env = {"BENCH_KIND": kind}
+    """Make a system whose adapter and environment have the same name."""
+    environment, env = environments.Python(adapter), {"BENCH_KIND": kind}
     return Peer(key, title, adapter, environment, *speeds, tuple(packages.split()), env, at_ten)
 
 
-_FOLDERS = {"redis": "floor"}
 _TASKIQ = "taskiq taskiq-redis redis hiredis uvloop"
 _CELERY = "celery redis hiredis"
 _FLOOR = "redis hiredis uvloop"
 _NODE = Peer(
-    "bullmq", "BullMQ, Node", "bullmq.mjs", environments.Node(), 18_000, 11_000, ("bullmq", "ioredis")
+    "bullmq", "BullMQ, Node", "bullmq.mjs", environments.Node(), 26_000, 13_000, ("bullmq", "ioredis")
 )
 
 PEERS = (
     _own(),
-    _python("arq", "arq, defaults", "stock", (200, 40), "arq redis", kind="defaults", at_ten=False),
-    _python("arq-tuned", "arq, tuned", "stock", (1_700, 1_500), "arq redis hiredis", kind="tuned"),
+    _python("arq", "arq, defaults", "arq", (200, 40), "arq redis", kind="defaults", at_ten=False),
+    _python("arq-tuned", "arq, tuned", "arq", (2_400, 2_000), "arq redis hiredis", kind="tuned"),
     _NODE,
     _python("bullmq-python", "BullMQ, Python", "bullmq", (1_900, 1_900), "bullmq redis hiredis"),
     _python("saq", "SAQ", "saq", (1_600, 1_500), "saq redis hiredis"),
     _python("streaq", "streaq", "streaq", (1_100, 1_000), "streaq coredis"),
     _python("taskiq-list", "taskiq, list", "taskiq", (1_700, 1_700), _TASKIQ, kind="list"),
     _python("taskiq-stream", "taskiq, stream", "taskiq", (1_600, 1_600), _TASKIQ, kind="stream"),
-    _python("dramatiq", "dramatiq", "dramatiq", (3_600, 3_100), "dramatiq redis hiredis"),
-    _python("huey", "huey", "huey", (1_600, 1_400), "huey redis hiredis"),
+    _python("dramatiq", "dramatiq", "dramatiq", (5_500, 3_500), "dramatiq redis hiredis"),
+    _python("huey", "huey", "huey", (2_600, 2_000), "huey redis hiredis"),
     _python("celery", "celery, 2 processes", "celery", (800, 300), _CELERY, kind="prefork", at_ten=False),
     _python("celery-threads", "celery, threads", "celery", (800, 700), _CELERY, kind="threads"),
     _python("rq", "RQ", "rq", (300, 130), "rq redis hiredis", at_ten=False),
-    _python(FLOOR, "floor, redis-py", "floor", (60_000, 14_000), _FLOOR, kind="redis-py"),
-    _python("floor-protocol", "floor, hiredis", "floor", (80_000, 14_000), _FLOOR, kind="protocol"),
+    _python(FLOOR, "floor, redis-py", "floor", (90_000, 15_000), _FLOOR, kind="redis-py"),
+    _python("floor-protocol", "floor, hiredis", "floor", (100_000, 15_000), _FLOOR, kind="protocol"),
 )

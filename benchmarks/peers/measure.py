@@ -122,6 +122,7 @@ async def _waits(bench: Bench, do: str, count: int, **order: object) -> tuple[li
     first = bench.enqueued
     answer = await bench.enqueue(do, "noop", count, **order)
     ran = dict(await bench.drain())
+    bench.check()
     called: Sequence[int] = answer["called"]
     return [(ran[first + at] - call) / 1e6 for at, call in enumerate(called)], answer["seconds"]
 

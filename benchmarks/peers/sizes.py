@@ -25,7 +25,7 @@ class PeerSizes(FromEnvironment):
     rounds: int = 3
     seconds: int = 3
     least: int = 200
-    most: int = 150_000
+    most: int = 200_000
     enqueues: int = 2_000
     callers: int = 100
     singles: int = 200
