@@ -5,7 +5,6 @@ import gc
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.failures import BenchFailed
 from benchmarks.peers import measure
 from benchmarks.peers.catalogue import OURS, Peer
 from benchmarks.peers.sizes import PeerSizes
@@ -40,14 +39,15 @@ class Run:
                 await self.one(peer, measure.measure)
 
     async def one(self, peer: Peer, measurement: Measurement) -> None:
-        """Measure some figures of a system, unless it has failed. Raises BenchFailed of rota alone."""
+        """Measure some figures of a system, unless it has failed. Raises what happens to rota alone."""
         if peer.key in self.failed:
             return
         self.measured.setdefault(peer.key, {})
         try:
             note(self.measured, peer.key, await measurement(peer, self.sizes))
-        except BenchFailed as failure:
+        except Exception as failure:
+            # Half an hour of figures is not thrown away for what happens to one peer, whatever it is.
             if peer.key == OURS:
                 raise
-            self.failed[peer.key] = str(failure)
-            self.say(f"without {peer.title} from here: {failure}")
+            self.failed[peer.key] = f"{peer.key}: {str(failure) or type(failure).__name__}"
+            self.say(f"without {peer.title} from here: {failure!r}")

@@ -170,7 +170,7 @@ async def test_a_system_that_fails_is_left_out_from_there_and_others_go_on(
     run = Run(dataclasses.replace(TINY, rounds=2), said.append)
     await run.all([BY_KEY[FLOOR], BY_KEY["rq"]])
     assert run.measured == {FLOOR: {}, "rq": {"noop_per_s": [1.0] * 4}}
-    assert run.failed == {FLOOR: "of 2 jobs 1 did not run and 0 ran again"}
+    assert run.failed == {FLOOR: "floor: of 2 jobs 1 did not run and 0 ran again"}
     rounds = [line.partition(": ")[2] for line in said if line.startswith("round")]
     assert rounds == ["floor, redis-py", "RQ", "RQ", "floor, redis-py"]
     monkeypatch.setattr(measure, "idle", _fails)
