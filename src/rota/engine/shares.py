@@ -8,13 +8,17 @@ and what it left unused is gone.
 
 import asyncio
 import math
-from typing import Protocol
+from collections import deque
+from typing import NamedTuple, Protocol
 
 from rota.engine.capacity import Contender
 from rota.process.clock import SYSTEM_CLOCK, Clock
 
 #: The longest that one queue's turn may hold up the other queues, in seconds.
 TURN = 0.1
+#: This number of steps of the process claim at a time, and the slots that become free meanwhile gather for the next
+#: ones. With 50 queues and 100 slots in all, there were two steps for each short job, which took 950 µs, not 95.
+AT_ONCE = 2
 
 
 class Share(Protocol):
@@ -87,6 +91,10 @@ class Shares:
         self._slots = slots
         self._present: list[CappedShare] = []
         self._virtual_time = 0.0
+        self._ended = 0
+        self._turnover = 0.0
+        self._claims: list[Sent] = []
+        self._is_offered = False
 
     def share(self, weight: float = 1.0) -> "CappedShare":
         """Return the share of one more queue; `weight` is above 0."""
@@ -108,22 +116,66 @@ class Shares:
 
     def offer(self) -> None:
         """Wake the engine whose turn it is, if slots are free."""
-        contending = [share for share in self._present if share.contends]
-        if contending and self.free:
-            min(contending, key=self.standing).resume()
+        if self._are_enough_under_way() or not self.free:
+            return
+        for share in sorted(self._present, key=self.standing):
+            if share.contends:
+                share.resume()
+                self._is_offered = True
+                return
+
+    def ended(self) -> None:
+        """Offer the slot of a job that has ended, unless the engine whose turn it is has yet to take another one.
+
+        Short jobs end in bunches, and to look at all queues for each of them takes longer than the jobs do.
+        """
+        self._ended += 1
+        if not self._is_offered:
+            self.offer()
+
+    def sent(self, count: int) -> "Sent":
+        """Take note that a step is sent, which asks for `count` jobs; return what `came_back` gets when it is there."""
+        step = Sent(count, self.now(), self._ended, max(1, self._slots - self.free))
+        if count:
+            self._claims.append(step)
+        return step
+
+    def came_back(self, step: "Sent") -> None:
+        """Take note that a step came back, and offer the slots that are free now."""
+        if step.wanted:
+            self._claims.remove(step)
+        # A slot that becomes free waits for a step and for its answer, which is as long as two steps take. Jobs that
+        # were claimed together end together: one step sees many of them, and the next few.
+        part = min(1.0, 2 * (self._ended - step.ended) / step.taken)
+        self._turnover = (self._turnover + part) / 2
+        self.offer()
+
+    def _are_enough_under_way(self) -> bool:
+        # A slow step does not hold up the queues whose steps are not.
+        return sum(self.now() - step.at <= TURN for step in self._claims) >= AT_ONCE
 
     def grant(self, share: "CappedShare", startable: int) -> int:
-        """Return how many of the `startable` jobs `share` may start now."""
-        free = self.free
-        rivals = [other for other in self._present if other is not share and other.contends]
+        """Return how many of the `startable` jobs `share` may start now.
+
+        That is its part of the free slots, or what part of all slots becomes free again while a step is under way, if
+        that is more: with short jobs the others' turns come soon, and small steps would cost more than the jobs do.
+        """
+        self._is_offered = False
+        if self._are_enough_under_way():
+            return 0
+        free, standing = self.free, self.standing(share)
+        others = [other for other in self._present if other is not share]
+        # To ask an engine whether it wants a slot takes longer than to look at the standing of its share.
+        if any(self.standing(other) < standing and other.contends for other in others):
+            return 0
+        rivals = sum(other.weight for other in others if other.contends)
         if not rivals:
             return min(startable, free)
-        standing = self.standing(share)
-        if not share.contends or any(self.standing(rival) < standing for rival in rivals):
+        if not share.contends:
             return 0
-        part = free * share.weight / (share.weight + sum(rival.weight for rival in rivals))
+        part = free * share.weight / (share.weight + rivals)
         # A ninth decimal is a rounding error, which must not round up to one slot more.
-        return min(startable, math.ceil(round(part, 9)))
+        return min(startable, max(math.ceil(round(part, 9)), int(free * self._turnover)))
 
     def charge(self, share: "CappedShare", count: int) -> None:
         """Add `count` started jobs to the virtual time of `share`."""
@@ -136,6 +188,18 @@ class Shares:
         return max(share.virtual_time, self._virtual_time)
 
 
+class Sent(NamedTuple):
+    """A step under way: how many jobs it asks for, when it was sent, and what was true then.
+
+    `ended` jobs of the process had ended, and `taken` slots were taken, with those that it asks for.
+    """
+
+    wanted: int
+    at: float
+    ended: int
+    taken: int
+
+
 class CappedShare:
     """One queue's part, by `weight`, in the slots of its process, which are capped."""
 
@@ -144,8 +208,7 @@ class CappedShare:
         self.virtual_time = 0.0
         self._shares = shares
         self._contender: Contender | None = None
-        self._under_way = 0
-        self._sent = 0.0
+        self._under_way: deque[Sent] = deque()
         self._patience: asyncio.TimerHandle | None = None
 
     # What its engine uses; `Share` says what each is for
@@ -160,26 +223,26 @@ class CappedShare:
 
     def leave(self) -> None:
         self._stop_waiting()
+        while self._under_way:
+            self._shares.came_back(self._under_way.popleft())
         self._shares.leave(self)
-        self._contender, self._under_way = None, 0
+        self._contender = None
 
     def grant(self, startable: int) -> int:
         return self._shares.grant(self, startable)
 
     def asked(self, count: int) -> None:
-        self._under_way += 1
-        self._sent = self._shares.now()
+        self._under_way.append(self._shares.sent(count))
         if count:
             self._shares.charge(self, count)
             self._shares.offer()
 
     def answered(self, unused: int) -> None:
-        self._under_way -= 1
         self.virtual_time -= unused / self.weight
-        self._shares.offer()
+        self._shares.came_back(self._under_way.popleft())
 
     def ended(self) -> None:
-        self._shares.offer()
+        self._shares.ended()
 
     def rest(self) -> None:
         # It may be the turn of another queue, whose engine will pass it on. A turn that never ends must not hold this
@@ -209,7 +272,7 @@ class CappedShare:
         return self._contender is not None and self._contender.wants_slot and not self._is_late()
 
     def _is_late(self) -> bool:
-        return self._under_way > 0 and self._shares.now() - self._sent > TURN
+        return bool(self._under_way) and self._shares.now() - self._under_way[-1].at > TURN
 
     def resume(self) -> None:
         """Tell its engine that it may be its turn."""

@@ -47,7 +47,14 @@ class Queue:
         self.told += 1
 
     def start(self) -> int:
-        """Ask for as many as may be, and start them; return how many. The step stays under way."""
+        """Ask for as many as may be, and start them; return how many."""
+        count = self.ask()
+        if count:
+            self.share.answered(0)
+        return count
+
+    def ask(self) -> int:
+        """Send a step that asks for as many as may be; return how many. It stays under way."""
         count = self.share.grant(min(self.backlog, self.own - self.running))
         if count:
             self.running += count
@@ -56,8 +63,9 @@ class Queue:
         return count
 
     def end(self, count: int = 1) -> None:
-        self.running -= count
-        self.share.ended()
+        for _ in range(count):
+            self.running -= 1
+            self.share.ended()
 
 
 def serve(queues: dict[str, Queue], jobs: int) -> Counter[str]:
@@ -120,14 +128,14 @@ def test_whoever_has_the_next_slot_is_told() -> None:
 def test_whoever_takes_its_part_lets_the_next_one_know() -> None:
     shares = Shares(4)
     first, second = Queue(shares, backlog=9), Queue(shares, backlog=9)
-    first.start()
+    first.ask()
     assert second.told == 1
 
 
 def test_slots_that_were_asked_for_in_vain_cost_nothing() -> None:
     shares = Shares(4)
     first, second = Queue(shares, backlog=9), Queue(shares, backlog=9)
-    asked = first.start()
+    asked = first.ask()
     first.running = 0
     first.share.answered(asked)
     assert second.share.virtual_time == first.share.virtual_time == 0
@@ -189,7 +197,7 @@ def test_rounding_gives_nobody_a_slot_more(weights: tuple[float, float], slots: 
 def test_a_queue_whose_step_is_slow_loses_its_turn_until_the_reply_is_there() -> None:
     shares = Shares(4)
     slow, other = Queue(shares, backlog=9), Queue(shares, backlog=9)
-    assert slow.start() == 2
+    assert slow.ask() == 2
     other.running = 9
     shares.seconds = TURN * 0.9
     assert slow.share.contends
@@ -197,6 +205,81 @@ def test_a_queue_whose_step_is_slow_loses_its_turn_until_the_reply_is_there() ->
     assert not slow.share.contends
     slow.share.answered(0)
     assert slow.share.contends
+
+
+def test_some_steps_claim_at_a_time_and_the_next_one_is_told_when_one_comes_back() -> None:
+    shares = Shares(60)
+    first, second, third = (Queue(shares, backlog=99) for _ in range(3))
+    assert (first.ask(), second.ask(), third.ask()) == (20, 14, 0)
+    told = third.told
+    first.end()
+    assert third.told == told
+    first.share.answered(0)
+    assert third.told == told + 1
+    assert third.ask() > 0
+
+
+def test_slow_steps_hold_up_no_other_queue() -> None:
+    shares = Shares(60)
+    queues = [Queue(shares, backlog=99) for _ in range(4)]
+    assert [queue.ask() > 0 for queue in queues] == [True, True, False, False]
+    shares.seconds = TURN * 1.1
+    assert [queue.ask() > 0 for queue in queues[2:]] == [True, True]
+
+
+def test_who_leaves_holds_up_nobody_with_what_it_sent() -> None:
+    shares = Shares(60)
+    queues = [Queue(shares, backlog=99) for _ in range(3)]
+    assert [queue.ask() > 0 for queue in queues] == [True, True, False]
+    queues[0].share.leave()
+    assert queues[2].ask() > 0
+
+
+def take_turn(queues: list[Queue], *, short: bool) -> int:
+    """Let the queue whose turn it is start what it may, and return how much; short jobs end before the step does."""
+    for queue in queues:
+        if count := queue.ask():
+            queue.end(count if short else 0)
+            queue.share.answered(0)
+            return count
+    return 0
+
+
+def test_of_slots_that_become_free_at_once_a_queue_is_given_more_than_its_part() -> None:
+    shares = Shares(100)
+    queues = [Queue(shares, backlog=10**6) for _ in range(50)]
+    granted = [take_turn(queues, short=True) for _ in range(500)]
+    assert granted[0] == 2
+    assert min(granted[100:]) > 90
+    # And each has had as many turns: they differ by one at most.
+    started = [10**6 - queue.backlog for queue in queues]
+    assert max(started) - min(started) <= 100
+
+
+def test_of_slots_that_long_jobs_take_a_queue_is_given_its_part_again() -> None:
+    shares = Shares(100)
+    queues = [Queue(shares, backlog=10**6) for _ in range(50)]
+    for _ in range(100):
+        take_turn(queues, short=True)
+    assert take_turn(queues, short=False) > 90
+    for queue in queues:
+        queue.end(queue.running)
+    granted = [take_turn(queues, short=False) for _ in range(8)]
+    assert max(granted[4:]) <= 2
+
+
+def test_the_ends_of_many_jobs_are_told_once_until_the_next_step() -> None:
+    shares = Shares(10)
+    first, second = Queue(shares, backlog=99), Queue(shares, backlog=99)
+    while first.start() or second.start():
+        pass
+    told = first.told + second.told
+    for _ in range(first.running):
+        first.end()
+    assert first.told + second.told == told + 1
+    assert first.start() + second.start() > 0
+    second.end()
+    assert first.told + second.told > told + 1
 
 
 async def test_a_queue_whose_turn_does_not_come_looks_again_by_itself() -> None:
