@@ -128,7 +128,10 @@ async def test_who_picks_no_more_gives_back_what_waits_at_once() -> None:
         assert bench.holding.snapshot() == {}
 
 
-async def test_jobs_that_end_while_they_start_are_started_one_after_the_other() -> None:
+async def test_jobs_that_end_while_they_start_are_started_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(executions, "LONGEST_WAIT", 60)
     first = asyncio.Event()
 
     class AtOnce(Jobs):
