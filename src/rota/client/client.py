@@ -3,7 +3,7 @@
 A web handler, a script and another job use the same object. An enqueue is one round trip to Redis.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, cast
@@ -148,7 +148,7 @@ class Client:
         not be enqueued. A job with an `id` can then be enqueued again without harm.
         """
         check_enqueueable(job)
-        return cast(H_co, await put(self, job.call(*args, **kwargs)))
+        return cast("H_co", await put(self, job.call(*args, **kwargs)))
 
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
         """Enqueue many jobs, in a round trip for each 200 of a queue.
@@ -241,6 +241,10 @@ class Client:
         The table is in the database of the workers' `DATABASE_URL`. Raises TypeError for anything else.
         """
         return Outbox(self, self._rows, holder, self.bell)
+
+    async def _put(self, call: Call[R]) -> Handle[R]:
+        """Enqueue a call whose arguments are checked. Raises what `enqueue` raises."""
+        return self._handle_of(await self._enqueuer.send_one(self._enqueuer.draft(call.job, call.arguments)))
 
     async def _send(self, drafts: Sequence[Draft]) -> list[Handle[Any]]:
         enqueued = await self._enqueuer.send(drafts)
@@ -604,9 +608,8 @@ class Client:
             await self._schedules.resume(name)
 
 
-async def put(client: Client, promise: Promise[Any]) -> Handle[Any] | FlowHandle[Any]:
+def put(client: Client, promise: Promise[Any]) -> Coroutine[Any, Any, Handle[Any] | FlowHandle[Any]]:
     """Enqueue a job, or a pipeline, whose arguments are checked. Raises what `Client.enqueue` raises."""
     if isinstance(promise, FlowCall):
-        return await client.flows.start(promise.pipeline, promise.arguments)
-    (handle,) = await client.enqueue_many([cast(Call[Any], promise)])
-    return handle
+        return client.flows.start(promise.pipeline, promise.arguments)
+    return client._put(cast("Call[Any]", promise))

@@ -1,6 +1,6 @@
 """Enqueueing: drafts are sent, those of one queue together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from redis.exceptions import OutOfMemoryError
@@ -73,6 +73,13 @@ class Enqueuer(Drafter):
         self._coalescer.close()
         self._requests.close()
 
+    async def send_one(self, draft: Draft) -> Enqueued:
+        """Send a draft; return what became of it. Raises JobExists, ServerError."""
+        (answer,) = await self._put([draft])
+        if isinstance(answer, JobExists):
+            raise answer
+        return answer
+
     async def send(self, drafts: Sequence[Draft]) -> list[Enqueued]:
         """Send drafts; return what became of each, in the same order.
 
@@ -111,7 +118,7 @@ class Enqueuer(Drafter):
             return _replayed(answer, draft, key, fingerprint)
         if answer == _CREATED:
             self._senders.created([job])
-        enqueued = _enqueued(draft, job.id, answer)
+        enqueued = _enqueued(draft, job, answer)
         if isinstance(enqueued, JobExists):
             raise enqueued
         return Once(enqueued, is_replayed=False)
@@ -126,16 +133,19 @@ class Enqueuer(Drafter):
             answers = await self._script(drafts, jobs)
             if self._sealer is not None:
                 await self._seal_for_holders(drafts, jobs, answers)
-        self._senders.created([job for job, answer in zip(jobs, answers, strict=True) if answer == _CREATED])
-        return [
-            _enqueued(draft, job.id, answer) for draft, job, answer in zip(drafts, jobs, answers, strict=True)
-        ]
+        if answers.count(_CREATED) == len(answers):
+            self._senders.created(jobs)
+        else:
+            self._senders.created(
+                [job for job, answer in zip(jobs, answers, strict=True) if answer == _CREATED]
+            )
+        return list(map(_enqueued, drafts, jobs, answers))
 
-    async def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> list[Any]:
-        values = [
-            value for draft, job in zip(drafts, jobs, strict=True) for value in self._values(draft, job)
-        ]
-        return await self._coalescer.put(drafts[0].queue, values)
+    def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> Coroutine[Any, Any, list[Any]]:
+        values: list[Any] = []
+        for draft, job in zip(drafts, jobs, strict=True):
+            values += self._values(draft, job)
+        return self._coalescer.put(drafts[0].queue, values)
 
     async def _enqueue(self, queue: str, values: Sequence[Any]) -> list[Any]:
         answers = await self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *values))
@@ -202,9 +212,9 @@ def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:
         yield from (indexes[start : start + MOST_JOBS] for start in range(0, len(indexes), MOST_JOBS))
 
 
-def _enqueued(draft: Draft, job_id: str, answer: Any) -> Enqueued | JobExists:
+def _enqueued(draft: Draft, job: Outgoing, answer: Any) -> Enqueued | JobExists:
     if answer == _CREATED:
-        return Enqueued(draft.queue, job_id, draft.job, created=True)
+        return Enqueued(draft.queue, job.id, draft.job, created=True)
     replaced, raw = answer
     live_id = decode_id(raw)
     if not replaced and draft.on_taken != "existing":

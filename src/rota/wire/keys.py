@@ -26,6 +26,7 @@ keys, histories, who leads. Times in Redis are milliseconds of the server's cloc
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 from rota.names import check_name
@@ -152,6 +153,7 @@ class QueueKeys:
     worker: str
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def of(cls, queue: str) -> "QueueKeys":
         """Return the keys around the sorted set `queue`: a full key, `arq:queue:email` or arq's own `arq:queue`."""
         return cls(queue, *(f"{queue}:{part}" for part in _PARTS))

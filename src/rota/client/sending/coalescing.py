@@ -46,8 +46,11 @@ class _Waiting:
     def __init__(self, values: Sequence[Any], shape: "Shape") -> None:
         self.values = values
         self.jobs = len(values) // shape.width
-        self.names = [name for place in shape.names for name in values[place :: shape.width]]
-        self.size = sum(map(len, values[_PAYLOAD :: shape.width]))
+        if self.jobs == 1:
+            self.names, self.size = [values[place] for place in shape.names], len(values[_PAYLOAD])
+        else:
+            self.names = [name for place in shape.names for name in values[place :: shape.width]]
+            self.size = sum(map(len, values[_PAYLOAD :: shape.width]))
         self.answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
     def answer(self, answers: list[Any]) -> None:

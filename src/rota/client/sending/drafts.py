@@ -1,9 +1,8 @@
 """Drafts: jobs that are ready to be sent, with their arguments checked and encoded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
@@ -22,8 +21,7 @@ from rota.wire.keys import check_queue
 from rota.wire.sealing.sealed import seal_job
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A job ready to be sent.
 
     :param payload: its envelope, without headers.
