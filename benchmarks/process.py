@@ -90,6 +90,10 @@ class WorkerProcess:
     def _tree(self) -> list[psutil.Process]:
         return [self._process, *self._process.children(recursive=True)]
 
+    def log(self) -> str:
+        """Return what it has written to its output."""
+        return self._log.read_text("utf-8", "replace")
+
     def check(self) -> None:
         """Raise WorkerFailed if it has ended."""
         if self._popen.poll() is not None:
@@ -97,7 +101,7 @@ class WorkerProcess:
 
     def failed(self, why: str) -> WorkerFailed:
         """Return the error to raise, with the end of the log."""
-        tail = self._log.read_text("utf-8", "replace")[-2_000:]
+        tail = self.log()[-2_000:]
         return WorkerFailed(f"the worker {' '.join(self._command[1:])}: {why}\n{tail}")
 
     async def until(self, condition: Callable[[], bool], otherwise: str) -> None:

@@ -134,14 +134,20 @@ async def after_worker(postgres: PostgresServer, count: int) -> tuple[float, Rec
 
 
 async def _check(target: DatabaseTarget, count: int) -> None:
+    found = await completed_rows(target)
+    if found != count:
+        raise RuntimeError(f"{found} rows of {count} jobs are completed")
+
+
+async def completed_rows(target: DatabaseTarget) -> int:
+    """Return how many jobs the audit table has that were completed."""
     database = Database(target)
     async with database.read() as connection:
         found = await connection.scalar(
             select(func.count()).select_from(jobs).where(jobs.c.status == "COMPLETED")
         )
     await database.close()
-    if found != count:
-        raise RuntimeError(f"{found} rows of {count} jobs are completed")
+    return int(found or 0)
 
 
 async def main(count: int) -> None:

@@ -19,14 +19,17 @@ from typing import Any
 
 from benchmarks import record
 from benchmarks.conditions.backlog import BACKLOG
+from benchmarks.conditions.company import COMPANY
 from benchmarks.conditions.delay import DELAY
+from benchmarks.conditions.load import LOAD
 from benchmarks.conditions.series import rendered, take, written
 from benchmarks.conditions.shapes import SHAPES
 from benchmarks.conditions.sizes import Sizes
+from benchmarks.conditions.startup import STARTUP
 from benchmarks.failures import BenchFailed
 from benchmarks.server import PrivateServer
 
-ALL = {series.name: series for series in (BACKLOG, *SHAPES, DELAY)}
+ALL = {series.name: series for series in (BACKLOG, *SHAPES, DELAY, LOAD, COMPANY, STARTUP)}
 LATEST = Path(__file__).parent.parent / "conditions.json"
 EXIT_FAILED, EXIT_STOPPED = 2, 130
 

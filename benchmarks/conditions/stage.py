@@ -65,7 +65,9 @@ class Stage:
     _folders: Iterator[int] = field(default_factory=itertools.count)
 
     @asynccontextmanager
-    async def worker(self, variables: Mapping[str, str] = NONE) -> AsyncIterator[WorkerProcess]:
+    async def worker(
+        self, variables: Mapping[str, str] = NONE, *, command: Sequence[str] = COMMAND
+    ) -> AsyncIterator[WorkerProcess]:
         """Run one more worker process while a block lasts."""
         folder = self.folder / f"worker-{next(self._folders)}"
         folder.mkdir()
@@ -76,7 +78,7 @@ class Stage:
             "LOG_LEVEL": "warning",
             **variables,
         }
-        async with WorkerProcess(COMMAND, env, self.address, folder) as worker:
+        async with WorkerProcess(command, env, self.address, folder) as worker:
             self.workers.append(worker)
             try:
                 yield worker

@@ -56,6 +56,12 @@ def test_a_step_claims_no_more_than_its_share_and_no_more_than_a_step_may() -> N
     assert Capacity(100).startable(0, 0, Access.CLOSED, ahead=100) == 0
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what waits do so for as long as a busy machine takes."""
+    monkeypatch.setattr(executions, "LONGEST_WAIT", 60)
+
+
 async def hurry(bench: Bench) -> None:
     """Let jobs end while steps are under way, until the engine has claimed some ahead."""
     queue, jobs = bench.queue, bench.jobs
@@ -86,8 +92,8 @@ async def test_short_jobs_are_claimed_ahead_and_start_as_soon_as_a_slot_is_free(
 
 
 async def test_what_finds_no_slot_for_a_while_goes_back_unspent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executions, "LONGEST_WAIT", 0.05)
     async with at_work(Queue(1000), slots=SLOTS) as bench:
-        monkeypatch.setattr(executions, "LONGEST_WAIT", 0.05)
         await hurry(bench)
         waiting = set(bench.engine.executions.waiting)
         running = set(bench.jobs.running)
@@ -128,10 +134,7 @@ async def test_who_picks_no_more_gives_back_what_waits_at_once() -> None:
         assert bench.holding.snapshot() == {}
 
 
-async def test_jobs_that_end_while_they_start_are_started_one_after_the_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(executions, "LONGEST_WAIT", 60)
+async def test_jobs_that_end_while_they_start_are_started_one_after_the_other() -> None:
     first = asyncio.Event()
 
     class AtOnce(Jobs):

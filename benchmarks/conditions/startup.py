@@ -1,0 +1,96 @@
+"""How long it takes from the start of a process to the body of its first job, which waits already.
+
+Beside that, what an interpreter takes that does nothing, and one that imports the package. `python -m
+benchmarks.conditions.startup` prints which modules take the worker's time, by `python -X importtime`.
+"""
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from statistics import median
+
+import psutil
+from arq.constants import result_key_prefix
+from arq.jobs import deserialize_result
+
+import rota
+from benchmarks.conditions.jobs import TASKS
+from benchmarks.conditions.series import Figures, Measure, Series
+from benchmarks.conditions.sizes import Sizes
+from benchmarks.conditions.stage import Stage, staged
+from benchmarks.process import ROOT
+
+NOTHING, IMPORT, FIRST_JOB = "an interpreter alone", "import rota", "to the first job"
+#: Told by the interpreter of each module: its own time and that of all that it imports, in µs, and its name.
+_LINE = re.compile(r"import time: +(\d+) \| +(\d+) \|( +)(\S+)")
+_TOP = 40
+
+
+@asynccontextmanager
+async def _open(sizes: Sizes) -> AsyncIterator[Measure]:
+    async with staged(workers=0) as stage:
+
+        async def measure(point: str) -> Figures:
+            taken = [await _once(stage, point) for _ in range(sizes.starts)]
+            return {name: median(one[name] for one in taken) for name in taken[0]}
+
+        yield measure
+
+
+async def _once(stage: Stage, point: str) -> Figures:
+    if point == FIRST_JOB:
+        return await _first_job(stage)
+    code = "pass" if point == NOTHING else "import rota"
+    began = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT / "src")
+    await process.wait()
+    return {"ms": (time.perf_counter() - began) * 1000}
+
+
+async def _first_job(stage: Stage) -> Figures:
+    (number,) = stage.numbers(1)
+    handle = await stage.client.enqueue(TASKS["stamp"][0], number)
+    began = time.monotonic_ns()
+    async with stage.worker() as worker:
+        await stage.until(0)
+        figures = {
+            "cpu_ms": worker.cpu() * 1000,
+            "rss_mb": psutil.Process(worker.pid).memory_info().rss / 2**20,
+        }
+        await stage.end()
+    raw = await stage.server.redis.get(result_key_prefix + handle.id)
+    body = deserialize_result(raw, deserializer=rota.job_deserializer).result
+    return {"ms": (body - began) / 1e6, **figures}
+
+
+def _points(sizes: Sizes) -> Sequence[str]:
+    return (NOTHING, IMPORT, FIRST_JOB)
+
+
+STARTUP = Series("startup", "from the start of a process", "", _points, _open)
+
+
+async def imports() -> list[str]:
+    """Return lines: the modules whose own import takes a worker longest, of those until its first job."""
+    async with staged(workers=0) as stage:
+        await stage.client.enqueue(TASKS["stamp"][0], 0)
+        async with stage.worker(
+            command=(sys.executable, "-X", "importtime", "-m", "rota", "worker")
+        ) as worker:
+            await stage.until(0)
+            log = worker.log()
+    told = [(int(own), int(all_), name) for own, all_, _, name in _LINE.findall(log)]
+    total = sum(own for own, _, _ in told)
+    lines = [f"{len(told)} modules, {total / 1000:.0f} ms in all; own time, and with what each imports, ms:"]
+    lines += [
+        f"{own / 1000:7.1f} {all_ / 1000:7.1f}  {name}"
+        for own, all_, name in sorted(told, reverse=True)[:_TOP]
+    ]
+    return lines
+
+
+if __name__ == "__main__":
+    print("\n".join(asyncio.run(imports())))
