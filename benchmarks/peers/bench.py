@@ -139,7 +139,7 @@ class Bench:
                     await self.drain()
                     if time.monotonic_ns() - began > STANDSTILL * 1e9:
                         raise worker.failed("it got no job beside another worker")
-                await self.enqueue("one", "noop", 20)
+                await self.enqueue("one", "noop", _LEAST_WARM_UP)
                 await self.fill("noop", max(_LEAST_WARM_UP, round(self.peer.speed * _WARM_UP)))
                 await self.drain()
                 yield (first - began) / 1e9

@@ -39,6 +39,9 @@ async def measure(peer: Peer, sizes: PeerSizes) -> dict[str, float]:
 
 async def _no_ops(bench: Bench, sizes: PeerSizes) -> dict[str, float]:
     """Enqueue rates into a frozen worker's queue, and then what the worker makes of the backlog."""
+    # The client's connections are open before it is measured: some clients have one for each caller.
+    await bench.enqueue("callers", "noop", 2 * sizes.callers, callers=sizes.callers)
+    await bench.drain()
     await bench.freeze()
     total = sizes.jobs(bench.peer)
     count = min(sizes.enqueues, total // 5)

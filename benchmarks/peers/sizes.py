@@ -29,7 +29,7 @@ class PeerSizes(FromEnvironment):
     enqueues: int = 2_000
     callers: int = 100
     singles: int = 200
-    quiet: int = 20
+    quiet: int = 30
     kept: int = 10_000
 
     QUICK: ClassVar[Mapping[str, int]] = {

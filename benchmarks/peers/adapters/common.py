@@ -8,9 +8,8 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from typing import Any, Protocol
 
 Order = dict[str, Any]
@@ -20,7 +19,7 @@ Answer = dict[str, Any]
 NAP = 0.005
 #: The most jobs of one call in bulk.
 PORTION = 1_000
-#: At a pace, jobs are enqueued each time that this many seconds have passed: those that are due by then.
+#: At a pace, the client looks this often, in seconds, which jobs are due, and enqueues them together.
 TICK = 0.002
 
 
@@ -50,16 +49,9 @@ async def gathered(one: Callable[[str, int], Awaitable[object]], task: str, numb
         await asyncio.gather(*(one(task, number) for number in numbers[start : start + 100]))
 
 
-def due(numbers: Sequence[int], pace: float) -> Iterator[tuple[float, Sequence[int]]]:
-    """Yield which jobs are to be enqueued when, in seconds from the beginning, for `pace` a second."""
-    sent = 0
-    for tick in count(1):
-        until = min(len(numbers), int(pace * TICK * tick + 1e-9))
-        if until > sent:
-            yield TICK * tick, numbers[sent:until]
-        if until == len(numbers):
-            return
-        sent = until
+def due(numbers: Sequence[int], sent: int, pace: float, seconds: float) -> Sequence[int]:
+    """Return the jobs that are to be enqueued now, `seconds` after the first, for `pace` jobs a second."""
+    return numbers[sent : max(sent, int(pace * seconds))]
 
 
 async def serve(client: Client) -> None:
@@ -95,10 +87,12 @@ async def _carry_out(client: Client, order: Order) -> Answer:
                 called.append(time.monotonic_ns())
                 await client.one(task, number)
         case "paced":
-            for at, portion in due(numbers, order["pace"]):
-                await asyncio.sleep(max(0.0, began + at - time.perf_counter()))
-                called += [time.monotonic_ns()] * len(portion)
-                await (client.many(task, portion) if len(portion) > 1 else client.one(task, portion[0]))
+            while len(called) < len(numbers):
+                await asyncio.sleep(TICK)
+                portion = due(numbers, len(called), order["pace"], time.perf_counter() - began)
+                if portion:
+                    called += [time.monotonic_ns()] * len(portion)
+                    await client.many(task, portion)
     return {"seconds": time.perf_counter() - began, "called": called}
 
 
@@ -128,9 +122,9 @@ def _carry_out_blocking(client: BlockingClient, order: Order) -> Answer:
                 called.append(time.monotonic_ns())
                 client.one(task, number)
         case "paced":
-            for at, portion in due(numbers, order["pace"]):
-                time.sleep(max(0.0, began + at - time.perf_counter()))
-                for number in portion:
+            while len(called) < len(numbers):
+                time.sleep(TICK)
+                for number in due(numbers, len(called), order["pace"], time.perf_counter() - began):
                     called.append(time.monotonic_ns())
                     client.one(task, number)
     return {"seconds": time.perf_counter() - began, "called": called}

@@ -14,7 +14,7 @@ from benchmarks.figures import Counters
 from benchmarks.ledger import Readings
 from benchmarks.peers import bench, environments, measure, record, table
 from benchmarks.peers.__main__ import main
-from benchmarks.peers.adapters.common import TICK, due
+from benchmarks.peers.adapters.common import due
 from benchmarks.peers.catalogue import FLOOR, OURS, PEERS, Peer
 from benchmarks.peers.environments import Missing, Own, Python
 from benchmarks.peers.run import Run
@@ -77,11 +77,12 @@ def test_backlogs_are_as_long_as_a_system_is_fast_within_bounds() -> None:
     assert sizes.naps(peers[0]) == 200
 
 
-@pytest.mark.parametrize(("pace", "ticks"), [(100.0, [5, 10, 15]), (1_500.0, [1]), (250.0, [2, 4, 6])])
-def test_jobs_at_a_pace_are_due_at_ticks_and_none_is_left_out(pace: float, ticks: list[int]) -> None:
-    portions = list(due(range(7, 10), pace))
-    assert [at / TICK for at, _ in portions] == pytest.approx(ticks)
-    assert [number for _, portion in portions for number in portion] == [7, 8, 9]
+def test_at_a_pace_those_are_due_that_were_not_sent_by_then() -> None:
+    numbers = range(7, 17)
+    assert list(due(numbers, 0, pace=100.0, seconds=0.009)) == []
+    assert list(due(numbers, 1, pace=100.0, seconds=0.0301)) == [8, 9]
+    assert list(due(numbers, 4, pace=100.0, seconds=0.03)) == []
+    assert list(due(numbers, 8, pace=100.0, seconds=9.0)) == [15, 16]
 
 
 def test_ratios_are_of_rota_to_each_other_system_whichever_way_is_better() -> None:
