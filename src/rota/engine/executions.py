@@ -110,7 +110,11 @@ class Executions(dict[str, Execution]):
             # Its lease ran out while this process stood still, and the job has come back to the same process.
             self._lose(former)
         execution = self[claim.id] = Execution(claim, deadlines=self.deadlines)
-        execution.task = begin(self._loop, self._run(execution))
+        task = begin(self._loop, self._run(execution))
+        if (
+            not task.done()
+        ):  # else it was released already, and would refer to itself by the context of its task
+            execution.task = task
 
     def stop(self, cause: Cause) -> None:
         """Tell every job that runs to end, for `cause`."""

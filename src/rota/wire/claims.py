@@ -5,6 +5,7 @@ Times are milliseconds of the server's clock, as they are on the wire.
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -120,7 +121,8 @@ class Claim(NamedTuple):
         except ValueError:
             token, due, times = entry.partition(b" ")[0].decode(), "", (0, 0, 0)
             unreadable = "run entry"
-        claim = cls(decode_id(raw_id), token, payload, attempt, _time(due), *times, unreadable=unreadable)
+        job_id = raw_id.decode("utf-8", "surrogateescape")
+        claim = _claim((job_id, token, payload, attempt, _time(due), *times, *_PLAIN_CLAIM, unreadable))
         if "!" in token:
             lost_by, taken_back_ms = _read_mark(token)
             claim = claim._replace(recovered=True, lost_by=lost_by, taken_back_ms=taken_back_ms)
@@ -146,6 +148,11 @@ class Claim(NamedTuple):
             snoozes=put_off,
             unreadable=unreadable,
         )
+
+
+# As `Claim._make`, which calls it through two functions more; and what stands in a plain job's claim after its times.
+_claim = partial(tuple.__new__, Claim)
+_PLAIN_CLAIM = tuple(Claim._field_defaults.values())[2:-1]
 
 
 def _read_mark(token: str) -> tuple[str, int]:
@@ -239,7 +246,8 @@ class Settlement(NamedTuple):
         cls, claim: Claim, told: Told = _NOTHING_TOLD, *, reason: str = "", mirror_ms: int = 0
     ) -> "Settlement":
         """End the job: it was completed, or cancelled for `reason`."""
-        return cls(claim.id, claim.token, SettlementKind.FINISHED, *told, reason, mirror_ms)
+        first = claim.id, claim.token, SettlementKind.FINISHED
+        return _settlement((*first, *told, reason, mirror_ms, *_LAST_EXTRAS))
 
     @classmethod
     def dead(cls, claim: Claim, reason: str, told: Told = _NOTHING_TOLD) -> "Settlement":
@@ -291,8 +299,12 @@ class Settlement(NamedTuple):
         return given if self.delay_ms is None else [*given, ("delay_ms", self.delay_ms)]
 
 
+# As `Settlement._make`, which calls it through two functions more.
+_settlement = partial(tuple.__new__, Settlement)
 _FIRST_EXTRA = Settlement._fields.index("reason")
 _NO_EXTRAS = tuple(Settlement._field_defaults.values())[-len(Settlement._fields) + _FIRST_EXTRA :]
+#: Those after `reason` and `mirror_ms`.
+_LAST_EXTRAS = _NO_EXTRAS[2:]
 
 
 def hand_back(claim: Claim, delay: float | None = None) -> Settlement:

@@ -14,6 +14,7 @@ by concatenation behind a fixed head, so that a script knows our jobs, and their
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from rota.errors import RefusedPayload, UnreadablePayload
@@ -41,11 +42,12 @@ FETCHED = frozenset({FROM_FLOW, OF_BATCH})
 #: a name with an underscore in front.
 FAN_OUT, SWEEP, WEBHOOK = "_each", "_sweep", "_webhook"
 
-# The text between the name and the arguments of a plain job of ours, and the most characters of its time.
-_PLAIN = b'","t":null,"a":[],"k":'
-_MOST_DIGITS = 15
 # What else stands in a name's place was not written by us, and may be no text at all.
-_PLAIN_NAME = re.compile(rb"[a-z_][a-z0-9_-]*").fullmatch
+_NAME = rb"[a-z_][a-z0-9_-]*"
+_PLAIN_NAME = re.compile(_NAME).fullmatch
+# How a plain job of ours begins, up to its arguments, and the most characters of its time and what closes it.
+_PLAIN = re.compile(re.escape(HEAD) + rb'(%b)","t":null,"a":\[\],"k":(?=\{)' % _NAME).match
+_MOST_DIGITS = 15
 
 
 class Envelope(NamedTuple):
@@ -65,6 +67,10 @@ class Envelope(NamedTuple):
     headers: dict[str, str]
     ours: bool
     raw_kwargs: bytes | None = None
+
+
+# As `Envelope._make`, which calls it through two functions more.
+_envelope = partial(tuple.__new__, Envelope)
 
 
 def job_serializer(data: dict[str, Any]) -> bytes:
@@ -161,18 +167,14 @@ def open_job(raw: bytes) -> Envelope:
     The job's own form reads them later. Reading them twice, and writing them again into the record, was a tenth of a
     busy worker's time.
     """
-    name, head, rest = raw[len(HEAD) :].partition(_PLAIN)
-    kwargs, et, tail = rest.rpartition(b',"et":')
-    plain = head and et and raw.startswith(HEAD) and tail[:-1].isdigit() and tail.endswith(b"}")
-    if (
-        not plain
-        or not _PLAIN_NAME(name)
-        or marks.has_marks(raw)
-        or not kwargs.startswith(b"{")
-        or len(tail) > _MOST_DIGITS
-    ):
+    begun = _PLAIN(raw)
+    head, _, tail = raw.rpartition(b',"et":')
+    enqueued = tail[:-1]
+    is_plain = begun is not None and enqueued.isdigit() and tail[-1:] == b"}" and len(tail) <= _MOST_DIGITS
+    if begun is None or not is_plain or marks.has_marks(raw):
         return decode_job(raw)
-    return Envelope(name.decode(), [], {}, int(tail[:-1]), None, {}, {}, True, kwargs)
+    kwargs = head[begun.end() :]
+    return _envelope((begun[1].decode(), [], {}, int(enqueued), None, {}, {}, True, kwargs))
 
 
 def outlined(raw: bytes) -> Envelope:

@@ -8,6 +8,7 @@ the one that says whose it is: `{"tenant":"acme"}`.
 
 from asyncio import CancelledError
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -68,7 +69,7 @@ def encode_result(
     args, kwargs = _argument_bytes(arguments)
     return b'{"t":%d,"f":%b,"a":%b,"k":%b,"et":%d,"s":%b,"r":%b,"st":%d,"ft":%d,"q":%b,"id":%b%b}' % (
         attempt,
-        to_json(name),
+        _name_bytes(name),
         args,
         kwargs,
         enqueued_ms,
@@ -76,7 +77,7 @@ def encode_result(
         marks.escaped(result) if success else result,
         started_ms,
         finished_ms,
-        to_json(queue),
+        _name_bytes(queue),
         to_json(printable(id)),
         _owner_bytes(arguments),
     )
@@ -148,6 +149,10 @@ def begun_error_of(raw: bytes) -> JobError:
     return JobError("CancelledError" if error else "unknown", str(error or ""))
 
 
+# The names of a worker's jobs and its queue come again and again.
+_name_bytes = lru_cache(256)(to_json)
+
+
 def _argument_bytes(arguments: Envelope | bytes) -> tuple[bytes, bytes]:
     if isinstance(arguments, bytes):
         return b"[]", marks.escaped(arguments)
@@ -157,7 +162,7 @@ def _argument_bytes(arguments: Envelope | bytes) -> tuple[bytes, bytes]:
 
 
 def _owner_bytes(arguments: Envelope | bytes) -> bytes:
-    if isinstance(arguments, bytes) or not (tenant := _owner(arguments.headers)):
+    if isinstance(arguments, bytes) or not arguments.headers or not (tenant := _owner(arguments.headers)):
         return b""
     return b',"h":{"tenant":%b}' % to_json(tenant)
 
