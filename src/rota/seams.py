@@ -46,6 +46,8 @@ class Outgoing:
 CallNext = Callable[[Run], Awaitable[Any]]
 #: Called with the run and the rest of the stack; returns the result of the attempt.
 Middleware = Callable[[Run, CallNext], Awaitable[Any]]
+#: Called with the run in the context of an attempt, which is that of its own task and ends with it.
+Entry = Callable[[Run], object]
 #: Called with every event.
 Subscriber = Callable[[Event], None]
 #: Called with the jobs of one round trip, all of one queue; the round trip happens inside the context manager.

@@ -26,13 +26,13 @@ from rota.engine.shares import UNLIMITED, Shares
 from rota.flows.fanout import FlowJobs
 from rota.flows.flows import Flows
 from rota.model.registry import Registry
+from rota.model.run import enter
 from rota.process.clock import SYSTEM_CLOCK, Clock
-from rota.seams import Middleware, Senders, Subscriber
+from rota.seams import Entry, Middleware, Senders, Subscriber
 from rota.server.outage import Outages
 from rota.services.webhooks.delivering import Courier
 from rota.settings.load import Settings
 from rota.settings.queues import QueueSettings
-from rota.telemetry.logs import belonging
 from rota.telemetry.logs.events import Log, log
 from rota.telemetry.tracing import otel, relay
 from rota.telemetry.tracing.sentry import sentry
@@ -42,13 +42,10 @@ from rota.wire.queue import QueueScripts, ServiceRules
 from rota.worker.shared import Shared
 from rota.worker.worker import QueueWorker
 
+#: Called at the beginning of every attempt, in its context: logs and enqueues within it find its run and its headers.
+ENTRIES: tuple[Entry, ...] = (enter, relay.receive)
 #: Around every attempt and the encoding of its result, which is what they see, outermost first.
-TRACERS: tuple[Middleware, ...] = (
-    belonging.trace,
-    relay.receive,
-    sentry.AttemptTracer(),
-    otel.AttemptTracer(),
-)
+TRACERS: tuple[Middleware, ...] = (sentry.AttemptTracer(), otel.AttemptTracer())
 #: Around every handler, within the tracers and the gate of schedules' ticks, outermost first; that of the jobs package
 #: comes within it.
 MIDDLEWARE: tuple[Middleware, ...] = ()
@@ -160,6 +157,7 @@ class QueueParts:
                 clients=functools.cache(lambda: clients_of(settings, process.registry, worker.pool)),
             ),
             Stacks(
+                entries=ENTRIES,
                 tracers=TRACERS,
                 middleware=middleware_of(process.registry, settings, lambda: worker.pool),
                 subscribers=(

@@ -1,6 +1,7 @@
 """Tells the subscribers of a process what happens to the attempts of one queue."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from rota.attempts.attempt import Attempt
@@ -30,6 +31,10 @@ class Announcement(NamedTuple):
     listeners: Sequence[Subscriber]
     counts: Sequence[Count]
     duration: float
+
+
+# As `Announcement._make`, which calls it through two functions more.
+_announcement = partial(tuple.__new__, Announcement)
 
 
 class Announcer:
@@ -64,7 +69,7 @@ class Announcer:
         """Return what is to be told of an attempt's end; `duration` is in seconds."""
         listeners, counts = self._audience.of(EVENTS[outcome.kind], attempt.started + duration)
         if not listeners:
-            return Announcement(None, listeners, counts, duration)
+            return _announcement((None, listeners, counts, duration))
         event = Event(
             EVENTS[outcome.kind],
             self._queue,

@@ -1,7 +1,8 @@
 """One attempt as a value: a claim on its way through the runner, with what each step has found out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from rota.engine.execution import Execution
@@ -21,7 +22,6 @@ class Handler:
     rules: Rules
 
 
-@dataclass(slots=True)
 class Attempt:
     """One claim on its way through the runner.
 
@@ -32,38 +32,37 @@ class Attempt:
     is kept, in seconds.
     """
 
-    execution: Execution
-    claim: Claim
-    started: float
-    number: int
-    keep_result: float
+    # Added by the steps: open, look up, fetch, call. Until then, the defaults of the class hold.
 
-    # Added by the steps: open, look up, fetch, call. `payload` is the claim's, without its seal.
+    #: The claim's payload, without its seal.
     payload: bytes = b""
     envelope: Envelope | None = None
-    name: str = ""
-    job: Job[Any, Any] = field(init=False)
-    rules: Rules = field(init=False)
+    #: The job's name, also where it was enqueued under an old one.
+    task: str = ""
+    #: The envelope's. Most jobs have none.
+    options: Mapping[str, Any] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
+    job: Job[Any, Any]
+    rules: Rules
     given: bytes | None = None
     batch: Batch | None = None
     result: bytes = b""
     error: BaseException | None = None
 
-    @property
-    def task(self) -> str:
-        """The job's name, also where it was enqueued under an old one; empty while the envelope is not open."""
-        return self.name or (self.envelope.name if self.envelope else "")
+    def __init__(
+        self, execution: Execution, claim: Claim, started: float, number: int, keep_result: float
+    ) -> None:
+        self.execution = execution
+        self.claim = claim
+        self.started = started
+        self.number = number
+        self.keep_result = keep_result
 
     @property
     def home(self) -> str | None:
         """The job's own queue, where it was enqueued on another one than that."""
-        home = self.envelope.options.get(HOME) if self.envelope else None
+        home = self.options.get(HOME)
         return home if isinstance(home, str) else None
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers that came with the job."""
-        return self.envelope.headers if self.envelope else {}
 
     @property
     def is_cancelled(self) -> bool:
@@ -73,7 +72,7 @@ class Attempt:
     @property
     def needs_input(self) -> bool:
         """Whether the job gets something from the flow that it is part of."""
-        return self.envelope is not None and not FETCHED.isdisjoint(self.envelope.options)
+        return not FETCHED.isdisjoint(self.options)
 
     @property
     def waited(self) -> float:

@@ -9,7 +9,7 @@ from rota.model.enqueueing import Clients
 from rota.model.flows.batch import Batch
 from rota.model.job import Job
 from rota.model.run import Run
-from rota.seams import Middleware, Subscriber
+from rota.seams import Entry, Middleware, Subscriber
 from rota.wire.claims import Claim
 from rota.wire.sealing.seals import Sealer
 
@@ -78,11 +78,13 @@ class Resources:
 class Stacks:
     """The middleware and the subscribers of a worker.
 
+    :param entries: called with each run at its beginning, in the context of its attempt.
     :param tracers: around the middleware and the encoding of the result, outermost first.
     :param middleware: around every handler, outermost first.
     :param subscribers: told of every event.
     """
 
+    entries: tuple[Entry, ...] = ()
     tracers: tuple[Middleware, ...] = ()
     middleware: tuple[Middleware, ...] = ()
     subscribers: tuple[Subscriber, ...] = ()

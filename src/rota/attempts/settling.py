@@ -45,15 +45,15 @@ class Settling:
         detail = attempt.result if kind is OutcomeKind.COMPLETED else _detail(attempt, outcome)
         duration = self.clock.monotonic() - attempt.started
         kept = kind in _FINAL and attempt.keep_result > 0
-        sent = self._sent(attempt, detail) if kind is OutcomeKind.COMPLETED and self.sealer else detail
+        sent = self._sent(attempt, detail) if self.sealer and kind is OutcomeKind.COMPLETED else detail
         told = Told(
             EVENTS[kind],
             attempt.task,
             attempt.number,
             sent,
-            record=self._record(attempt, kind, detail, duration) if kept else b"",
-            record_ms=round(attempt.keep_result * 1000),
-            context=self.announcer.prepare(attempt, outcome, detail, duration),
+            self._record(attempt, kind, detail, duration) if kept else b"",
+            round(attempt.keep_result * 1000),
+            self.announcer.prepare(attempt, outcome, detail, duration),
         )
         if kind not in _FINAL:
             again = Settlement.again(attempt.claim, outcome.delay, told, unspent=kind in _UNSPENT)

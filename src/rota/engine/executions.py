@@ -111,9 +111,8 @@ class Executions(dict[str, Execution]):
             self._lose(former)
         execution = self[claim.id] = Execution(claim, deadlines=self.deadlines)
         task = begin(self._loop, self._run(execution))
-        if (
-            not task.done()
-        ):  # else it was released already, and would refer to itself by the context of its task
+        # One that has ended was let go of, and would refer to itself again by the context of its task.
+        if not task.done():
             execution.task = task
 
     def stop(self, cause: Cause) -> None:

@@ -46,6 +46,14 @@ def current_headers() -> Mapping[str, str]:
     return _CURRENT.get()
 
 
+def inherit(received: Mapping[str, str]) -> None:
+    """Give the headers that a job came with, and no others, to all jobs that are enqueued in this context from now on.
+
+    The context is that of an attempt's own task, and ends with it.
+    """
+    _CURRENT.set(_allowed(received))
+
+
 @contextmanager
 def inherited(received: Mapping[str, str]) -> Iterator[None]:
     """Give the headers that a job came with, and no others, to the jobs that its attempt enqueues."""

@@ -260,7 +260,12 @@ class Bench(Evidence):
                 inputs=flows,
                 clients=self._clients,
             ),
-            Stacks(tracers=compose.TRACERS, middleware=self._middleware, subscribers=self._subscribers),
+            Stacks(
+                entries=compose.ENTRIES,
+                tracers=compose.TRACERS,
+                middleware=self._middleware,
+                subscribers=self._subscribers,
+            ),
             clock=clock,
             # Jitter spreads a herd; in a test it would only change the order from one run to the next.
             rand=lambda: 0.5,

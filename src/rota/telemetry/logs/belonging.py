@@ -5,17 +5,8 @@ process too. A line outside of attempts, and a logger that is off, cost nothing.
 """
 
 import logging
-from collections.abc import Awaitable
-from typing import Any
 
-from rota.model.run import Run, current_run, enter
-from rota.seams import CallNext
-
-
-def trace(run: Run, call_next: CallNext) -> Awaitable[Any]:
-    """Enter `run`, as a tracer. It is never left: the context is that of the attempt's own task, and ends with it."""
-    enter(run)
-    return call_next(run)
+from rota.model.run import current_run
 
 
 class Belonging(logging.Filter):

@@ -64,11 +64,11 @@ class JobMetrics(Selective, Counting):
 
     def started(self, queue: str, task: str, waited: float) -> None:
         """Count the start of an attempt that waited for `waited` seconds."""
-        self._of(queue, task).waits.add(waited)
+        (self._jobs.get((queue, task)) or self._of(queue, task)).waits.add(waited)
 
     def completed(self, queue: str, task: str, duration: float) -> None:
         """Count an attempt that succeeded in `duration` seconds."""
-        counts = self._of(queue, task)
+        counts = self._jobs.get((queue, task)) or self._of(queue, task)
         counts.completed += 1
         counts.durations.add(duration)
 

@@ -1,24 +1,19 @@
 """Passes a job's headers on to all jobs that it enqueues, and its trace where no tracer is at work."""
 
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-from rota.model.headers import current_headers, inherited
+from rota.model.headers import current_headers, inherit
 from rota.model.run import Run
 from rota.model.trace import TENANT, TRACE_HEADERS
 from rota.names import check_tenant
-from rota.seams import CallNext, Outgoing, Switched
+from rota.seams import Outgoing, Switched
 
 
-def receive(run: Run, call_next: CallNext) -> Awaitable[Any]:
+def receive(run: Run) -> None:
     """Carry the headers of the job through its attempt, in place of the headers around the start of the worker."""
-    return _carried(run, call_next) if run.headers or current_headers() else call_next(run)
-
-
-async def _carried(run: Run, call_next: CallNext) -> Any:
-    with inherited(run.headers):
-        return await call_next(run)
+    if run.headers or current_headers():
+        inherit(run.headers)
 
 
 class HeaderSender(Switched):
