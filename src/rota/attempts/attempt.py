@@ -78,7 +78,8 @@ class Attempt:
     def waited(self) -> float:
         """How long the job waited before it was claimed, in seconds. An attempt that was lost does not count."""
         claim = self.claim
-        return max(0.0, (claim.started_ms - max(claim.due_ms, claim.taken_back_ms)) / 1000)
+        since = claim.due_ms if claim.due_ms > claim.taken_back_ms else claim.taken_back_ms
+        return (claim.started_ms - since) / 1000 if claim.started_ms > since else 0.0
 
 
 def override(rules: Rules, wire: Mapping[str, Any]) -> Rules:

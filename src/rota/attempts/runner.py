@@ -150,7 +150,8 @@ class Runner:
         except RefusedPayload as error:
             self._refuse(attempt, error)
             raise
-        attempt.number = max(claim.attempt, envelope.tries or 0)
+        if envelope.tries is not None:
+            attempt.number = max(claim.attempt, envelope.tries)
         if claim.recovered:
             self._tell_recovered(attempt)
         if claim.lost and claim.lost >= self._policy.max_lost:

@@ -80,6 +80,8 @@ class Engine:
         self._under_way = 0
         self._work = asyncio.Event()
         self._changed = asyncio.Event()
+        #: Whether one of the two was awaited since a job ended last.
+        self._is_awaited = False
         self._timer: asyncio.TimerHandle | None = None
 
     # What is asked of it
@@ -137,6 +139,7 @@ class Engine:
     async def changed(self) -> None:
         """Wait until a job started or ended, or a step came back."""
         self._changed.clear()
+        self._is_awaited = True
         await self._changed.wait()
 
     async def quiet(self) -> None:
@@ -195,6 +198,7 @@ class Engine:
     async def _wait(self) -> None:
         """Wait until something is to be settled, due jobs are believed to wait, or a slot may have become free."""
         self._work.clear()
+        self._is_awaited = True
         self._share.rest()
         await self._work.wait()
 
@@ -228,7 +232,7 @@ class Engine:
 
     def _absorb(self, ask: Ask, reply: StepReply) -> None:
         """Let go of what was settled, and start what was claimed."""
-        self.holding.drop((settlement.id, settlement.token) for settlement in ask.settlements)
+        self.holding.drop(ask.settlements)
         for settlement, counted in zip(ask.settlements, reply.answers, strict=True):
             if not counted:
                 self._tell_stale(settlement)
@@ -272,8 +276,10 @@ class Engine:
 
     def _settle(self, settlement: Settlement) -> None:
         self._settlements.append(settlement)
-        self._work.set()
-        self._changed.set()
+        if self._is_awaited:  # Of many jobs that end in one turn of the loop, the first one says so.
+            self._is_awaited = False
+            self._work.set()
+            self._changed.set()
 
     def _tell_stale(self, settlement: Settlement) -> None:
         self.stale += 1

@@ -12,7 +12,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from rota.process.clock import SYSTEM_CLOCK, Clock
-from rota.wire.claims import Claim
+from rota.wire.claims import Claim, Settlement
 from rota.wire.queue import QueueScripts
 
 logger = logging.getLogger("rota.leases")
@@ -42,12 +42,13 @@ class Holding:
         with self._lock:
             self._held.update((claim.id, claim.token) for claim in claims)
 
-    def drop(self, settled: Iterable[tuple[str, str]]) -> None:
-        """Renew no longer what was settled: the id and the token of each claim."""
+    def drop(self, settled: Iterable[Claim | Settlement]) -> None:
+        """Renew no longer the claims that were settled."""
         with self._lock:
-            for job_id, token in settled:
-                if self._held.get(job_id) == token:
-                    del self._held[job_id]
+            held = self._held
+            for settlement in settled:
+                if held.get(settlement.id) == settlement.token:
+                    del held[settlement.id]
 
     def snapshot(self) -> dict[str, str]:
         """Return the tokens of the claims that are held now, by job id."""

@@ -101,6 +101,8 @@ def decide(
     An attempt that was told to stop is judged by its cause even if its handler then returned: a thread that looks at
     `run.cancelled` and returns early has not done the work.
     """
+    if error is None and cause is None:
+        return COMPLETED
     match cause:
         case Cause.SHUTDOWN:
             return Outcome(OutcomeKind.INTERRUPTED)

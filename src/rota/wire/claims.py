@@ -246,8 +246,8 @@ class Settlement(NamedTuple):
         cls, claim: Claim, told: Told = _NOTHING_TOLD, *, reason: str = "", mirror_ms: int = 0
     ) -> "Settlement":
         """End the job: it was completed, or cancelled for `reason`."""
-        first = claim.id, claim.token, SettlementKind.FINISHED
-        return _settlement((*first, *told, reason, mirror_ms, *_LAST_EXTRAS))
+        ends = claim.id, claim.token, SettlementKind.FINISHED
+        return _settlement((*ends, *told, reason, mirror_ms, *_LAST_EXTRAS))
 
     @classmethod
     def dead(cls, claim: Claim, reason: str, told: Told = _NOTHING_TOLD) -> "Settlement":

@@ -36,7 +36,7 @@ async def holding(renewals: Renewals, taken: list[str]) -> Holding:
 async def test_what_was_added_is_renewed_until_it_is_dropped(holding: Holding, renewals: Renewals) -> None:
     holding.add([claim("1", "a"), claim("2", "b")])
     assert holding.renew(None) == 2
-    holding.drop([("1", "a")])
+    holding.drop([claim("1", "a")])
     assert holding.renew(None) == 1
     assert renewals.asked == [{"1": "a", "2": "b"}, {"2": "b"}]
 
@@ -49,7 +49,7 @@ async def test_nothing_is_asked_where_nothing_is_held(holding: Holding, renewals
 async def test_a_former_claim_does_not_drop_the_one_that_followed_it(holding: Holding) -> None:
     holding.add([claim("1", "old")])
     holding.add([claim("1", "new")])
-    holding.drop([("1", "old"), ("nosuch", "t")])
+    holding.drop([claim("1", "old"), claim("nosuch", "t")])
     assert holding.snapshot() == {"1": "new"}
 
 
@@ -77,7 +77,7 @@ async def test_an_answer_about_what_changed_meanwhile_is_ignored(
     renewals.lost = ["1"]
 
     def change() -> None:
-        holding.drop([("1", "asked")])
+        holding.drop([claim("1", "asked")])
         if after is not None:
             holding.add([claim("1", after)])
 
