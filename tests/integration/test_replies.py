@@ -7,9 +7,11 @@ from functools import partial
 from typing import Any
 
 import pytest
+import redis as plain_redis
 import uvloop
 from redis import exceptions as faults
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
+from redis.asyncio import Redis
 
 from rota.server import connections
 from rota.server.lean.replies import MOST_UNREAD, Replies
@@ -205,3 +207,83 @@ async def test_a_listener_outwaits_the_time_for_a_reply() -> None:
         connection = await client.connection_pool.get_connection()
         assert await connection.read_response(timeout=0.3, disconnect_on_error=False) is None
         assert connection.is_connected
+
+
+# Scripts, which go straight to a connection that is ready
+
+
+async def test_a_script_takes_the_connection_that_is_ready_and_gives_it_back(redis: Any) -> None:
+    connection = await connection_of(redis)
+    pool = redis.connection_pool
+    call = asyncio.create_task(redis.evalsha(await redis.script_load("return KEYS[1]"), 1, "a"))
+    await asyncio.sleep(0)
+    assert pool._in_use_connections == {connection}
+    assert await call == b"a"
+    assert pool._available_connections == [connection]
+    large = await redis.script_load("return ARGV[1]")
+    assert await redis.evalsha(large, 0, LARGE) == LARGE
+
+
+async def test_a_script_that_fails_or_is_cancelled_leaves_a_connection_that_can_be_used(
+    server: RedisServer, redis: Any
+) -> None:
+    await connection_of(redis)
+    with pytest.raises(faults.NoScriptError):
+        await redis.evalsha("0" * 40, 0)
+    slow = await redis.script_load("for i = 1, 3e6 do redis.call('TIME') end return 1")
+    call = asyncio.create_task(redis.evalsha(slow, 0))
+    await until(lambda: redis.connection_pool._in_use_connections)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    with server.client() as admin:
+        await until(lambda: _no_script_runs(admin))
+    assert await redis.evalsha(await redis.script_load("return 'mine'"), 0) == b"mine"
+
+
+def _no_script_runs(admin: plain_redis.Redis) -> bool:
+    try:
+        admin.script_kill()
+    except faults.ResponseError as error:
+        return "NOTBUSY" in str(error)
+    return False
+
+
+async def test_a_script_meets_a_connection_that_has_ended_and_takes_another(
+    server: RedisServer, redis: Any
+) -> None:
+    connection, script = await connection_of(redis), await redis.script_load("return 1")
+    with server.client() as admin:
+        admin.client_kill_filter(_type="normal", skipme=True)
+        _wait_readable(connection._writer.get_extra_info("socket").fileno())
+    assert await redis.evalsha(script, 0) == 1
+
+
+async def test_a_script_waits_for_its_reply_no_longer_than_another_command() -> None:
+    async with Stranger(polite(EVALSHA=b"")) as stranger, client_of(stranger, 0.2) as client:
+        connection = await connection_of(client)
+        with pytest.raises(faults.TimeoutError, match="Timeout reading"):
+            await client.evalsha("0" * 40, 0)
+        assert not connection.is_connected
+
+
+async def test_a_check_that_is_due_is_made_before_a_script(redis: Any) -> None:
+    connection, script = await connection_of(redis), await redis.script_load("return 1")
+    connection.next_health_check = 0
+    before = (await redis.info("commandstats"))["cmdstat_ping"]["calls"]
+    connection.next_health_check = 0
+    assert await redis.evalsha(script, 0) == 1
+    assert (await redis.info("commandstats"))["cmdstat_ping"]["calls"] == before + 1
+
+
+async def test_who_traces_commands_is_shown_scripts_too(redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    script, seen = await redis.script_load("return 1"), []
+    own: Any = Redis.execute_command
+
+    async def traced(self: Any, *words: Any, **options: Any) -> Any:
+        seen.append(words[0])
+        return await own(self, *words, **options)
+
+    monkeypatch.setattr(Redis, "execute_command", traced)
+    assert await redis.evalsha(script, 0) == 1
+    assert seen == ["EVALSHA"]

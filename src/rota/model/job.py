@@ -20,6 +20,7 @@ from typing import (
 
 from rota.model.handle import Handle, JobClient
 from rota.model.options import (
+    UNCHANGED,
     EnqueueFields,
     EnqueueOptions,
     check_policy,
@@ -108,7 +109,7 @@ class Job(Generic[P, R]):
     source: str
     payload: PayloadType = field(repr=False)
     result: ResultType = field(repr=False)
-    enqueue_options: EnqueueOptions = field(default=EnqueueOptions(), repr=False)
+    enqueue_options: EnqueueOptions = field(default=UNCHANGED, repr=False)
     schedules: tuple[Schedule, ...] = ()
 
     @property
@@ -120,6 +121,11 @@ class Job(Generic[P, R]):
     def first_name(self) -> str:
         """The oldest of its names, by which limits, unique keys and schedules know it: they outlast a new name."""
         return self.names[-1]
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it has no priority, limit or unique key, so that nothing but its turn keeps it from starting."""
+        return not (self.priority or self.limit or self.concurrency or self.unique)
 
     def options(self, **options: Unpack[EnqueueFields]) -> "Job[P, R]":
         """Return a copy to enqueue with these options, which win over its policy; EnqueueOptions says what each means.

@@ -104,6 +104,8 @@ class EnqueueOptions:
 
     def wire(self) -> dict[str, Any]:
         """Return the options that travel with the job, without those that are not set."""
+        if self is UNCHANGED:
+            return {}
         chosen = {name: getattr(self, name) for name in _ON_THE_WIRE if getattr(self, name) is not None}
         if self.backoff is not None:
             chosen["backoff"] = self.backoff.wire()
@@ -181,3 +183,7 @@ def checked_aliases(label: str, name: str, aliases: Any) -> tuple[str, ...]:
             f"job {label}: aliases names one job twice, or the job itself; name each old name once"
         )
     return found
+
+
+#: The options of an enqueue that differs in nothing from its job's policy, as most do.
+UNCHANGED = EnqueueOptions()

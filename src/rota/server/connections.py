@@ -32,6 +32,7 @@ from rota.server.clones import (
 )
 from rota.server.failover.following import FollowingPool, Sentinels
 from rota.server.faults import ServerError, explained
+from rota.server.lean.client import LeanRedis
 from rota.server.login.renewed import Pair, login_options
 from rota.server.packing import packing
 from rota.server.target import RedisTarget
@@ -103,7 +104,7 @@ def async_client(
     `socket_timeout` in seconds bounds the wait for a reply: for a blocking command allow its own timeout and a few
     seconds more. None waits for ever.
     """
-    client = ArqRedis(_pool(target, socket_timeout), **arq)
+    client = LeanRedis(_pool(target, socket_timeout), **arq)
     client.auto_close_connection_pool = True
     return client
 

@@ -6,6 +6,7 @@ it raises where a connection does not close in time, which would end a worker th
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import hiredis
@@ -30,6 +31,21 @@ class _Packing(Discreet):
         except (TypeError, UnicodeEncodeError):
             packed: list[bytes] = super().pack_command(*args)  # type: ignore[misc]
             return packed
+
+    @property
+    def is_ready(self: Any) -> bool:
+        """Whether it is open, and a command may be sent at once: no check of its health is due."""
+        if not self._parser.is_quiet:
+            return False
+        return not self.health_check_interval or asyncio.get_running_loop().time() < self.next_health_check
+
+    async def answer(self: Any, words: Sequence[Any]) -> Any:
+        """Send a command, as the connection is ready, and return the reply. Raises redis-py's errors."""
+        self._parser.write(self.pack_command(*words))
+        if self._parser.is_choked:
+            # To send nothing is to wait for room, within the socket's timeout.
+            await self.send_packed_command(b"", check_health=False)
+        return await self.read_response()
 
     def set_parser(self, _: Any) -> None:
         """Read with rota's parser, whichever is asked for: it takes the transport over, which others do not."""

@@ -14,7 +14,7 @@ by concatenation behind a fixed head, so that a script knows our jobs, and their
 
 import re
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from rota.errors import RefusedPayload, UnreadablePayload
@@ -112,9 +112,14 @@ def encode_job(
         tail = b',"o":%b' % marks.dumps(dict(options))
     if headers:
         tail += b',"h":%b' % encode_headers(headers)
-    name_bytes = (name if name == WEBHOOK else check_name("job", name)).encode()
     kwargs = marks.escaped(arguments)
-    return b'%b%b","t":null,"a":[],"k":%b,"et":%d%b}' % (HEAD, name_bytes, kwargs, enqueued_ms, tail)
+    return b'%b%b","t":null,"a":[],"k":%b,"et":%d%b}' % (HEAD, _written(name), kwargs, enqueued_ms, tail)
+
+
+@lru_cache(maxsize=1024)
+def _written(name: str) -> bytes:
+    """Return a job's name as it is written. Raises ValueError for one that jobs cannot have."""
+    return (name if name == WEBHOOK else check_name("job", name)).encode()
 
 
 def encode_fan_out(recipe: Mapping[str, Any], *, enqueued_ms: int) -> bytes:

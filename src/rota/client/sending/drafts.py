@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -19,6 +20,8 @@ from rota.wire import envelopes
 from rota.wire.envelopes import HOME
 from rota.wire.keys import check_queue
 from rota.wire.sealing.sealed import seal_job
+
+_checked = lru_cache(maxsize=1024)(check_queue)
 
 
 class Draft(NamedTuple):
@@ -87,7 +90,7 @@ class Drafter:
 
     def draft(self, job: Job[Any, Any], arguments: bytes) -> Draft:
         """Return a draft of a job with its arguments (JSON). Raises PayloadTooLarge, InvalidPayload."""
-        home, options = check_queue(home_of(job, self._default_queue)), job.enqueue_options
+        home, options = _checked(home_of(job, self._default_queue)), job.enqueue_options
         queue = options.queue or home
         payload = self._payload(queue, job.name, arguments, wire_options(job, self._default_queue))
         terms, unique = terms_and_key(

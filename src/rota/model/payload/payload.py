@@ -170,6 +170,8 @@ class PayloadType(_Typed):
         if len(args) > len(positional):
             most = f"{_TOO_MANY} {len(positional)} positional arguments are taken; {len(args)} came"
             raise InvalidPayload(self._job, {"": most})
+        if not named:
+            return dict(zip(positional, args, strict=False))
         for name, value in zip(positional, args, strict=False):
             if name in named:
                 raise InvalidPayload(self._job, {name: "is given twice"})

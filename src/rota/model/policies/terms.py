@@ -56,6 +56,8 @@ def terms_and_key(
     home: str | None = None,
 ) -> tuple[str, str]:
     """Return the terms, and `<unique key> <its period, ms>` for the enqueue; "" for a job that is not unique."""
+    if job.is_free and not priority and not job.enqueue_options.webhook:
+        return "", ""
     named = _named(job, arguments)
     if job.unique is None:
         return " ".join(_tokens(job, home or queue, named, namespace, priority=priority)), ""

@@ -93,6 +93,10 @@ class FollowingPool(aio.SentinelConnectionPool):
         address: tuple[str, int] = await super().get_master_address()  # type: ignore[no-untyped-call]
         return address
 
+    def leads_to(self, address: tuple[str, int]) -> bool:
+        """Tell whether the primary is at `address`, by what was said in the last second; False where that is older."""
+        return not self.is_master or (time.monotonic() < self._due and self.master_address == address)
+
     async def has_left(self, address: tuple[str, int]) -> bool:
         """Tell whether the primary is another server than that at `address`, by what was said in the last second."""
         if not self.is_master:
@@ -107,6 +111,12 @@ class FollowingPool(aio.SentinelConnectionPool):
 
 class Following:
     """A mixin before a connection class of redis-py's asyncio: a command goes to the server that is the primary now."""
+
+    @property
+    def is_ready(self: Any) -> bool:
+        """Whether a command may be sent at once: the sentinels need not be asked before."""
+        is_ready: bool = super().is_ready  # type: ignore[misc]
+        return is_ready and bool(self.connection_pool.leads_to((self.host, self.port)))
 
     async def send_packed_command(self: Any, command: Any, check_health: bool = True) -> None:
         """Send a packed command, over a new connection where the old one leads to another server."""

@@ -26,6 +26,7 @@ class Replies(_AsyncHiredisParser, asyncio.Protocol):
 
     def __init__(self, socket_read_size: int) -> None:
         super().__init__(socket_read_size)
+        self._connected = False
         self._waiter: asyncio.Future[None] | None = None
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -57,6 +58,18 @@ class Replies(_AsyncHiredisParser, asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the connection is open, and nothing has come that nobody asked for, as far as the kernel knows."""
+        return (
+            self._connected
+            and not self._is_over
+            and not self._transport.is_closing()
+            and self._poll is not None
+            and not self._poll(0)
+            and not self._reader.has_data()
+        )
+
     # As redis-py calls it
 
     async def can_read_destructive(self) -> bool:
@@ -64,7 +77,7 @@ class Replies(_AsyncHiredisParser, asyncio.Protocol):
         self._check()
         if self._reader.gets() is not NOT_ENOUGH_DATA:
             return True
-        if self._poll is not None and not self._poll(0):
+        if self.is_quiet:
             return False
         # Something has come, or the end has. The first round of the loop finds it, the second one hands it over.
         unread = self._unread
