@@ -6,7 +6,7 @@ TEST_OPTIONS := --ignore=tests/container --ignore=tests/browser --ignore=tests/t
 # What a project gets as its dev.txt, before the one of here.
 LOCKS := build worker sbom project dev
 
-.PHONY: bench bench-peers bench-check test-containers test-browser test-template screenshots dashboards rules docs settings
+.PHONY: bench bench-peers performance performance-page bench-check test-containers test-browser test-template screenshots dashboards rules docs settings
 
 # It leaves with the sample jobs: make remove-samples.
 demo: setup ## real jobs through a real queue, some of them failing; ARGS=--stay keeps the dashboard open
@@ -21,6 +21,22 @@ bench: setup ## stock arq and rota side by side, what each policy costs, and how
 # Peers in environments of their own, made in .venv/peers: half an hour on a quiet machine.
 bench-peers: setup ## rota and its peers side by side, into benchmarks/peers.json; ARGS=--quick takes minutes
 	@$(PY) -m benchmarks.peers --set-up $(ARGS)
+
+# matplotlib is in an environment of its own.
+PLOTS ?= .venv/performance
+
+performance: setup $(PLOTS)/made ## measure all of docs/performance.md and write it, about an hour; ARGS=--quick takes minutes
+	@$(PY) -m benchmarks.peers --set-up $(ARGS)
+	@$(PY) -m benchmarks.conditions $(ARGS)
+	@$(PLOTS)/bin/python -m benchmarks.performance
+
+performance-page: setup $(PLOTS)/made ## write docs/performance.md and its plots again, from the records that are there
+	@$(PLOTS)/bin/python -m benchmarks.performance
+
+$(PLOTS)/made: requirements/performance.txt | setup
+	@$(PY) -m venv --clear $(PLOTS)
+	@$(PLOTS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 bench-check: setup ## fail below what is promised of rota's speed
 	@$(PY) -m benchmarks --check
@@ -55,5 +71,5 @@ check:: setup
 
 lock::
 	@$(LOCK) --no-deps $(ARGS) -o requirements/arq-suite.txt requirements/arq-suite.in
-	@$(LOCK) $(ARGS) -o requirements/docs.txt requirements/docs.in
+	@for name in docs performance; do $(LOCK) $(ARGS) -o requirements/$$name.txt requirements/$$name.in || exit; done
 	@for file in benchmarks/peers/requirements/*.in; do $(LOCK) $(ARGS) -o $${file%.in}.txt $$file || exit; done

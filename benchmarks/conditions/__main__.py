@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -49,18 +50,20 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     """Measure, write, print; the exit status."""
     chosen = options(arguments)
-    before, status = os.getloadavg(), EXIT_FAILED
+    before, began, status = os.getloadavg(), time.monotonic(), EXIT_FAILED
     try:
         sizes = Sizes.read(os.environ, quick=chosen.quick)
         found, server = asyncio.run(_measured(chosen.only or list(ALL), sizes))
         machine = {"server": server, "load_before": before, "load_after": os.getloadavg()}
         former = json.loads(chosen.json.read_text())["series"] if chosen.only and chosen.json.exists() else {}
-        document = {
+        document: dict[str, Any] = {
             "taken": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": {**record.machine(), **machine},
             "sizes": asdict(sizes),
             "series": {**former, **found},
         }
+        if not chosen.only:
+            document["minutes"] = round((time.monotonic() - began) / 60)
         record.write(chosen.json, document)
         print("\n\n".join(rendered(name, one) for name, one in found.items()))
         status = 0

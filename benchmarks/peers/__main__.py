@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         sizes = PeerSizes.read(os.environ, quick=chosen.quick)
         there, skipped = available(peers, make=chosen.set_up)
         versions = {peer.key: peer.environment.versions(peer.packages) for peer in there}
-        before = os.getloadavg()
+        before, began = os.getloadavg(), time.monotonic()
         run = Run(sizes, _say)
         server = asyncio.run(_measure(run, there))
         figures = {key: medians(values) for key, values in run.measured.items()}
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         content = document(
             run.measured, figures, sizes, loads=loads, server=server, versions=versions, skipped=skipped
         )
-        record.write(chosen.json, content)
+        record.write(chosen.json, content | {"minutes": round((time.monotonic() - began) / 60)})
         print(f"{table.render(there, figures)}\n\n{table.NOTES}")
         print("\n".join(f"not measured: {reason}" for reason in skipped.values()))
         status = 0
