@@ -106,6 +106,8 @@ class Execution:
     """
 
     __slots__ = (
+        "_began",
+        "_began",
         "_cancels",
         "_deadlines",
         "_now",
@@ -141,6 +143,7 @@ class Execution:
         self._deadlines = deadlines
         self._timer: asyncio.TimerHandle | None = None
         self._now = clock.monotonic
+        self._began = self._now()
         self._written = self.checkpoint.number
         self.close: Callable[[], Settlement] | None = None
         self.left = False
@@ -168,6 +171,11 @@ class Execution:
         if self.live and self.cause is not None and self._now() - self._stopped_at >= PATIENCE:
             self._stopped_at = self._now()
             self._interrupt()
+
+    @property
+    def age(self) -> float:
+        """The time since the attempt began, in seconds."""
+        return self._now() - self._began
 
     @property
     def patience(self) -> float:

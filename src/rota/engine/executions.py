@@ -25,6 +25,8 @@ STUMBLE, STUMBLES = 5.0, 5
 
 #: A job that was claimed ahead and has not found a slot for this long goes back into the queue, in seconds.
 LONGEST_WAIT = 0.1
+#: Jobs are claimed ahead where they take less than this on average, in seconds: then slots become free soon enough.
+SHORT = 0.05
 
 
 class Executions(dict[str, Execution]):
@@ -51,6 +53,8 @@ class Executions(dict[str, Execution]):
         self.waiting: OrderedDict[str, tuple[float, Claim]] = OrderedDict()
         self.ended = 0
         self.ending = 0.0
+        # How long a job takes, in seconds; unknown before the first has ended.
+        self._typical = math.inf
         self._slots = slots
         self._timer: asyncio.TimerHandle | None = None
         self._filling = False
@@ -78,8 +82,9 @@ class Executions(dict[str, Execution]):
 
     def expect(self, ended: int) -> None:
         """Take note that `ended` jobs ended while a step was under way: about as many will during the next."""
-        # Jobs that were claimed together end together: one step sees many of them, and the other lane's few.
-        self.ending = (self.ending + ended) / 2
+        # Jobs that were claimed together end together: one step sees many of them, and the other lane's few. Long ones
+        # do so, too, and then none for a long time.
+        self.ending = (self.ending + ended) / 2 if self._typical < SHORT else 0.0
 
     def give_back(self, since: float = math.inf) -> None:
         """Put the jobs back into the queue whose time to find a slot was up at `since`; all of them by default."""
@@ -92,8 +97,8 @@ class Executions(dict[str, Execution]):
         before = len(self.waiting)
         self.give_back(self._loop.time())
         if len(self.waiting) < before:
-            # What was expected has not come: the jobs that run now are longer.
-            self.ending = 0.0
+            # What was expected has not come: the jobs that run now are longer. Dozens of short ones will change that.
+            self.ending, self._typical = 0.0, 1.0
         if self.waiting:
             self._timer = self._loop.call_at(next(iter(self.waiting.values()))[0], self._lose_patience)
 
@@ -185,6 +190,9 @@ class Executions(dict[str, Execution]):
         if self.get(claim.id) is execution:
             del self[claim.id]
         self.ended += 1
+        self._typical = (
+            execution.age if self._typical == math.inf else self._typical * 0.9 + execution.age * 0.1
+        )
         self._ended(claim, execution.closed_by(settlement))
         if self.waiting and not self._filling:
             self._fill()

@@ -60,21 +60,26 @@ def test_a_step_claims_no_more_than_its_share_and_no_more_than_a_step_may() -> N
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what waits do so for as long as a busy machine takes."""
     monkeypatch.setattr(executions, "LONGEST_WAIT", 60)
+    monkeypatch.setattr(executions, "SHORT", 60)
 
 
 async def hurry(bench: Bench) -> None:
     """Let jobs end while steps are under way, until the engine has claimed some ahead."""
-    queue, jobs = bench.queue, bench.jobs
-    await until(lambda: len(jobs.running) == SLOTS)
+    await until(lambda: len(bench.jobs.running) == SLOTS)
     while not bench.engine.executions.waiting:
-        queue.gate.clear()
-        first = list(jobs.running)[: SLOTS // 2]
-        jobs.let_go(*first[:1])
-        await settled_steps()
-        jobs.let_go(*first[1:])
-        await settled_steps()
-        queue.gate.set()
-        await settled_steps()
+        await end_half(bench)
+
+
+async def end_half(bench: Bench) -> None:
+    queue, jobs = bench.queue, bench.jobs
+    queue.gate.clear()
+    first = list(jobs.running)[: SLOTS // 2]
+    jobs.let_go(*first[:1])
+    await settled_steps()
+    jobs.let_go(*first[1:])
+    await settled_steps()
+    queue.gate.set()
+    await settled_steps()
 
 
 async def test_short_jobs_are_claimed_ahead_and_start_as_soon_as_a_slot_is_free() -> None:
@@ -89,6 +94,18 @@ async def test_short_jobs_are_claimed_ahead_and_start_as_soon_as_a_slot_is_free(
         bench.jobs.let_go(next(iter(bench.jobs.running)))
         await until(lambda: waiting[0] in bench.jobs.running)
         assert bench.jobs.most == SLOTS
+
+
+async def test_long_jobs_that_end_together_are_followed_by_no_claims_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(executions, "SHORT", 0)  # however fast the machine is
+    async with at_work(Queue(1000), slots=SLOTS) as bench:
+        for _ in range(20):
+            await until(lambda: len(bench.jobs.running) == SLOTS)
+            await end_half(bench)
+            assert not bench.engine.executions.waiting
+            assert bench.engine.taken <= SLOTS
 
 
 async def test_what_finds_no_slot_for_a_while_goes_back_unspent(monkeypatch: pytest.MonkeyPatch) -> None:
