@@ -20,8 +20,8 @@ DO_NOT_APPLY = {
     "tests/test_worker.py::test_handle_sig": "puts mocks where arq keeps its tasks, and counts their cancellations",
     "tests/test_worker.py::test_handle_no_sig": "puts mocks where arq keeps its tasks, and counts their cancellations",
     "tests/test_worker.py::test_job_retry_race_condition": "calls start_jobs, a part of arq's loop that ours has not",
-    "tests/test_worker.py::test_worker_crash[exception_thrown0]": "a mock of redis-py's read_response, which ours is not",
-    "tests/test_worker.py::test_worker_crash[exception_thrown1]": "a mock of redis-py's read_response, which ours is not",
+    "tests/test_worker.py::test_worker_crash[exception_thrown0]": "mocks redis-py's read_response, which ours is not",
+    "tests/test_worker.py::test_worker_crash[exception_thrown1]": "mocks redis-py's read_response, which ours is not",
     "tests/test_worker.py::test_worker_retry[exception_thrown0]": "counts the calls of one turn of arq's loop",
     "tests/test_worker.py::test_worker_retry[exception_thrown1]": "counts the calls of one turn of arq's loop",
 }
