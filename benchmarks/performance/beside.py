@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from benchmarks.performance import style
 from benchmarks.performance.figures import ALL, OURS
@@ -12,7 +13,9 @@ from benchmarks.performance.records import Records, is_floor
 
 _FIGURES = {figure.key: figure for figure in ALL}
 #: Inches of the line of a system, and of what is above and below all lines.
-_LINE, _REST, _LEGEND = 0.21, 0.85, 0.3
+_LINE, _REST, _LEGEND = 0.21, 0.7, 0.3
+#: From the axis down to the legend, in inches.
+_BELOW = -0.22
 #: How the figures of a panel are told apart in one line, whatever its colour: the first, the last, and one between.
 _FULL: dict[str, Any] = {"marker": "o", "markersize": 5.5}
 _HOLLOW: dict[str, Any] = {**_FULL, "markerfacecolor": style.PAPER}
@@ -46,7 +49,7 @@ def dots(records: Records, panels: Mapping[str, Mapping[str, str]]) -> Canvas:
     """Draw a panel for each group of figures, the systems in the order of the very first figure."""
     first = next(iter(next(iter(panels.values()))))
     keys = _ordered(records, first)
-    canvas, axes = _canvas(len(panels), len(keys) * _LINE + _REST + _LEGEND)
+    canvas, axes = _canvas(len(panels), len(keys) * _LINE + _REST + _LEGEND, sharex=True)
     for axis, (title, figures) in zip(axes, panels.items(), strict=True):
         axis.set_xscale("log")
         marks = _MARKS[len(figures)]
@@ -63,12 +66,12 @@ def dots(records: Records, panels: Mapping[str, Mapping[str, str]]) -> Canvas:
                 if points:
                     axis.plot(*zip(*points, strict=True), linestyle="", color=colour, **mark)
         axis.set_title(f"{title}{style.LOGARITHMIC}")
-        axis.legend(
-            loc="upper left", bbox_to_anchor=(-0.02, -0.06), ncols=3, handletextpad=0.1, columnspacing=1
-        )
-        axis.xaxis.set_major_formatter(FuncFormatter(style.short))
-        axis.xaxis.set_minor_formatter(NullFormatter())
+        # Below the numbers of the axis, however high the panel is.
+        below = axis.transAxes + ScaledTranslation(0, _BELOW, canvas.dpi_scale_trans)
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (-0.02, 0), "bbox_transform": below}
+        axis.legend(**place, ncols=3, handletextpad=0.1, columnspacing=1)
         axis.grid(axis="x")
+    style.powers(axes[0].xaxis, *axes[0].get_xlim())
     _name(axes[0], records, keys)
     return canvas
 
@@ -81,9 +84,9 @@ def _spans(axis: Any, records: Records, keys: Sequence[str], names: Sequence[str
             axis.hlines(line, min(seen), max(seen), colors=_colour(key), linewidth=1.2)
 
 
-def _canvas(panels: int, height: float) -> tuple[Canvas, Sequence[Any]]:
+def _canvas(panels: int, height: float, *, sharex: bool = False) -> tuple[Canvas, Sequence[Any]]:
     canvas = Canvas(figsize=(style.WIDTH, height), layout="constrained")
-    return canvas, list(canvas.subplots(1, panels, sharey=True, squeeze=False)[0])
+    return canvas, list(canvas.subplots(1, panels, sharey=True, sharex=sharex, squeeze=False)[0])
 
 
 def _ordered(records: Records, name: str) -> list[str]:
@@ -99,7 +102,7 @@ def _ordered(records: Records, name: str) -> list[str]:
 
 def _name(axis: Any, records: Records, keys: Sequence[str]) -> None:
     axis.set_yticks(range(len(keys)), [records.title(key) for key in keys])
-    axis.invert_yaxis()
+    axis.set_ylim(len(keys) - 0.4, -0.6)
     for label, key in zip(axis.get_yticklabels(), keys, strict=True):
         label.set(color=_ink(key), fontweight="bold" if key == OURS else "normal")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter
 
 from benchmarks.performance import style
 from benchmarks.performance.records import Records
@@ -58,8 +58,8 @@ def _scale(axis: Any, title: str, places: list[float], *, powers: bool) -> None:
     axis.set_xticks([], minor=True)
     if title.endswith(style.LOGARITHMIC):
         axis.set_yscale("log")
-        axis.yaxis.set_minor_formatter(NullFormatter())
+        style.powers(axis.yaxis, *axis.get_ylim())
     else:
         # From nothing on, so that a line looks no steeper than it is; a legend has room above.
         axis.set_ylim(0, axis.get_ylim()[1] * 1.1)
-    axis.yaxis.set_major_formatter(FuncFormatter(style.short))
+        axis.yaxis.set_major_formatter(FuncFormatter(style.short))

@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d9dee4", "#ffffff"
 #: rota, its second line where it is alone, other systems, and the floor.
@@ -22,6 +23,8 @@ DARK = {
     FLOOR: "#505865",
 }
 WIDTH = 8.6
+#: An axis that reaches less far has room for more labels than those of powers of ten.
+_FEW_POWERS = 150
 #: Ends the title of a panel whose axis of values is logarithmic.
 LOGARITHMIC = " (logarithmic)"
 #: A coordinate: a hundredth of a point is finer than any screen.
@@ -74,6 +77,14 @@ def svg(canvas: Canvas) -> str:
     style = f"  <style>@media (prefers-color-scheme: dark) {{{rules}}}</style>\n"
     text = _LONG.sub(r"\1", f"{head}{defs}{style}{rest}")
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def powers(axis: Any, least: float, most: float) -> None:
+    """Label a logarithmic axis by powers of ten, and by what is between them where there are few."""
+    if most < least * _FEW_POWERS:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(short))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def short(value: float, _: object = None) -> str:

@@ -141,7 +141,11 @@ def test_plots_are_small_and_the_same_each_time_and_all_are_on_the_page(
     )
     for name, text in plots.items():
         assert len(text) < 60_000, name
-        assert "prefers-color-scheme: dark" in text
+        # Each colour has one for dark pages.
+        style = re.findall(r"@media \(prefers-color-scheme: dark\) {.*}", text)[0]
+        drawn = set(re.findall(r"(?:fill|stroke): (#\w+)", text.replace(style, "")))
+        assert drawn
+        assert drawn <= set(re.findall(r'"(?:fill|stroke): (#\w+)"', style))
         assert "<dc:date>" not in text
     checked = _drawn(*arguments, "--check")
     assert (checked.returncode, checked.stdout) == (0, "")
