@@ -8,22 +8,28 @@
 
 local MOST_PLAIN = 500 -- jobs: their values fit on Lua's stack
 
--- Write events as events.lua does: rows of jobs of one name, put together as text, for which cjson takes three times as
--- long. `places` has a time and an id for each job.
+-- Return a row of the stream as text, for which cjson takes three times as long. `ids` and `dues` are JSON.
+local function row_of(ids, task, dues)
+  return '["enqueued",' .. cjson.encode(queue_name) .. ',' .. ids .. ',' .. cjson.encode(task) .. ',0,{"due":' .. dues .. '}]'
+end
+
+local function write_entry(rows) redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'e', '[' .. rows .. ']') end
+
+-- Write events as events.lua does, jobs of one name in one row. `places` has a time and an id for each job.
 local function write_enqueued(places, tasks)
+  if #tasks == 1 then return write_entry(row_of(cjson.encode(places[2]), tasks[1], places[1])) end
   local rows, ids, dues, differ, row_size, size = {}, {}, {}, false, 0, 0
-  local head = '["enqueued",' .. cjson.encode(queue_name) .. ','
   for n, task in ipairs(tasks) do
     local due, id = places[2 * n - 1], places[2 * n]
     dues[#dues + 1], ids[#ids + 1] = due, id
     differ = differ or due ~= dues[1]
     row_size = row_size + #id + (ids[2] and 17 or 60 + #task)
     if tasks[n + 1] ~= task or row_size >= MOST_OF_ENTRY then
-      rows[#rows + 1] = head .. cjson.encode(ids[2] and ids or id) .. ',' .. cjson.encode(task) .. ',0,{"due":'
-        .. (differ and '[' .. table.concat(dues, ',') .. ']' or due) .. '}]'
+      rows[#rows + 1] =
+        row_of(cjson.encode(ids[2] and ids or id), task, differ and '[' .. table.concat(dues, ',') .. ']' or due)
       ids, dues, differ, row_size, size = {}, {}, false, 0, size + row_size
       if size > MOST_OF_ENTRY or not tasks[n + 1] then
-        redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'e', '[' .. table.concat(rows, ',') .. ']')
+        write_entry(table.concat(rows, ','))
         rows, size = {}, 0
       end
     end
