@@ -237,8 +237,8 @@ class Senders:
 
         What a sender raises is logged, and the jobs are enqueued without it.
         """
-        on = [sender for sender, is_on in self._wrappers if is_on()]
-        return _within(on, jobs) if on else nullcontext()
+        on = [sender for sender, is_on in self._wrappers if is_on()] if self._wrappers else None
+        return _within(on, jobs) if on else _NOTHING
 
     def created(self, jobs: Sequence[Outgoing]) -> None:
         """Tell the senders that want to know it which jobs a round trip has created. What one raises is logged."""
@@ -247,6 +247,9 @@ class Senders:
                 sender.created(jobs)
             except Exception:
                 logger.exception("sender.failed")
+
+
+_NOTHING = nullcontext()
 
 
 def _always() -> bool:

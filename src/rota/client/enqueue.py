@@ -214,7 +214,7 @@ def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:
 
 def _enqueued(draft: Draft, job: Outgoing, answer: Any) -> Enqueued | JobExists:
     if answer == _CREATED:
-        return Enqueued(draft.queue, job.id, draft.job, created=True)
+        return Enqueued(draft.queue, job.id, draft.job, True)
     replaced, raw = answer
     live_id = decode_id(raw)
     if not replaced and draft.on_taken != "existing":

@@ -137,8 +137,11 @@ class Coalescer:
 
     async def _send(self, queue: str, group: Sequence[_Waiting]) -> bool:
         """Send enqueues in one call, and tell each what became of it. Return whether Redis has answered."""
+        values: list[Any] = []
+        for one in group:
+            values += one.values
         try:
-            answers = await self._call(queue, [value for one in group for value in one.values])
+            answers = await self._call(queue, values)
         except Exception as error:
             return await self._share(queue, group, error)
         except BaseException:
