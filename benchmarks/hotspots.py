@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from benchmarks.bench import Bench, set_up
 from benchmarks.profiled import Spent
@@ -20,6 +21,8 @@ from benchmarks.rounds import work_off
 from benchmarks.systems import SYSTEMS
 
 TOP = 40
+#: Calls that take Redis longer than this many microseconds are told of, of the last so many.
+SLOW, MOST_SLOW = 5_000, 128
 ROTA = next(system for system in SYSTEMS if system.key == OURS)
 #: Commands whose time includes the time of the commands inside.
 SCRIPTS = ("evalsha", "eval")
@@ -29,9 +32,14 @@ async def redis_side(task: str, jobs: int) -> list[str]:
     """Lines: CPU a job of worker and server, and the server's time by command."""
     async with set_up(ROTA) as bench:
         await _backlog(bench, task, jobs)
+        redis = bench.server.redis
+        await redis.config_set("slowlog-log-slower-than", SLOW)
+        await redis.slowlog_reset()
+        await redis.config_resetstat()
         before = await bench.server.command_times()
         rate, cpu, did = await work_off(bench, jobs)
         times = _since(await bench.server.command_times(), before)
+        steps = await _step_times(redis)
     lines = [
         f"{rate:,.0f} jobs/s; worker {cpu / jobs * 1e6:.1f} µs, Redis {did.cpu / jobs * 1e6:.1f} µs CPU a job"
     ]
@@ -39,11 +47,26 @@ async def redis_side(task: str, jobs: int) -> list[str]:
     inner = {name: value for name, value in times.items() if name not in SCRIPTS}
     lua = scripts - sum(seconds for _, seconds in inner.values())
     lines.append(
-        f"scripts {scripts / jobs * 1e6:.1f} µs a job, of them Lua itself {lua / jobs * 1e6:.1f} µs; commands:"
+        f"scripts {scripts / jobs * 1e6:.1f} µs a job, of them Lua itself {lua / jobs * 1e6:.1f} µs; {steps}; commands:"
     )
     for name, (calls, seconds) in sorted(times.items(), key=lambda item: -item[1][1]):
         lines.append(f"{seconds / jobs * 1e6:10.2f} µs a job {calls / jobs:8.3f} calls a job  {name}")
     return lines
+
+
+async def _step_times(redis: Any) -> str:
+    """Return how long calls of scripts took, as LATENCY HISTOGRAM and SLOWLOG tell."""
+    _, (_, calls, _, buckets) = await redis.execute_command("LATENCY", "HISTOGRAM", "evalsha")
+    # Each number of microseconds, a power of two, with how many calls took no longer.
+    within = list(zip(buckets[::2], buckets[1::2], strict=True))
+    half, most = (next(us for us, count in within if count >= share * calls) for share in (0.5, 0.99))
+    slow = [
+        entry["duration"]
+        for entry in await redis.slowlog_get(MOST_SLOW)
+        if entry["command"].startswith(b"EVALSHA")
+    ]
+    longest = f", the longest {max(slow) / 1000:.1f} ms" if slow else ""
+    return f"half of the calls within {half} µs, 99 % within {most} µs, {len(slow)} above {SLOW / 1000:g} ms{longest}"
 
 
 async def worker_side(task: str, jobs: int) -> list[str]:
