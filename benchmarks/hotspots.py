@@ -21,7 +21,7 @@ from benchmarks.rounds import work_off
 from benchmarks.systems import SYSTEMS
 
 TOP = 40
-#: Calls that take Redis longer than this many microseconds are told of, of the last so many.
+#: Calls that take Redis longer than this are slow, in microseconds; and the most of them that Redis remembers.
 SLOW, MOST_SLOW = 5_000, 128
 ROTA = next(system for system in SYSTEMS if system.key == OURS)
 #: Commands whose time includes the time of the commands inside.
