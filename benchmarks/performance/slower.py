@@ -48,7 +48,7 @@ REASONS = {
         "A record has the arguments and the times beside the result, and events tell of the job. Some systems keep the "
         "result alone, or nothing."
     ),
-    "rss_mb": "Most of it are libraries: redis-py, arq, uvloop, OpenSSL, and pydantic for typed payloads and settings.",
+    "rss_mb": "Most of it is libraries: redis-py, arq, uvloop, OpenSSL, and pydantic for typed payloads and settings.",
     "idle_per_s": (
         "The worker looks every three seconds whether a job waits whose wake-up was lost with its receiver, tells "
         "every five seconds that it lives, and leads. A worker that only waits on a list says nothing."

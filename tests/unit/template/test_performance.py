@@ -166,6 +166,8 @@ def test_the_page_is_what_the_records_give_and_each_reason_is_there() -> None:
     if not page_there:
         return
     read = Records.read()
+    told = records.PEERS.read_text("utf-8") + records.CONDITIONS.read_text("utf-8")
+    assert re.findall(r"(?:^|[\s\"'(])/\w+/\S*", told) == [], "a record names no folder of a machine"
     assert (DOCS / PAGE).read_text("utf-8") == page(read), "make performance-page"
     assert {figure.key for figure in slower(read)} <= REASONS.keys(), "slower.py says why a peer is ahead"
 
