@@ -24,7 +24,7 @@ class Sizes:
     """
 
     rounds: int = 3
-    jobs: int = 30_000
+    jobs: int = 50_000
     naps: int = 20_000
     enqueues: int = 1_000
     backlog: int = 1_000_000

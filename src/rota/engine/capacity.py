@@ -23,6 +23,8 @@ from rota.wire.queue import BATCH
 
 #: A worker with more slots than this takes two steps at a time, so that Redis works while Python does.
 ONE_LANE = 8
+#: Lanes whose steps may be as small as they like, and among which the slots are divided.
+_WITHOUT_LEAST = 2
 #: Jobs are claimed ahead where that keeps one slot of this number, or more, from standing empty. Without it, a server
 #: that is 3 ms away costs 40 % of the jobs a second at a hundred slots; with it, a tenth.
 WORTH_IT = 10
@@ -92,16 +94,22 @@ class Capacity:
 
     slots: int
     budget: Callable[[], int | None] = _no_limit
+    lanes: int = field(init=False)
+    """How many steps may be under way at a time. A third one goes out only if it is as large as a step may be: behind a
+    server that is far away, a busy worker does half as many jobs again in this way, and behind a near one the same."""
+
     batch: int = field(init=False)
-    """The most jobs that one step claims: the slots are divided among the lanes."""
+    """The most jobs that one step claims: the slots are divided among the first two lanes."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "batch", min(BATCH, max(1, -(-self.slots // self.lanes))))
+        lanes = 1 if self.slots <= ONE_LANE else 2 if self.slots < BATCH else 3
+        object.__setattr__(self, "lanes", lanes)
+        object.__setattr__(self, "batch", min(BATCH, max(1, -(-self.slots // min(lanes, _WITHOUT_LEAST)))))
 
-    @property
-    def lanes(self) -> int:
-        """How many steps may be under way at a time."""
-        return 1 if self.slots <= ONE_LANE else 2
+    def least(self, lane: int) -> int:
+        """Return how many jobs a step of a lane must settle or claim, or else it does not go out."""
+        # Three small steps would cost more than two that are half as large again.
+        return 1 if lane < _WITHOUT_LEAST else BATCH
 
     def startable(self, running: int, asked: int, access: Access, *, waiting: int = 0, ahead: int = 0) -> int:
         """Return how many jobs the next step could claim if no other queue of the process wanted slots.
@@ -114,7 +122,7 @@ class Capacity:
         free = self.slots + ahead - running - waiting - asked
         if free <= 0:
             return 0
-        startable = min(free, BATCH, -(-(self.slots + ahead) // self.lanes) if ahead else self.batch)
+        startable = min(free, BATCH, -(-(self.slots + ahead) // _WITHOUT_LEAST) if ahead else self.batch)
         budget = self.budget()
         return startable if budget is None else min(startable, max(0, budget - asked - waiting))
 
@@ -124,5 +132,5 @@ class Capacity:
         A slot that becomes free waits for the next step of a lane, and for its answer: about as long as two steps take.
         Where jobs are long, few end during a step, and none is claimed ahead: another worker may have a slot for it.
         """
-        ahead = min(round(2 * ending), self.slots)
+        ahead = min(round(2 * ending), self.slots * (self.lanes - 1))
         return ahead if self.lanes > 1 and ahead * WORTH_IT >= self.slots else 0

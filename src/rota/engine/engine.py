@@ -176,18 +176,20 @@ class Engine:
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(self.capacity.lanes):
-                    group.create_task(self._drive(Lane(self._link, number)))
+                    lane, least = Lane(self._link, number), self.capacity.least(number)
+                    group.create_task(self._drive(lane, least))
                 group.create_task(self.pulse.run())
         finally:
+            self.picking = False
             self._isolation.leave(self)
             self._share.leave()
             self.executions.deadlines.close()
 
     # The loop of one lane
 
-    async def _drive(self, lane: Lane) -> None:
+    async def _drive(self, lane: Lane, least: int) -> None:
         while True:
-            while (ask := self._ask()) is None:
+            while (ask := self._ask(least)) is None:
                 await self._wait()
             ended = self.executions.ended
             reply = await self._step(lane, ask)
@@ -202,15 +204,18 @@ class Engine:
         self._share.rest()
         await self._work.wait()
 
-    def _ask(self) -> Ask | None:
-        """Return what the next step is to do, and count the slots that it is to fill as taken; None if nothing."""
+    def _ask(self, least: int) -> Ask | None:
+        """Return what the next step is to do, and count the slots that it is to fill as taken.
+
+        None if that is nothing, or neither settles nor claims as many jobs as `least`.
+        """
         if not self._settlements and not self._belief:
             return None
         access = self._isolation.access(self)
         startable = self._startable(access, self.capacity.ahead(self.executions.ending))
         # A suspect runs alone, whosever turn it is.
         want = startable if access is Access.ALONE else self._share.grant(startable)
-        if not self._settlements and not want:
+        if max(len(self._settlements), want) < least:
             return None
         settlements, self._settlements = self._settlements[:BATCH], self._settlements[BATCH:]
         ask = Ask(settlements, want, access is Access.ALONE and want > 0, self._belief)

@@ -10,7 +10,16 @@ SHARED, CLOSED, WAITING, ALONE = Access
 
 @pytest.mark.parametrize(
     ("slots", "lanes", "batch"),
-    [(1, 1, 1), (8, 1, 8), (9, 2, 5), (20, 2, 10), (200, 2, BATCH), (1000, 2, BATCH)],
+    [
+        (1, 1, 1),
+        (8, 1, 8),
+        (9, 2, 5),
+        (20, 2, 10),
+        (99, 2, 50),
+        (100, 3, 50),
+        (200, 3, BATCH),
+        (1000, 3, BATCH),
+    ],
 )
 def test_a_step_claims_no_more_than_the_part_of_its_lane(slots: int, lanes: int, batch: int) -> None:
     capacity = Capacity(slots)

@@ -24,8 +24,10 @@ SLOTS = 10
         (100, 4.5, 0),  # not worth it
         (100, 5.0, 10),
         (100, 30.0, 60),
-        (100, 80.0, 100),  # never more than there are slots
+        (100, 100.0, 200),
+        (100, 300.0, 200),  # never more than the lanes beside the first could bring
         (9, 3.0, 6),
+        (9, 8.0, 9),
         (8, 8.0, 0),  # with one lane
     ],
 )
@@ -106,6 +108,25 @@ async def test_long_jobs_that_end_together_are_followed_by_no_claims_ahead(
             await end_half(bench)
             assert not bench.engine.executions.waiting
             assert bench.engine.taken <= SLOTS
+
+
+@pytest.mark.parametrize(("ending", "steps"), [(BATCH, [BATCH] * 3), (BATCH - 1, [BATCH] * 2), (0, [50, 50])])
+async def test_a_third_step_goes_out_only_if_it_is_a_whole_one(ending: int, steps: list[int]) -> None:
+    async with at_work(Queue(5000), slots=BATCH) as bench:
+        await until(lambda: len(bench.jobs.running) == BATCH)
+        await settled_steps()
+        bench.engine.executions.ending = ending
+        before = len(bench.queue.steps)
+        bench.queue.gate.clear()
+        bench.jobs.let_go()
+        await settled_steps()
+        for _ in range(4):
+            bench.engine.look()
+            await settled_steps()
+        assert [want for _, want in bench.queue.steps[before:]] == steps
+        bench.queue.gate.set()
+        await until(lambda: len(bench.jobs.running) == BATCH)
+        assert bench.jobs.most == BATCH
 
 
 async def test_what_finds_no_slot_for_a_while_goes_back_unspent(monkeypatch: pytest.MonkeyPatch) -> None:
