@@ -1,6 +1,7 @@
 """A connection without asyncio's streams: every reply reaches its caller, and no end of a connection goes unseen."""
 
 import asyncio
+import contextlib
 import selectors
 import time
 from functools import partial
@@ -151,6 +152,29 @@ async def test_one_timer_bounds_all_calls_of_a_connection() -> None:
         assert not connection.is_connected
         assert connection._parser._timer is None
         assert await client.ping()
+
+
+async def test_a_reply_that_comes_in_pieces_is_waited_for_no_longer_than_one_that_does_not_come() -> None:
+    async def dribble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"PING\r\n")
+        writer.write(b"+PONG\r\n$1000000\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.001)
+        writer.close()
+
+    server = await asyncio.start_server(dribble, "127.0.0.1", 0)
+    target = RedisTarget("127.0.0.1", server.sockets[0].getsockname()[1])
+    try:
+        client: Any = connections.async_client(target, socket_timeout=0.3)
+        client.connection_pool.connection_kwargs |= {"lib_name": None, "lib_version": None}
+        async with client, asyncio.timeout(20):
+            with pytest.raises(faults.TimeoutError, match="Timeout reading"):
+                await client.get("a")
+    finally:
+        server.close()
 
 
 async def test_a_blocking_call_without_a_bound_waits(target: RedisTarget, redis: Any) -> None:

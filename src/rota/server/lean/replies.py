@@ -158,9 +158,12 @@ class Replies(_AsyncHiredisParser, asyncio.Protocol):
         self._timer = None
         if self._deadline is None or self._waiter is None:
             return
-        if self._loop.time() < self._deadline:
+        if self._waiter.done():
+            # A part of the reply has just come; whether it was the last is known in the next round of the loop.
+            self._timer = self._loop.call_later(0, self._look)
+        elif self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._look)
-        elif not self._waiter.done():
+        else:
             self._waiter.set_exception(TimeoutError())
 
     # As the event loop calls it
