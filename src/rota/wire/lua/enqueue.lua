@@ -18,7 +18,7 @@ local queue_name, keep_events, may_reuse = ARGV[1], ARGV[2], ARGV[3] == '1'
 
 --@include plain
 
-local count, failure, begun_plain = put_plain(4)
+local count, failure = put_plain(4)
 if count then return count end
 
 -- All else, and all its functions, are made within one that few calls need: making them takes as long as a plain job.
@@ -26,7 +26,7 @@ return (function()
 --@include putting
 
   if failure then
-    for at = 1, #begun_plain, 2 do remove(begun_plain[at]) end
+    for at = 4, #ARGV, 9 do undo(ARGV[at], ARGV[at + 6]) end
     raise(failure)
   end
   put_all(4, #ARGV, put_at)

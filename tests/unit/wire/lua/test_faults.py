@@ -190,6 +190,18 @@ async def enqueueing_plain(run: Run) -> None:
     assert await run.sent(call) == [1, 1]
 
 
+async def enqueueing_owned(run: Run) -> None:
+    """Enqueue jobs of a tenant in one call."""
+    bed = run.bed
+    before = bed.everything()
+
+    async def call(is_resent: bool) -> Any:
+        assert not is_resent or bed.everything() == before
+        return await bed.enqueue("a", "b", terms="t=acme")
+
+    assert await run.sent(call) == [1, 1]
+
+
 async def enqueueing_with_a_life(run: Run) -> None:
     """Enqueue jobs without terms, whose payloads expire, in one call."""
     bed = run.bed
@@ -365,7 +377,7 @@ STEPS: list[Story] = [
     *(setting_apart, running_alone),
 ]
 CALLS: list[Story] = [
-    *(enqueueing, enqueueing_plain, enqueueing_with_a_life),
+    *(enqueueing, enqueueing_plain, enqueueing_owned, enqueueing_with_a_life),
     *(enqueueing_once, enqueueing_each_once, sending_rows),
     *(replacing, cancelling, replaying, ticking),
 ]

@@ -17,25 +17,47 @@ RECORDING = "rota:recording"
 
 
 def left_by(bed: Bed) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return all that is there but for what makes jobs go the long way, and the events but for their positions."""
-    found = {key: value for key, value in bed.everything().items() if key not in (ABORT, RECORDING)}
+    """Return all that is there, but for what makes jobs go the long way, and the events but for their positions."""
+    found = {key: value for key, value in bed.everything().items() if key not in (ABORT, RECORDING, EVENTS)}
     return found, [event | {"position": ""} for event in bed.events()]
 
 
 @pytest.mark.parametrize("ids", [NAMED, MANY, MANY[:1]], ids=["named", "many", "one"])
 @pytest.mark.parametrize(
-    "when", [{}, {"delay": 2.5}, {"due_ms": 1_900_000_000_000}], ids=["now", "later", "dated"]
+    "how",
+    [{}, {"delay": 2.5}, {"due_ms": 1_900_000_000_000}, {"terms": "t=acme"}, {"terms": "h=wh_01 t=a.b"}],
+    ids=["now", "later", "dated", "owned", "told"],
 )
 async def test_it_leaves_what_the_long_way_leaves(
-    clocked: Bed, ids: tuple[str, ...], when: dict[str, Any]
+    clocked: Bed, ids: tuple[str, ...], how: dict[str, Any]
 ) -> None:
-    assert await clocked.enqueue(*ids, **when) == [1] * len(ids)
+    assert await clocked.enqueue(*ids, **how) == [1] * len(ids)
     short = left_by(clocked)
     clocked.looking.flushall()
     clocked.looking.zadd(ABORT, {"another": 1})
-    assert await clocked.enqueue(*ids, **when) == [1] * len(ids)
+    assert await clocked.enqueue(*ids, **how) == [1] * len(ids)
     assert left_by(clocked) == short
     assert [event["id"] for event in short[1]] == list(ids)
+
+
+async def test_jobs_that_have_an_owner_are_put_by_one_command_more(real: Bed) -> None:
+    before = real.commands()
+    assert await real.enqueue("a", "b", "c", terms="t=acme") == [1, 1, 1]
+    executed = real.commands() - before
+    assert {name: executed[name] for name in ("exists", "mset", "hset", "zadd", "xadd")} == {
+        "exists": 1, "mset": 1, "hset": 1, "zadd": 1, "xadd": 1,
+    }  # fmt: skip
+    assert [event["tenant"] for event in real.events()] == ["acme"] * 3
+
+
+@pytest.mark.parametrize("key", [KEYS.queue, KEYS.terms], ids=["queue", "terms"])
+async def test_where_a_key_is_of_another_type_nothing_is_left_of_jobs_that_have_an_owner(
+    bed: Bed, key: str
+) -> None:
+    bed.looking.set(key, "not ours")
+    with pytest.raises(ResponseError):
+        await bed.enqueue("a", "b", terms="t=acme")
+    assert bed.all_keys() == {key}
 
 
 async def test_events_of_jobs_of_several_names_lie_in_rows_as_the_long_way_writes_them(clocked: Bed) -> None:

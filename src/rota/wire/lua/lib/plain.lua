@@ -1,7 +1,7 @@
 ---------------------------------------------------------------------------------------------------- plain
--- Plain jobs, which most are: without terms or a unique key, under ids of which Redis knows nothing. As nothing is in
--- their way, they are put by one command of each kind for the whole call, and without the functions that know what to do
--- otherwise. Expects what putting.lua expects.
+-- Plain jobs, which most are: under ids of which Redis knows nothing, without a unique key, and without terms but those
+-- that say whose they are, and which webhook is told (t, h). As nothing is in their way, they are put by one command of
+-- each kind for the whole call, and without the functions that know what to do otherwise. Expects what putting.lua expects.
 
 --@include now
 --@include stream
@@ -9,24 +9,32 @@
 local MOST_PLAIN = 500 -- jobs: their values fit on Lua's stack
 
 -- Return a row of the stream as text, for which cjson takes three times as long. `ids` and `dues` are JSON.
-local function row_of(ids, task, dues)
-  return '["enqueued",' .. cjson.encode(queue_name) .. ',' .. ids .. ',' .. cjson.encode(task) .. ',0,{"due":' .. dues .. '}]'
+local function row_of(ids, task, dues, terms)
+  local owner, webhook = '', ''
+  if terms ~= '' then
+    local tenant, hook = string.match(terms, 't=(%S+)'), string.match(terms, 'h=(%S+)')
+    owner = tenant and ',"tenant":' .. cjson.encode(tenant) or ''
+    webhook = hook and ',"webhook":' .. cjson.encode(hook) or ''
+  end
+  return '["enqueued",' .. cjson.encode(queue_name) .. ',' .. ids .. ',' .. cjson.encode(task) .. ',0,{"due":' .. dues
+    .. owner .. webhook .. '}]'
 end
 
 local function write_entry(rows) redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'e', '[' .. rows .. ']') end
 
--- Write events as events.lua does, jobs of one name in one row. `places` has a time and an id for each job.
-local function write_enqueued(places, tasks)
-  if #tasks == 1 then return write_entry(row_of(cjson.encode(places[2]), tasks[1], places[1])) end
+-- Write events as events.lua does, jobs of one name and the same terms in one row. `places` has a time and an id for
+-- each job.
+local function write_enqueued(places, tasks, terms)
+  if #tasks == 1 then return write_entry(row_of(cjson.encode(places[2]), tasks[1], places[1], terms[1])) end
   local rows, ids, dues, differ, row_size, size = {}, {}, {}, false, 0, 0
   for n, task in ipairs(tasks) do
     local due, id = places[2 * n - 1], places[2 * n]
     dues[#dues + 1], ids[#ids + 1] = due, id
     differ = differ or due ~= dues[1]
     row_size = row_size + #id + (ids[2] and 17 or 60 + #task)
-    if tasks[n + 1] ~= task or row_size >= MOST_OF_ENTRY then
-      rows[#rows + 1] =
-        row_of(cjson.encode(ids[2] and ids or id), task, differ and '[' .. table.concat(dues, ',') .. ']' or due)
+    if tasks[n + 1] ~= task or terms[n + 1] ~= terms[n] or row_size >= MOST_OF_ENTRY then
+      local times = differ and '[' .. table.concat(dues, ',') .. ']' or due
+      rows[#rows + 1] = row_of(cjson.encode(ids[2] and ids or id), task, times, terms[n])
       ids, dues, differ, row_size, size = {}, {}, false, 0, size + row_size
       if size > MOST_OF_ENTRY or not tasks[n + 1] then
         write_entry(table.concat(rows, ','))
@@ -37,15 +45,21 @@ local function write_enqueued(places, tasks)
 end
 
 -- Put all jobs whose 9 values begin at `first`, and return how many. Return nil, and do nothing, where one of them is not
--- plain, or something is recorded. If a command fails, return nil, its error, and what was written before: the keys of
--- the payloads, each with its value.
+-- plain, or something is recorded. If a command fails when something is written, return nil and the error: the caller
+-- undoes it.
 local function put_plain(first)
   if #ARGV - first >= 9 * MOST_PLAIN then return nil end
   local known, left = {}, { 'arq:abort', events ~= '' and recording or nil }
-  local payloads, places, tasks = {}, {}, {}
+  local payloads, places, tasks, all_terms, with_terms = {}, {}, {}, {}, nil
   for at = first, #ARGV, 9 do
     local id, payload, due, delay, life, task, terms, unique = unpack(ARGV, at, at + 7)
-    if terms ~= '' or unique ~= '' or life ~= '0' or known[id] then return nil end
+    if unique ~= '' or life ~= '0' or known[id] then return nil end
+    if terms ~= '' then
+      if string.find(' ' .. terms, ' [^th]=') then return nil end
+      with_terms = with_terms or {}
+      with_terms[#with_terms + 1] = id
+      with_terms[#with_terms + 1] = terms
+    end
     if due ~= '-1' or delay ~= '0' then
       due = due ~= '-1' and tonumber(due) or now + tonumber(delay)
       if due < 0 or due >= 1e14 then return nil end -- an event says nothing of such a time
@@ -59,15 +73,16 @@ local function put_plain(first)
     left[#left + 1] = 'arq:result:' .. id
     payloads[2 * n - 1], payloads[2 * n] = key, payload
     places[2 * n - 1], places[2 * n] = due, id
-    tasks[n] = task
+    tasks[n], all_terms[n] = task, terms
   end
 
   -- What fails here has written nothing, and fails again where jobs are put one by one.
   if redis.pcall('EXISTS', unpack(left)) ~= 0 or redis.pcall('MSET', unpack(payloads)).err then return nil end
-  local added = redis.pcall('ZADD', queue, unpack(places))
-  if type(added) == 'table' then return nil, added, payloads end
+  local answer = with_terms and redis.pcall('HSET', queue .. ':terms', unpack(with_terms))
+  if type(answer) ~= 'table' then answer = redis.pcall('ZADD', queue, unpack(places)) end
+  if type(answer) == 'table' then return nil, answer end
   -- Nothing else depends on these: without a token an idle worker finds the jobs by itself, a little later.
-  if events ~= '' then write_enqueued(places, tasks) end
+  if events ~= '' then write_enqueued(places, tasks, all_terms) end
   if redis.pcall('LLEN', wake) == 0 then redis.pcall('LPUSH', wake, '1') end
   return #tasks
 end
