@@ -191,13 +191,13 @@ async def enqueueing_plain(run: Run) -> None:
 
 
 async def enqueueing_owned(run: Run) -> None:
-    """Enqueue jobs of a tenant in one call."""
+    """Enqueue jobs of a tenant, with a priority, in one call."""
     bed = run.bed
     before = bed.everything()
 
     async def call(is_resent: bool) -> Any:
         assert not is_resent or bed.everything() == before
-        return await bed.enqueue("a", "b", terms="t=acme")
+        return await bed.enqueue("a", "b", terms="p=5 t=acme")
 
     assert await run.sent(call) == [1, 1]
 

@@ -25,8 +25,8 @@ def left_by(bed: Bed) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 @pytest.mark.parametrize("ids", [NAMED, MANY, MANY[:1]], ids=["named", "many", "one"])
 @pytest.mark.parametrize(
     "how",
-    [{}, {"delay": 2.5}, {"due_ms": 1_900_000_000_000}, {"terms": "t=acme"}, {"terms": "h=wh_01 t=a.b"}],
-    ids=["now", "later", "dated", "owned", "told"],
+    [{}, {"delay": 2.5}, {"due_ms": 1_900_000_000_000}, {"terms": "t=acme"}, {"terms": "h=wh_01 p=7 t=a.b"}],
+    ids=["now", "later", "dated", "owned", "all terms"],
 )
 async def test_it_leaves_what_the_long_way_leaves(
     clocked: Bed, ids: tuple[str, ...], how: dict[str, Any]
@@ -51,12 +51,12 @@ async def test_jobs_that_have_an_owner_are_put_by_one_command_more(real: Bed) ->
 
 
 @pytest.mark.parametrize("key", [KEYS.queue, KEYS.terms], ids=["queue", "terms"])
-async def test_where_a_key_is_of_another_type_nothing_is_left_of_jobs_that_have_an_owner(
+async def test_where_a_key_is_of_another_type_nothing_is_left_of_jobs_that_have_an_owner_and_a_priority(
     bed: Bed, key: str
 ) -> None:
     bed.looking.set(key, "not ours")
     with pytest.raises(ResponseError):
-        await bed.enqueue("a", "b", terms="t=acme")
+        await bed.enqueue("a", "b", terms="p=3 t=acme")
     assert bed.all_keys() == {key}
 
 

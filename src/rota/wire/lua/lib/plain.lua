@@ -1,7 +1,8 @@
 ---------------------------------------------------------------------------------------------------- plain
 -- Plain jobs, which most are: under ids of which Redis knows nothing, without a unique key, and without terms but those
--- that say whose they are, and which webhook is told (t, h). As nothing is in their way, they are put by one command of
--- each kind for the whole call, and without the functions that know what to do otherwise. Expects what putting.lua expects.
+-- that keep no job back: whose it is, which webhook is told, its priority (t, h, p). As nothing is in their way, they are
+-- put by one command of each kind for the whole call, and without the functions that know what to do otherwise. Expects
+-- what putting.lua expects.
 
 --@include now
 --@include stream
@@ -44,22 +45,41 @@ local function write_enqueued(places, tasks, terms)
   end
 end
 
+-- Write what terms mean, by the places of jobs with terms: a time, an id and its terms for each. Return the answer of the
+-- last command, which is a table if that failed.
+local function write_terms(termed)
+  local terms_by_id, levels = {}, {}
+  for at = 1, #termed, 3 do
+    local due, id, terms = unpack(termed, at, at + 2)
+    terms_by_id[#terms_by_id + 1] = id
+    terms_by_id[#terms_by_id + 1] = terms
+    local level = string.match(terms, 'p=([1-9])')
+    if level then
+      local index = levels[level] or {}
+      levels[level] = index
+      index[#index + 1] = due
+      index[#index + 1] = id
+    end
+  end
+  local answer = redis.pcall('HSET', queue .. ':terms', unpack(terms_by_id))
+  for level, index in pairs(levels) do
+    if type(answer) ~= 'table' then answer = redis.pcall('ZADD', queue .. ':p' .. level, unpack(index)) end
+    if type(answer) ~= 'table' then answer = redis.pcall('HSET', queue .. ':levels', level, 1) end
+  end
+  return answer
+end
+
 -- Put all jobs whose 9 values begin at `first`, and return how many. Return nil, and do nothing, where one of them is not
 -- plain, or something is recorded. If a command fails when something is written, return nil and the error: the caller
 -- undoes it.
 local function put_plain(first)
   if #ARGV - first >= 9 * MOST_PLAIN then return nil end
   local known, left = {}, { 'arq:abort', events ~= '' and recording or nil }
-  local payloads, places, tasks, all_terms, with_terms = {}, {}, {}, {}, nil
+  local payloads, places, tasks, all_terms, termed = {}, {}, {}, {}, nil
   for at = first, #ARGV, 9 do
     local id, payload, due, delay, life, task, terms, unique = unpack(ARGV, at, at + 7)
     if unique ~= '' or life ~= '0' or known[id] then return nil end
-    if terms ~= '' then
-      if string.find(' ' .. terms, ' [^th]=') then return nil end
-      with_terms = with_terms or {}
-      with_terms[#with_terms + 1] = id
-      with_terms[#with_terms + 1] = terms
-    end
+    if terms ~= '' and string.find(' ' .. terms, ' [^thp]=') then return nil end
     if due ~= '-1' or delay ~= '0' then
       due = due ~= '-1' and tonumber(due) or now + tonumber(delay)
       if due < 0 or due >= 1e14 then return nil end -- an event says nothing of such a time
@@ -73,12 +93,18 @@ local function put_plain(first)
     left[#left + 1] = 'arq:result:' .. id
     payloads[2 * n - 1], payloads[2 * n] = key, payload
     places[2 * n - 1], places[2 * n] = due, id
+    if terms ~= '' then
+      termed = termed or {}
+      termed[#termed + 1] = due
+      termed[#termed + 1] = id
+      termed[#termed + 1] = terms
+    end
     tasks[n], all_terms[n] = task, terms
   end
 
   -- What fails here has written nothing, and fails again where jobs are put one by one.
   if redis.pcall('EXISTS', unpack(left)) ~= 0 or redis.pcall('MSET', unpack(payloads)).err then return nil end
-  local answer = with_terms and redis.pcall('HSET', queue .. ':terms', unpack(with_terms))
+  local answer = termed and write_terms(termed)
   if type(answer) ~= 'table' then answer = redis.pcall('ZADD', queue, unpack(places)) end
   if type(answer) == 'table' then return nil, answer end
   -- Nothing else depends on these: without a token an idle worker finds the jobs by itself, a little later.
