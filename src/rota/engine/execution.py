@@ -105,54 +105,34 @@ class Execution:
     while that is nothing; `keeps_log` says whether it is kept.
     """
 
-    __slots__ = (
-        "_began",
-        "_began",
-        "_cancels",
-        "_deadlines",
-        "_now",
-        "_stopped_at",
-        "_timer",
-        "_told_at",
-        "_written",
-        "cause",
-        "checkpoint",
-        "claim",
-        "close",
-        "deadline",
-        "elsewhere",
-        "interrupt",
-        "keeps_log",
-        "left",
-        "live",
-        "log",
-        "task",
-        "threads",
-    )
+    # What holds of most executions for as long as they last is not set in each.
 
-    elsewhere: Callable[[], list[FrameSummary]] | None
+    cause: Cause | None = None
+    live = False
+    left = False
+    task: asyncio.Task[Any] | None = None
+    close: Callable[[], Settlement] | None = None
+    interrupt: Callable[[], object] | None = None
+    elsewhere: Callable[[], list[FrameSummary]] | None = None
+    deadline = math.inf
+    keeps_log = False
+    log: Log | None = None
+    checkpoint = Checkpoint()
+    _written = 0
+    _timer: asyncio.TimerHandle | None = None
+    _stopped_at = 0.0
+    _told_at = 0.0
+    _cancels = 0
 
     def __init__(self, claim: Claim, clock: Clock = SYSTEM_CLOCK, deadlines: Deadlines | None = None) -> None:
         self.claim = claim
-        self.cause: Cause | None = None
-        self.live = False
-        self.task: asyncio.Task[Any] | None = None
-        self.interrupt: Callable[[], object] | None = None
-        self.checkpoint = Checkpoint.read(claim.checkpoint)
-        self.deadline = math.inf
-        self._deadlines = deadlines
-        self._timer: asyncio.TimerHandle | None = None
+        self.threads: set[Future[Any]] = set()
         self._now = clock.monotonic
         self._began = self._now()
-        self._written = self.checkpoint.number
-        self.close: Callable[[], Settlement] | None = None
-        self.left = False
-        self.keeps_log = False
-        self.log: Log | None = None
-        self.threads: set[Future[Any]] = set()
-        self._stopped_at = 0.0
-        self._told_at = 0.0
-        self._cancels = 0
+        self._deadlines = deadlines
+        if claim.checkpoint is not None:
+            self.checkpoint = Checkpoint.read(claim.checkpoint)
+            self._written = self.checkpoint.number
 
     def stop(self, cause: Cause) -> None:
         """Tell the attempt to end, for `cause`."""
@@ -249,8 +229,7 @@ class Execution:
         elif self.keeps_log and (self.claim.attempt > 1 or self.claim.snoozes or self.claim.lost):
             # An earlier attempt may have logged something, which is to expire with the record.
             settlement = settlement._replace(log=NOTHING_NEW)
-        unwritten = self.unwritten
-        if unwritten is None or settlement.kind is SettlementKind.FINISHED:
+        if settlement.kind is SettlementKind.FINISHED or (unwritten := self.unwritten) is None:
             return settlement
         return settlement._replace(checkpoint=unwritten.wire())
 

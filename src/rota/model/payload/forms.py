@@ -1,6 +1,7 @@
 """A type, compiled to check values and to write and read them as JSON; its complaints never show a value."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, get_args, get_origin
 
 from pydantic import ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
@@ -54,13 +55,13 @@ class Form:
     a name that is not defined yet.
     """
 
-    __slots__ = ("_schema", "_sequences", "_serializer", "_untyped", "check", "is_plain", "read")
+    __slots__ = ("_schema", "_sequences", "_untyped", "check", "is_plain", "read", "write")
 
     def __init__(self, annotation: Any) -> None:
         self._schema = _schema_of(annotation)
         _refuse_what_json_cannot_carry(self._schema)
         validator = SchemaValidator(self._schema, _CORE_CONFIG)
-        self._serializer = SchemaSerializer(self._schema, _CORE_CONFIG)
+        serializer = SchemaSerializer(self._schema, _CORE_CONFIG)
         #: Whether every checked value comes back from JSON as it is, so that `change` need not be asked.
         self.is_plain = _is_plain(self._schema)
         self._sequences = _with_sequences(self._schema)
@@ -69,10 +70,8 @@ class Form:
         self.check = validator.validate_python
         #: Returns the value of JSON bytes; raises pydantic's ValidationError.
         self.read = validator.validate_json
-
-    def write(self, value: Any) -> bytes:
-        """Return a checked value as JSON that `read` takes. Raises ValueError."""
-        return self._serializer.to_json(value, by_alias=True, round_trip=True)
+        #: Returns a checked value as JSON that `read` takes; raises ValueError.
+        self.write = partial(serializer.to_json, by_alias=True, round_trip=True)
 
     def json_schema(self, ref_template: str) -> dict[str, Any]:
         """Return the JSON schema of what `read` takes; a part that has none may be anything. For documents."""
