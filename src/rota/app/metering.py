@@ -3,7 +3,7 @@
 A meter stands around the contract, between it and the engine, so that neither knows that anything is counted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rota.engine.contract import Contract
 from rota.engine.execution import Execution
@@ -97,8 +97,9 @@ class _Metered:
         finally:
             slots.leave()
 
-    def settled(self, settlement: Settlement, counted: bool) -> None:
-        # Most settlements are neither, and cost two comparisons.
-        if settlement.unknown or not counted:
-            self._meter.settled(settlement, counted)
-        self._settled(settlement, counted)
+    def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
+        for settlement, counts in zip(settlements, counted, strict=True):
+            # Most settlements are neither, and cost two comparisons.
+            if settlement.unknown or not counts:
+                self._meter.settled(settlement, counts)
+        self._settled(settlements, counted)

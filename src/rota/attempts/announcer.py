@@ -1,6 +1,6 @@
 """Tells the subscribers of a process what happens to the attempts of one queue."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -86,12 +86,13 @@ class Announcer:
         )
         return Announcement(event, listeners, counts, duration)
 
-    def settled(self, settlement: Settlement) -> None:
-        """Tell what was prepared for a settlement, now that Redis has it."""
-        prepared: Announcement | None = settlement.context
-        if prepared is None:
-            return
-        if prepared.counts:
-            count(prepared.counts, self._queue, settlement.task, prepared.duration)
-        if prepared.event is not None:
-            tell(prepared.listeners, prepared.event)
+    def settled(self, settlements: Iterable[Settlement]) -> None:
+        """Tell what was prepared for settlements, now that Redis has them."""
+        for settlement in settlements:
+            prepared: Announcement | None = settlement.context
+            if prepared is None:
+                continue
+            if prepared.counts:
+                count(prepared.counts, self._queue, settlement.task, prepared.duration)
+            if prepared.event is not None:
+                tell(prepared.listeners, prepared.event)

@@ -6,8 +6,9 @@ handler, encode the result, decide the outcome, settle. The steps stand below it
 
 import logging
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import compress
 from typing import Any
 
 from rota.attempts.announcer import Announcer
@@ -30,7 +31,7 @@ from rota.errors import (
 )
 from rota.model.event import EventType
 from rota.model.job import Job
-from rota.model.outcome import Cause, Outcome, decide, decide_unstarted
+from rota.model.outcome import Cause, decide, decide_unstarted
 from rota.model.policies.terms import is_limited, tenant_in, terms_of
 from rota.model.run import Run, RunFacts
 from rota.model.trace import tenant_of
@@ -116,14 +117,16 @@ class Runner:
         """Return the names of jobs that this worker has lately found not to know."""
         return self._strangers.names()
 
-    def settled(self, settlement: Settlement, counted: bool) -> None:
-        """Tell the subscribers of an attempt's end, if its settlement counted; log one that was stopped as lost."""
-        if counted:
-            self._announcer.settled(settlement)
-        elif settlement.event == EventType.LOST:
-            job, job_id = full_name(self._policy.queue, settlement.task), printable(settlement.id)
-            fields = {"job": job, "job_id": job_id, "attempt": settlement.attempt}
-            logger.warning("job.lost", extra=fields)
+    def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
+        """Tell the subscribers of the ends of attempts whose settlements counted; log those stopped as lost."""
+        self._announcer.settled(compress(settlements, counted))
+        if all(counted):
+            return
+        for settlement, counts in zip(settlements, counted, strict=True):
+            if not counts and settlement.event == EventType.LOST:
+                job, job_id = full_name(self._policy.queue, settlement.task), printable(settlement.id)
+                fields = {"job": job, "job_id": job_id, "attempt": settlement.attempt}
+                logger.warning("job.lost", extra=fields)
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
         """Tell the subscribers that a running job's progress was written."""
@@ -370,7 +373,6 @@ class Runner:
 
     def _close(self, attempt: Attempt) -> Settlement:
         """Return the settlement of an attempt as far as it has come."""
-        return self._settling.settle(attempt, self._decide(attempt))
-
-    def _decide(self, attempt: Attempt) -> Outcome:
-        return decide(attempt.rules, attempt.number, attempt.error, attempt.execution.cause, rand=self._rand)
+        cause = attempt.execution.cause
+        outcome = decide(attempt.rules, attempt.number, attempt.error, cause, rand=self._rand)
+        return self._settling.settle(attempt, outcome)

@@ -1,6 +1,6 @@
 """The contract between the engine and what runs its jobs: a claim goes in, a settlement comes out."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from rota.engine.execution import Execution
@@ -13,8 +13,8 @@ class Contract(Protocol):
     async def execute(self, execution: Execution) -> Settlement:
         """Run one claim to its end, and return its settlement. An error of the handler is not raised."""
 
-    def settled(self, settlement: Settlement, counted: bool) -> None:
-        """Take note that Redis answered a settlement; it is not `counted` if the claim had been lost."""
+    def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
+        """Take note that Redis answered the settlements of a step; one whose claim had been lost is not `counted`."""
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
         """Take note that the progress of a running job was written."""

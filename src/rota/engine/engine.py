@@ -238,10 +238,11 @@ class Engine:
     def _absorb(self, ask: Ask, reply: StepReply) -> None:
         """Let go of what was settled, and start what was claimed."""
         self.holding.drop(ask.settlements)
-        for settlement, counted in zip(ask.settlements, reply.answers, strict=True):
-            if not counted:
-                self._tell_stale(settlement)
-            self._contract.settled(settlement, counted)
+        if not all(reply.answers):
+            for settlement, counted in zip(ask.settlements, reply.answers, strict=True):
+                if not counted:
+                    self._tell_stale(settlement)
+        self._contract.settled(ask.settlements, reply.answers)
         if reply.claims:
             self.holding.add(reply.claims)
             for claim in reply.claims:

@@ -107,8 +107,8 @@ class Worker:
         return True
 
     async def _settle(self, settlement: Settlement) -> None:
-        (counted,) = (await self._step(want=0, settlements=[settlement])).answers
-        self._runner.settled(settlement, counted)
+        answers = (await self._step(want=0, settlements=[settlement])).answers
+        self._runner.settled([settlement], answers)
 
     async def _step(self, want: int, settlements: Sequence[Settlement] = ()) -> StepReply:
         return await self._scripts.step(

@@ -8,7 +8,7 @@ a job) ends only the job here. Log lines are arq's.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,13 +33,14 @@ class ArqContract:
         self._worker = worker
         self._hooks: set[asyncio.Task[None]] = set()
 
-    def settled(self, settlement: Settlement, counted: bool) -> None:
-        """Run arq's `after_job_end`, now that the result is recorded."""
-        if settlement.context is not None:
-            hook = self._hook("after_job_end", self._worker.after_job_end, settlement.context)
-            task = asyncio.create_task(hook)
-            self._hooks.add(task)
-            task.add_done_callback(self._hooks.discard)
+    def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
+        """Run arq's `after_job_end`, now that the results are recorded."""
+        for settlement in settlements:
+            if settlement.context is not None:
+                hook = self._hook("after_job_end", self._worker.after_job_end, settlement.context)
+                task = asyncio.create_task(hook)
+                self._hooks.add(task)
+                task.add_done_callback(self._hooks.discard)
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
         """Do nothing: arq's functions report no progress."""

@@ -1,6 +1,7 @@
 """The meter of a queue: slots, payloads, recoveries and rejections, told by what passes between engine and contract."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -30,8 +31,8 @@ class Jobs:
             raise RuntimeError
         return hand_back(execution.claim)
 
-    def settled(self, settlement: Settlement, counted: bool) -> None:
-        self.settled_ones.append((settlement, counted))
+    def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
+        self.settled_ones += zip(settlements, counted, strict=True)
 
     def reported(self, *report: Any) -> None:
         self.reports.append(report)
@@ -108,21 +109,19 @@ async def test_what_comes_straight_from_a_loss_is_recovered_and_what_was_lost_ea
 
 def test_a_refused_settlement_is_stale_and_its_attempt_lost(bench: Bench) -> None:
     done = Settlement.finished(claim(), Told("completed", "send"))
-    bench.contract.settled(done, True)
+    bench.contract.settled([done], [True])
     assert bench.rejected.read() == []
-    bench.contract.settled(done, False)
-    bench.contract.settled(hand_back(claim()), False)
+    bench.contract.settled([done, hand_back(claim())], [False, False])
     assert bench.rejected.read() == [(("email", "stale"), 2)]
     assert bench.lost == [("email", "send")], "what was only handed back was no attempt"
     assert [counted for _, counted in bench.jobs.settled_ones] == [True, False, False]
 
 
 def test_a_job_that_nobody_here_knows_is_rejected_and_one_that_is_limited_is_not(bench: Bench) -> None:
-    bench.contract.settled(
-        Settlement.again(claim(), 5.0, Told(task="made-up"), unspent=True, unknown=True), True
-    )
-    bench.contract.settled(Settlement.again(claim(), None, unspent=True, terms="p=5 c=k"), True)
-    bench.contract.settled(Settlement.dead(claim(), "failed", Told("dead")), True)
+    unknown = Settlement.again(claim(), 5.0, Told(task="made-up"), unspent=True, unknown=True)
+    limited = Settlement.again(claim(), None, unspent=True, terms="p=5 c=k")
+    dead = Settlement.dead(claim(), "failed", Told("dead"))
+    bench.contract.settled([unknown, limited, dead], [True, True, True])
     assert bench.rejected.read() == [(("email", "unknown"), 1)]
 
 

@@ -219,12 +219,12 @@ async def test_a_middleware_sees_the_payload_the_wait_and_why_an_attempt_was_sto
 
 async def test_what_is_told_carries_the_headers_and_the_error_itself(bench: Bench) -> None:
     headers = {"traceparent": "x"}
-    bench.runner.settled(await bench.run("act", '{"how": "error"}', attempt=3, headers=headers), True)
+    bench.runner.settled([await bench.run("act", '{"how": "error"}', attempt=3, headers=headers)], [True])
     started, dead = bench.events
     assert (started.headers, started.error) == (headers, None)
     assert (dead.headers, str(dead.error)) == (headers, "no")
     settlement = await bench.run("nobody", started_ms=900_000, unknown_since_ms=1, headers=headers)
-    bench.runner.settled(settlement, True)
+    bench.runner.settled([settlement], [True])
     assert (bench.events[-1].reason, bench.events[-1].headers) == ("unknown", headers)
 
 
@@ -303,7 +303,7 @@ async def test_a_signal_that_cannot_be_is_an_error_like_any_other(bench: Bench) 
 async def test_a_handler_sees_how_often_its_job_has_snoozed_and_its_event_counts_it(bench: Bench) -> None:
     assert json.loads((await bench.run("tell", "{}", snoozes=3)).detail)[5] == 3
     settlement = await bench.run("act", '{"how": "snooze"}', snoozes=3)
-    bench.runner.settled(settlement, True)
+    bench.runner.settled([settlement], [True])
     assert [(event.type, event.snoozes) for event in bench.events[-1:]] == [("snoozed", 4)]
 
 
@@ -646,9 +646,9 @@ async def test_a_start_is_told_at_once_and_an_outcome_when_it_was_acknowledged(b
     settlement = await bench.run("greet", '{"name": "ann"}')
     (started,) = bench.events
     assert (started.type, started.id, started.task, started.waited) == (EventType.STARTED, "1", "greet", 0.5)
-    bench.runner.settled(settlement, False)
+    bench.runner.settled([settlement], [False])
     assert bench.events == [started], "a stale settlement did not happen"
-    bench.runner.settled(settlement, True)
+    bench.runner.settled([settlement], [True])
     completed = bench.events[1]
     assert (completed.type, completed.queue, completed.detail) == (
         EventType.COMPLETED,

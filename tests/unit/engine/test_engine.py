@@ -107,8 +107,8 @@ class Jobs:
         for job_id in ids or list(self.running):
             self.running[job_id].set()
 
-    def settled(self, settlement: Settlement, counted: bool) -> None:
-        self.told.append((settlement.id, counted))
+    def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
+        self.told += zip((settlement.id for settlement in settlements), counted, strict=True)
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
         self.progress.append((claim.id, percent))

@@ -1,6 +1,7 @@
 """A shift: what becomes of a worker's claims when its work ends."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -76,7 +77,7 @@ class Jobs:
             execution.leave()
         raise AssertionError("it waits for ever")
 
-    def settled(self, settlement: Settlement, counted: bool) -> None:
+    def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
         """Do nothing: the scripts note what was settled."""
 
     def reported(self, claim: Claim, task: str, percent: float, message: str) -> None:
