@@ -228,9 +228,11 @@ async def test_a_slow_listener_keeps_the_server_waiting(server: RedisServer, red
 async def test_a_listener_outwaits_the_time_for_a_reply() -> None:
     async with Stranger(mute) as stranger, client_of(stranger, 0.1) as client:
         client.connection_pool.connection_kwargs |= {"lib_name": None, "lib_version": None}
-        connection = await client.connection_pool.get_connection()
+        connection = client.connection_pool.make_connection()
+        await connection.connect()
         assert await connection.read_response(timeout=0.3, disconnect_on_error=False) is None
         assert connection.is_connected
+        await connection.disconnect()
 
 
 # Scripts, which go straight to a connection that is ready
