@@ -167,7 +167,9 @@ class QueueParts:
                 ),
             ),
         )
-        return probes.meter(queue.name, runner) if probes else runner
+        if probes is None:
+            return runner
+        return probes.meter(queue.name, runner, lambda: worker.engine.executions if worker.engine else None)
 
 
 def worker_settings(parts: ProcessParts, queue: str) -> dict[str, Any]:

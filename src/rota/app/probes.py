@@ -13,6 +13,7 @@ from typing import Any
 
 from rota.app.metering import Meter
 from rota.engine.contract import Contract
+from rota.engine.executions import Executions
 from rota.engine.keeper import LeaseKeeper
 from rota.model.registry import Registry
 from rota.process.http import Endpoint, Reply, Route
@@ -67,12 +68,12 @@ class Probes:
         if self._endpoint is not None:
             self._endpoint.stop()
 
-    def meter(self, queue: str, contract: Contract) -> Contract:
-        """Return the contract of `queue` with a meter around it."""
+    def meter(self, queue: str, contract: Contract, executions: Callable[[], Executions | None]) -> Contract:
+        """Return the contract of `queue` with a meter around it; `executions` returns what runs of that queue."""
         sealed = ("unsigned", "bad_signature") if self._settings.payload_keys else ()
         for reason in ("stale", "unknown", "unreadable", "invalid", *sealed):
             self.subscriber.rejected.add((queue, reason), 0)
-        meter = Meter(queue, self.subscriber.rejected, self.subscriber.lost)
+        meter = Meter(queue, self.subscriber.rejected, self.subscriber.lost, executions)
         self._meters[queue] = meter
         return meter.around(contract)
 
@@ -156,8 +157,8 @@ class Probes:
         provide("arq_jobs_enqueued_total", ENQUEUED.read)
         provide("arq_jobs_recovered_total", self._of_queues(lambda meter: meter.recovered))
         provide("arq_worker_slots", self._slots)
-        provide("arq_worker_slots_busy", self._of_queues(lambda meter: meter.slots.busy))
-        provide("arq_worker_slot_seconds_total", self._of_queues(lambda meter: meter.slots.seconds()))
+        provide("arq_worker_slots_busy", self._of_queues(lambda meter: meter.busy))
+        provide("arq_worker_slot_seconds_total", self._of_queues(lambda meter: meter.seconds()))
         provide("arq_worker_draining", lambda: [((), self.draining)])
         provide("arq_leader", lambda: [(("leader",), self.leader is not None and self.leader.leads)])
         provide("arq_records_written_total", lambda: [((), self.recorded.rows)])

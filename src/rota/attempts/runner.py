@@ -113,6 +113,9 @@ class Runner:
 
     # The rest of the contract
 
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        """Do nothing: what there is to note of a claim is noted when it runs."""
+
     def strangers(self) -> Collection[str]:
         """Return the names of jobs that this worker has lately found not to know."""
         return self._strangers.names()

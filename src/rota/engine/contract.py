@@ -10,6 +10,9 @@ from rota.wire.claims import Claim, Settlement
 class Contract(Protocol):
     """The meaning of jobs: arq's, or the service's. The engine knows no more of a job than its claim."""
 
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        """Take note of what a step has claimed; it need not be run."""
+
     async def execute(self, execution: Execution) -> Settlement:
         """Run one claim to its end, and return its settlement. An error of the handler is not raised."""
 

@@ -245,6 +245,7 @@ class Engine:
         self._contract.settled(ask.settlements, reply.answers)
         if reply.claims:
             self.holding.add(reply.claims)
+            self._contract.claimed(reply.claims)
             for claim in reply.claims:
                 if self.picking:
                     self.executions.put(claim)

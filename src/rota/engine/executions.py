@@ -52,6 +52,7 @@ class Executions(dict[str, Execution]):
         super().__init__()
         self.waiting: OrderedDict[str, tuple[float, Claim]] = OrderedDict()
         self.ended = 0
+        self._seconds = 0.0
         self.ending = 0.0
         # How long a job takes, in seconds; unknown before the first has ended.
         self._typical = math.inf
@@ -70,6 +71,12 @@ class Executions(dict[str, Execution]):
     def named(self, task: str) -> str:
         """Return the name of a job of this queue as logs write it: `queue:name`, or what arq calls its function."""
         return full_name(self._service.queue, task) if self._service and task else task
+
+    def seconds(self) -> float:
+        """Return for how long all executions together have lasted so far, in seconds; any thread may ask."""
+        # In this order: what ends meanwhile is left out, and not counted twice.
+        ended = self._seconds
+        return ended + sum(execution.age for execution in list(self.values()))
 
     def put(self, claim: Claim) -> None:
         """Run `claim` as soon as a slot is free: it may have been claimed ahead of one."""
@@ -190,9 +197,9 @@ class Executions(dict[str, Execution]):
         if self.get(claim.id) is execution:
             del self[claim.id]
         self.ended += 1
-        self._typical = (
-            execution.age if self._typical == math.inf else self._typical * 0.9 + execution.age * 0.1
-        )
+        age = execution.age
+        self._seconds += age
+        self._typical = age if self._typical == math.inf else self._typical * 0.9 + age * 0.1
         self._ended(claim, execution.closed_by(settlement))
         if self.waiting and not self._filling:
             self._fill()

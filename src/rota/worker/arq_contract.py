@@ -33,6 +33,9 @@ class ArqContract:
         self._worker = worker
         self._hooks: set[asyncio.Task[None]] = set()
 
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        """Do nothing: arq notes nothing of a job before it runs."""
+
     def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
         """Run arq's `after_job_end`, now that the results are recorded."""
         for settlement in settlements:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from rota.app.metering import Meter, Slots
+from rota.app.metering import Meter
 from rota.engine.execution import Execution
-from rota.process.clock import Clock
+from rota.engine.executions import Executions
 from rota.telemetry.metrics.tally import Tally
 from rota.wire.claims import Claim, Settlement, Told, hand_back
+from tests.waiting import until
 
 
 def claim(job_id: str = "1", **more: Any) -> Claim:
@@ -22,6 +23,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
+        self.claimed_ones: list[Claim] = []
         self.settled_ones: list[tuple[Settlement, bool]] = []
         self.reports: list[tuple[Any, ...]] = []
 
@@ -30,6 +32,9 @@ class Jobs:
         if execution.claim.id == "raises":
             raise RuntimeError
         return hand_back(execution.claim)
+
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        self.claimed_ones += claims
 
     def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
         self.settled_ones += zip(settlements, counted, strict=True)
@@ -50,7 +55,10 @@ class Bench:
         self.jobs = Jobs()
         self.rejected = Tally()
         self.lost: list[tuple[str, str]] = []
-        self.meter = Meter("email", self.rejected, lambda *job: self.lost.append(job))
+        self.executions: Executions | None = None
+        self.meter = Meter(
+            "email", self.rejected, lambda *job: self.lost.append(job), lambda: self.executions
+        )
         self.contract = self.meter.around(self.jobs)
 
 
@@ -60,40 +68,33 @@ async def bench() -> Bench:
 
 
 async def test_slots_are_busy_while_jobs_run_however_they_end(bench: Bench) -> None:
-    running = [
-        asyncio.create_task(bench.contract.execute(Execution(claim(name))))
-        for name in ("1", "raises", "cancelled")
-    ]
-    await asyncio.sleep(0)
-    assert bench.meter.slots.busy == 3
-    running[2].cancel()
+    assert (bench.meter.busy, bench.meter.seconds()) == (0, 0), "nothing can run yet"
+    ended: list[Settlement] = []
+    bench.executions = Executions(
+        bench.contract, service=None, slots=3, ended=lambda claim, settlement: ended.append(settlement)
+    )
+    for name in ("1", "raises", "cancelled"):
+        bench.executions.start(claim(name))
+    await asyncio.sleep(0.02)
+    assert bench.meter.busy == 3
+    running = bench.meter.seconds()
+    assert 0.05 <= running < 30, "what still runs counts"
+    (task,) = (one.task for name, one in bench.executions.items() if name == "cancelled")
+    assert task is not None
+    task.cancel()
     bench.jobs.go.set()
-    results = await asyncio.gather(*running, return_exceptions=True)
-    assert [type(result) for result in results] == [Settlement, RuntimeError, asyncio.CancelledError]
-    assert bench.meter.slots.busy == 0
-
-
-def test_the_time_of_slots_counts_what_still_runs() -> None:
-    now = 100.0
-    slots = Slots(Clock(monotonic=lambda: now))
-    assert slots.seconds() == 0
-    slots.enter()
-    now = 102.0
-    slots.enter()
-    now = 103.0
-    assert slots.seconds() == 4
-    slots.leave()
-    now = 110.0
-    assert slots.seconds() == 11
-    slots.leave()
-    now = 200.0
-    assert slots.seconds() == 11
+    await until(lambda: len(ended) == 3)
+    assert bench.meter.busy == 0
+    total = bench.meter.seconds()
+    assert running <= total < 30
+    await asyncio.sleep(0.01)
+    assert bench.meter.seconds() == total, "a slot that is empty costs no time"
+    bench.executions = None
+    assert bench.meter.seconds() == total, "it never goes back"
 
 
 async def test_payloads_are_measured_and_one_that_expired_is_none(bench: Bench) -> None:
-    bench.jobs.go.set()
-    await bench.contract.execute(Execution(claim()))
-    await bench.contract.execute(Execution(claim(payload=None)))
+    bench.contract.claimed([claim(), claim(payload=None)])
     spread = bench.meter.sizes.spread(("email",))
     assert (sum(spread.counts), spread.sum) == (1, 300)
 
@@ -101,10 +102,11 @@ async def test_payloads_are_measured_and_one_that_expired_is_none(bench: Bench) 
 async def test_what_comes_straight_from_a_loss_is_recovered_and_what_was_lost_earlier_is_not(
     bench: Bench,
 ) -> None:
-    bench.jobs.go.set()
-    for lost, recovered in ((0, False), (1, True), (1, False), (2, True), (2, False)):
-        await bench.contract.execute(Execution(claim(lost=lost, recovered=recovered)))
+    cases = ((0, False), (1, True), (1, False), (2, True), (2, False))
+    claims = [claim(lost=lost, recovered=recovered) for lost, recovered in cases]
+    bench.contract.claimed(claims)
     assert bench.meter.recovered == 2
+    assert bench.jobs.claimed_ones == claims
 
 
 def test_a_refused_settlement_is_stale_and_its_attempt_lost(bench: Bench) -> None:

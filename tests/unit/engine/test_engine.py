@@ -107,6 +107,9 @@ class Jobs:
         for job_id in ids or list(self.running):
             self.running[job_id].set()
 
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        """Do nothing: the scripts note what was claimed."""
+
     def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
         self.told += zip((settlement.id for settlement in settlements), counted, strict=True)
 

@@ -77,6 +77,9 @@ class Jobs:
             execution.leave()
         raise AssertionError("it waits for ever")
 
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        """Do nothing: the scripts note what was claimed."""
+
     def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
         """Do nothing: the scripts note what was settled."""
 
