@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("src/jobs/samples", "tests/samples", "examples/demo")
 TEXTS = ("README.md", "engine.mk", "src/jobs/__init__.py", "requirements/worker.in")
 MARK = "make remove-samples"
+#: The locks that have what the samples use. Others may have a package of the same name for a reason of their own.
+LOCKS = ("dev.txt", "project.txt", "worker.txt")
 #: The packages that the samples use.
 PACKAGES = ("aiosmtplib", "pillow")
 
@@ -55,8 +57,9 @@ def main() -> None:
     for path in (ROOT / name for name in TEXTS):
         if path.exists():
             rewrite(path, without_blocks(path.read_text("utf-8")))
-    for path in sorted((ROOT / "requirements").glob("*.txt")):
-        rewrite(path, without_packages(path.read_text("utf-8")))
+    for path in (ROOT / "requirements" / name for name in LOCKS):
+        if path.exists():
+            rewrite(path, without_packages(path.read_text("utf-8")))
     sys.stdout.write(
         "the samples are gone; `make check` and `make test` say whether anything of yours used them\n"
     )
