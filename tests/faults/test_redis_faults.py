@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -46,6 +47,8 @@ SCRIPTS = containing("EVALSHA", "EVAL")
 
 
 async def put(redis: ArqRedis, *args: Any, **options: Any) -> Job:
+    # arq rounds the time up: without this, the job may be due a millisecond after it was put.
+    options = {"_defer_by": timedelta(milliseconds=-1), **options}
     found = await redis.enqueue_job(*args, **options)
     assert found is not None
     return found

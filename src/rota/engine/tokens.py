@@ -8,6 +8,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from redis.asyncio.sentinel import SentinelConnectionPool
+
 from rota.process.tasks import end
 from rota.server.outage import FAULTS
 
@@ -17,12 +19,23 @@ PassOn = Callable[[], Awaitable[object]]
 #: One call waits on the server for at most this long, in seconds. Each that ends is a command of an idle worker; a
 #: connection that is dead and does not say so may be noticed no sooner.
 LONGEST = 15.0
+#: The same where Sentinel says which server is the primary. One that was replaced while it lives goes on as one for
+#: some seconds, and a call that waits there hears of no token.
+LONGEST_WITH_SENTINEL = 3.0
 #: A token that comes while its worker looks into its queue is kept for it for this long, in seconds.
 KEPT = 0.02
 
 
+def longest_wait(redis: Any) -> float:
+    """Return for how long one call of a client waits on its server, in seconds."""
+    is_followed = isinstance(getattr(redis, "connection_pool", None), SentinelConnectionPool)
+    return LONGEST_WITH_SENTINEL if is_followed else LONGEST
+
+
 class Tokens(Protocol):
-    """Where wakers wait for the tokens of their queues."""
+    """Where wakers wait for the tokens of their queues. `longest` is how long one call waits, in seconds."""
+
+    longest: float
 
     async def wait(self, key: str, seconds: float, pass_on: PassOn) -> bool:
         """Take a token from the list `key`; False if none comes within `seconds`. Raises what redis-py raises.
@@ -38,6 +51,7 @@ class OwnTokens:
     """Waits for one queue's tokens on a client whose calls may block."""
 
     def __init__(self, redis: Any) -> None:
+        self.longest = longest_wait(redis)
         self._redis = redis
 
     async def wait(self, key: str, seconds: float, pass_on: PassOn) -> bool:
@@ -56,11 +70,12 @@ class SharedTokens:
     which interrupts the call through a list that no other process knows, the bell.
 
     :param redis: a client for ordinary calls.
-    :param blocking: a client whose calls may wait for LONGEST on the server.
+    :param blocking: a client whose calls may wait for `longest_wait` on the server.
     :param bell: the key of the bell.
     """
 
     def __init__(self, redis: Any, blocking: Any, bell: str) -> None:
+        self.longest = longest_wait(blocking)
         self._redis = redis
         self._blocking = blocking
         self._bell = bell
@@ -111,7 +126,9 @@ class SharedTokens:
         try:
             while named := dict(self._named):
                 self._called = frozenset(named)
-                reply = await self._blocking.execute_command("BLPOP", *named, self._bell, f"{LONGEST:.3f}")
+                reply = await self._blocking.execute_command(
+                    "BLPOP", *named, self._bell, f"{self.longest:.3f}"
+                )
                 self._called = frozenset()
                 if reply is not None and (key := reply[0].decode()) in named:
                     self._came(key, named[key])

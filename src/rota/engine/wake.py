@@ -12,7 +12,7 @@ import random
 from typing import Any, Protocol
 
 from rota.engine.link import QueueLink
-from rota.engine.tokens import LONGEST, Tokens
+from rota.engine.tokens import Tokens
 from rota.process.tasks import end
 from rota.server.failover.following import has_left
 from rota.server.outage import FAULTS
@@ -116,7 +116,7 @@ class Waker:
 
     async def _turn(self) -> None:
         # The wait outlasts the looks of the poller, as the end of each is a command; so it may begin again for nothing.
-        if not await self._tokens.wait(self._scripts.keys.wake, LONGEST, self._pass_on):
+        if not await self._tokens.wait(self._scripts.keys.wake, self._tokens.longest, self._pass_on):
             return
         if not self._engine.has_free_slot:
             # The slots filled while we waited: another worker should have the token.

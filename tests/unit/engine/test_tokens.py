@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as Cut
 
-from rota.engine.tokens import KEPT, SharedTokens
+from rota.engine.tokens import KEPT, LONGEST, OwnTokens, SharedTokens
 from rota.server import connections
 from rota.server.target import RedisTarget
 from tests.servers import RedisServer
@@ -191,3 +191,12 @@ async def test_what_is_closed_before_a_token_is_passed_on_leaves_no_coroutine_th
     assert tokens._beside
     await tokens.close()
     assert [one for one in made if getcoroutinestate(one) == CORO_CREATED] == []
+
+
+@pytest.mark.parametrize(("url", "longest"), [("redis://h1", LONGEST), ("redis+sentinel://h1/m", 3.0)])
+async def test_where_sentinels_say_who_the_primary_is_no_call_outlasts_a_failover(
+    url: str, longest: float
+) -> None:
+    async with connections.async_client(RedisTarget.from_url(url)) as blocking:
+        assert OwnTokens(blocking).longest == longest
+        assert SharedTokens(None, blocking, BELL).longest == longest
