@@ -151,7 +151,8 @@ async def sizes_of_jobs(peer: Peer, sizes: PeerSizes) -> dict[str, float]:
         await bench.drain()
         await asyncio.sleep(SETTLE)
         kept = await bench.server.memory()
+    # A system that keeps nothing may leave the server with less than there was: its buffers are freed, too.
     return {
-        "waiting_bytes": (waiting - empty) / sizes.kept,
-        "kept_bytes": (kept - empty) / sizes.kept,
+        "waiting_bytes": max(0.0, waiting - empty) / sizes.kept,
+        "kept_bytes": max(0.0, kept - empty) / sizes.kept,
     }
