@@ -6,23 +6,20 @@ Exit status: 0, 1 if `--check` found a promise not kept, 2 if the measurement it
 import argparse
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from benchmarks import record, table
+from benchmarks.command import EXIT_FAILED, EXIT_MISSED, begin, run_as_command
 from benchmarks.failures import BenchFailed
 from benchmarks.figures import Figures, medians
 from benchmarks.promises import OURS, THEIRS, misses
 from benchmarks.run import Measured, run
-from benchmarks.server import PrivateServer
 from benchmarks.sizes import Sizes
 from benchmarks.systems import SYSTEMS, System
 
 LATEST = Path(__file__).parent / "latest.json"
-EXIT_MISSED, EXIT_FAILED, EXIT_STOPPED = 1, 2, 130
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -58,13 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _measure(systems: Sequence[System], sizes: Sizes) -> tuple[Measured, str]:
-    this = asyncio.current_task()
-    assert this is not None
-    # Signals become exceptions, so that the run's servers and workers end with it.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-    with TemporaryDirectory() as folder:
-        async with PrivateServer(Path(folder)) as server:
-            version = await server.version()
+    version = await begin()
     return await run(systems, sizes, lambda line: print(line, file=sys.stderr, flush=True)), version
 
 
@@ -91,7 +82,4 @@ def _judge(figures: Mapping[str, Figures]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.exit(EXIT_STOPPED)
+    run_as_command(main)

@@ -8,17 +8,16 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import record
+from benchmarks.command import EXIT_FAILED, begin, run_as_command
 from benchmarks.conditions.backlog import BACKLOG
 from benchmarks.conditions.company import COMPANY
 from benchmarks.conditions.delay import DELAY
@@ -28,11 +27,9 @@ from benchmarks.conditions.shapes import SHAPES
 from benchmarks.conditions.sizes import Sizes
 from benchmarks.conditions.startup import STARTUP
 from benchmarks.failures import BenchFailed
-from benchmarks.server import PrivateServer
 
 ALL = {series.name: series for series in (BACKLOG, *SHAPES, DELAY, LOAD, COMPANY, STARTUP)}
 LATEST = Path(__file__).parent.parent / "conditions.json"
-EXIT_FAILED, EXIT_STOPPED = 2, 130
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -75,13 +72,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _measured(names: Sequence[str], sizes: Sizes) -> tuple[dict[str, Any], str]:
     """Return the record of each series, and what the server is."""
-    this = asyncio.current_task()
-    assert this is not None
-    # Signals become exceptions, so that the run's servers and workers end with it.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-    with TemporaryDirectory() as folder:
-        async with PrivateServer(Path(folder)) as server:
-            version = await server.version()
+    version = await begin()
     found = {}
     for name in names:
         rounds = await take(ALL[name], sizes, lambda line: print(line, file=sys.stderr, flush=True))
@@ -90,7 +81,4 @@ async def _measured(names: Sequence[str], sizes: Sizes) -> tuple[dict[str, Any],
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.exit(EXIT_STOPPED)
+    run_as_command(main)

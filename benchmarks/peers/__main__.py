@@ -8,15 +8,13 @@ redis-server; other BENCH_… variables set the sizes. Exit status: 0, 2 if the 
 import argparse
 import asyncio
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from benchmarks import record
-from benchmarks.__main__ import EXIT_FAILED, EXIT_STOPPED
+from benchmarks.command import EXIT_FAILED, begin, run_as_command
 from benchmarks.failures import BenchFailed
 from benchmarks.figures import medians
 from benchmarks.peers import table
@@ -25,7 +23,6 @@ from benchmarks.peers.environments import Missing
 from benchmarks.peers.record import document
 from benchmarks.peers.run import Run
 from benchmarks.peers.sizes import PeerSizes
-from benchmarks.server import PrivateServer
 
 LATEST = Path(__file__).parent.parent / "peers.json"
 
@@ -92,13 +89,7 @@ def available(peers: Sequence[Peer], *, make: bool) -> tuple[list[Peer], dict[st
 
 
 async def _measure(run: Run, peers: Sequence[Peer]) -> str:
-    this = asyncio.current_task()
-    assert this is not None
-    # Signals become exceptions, so that the run's servers and workers end with it.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-    with TemporaryDirectory() as folder:
-        async with PrivateServer(Path(folder)) as server:
-            version = await server.version()
+    version = await begin()
     await run.all(peers)
     return version
 
@@ -108,7 +99,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.exit(EXIT_STOPPED)
+    run_as_command(main)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import dashboard, figures, ledger, promises, quiet, rounds, scaling, table
-from benchmarks.__main__ import EXIT_FAILED, EXIT_MISSED, main
+from benchmarks.__main__ import main
+from benchmarks.command import EXIT_FAILED, EXIT_MISSED
 from benchmarks.failures import LedgerMismatch, NotOurServer, WrongSize
 from benchmarks.figures import Counters, Figures
 from benchmarks.monitor import Seen

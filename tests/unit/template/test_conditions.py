@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from benchmarks.command import EXIT_FAILED
 from benchmarks.conditions import series
-from benchmarks.conditions.__main__ import EXIT_FAILED, main
+from benchmarks.conditions.__main__ import main
 from benchmarks.conditions.proxy import farther
 from benchmarks.conditions.series import Measure, Series
 from benchmarks.conditions.sizes import Sizes

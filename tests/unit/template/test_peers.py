@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import ledger
-from benchmarks.__main__ import EXIT_FAILED
+from benchmarks.command import EXIT_FAILED
 from benchmarks.failures import LedgerMismatch, NotOurServer
 from benchmarks.figures import Counters
 from benchmarks.ledger import Readings
