@@ -1,11 +1,12 @@
 """What another hand wrote into the fields of a queue: the step goes on, and each job ends once."""
 
+import math
 from typing import Any
 
 import pytest
 
 from rota.wire.claims import Claim
-from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, again, finish, interrupted
+from tests.unit.wire.lua.beds import EVENTS, KEYS, LEASE, Bed, again, finish, interrupted
 
 JUNK: list[str | bytes] = [
     "",
@@ -139,3 +140,10 @@ async def test_a_limit_s_key_of_another_type_holds_nothing_up(bed: Bed, name: st
     write: dict[bool, Any] = {True: bed.looking.lpush, False: bed.looking.set}
     write[name != "rota:slots:x:k"](name, "x")
     await lives_on(bed, "a", "b")
+
+
+async def test_what_json_cannot_have_is_not_told_and_leaves_no_empty_entry(real: Bed) -> None:
+    worker, (claim,) = await real.claimed("a")
+    entries = real.looking.xlen(EVENTS)
+    assert await worker.scripts.report(real.redis, [(claim, "send", math.nan, "")]) == 1
+    assert real.looking.xlen(EVENTS) == entries

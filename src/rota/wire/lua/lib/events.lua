@@ -108,7 +108,7 @@ local function write_events()
     size = size + told[i].size
     told[i] = nil
     if size > MOST_OF_ENTRY or i == last then
-      redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'e', '[' .. table.concat(entry, ',') .. ']')
+      if entry[1] then write_entry(table.concat(entry, ',')) end
       entry, size = {}, 0
     end
   end

@@ -21,8 +21,6 @@ local function row_of(ids, task, dues, terms)
     .. owner .. webhook .. '}]'
 end
 
-local function write_entry(rows) redis.pcall('XADD', events, 'MAXLEN', '~', keep_events, '*', 'e', '[' .. rows .. ']') end
-
 -- Write events as events.lua does, jobs of one name and the same terms in one row. `places` has a time and an id for
 -- each job.
 local function write_enqueued(places, tasks, terms)
