@@ -52,8 +52,8 @@ Entry = Callable[[Run], object]
 Subscriber = Callable[[Event], None]
 #: Called with the jobs of one round trip, all of one queue; the round trip happens inside the context manager.
 Wrapper = Callable[[Sequence[Outgoing]], AbstractContextManager[object]]
-#: Called with a job's queue, its name, and seconds.
-Count = Callable[[str, str, float], None]
+#: Called with a queue, a job's name, and seconds: one value for each event of a job of this name.
+Count = Callable[[str, str, Sequence[float]], None]
 
 
 @runtime_checkable
@@ -76,8 +76,9 @@ class Selective(Protocol):
 class Counting(Protocol):
     """A subscriber that needs only three values of some types of events.
 
-    `counters` has a function for each such type. It is called in place of the subscriber, with the job's queue, its
-    name, and the seconds that the job waited (STARTED) or ran (every other type).
+    `counters` has a function for each such type. It is called in place of the subscriber, with a queue, a job's name,
+    and the seconds that jobs of this name waited (STARTED) or ran (every other type): attempts that end together are
+    told in one call.
     """
 
     counters: Mapping[EventType, Count]
@@ -197,8 +198,8 @@ def _everything(_: EventType) -> bool:
     return True
 
 
-def count(counts: Iterable[Count], queue: str, task: str, seconds: float) -> None:
-    """Call each of `counts` with the values of one event. What one raises is logged."""
+def count(counts: Iterable[Count], queue: str, task: str, seconds: Sequence[float]) -> None:
+    """Call each of `counts` with the values of events of one job's name. What one raises is logged."""
     for one in counts:
         try:
             one(queue, task, seconds)

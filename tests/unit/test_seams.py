@@ -2,14 +2,25 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from rota.model.event import Event, EventType
 from rota.model.run import Run
-from rota.seams import Audience, CallNext, Middleware, Outgoing, Senders, compose, count, switched_on, tell
+from rota.seams import (
+    Audience,
+    CallNext,
+    Count,
+    Middleware,
+    Outgoing,
+    Senders,
+    compose,
+    count,
+    switched_on,
+    tell,
+)
 
 RUN = Run(id="1", job="greet", queue="default")
 EVENT = Event(EventType.COMPLETED, "default", "1", "greet", 1)
@@ -243,7 +254,7 @@ class Listener:
 class Counter(Listener):
     """A subscriber that has starts counted by `count`, and hears of all else."""
 
-    def __init__(self, count: Callable[[str, str, float], None], *types: EventType) -> None:
+    def __init__(self, count: Count, *types: EventType) -> None:
         super().__init__(*types)
         self.counters = {EventType.STARTED: count}
 
@@ -267,9 +278,9 @@ def test_what_they_want_is_asked_again_after_a_second() -> None:
 
 
 def test_a_counter_is_called_in_place_of_its_subscriber(caplog: pytest.LogCaptureFixture) -> None:
-    seen: list[tuple[str, str, float]] = []
+    seen: list[tuple[str, str, Sequence[float]]] = []
 
-    def broken(queue: str, task: str, seconds: float) -> None:
+    def broken(queue: str, task: str, seconds: Sequence[float]) -> None:
         raise ValueError("no")
 
     first = Counter(broken, EventType.STARTED)
@@ -278,7 +289,7 @@ def test_a_counter_is_called_in_place_of_its_subscriber(caplog: pytest.LogCaptur
     listeners, counts = audience.of(EventType.STARTED, 0)
     assert listeners == ()
     with caplog.at_level(logging.ERROR):
-        count(counts, "email", "send", 0.5)
-    assert seen == [("email", "send", 0.5)]
+        count(counts, "email", "send", [0.5])
+    assert seen == [("email", "send", [0.5])]
     assert "subscriber.failed" in caplog.text
     assert audience.of(EventType.COMPLETED, 0) == ((other,), ())

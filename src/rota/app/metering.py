@@ -77,11 +77,8 @@ class _Metered:
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         meter = self._meter
-        for claim in claims:
-            if claim.payload is not None:
-                meter.sizes.add(len(claim.payload))
-            if claim.recovered:
-                meter.recovered += 1
+        meter.sizes.add([len(claim.payload) for claim in claims if claim.payload is not None])
+        meter.recovered += sum(claim.recovered for claim in claims)
         self._inner.claimed(claims)
 
     def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:

@@ -1,7 +1,7 @@
 """One attempt as a value: a claim on its way through the runner, with what each step has found out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,10 +16,18 @@ from rota.wire.envelopes import FETCHED, HOME, Envelope
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A job as this process runs it: the job, and the rules by which its attempts are judged."""
+    """A job as this process runs it: the job, and the rules by which its attempts are judged.
+
+    `is_limited` says whether a limit counts its jobs.
+    """
 
     job: Job[Any, Any]
     rules: Rules
+    is_limited: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        job = self.job
+        object.__setattr__(self, "is_limited", job.limit is not None or job.concurrency is not None)
 
 
 class Attempt:
@@ -42,7 +50,9 @@ class Attempt:
     #: The envelope's. Most jobs have none.
     options: Mapping[str, Any] = MappingProxyType({})
     headers: Mapping[str, str] = MappingProxyType({})
+    handler: Handler
     job: Job[Any, Any]
+    #: The handler's, with what this enqueue asked for instead.
     rules: Rules
     given: bytes | None = None
     batch: Batch | None = None
@@ -78,8 +88,10 @@ class Attempt:
     def waited(self) -> float:
         """How long the job waited before it was claimed, in seconds. An attempt that was lost does not count."""
         claim = self.claim
-        since = claim.due_ms if claim.due_ms > claim.taken_back_ms else claim.taken_back_ms
-        return (claim.started_ms - since) / 1000 if claim.started_ms > since else 0.0
+        waited_ms = claim.started_ms - claim.due_ms
+        if claim.taken_back_ms > claim.due_ms:
+            waited_ms = claim.started_ms - claim.taken_back_ms
+        return waited_ms / 1000 if waited_ms > 0 else 0.0
 
 
 def override(rules: Rules, wire: Mapping[str, Any]) -> Rules:

@@ -6,7 +6,7 @@ handler, encode the result, decide the outcome, settle. The steps stand below it
 
 import logging
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import compress
 from typing import Any
@@ -31,7 +31,7 @@ from rota.errors import (
 )
 from rota.model.event import EventType
 from rota.model.job import Job
-from rota.model.outcome import Cause, decide, decide_unstarted
+from rota.model.outcome import COMPLETED, Cause, decide, decide_unstarted
 from rota.model.policies.terms import is_limited, tenant_in, terms_of
 from rota.model.run import Run, RunFacts
 from rota.model.trace import tenant_of
@@ -44,6 +44,10 @@ from rota.wire.envelopes import FROM_FLOW, SWEEP
 from rota.wire.sealing.sealed import unseal_job
 
 logger = logging.getLogger("rota.worker")
+
+
+# As `RunFacts._make`, which calls it through two functions more.
+_facts = partial(tuple.__new__, RunFacts)
 
 
 class _HandedBack(Exception):
@@ -101,7 +105,8 @@ class Runner:
             self._look_up(attempt)
             if attempt.options and attempt.needs_input:
                 await self._fetch(attempt)
-            self._check_limits(attempt)
+            if attempt.handler.is_limited:
+                self._check_limits(attempt)
             await self._call(attempt)
         except _HandedBack as back:
             return back.settlement
@@ -204,9 +209,10 @@ class Runner:
         if handler is None:
             self._leave_to_others(attempt)
             raise UnknownJob(name, self._handlers)
-        attempt.job, rules = handler.job, handler.rules
-        if attempt.task in handler.job.aliases:
-            attempt.task = handler.job.name
+        attempt.handler, rules = handler, handler.rules
+        attempt.job = job = handler.job
+        if job.aliases and attempt.task in job.aliases:
+            attempt.task = job.name
         attempt.rules = rules = override(rules, attempt.options) if attempt.options else rules
         attempt.keep_result = rules.keep_result
         attempt.execution.keeps_log = rules.keep_log
@@ -252,7 +258,7 @@ class Runner:
         It goes back to wait in the line of its limit, with the terms.
         """
         job, known = attempt.job, attempt.claim.terms
-        if (job.limit is None and job.concurrency is None) or is_limited(known) or attempt.is_cancelled:
+        if is_limited(known) or attempt.is_cancelled:
             return
         try:
             raw = job.payload.bind(kwargs=self._arguments(attempt))
@@ -273,7 +279,7 @@ class Runner:
             call, run = self._prepare(attempt), self._run(attempt)
             execution.enter()
             execution.close = partial(self._close, attempt)
-            self._announcer.started(attempt, run.waited)
+            self._announcer.started(attempt, run.facts.waited)
             if timeout:
                 execution.limit(timeout)
             for enter in self._entries:
@@ -298,8 +304,16 @@ class Runner:
             if attempt.job.payload.lacks(error):
                 self._leave_to_others(attempt, str(error))
             raise
-        handler = self._handler(attempt, arguments)
+        job = attempt.job
+        handler: CallNext
+        if job.kind == "async":
+            handler = partial(job.handler, **arguments)
+        else:
+            handler = partial(self._off_loop, attempt, arguments)
         return compose(self._middleware, handler) if self._middleware else handler
+
+    def _off_loop(self, attempt: Attempt, arguments: dict[str, Any], run: Run) -> Awaitable[Any]:
+        return self._resources.off_loop(attempt.execution, run, attempt.job, arguments)
 
     def _arguments(self, attempt: Attempt) -> dict[str, Any]:
         """Return the handler's arguments. Raises InvalidPayload, UnreadablePayload."""
@@ -317,13 +331,14 @@ class Runner:
 
     def _run(self, attempt: Attempt) -> Run:
         claim, policy, execution = attempt.claim, self._policy, attempt.execution
-        facts = RunFacts(  # by their places, in which they are read at once: names take twice as long
+        envelope = attempt.envelope
+        facts = (
             claim.id,
             attempt.job.name,
             policy.queue,
             attempt.number,
             attempt.rules.max_attempts,
-            attempt.envelope.enqueued_ms if attempt.envelope else 0,
+            0 if envelope is None else envelope.enqueued_ms,
             attempt.headers,
             claim.snoozes,
             attempt.waited,
@@ -331,7 +346,7 @@ class Runner:
             policy.payload_limit,
         )
         return Run(
-            facts,
+            _facts(facts),
             deps=self._resources.deps(),
             batch=attempt.batch,
             payload=attempt.payload,
@@ -349,12 +364,6 @@ class Runner:
             fields = {"job_id": job_id, "queue": self._policy.queue, "error": str(error)}
             logger.warning("checkpoint.unreadable", extra=fields)
             return None
-
-    def _handler(self, attempt: Attempt, arguments: dict[str, Any]) -> CallNext:
-        job = attempt.job
-        if job.kind == "async":
-            return partial(job.handler, **arguments)
-        return lambda run: self._resources.off_loop(attempt.execution, run, job, arguments)
 
     # Encode
 
@@ -376,6 +385,8 @@ class Runner:
 
     def _close(self, attempt: Attempt) -> Settlement:
         """Return the settlement of an attempt as far as it has come."""
-        cause = attempt.execution.cause
-        outcome = decide(attempt.rules, attempt.number, attempt.error, cause, rand=self._rand)
+        error, cause = attempt.error, attempt.execution.cause
+        if error is None and cause is None:
+            return self._settling.settle(attempt, COMPLETED)  # most are; `decide` would say the same
+        outcome = decide(attempt.rules, attempt.number, error, cause, rand=self._rand)
         return self._settling.settle(attempt, outcome)

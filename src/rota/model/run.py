@@ -73,10 +73,7 @@ class NamedFacts(TypedDict, total=False):
 class Run:
     """One attempt of a job, as its handler sees it.
 
-    The facts: `id` is the job's id; `job` the job's short name; `queue` its queue; `attempt` counts from 1 to
-    `max_attempts`; `snoozes` is how often this job has put itself off. `headers` came with the job. `waited` is how
-    long the job was due before this attempt began, in seconds. `last_checkpoint` is what an earlier attempt saved last,
-    None if there is nothing; `checkpoint_limit` is how many bytes of JSON may be saved.
+    The facts, which came with the job or with this claim of it, cannot be changed.
 
     Beside them, `deps` is what the jobs package's lifespan yielded, None in a child process. `batch` is the batch that
     called this job back, if one did. `payload` is the job as it lay in Redis, empty in a child process. `cancelled`
@@ -85,7 +82,6 @@ class Run:
     """
 
     __slots__ = (
-        *RunFacts._fields,
         "_clients",
         "_keep",
         "_log_fields",
@@ -94,6 +90,7 @@ class Run:
         "batch",
         "cancelled",
         "deps",
+        "facts",
         "payload",
     )
 
@@ -117,19 +114,8 @@ class Run:
         :param stopped_by: says why the attempt was told to end; None while it was not.
         :param clients: enqueue what the handler enqueues; None where there are none, as in a child process.
         """
-        (
-            self.id,
-            self.job,
-            self.queue,
-            self.attempt,
-            self.max_attempts,
-            self.enqueued_ms,
-            self.headers,
-            self.snoozes,
-            self.waited,
-            self.last_checkpoint,
-            self.checkpoint_limit,
-        ) = facts or RunFacts(**named)
+        #: The facts of this run, as a child process gets them.
+        self.facts = facts or RunFacts(**named)
         self.deps = deps
         self.batch = batch
         self.payload = payload
@@ -141,9 +127,59 @@ class Run:
         self._clients = clients
 
     @property
-    def facts(self) -> RunFacts:
-        """The facts of this run, as a child process gets them."""
-        return RunFacts(*(getattr(self, name) for name in RunFacts._fields))
+    def id(self) -> str:
+        """The id of the job."""
+        return self.facts.id
+
+    @property
+    def job(self) -> str:
+        """The short name of the job."""
+        return self.facts.job
+
+    @property
+    def queue(self) -> str:
+        """The name of the job's queue."""
+        return self.facts.queue
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        return self.facts.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """The most attempts that the job has."""
+        return self.facts.max_attempts
+
+    @property
+    def enqueued_ms(self) -> int:
+        """When the job was enqueued, in milliseconds, by the enqueuer's clock."""
+        return self.facts.enqueued_ms
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that came with the job."""
+        return self.facts.headers
+
+    @property
+    def snoozes(self) -> int:
+        """How often this job has put itself off."""
+        return self.facts.snoozes
+
+    @property
+    def waited(self) -> float:
+        """How long the job was due before this attempt began, in seconds."""
+        return self.facts.waited
+
+    @property
+    def last_checkpoint(self) -> Any:
+        """The state that an earlier attempt saved last; None if there is none."""
+        return self.facts.last_checkpoint
+
+    @property
+    def checkpoint_limit(self) -> int:
+        """The most bytes of JSON that may be saved."""
+        return self.facts.checkpoint_limit
 
     @property
     def enqueued_at(self) -> datetime:

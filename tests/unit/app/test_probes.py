@@ -18,7 +18,7 @@ async def greet(run: Run) -> None: ...
 def test_a_job_that_runs_on_another_queue_is_counted_there_by_its_name() -> None:
     probes = Probes(load({"METRICS_PORT": "off"}), registry_of((greet,)), [])
     for name in ("greet", "stranger"):
-        probes.subscriber.started("bulk", name, 0.1)
+        probes.subscriber.started("bulk", name, [0.1])
     found = {labels for labels, _ in probes.subscriber._started()}
     assert found == {("email", "greet"), ("bulk", "greet"), ("bulk", "other")}
 

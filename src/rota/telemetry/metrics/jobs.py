@@ -4,7 +4,7 @@ The labels are the names in the registry of jobs. Any other name in a payload co
 unknown jobs cannot make the series grow.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rota.errors.payloads import REFUSALS
@@ -56,21 +56,21 @@ class JobMetrics(Selective, Counting):
     def __call__(self, event: Event) -> None:
         """Count the start or the end of an attempt."""
         if event.type is EventType.STARTED:
-            self.started(event.queue, event.task, event.waited or 0.0)
+            self.started(event.queue, event.task, (event.waited or 0.0,))
         elif event.type is EventType.COMPLETED:
-            self.completed(event.queue, event.task, event.duration or 0.0)
+            self.completed(event.queue, event.task, (event.duration or 0.0,))
         elif event.type in _OUTCOMES:
             self._ended(event)
 
-    def started(self, queue: str, task: str, waited: float) -> None:
-        """Count the start of an attempt that waited for `waited` seconds."""
+    def started(self, queue: str, task: str, waited: Sequence[float]) -> None:
+        """Count the starts of attempts; `waited` are the seconds that they waited."""
         (self._jobs.get((queue, task)) or self._of(queue, task)).waits.add(waited)
 
-    def completed(self, queue: str, task: str, duration: float) -> None:
-        """Count an attempt that succeeded in `duration` seconds."""
+    def completed(self, queue: str, task: str, durations: Sequence[float]) -> None:
+        """Count attempts that succeeded; `durations` are the seconds that they took."""
         counts = self._jobs.get((queue, task)) or self._of(queue, task)
-        counts.completed += 1
-        counts.durations.add(duration)
+        counts.completed += len(durations)
+        counts.durations.add(durations)
 
     def lost(self, queue: str, task: str) -> None:
         """Count an attempt that ended after the worker had lost its claim, whatever its outcome was."""
@@ -101,7 +101,7 @@ class JobMetrics(Selective, Counting):
             if event.reason in _REJECTED:
                 self.rejected.add((event.queue, event.reason))
         elif event.duration is not None:
-            counts.durations.add(event.duration)
+            counts.durations.add((event.duration,))
 
     def _of(self, queue: str, task: str) -> "JobCounts":
         known = self._jobs.get((queue, task))

@@ -64,7 +64,7 @@ def coarser(counts: Sequence[int], where: Sequence[int]) -> tuple[int, ...]:
 class Buckets:
     """Values counted by size. `bounds` are upper bounds, in rising order; the last bucket has no bound.
 
-    To add a value is to append it to a list, and a long list is sorted into the buckets at once. That costs a tenth of
+    To add values is to extend a list, and a long list is sorted into the buckets at once. That costs a tenth of
     searching each value's bucket.
     """
 
@@ -74,8 +74,8 @@ class Buckets:
         self._bounds = bounds
         # One attribute, so that a reader in another thread sees each value once: in the buckets, or still in the list.
         self._state = _State((0,) * (len(bounds) + 1), 0.0, [])
-        #: Adds a value.
-        self.add = self._state.values.append
+        #: Adds the values of an iterable.
+        self.add = self._state.values.extend
 
     def spread(self, labels: Labels) -> Spread:
         """Return what was added so far, under these labels."""
@@ -86,7 +86,7 @@ class Buckets:
         """Sort what was added into the buckets, if it is much; the thread that adds calls this now and then."""
         if len(self._state.values) >= _TIDY:
             self._state = self._sorted()
-            self.add = self._state.values.append
+            self.add = self._state.values.extend
 
     def _sorted(self) -> "_State":
         counts, total, added = self._state

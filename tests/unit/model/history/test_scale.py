@@ -15,7 +15,7 @@ PARTS = (0.5, 0.95, 0.99)
 def counted(values: list[float]) -> dict[int, int]:
     buckets = Buckets(BOUNDS)
     for value in values:
-        buckets.add(value)
+        buckets.add([value])
     return dict(enumerate(buckets.spread(()).counts))
 
 

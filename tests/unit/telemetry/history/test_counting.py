@@ -36,9 +36,9 @@ def test_where_nothing_happened_there_is_nothing(deltas: Deltas) -> None:
 
 def test_it_is_what_came_since_the_last_time(metrics: JobMetrics, deltas: Deltas) -> None:
     for _ in range(700):  # more than lie in a list
-        metrics.started("email", "send", 0.02)
-        metrics.completed("email", "send", 3.0)
-    metrics.started("email", "welcome", 40.0)
+        metrics.started("email", "send", [0.02])
+        metrics.completed("email", "send", [3.0])
+    metrics.started("email", "welcome", [40.0])
     found = deltas.take()
     assert found.keys() == {"email"}
     assert outcomes(found["email"]) == {"completed": 700}
@@ -49,7 +49,7 @@ def test_it_is_what_came_since_the_last_time(metrics: JobMetrics, deltas: Deltas
     assert deltas.take() == {}
     metrics.tidy()
     assert deltas.take() == {}
-    metrics.completed("email", "welcome", 0.5)
+    metrics.completed("email", "welcome", [0.5])
     assert outcomes(deltas.take()["email"]) == {"completed": 1}
 
 
@@ -58,8 +58,8 @@ def test_each_outcome_is_counted_on_the_queue_where_it_came_to_be(
 ) -> None:
     for kind in ("retried", "dead", "cancelled", "snoozed", "interrupted"):
         metrics(Event(EventType(kind), "email", "x", "send", 1, duration=1.0, reason="failed"))
-    metrics.completed("video", "cut", 1.0)
-    metrics.completed("bulk", "stranger", 1.0)
+    metrics.completed("video", "cut", [1.0])
+    metrics.completed("bulk", "stranger", [1.0])
     found = deltas.take()
     assert outcomes(found["email"]) == dict.fromkeys(
         ("retried", "dead", "cancelled", "snoozed", "interrupted"), 1
@@ -86,7 +86,7 @@ async def test_the_event_loop_goes_on_between_two_jobs_and_what_is_cut_off_is_ta
     metrics = JobMetrics(jobs)
     deltas = Deltas(metrics, dict)
     for queue, task in jobs:
-        metrics.completed(queue, task, 1.0)
+        metrics.completed(queue, task, [1.0])
     taking = asyncio.create_task(deltas.take_in_turns())
     for _ in range(4):
         await asyncio.sleep(0)

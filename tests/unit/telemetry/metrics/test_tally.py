@@ -27,7 +27,7 @@ def test_each_value_is_in_the_first_bucket_that_it_does_not_exceed(values: list[
     buckets = Buckets(BOUNDS)
     expected = [0] * (len(BOUNDS) + 1)
     for index, value in enumerate(values):
-        buckets.add(value)
+        buckets.add([value])
         expected[bisect_left(BOUNDS, value)] += 1
         if index == tidy_at:
             buckets.tidy()
@@ -43,9 +43,9 @@ def test_many_values_take_no_room_once_they_are_tidied() -> None:
     before = buckets.spread(())
     for _ in range(10):
         for _ in range(1000):
-            buckets.add(0.5)
+            buckets.add([0.5])
         buckets.tidy()
     assert buckets.spread(()).counts == (0, 10_000, 0, 0)
     assert before.counts == (0, 0, 0, 0), "what was read stays as it was"
-    buckets.add(0.5)
+    buckets.add([0.5])
     assert len(buckets) == 10_001

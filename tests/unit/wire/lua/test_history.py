@@ -39,8 +39,8 @@ class Process:
     async def complete(self, number: int = 1, queue: str = "email", seconds: float = 1.0) -> None:
         """Complete some jobs, and send that."""
         for _ in range(number):
-            self.metrics.started(queue, "send", 0.1)
-            self.metrics.completed(queue, "send", seconds)
+            self.metrics.started(queue, "send", [0.1])
+            self.metrics.completed(queue, "send", [seconds])
         await self.sender.send()
 
     async def boot(self) -> None:
@@ -240,7 +240,7 @@ async def test_counts_that_another_program_made_huge_stay_numbers(bed: Bed) -> N
 async def test_a_process_that_ends_leaves_no_number_behind(bed: Bed) -> None:
     process = Process(bed)
     await process.complete(3)
-    process.metrics.completed("email", "send", 1.0)
+    process.metrics.completed("email", "send", [1.0])
     assert "rota:history-sent:p" in bed.all_keys()
     await process.sender._end()
     assert "rota:history-sent:p" not in bed.all_keys()
@@ -332,8 +332,8 @@ def _busy(chance: random.Random, spread: float, jobs: int = 600) -> Tallies:
     """Return a minute of ten jobs a second, of which some fail; waits and run times are spread log-normally."""
     metrics = JobMetrics([("q", "t")])
     for _ in range(jobs):
-        metrics.started("q", "t", chance.lognormvariate(-4, spread))
-        metrics.completed("q", "t", chance.lognormvariate(-1, spread))
+        metrics.started("q", "t", [chance.lognormvariate(-4, spread)])
+        metrics.completed("q", "t", [chance.lognormvariate(-1, spread)])
     metrics.read()[0][1].ended["retried"] += chance.randrange(20)
     metrics.read()[0][1].ended["dead"] += chance.randrange(3)
     return Deltas(metrics, dict).take()["q"]
