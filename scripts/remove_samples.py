@@ -18,7 +18,7 @@ MARK = "make remove-samples"
 #: The locks that have what the samples use. Others may have a package of the same name for a reason of their own.
 LOCKS = ("dev.txt", "project.txt", "worker.txt")
 #: The packages that the samples use.
-PACKAGES = ("aiosmtplib", "pillow", "pydantic-settings")
+PACKAGES = ("aiosmtplib", "pillow")
 
 
 def without_blocks(text: str) -> str:

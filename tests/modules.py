@@ -6,9 +6,7 @@ WANTED_BY_SOME = frozenset(
     {"structlog", "sentry_sdk", "opentelemetry", "sqlalchemy", "asyncpg", "aiosqlite", "fakeredis"}
 )
 OF_THE_API = frozenset({"fastapi", "starlette", "uvicorn", "anyio"})
-#: Libraries that wait for their first use, and what they load: logins by a token, lines of logs for people, a scrape,
-#: a `.env`.
+#: Libraries that wait for their first use, and what they load: logins by a token, lines of logs for people, a scrape.
 OF_LIBRARIES = frozenset(
     {"jwt.api_jwt", "cryptography.x509", "pygments", "attr", "click", "prometheus_client"}
-    | {"pydantic_settings", "dotenv"}
 )

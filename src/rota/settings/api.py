@@ -5,9 +5,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings
 
 from rota.model.access.keys import AccessKey
-from rota.settings.types import Group
 
 
 def _keys(value: object) -> object:
@@ -56,7 +56,7 @@ def _networks(value: object) -> object:
     return tuple(ip_network(one.strip(), strict=False) for one in value.split(","))
 
 
-class ApiVariables(Group):
+class ApiVariables(BaseSettings):
     """The variables that MODE=api reads beside the general ones."""
 
     api_host: str = "127.0.0.1"

@@ -8,22 +8,22 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from dotenv.parser import Binding, parse_stream
 from pydantic import PrivateAttr, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rota.settings.spelling import FILE, OWN
-from rota.settings.types import Group
-
-if TYPE_CHECKING:
-    from dotenv.parser import Binding
 
 # What shells, Docker and other programs take for a name; `REDIS_URL:` is none.
 _NAME = re.compile(r"[\w.\-]+", re.ASCII)
 
 
-class FromFiles(Group):
+class FromFiles(BaseSettings):
     """Settings that know the files which their secrets were read from, and can read those again."""
+
+    model_config = SettingsConfigDict(defer_build=True)
 
     _files: Mapping[str, Path] = PrivateAttr(default_factory=dict)
 
@@ -44,8 +44,6 @@ def read_env_file(path: Path, shown: str = "") -> tuple[dict[str, str], list[str
     """
     if not path.exists() and not path.is_symlink():
         return {}, []
-    from dotenv.parser import parse_stream  # noqa: PLC0415 - where there is a file, as production has none
-
     # Editors on Windows begin a file with a mark, which would become part of the first name.
     lines = list(parse_stream(io.StringIO(path.read_text("utf-8-sig"))))
     values = {line.key: line.value or "" for line in lines if line.key is not None and not _is_wrong(line)}
@@ -85,7 +83,7 @@ def misplaced(places: Mapping[str, Iterable[str]], fixed: Mapping[str, str]) -> 
                 yield f"{name} is in {place}, and what starts this process sets it: {about or 'take it out'}"
 
 
-def _problems(path: str, lines: "list[Binding]") -> Iterator[str]:
+def _problems(path: str, lines: list[Binding]) -> Iterator[str]:
     for line in filter(_is_wrong, lines):
         # The text of a binding begins behind the line before, with the empty lines between.
         text = line.original.string
@@ -93,5 +91,5 @@ def _problems(path: str, lines: "list[Binding]") -> Iterator[str]:
         yield f"{path}, line {number}, cannot be read; write NAME=value, or # before a comment"
 
 
-def _is_wrong(line: "Binding") -> bool:
+def _is_wrong(line: Binding) -> bool:
     return line.error or (line.key is not None and not _NAME.fullmatch(line.key))

@@ -3,9 +3,9 @@
 No other module looks at the environment. Each mistake becomes a problem, one line that begins with the variable, and
 all problems are told at once.
 
-pydantic-settings does not find them: its sources pass over misspelt names and NAME_FILE in silence, stop at the first
-file that cannot be read, strip spaces from secrets, and expand `$` in passwords in `.env`. What is left, a field for
-each name, takes a few lines here; the package would take 2 MB of every worker.
+pydantic-settings turns the variables that were found into fields, but its own sources do not find them. They pass over
+misspelt names and NAME_FILE in silence, stop at the first file that cannot be read, strip spaces from secrets, and
+expand `$` in passwords in `.env`.
 """
 
 import os
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import EnvSettingsSource
 
 from rota.errors.secrets import SECRETS, login_of
 from rota.settings.files import changed, misplaced, read_env_file
@@ -49,7 +51,7 @@ def load(env: Mapping[str, str] | None = None, *, env_file: Path | None = None) 
     )
     wrong_names = misnamed(name for name in found.values if name.startswith(QUEUES))
     named = {name: value for name, value in found.values.items() if name not in wrong_names}
-    settings, wrong_values = _validated(_fields_of(named))
+    settings, wrong_values = _validated(_Found(named)())
     problems = [*found.problems, *wrong_names.values(), *wrong_values]
     if settings is None or problems:
         raise ConfigError([as_written(problem, found.prefixed) for problem in problems])
@@ -87,16 +89,19 @@ def is_without_colour() -> bool:
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
-def _fields_of(values: Mapping[str, str]) -> dict[str, Any]:
-    """Return the variables as fields of Settings, which read the text; those under QUEUES__ by queue and option."""
-    fields: dict[str, Any] = {}
-    for name, value in values.items():
-        if not name.startswith(QUEUES):
-            fields[name.lower()] = value
-            continue
-        queue, _, option = name.removeprefix(QUEUES).lower().partition("__")
-        fields.setdefault("queues", {}).setdefault(queue, {})[option] = value
-    return fields
+class _Found(EnvSettingsSource):
+    """The variables that were found, as fields of Settings; those under QUEUES__ by queue and option."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = {name.lower(): value for name, value in variables.items()}
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._variables
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Leave every value as text, which the types of the settings read. By default it would be read as JSON."""
+        return value
 
 
 def _validated(values: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:

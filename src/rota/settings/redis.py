@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from rota.server.target import REDIS_PORT, SENTINEL_PORT, RedisTarget, addresses
 from rota.server.tls import TLS_OPTIONS, CertReqs, InvalidTarget, Tls
@@ -24,6 +25,9 @@ class RedisVariables(FromFiles):
 
     Only variables that were set can clash: a default clashes with nothing.
     """
+
+    # Nobody makes one: only Settings, which has these fields too, is worth the time that preparing a class takes.
+    model_config = SettingsConfigDict(defer_build=True)
 
     redis_url: SecretStr | None = None
     """redis://, rediss://, unix:// or redis+sentinel://, with user, password and database."""

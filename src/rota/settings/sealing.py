@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic_settings import BaseSettings
 
-from rota.settings.types import Group
 from rota.wire.sealing.cipher import has_cipher
 from rota.wire.sealing.ring import Ring
 from rota.wire.sealing.seals import Sealer
@@ -15,8 +15,10 @@ def _ring(value: object) -> object:
     return Ring.read(value) if isinstance(value, str) else value
 
 
-class SealingVariables(Group):
+class SealingVariables(BaseSettings):
     """The variables by which a process seals what it writes, and opens what it reads."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)  # type: ignore[assignment]
 
     payload_keys: Annotated[Ring, BeforeValidator(_ring)] | None = Field(default=None, repr=False)
     """Keys, `name:base64` each, as `rota payload-key` prints them; the first signs, all verify; None: none."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from pydantic import PrivateAttr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from rota.errors import RotaError
 from rota.model.policies.backoff import Backoff
@@ -53,6 +54,18 @@ class Settings(Variables):
 
     _places: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _secrets: tuple[str, ...] = PrivateAttr(default=())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the arguments alone, so that `Settings(…)` is the same in every environment."""
+        return (init_settings,)
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

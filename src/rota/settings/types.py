@@ -5,7 +5,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from annotated_types import Ge, Le
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
 from rota.model.policies.limits import RateLimit
@@ -13,21 +13,6 @@ from rota.model.webhooks.destinations import Allowed
 from rota.names import check_name
 from rota.units import format_size, parse_duration, parse_size
 from rota.wire.keys import check_queue
-
-
-class Group(BaseModel):
-    """Variables that belong together, as fields; Settings has all of them."""
-
-    # Nobody makes one: only Settings is worth the time that preparing a class takes, 2 ms a group, and the memory.
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        validate_default=True,
-        arbitrary_types_allowed=True,
-        defer_build=True,
-    )
-
 
 #: The values of MODE.
 MODES: tuple[str, ...] = ("worker", "api", "all", "exporter", "autoscaler")

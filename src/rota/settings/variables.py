@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from rota.model.policies.backoff import BackoffKind
 from rota.settings.api import ApiVariables
@@ -63,6 +64,10 @@ def _in_development(values: dict[str, Any]) -> bool:
 
 class Variables(RedisVariables, DatabaseVariables, ApiVariables, SealingVariables):
     """The variables of one process, each valid by itself."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, env_nested_delimiter="__"
+    )
 
     # -- The process --
 
