@@ -224,14 +224,22 @@ def tell(subscribers: Iterable[Subscriber], event: Event) -> None:
 class Senders:
     """The senders of a client or a worker, outermost first."""
 
-    __slots__ = ("_informed", "_wrappers")
+    __slots__ = ("_informed", "_switches", "_wrappers")
 
     def __init__(self, senders: Iterable[Sender] = ()) -> None:
         senders = tuple(senders)
         self._wrappers: list[tuple[Wrapper, Callable[[], bool]]] = [
             (one, one.is_on if isinstance(one, Switched) else _always) for one in senders if callable(one)
         ]
+        self._switches = tuple(is_on for _, is_on in self._wrappers)
         self._informed = [one for one in senders if isinstance(one, Informed)]
+
+    def are_on(self) -> bool:
+        """Tell whether a sender would be called around an enqueue that begins now: it is asked before each."""
+        for is_on in self._switches:  # noqa: SIM110 - `any` with a generator takes three times as long
+            if is_on():
+                return True
+        return False
 
     def around(self, jobs: Sequence[Outgoing]) -> AbstractContextManager[None]:
         """Return a context manager to enqueue `jobs` in. Jobs of several queues get each sender once for each queue.

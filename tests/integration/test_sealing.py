@@ -278,7 +278,7 @@ async def test_the_leader_signs_the_ticks_of_schedules_that_are_signed(server: R
         (tick,) = [key async for key in redis.scan_iter(f"{JOB}*")]
         assert b'"sig":"1.old.' in await redis.get(tick)
         control = ScheduleControl(redis, settings)
-        assert (await control.draft("nightly", 1)).task == "nightly"
+        assert (await control.draft("nightly", 1)).mould.task == "nightly"
 
         # Another program declares the same schedule, for another job.
         (release,) = await redis.zrange(releases_key("rota"), 0, -1)

@@ -94,6 +94,16 @@ def test_more_ids_than_one_millisecond_has_borrow_from_the_next(frozen_clock: li
     assert len({one[9:17] for one in made}) == 1
 
 
+def test_ids_that_are_made_together_sort_among_those_made_alone(frozen_clock: list[int]) -> None:
+    ids = names._Ids()
+    made = [ids.new(), *ids.some(500), ids.new(), *ids.some(40_000), ids.new()]
+    frozen_clock[0] += 60_000_000_000
+    made += [*ids.some(3), ids.new()]
+    assert made == sorted(set(made))
+    assert len(made) == 40_507
+    assert ids.some(0) == []
+
+
 def test_two_processes_in_one_millisecond_make_different_ids(frozen_clock: list[int]) -> None:
     one, other = names._Ids(), names._Ids()
     assert not {one.new() for _ in range(1_000)} & {other.new() for _ in range(1_000)}

@@ -1,18 +1,21 @@
 """Enqueueing: drafts are sent, those of one queue together."""
 
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from redis.exceptions import OutOfMemoryError
 
 from rota.client.sending.coalescing import MOST_JOBS, Coalescer, Shape
-from rota.client.sending.drafts import Draft, Drafter
+from rota.client.sending.drafts import Draft, Drafter, outgoing
 from rota.errors import EnqueueIncomplete, IdempotencyMismatch, JobExists
 from rota.model.job import Job
 from rota.process.clock import Clock
 from rota.seams import Outgoing, Senders
 from rota.server.failover.replicated import replicated
-from rota.server.faults import ServerError, explained
+from rota.server.faults import ServerError, explained, fault_at_work
+from rota.server.outage import FAULTS
 from rota.settings.settings import Settings
 from rota.wire.claims import decode_id
 from rota.wire.keys import QueueKeys, events_key, idempotency_key, queue_key
@@ -40,6 +43,10 @@ class Enqueued(NamedTuple):
     id: str
     job: Job[Any, Any] | None
     created: bool
+
+
+# As `Enqueued._make`, which calls it through two functions more.
+_made = partial(tuple.__new__, Enqueued)
 
 
 class Once(NamedTuple):
@@ -75,10 +82,17 @@ class Enqueuer(Drafter):
 
     async def send_one(self, draft: Draft) -> Enqueued:
         """Send a draft; return what became of it. Raises JobExists, ServerError."""
-        (answer,) = await self._put([draft])
-        if isinstance(answer, JobExists):
-            raise answer
-        return answer
+        if self._sealer is not None or self._senders.are_on():
+            (enqueued,) = await self._put([draft])
+        else:
+            job = draft.outgoing
+            (answer,) = await self._script([draft], [job])
+            enqueued = _enqueued(draft, job, answer)
+            if answer == _CREATED:
+                self._senders.created([job])
+        if isinstance(enqueued, JobExists):
+            raise enqueued
+        return enqueued
 
     async def send(self, drafts: Sequence[Draft]) -> list[Enqueued]:
         """Send drafts; return what became of each, in the same order.
@@ -108,7 +122,7 @@ class Enqueuer(Drafter):
         `fingerprint` stands for what is asked for, without blanks. Raises IdempotencyMismatch where the key was used
         for something else; JobExists; ServerError, after which the same may be sent again.
         """
-        job, marker = draft.outgoing, idempotency_key(self._namespace, key, draft.options.tenant)
+        job, marker = draft.outgoing, idempotency_key(self._namespace, key, draft.mould.options.tenant)
         with self._senders.around([job]):
             is_new, answer = await self._send_request(draft, job, marker, fingerprint)
             if is_new and self._stands_elsewhere(draft, job, answer):
@@ -124,15 +138,15 @@ class Enqueuer(Drafter):
         return Once(enqueued, is_replayed=False)
 
     async def _send_request(self, draft: Draft, job: Outgoing, marker: str, fingerprint: str) -> Any:
-        (answer,) = await self._requests.put(draft.queue, (*self._values(draft, job), marker, fingerprint))
+        (answer,) = await self._requests.put(job.queue, (*self._values(draft, job), marker, fingerprint))
         return answer
 
     async def _put(self, drafts: Sequence[Draft]) -> list[Enqueued | JobExists]:
-        jobs = [draft.outgoing for draft in drafts]
+        jobs = outgoing(drafts)
         with self._senders.around(jobs):
             answers = await self._script(drafts, jobs)
             if self._sealer is not None:
-                await self._seal_for_holders(drafts, jobs, answers)
+                answers = await self._seal_for_holders(drafts, jobs, answers)
         if answers.count(_CREATED) == len(answers):
             self._senders.created(jobs)
         else:
@@ -141,11 +155,9 @@ class Enqueuer(Drafter):
             )
         return list(map(_enqueued, drafts, jobs, answers))
 
-    def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> Coroutine[Any, Any, list[Any]]:
-        values: list[Any] = []
-        for draft, job in zip(drafts, jobs, strict=True):
-            values += self._values(draft, job)
-        return self._coalescer.put(drafts[0].queue, values)
+    def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> Awaitable[Sequence[Any]]:
+        values = list(chain.from_iterable(map(self._values, drafts, jobs)))
+        return self._coalescer.put(jobs[0].queue, values)
 
     async def _enqueue(self, queue: str, values: Sequence[Any]) -> list[Any]:
         answers = await self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *values))
@@ -162,64 +174,70 @@ class Enqueuer(Drafter):
 
     def _values(self, draft: Draft, job: Outgoing) -> tuple[Any, ...]:
         """Return the 9 values of a job that the scripts take."""
-        when = (draft.at_ms, draft.delay_ms, 0)
+        mould = draft.mould
+        if mould.rest is not None and self._sealer is None and not job.headers:
+            return (job.id, job.payload, *mould.rest)
+        when = (mould.at_ms, mould.delay_ms, 0)
         payload = self.sealed(draft, job)
-        return (job.id, payload, *when, draft.task, *draft.terms_of(job), draft.on_taken)
+        return (job.id, payload, *when, mould.task, *draft.terms_of(job), mould.on_taken)
 
     async def _seal_for_holders(
-        self, drafts: Sequence[Draft], jobs: Sequence[Outgoing], answers: list[Any]
-    ) -> None:
+        self, drafts: Sequence[Draft], jobs: Sequence[Outgoing], answers: Sequence[Any]
+    ) -> Sequence[Any]:
         """Send again, each by itself, what is to replace the job that holds its unique key: sealed for that job's id.
 
-        The scripts put no payload under another id than the one that it was sealed for.
+        The scripts put no payload under another id than the one that it was sealed for. Returns the last answers.
         """
+        answers = list(answers)
         for index, (draft, job) in enumerate(zip(drafts, jobs, strict=True)):
             for _ in range(_MOST_HOLDERS):
                 if not self._stands_elsewhere(draft, job, answers[index]):
                     break
                 job.id = decode_id(answers[index][1])
                 (answers[index],) = await self._script([draft], [job])
+        return answers
 
     def _stands_elsewhere(self, draft: Draft, job: Outgoing, answer: Any) -> bool:
         """Tell whether a sealed job was to replace one of another id, and did not."""
-        if self._sealer is None or answer == _CREATED or draft.on_taken not in ("replace", "debounce"):
+        if self._sealer is None or answer == _CREATED or draft.mould.on_taken not in ("replace", "debounce"):
             return False
         replaced, holder = answer
         return not replaced and decode_id(holder) != job.id
 
     async def _call(self, script: Script, queue: str, args: Sequence[Any], *others: str) -> Any:
         """Call a script that puts jobs on a queue; `others` are the keys that it has besides. Raises ServerError."""
-        keys = QueueKeys.of(queue_key(queue))
-        async with explained(self._redis):
-            return await self._with_room(script, (keys.queue, keys.wake, self._events, *others), args)
-
-    async def _with_room(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        hung = QueueKeys.of(queue_key(queue))
+        keys = (hung.queue, hung.wake, self._events, *others)
         try:
             return await script(self._written, keys, args)
         except OutOfMemoryError:
             # Nothing was written. Of all that is ours only events may go before their time.
-            if not await self._redis.xtrim(self._events, maxlen=_EVENTS_IF_FULL):
-                raise
-        return await script(self._written, keys, args)
+            async with explained(self._redis):
+                if not await self._redis.xtrim(self._events, maxlen=_EVENTS_IF_FULL):
+                    raise
+                return await script(self._written, keys, args)
+        except FAULTS as error:
+            raise fault_at_work(error, self._redis) from error
 
 
 def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:
     """Yield the indexes of the drafts that go together: of one queue, and at most `MOST_JOBS` of them."""
     by_queue: dict[str, list[int]] = {}
     for index, draft in enumerate(drafts):
-        by_queue.setdefault(draft.queue, []).append(index)
+        by_queue.setdefault(draft.mould.queue, []).append(index)
     for indexes in by_queue.values():
         yield from (indexes[start : start + MOST_JOBS] for start in range(0, len(indexes), MOST_JOBS))
 
 
 def _enqueued(draft: Draft, job: Outgoing, answer: Any) -> Enqueued | JobExists:
     if answer == _CREATED:
-        return Enqueued(draft.queue, job.id, draft.job, True)
+        enqueued: Enqueued = _made((job.queue, job.id, draft.mould.job, True))
+        return enqueued
     replaced, raw = answer
     live_id = decode_id(raw)
-    if not replaced and draft.on_taken != "existing":
+    if not replaced and draft.mould.on_taken != "existing":
         return JobExists(live_id)
-    return Enqueued(draft.queue, live_id, draft.job, created=False)
+    return Enqueued(job.queue, live_id, draft.mould.job, created=False)
 
 
 def _replayed(marker: bytes, draft: Draft, key: str, fingerprint: str) -> Once:
@@ -227,5 +245,5 @@ def _replayed(marker: bytes, draft: Draft, key: str, fingerprint: str) -> Once:
     of_first, created, queue, job_id = marker.split(b" ", 3)
     if of_first.decode() != fingerprint:
         raise IdempotencyMismatch(key)
-    first = Enqueued(queue.decode(), decode_id(job_id), draft.job, created=created == b"1")
+    first = Enqueued(queue.decode(), decode_id(job_id), draft.mould.job, created=created == b"1")
     return Once(first, is_replayed=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rota.client.sending.drafts import Draft
+from rota.client.sending.moulds import ready
 from rota.errors import RotaError, UnknownSchedule
-from rota.model.options import EnqueueOptions
 from rota.model.schedules.info import ScheduleInfo
 from rota.model.schedules.state import State
 from rota.settings.settings import Settings
@@ -82,7 +82,9 @@ class ScheduleControl:
         payload = encode_job(
             definition.task, definition.arguments.encode(), enqueued_ms=now_ms, options=definition.options
         )
-        return Draft(definition.queue, definition.task, payload, definition.terms, "", EnqueueOptions(), None)
+        return Draft(
+            ready(definition.queue, definition.task, definition.terms), payload, definition.terms, ""
+        )
 
     async def _change(self, name: str, changed: Callable[[State, int], Change | None]) -> None:
         while True:

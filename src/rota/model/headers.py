@@ -46,6 +46,11 @@ def current_headers() -> Mapping[str, str]:
     return _CURRENT.get()
 
 
+def has_headers() -> bool:
+    """Tell whether a job enqueued here inherits any. Each enqueue asks."""
+    return bool(_CURRENT.get())
+
+
 def inherit(received: Mapping[str, str]) -> None:
     """Give the headers that a job came with, and no others, to all jobs that are enqueued in this context from now on.
 

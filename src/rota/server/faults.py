@@ -97,10 +97,12 @@ class explained:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, FAULTS):
-            raise _at_work(error, target_of(self._redis.connection_pool)) from error
+            raise fault_at_work(error, self._redis) from error
 
 
-def _at_work(error: BaseException, target: RedisTarget) -> ServerError:
+def fault_at_work(error: BaseException, redis: Any) -> ServerError:
+    """Return the sentence for one of `FAULTS`, met by a later command on the client `redis`."""
+    target = target_of(redis.connection_pool)
     if not isinstance(error, redis_faults.ResponseError):
         return explain(error, target)
     code = str(error).partition(" ")[0][:40]

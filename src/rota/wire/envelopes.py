@@ -107,13 +107,25 @@ def encode_job(
 
     Raises ValueError for a name that jobs cannot have.
     """
+    begun, ended = around(name, options, headers)
+    return put_between(begun, arguments, enqueued_ms, ended)
+
+
+def around(
+    name: str, options: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[bytes, bytes]:
+    """Return what stands before the arguments of a job of ours, and behind its time. Raises ValueError."""
     tail = b""
     if options:
         tail = b',"o":%b' % marks.dumps(dict(options))
     if headers:
         tail += b',"h":%b' % encode_headers(headers)
-    kwargs = marks.escaped(arguments)
-    return b'%b%b","t":null,"a":[],"k":%b,"et":%d%b}' % (HEAD, _written(name), kwargs, enqueued_ms, tail)
+    return b'%b%b","t":null,"a":[],"k":' % (HEAD, _written(name)), tail
+
+
+def put_between(begun: bytes, arguments: bytes, enqueued_ms: int, ended: bytes) -> bytes:
+    """Return a job of ours as bytes, by what `around` returned of its name."""
+    return b'%b%b,"et":%d%b}' % (begun, marks.escaped(arguments), enqueued_ms, ended)
 
 
 @lru_cache(maxsize=1024)

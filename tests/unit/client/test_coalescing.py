@@ -68,6 +68,11 @@ def coalescer(redis: Redis) -> Coalescer:
     return Coalescer(redis.call, SHAPE)
 
 
+async def put(coalescer: Coalescer, queue: str, args: Sequence[Any]) -> Sequence[Any]:
+    """Put jobs as a client does, which awaits what it gets at once."""
+    return await coalescer.put(queue, args)
+
+
 async def begun(*calls: Coroutine[Any, Any, Any]) -> list["asyncio.Task[Any]"]:
     """Start calls, each of which gets as far as it can."""
     tasks = [asyncio.create_task(one) for one in calls]
@@ -86,7 +91,7 @@ async def outcomes(redis: Redis, tasks: Sequence["asyncio.Task[Any]"]) -> list[A
 async def test_the_first_goes_at_once_and_those_that_come_meanwhile_go_together(
     redis: Redis, coalescer: Coalescer
 ) -> None:
-    tasks = await begun(*(coalescer.put("mail", values(one)) for one in "abcd"))
+    tasks = await begun(*(put(coalescer, "mail", values(one)) for one in "abcd"))
     assert redis.calls == [["a"]]
     assert await outcomes(redis, tasks) == [[f"answer of {one}"] for one in "abcd"]
     assert redis.calls == [["a"], ["b", "c", "d"]], "in the order in which they came"
@@ -95,7 +100,7 @@ async def test_the_first_goes_at_once_and_those_that_come_meanwhile_go_together(
 async def test_an_enqueue_of_several_jobs_gets_the_answers_of_its_own(
     redis: Redis, coalescer: Coalescer
 ) -> None:
-    puts = (coalescer.put("mail", values(*ids)) for ids in ("a", "bc", "d", "efg"))
+    puts = (put(coalescer, "mail", values(*ids)) for ids in ("a", "bc", "d", "efg"))
     found = await outcomes(redis, await begun(*puts))
     assert found[1:] == [
         ["answer of b", "answer of c"],
@@ -108,19 +113,19 @@ async def test_an_enqueue_of_several_jobs_gets_the_answers_of_its_own(
 async def test_one_after_the_other_each_is_sent_by_its_own_caller(redis: Redis, coalescer: Coalescer) -> None:
     redis.answer_all()
     for one in "abc":
-        await coalescer.put("mail", values(one))
+        await put(coalescer, "mail", values(one))
     assert redis.calls == [["a"], ["b"], ["c"]]
     assert redis.tasks == [asyncio.current_task()] * 3
 
 
 async def test_queues_do_not_wait_for_each_other(redis: Redis, coalescer: Coalescer) -> None:
-    tasks = await begun(coalescer.put("mail", values("a")), coalescer.put("images", values("b")))
+    tasks = await begun(put(coalescer, "mail", values("a")), put(coalescer, "images", values("b")))
     assert redis.calls == [["a"], ["b"]]
     await outcomes(redis, tasks)
 
 
 async def test_a_caller_that_leaves_while_it_waits_puts_nothing(redis: Redis, coalescer: Coalescer) -> None:
-    tasks = await begun(*(coalescer.put("mail", values(one)) for one in "abc"))
+    tasks = await begun(*(put(coalescer, "mail", values(one)) for one in "abc"))
     tasks[1].cancel()
     await asyncio.sleep(0)
     found = await outcomes(redis, tasks)
@@ -133,7 +138,7 @@ async def test_a_caller_that_leaves_while_it_waits_puts_nothing(redis: Redis, co
 async def test_a_caller_that_leaves_while_it_is_sent_takes_the_others_nothing(
     redis: Redis, coalescer: Coalescer, leaves: int
 ) -> None:
-    tasks = await begun(*(coalescer.put("mail", values(one)) for one in "abc"))
+    tasks = await begun(*(put(coalescer, "mail", values(one)) for one in "abc"))
     if leaves:
         redis.turns[0].set()
         await tasks[0]
@@ -150,8 +155,8 @@ async def test_what_goes_together_is_bounded_in_number_and_in_bytes(
 ) -> None:
     many = [str(number) for number in range(MOST_JOBS + 5)]
     large = b"x" * (MOST_BYTES // 2)
-    puts = [coalescer.put("mail", values(one)) for one in ("first", *many)]
-    puts += [coalescer.put("images", values(one, payload=large)) for one in ("A", "B", "C", "D")]
+    puts = [put(coalescer, "mail", values(one)) for one in ("first", *many)]
+    puts += [put(coalescer, "images", values(one, payload=large)) for one in ("A", "B", "C", "D")]
     await outcomes(redis, await begun(*puts))
     assert sorted(map(len, redis.calls)) == [1, 1, 1, 2, 5, MOST_JOBS]
     assert ["B", "C"] in redis.calls
@@ -159,13 +164,13 @@ async def test_what_goes_together_is_bounded_in_number_and_in_bytes(
 
 async def test_what_fills_a_call_by_itself_does_not_wait(redis: Redis, coalescer: Coalescer) -> None:
     bulk = [str(number) for number in range(MOST_JOBS)]
-    tasks = await begun(coalescer.put("mail", values("a")), coalescer.put("mail", values(*bulk)))
+    tasks = await begun(put(coalescer, "mail", values("a")), put(coalescer, "mail", values(*bulk)))
     assert redis.calls == [["a"], bulk]
     await outcomes(redis, tasks)
 
 
 async def test_an_id_comes_once_in_a_call(redis: Redis, coalescer: Coalescer) -> None:
-    await outcomes(redis, await begun(*(coalescer.put("mail", values(one)) for one in "abcbd")))
+    await outcomes(redis, await begun(*(put(coalescer, "mail", values(one)) for one in "abcbd")))
     assert redis.calls == [["a"], ["b", "c"], ["b", "d"]]
 
 
@@ -177,7 +182,7 @@ async def test_a_refusal_is_told_to_the_one_that_is_to_blame(
     if refusal is None:
         # As for a value that cannot be sent.
         coalescer = Coalescer(_unsendable(redis), SHAPE)
-    found = await outcomes(redis, await begun(*(coalescer.put("mail", values(one)) for one in ids)))
+    found = await outcomes(redis, await begun(*(put(coalescer, "mail", values(one)) for one in ids)))
     assert [one for one, outcome in zip(ids, found, strict=True) if isinstance(outcome, Exception)] == ["bad"]
     assert [one for one, outcome in zip(ids, found, strict=True) if outcome == [f"answer of {one}"]] == [
         "first",
@@ -200,7 +205,7 @@ def _unsendable(redis: Redis) -> Any:
 async def test_a_full_redis_is_asked_once_for_all(redis: Redis, coalescer: Coalescer) -> None:
     redis.refusal = OutOfMemoryError()
     found = await outcomes(
-        redis, await begun(*(coalescer.put("mail", values(f"bad{one}")) for one in "abcde"))
+        redis, await begun(*(put(coalescer, "mail", values(f"bad{one}")) for one in "abcde"))
     )
     assert len(redis.calls) == 2
     assert all(isinstance(one, ServerError) for one in found)
@@ -210,10 +215,10 @@ async def test_a_fault_of_the_connection_is_an_error_of_its_own_for_each_that_wa
     redis: Redis, coalescer: Coalescer
 ) -> None:
     redis.away = {1}
-    tasks = await begun(*(coalescer.put("mail", values(one)) for one in "abc"))
+    tasks = await begun(*(put(coalescer, "mail", values(one)) for one in "abc"))
     redis.turns[0].set()
     await tasks[0]
-    late = await begun(coalescer.put("mail", values("d")))
+    late = await begun(put(coalescer, "mail", values("d")))
     first, *others, last = await outcomes(redis, [*tasks, *late])
     assert (first, last) == (["answer of a"], ["answer of d"])
     assert [str(one) for one in others] == ["is away"] * 2
@@ -228,7 +233,7 @@ async def test_after_a_fault_all_that_wait_go_at_once(redis: Redis, coalescer: C
     redis.away = {fault}
     count = 5 * MOST_JOBS
     await outcomes(
-        redis, await begun(*(coalescer.put("mail", values(str(number))) for number in range(count + 1)))
+        redis, await begun(*(put(coalescer, "mail", values(str(number))) for number in range(count + 1)))
     )
     assert len(redis.calls) == 6
     assert redis.most_together == 5 - fault
@@ -236,16 +241,16 @@ async def test_after_a_fault_all_that_wait_go_at_once(redis: Redis, coalescer: C
 
 async def test_after_a_fault_they_go_together_again(redis: Redis, coalescer: Coalescer) -> None:
     redis.away = {0}
-    await outcomes(redis, await begun(*(coalescer.put("mail", values(one)) for one in "ab")))
+    await outcomes(redis, await begun(*(put(coalescer, "mail", values(one)) for one in "ab")))
     redis.answers_all = False
-    await outcomes(redis, await begun(*(coalescer.put("mail", values(one)) for one in "cde")))
+    await outcomes(redis, await begun(*(put(coalescer, "mail", values(one)) for one in "cde")))
     assert redis.calls == [["a"], ["b"], ["c"], ["d", "e"]]
 
 
 async def test_those_that_wait_when_the_client_is_closed_are_told_that_they_were_not_sent(
     redis: Redis, coalescer: Coalescer
 ) -> None:
-    tasks = await begun(*(coalescer.put("mail", values(one)) for one in "abc"))
+    tasks = await begun(*(put(coalescer, "mail", values(one)) for one in "abc"))
     coalescer.close()
     found = await outcomes(redis, tasks)
     assert [type(one) for one in found] == [list, ServerError, ServerError]
@@ -254,20 +259,20 @@ async def test_those_that_wait_when_the_client_is_closed_are_told_that_they_were
 
 
 async def test_those_that_go_together_are_of_no_caller_s_trace(redis: Redis, coalescer: Coalescer) -> None:
-    async def put(one: str) -> None:
+    async def caller(one: str) -> None:
         _TRACE.set(one)
-        await coalescer.put("mail", values(one))
+        await put(coalescer, "mail", values(one))
 
-    await outcomes(redis, await begun(*map(put, "abc")))
+    await outcomes(redis, await begun(*map(caller, "abc")))
     assert redis.traces == ["a", ""]
 
 
 async def test_nobody_waits_for_ever_where_the_loop_ends(redis: Redis, coalescer: Coalescer) -> None:
-    tasks = await begun(*(coalescer.put("mail", values(one)) for one in "abc"))
+    tasks = await begun(*(put(coalescer, "mail", values(one)) for one in "abc"))
     tasks[0].cancel()
     await begun()
-    tasks += await begun(coalescer.put("mail", values("waits")))
+    tasks += await begun(put(coalescer, "mail", values("waits")))
     (sending,) = coalescer._tasks
     sending.cancel()
     assert all(isinstance(one, asyncio.CancelledError) for one in await outcomes(redis, tasks))
-    assert await coalescer.put("mail", values("d")) == ["answer of d"], "the next goes as the first again"
+    assert await put(coalescer, "mail", values("d")) == ["answer of d"], "the next goes as the first again"

@@ -83,7 +83,7 @@ class Outbox:
                 await inserted
         self._holder.on_commit(self._ring)
         return [
-            Handle(self._client, draft.queue, job.id, parser_of(draft.job))
+            Handle(self._client, job.queue, job.id, parser_of(draft.mould.job))
             for draft, job in zip(drafts, jobs, strict=True)
         ]
 
@@ -132,6 +132,6 @@ class SyncOutbox:
                 self._holder.insert(self._rows.of(drafts, jobs))
         self._holder.on_commit(self._ring)
         return [
-            SyncHandle(self._bridge, draft.queue, job.id, parser_of(draft.job))
+            SyncHandle(self._bridge, job.queue, job.id, parser_of(draft.mould.job))
             for draft, job in zip(drafts, jobs, strict=True)
         ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rota.client.calls import check_enqueueable
-from rota.client.sending.drafts import Draft, Drafter
+from rota.client.sending.drafts import Draft, Drafter, outgoing
 from rota.model.flows.stages import Pipeline
 from rota.model.trace import tenant_of
 from rota.names import full_name, new_id
@@ -36,32 +36,32 @@ class Rows:
 
     def outgoing(self, drafts: Sequence[Draft]) -> list[Outgoing]:
         """Return the jobs as senders see them, under the ids that they will have. Raises TypeError."""
-        for draft in drafts:
-            if self.drafter.seals and draft.unique and draft.on_taken in ("replace", "debounce"):
+        for mould, _, _, unique in drafts:
+            if self.drafter.seals and unique and mould.on_taken in ("replace", "debounce"):
                 raise TypeError(
-                    f"{full_name(draft.queue, draft.task)} replaces the job that has its unique key, and a payload "
+                    f"{full_name(mould.queue, mould.task)} replaces the job that has its unique key, and a payload "
                     "that is signed in a transaction cannot change its id then; use on_taken='existing' or 'refuse'"
                 )
-        return [draft.outgoing for draft in drafts]
+        return outgoing(drafts)
 
     def of(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> list[NewRow]:
         """Return the rows of drafts, with the headers that the senders have added."""
         return [self._row(draft, job) for draft, job in zip(drafts, jobs, strict=True)]
 
     def _row(self, draft: Draft, job: Outgoing) -> NewRow:
-        terms, unique = draft.terms_of(job)
+        mould, (terms, unique) = draft.mould, draft.terms_of(job)
         return NewRow(
             # An id that a user gave may come again, once its job is over.
-            key=job.id if draft.options.id is None else new_id(),
+            key=job.id if mould.own_id is None else new_id(),
             id=job.id,
             namespace=self._namespace,
-            queue=draft.queue,
-            name=draft.task,
+            queue=mould.queue,
+            name=mould.task,
             payload=self.drafter.sealed(draft, job),
             terms=terms,
             unique_key=unique,
-            on_taken=draft.on_taken,
-            due_ms=None if draft.at_ms < 0 else draft.at_ms,
-            delay_ms=draft.delay_ms,
+            on_taken=mould.on_taken,
+            due_ms=None if mould.at_ms < 0 else mould.at_ms,
+            delay_ms=mould.delay_ms,
             tenant=tenant_of(job.headers),
         )

@@ -59,7 +59,7 @@ class RecordingEnqueuer(Enqueuer):
 
     async def send_once(self, draft: Draft, key: str, fingerprint: str) -> Once:
         """Record a draft once for a key. Raises IdempotencyMismatch where it came with something else before."""
-        place = draft.options.tenant, key
+        place = draft.mould.options.tenant, key
         if place in self._once:
             of_first, first = self._once[place]
             if of_first != fingerprint:
@@ -69,12 +69,13 @@ class RecordingEnqueuer(Enqueuer):
         self._once[place] = fingerprint, enqueued
         return Once(enqueued, is_replayed=False)
 
-    async def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> list[Any]:
+    async def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> Sequence[Any]:
         now_ms = self._clock.time_ms()
         for draft, job in zip(drafts, jobs, strict=True):
-            due_ms = now_ms + draft.delay_ms if draft.at_ms < 0 else draft.at_ms
+            mould = draft.mould
+            due_ms = now_ms + mould.delay_ms if mould.at_ms < 0 else mould.at_ms
             payload = envelopes.with_headers(job.payload, job.headers)
-            record(Recorded(draft.queue, draft.task, job.id, payload, due_ms, draft.job))
+            record(Recorded(mould.queue, mould.task, job.id, payload, due_ms, mould.job))
         return [1] * len(drafts)
 
 

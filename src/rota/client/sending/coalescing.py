@@ -6,9 +6,10 @@ after the other waits for nothing.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from redis.exceptions import DataError, OutOfMemoryError, ReadOnlyError, ResponseError
@@ -38,30 +39,15 @@ class Shape(NamedTuple):
     names: tuple[int, ...]
 
 
-class _Waiting:
-    """An enqueue that waits for its turn: the values of its jobs, and where its caller gets their answers."""
+class _Waiting(NamedTuple):
+    """An enqueue that waits for its turn: where its caller gets the answers of its jobs, and their values."""
 
-    __slots__ = ("answers", "jobs", "names", "size", "values")
+    answers: asyncio.Future[Sequence[Any]]
+    values: Sequence[Any]
 
-    def __init__(self, values: Sequence[Any], shape: "Shape") -> None:
-        self.values = values
-        self.jobs = len(values) // shape.width
-        if self.jobs == 1:
-            self.names, self.size = [values[place] for place in shape.names], len(values[_PAYLOAD])
-        else:
-            self.names = [name for place in shape.names for name in values[place :: shape.width]]
-            self.size = sum(map(len, values[_PAYLOAD :: shape.width]))
-        self.answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
-    def answer(self, answers: list[Any]) -> None:
-        """Give the caller its answers, unless it has left."""
-        if not self.answers.done():
-            self.answers.set_result(answers)
-
-    def fail(self, error: Exception) -> None:
-        """Raise an error in the caller, unless it has left."""
-        if not self.answers.done():
-            self.answers.set_exception(error)
+# As `_Waiting._make`, which calls it through two functions more.
+_waiting = partial(tuple.__new__, _Waiting)
 
 
 class Coalescer:
@@ -74,23 +60,28 @@ class Coalescer:
         self._call = call
         self._shape = shape
         # By queue, and only while a call of that queue is under way.
-        self._waiting: dict[str, deque[_Waiting]] = {}
+        self._waiting: dict[str, list[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def put(self, queue: str, values: Sequence[Any]) -> list[Any]:
-        """Put jobs on a queue, at most `MOST_JOBS`; return the answer for each. Raises what `call` raises.
+    def put(self, queue: str, values: Sequence[Any]) -> Awaitable[Sequence[Any]]:
+        """Put jobs on a queue, at most `MOST_JOBS`; return what gives the answer for each. Raises what `call` raises.
 
-        A caller that is cancelled while it waits puts nothing, and takes nothing from the others.
+        What is returned is awaited at once. A caller that is cancelled while it waits puts nothing, and takes nothing
+        from the others.
         """
+        waiting = self._waiting.get(queue)
         if len(values) >= MOST_JOBS * self._shape.width:
             # It fills a call by itself.
-            return await self._call(queue, values)
-        waiting = self._waiting.get(queue)
-        if waiting is not None:
-            own = _Waiting(values, self._shape)
-            waiting.append(own)
-            return await own.answers
-        self._waiting[queue] = deque()
+            return self._call(queue, values)
+        if waiting is None:
+            return self._go_first(queue, values)
+        # No coroutine is around this: with many callers, each would take 0.3 µs for every job.
+        answers = asyncio.get_running_loop().create_future()
+        waiting.append(_waiting((answers, values)))
+        return answers
+
+    async def _go_first(self, queue: str, values: Sequence[Any]) -> Sequence[Any]:
+        self._waiting[queue] = []
         is_well = True
         try:
             return await self._call(queue, values)
@@ -104,7 +95,7 @@ class Coalescer:
         """Refuse those that wait for their turn."""
         for waiting in self._waiting.values():
             for one in waiting:
-                one.fail(ServerError("the client was closed before the job was sent: it is not enqueued"))
+                _fail(one, ServerError("the client was closed before the job was sent: it is not enqueued"))
             waiting.clear()
 
     def _go_on(self, queue: str, is_well: bool) -> None:
@@ -126,10 +117,11 @@ class Coalescer:
         try:
             while waiting:
                 if is_well:
-                    is_well = await self._send(queue, _next(waiting))
+                    group = _next(waiting, self._shape)
+                    is_well = not group or await self._send(queue, group)
                 else:
-                    calls = [self._send(queue, group) for group in iter(lambda: _next(waiting), [])]
-                    is_well = all(await asyncio.gather(*calls))
+                    groups = iter(lambda: _next(waiting, self._shape), [])
+                    is_well = all(await asyncio.gather(*(self._send(queue, group) for group in groups)))
         finally:
             del self._waiting[queue]
             for one in waiting:
@@ -137,21 +129,21 @@ class Coalescer:
 
     async def _send(self, queue: str, group: Sequence[_Waiting]) -> bool:
         """Send enqueues in one call, and tell each what became of it. Return whether Redis has answered."""
-        values: list[Any] = []
-        for one in group:
-            values += one.values
         try:
-            answers = await self._call(queue, values)
+            answers = await self._call(queue, list(chain.from_iterable([one.values for one in group])))
         except Exception as error:
             return await self._share(queue, group, error)
         except BaseException:
             for one in group:
                 one.answers.cancel()
             raise
-        at = 0
-        for one in group:
-            one.answer(answers[at : at + one.jobs])
-            at += one.jobs
+        width, at = self._shape.width, 0
+        for waits, values in group:
+            jobs = len(values) // width
+            # A caller may have left.
+            if not waits.done():
+                waits.set_result(answers[at : at + jobs])
+            at += jobs
         return True
 
     async def _share(self, queue: str, group: Sequence[_Waiting], error: Exception) -> bool:
@@ -165,25 +157,50 @@ class Coalescer:
             middle = len(group) // 2
             return await self._send(queue, group[:middle]) & await self._send(queue, group[middle:])
         for one in group:
-            one.fail(_again(error))
+            _fail(one, _again(error))
         return not is_unanswered
 
 
-def _next(waiting: deque[_Waiting]) -> list[_Waiting]:
+def _fail(one: _Waiting, error: Exception) -> None:
+    """Raise an error in the caller, unless it has left."""
+    if not one.answers.done():
+        one.answers.set_exception(error)
+
+
+def _next(waiting: list[_Waiting], shape: Shape) -> list[_Waiting]:
     """Take those that go in the next call, at least one if any waits whose caller has not left."""
+    # Mostly all of the first go, which is found out with little more than a comprehension: 0.4 µs each in place of 2.
+    first = waiting[:MOST_JOBS]
+    group = [one for one in first if not one.answers.done()]
+    values = list(chain.from_iterable([one.values for one in group]))
+    names, size = _names_and_size(values, shape)
+    if 0 < len(values) <= MOST_JOBS * shape.width and len(set(names)) == len(names) and size <= MOST_BYTES:
+        del waiting[: len(first)]
+        return group
+    return _those_that_fit(waiting, shape)
+
+
+def _those_that_fit(waiting: list[_Waiting], shape: Shape) -> list[_Waiting]:
     group: list[_Waiting] = []
-    names, jobs, size = set[str](), 0, 0
-    while waiting:
-        one = waiting[0]
+    names, jobs, size, taken = set[str](), 0, 0, 0
+    for one in waiting:
         if not one.answers.done():
-            jobs, size = jobs + one.jobs, size + one.size
+            own_names, own_size = _names_and_size(one.values, shape)
+            jobs, size = jobs + len(one.values) // shape.width, size + own_size
             is_full = jobs > MOST_JOBS or size > MOST_BYTES
-            if group and (is_full or not names.isdisjoint(one.names)):
+            if group and (is_full or not names.isdisjoint(own_names)):
                 break
             group.append(one)
-            names.update(one.names)
-        waiting.popleft()
+            names.update(own_names)
+        taken += 1
+    del waiting[:taken]
     return group
+
+
+def _names_and_size(values: Sequence[Any], shape: Shape) -> tuple[list[str], int]:
+    """Return the names among the values of jobs, and the bytes of their payloads."""
+    names = [name for place in shape.names for name in values[place :: shape.width]]
+    return names, sum(map(len, values[_PAYLOAD :: shape.width]))
 
 
 def _is_unanswered(error: Exception) -> bool:

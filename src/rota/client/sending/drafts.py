@@ -1,77 +1,62 @@
 """Drafts: jobs that are ready to be sent, with their arguments checked and encoded."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
+from rota.client.sending.moulds import Mould, Moulds
 from rota.errors import InvalidPayload, PayloadTooLarge
-from rota.model.job import Job, home_of, wire_options
+from rota.model.job import Job
 from rota.model.options import EnqueueOptions
-from rota.model.policies.terms import of_tenant, terms_and_key
+from rota.model.policies.terms import of_tenant
 from rota.model.trace import tenant_of
-from rota.names import check_name, full_name, new_id, wire_id
+from rota.names import full_name, new_id, new_ids
 from rota.process.clock import Clock
 from rota.seams import Outgoing
 from rota.settings.settings import Settings
 from rota.wire import envelopes
-from rota.wire.envelopes import HOME
-from rota.wire.keys import check_queue
 from rota.wire.sealing.sealed import seal_job
-
-_checked = lru_cache(maxsize=1024)(check_queue)
 
 
 class Draft(NamedTuple):
     """A job ready to be sent.
 
+    :param mould: what it has in common with all enqueues of its kind.
     :param payload: its envelope, without headers.
     :param terms: what the scripts must know of it beside the payload.
     :param unique: the value of its unique key; empty without one.
-    :param job: None where only the job's name is known.
     """
 
-    queue: str
-    task: str
+    mould: Mould
     payload: bytes
     terms: str
     unique: str
-    options: EnqueueOptions
-    job: Job[Any, Any] | None
 
     @property
     def outgoing(self) -> Outgoing:
         """The job as senders see it, under the id that it will have."""
-        own = self.options.id
-        job_id = new_id() if own is None else wire_id(self.queue, own)
-        headers, declared = self.options.headers, self.job is not None
-        return Outgoing(self.queue, self.task, job_id, self.payload, headers, declared)
+        return _outgoing(self, new_id())
 
     def terms_of(self, job: Outgoing) -> tuple[str, str]:
         """Return the terms, and the value of the unique key, once the senders have said whose job it is."""
         return of_tenant(self.terms, self.unique, tenant_of(job.headers))
 
-    @property
-    def on_taken(self) -> str:
-        """The rule for an id, or a unique key, that is taken: refuse, existing, replace or debounce."""
-        unique = self.job.unique if self.job else None
-        return self.options.on_taken or (unique.on_taken if unique else "refuse")
 
-    @property
-    def delay_ms(self) -> int:
-        """The time before it may start, in milliseconds."""
-        unique = self.job.unique if self.job else None
-        own = self.options.delay
-        delay = own if own is not None or unique is None else unique.delay
-        return round((delay or 0) * 1000)
+# As `Draft._make`, which calls it through two functions more.
+_draft = partial(tuple.__new__, Draft)
 
-    @property
-    def at_ms(self) -> int:
-        """The moment at which it may start, in milliseconds since 1970; -1 where none was given."""
-        at: datetime | None = self.options.at
-        return -1 if at is None else round(at.timestamp() * 1000)
+
+def _outgoing(draft: Draft, new: str) -> Outgoing:
+    mould = draft.mould
+    job_id, declared = mould.own_id or new, mould.job is not None
+    return Outgoing(mould.queue, mould.task, job_id, draft.payload, {**mould.headers}, declared)
+
+
+def outgoing(drafts: Sequence[Draft]) -> list[Outgoing]:
+    """Return jobs as senders see them, under the ids that they will have."""
+    return list(map(_outgoing, drafts, new_ids(len(drafts))))
 
 
 class Drafter:
@@ -83,41 +68,33 @@ class Drafter:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._namespace = settings.namespace
-        self._default_queue = settings.default_queue
         self._payload_limit = settings.payload_limit
         self._clock = clock
         self._sealer = settings.sealer
+        self._moulds = Moulds(settings.default_queue, settings.namespace)
 
     def draft(self, job: Job[Any, Any], arguments: bytes) -> Draft:
         """Return a draft of a job with its arguments (JSON). Raises PayloadTooLarge, InvalidPayload."""
-        home, options = _checked(home_of(job, self._default_queue)), job.enqueue_options
-        queue = options.queue or home
-        payload = self._payload(queue, job.name, arguments, wire_options(job, self._default_queue))
-        terms, unique = terms_and_key(
-            job, queue, arguments, namespace=self._namespace, priority=options.priority, home=home
-        )
-        return Draft(queue, job.name, payload, terms, unique, options, job)
+        mould = self._moulds.of(job)
+        payload = self._payload(mould, arguments)
+        if mould.terms is not None:
+            return _draft((mould, payload, mould.terms, ""))
+        return _draft((mould, payload, *self._moulds.terms(job, mould.queue, mould.home, arguments)))
 
     def draft_by_name(self, name: str, payload: Mapping[str, Any] | None, options: EnqueueOptions) -> Draft:
         """Return a draft of a job of which only `queue:name`, or `name` on the default queue, is known.
 
         Raises PayloadTooLarge, InvalidPayload, ValueError for an impossible name, TypeError for a payload by position.
         """
-        home, _, task = name.rpartition(":")
-        home = check_queue(home or self._default_queue)
-        check_name("job", task)
-        arguments = _arguments(name, task, payload)
-        queue = options.queue or home
-        marks = {} if queue == home else {HOME: home}
-        known = (("p", options.priority), ("h", options.webhook))
-        terms = " ".join(f"{letter}={value}" for letter, value in known if value)
-        encoded = self._payload(queue, task, arguments, {**options.wire(), **marks})
-        return Draft(queue, task, encoded, terms, "", options, None)
+        mould = self._moulds.of_name(name, options)
+        return Draft(
+            mould, self._payload(mould, _arguments(name, mould.task, payload)), mould.terms or "", ""
+        )
 
-    def _payload(self, queue: str, task: str, arguments: bytes, options: Mapping[str, Any]) -> bytes:
-        payload = envelopes.encode_job(task, arguments, enqueued_ms=self._clock.time_ms(), options=options)
+    def _payload(self, mould: Mould, arguments: bytes) -> bytes:
+        payload = envelopes.put_between(mould.begun, arguments, self._clock.time_ms(), mould.ended)
         if len(payload) > self._payload_limit:
-            raise PayloadTooLarge(full_name(queue, task), len(payload), self._payload_limit)
+            raise PayloadTooLarge(full_name(mould.queue, mould.task), len(payload), self._payload_limit)
         return payload
 
     @property
@@ -130,7 +107,7 @@ class Drafter:
         payload = envelopes.with_headers(job.payload, job.headers)
         if self._sealer is None:
             return payload
-        return seal_job(self._sealer, payload, queue=draft.queue, job_id=job.id)
+        return seal_job(self._sealer, payload, queue=draft.mould.queue, job_id=job.id)
 
 
 def _arguments(name: str, task: str, payload: Mapping[str, Any] | None) -> bytes:

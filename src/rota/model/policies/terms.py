@@ -66,6 +66,11 @@ def terms_and_key(
     return " ".join(tokens), f"{key} {period}"
 
 
+def have_same_terms(job: Job[Any, Any]) -> bool:
+    """Tell whether the arguments of a job do not count for its terms, and it has no unique key."""
+    return job.limit is None and job.concurrency is None and job.unique is None
+
+
 def unique_key(job: Job[Any, Any], queue: str, named: Mapping[str, Any], namespace: str) -> str:
     """Return the key in Redis that a unique job holds. Raises InvalidPayload."""
     key = job.unique.key if job.unique else None
@@ -164,7 +169,7 @@ def _unique(unique: Unique, key: str) -> str:
 
 def _named(job: Job[Any, Any], arguments: bytes) -> dict[str, Any]:
     """Read all arguments, defaults included, for the limits and the unique key; {} for a job that has neither."""
-    if job.limit is None and job.concurrency is None and job.unique is None:
+    if have_same_terms(job):
         return {}
     return {**_defaults(job.handler), **from_json(arguments)}
 

@@ -30,8 +30,10 @@ FLUSH = 1.5
 def is_on() -> bool:
     """Tell whether a tracer provider was set in this process. Imports nothing."""
     trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return False
     proxy = getattr(trace, "ProxyTracerProvider", None)
-    return trace is not None and proxy is not None and not isinstance(trace.get_tracer_provider(), proxy)
+    return proxy is not None and not isinstance(trace.get_tracer_provider(), proxy)
 
 
 def start(settings: Settings) -> Any:
@@ -85,8 +87,7 @@ def close(provider: Any) -> None:
 class EnqueueTracer(Switched):
     """A sender: one span for the round trip, whatever the number of its jobs, and its context in each job's headers."""
 
-    def is_on(self) -> bool:
-        return is_on()
+    is_on = staticmethod(is_on)
 
     @contextmanager
     def __call__(self, jobs: Sequence[Outgoing]) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rota.model.headers import current_headers, inherit
+from rota.model.headers import current_headers, has_headers, inherit
 from rota.model.run import Run
 from rota.model.trace import TENANT, TRACE_HEADERS
 from rota.names import check_tenant
@@ -22,8 +22,7 @@ class HeaderSender(Switched):
     A tenant that the job has already, by its options or its client, stays.
     """
 
-    def is_on(self) -> bool:
-        return bool(current_headers())
+    is_on = staticmethod(has_headers)
 
     @contextmanager
     def __call__(self, jobs: Sequence[Outgoing]) -> Iterator[None]:

@@ -21,8 +21,8 @@ def sdk() -> Any:
 
 
 def is_on() -> bool:
-    """Tell whether Sentry is set up in this process."""
-    return sdk() is not None
+    """Tell whether Sentry is set up in this process. Each enqueue asks."""
+    return "sentry_sdk" in sys.modules and sdk() is not None
 
 
 def report(error: BaseException) -> None:
