@@ -1,7 +1,8 @@
 """Where a job's time goes, in the worker and in Redis: `python -m benchmarks.hotspots [--jobs N] [--task NAME]`.
 
-Two runs of rota, each over a backlog: one for CPU and Redis' own accounts, one under a profiler, whose own cost makes
-calls look dearer than they are: its times compare functions, and do not add up to the first run's.
+Three runs of rota, each over a backlog: one for CPU and Redis' own accounts; one under a profiler, whose own cost makes
+calls look dearer than they are: its times compare functions, and do not add up to the first run's; and one in which the
+worker's bytecode instructions are counted, the same on a busy machine as on a quiet one.
 """
 
 import argparse
@@ -15,12 +16,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.bench import Bench, set_up
+from benchmarks.counted import Counted
 from benchmarks.profiled import Spent
 from benchmarks.promises import OURS
 from benchmarks.rounds import work_off
 from benchmarks.systems import SYSTEMS
 
 TOP = 40
+#: The most jobs whose instructions are counted.
+COUNTED = 5_000
 #: Calls that take Redis longer than this are slow, in microseconds; and the most of them that Redis remembers.
 SLOW, MOST_SLOW = 5_000, 128
 ROTA = next(system for system in SYSTEMS if system.key == OURS)
@@ -71,21 +75,38 @@ async def _step_times(redis: Any) -> str:
 
 async def worker_side(task: str, jobs: int) -> list[str]:
     """Lines: the functions that cost the worker most, by their own time a job under the profiler."""
-    with TemporaryDirectory(prefix="bench-") as folder:
-        path = Path(folder) / "profile.json"
-        async with set_up(ROTA, [sys.executable, "-m", "benchmarks.profiled", str(path)]) as bench:
-            await _backlog(bench, task, jobs)
-            bench.worker.send(signal.SIGUSR1)
-            await work_off(bench, jobs)
-            bench.worker.send(signal.SIGUSR2)
-            await bench.worker.until(path.exists, "it wrote no profile")
-        seen = [Spent(**entry) for entry in json.loads(path.read_text())]
+    seen = [Spent(**entry) for entry in await _watched("benchmarks.profiled", task, jobs)]
     total = sum(one.seconds for one in seen)
     lines = [f"under the profiler {total / jobs * 1e6:.0f} µs a job; own time:"]
     for one in seen[:TOP]:
         share = f"{one.seconds / jobs * 1e6:8.2f} µs a job {one.seconds / total:6.1%} {one.calls / jobs:8.2f} calls"
         lines.append(f"{share}  {one.name} {one.place}".rstrip())
     return lines
+
+
+async def instructions(task: str, jobs: int) -> list[str]:
+    """Lines: the functions that take the worker most bytecode instructions a job."""
+    seen = [Counted(**entry) for entry in await _watched("benchmarks.counted", task, jobs)]
+    total, calls = sum(one.instructions for one in seen) / jobs, sum(one.calls for one in seen) / jobs
+    lines = [f"{total:,.0f} bytecode instructions a job, in {calls:.0f} calls of functions:"]
+    for one in seen[:TOP]:
+        share = f"{one.instructions / jobs:8.1f} a job {one.calls / jobs:8.2f} calls"
+        lines.append(f"{share}  {one.name} {one.place}".rstrip())
+    return lines
+
+
+async def _watched(module: str, task: str, jobs: int) -> list[dict[str, Any]]:
+    """Return what a worker that `module` runs has noted while it worked off a backlog."""
+    with TemporaryDirectory(prefix="bench-") as folder:
+        path = Path(folder) / "seen.json"
+        async with set_up(ROTA, [sys.executable, "-m", module, str(path)]) as bench:
+            await _backlog(bench, task, jobs)
+            bench.worker.send(signal.SIGUSR1)
+            await work_off(bench, jobs)
+            bench.worker.send(signal.SIGUSR2)
+            await bench.worker.until(path.exists, "it wrote down nothing")
+        seen: list[dict[str, Any]] = json.loads(path.read_text())
+    return seen
 
 
 async def _backlog(bench: Bench, task: str, jobs: int) -> None:
@@ -111,6 +132,8 @@ def main() -> None:
     chosen = parser.parse_args()
     print("\n".join(asyncio.run(redis_side(chosen.task, chosen.jobs))))
     print("\n".join(["", *asyncio.run(worker_side(chosen.task, chosen.jobs))]))
+    # Counting takes a hundred times as long as the jobs do, and is exact with few of them.
+    print("\n".join(["", *asyncio.run(instructions(chosen.task, min(chosen.jobs, COUNTED)))]))
 
 
 if __name__ == "__main__":
