@@ -5,7 +5,8 @@ Times are milliseconds of the server's clock, as they are on the wire.
 
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -116,13 +117,12 @@ class Claim(NamedTuple):
         raw_id, entry, payload, attempt, *more = row
         unreadable = ""
         try:
-            token, due, started, lost, unknown = entry.decode().split(" ")
-            times = int(started), int(lost), int(unknown)
+            token, due, rest = entry.decode().split(" ", 2)
+            times = _time(due), *_times(rest)
         except ValueError:
-            token, due, times = entry.partition(b" ")[0].decode(), "", (0, 0, 0)
-            unreadable = "run entry"
+            token, times, unreadable = entry.partition(b" ")[0].decode(), (0, 0, 0, 0), "run entry"
         job_id = raw_id.decode("utf-8", "surrogateescape")
-        claim = _claim((job_id, token, payload, attempt, _time(due), *times, *_PLAIN_CLAIM, unreadable))
+        claim = _claim((job_id, token, payload, attempt, *times, *_PLAIN_CLAIM, unreadable))
         if "!" in token:
             lost_by, taken_back_ms = _read_mark(token)
             claim = claim._replace(recovered=True, lost_by=lost_by, taken_back_ms=taken_back_ms)
@@ -153,6 +153,16 @@ class Claim(NamedTuple):
 # As `Claim._make`, which calls it through two functions more; and what stands in a plain job's claim after its times.
 _claim = partial(tuple.__new__, Claim)
 _PLAIN_CLAIM = tuple(Claim._field_defaults.values())[2:-1]
+
+
+@lru_cache(256)
+def _times(text: str) -> tuple[int, int, int]:
+    """Return what a run entry ends with: when the job was claimed, its losses, and since when it is unknown.
+
+    Of most jobs of a step that is the same. Raises ValueError for anything but three numbers.
+    """
+    started, lost, unknown = text.split(" ")
+    return int(started), int(lost), int(unknown)
 
 
 def _read_mark(token: str) -> tuple[str, int]:
@@ -195,10 +205,6 @@ class Told(NamedTuple):
 
 
 _NOTHING_TOLD = Told()
-
-
-#: What many settlements of a step have in common, and is sent once: kind, event, task, attempt, life of the record.
-Shape = tuple[SettlementKind, str, str | bytes, int, int]
 
 
 class Settlement(NamedTuple):
@@ -246,8 +252,7 @@ class Settlement(NamedTuple):
         cls, claim: Claim, told: Told = _NOTHING_TOLD, *, reason: str = "", mirror_ms: int = 0
     ) -> "Settlement":
         """End the job: it was completed, or cancelled for `reason`."""
-        ends = claim.id, claim.token, SettlementKind.FINISHED
-        return _settlement((*ends, *told, reason, mirror_ms, *_LAST_EXTRAS))
+        return _settlement((claim.id, claim.token, _FINISHED, *told, reason, mirror_ms, *_LAST_EXTRAS))
 
     @classmethod
     def dead(cls, claim: Claim, reason: str, told: Told = _NOTHING_TOLD) -> "Settlement":
@@ -272,19 +277,8 @@ class Settlement(NamedTuple):
             claim.id, claim.token, kind, *told, no_reason, no_mirror, delay_ms, unspent, unknown, terms
         )
 
-    @property
-    def shape(self) -> Shape:
-        """The values that this settlement may have in common with others of its step, in the order of step.lua."""
-        return self.kind, self.event, sendable(self.task), self.attempt, self.record_ms
-
-    def values(self, shape: int) -> tuple[Any, ...]:
-        """Return what step.lua reads of every settlement, in its order; `shape` is the number of its shape."""
-        return encode_id(self.id), self.token, shape, self.detail, self.record
-
     def extras(self) -> Sequence[tuple[str, Any]]:
         """Return what only some settlements have, by the names that step.lua has for it."""
-        if self[_FIRST_EXTRA:] == _NO_EXTRAS:
-            return ()
         extras = (
             ("reason", sendable(self.reason)),
             ("mirror_ms", self.mirror_ms),
@@ -299,12 +293,34 @@ class Settlement(NamedTuple):
         return given if self.delay_ms is None else [*given, ("delay_ms", self.delay_ms)]
 
 
-# As `Settlement._make`, which calls it through two functions more.
+# As `Settlement._make`, which calls it through two functions more. To read a member off its enum takes Python 3.11 as
+# long as to make the tuple.
 _settlement = partial(tuple.__new__, Settlement)
+_FINISHED = SettlementKind.FINISHED
 _FIRST_EXTRA = Settlement._fields.index("reason")
 _NO_EXTRAS = tuple(Settlement._field_defaults.values())[-len(Settlement._fields) + _FIRST_EXTRA :]
 #: Those after `reason` and `mirror_ms`.
 _LAST_EXTRAS = _NO_EXTRAS[2:]
+# What many settlements of a step have in common.
+_shape = itemgetter(*map(Settlement._fields.index, ("kind", "event", "task", "attempt", "record_ms")))
+
+
+def written(settlements: Sequence[Settlement]) -> list[Any]:
+    """Return settlements as step.lua reads them: shapes, which many have in common; all of them; and their extras."""
+    shapes: dict[tuple[SettlementKind, str, str, int, int], int] = {}
+    values: list[Any] = []
+    extras: list[Any] = []
+    for place, settlement in enumerate(settlements, 1):
+        shape = shapes.setdefault(_shape(settlement), len(shapes) + 1)
+        job_id = settlement.id.encode("utf-8", "surrogateescape")
+        values += job_id, settlement.token, shape, settlement.detail, settlement.record
+        if settlement[_FIRST_EXTRA:] != _NO_EXTRAS:
+            for name, value in settlement.extras():
+                extras += place, name, value
+    words: list[Any] = [len(shapes), len(settlements)]
+    for kind, event, task, attempt, record_ms in shapes:
+        words += kind, event, sendable(task), attempt, record_ms
+    return words + values + extras
 
 
 def hand_back(claim: Claim, delay: float | None = None) -> Settlement:

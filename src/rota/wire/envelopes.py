@@ -43,11 +43,11 @@ FETCHED = frozenset({FROM_FLOW, OF_BATCH})
 FAN_OUT, SWEEP, WEBHOOK = "_each", "_sweep", "_webhook"
 
 # What else stands in a name's place was not written by us, and may be no text at all.
-_NAME = rb"[a-z_][a-z0-9_-]*"
-_PLAIN_NAME = re.compile(_NAME).fullmatch
-# How a plain job of ours begins, up to its arguments, and the most characters of its time and what closes it.
-_PLAIN = re.compile(re.escape(HEAD) + rb'(%b)","t":null,"a":\[\],"k":(?=\{)' % _NAME).match
-_MOST_DIGITS = 15
+_PLAIN_NAME = re.compile(rb"[a-z_][a-z0-9_-]*").fullmatch
+# What stands between the name of a plain job of ours and its arguments; the longest that is before it, up to a name of
+# 100 characters, and after the arguments: the time, and what closes the job.
+_TO_ARGUMENTS = b'","t":null,"a":[],"k":'
+_LONGEST_BEGIN, _MOST_DIGITS = len(HEAD) + 100, 15
 
 
 class Envelope(NamedTuple):
@@ -184,14 +184,20 @@ def open_job(raw: bytes) -> Envelope:
     The job's own form reads them later. Reading them twice, and writing them again into the record, was a tenth of a
     busy worker's time.
     """
-    begun = _PLAIN(raw)
-    head, _, tail = raw.rpartition(b',"et":')
-    enqueued = tail[:-1]
-    is_plain = begun is not None and enqueued.isdigit() and tail[-1:] == b"}" and len(tail) <= _MOST_DIGITS
-    if begun is None or not is_plain or marks.has_marks(raw):
+    begin, _, rest = raw.partition(_TO_ARGUMENTS)
+    kwargs, _, end = rest.rpartition(b',"et":')
+    enqueued = end[:-1]
+    is_plain = enqueued.isdigit() and end[-1:] == b"}" and len(end) <= _MOST_DIGITS and kwargs[:1] == b"{"
+    if not is_plain or len(begin) > _LONGEST_BEGIN or marks.HINT in raw or not (name := _begun(begin)):
         return decode_job(raw)
-    kwargs = head[begun.end() :]
-    return _envelope((begun[1].decode(), [], {}, int(enqueued), None, {}, {}, True, kwargs))
+    return _envelope((name, [], {}, int(enqueued), None, {}, {}, True, kwargs))
+
+
+@lru_cache(maxsize=1024)
+def _begun(begin: bytes) -> str:
+    """Return the name of a job of ours that begins with this and nothing more; empty for anything else."""
+    name = begin[len(HEAD) :]
+    return name.decode() if begin.startswith(HEAD) and _PLAIN_NAME(name) else ""
 
 
 def outlined(raw: bytes) -> Envelope:

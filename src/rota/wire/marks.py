@@ -20,8 +20,8 @@ ESCAPED = "__escaped__"
 
 _MARKS = frozenset({ERROR, CANCELLED, ESCAPED})
 
-# Every text with a mark contains this, and almost no other text does: only such a text is walked through.
-_HINT = b'"__'
+#: Every text with a mark contains this, and almost no other text does: only such a text is walked through.
+HINT = b'"__'
 
 # While a value is written, our marks have a random name, which no user's dictionary can have.
 _SECRET = secrets.token_hex(12)
@@ -65,12 +65,12 @@ def loads(raw: bytes) -> Any:
 
 def has_marks(raw: bytes) -> bool:
     """Tell whether `raw` may hold a mark. False is certain."""
-    return _HINT in raw
+    return HINT in raw
 
 
 def escaped(raw: bytes) -> bytes:
     """Wrap what looks like a mark in the JSON of a user's value; return the same bytes if nothing does."""
-    return to_json(_escape(from_json(raw))) if _HINT in raw else raw
+    return to_json(_escape(from_json(raw))) if HINT in raw else raw
 
 
 def _escape(value: Any) -> Any:

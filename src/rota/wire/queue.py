@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rota.wire.claims import Checkpoint, Claim, Report, Settlement, Shape, decode_id, encode_id, sendable
+from rota.wire.claims import Checkpoint, Claim, Report, Settlement, decode_id, encode_id, sendable, written
 from rota.wire.keys import QueueKeys
 from rota.wire.scripts import CHECKPOINT, LOG, NUDGE, PROGRESS, RENEW, STEP, TICK, WATCH
 
@@ -116,25 +116,14 @@ class QueueScripts:
         """
         flags = (lane, seq, 1 if resend else 2 * refused, min(want, BATCH), int(alone))
         unknown = "\n".join((self._rules.unknown, *strangers)) if strangers else ""
-        shapes: dict[Shape, int] = {}
-        values: list[Any] = []
-        for settlement in settlements:
-            # Shapes are numbered as they come.
-            values += settlement.values(shapes.setdefault(settlement.shape, len(shapes) + 1))
-        args = [*self._step_constants, *flags, unknown, len(shapes), len(settlements)]
-        for shape in shapes:
-            args += shape
-        args += values
-        for place, settlement in enumerate(settlements, 1):
-            for name, value in settlement.extras():
-                args += (place, name, value)
+        args = [*self._step_constants, *flags, unknown, *written(settlements)]
         now, upcoming, left, answers, claims, make_room = await STEP(redis, self._step_keys, args)
         return StepReply(
             now,
             None if upcoming < 0 else upcoming / 1000,
             left == 1,
-            [answer > 0 for answer in answers],
-            [Claim.read(row) for row in claims],
+            list(map(bool, answers)),
+            list(map(Claim.read, claims)),
             make_room == 1,
         )
 

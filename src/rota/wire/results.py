@@ -66,7 +66,9 @@ def encode_result(
     `result` is JSON: the handler's value, or what `encode_error` made. `arguments` is the job's envelope, or the JSON
     object of its named arguments. `queue` is the full key of the queue.
     """
-    args, kwargs = _argument_bytes(arguments)
+    kwargs = None if isinstance(arguments, bytes) else arguments.raw_kwargs
+    # A plain job's arguments were not read yet, and it has no headers.
+    args, kwargs, owner = _parts(arguments) if kwargs is None else (b"[]", kwargs, b"")
     return b'{"t":%d,"f":%b,"a":%b,"k":%b,"et":%d,"s":%b,"r":%b,"st":%d,"ft":%d,"q":%b,"id":%b%b}' % (
         attempt,
         _name_bytes(name),
@@ -74,12 +76,12 @@ def encode_result(
         kwargs,
         enqueued_ms,
         b"true" if success else b"false",
-        marks.escaped(result) if success else result,
+        marks.escaped(result) if success and marks.HINT in result else result,
         started_ms,
         finished_ms,
         _name_bytes(queue),
-        to_json(printable(id)),
-        _owner_bytes(arguments),
+        to_json(id if id.isascii() else printable(id)),
+        owner,
     )
 
 
@@ -153,18 +155,14 @@ def begun_error_of(raw: bytes) -> JobError:
 _name_bytes = lru_cache(256)(to_json)
 
 
-def _argument_bytes(arguments: Envelope | bytes) -> tuple[bytes, bytes]:
+def _parts(arguments: Envelope | bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the arguments as the record has them, positional and named ones, and whose the job is."""
     if isinstance(arguments, bytes):
-        return b"[]", marks.escaped(arguments)
-    if arguments.raw_kwargs is not None:
-        return b"[]", arguments.raw_kwargs
-    return marks.dumps(arguments.args) if arguments.args else b"[]", marks.dumps(arguments.kwargs)
-
-
-def _owner_bytes(arguments: Envelope | bytes) -> bytes:
-    if isinstance(arguments, bytes) or not arguments.headers or not (tenant := _owner(arguments.headers)):
-        return b""
-    return b',"h":{"tenant":%b}' % to_json(tenant)
+        return b"[]", marks.escaped(arguments), b""
+    args = marks.dumps(arguments.args) if arguments.args else b"[]"
+    tenant = _owner(arguments.headers) if arguments.headers else None
+    owner = b',"h":{"tenant":%b}' % to_json(tenant) if tenant else b""
+    return args, marks.dumps(arguments.kwargs), owner
 
 
 def _owner(headers: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rota.wire.claims import Claim, Settlement, SettlementKind, Told, decode_id, encode_id, hand_back
+from rota.wire.claims import Claim, Settlement, SettlementKind, Told, decode_id, encode_id, hand_back, written
 
 CLAIM = Claim("a", "w:0:1:1", b"{}", 1, 1000, 1500)
 TOLD = Told("completed", "send", 1, b"1", record=b"{}", record_ms=5)
@@ -10,9 +10,21 @@ TOLD = Told("completed", "send", 1, b"1", record=b"{}", record_ms=5)
 
 def test_a_completed_job_says_nothing_beside_what_every_settlement_says() -> None:
     settlement = Settlement.finished(CLAIM, TOLD)
-    assert settlement.shape == ("finished", "completed", "send", 1, 5)
-    assert settlement.values(3) == (b"a", "w:0:1:1", 3, b"1", b"{}")
     assert list(settlement.extras()) == []
+    shape = ["finished", "completed", "send", 1, 5]
+    assert written([settlement]) == [1, 1, *shape, b"a", "w:0:1:1", 1, b"1", b"{}"]
+
+
+def test_what_settlements_have_in_common_is_written_once_and_extras_come_last() -> None:
+    done, retried = Settlement.finished(CLAIM, TOLD), Settlement.again(CLAIM, 2)
+    again = Settlement.finished(
+        CLAIM._replace(id="b\udcff", token="t"), TOLD._replace(detail=b"2"), reason="gone"
+    )
+    shapes = ["finished", "completed", "send", 1, 5, "again", "", "", 0, 0]
+    values = [b"a", "w:0:1:1", 1, b"1", b"{}", b"a", "w:0:1:1", 2, b"", b"", b"b\xff", "t", 1, b"2", b"{}"]
+    extras = [2, "delay_ms", 2000, 3, "reason", "gone"]
+    assert written([done, retried, again]) == [2, 3, *shapes, *values, *extras]
+    assert written([]) == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +60,7 @@ def test_what_only_some_settlements_say_is_sent_by_its_name(
 def test_what_utf_8_cannot_carry_is_escaped() -> None:
     settlement = Settlement.dead(CLAIM, "\ud800", Told(task="\ud800"))
     assert dict(settlement.extras()) == {"reason": b"\\ud800"}
-    assert b"\\ud800" in settlement.shape
+    assert b"\\ud800" in written([settlement])
 
 
 def test_an_id_that_is_not_utf_8_survives() -> None:
