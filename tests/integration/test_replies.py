@@ -248,6 +248,12 @@ async def test_a_script_takes_the_connection_that_is_ready_and_gives_it_back(red
     assert pool._available_connections == [connection]
     large = await redis.script_load("return ARGV[1]")
     assert await redis.evalsha(large, 0, LARGE) == LARGE
+    many = await redis.script_load("return string.rep(ARGV[1], 300000)")
+    assert await redis.evalsha(many, 0, b"0123456789abcdef") == b"0123456789abcdef" * 300_000
+    # As after a pipeline of large replies, which were all there when the first was read.
+    connection._parser._unread = MOST_UNREAD + 1
+    connection._writer.transport.pause_reading()
+    assert await redis.evalsha(large, 0, "again") == b"again"
 
 
 async def test_a_script_that_fails_or_is_cancelled_leaves_a_connection_that_can_be_used(
@@ -291,6 +297,26 @@ async def test_a_script_waits_for_its_reply_no_longer_than_another_command() -> 
         with pytest.raises(faults.TimeoutError, match="Timeout reading"):
             await client.evalsha("0" * 40, 0)
         assert not connection.is_connected
+
+
+async def test_a_script_whose_connection_ends_is_told() -> None:
+    async with Stranger(polite(EVALSHA=b"")) as stranger, client_of(stranger) as client:
+        connection = await connection_of(client)
+        call = asyncio.create_task(client.evalsha("0" * 40, 0))
+        await until(lambda: client.connection_pool._in_use_connections)
+        connection._writer.transport.abort()
+        with pytest.raises(faults.ConnectionError, match="closed by server"):
+            await call
+        assert await client.ping()
+
+
+async def test_a_script_that_is_answered_with_nonsense_is_told() -> None:
+    async with Stranger(polite(EVALSHA=b"nonsense\r\n")) as stranger, client_of(stranger) as client:
+        connection = await connection_of(client)
+        with pytest.raises(faults.InvalidResponse):
+            await client.evalsha("0" * 40, 0)
+        assert not connection.is_connected
+        assert await client.ping()
 
 
 async def test_a_check_that_is_due_is_made_before_a_script(redis: Any) -> None:

@@ -147,8 +147,12 @@ class Client:
         job has the id or the unique key, unless `on_taken` says otherwise; ServerError, after which the job may or may
         not be enqueued. A job with an `id` can then be enqueued again without harm.
         """
-        check_enqueueable(job)
-        return cast("H_co", await put(self, job.call(*args, **kwargs)))
+        if isinstance(job, Job):
+            handle: Any = await self._put(job, job.payload.bind(args, kwargs))
+        else:
+            check_enqueueable(job)
+            handle = await put(self, job.call(*args, **kwargs))
+        return cast("H_co", handle)
 
     async def enqueue_many(self, calls: Iterable[Call[R]]) -> list[Handle[R]]:
         """Enqueue many jobs, in a round trip for each 200 of a queue.
@@ -242,16 +246,17 @@ class Client:
         """
         return Outbox(self, self._rows, holder, self.bell)
 
-    async def _put(self, call: Call[R]) -> Handle[R]:
-        """Enqueue a call whose arguments are checked. Raises what `enqueue` raises."""
-        return self._handle_of(await self._enqueuer.send_one(self._enqueuer.draft(call.job, call.arguments)))
+    async def _put(self, job: Job[Any, R], arguments: bytes) -> Handle[R]:
+        """Enqueue a job with checked arguments. Raises what `enqueue` raises."""
+        return self._handle_of(await self._enqueuer.send_one(self._enqueuer.draft(job, arguments)))
 
     async def _send(self, drafts: Sequence[Draft]) -> list[Handle[Any]]:
         enqueued = await self._enqueuer.send(drafts)
         return [self._handle_of(one) for one in enqueued]
 
     def _handle_of(self, one: Enqueued) -> Handle[Any]:
-        return Handle(self, one.queue, one.id, parser_of(one.job), created=one.created)
+        queue, job_id, job, created = one
+        return Handle(self, queue, job_id, job and job.result.parse, created=created)
 
     # Look and wait
 
@@ -612,4 +617,5 @@ def put(client: Client, promise: Promise[Any]) -> Coroutine[Any, Any, Handle[Any
     """Enqueue a job, or a pipeline, whose arguments are checked. Raises what `Client.enqueue` raises."""
     if isinstance(promise, FlowCall):
         return client.flows.start(promise.pipeline, promise.arguments)
-    return client._put(cast("Call[Any]", promise))
+    call = cast("Call[Any]", promise)
+    return client._put(call.job, call.arguments)

@@ -86,10 +86,10 @@ class Enqueuer(Drafter):
             (enqueued,) = await self._put([draft])
         else:
             job = draft.outgoing
-            (answer,) = await self._script([draft], [job])
-            enqueued = _enqueued(draft, job, answer)
+            (answer,) = await self._script_of_one(draft, job)
             if answer == _CREATED:
                 self._senders.created([job])
+            enqueued = _enqueued(draft, job, answer)
         if isinstance(enqueued, JobExists):
             raise enqueued
         return enqueued
@@ -158,6 +158,9 @@ class Enqueuer(Drafter):
     def _script(self, drafts: Sequence[Draft], jobs: Sequence[Outgoing]) -> Awaitable[Sequence[Any]]:
         values = list(chain.from_iterable(map(self._values, drafts, jobs)))
         return self._coalescer.put(jobs[0].queue, values)
+
+    def _script_of_one(self, draft: Draft, job: Outgoing) -> Awaitable[Sequence[Any]]:
+        return self._coalescer.put(job.queue, self._values(draft, job))
 
     async def _enqueue(self, queue: str, values: Sequence[Any]) -> list[Any]:
         answers = await self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *values))

@@ -18,6 +18,9 @@ from rota.server.discretion import Discreet
 from rota.server.failover.following import Following
 from rota.server.lean.replies import Replies
 
+#: What is longer than this, in bytes, may not go out at once: a transport then wants its writer to wait.
+_MORE_THAN_FITS = 65_536
+
 
 class _Packing(Discreet):
     """A mixin before a connection class of redis-py."""
@@ -40,12 +43,29 @@ class _Packing(Discreet):
         return not self.health_check_interval or asyncio.get_running_loop().time() < self.next_health_check
 
     async def answer(self: Any, words: Sequence[Any]) -> Any:
-        """Send a command, as the connection is ready, and return the reply. Raises redis-py's errors."""
-        self._parser.write(self.pack_command(*words))
-        if self._parser.is_choked:
-            # To send nothing is to wait for room, within the socket's timeout.
-            await self.send_packed_command(b"", check_health=False)
-        return await self.read_response()
+        """Send a command, as the connection is ready, and return the reply. Raises redis-py's errors.
+
+        The command's name is one word.
+        """
+        try:
+            packed = hiredis.pack_command(tuple(words))
+        except (TypeError, UnicodeEncodeError):
+            packed = b"".join(self.pack_command(*words))
+        if len(packed) > _MORE_THAN_FITS:
+            # The server may take its time to read it, and has as much again for the reply.
+            await self.send_packed_command(packed, check_health=False)
+            return await self.read_response()
+        try:
+            reply = await self._parser.ask(packed, self.socket_timeout)
+            # That a server is still loading, for one: the connection is of no use.
+            fault = reply[0] if isinstance(reply, list) and reply else reply
+            if isinstance(fault, faults.ConnectionError):
+                raise fault
+        except BaseException as error:
+            await self.disconnect(nowait=True)
+            self._raise_as_redis_py(error)
+            raise
+        return self._checked(reply)
 
     def set_parser(self, _: Any) -> None:
         """Read with rota's parser, whichever is asked for: it takes the transport over, which others do not."""
@@ -94,13 +114,21 @@ class _Packing(Discreet):
         except BaseException as error:
             if disconnect_on_error:
                 await self.disconnect(nowait=True)
-            if isinstance(error, TimeoutError):
-                raise faults.TimeoutError(f"Timeout reading from {self._host_error()}") from None
-            if isinstance(error, OSError):
-                raise faults.ConnectionError(
-                    f"Error while reading from {self._host_error()} : {error.args}"
-                ) from error
+            self._raise_as_redis_py(error)
             raise
+        return self._checked(reply)
+
+    def _raise_as_redis_py(self: Any, error: BaseException) -> None:
+        """Raise redis-py's error in place of one of the system's, met while a reply was waited for."""
+        if isinstance(error, TimeoutError):
+            raise faults.TimeoutError(f"Timeout reading from {self._host_error()}") from None
+        if isinstance(error, OSError):
+            raise faults.ConnectionError(
+                f"Error while reading from {self._host_error()} : {error.args}"
+            ) from error
+
+    def _checked(self: Any, reply: Any) -> Any:
+        """Return a reply, and let the next check of health wait again. Raises redis-py's ResponseError."""
         if self.health_check_interval:
             self.next_health_check = asyncio.get_running_loop().time() + self.health_check_interval
         if isinstance(reply, faults.ResponseError):

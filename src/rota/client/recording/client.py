@@ -3,7 +3,7 @@
 Everything stands as in `Client`, but for the two places from which jobs go to Redis, and the outbox.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from rota.client.client import Client
@@ -77,6 +77,9 @@ class RecordingEnqueuer(Enqueuer):
             payload = envelopes.with_headers(job.payload, job.headers)
             record(Recorded(mould.queue, mould.task, job.id, payload, due_ms, mould.job))
         return [1] * len(drafts)
+
+    def _script_of_one(self, draft: Draft, job: Outgoing) -> Awaitable[Sequence[Any]]:
+        return self._script([draft], [job])
 
 
 class RecordingScripts(FlowScripts):

@@ -163,15 +163,15 @@ class PayloadType(_Typed):
         return self._signature.arguments_form()
 
     def _named(self, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-        named = dict(kwargs) if kwargs else {}
         if not args:
-            return named
+            return dict(kwargs) if kwargs else {}
         positional = self._signature.positional
         if len(args) > len(positional):
             most = f"{_TOO_MANY} {len(positional)} positional arguments are taken; {len(args)} came"
             raise InvalidPayload(self._job, {"": most})
-        if not named:
+        if not kwargs:
             return dict(zip(positional, args, strict=False))
+        named = dict(kwargs)
         for name, value in zip(positional, args, strict=False):
             if name in named:
                 raise InvalidPayload(self._job, {name: "is given twice"})

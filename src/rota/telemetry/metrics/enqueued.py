@@ -42,7 +42,7 @@ class EnqueueCounter:
     def created(self, jobs: Sequence[Outgoing]) -> None:
         label = self.names.label
         if len(jobs) == 1:
-            (job,) = jobs
+            job = jobs[0]
             with self._lock:
                 self._tally.add((job.queue, job.task) if job.declared else label(job.queue, job.task))
             return
