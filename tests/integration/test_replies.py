@@ -129,6 +129,12 @@ def test_on_uvloop_it_is_no_other(server: RedisServer) -> None:
         ):
             async with connections.async_client(RedisTarget.from_url(server.url)) as redis:
                 await test(redis)
+        async with connections.async_client(RedisTarget.from_url(server.url)) as redis:
+            connection = await connection_of(redis)
+            connection._parser.write(connection.pack_command("PING"))
+            sent = connection._writer.transport.get_write_buffer_size() == 0
+            assert sent, "nothing is kept until what else is ready has run"
+            assert await connection.read_response() == b"PONG"
         await test_a_peer_that_takes_nothing_is_not_written_to_for_ever()
         await test_one_timer_bounds_all_calls_of_a_connection()
 

@@ -97,6 +97,35 @@ async def test_the_first_goes_at_once_and_those_that_come_meanwhile_go_together(
     assert redis.calls == [["a"], ["b", "c", "d"]], "in the order in which they came"
 
 
+async def test_of_a_crowd_half_goes_and_the_rest_before_the_first_half_is_told(
+    redis: Redis, coalescer: Coalescer
+) -> None:
+    tasks = await begun(*(put(coalescer, "mail", values(str(number))) for number in range(100)))
+    redis.turns[0].set()
+    await begun()
+    assert [len(ids) for ids in redis.calls] == [1, 50]
+    done = tasks[1]
+    told: list[int] = []
+    done.add_done_callback(lambda _: told.append(len(redis.calls)))
+    redis.turns[1].set()
+    await begun()
+    assert told == [3], "Redis has the next call when the callers go on"
+    assert await outcomes(redis, tasks) == [[f"answer of {number}"] for number in range(100)]
+    assert [len(ids) for ids in redis.calls] == [1, 50, 49]
+    assert [one for ids in redis.calls for one in ids] == [str(number) for number in range(100)]
+
+
+async def test_a_crowd_that_comes_back_goes_in_halves(redis: Redis, coalescer: Coalescer) -> None:
+    async def go_on(name: str) -> None:
+        for number in range(10):
+            await put(coalescer, "mail", values(f"{name}-{number}"))
+
+    redis.answers_all = True
+    await asyncio.gather(*(go_on(str(number)) for number in range(100)))
+    assert sum(map(len, redis.calls)) == 1000
+    assert {*map(len, redis.calls[4:-4])} <= {49, 50, 51}
+
+
 async def test_an_enqueue_of_several_jobs_gets_the_answers_of_its_own(
     redis: Redis, coalescer: Coalescer
 ) -> None:
@@ -153,12 +182,12 @@ async def test_a_caller_that_leaves_while_it_is_sent_takes_the_others_nothing(
 async def test_what_goes_together_is_bounded_in_number_and_in_bytes(
     redis: Redis, coalescer: Coalescer
 ) -> None:
-    many = [str(number) for number in range(MOST_JOBS + 5)]
+    many = [str(number) for number in range(2 * MOST_JOBS + 5)]
     large = b"x" * (MOST_BYTES // 2)
     puts = [put(coalescer, "mail", values(one)) for one in ("first", *many)]
     puts += [put(coalescer, "images", values(one, payload=large)) for one in ("A", "B", "C", "D")]
     await outcomes(redis, await begun(*puts))
-    assert sorted(map(len, redis.calls)) == [1, 1, 1, 2, 5, MOST_JOBS]
+    assert sorted(map(len, redis.calls)) == [1, 1, 1, 2, 5, MOST_JOBS, MOST_JOBS]
     assert ["B", "C"] in redis.calls
 
 

@@ -51,6 +51,8 @@ class Replies(_AsyncHiredisParser, asyncio.Protocol):
         self._room.set()
         self._reader.feed(bytes(stream._buffer))
         self._transport.set_protocol(self)
+        # uvloop else keeps what is written until all that is ready has run: Redis would stand idle meanwhile.
+        self._transport.set_write_buffer_limits(high=0)
         self._poll = _poll_of(self._transport)
 
     def on_disconnect(self) -> None:
