@@ -72,6 +72,8 @@ def _live(job_id: str, queue: str, raw: Raw, score: float, *, now: int, sealer: 
     state = State.ACTIVE if active else State.WAITING if waits else State.DELAYED
     percent, message = progress_of(raw.progress)
     started = raw.run.split()[2:3] if raw.run and active else []
+    # The service counts an attempt when it ends: one that runs counts besides.
+    uncounted = active and not counts_itself(raw.run)
     # What is kept of attempts without a counter of attempts is of a former job of the same id.
     failures = () if raw.attempts is None else _failures(raw.failures)
     return JobInfo(
@@ -79,7 +81,7 @@ def _live(job_id: str, queue: str, raw: Raw, score: float, *, now: int, sealer: 
         queue,
         state,
         contents.task,
-        attempts=_figure(raw.attempts),
+        attempts=_figure(raw.attempts) + uncounted,
         percent=percent,
         message=message,
         enqueued_at=contents.enqueued_at,
@@ -89,12 +91,18 @@ def _live(job_id: str, queue: str, raw: Raw, score: float, *, now: int, sealer: 
         snoozes=_figure(raw.snoozes),
         payload=contents.arguments,
         refused=contents.refused,
-        # So is a checkpoint.
-        checkpoint=None if raw.attempts is None else _checkpoint(raw.checkpoint),
+        # So is a checkpoint, until the claim of a new one has deleted it.
+        checkpoint=_checkpoint(raw.checkpoint) if uncounted or raw.attempts is not None else None,
         failures=failures,
         tenant=contents.tenant,
         worker=worker_in(raw.run) if active else "",
     )
+
+
+def counts_itself(entry: bytes | None) -> bool:
+    """Tell whether the counter has the attempt that runs: with arq's contract, and on a stock worker."""
+    token = (entry or b"-").partition(b" ")[0].partition(b"!")[0]
+    return token == b"" or token.startswith(b"-") or token.endswith(b"+")
 
 
 def worker_in(entry: bytes | None) -> str:

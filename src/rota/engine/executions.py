@@ -168,7 +168,7 @@ class Executions(dict[str, Execution]):
             # Raised by a task that the handler awaited: Python closes all coroutines below this one.
             settlement = execution.close() if execution.close is not None else self.stumbled(claim, error)
         except asyncio.CancelledError:
-            settlement = hand_back(claim)._replace(unspent=False)
+            settlement = hand_back(claim, unspent=False)
         except BaseException as error:
             logger.exception("job.stumbled", extra={"job_id": printable(claim.id)})
             settlement = self.stumbled(claim, error)
@@ -217,7 +217,7 @@ class Executions(dict[str, Execution]):
         The bug may show only now and then, so the job runs again. A job on which it shows each time has to end.
         """
         if claim.attempt < STUMBLES:
-            return hand_back(claim, STUMBLE)._replace(unspent=False)
+            return hand_back(claim, STUMBLE, unspent=False)
         detail = results.encode_error(error)
         if not self._service:
             told = Told(attempt=claim.attempt, detail=detail)

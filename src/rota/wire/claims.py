@@ -323,6 +323,9 @@ def written(settlements: Sequence[Settlement]) -> list[Any]:
     return words + values + extras
 
 
-def hand_back(claim: Claim, delay: float | None = None) -> Settlement:
-    """Put a claim back as if it had not been made: at the job's old place, or due in `delay` seconds."""
-    return Settlement.again(claim, delay, unspent=True)
+def hand_back(claim: Claim, delay: float | None = None, *, unspent: bool = True) -> Settlement:
+    """Put a claim back as if it had not been made: at the job's old place, or due in `delay` seconds.
+
+    One that is not `unspent` has spent its attempt.
+    """
+    return Settlement.again(claim, delay, Told(attempt=claim.attempt), unspent=unspent)

@@ -5,7 +5,8 @@ arq's own keys keep arq's spelling, so that stock clients and workers read them:
     arq:queue:email      zset    every live job of the queue `email`, by the time it is due; while a worker has claimed
                                  the job, by the end of the worker's lease
     arq:job:<id>         string  the job's payload, as `rota.wire.envelopes` writes it
-    arq:retry:<id>       string  how many attempts of the job were counted
+    arq:retry:<id>       string  how many attempts of the job were counted: in the service those
+                                 that are over, with arq's contract those that began
     arq:in-progress:<id> string  the token of the claim; stock workers skip a job that has one
     arq:result:<id>      string  the final record of a job that is over; expires
     arq:log:<id>         hash    what the job's handler has logged (ours; see `rota.wire.log.pieces`); expires

@@ -71,6 +71,24 @@ async def test_a_claimed_job_is_active_and_listed_neither_as_waiting_nor_as_dela
     assert info.started_at is not None
 
 
+async def test_a_running_attempt_counts_however_its_worker_counts(
+    client: Client, redis: ArqRedis, worker: QueueScripts
+) -> None:
+    (job_id,) = await enqueue(client, 1)
+    bare = QueueScripts(KEYS, "bare", 30.0)
+    for seq, number in ((1, 1), (2, 2)):
+        for scripts in (worker, bare):
+            (claim,) = await claims(scripts, redis, 1, seq)
+            info = await shown(redis, job_id)
+            assert info is not None
+            assert (info.state, info.attempts, claim.attempt) == (State.ACTIVE, number, number)
+            back = Settlement.again(claim, None, Told(attempt=number), unspent=scripts is worker)
+            await scripts.step(redis, lane=0, seq=seq + 10, want=0, settlements=[back])
+            info = await shown(redis, job_id)
+            assert info is not None
+            assert info.attempts == number - (scripts is worker)
+
+
 async def test_a_page_reaches_beyond_many_claimed_jobs(
     client: Client, redis: ArqRedis, worker: QueueScripts
 ) -> None:

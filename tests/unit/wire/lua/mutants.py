@@ -61,7 +61,7 @@ MUTANTS = [
         "unknown and '-' .. worker or '-'",
         "unknown and '-' .. worker or lost > 0 and '-!w@0' or '-'",
     ),
-    Mutant("a loss spends an attempt", "if service then redis.pcall('DECR', RETRY .. id) end", ""),
+    Mutant("a loss spends an attempt", "if service then count_attempts(id, 0) end", "count_attempts(id, 1)"),
     Mutant(
         "attempts counted before it is clear that the job is free",
         "local id = job.id\n  if source",
@@ -70,7 +70,7 @@ MUTANTS = [
     Mutant("another clock than the server's", "redis.call('TIME')", "{ os.time(), 0 }"),
     Mutant("a claim does not move the score", "redis.call('ZADD', queue, unpack(deadlines))", ""),
     Mutant("a settlement counts twice", "chunked('HDEL', runs, gone)", ""),
-    Mutant("stopping spends an attempt", "if job.unspent then", "if false then"),
+    Mutant("stopping spends an attempt", "count_attempts(job.id, 0)", "count_attempts(job.id, 1)"),
     Mutant("a frozen server declares every claim lost", "pcall(clock.forgive)", "true"),
     Mutant(
         "a frozen server is forgiven for ever",

@@ -75,7 +75,7 @@ async def test_a_claim_writes_the_fence_the_deadline_and_arq_s_mirror(bed: Bed) 
     assert bed.looking.zscore(KEYS.active, "a") == deadline
     assert bed.held("a") == claim.token.encode()
     assert 0 < bed.looking.pttl(f"{IN_PROGRESS}a") <= LEASE * 1000
-    assert claim.attempt == bed.attempts("a") == 1
+    assert (claim.attempt, bed.attempts("a")) == (1, 0)
     assert claim.payload == payload()
 
 
@@ -86,7 +86,7 @@ async def test_a_claimed_job_is_not_claimed_again(bed: Bed) -> None:
     assert await bed.worker("w").claim(10) == []
 
 
-async def test_attempts_are_counted_at_the_claim(bed: Bed) -> None:
+async def test_attempts_are_counted_when_they_end(bed: Bed) -> None:
     bed.put("a")
     worker = bed.worker("w")
     for attempt in (1, 2, 3):
@@ -128,6 +128,12 @@ class TestMixedFleets:
         assert bed.score("held") == before
         assert bed.entry("held") is None
         assert bed.attempts("held") == 0
+
+    async def test_the_attempts_that_stock_workers_counted_stay_while_the_job_does(self, bed: Bed) -> None:
+        bed.put("a")
+        bed.looking.set(f"{RETRY}a", 2, ex=88400)
+        assert (await bed.worker("w").claim_one()).attempt == 3
+        assert bed.looking.ttl(f"{RETRY}a") == -1
 
     async def test_fresh_jobs_behind_300_that_stock_workers_hold_are_reached(self, bed: Bed) -> None:
         held = [f"held-{number:03}" for number in range(300)]
@@ -236,8 +242,20 @@ class TestOddKeys:
     async def test_a_counter_that_is_no_number_starts_again(self, bed: Bed) -> None:
         bed.put("a")
         bed.looking.set(f"{RETRY}a", "many")
-        assert (await bed.worker("w").claim_one()).attempt == 1
-        assert bed.attempts("a") == 1
+        worker = bed.worker("w")
+        claim = await worker.claim_one()
+        assert claim.attempt == 1
+        await worker.settle(interrupted(claim))
+        assert bed.attempts("a") == 0
+
+    async def test_a_claim_that_is_in_no_list_any_more_counts_when_its_job_is_claimed_again(
+        self, clocked: Bed
+    ) -> None:
+        worker = clocked.worker("w")
+        for attempt in (1, 2, 3):
+            clocked.put("a")
+            assert (await worker.claim_one()).attempt == attempt
+            clocked.looking.delete(KEYS.active, f"{IN_PROGRESS}a")
 
 
 class TestBatches:

@@ -278,6 +278,7 @@ class TestStockWorkersThatTakeOver:
         assert clocked.looking.zscore(KEYS.active, "a") is None
         assert (clocked.score("a"), clocked.held("a")) == (score, b"1")
         assert "lost" not in clocked.story("a")
+        assert clocked.attempts("a") == 1
 
     async def test_a_claim_that_one_finished_is_only_forgotten(self, clocked: Bed) -> None:
         await clocked.claimed("a")

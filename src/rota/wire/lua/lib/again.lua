@@ -43,16 +43,6 @@ local function remember(job, due, lost, unknown_since)
   end
 end
 
--- Count down attempts, and count up snoozes. Either may count once at most, so this comes after the fence: what fails
--- here is not done again, and stops nothing else.
-local function count_back(job)
-  if job.unspent then redis.pcall('DECR', RETRY .. job.id) end
-  if job.event == 'snoozed' then
-    count_up(snoozes, job.id, 1)
-    has.snoozes = true
-  end
-end
-
 -- Keep the error of an attempt beside those before it, `attempt ms error` in a line each. The oldest go first, where
 -- they take up too much. An attempt that is numbered 1 is the first of a new job of this id.
 local function keep_failure(job)
@@ -72,13 +62,20 @@ local function put_back(job, due, lost, unknown_since, terms)
     redis.call('HSET', checkpoint, job.id, job.checkpoint)
     has.checkpoint = true
   end
-  if not job.unspent and job.attempt ~= 0 then
+  if not job.unspent then
     redis.call('SET', RETRY .. job.id, job.attempt) -- a stock client may have asked to start at a later try
+  elseif service then
+    count_attempts(job.id, 0)
   end
   if service and job.failure then keep_failure(job) end
   redis.call('ZREM', active, job.id)
   remember(job, due, lost, unknown_since)
-  count_back(job)
+  -- These may count once at most, so they come after the fence: what fails here is not done again, and stops nothing else.
+  if job.unspent and not service then redis.pcall('DECR', RETRY .. job.id) end
+  if job.event == 'snoozed' then
+    count_up(snoozes, job.id, 1)
+    has.snoozes = true
+  end
 end
 
 -- Forget a job that left the queue while it ran: a stock worker finished it, or it was removed by hand.

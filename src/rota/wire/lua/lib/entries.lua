@@ -1,6 +1,7 @@
 ---------------------------------------------------------------------------------------------------- run entries
 -- A run entry is one string in `runs`, `token due started lost unknown-since`. While a job is claimed the token is that
--- of its claim, and fences everything the claim may still send.
+-- of its claim, and fences everything the claim may still send. With arq's contract it has a '+' behind its number: the claim
+-- has counted the attempt.
 --
 -- A token that begins with '-' marks the entry of a job that waits, kept because the next claim must know what it says:
 --   '-<worker>'  that worker did not know the job, and leaves it to the others until the time in place of `started`

@@ -4,7 +4,8 @@
 --
 -- A due job is { id, due, entry (false = none), held (arq's in-progress key), score (its time in the queue, read where
 -- the job was found in an index), terms (false = none), rest (of its entry: ` lost unknown-since`), mark (what the
--- tokens of a job that was just lost end with), strange (what of it cannot be read) }.
+-- tokens of a job that was just lost end with), unheard (its last claim was neither settled nor taken back), strange (what
+-- of it cannot be read) }.
 
 --@include entries
 --@include strangers
@@ -23,7 +24,7 @@ end
 
 local function read_entry(job, entry)
   local rest = string.match(entry, '( %d+ %d+)$')
-  if rest then job.rest = rest else job.strange = 'run entry' end
+  if rest then job.rest, job.unheard = rest, not is_memory(entry) else job.strange = 'run entry' end
   -- A token is text, whatever another hand has written here.
   job.mark = string.gsub(string.match(entry, '^%-(!%S*)') or '', '[^!-~]', '?')
 end

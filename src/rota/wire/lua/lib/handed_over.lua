@@ -5,7 +5,7 @@
 -- Return a claim that was made already, as `claim` returned it, with a whole lease.
 local function handed_over(id, entry)
   local payload, count = unpack(redis.call('MGET', JOB .. id, RETRY .. id))
-  local attempt = math.max(1, figure(count or nil))
+  local attempt = math.max(1, figure(count or nil) + (service and 1 or 0)) -- without the service the claim has counted it
   redis.call('ZADD', active, deadline_ms, id)
   redis.call('ZADD', queue, 'XX', deadline_ms, id)
   redis.call('SET', HELD .. id, string.match(entry, '^%S+'), 'PX', lease_px)

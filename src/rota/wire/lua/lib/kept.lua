@@ -3,6 +3,16 @@
 -- step.lua says of its call.
 
 --@include chunks
+--@include entries
+
+-- Count attempts of a job on top of those that were counted before, and return how many that makes. None more make a
+-- counter, too: what an attempt has saved is the job's only beside one.
+local function count_attempts(id, more)
+  local before = redis.call('MGET', RETRY .. id)[1] -- MGET: a key of another type reads as absent
+  local counted = figure(before or nil) + more
+  redis.call('SET', RETRY .. id, counted)
+  return counted
+end
 
 local function forget_checkpoints(ids)
   if service and has.checkpoint then chunked('HDEL', checkpoint, ids) end

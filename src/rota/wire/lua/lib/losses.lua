@@ -46,8 +46,10 @@ end
 
 local function forget_claim(id, token, terms)
   if token and is_memory(token) then return end -- a step that failed has taken it back
+  local is_there = redis.call('ZSCORE', queue, id)
+  if service and is_there then count_attempts(id, 1) end
   redis.call('HDEL', runs, id)
-  if not redis.call('ZSCORE', queue, id) then
+  if not is_there then
     if terms then with_terms().forget_terms(queue, id, terms) end
     forget_checkpoints({ id })
   end
@@ -60,13 +62,13 @@ local function mark_of(token, counts)
   return '-!' .. (worker_of(token) or '') .. '@' .. now_ms .. (counts and '' or '~')
 end
 
--- Put a job that was lost back to its old place, its attempt unspent.
+-- Put a job that was lost back to its old place. In the service its attempt is unspent, as none is counted before it ends.
 local function take_back(id, token, due, lost, unknown, terms, counts)
   due = math.min(due, now) -- the clock may have been set back
   redis.call('DEL', HELD .. id)
   redis.call('ZADD', queue, ms(due), id)
   if terms then with_terms().index_priority(queue, id, due, terms) end
+  if service then count_attempts(id, 0) end
   redis.call('HSET', runs, id, format(mark_of(token, counts), due, 0, lost + (counts and 1 or 0), unknown))
-  if service then redis.pcall('DECR', RETRY .. id) end
   tell('lost', queue_name, id, '', 0, nil, { detail = token }, nil, nil, terms)
 end

@@ -8,7 +8,7 @@
 --   reason      why the job died or was cancelled
 --   mirror_ms   finished: how long the in-progress mirror stays, as arq wants after a cron job
 --   delay_ms    again: until the job is due, at least; without it the job has its old place in the line
---   unspent     again: the attempt is given back
+--   unspent     again: the attempt does not count; one that does has its number in the shape
 --   unknown     again: no worker here knows the job
 --   terms       again: those that the job was enqueued without
 --   checkpoint  dead, again: one that is not written yet
