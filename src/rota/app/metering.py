@@ -4,12 +4,16 @@ A meter stands around the contract, between it and the engine, so that neither k
 """
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from rota.engine.contract import Contract
 from rota.engine.executions import Executions
 from rota.telemetry.metrics.series import BYTES
 from rota.telemetry.metrics.tally import Buckets, Tally
 from rota.wire.claims import Claim, Settlement
+
+# What is looked at of each claim and each settlement of a step, by loops in C.
+_PAYLOAD, _IS_RECOVERED, _IS_UNKNOWN = attrgetter("payload"), attrgetter("recovered"), attrgetter("unknown")
 
 
 class Meter:
@@ -76,14 +80,15 @@ class _Metered:
         self.finished = inner.finished
 
     def claimed(self, claims: Sequence[Claim]) -> None:
-        meter = self._meter
-        meter.sizes.add([len(claim.payload) for claim in claims if claim.payload is not None])
-        meter.recovered += sum(claim.recovered for claim in claims)
+        payloads = [*map(_PAYLOAD, claims)]
+        if None in payloads:
+            payloads = [payload for payload in payloads if payload is not None]
+        self._meter.sizes.add(map(len, payloads))
+        self._meter.recovered += sum(map(_IS_RECOVERED, claims))
         self._inner.claimed(claims)
 
     def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
-        for settlement, counts in zip(settlements, counted, strict=True):
-            # Most settlements are neither, and cost two comparisons.
-            if settlement.unknown or not counts:
+        if not all(counted) or any(map(_IS_UNKNOWN, settlements)):
+            for settlement, counts in zip(settlements, counted, strict=True):
                 self._meter.settled(settlement, counts)
         self._inner.settled(settlements, counted)

@@ -23,7 +23,7 @@ from rota.engine.wake import POLL
 from rota.model.outcome import Cause
 from rota.names import printable
 from rota.server.outage import FAULTS
-from rota.wire.claims import Claim, Settlement, hand_back
+from rota.wire.claims import Settlement
 from rota.wire.queue import BATCH, StepReply
 
 logger = logging.getLogger("rota.worker")
@@ -67,7 +67,6 @@ class Engine:
         )
         self.pulse = Pulse(link, self.executions, cancellable=cancellable, reported=contract.reported)
         self.holding = leases.hold(link.scripts, self.executions.lost)
-        self._picking = True
         self.stale = 0
         self._link = link
         self._contract = contract
@@ -89,11 +88,11 @@ class Engine:
     @property
     def picking(self) -> bool:
         """Whether it takes jobs. Those that wait for a slot when it takes no more go back into the queue."""
-        return self._picking
+        return self.executions.picking
 
     @picking.setter
     def picking(self, picks: bool) -> None:
-        self._picking = picks
+        self.executions.picking = picks
         if not picks:
             self.executions.give_back()
 
@@ -246,11 +245,7 @@ class Engine:
         if reply.claims:
             self.holding.add(reply.claims)
             self._contract.claimed(reply.claims)
-            for claim in reply.claims:
-                if self.picking:
-                    self.executions.put(claim)
-                else:
-                    self._settle(hand_back(claim))
+            self.executions.take(reply.claims)
 
     def _rearm(self, ask: Ask, reply: StepReply) -> None:
         """Note what the reply says of the queue, and tell everybody who waits for a change."""
@@ -275,14 +270,13 @@ class Engine:
         running, waiting = len(self.executions), len(self.executions.waiting)
         return self.capacity.startable(running, self._asked, access, waiting=waiting, ahead=ahead)
 
-    def _ended(self, claim: Claim, settlement: Settlement) -> None:
-        self.pulse.forget(claim.id)
-        self._isolation.ended(claim.token)
-        self._share.ended()
-        self._settle(settlement)
-
-    def _settle(self, settlement: Settlement) -> None:
+    def _ended(self, settlement: Settlement) -> None:
+        """Gather a settlement for the next step. It is called for each job, and looks first whether there is more."""
         self._settlements.append(settlement)
+        if not self.executions:  # or else the process is not empty, which isolation waits for
+            self._isolation.ended(settlement.token)
+        if self._share is not UNLIMITED:
+            self._share.ended()
         if self._is_awaited:  # Of many jobs that end in one turn of the loop, the first one says so.
             self._is_awaited = False
             self._work.set()

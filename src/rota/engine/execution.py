@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import Context, ContextVar
+from functools import cached_property
 from traceback import FrameSummary
 from typing import Any, Protocol
 
@@ -38,8 +39,8 @@ class Log(Protocol):
 class Deadlines:
     """The one timer behind the timeouts of all that runs in an engine.
 
-    It is set to the earliest deadline that was noted. A handler that ends before its own has nothing to take back:
-    when the timer goes off, it looks at what runs then. Setting and cancelling a timer for each handler took a
+    It is set to the earliest deadline that was noted, `next`. A handler that ends before its own has nothing to take
+    back: when the timer goes off, it looks at what runs then. Setting and cancelling a timer for each handler took a
     twelfth of a busy worker's time.
 
     :param running: the executions under way.
@@ -53,25 +54,19 @@ class Deadlines:
         self._now = clock.monotonic
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._next = math.inf
-
-    def after(self, seconds: float) -> float:
-        """Return the deadline that is `seconds` from now, for an execution that is stopped then if it still runs."""
-        deadline = self._now() + seconds
-        if deadline < self._next:
-            self._set(deadline)
-        return deadline
+        self.next = math.inf
 
     def close(self) -> None:
         """Take the timer back: from now on no handler is stopped by it."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._next = None, math.inf
+        self._timer, self.next = None, math.inf
 
-    def _set(self, deadline: float) -> None:
+    def set(self, deadline: float) -> None:
+        """Set the timer to a deadline, which is the next of all; without bound, to none."""
         self.close()
         if deadline < math.inf:
-            self._next = deadline
+            self.next = deadline
             # In a context of its own: that of the handler's task would be kept with all that is in it.
             delay = max(0.0, deadline - self._now())
             self._timer = self._loop.call_later(delay, self._look, context=Context())
@@ -79,7 +74,7 @@ class Deadlines:
     def _look(self) -> None:
         now = self._now() + self.ROUNDED
         going_on = [one for one in self._running.values() if one.live and one.cause is None]
-        self._set(min((one.deadline for one in going_on if one.deadline > now), default=math.inf))
+        self.set(min((one.deadline for one in going_on if one.deadline > now), default=math.inf))
         for execution in going_on:
             if execution.deadline <= now:
                 execution.stop(Cause.TIMEOUT)
@@ -94,7 +89,7 @@ class Execution:
     cancelled; a handler in a thread or a process sets `interrupt`.
 
     `close` is set once the handler runs: it returns the settlement of the attempt without waiting for the handler.
-    `left` says that the attempt was settled in this way. `threads` is what asyncio's own threads do for the handler.
+    `left` says that the attempt was settled in this way.
 
     `deadline` is when a handler is stopped that still runs then, by a monotonic clock; one in an engine shares the
     timer of its `deadlines`, one alone has its own.
@@ -126,9 +121,8 @@ class Execution:
 
     def __init__(self, claim: Claim, clock: Clock = SYSTEM_CLOCK, deadlines: Deadlines | None = None) -> None:
         self.claim = claim
-        self.threads: set[Future[Any]] = set()
         self._now = clock.monotonic
-        self._began = self._now()
+        self.began = self._now()
         self._deadlines = deadlines
         if claim.checkpoint is not None:
             self.checkpoint = Checkpoint.read(claim.checkpoint)
@@ -152,10 +146,15 @@ class Execution:
             self._stopped_at = self._now()
             self._interrupt()
 
+    @cached_property
+    def threads(self) -> set[Future[Any]]:
+        """The work of asyncio's own threads for the handler. Few handlers have any."""
+        return set()
+
     @property
     def age(self) -> float:
         """The time since the attempt began, in seconds."""
-        return self._now() - self._began
+        return self._now() - self.began
 
     @property
     def patience(self) -> float:
@@ -176,7 +175,9 @@ class Execution:
     def limit(self, seconds: float) -> None:
         """Let the handler run for this long from now on, in seconds."""
         if self._deadlines is not None:
-            self.deadline = self._deadlines.after(seconds)
+            self.deadline = deadline = self._now() + seconds
+            if deadline < self._deadlines.next:
+                self._deadlines.set(deadline)
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -187,7 +188,7 @@ class Execution:
         self.live = False
         if self._timer is not None:
             self._timer.cancel()
-        while self.task is not None and self._cancels:
+        while self._cancels and self.task is not None:
             self._cancels -= 1
             self.task.uncancel()
 
@@ -199,13 +200,6 @@ class Execution:
         if self.task is not None:
             self._cancels += 1
             self.task.cancel()
-
-    def release(self) -> None:
-        """Let go of the attempt, which has ended and refers to this execution.
-
-        What refers to itself is freed by the garbage collector only: with thousands of jobs a second, those are pauses.
-        """
-        self.task = self.close = None
 
     # What the handler saves
 
@@ -229,9 +223,9 @@ class Execution:
         elif self.keeps_log and (self.claim.attempt > 1 or self.claim.snoozes or self.claim.lost):
             # An earlier attempt may have logged something, which is to expire with the record.
             settlement = settlement._replace(log=NOTHING_NEW)
-        if settlement.kind is SettlementKind.FINISHED or (unwritten := self.unwritten) is None:
+        if self.checkpoint.number <= self._written or settlement.kind is SettlementKind.FINISHED:
             return settlement
-        return settlement._replace(checkpoint=unwritten.wire())
+        return settlement._replace(checkpoint=self.checkpoint.wire())
 
 
 #: The execution whose handler runs in this context.

@@ -7,13 +7,14 @@ import asyncio
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rota.engine.contract import Contract
 from rota.engine.execution import CURRENT, Deadlines, Execution
 from rota.model.outcome import Cause
 from rota.names import full_name, printable
-from rota.process.tasks import begin
+from rota.process.clock import SYSTEM_CLOCK
+from rota.process.tasks import beginner
 from rota.wire import results
 from rota.wire.claims import Claim, Settlement, Told, hand_back
 from rota.wire.queue import ServiceRules
@@ -33,12 +34,13 @@ class Executions(dict[str, Execution]):
     """The executions under way, by job id.
 
     `waiting` are the claims for which no slot is free yet, by job id, with the time by which they go back. `ended`
-    counts the executions that have ended, and `ending` is how many do while a step is under way.
+    counts the executions that have ended, and `ending` is how many do while a step is under way. `picking` says whether
+    claims are run; if not, they go back.
 
     :param contract: runs the jobs.
     :param slots: how many run at once.
     :param service: whether a job on which our own code keeps failing becomes a dead letter; else it just ends.
-    :param ended: called with each claim that has ended and its settlement.
+    :param ended: called with the settlement of each claim that has ended.
     """
 
     def __init__(
@@ -47,15 +49,17 @@ class Executions(dict[str, Execution]):
         *,
         service: ServiceRules | None,
         slots: int,
-        ended: Callable[[Claim, Settlement], None],
+        ended: Callable[[Settlement], None],
     ) -> None:
         super().__init__()
         self.waiting: OrderedDict[str, tuple[float, Claim]] = OrderedDict()
+        self.picking = True
         self.ended = 0
         self._seconds = 0.0
         self.ending = 0.0
-        # How long a job takes, in seconds; unknown before the first has ended.
+        # How long a job takes, in seconds; unknown before the first has ended. What of `ended` and `_seconds` is in it.
         self._typical = math.inf
+        self._seen = (0, 0.0)
         self._slots = slots
         self._timer: asyncio.TimerHandle | None = None
         self._filling = False
@@ -63,6 +67,8 @@ class Executions(dict[str, Execution]):
         self._service = service
         self._ended = ended
         self._loop = asyncio.get_running_loop()
+        self._begin = beginner(self._loop)
+        self._now = SYSTEM_CLOCK.monotonic
         #: The timer behind the timeouts of all of them.
         self.deadlines = Deadlines(self)
         #: Called when something of a handler was left behind and still runs: "handler" or "thread".
@@ -78,17 +84,31 @@ class Executions(dict[str, Execution]):
         ended = self._seconds
         return ended + sum(execution.age for execution in list(self.values()))
 
-    def put(self, claim: Claim) -> None:
-        """Run `claim` as soon as a slot is free: it may have been claimed ahead of one."""
-        if len(self) < self._slots:
-            self.start(claim)
-            return
+    def take(self, claims: Iterable[Claim]) -> None:
+        """Run each of `claims` as soon as a slot is free: it may have been claimed ahead of one."""
+        for claim in claims:
+            if not self.picking:
+                self._ended(hand_back(claim))
+            elif len(self) < self._slots:
+                self.start(claim)
+            else:
+                self._let_wait(claim)
+
+    def _let_wait(self, claim: Claim) -> None:
         self.waiting[claim.id] = (self._loop.time() + LONGEST_WAIT, claim)
         if self._timer is None:
             self._timer = self._loop.call_later(LONGEST_WAIT, self._lose_patience)
 
     def expect(self, ended: int) -> None:
         """Take note that `ended` jobs ended while a step was under way: about as many will during the next."""
+        jobs, seconds = self.ended - self._seen[0], self._seconds - self._seen[1]
+        if jobs:
+            # Once a step, as if each of the jobs had taken as long as all on average and counted for a tenth.
+            mean, weight = seconds / jobs, 0.9**jobs
+            self._typical = (
+                mean if self._typical == math.inf else self._typical * weight + mean * (1 - weight)
+            )
+            self._seen = self.ended, self._seconds
         # Jobs that were claimed together end together: one step sees many of them, and the other lane's few. Long ones
         # do so, too, and then none for a long time.
         self.ending = (self.ending + ended) / 2 if self._typical < SHORT else 0.0
@@ -96,8 +116,7 @@ class Executions(dict[str, Execution]):
     def give_back(self, since: float = math.inf) -> None:
         """Put the jobs back into the queue whose time to find a slot was up at `since`; all of them by default."""
         while self.waiting and next(iter(self.waiting.values()))[0] <= since:
-            claim = self._longest_waiting()
-            self._ended(claim, hand_back(claim))
+            self._ended(hand_back(self._longest_waiting()))
 
     def _lose_patience(self) -> None:
         self._timer = None
@@ -105,7 +124,7 @@ class Executions(dict[str, Execution]):
         self.give_back(self._loop.time())
         if len(self.waiting) < before:
             # What was expected has not come: the jobs that run now are longer. Dozens of short ones will change that.
-            self.ending, self._typical = 0.0, 1.0
+            self.ending, self._typical, self._seen = 0.0, 1.0, (self.ended, self._seconds)
         if self.waiting:
             self._timer = self._loop.call_at(next(iter(self.waiting.values()))[0], self._lose_patience)
 
@@ -117,12 +136,11 @@ class Executions(dict[str, Execution]):
         if claim.unreadable:
             fields = {"job_id": printable(claim.id), "what": claim.unreadable}
             logger.warning("claim.unreadable", extra=fields)
-        former = self.get(claim.id)
-        if former is not None:
+        if claim.id in self:
             # Its lease ran out while this process stood still, and the job has come back to the same process.
-            self._lose(former)
+            self._lose(self[claim.id])
         execution = self[claim.id] = Execution(claim, deadlines=self.deadlines)
-        task = begin(self._loop, self._run(execution))
+        task = self._begin(self._run(execution))
         # One that has ended was let go of, and would refer to itself again by the context of its task.
         if not task.done():
             execution.task = task
@@ -158,7 +176,6 @@ class Executions(dict[str, Execution]):
         execution.stop(Cause.LEASE_LOST)
 
     async def _run(self, execution: Execution) -> None:
-        claim = execution.claim
         if execution.task is None:  # which begins while it is made
             execution.task = asyncio.current_task()
         CURRENT.set(execution)
@@ -166,19 +183,22 @@ class Executions(dict[str, Execution]):
             settlement = await self._execute(execution)
         except GeneratorExit as error:
             # Raised by a task that the handler awaited: Python closes all coroutines below this one.
-            settlement = execution.close() if execution.close is not None else self.stumbled(claim, error)
+            close = execution.close
+            settlement = close() if close is not None else self.stumbled(execution.claim, error)
         except asyncio.CancelledError:
-            settlement = hand_back(claim, unspent=False)
+            settlement = hand_back(execution.claim, unspent=False)
         except BaseException as error:
-            logger.exception("job.stumbled", extra={"job_id": printable(claim.id)})
-            settlement = self.stumbled(claim, error)
+            logger.exception("job.stumbled", extra={"job_id": printable(execution.claim.id)})
+            settlement = self.stumbled(execution.claim, error)
         if execution.left:
-            logger.warning("handler.ended_late", extra={"job_id": printable(claim.id)})
+            logger.warning("handler.ended_late", extra={"job_id": printable(execution.claim.id)})
         else:
-            if execution.threads and execution.cause is not None:
+            if execution.cause is not None and execution.threads:
                 await self._let_threads_end(execution, settlement.task)
             self._end(execution, settlement)
-        execution.release()
+        # The execution lets go of the attempt, which has ended and refers to it. What refers to itself is freed by the
+        # garbage collector only: with thousands of jobs a second, those are pauses.
+        execution.task = execution.close = None
 
     async def _let_threads_end(self, execution: Execution, task: str) -> None:
         """Hold the settlement until asyncio's threads have done what a stopped handler had given them to do."""
@@ -193,14 +213,12 @@ class Executions(dict[str, Execution]):
         self.on_stuck(what)
 
     def _end(self, execution: Execution, settlement: Settlement) -> None:
-        claim = execution.claim
-        if self.get(claim.id) is execution:
-            del self[claim.id]
+        job_id = execution.claim.id
+        if self.get(job_id) is execution:
+            del self[job_id]
         self.ended += 1
-        age = execution.age
-        self._seconds += age
-        self._typical = age if self._typical == math.inf else self._typical * 0.9 + age * 0.1
-        self._ended(claim, execution.closed_by(settlement))
+        self._seconds += self._now() - execution.began
+        self._ended(execution.closed_by(settlement))
         if self.waiting and not self._filling:
             self._fill()
 

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -21,6 +22,8 @@ logger = logging.getLogger("rota.leases")
 CHUNK = 500
 #: Leases that could not be renewed are tried again after this many seconds, if they are not due before.
 AGAIN = 0.5
+
+_held_by: Callable[[Claim | Settlement], tuple[str, str]] = attrgetter("id", "token")
 
 
 class Holding:
@@ -40,15 +43,13 @@ class Holding:
     def add(self, claims: Iterable[Claim]) -> None:
         """Renew the leases of `claims` from now on."""
         with self._lock:
-            self._held.update((claim.id, claim.token) for claim in claims)
+            self._held.update(map(_held_by, claims))
 
     def drop(self, settled: Iterable[Claim | Settlement]) -> None:
         """Renew no longer the claims that were settled."""
         with self._lock:
-            held = self._held
-            for settlement in settled:
-                if held.get(settlement.id) == settlement.token:
-                    del held[settlement.id]
+            for job_id, _ in self._held.items() & map(_held_by, settled):
+                del self._held[job_id]
 
     def snapshot(self) -> dict[str, str]:
         """Return the tokens of the claims that are held now, by job id."""

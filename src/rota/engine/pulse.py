@@ -50,16 +50,13 @@ class Pulse:
         """Write a running job's progress with the next beat; only the last report before it is written."""
         self._reports[claim.id] = (claim, task, percent, message)
 
-    def forget(self, job_id: str) -> None:
-        """Drop what a job that has ended reported last."""
-        self._reports.pop(job_id, None)
-
     async def run(self) -> None:
         """Beat while jobs run, until cancelled."""
         failed = False
         while True:
             await asyncio.sleep(PULSE)
             if not self._executions:
+                self._reports.clear()
                 continue
             self._executions.insist()
             try:
@@ -94,7 +91,13 @@ class Pulse:
                 execution.stop(Cause.CANCEL)
 
     async def _write_reports(self) -> None:
-        reports, self._reports = self._reports, {}
+        running, reported, self._reports = self._executions, self._reports, {}
+        # What a job that has ended reported last is dropped: once a beat, not at each end of a job.
+        reports = {
+            job_id: report
+            for job_id, report in reported.items()
+            if job_id in running and running[job_id].claim.token == report[0].token
+        }
         try:
             await self._scripts.report(self._redis, list(reports.values()))
         except FAULTS:

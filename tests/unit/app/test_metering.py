@@ -70,9 +70,7 @@ async def bench() -> Bench:
 async def test_slots_are_busy_while_jobs_run_however_they_end(bench: Bench) -> None:
     assert (bench.meter.busy, bench.meter.seconds()) == (0, 0), "nothing can run yet"
     ended: list[Settlement] = []
-    bench.executions = Executions(
-        bench.contract, service=None, slots=3, ended=lambda claim, settlement: ended.append(settlement)
-    )
+    bench.executions = Executions(bench.contract, service=None, slots=3, ended=ended.append)
     for name in ("1", "raises", "cancelled"):
         bench.executions.start(claim(name))
     await asyncio.sleep(0.02)

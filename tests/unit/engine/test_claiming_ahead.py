@@ -182,11 +182,10 @@ async def test_jobs_that_end_while_they_start_are_started_one_after_the_other() 
             return Settlement.finished(execution.claim)
 
     ended: list[str] = []
-    run = Executions(AtOnce(), service=None, slots=1, ended=lambda claim, settlement: ended.append(claim.id))
+    run = Executions(AtOnce(), service=None, slots=1, ended=lambda settlement: ended.append(settlement.id))
     # More than calls fit into each other.
     many = [str(number) for number in range(2000)]
-    for job_id in many:
-        run.put(Claim(job_id, f"token-{job_id}", b"{}", attempt=1, due_ms=0, started_ms=0))
+    run.take(Claim(job_id, f"token-{job_id}", b"{}", attempt=1, due_ms=0, started_ms=0) for job_id in many)
     assert len(run) == 1
     first.set()
     await until(lambda: len(ended) == len(many))

@@ -76,7 +76,7 @@ async def begun(factory: Any = None) -> list[str]:
 
     this, loop = asyncio.current_task(), asyncio.get_running_loop()
     loop.set_task_factory(factory)
-    task = tasks.begin(loop, work())
+    task = tasks.beginner(loop)(work())
     loop.set_task_factory(None)
     said.append("goes on")
     assert asyncio.current_task() is this
