@@ -34,7 +34,7 @@ async def main(count: int) -> None:
         registry=discover(settings.jobs_package, settings.default_queue),
         keeper=keeper,
         processes=Processes(),
-        deps=lambda: None,
+        deps=None,
         recycle=lambda _: None,
     )
     pools = [connections.async_client(target) for _ in range(count)]

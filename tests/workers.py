@@ -69,7 +69,7 @@ async def serving(
         parts = parts_of(
             settings,
             registry,
-            deps=lambda: deps,
+            deps=deps,
             recycle=recycled.append,
             subscribers=subscribers_of(settings, registry),
             probes=probes,
@@ -141,7 +141,7 @@ def parts_of(
     settings: Settings,
     registry: Registry,
     *,
-    deps: Callable[[], Any] = lambda: None,
+    deps: Any = None,
     recycle: Callable[[str], None] = lambda reason: None,
     **parts: Any,
 ) -> ProcessParts:

@@ -74,7 +74,7 @@ class ProcessParts:
     :param registry: the jobs that the process knows.
     :param keeper: renews the leases of all queues; None: each worker makes a keeper of its own.
     :param processes: the child processes, for handlers that run in one.
-    :param deps: returns what handlers get as `run.deps`.
+    :param deps: what handlers get as `run.deps`.
     :param recycle: called with a reason when the process should be replaced by a fresh one.
     :param subscribers: told of the events of all queues.
     :param probes: measure the process, and are told of the events too; None: nothing is measured.
@@ -84,7 +84,7 @@ class ProcessParts:
     registry: Registry
     keeper: LeaseKeeper | None
     processes: Processes
-    deps: Callable[[], Any]
+    deps: Any
     recycle: Callable[[str], None]
     subscribers: tuple[Subscriber, ...] = SUBSCRIBERS
     probes: Probes | None = None

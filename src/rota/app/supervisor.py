@@ -212,7 +212,7 @@ class Supervisor:
                 self._registry,
                 keeper,
                 processes,
-                lambda: deps,
+                deps,
                 self._recycle,
                 subscribers,
                 self._probes,

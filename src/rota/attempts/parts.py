@@ -60,14 +60,14 @@ class Inputs(Protocol):
 class Resources:
     """The things that a worker gives to the jobs that it runs.
 
-    :param deps: returns what handlers get as `run.deps`.
+    :param deps: what handlers get as `run.deps`.
     :param report: takes the progress of a running job: claim, job's name, percent, message.
     :param off_loop: runs the handlers that must not run on the event loop.
     :param inputs: fetches what a flow gives to its jobs; None in a worker that serves no flows.
     :param clients: returns the clients with which handlers enqueue; None in their place where nothing can be enqueued.
     """
 
-    deps: Callable[[], Any]
+    deps: Any
     report: Callable[[Claim, str, float, str], None]
     off_loop: OffLoopCall
     inputs: Inputs | None = None

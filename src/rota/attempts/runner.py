@@ -347,7 +347,7 @@ class Runner:
         )
         return Run(
             _facts(facts),
-            deps=self._resources.deps(),
+            deps=self._resources.deps,
             batch=attempt.batch,
             payload=attempt.payload,
             report=partial(self._resources.report, claim, attempt.job.name),

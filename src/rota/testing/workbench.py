@@ -226,7 +226,7 @@ class Bench(Evidence):
     def _workers(self, deps: Any, pools: Pools) -> list[Worker]:
         name = f"bench-{next(self._drains)}"
         parts = compose.ProcessParts(
-            self.settings, self.registry, None, Processes(), lambda: deps, lambda reason: None
+            self.settings, self.registry, None, Processes(), deps, lambda reason: None
         )
         own = [compose.QueueParts(parts, self.settings.queue(queue)) for queue in self.queues]
         return [self._worker(one, name, pools) for one in own]

@@ -118,9 +118,9 @@ class Claim(NamedTuple):
         unreadable = ""
         try:
             token, due, rest = entry.decode().split(" ", 2)
-            times = _time(due), *_times(rest)
-        except ValueError:
-            token, times, unreadable = entry.partition(b" ")[0].decode(), (0, 0, 0, 0), "run entry"
+            times = int(float(due)), *_times(rest)
+        except (ValueError, OverflowError):
+            token, times, unreadable = _read_strange(entry)
         job_id = raw_id.decode("utf-8", "surrogateescape")
         claim = _claim((job_id, token, payload, attempt, *times, *_PLAIN_CLAIM, unreadable))
         if "!" in token:
@@ -163,6 +163,16 @@ def _times(text: str) -> tuple[int, int, int]:
     """
     started, lost, unknown = text.split(" ")
     return int(started), int(lost), int(unknown)
+
+
+def _read_strange(entry: bytes) -> tuple[str, tuple[int, int, int, int], str]:
+    """Read of a run entry what can be read: its token, its times, and what is unreadable."""
+    token, _, rest = entry.decode("utf-8", "replace").partition(" ")
+    due, _, rest = rest.partition(" ")
+    try:
+        return token, (_time(due), *_times(rest)), ""
+    except ValueError:
+        return token, (0, 0, 0, 0), "run entry"
 
 
 def _read_mark(token: str) -> tuple[str, int]:

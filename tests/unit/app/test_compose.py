@@ -53,7 +53,7 @@ def parts(own: Settings, *jobs: Job[Any, Any]) -> compose.ProcessParts:
     for one in jobs:
         by_queue.setdefault(one.queue or "default", {})[one.name] = one
     registry = Registry(jobs, "default", None, by_queue)
-    return compose.ProcessParts(own, registry, None, Processes(), lambda: None, lambda reason: None)
+    return compose.ProcessParts(own, registry, None, Processes(), None, lambda reason: None)
 
 
 # Rules

@@ -124,7 +124,7 @@ class Bench:
             policy,
             {job.name: Handler(job, rules) for job in JOBS},
             Resources(
-                deps=lambda: "the deps",
+                deps="the deps",
                 report=lambda *report: self.progress.append(report),
                 off_loop=self.off_loop,
             ),
@@ -490,7 +490,7 @@ async def test_of_many_jobs_with_one_unknown_name_one_line_a_minute_is_logged(
     runner = Runner(
         POLICY,
         {},
-        Resources(deps=lambda: None, report=lambda *report: None, off_loop=Bench().off_loop),
+        Resources(deps=None, report=lambda *report: None, off_loop=Bench().off_loop),
         Stacks(),
         clock=Clock(monotonic=lambda: moment[0]),
     )

@@ -65,3 +65,26 @@ def test_what_utf_8_cannot_carry_is_escaped() -> None:
 
 def test_an_id_that_is_not_utf_8_survives() -> None:
     assert encode_id(decode_id(b"\xff a")) == b"\xff a"
+
+
+@pytest.mark.parametrize(
+    ("entry", "token", "times", "unreadable"),
+    [
+        (b"w:0:1:1 1000 1500 0 0", "w:0:1:1", (1000, 1500, 0, 0), ""),
+        (b"w:0:1:1 1e3 1500 2 1400", "w:0:1:1", (1000, 1500, 2, 1400), ""),
+        (b"w:0:1:1 inf 1500 2 0", "w:0:1:1", (0, 1500, 2, 0), ""),
+        (b"w:0:1:1 soon 1500 2 0", "w:0:1:1", (0, 1500, 2, 0), ""),
+        (b"w:0:1:1 1000 then 2 0", "w:0:1:1", (0, 0, 0, 0), "run entry"),
+        (b"w:0:1:1 1000 1500 2", "w:0:1:1", (0, 0, 0, 0), "run entry"),
+        (b"w:0:1:1 1000 1500 2 0 0", "w:0:1:1", (0, 0, 0, 0), "run entry"),
+        (b"w:0:1:1 \xff", "w:0:1:1", (0, 0, 0, 0), "run entry"),
+        (b"w", "w", (0, 0, 0, 0), "run entry"),
+        (b"", "", (0, 0, 0, 0), "run entry"),
+    ],
+)
+def test_a_run_entry_is_read_as_far_as_it_can_be(
+    entry: bytes, token: str, times: tuple[int, ...], unreadable: str
+) -> None:
+    claim = Claim.read([b"a", entry, b"{}", 1])
+    assert (claim.token, claim.unreadable) == (token, unreadable)
+    assert (claim.due_ms, claim.started_ms, claim.lost, claim.unknown_since_ms) == times

@@ -12,8 +12,9 @@ from rota.seams import Outgoing, Switched
 
 def receive(run: Run) -> None:
     """Carry the headers of the job through its attempt, in place of the headers around the start of the worker."""
-    if run.headers or current_headers():
-        inherit(run.headers)
+    headers = run.facts.headers
+    if headers or current_headers():
+        inherit(headers)
 
 
 class HeaderSender(Switched):

@@ -177,7 +177,7 @@ async def test_a_job_that_was_lost_too_often_is_given_up_by_whoever_claims_it_th
     runner = Runner(
         policy_of(settings, settings.queue("q")),
         {"work": Handler(work, RULES)},
-        Resources(deps=lambda: None, report=lambda *report: None, off_loop=nowhere),
+        Resources(deps=None, report=lambda *report: None, off_loop=nowhere),
         Stacks(),
     )
     for number in range(3):
