@@ -9,6 +9,7 @@ from redis.exceptions import OutOfMemoryError
 
 from rota.client.sending.coalescing import MOST_JOBS, Coalescer, Shape
 from rota.client.sending.drafts import Draft, Drafter, outgoing
+from rota.client.sending.together import WIDTH, arguments_of
 from rota.errors import EnqueueIncomplete, IdempotencyMismatch, JobExists
 from rota.model.job import Job
 from rota.process.clock import Clock
@@ -25,11 +26,11 @@ from rota.wire.scripts import ENQUEUE, ENQUEUE_ONCE, Script
 _EVENTS_IF_FULL = 1000
 #: How long it is remembered that something was sent once, in ms.
 _REMEMBERED_MS = 86_400_000
-#: The values of a job that the scripts take; the first is its id.
-_JOBS = Shape(9, (0,))
+#: The values of a job: its id, its payload, and a tuple of the others that the scripts take.
+_JOBS = Shape(WIDTH, (0,))
 #: The same with the marker and the fingerprint of the request behind them.
-_MARKER = 9
-_REQUESTS = Shape(11, (0, _MARKER))
+_MARKER = WIDTH
+_REQUESTS = Shape(WIDTH + 2, (0, _MARKER))
 #: What `enqueue.lua` answers for a job that it created.
 _CREATED = 1
 #: How often a job that is to replace another is sealed again, where the other changes in the meantime.
@@ -163,26 +164,30 @@ class Enqueuer(Drafter):
         return self._coalescer.put(job.queue, self._values(draft, job))
 
     async def _enqueue(self, queue: str, values: Sequence[Any]) -> list[Any]:
-        answers = await self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *values))
+        answers = await self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *arguments_of(values)))
         # A number says of all jobs that they were created.
         return [_CREATED] * answers if isinstance(answers, int) else list(answers)
 
     async def _enqueue_once(self, queue: str, values: Sequence[Any]) -> list[Any]:
-        width = _REQUESTS.width
-        jobs = [value for at in range(0, len(values), width) for value in values[at : at + _JOBS.width]]
-        markers, fingerprints = values[_MARKER::width], values[_MARKER + 1 :: width]
+        ids, payloads, rests, markers, fingerprints = (
+            values[place :: _REQUESTS.width] for place in range(_REQUESTS.width)
+        )
+        jobs = [
+            value
+            for job, payload, rest in zip(ids, payloads, rests, strict=True)
+            for value in (job, payload, *rest)
+        ]
         head = (queue, self._events_maxlen, _REMEMBERED_MS, *fingerprints)
         answers: list[Any] = await self._call(ENQUEUE_ONCE, queue, (*head, *jobs), *markers)
         return answers
 
     def _values(self, draft: Draft, job: Outgoing) -> tuple[Any, ...]:
-        """Return the 9 values of a job that the scripts take."""
+        """Return of a job its id, its payload, and the 7 others that the scripts take."""
         mould = draft.mould
         if mould.rest is not None and self._sealer is None and not job.headers:
-            return (job.id, job.payload, *mould.rest)
+            return (job.id, job.payload, mould.rest)
         when = (mould.at_ms, mould.delay_ms, 0)
-        payload = self.sealed(draft, job)
-        return (job.id, payload, *when, mould.task, *draft.terms_of(job), mould.on_taken)
+        return (job.id, self.sealed(draft, job), (*when, mould.task, *draft.terms_of(job), mould.on_taken))
 
     async def _seal_for_holders(
         self, drafts: Sequence[Draft], jobs: Sequence[Outgoing], answers: Sequence[Any]

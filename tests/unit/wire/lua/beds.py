@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from rota.client.sending.together import arguments_of
 from rota.model.policies.limits import RateLimit
 from rota.testing.clock import BenchClock
 from rota.wire import envelopes
@@ -188,19 +189,9 @@ class Bed:
         keys: QueueKeys = KEYS,
     ) -> list[int]:
         """Enqueue jobs, and return for each id 1 (put), 0 (taken) or 2 (it replaced a job)."""
-        args: list[Any] = ["q", 1000, 1 if reuse else 0]
-        for job_id in ids:
-            args += [
-                encode_id(job_id),
-                payload,
-                due_ms,
-                round(delay * 1000),
-                life_ms,
-                "work",
-                terms,
-                unique,
-                taken,
-            ]
+        rest = (due_ms, round(delay * 1000), life_ms, "work", terms, unique, taken)
+        jobs = [value for job_id in ids for value in (encode_id(job_id), payload, rest)]
+        args: list[Any] = ["q", 1000, 1 if reuse else 0, *arguments_of(jobs)]
         answers = await ENQUEUE(self.redis, (keys.queue, keys.wake, EVENTS if told else ""), args)
         if isinstance(answers, int):
             return [1] * answers

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
+from rota.client.sending.together import arguments_of
 from rota.wire.keys import ABORT, JOB, RESULT
 from rota.wire.scripts import ENQUEUE
 from tests.unit.wire.lua.beds import EVENTS, KEYS, Bed
@@ -65,14 +66,14 @@ async def test_events_of_jobs_of_several_names_lie_in_rows_as_the_long_way_write
     values = [
         value
         for number, task in enumerate(tasks)
-        for value in (f"{number}", b"p", -1, number // 5, 0, task, "", "", "refuse")
+        for value in (f"{number}", b"p", (-1, number // 5, 0, task, "", "", "refuse"))
     ]
     entries = []
     for others in ({}, {"another": 1}):
         clocked.looking.flushall()
         if others:
             clocked.looking.zadd(ABORT, others)
-        await ENQUEUE(clocked.redis, (KEYS.queue, KEYS.wake, EVENTS), ("q", 1000, 1, *values))
+        await ENQUEUE(clocked.redis, (KEYS.queue, KEYS.wake, EVENTS), ("q", 1000, 1, *arguments_of(values)))
         ((_, entry),) = clocked.looking.xrange(EVENTS)
         entries.append(json.loads(entry[b"e"]))
     assert entries[0] == entries[1]

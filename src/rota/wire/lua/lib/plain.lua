@@ -67,29 +67,34 @@ local function write_terms(termed)
   return answer
 end
 
--- Put all jobs whose 9 values begin at `first`, and return how many. Return nil, and do nothing, where one of them is not
--- plain, or something is recorded. If a command fails when something is written, return nil and the error: the caller
--- undoes it.
-local function put_plain(first)
-  if #ARGV - first >= 9 * MOST_PLAIN then return nil end
+-- Return when jobs of a kind are due, their name and their terms; nothing if they are not plain.
+local function plain_kind(kind)
+  local due, delay, life, task, terms, unique = unpack(ARGV, 7 * kind - 2, 7 * kind + 3)
+  if unique ~= '' or life ~= '0' then return nil end
+  if terms ~= '' and string.find(' ' .. terms, ' [^thp]=') then return nil end
+  if due == '-1' and delay == '0' then return now_ms, task, terms end
+  due = due ~= '-1' and tonumber(due) or now + tonumber(delay)
+  if due < 0 or due >= 1e14 then return nil end -- an event says nothing of such a time
+  return ms(due), task, terms
+end
+
+-- Put all jobs, whose values begin at `first`, each `stride` behind the one before (see enqueue.lua), and return how many.
+-- Return nil, and do nothing, where one of them is not plain, or something is recorded. If a command fails when something
+-- is written, return nil and the error: the caller undoes it.
+local function put_plain(first, stride)
+  if #ARGV - first >= stride * MOST_PLAIN then return nil end
+  local due, task, terms = plain_kind(1)
   local known, left = {}, { 'arq:abort', events ~= '' and recording or nil }
   local payloads, places, tasks, all_terms, termed = {}, {}, {}, {}, nil
-  for at = first, #ARGV, 9 do
-    local id, payload, due, delay, life, task, terms, unique = unpack(ARGV, at, at + 7)
-    if unique ~= '' or life ~= '0' or known[id] then return nil end
-    if terms ~= '' and string.find(' ' .. terms, ' [^thp]=') then return nil end
-    if due ~= '-1' or delay ~= '0' then
-      due = due ~= '-1' and tonumber(due) or now + tonumber(delay)
-      if due < 0 or due >= 1e14 then return nil end -- an event says nothing of such a time
-      due = ms(due)
-    else
-      due = now_ms
-    end
+  for at = first, #ARGV, stride do
+    if stride == 3 then due, task, terms = plain_kind(tonumber(ARGV[at])) end
+    local id = ARGV[at + stride - 2]
+    if not due or known[id] then return nil end
     local n, key = #tasks + 1, 'arq:job:' .. id
     known[id] = true
     left[#left + 1] = key
     left[#left + 1] = 'arq:result:' .. id
-    payloads[2 * n - 1], payloads[2 * n] = key, payload
+    payloads[2 * n - 1], payloads[2 * n] = key, ARGV[at + stride - 1]
     places[2 * n - 1], places[2 * n] = due, id
     if terms ~= '' then
       termed = termed or {}
