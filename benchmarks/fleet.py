@@ -12,7 +12,7 @@ from benchmarks.jobs import QUEUE
 from benchmarks.worker import run_all
 from rota import QueueWorker
 from rota.app.compose import ProcessParts, worker_settings
-from rota.attempts.children import Processes
+from rota.attempts.off_loop.children import Processes
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.leases import Leases
 from rota.model.registry import discover

@@ -15,8 +15,8 @@ from rota.app.compose import ProcessParts, subscribers_of, worker_settings
 from rota.app.connect import client_of
 from rota.app.declaring import Declaring, release_of, schedules_of
 from rota.app.probes import Probes
-from rota.attempts.children import Processes
 from rota.attempts.log.keeper import keeping_logs
+from rota.attempts.off_loop.children import Processes
 from rota.model.registry import Registry, discover
 from rota.process.identity import unique_name
 from rota.process.services import Failure

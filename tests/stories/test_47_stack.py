@@ -24,7 +24,7 @@ from rota import (
     job,
 )
 from rota.app.resources import stack_teller
-from rota.attempts.threads import LoopThreads
+from rota.attempts.off_loop.threads import LoopThreads
 from rota.cli.commands import hands
 from rota.client.hands import stack as asking
 from rota.server import connections

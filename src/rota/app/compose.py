@@ -14,11 +14,11 @@ from rota.app.connect import SENDERS, clients_of
 from rota.app.declaring import schedules_of
 from rota.app.handlers import handlers_of, runnable
 from rota.app.probes import Probes
-from rota.attempts.children import Processes
-from rota.attempts.off_loop import OffLoop
+from rota.attempts.off_loop.children import Processes
+from rota.attempts.off_loop.off_loop import OffLoop
+from rota.attempts.off_loop.threads import Threads
 from rota.attempts.parts import QueuePolicy, Resources, Stacks
 from rota.attempts.runner import Runner
-from rota.attempts.threads import Threads
 from rota.attempts.ticks import TickGate
 from rota.engine.contract import Contract
 from rota.engine.keeper import LeaseKeeper

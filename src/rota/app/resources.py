@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rota.attempts.children import Processes
+from rota.attempts.off_loop.children import Processes
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.leases import Leases
 from rota.engine.stacks.teller import LONGEST as ASKED_AT_MOST

@@ -30,7 +30,7 @@ from rota.app.probes import Probes
 from rota.app.recycling import EXIT_RECYCLE, Recycling
 from rota.app.resources import child_processes, connected, lease_keeper, lifespan, own_client, stack_teller
 from rota.attempts.log.keeper import keeping_logs
-from rota.attempts.threads import LoopThreads
+from rota.attempts.off_loop.threads import LoopThreads
 from rota.engine.keeper import LeaseKeeper
 from rota.fleet.heartbeat import Heartbeat
 from rota.model.registry import Registry

@@ -1,7 +1,8 @@
 """The runner: takes one attempt from the claim to its settlement.
 
 `Runner.execute` is the whole of it: open the payload, look up the job, fetch its input, check its limits, call the
-handler, encode the result, decide the outcome, settle. The steps stand below it in the same order.
+handler, encode the result, decide the outcome, settle. The steps stand below it in the same order, but for the
+first two, which are in `opening`.
 """
 
 import logging
@@ -12,18 +13,16 @@ from itertools import compress
 from typing import Any
 
 from rota.attempts.announcer import Announcer
-from rota.attempts.attempt import Attempt, Handler, override
+from rota.attempts.attempt import Attempt, Handler
+from rota.attempts.opening import HandedBack, Opening
 from rota.attempts.parts import QueuePolicy, Resources, Stacks
-from rota.attempts.refusals import Refusals
 from rota.attempts.settling import Settling
-from rota.attempts.strangers import Strangers
 from rota.engine.execution import Execution
 from rota.errors import (
     Cancel,
     InvalidPayload,
     JobExpired,
     JobLost,
-    RefusedPayload,
     ResultTooLarge,
     Signal,
     UnknownJob,
@@ -32,29 +31,20 @@ from rota.errors import (
 from rota.model.event import EventType
 from rota.model.job import Job
 from rota.model.outcome import COMPLETED, Cause, decide, decide_unstarted
-from rota.model.policies.terms import is_limited, tenant_in, terms_of
+from rota.model.policies.terms import is_limited, terms_of
 from rota.model.run import Run, RunFacts
-from rota.model.trace import tenant_of
 from rota.names import full_name, printable
 from rota.process.clock import SYSTEM_CLOCK, Clock
 from rota.seams import Audience, CallNext, compose, switched_on
 from rota.wire import envelopes
-from rota.wire.claims import Claim, Settlement, Told, hand_back
-from rota.wire.envelopes import FROM_FLOW, SWEEP
-from rota.wire.sealing.sealed import unseal_job
+from rota.wire.claims import Claim, Settlement, hand_back
+from rota.wire.envelopes import FROM_FLOW
 
 logger = logging.getLogger("rota.worker")
 
 
 # As `RunFacts._make`, which calls it through two functions more.
 _facts = partial(tuple.__new__, RunFacts)
-
-
-class _HandedBack(Exception):
-    """Raised by a step that sends the job back to wait, unspent; `settlement` says for what."""
-
-    def __init__(self, settlement: Settlement) -> None:
-        self.settlement = settlement
 
 
 class Runner:
@@ -89,8 +79,7 @@ class Runner:
         self._settling = Settling(policy.queue, policy.queue_key, self._announcer, clock, policy.sealer)
         self._now = clock.monotonic
         self._rand = rand
-        self._strangers = Strangers(policy.queue, handlers, clock.monotonic)
-        self._refusals = Refusals(policy.queue, clock.monotonic)
+        self._opening = Opening(policy, handlers, clock)
 
     async def execute(self, execution: Execution) -> Settlement:
         """Run one claim to its end. Whatever goes wrong on the way is an outcome too."""
@@ -101,14 +90,14 @@ class Runner:
             execution.stop(Cause.CANCEL)
         attempt = Attempt(execution, claim, self._now(), claim.attempt, self._policy.keep_result)
         try:
-            self._open(attempt)
-            self._look_up(attempt)
+            self._opening.open(attempt)
+            self._opening.look_up(attempt)
             if attempt.options and attempt.needs_input:
                 await self._fetch(attempt)
             if attempt.handler.is_limited:
                 self._check_limits(attempt)
             await self._call(attempt)
-        except _HandedBack as back:
+        except HandedBack as back:
             return back.settlement
         except (JobExpired, JobLost, UnknownJob, UnreadablePayload) as error:
             return self._settling.settle(attempt, decide_unstarted(error, execution.cause))
@@ -123,7 +112,7 @@ class Runner:
 
     def strangers(self) -> Collection[str]:
         """Return the names of jobs that this worker has lately found not to know."""
-        return self._strangers.names()
+        return self._opening.strangers.names()
 
     def settled(self, settlements: Sequence[Settlement], counted: Sequence[bool]) -> None:
         """Tell the subscribers of the ends of attempts whose settlements counted; log those stopped as lost."""
@@ -142,99 +131,6 @@ class Runner:
 
     async def finished(self) -> None:
         """Return at once: subscribers leave no work behind."""
-
-    # Open
-
-    def _open(self, attempt: Attempt) -> None:
-        """Check the seal, and read the envelope. Raises JobExpired, UnreadablePayload, JobLost."""
-        claim = attempt.claim
-        # Where the job ends before its rules are known, the log of its earlier attempts goes with its record too.
-        attempt.execution.keeps_log = True
-        if claim.payload is None:
-            raise JobExpired
-        try:
-            attempt.payload = claim.payload if self._sealer is None else self._unseal(claim, claim.payload)
-            attempt.envelope = envelope = envelopes.open_job(attempt.payload)
-            attempt.task, attempt.options, attempt.headers = envelope.name, envelope.options, envelope.headers
-            if self._sealer is not None:
-                self._check_tenant(attempt)
-        except RefusedPayload as error:
-            self._refuse(attempt, error)
-            raise
-        if envelope.tries is not None:
-            attempt.number = max(claim.attempt, envelope.tries)
-        if claim.recovered:
-            self._tell_recovered(attempt)
-        if claim.lost and claim.lost >= self._policy.max_lost:
-            raise JobLost(claim.lost)
-
-    def _unseal(self, claim: Claim, payload: bytes) -> bytes:
-        """Return a payload without its seal. Raises RefusedPayload."""
-        return unseal_job(self._sealer, payload, queue=self._policy.queue, job_id=claim.id)
-
-    def _check_tenant(self, attempt: Attempt) -> None:
-        """Raise RefusedPayload where the scripts take a job for another tenant's than its signed headers say."""
-        if attempt.task == SWEEP:  # made by a script, which signs nothing, and about no tenant's data
-            return
-        if tenant_of(attempt.headers) != tenant_in(attempt.claim.terms):
-            raise RefusedPayload("bad_signature")
-
-    def _refuse(self, attempt: Attempt, error: RefusedPayload) -> None:
-        """Log why a job is not opened; hand it back while another worker may have the key that this one lacks."""
-        claim = attempt.claim
-        if error.needs_key and self._is_in_grace(attempt):
-            self._refusals.tell_sealed(claim, error)
-            raise _HandedBack(self._to_others(claim, Told()))
-        if not attempt.is_cancelled:
-            self._refusals.tell_refused(claim, error)
-
-    def _tell_recovered(self, attempt: Attempt) -> None:
-        """Log that a job comes from a worker that was lost, which cannot say so itself."""
-        claim = attempt.claim
-        fields = {
-            "job": full_name(self._policy.queue, attempt.task),
-            "job_id": printable(claim.id),
-            "worker": claim.lost_by,
-            "lost": claim.lost,
-        }
-        logger.warning("job.recovered", extra=fields)
-
-    # Look up
-
-    def _look_up(self, attempt: Attempt) -> None:
-        """Find the job and its rules. Raises UnknownJob after the grace, UnreadablePayload for impossible options."""
-        home = attempt.home if attempt.options else None
-        name = full_name(home, attempt.task) if home else attempt.task
-        handler = self._handlers.get(name)
-        if handler is None:
-            self._leave_to_others(attempt)
-            raise UnknownJob(name, self._handlers)
-        attempt.handler, rules = handler, handler.rules
-        attempt.job = job = handler.job
-        if job.aliases and attempt.task in job.aliases:
-            attempt.task = job.name
-        attempt.rules = rules = override(rules, attempt.options) if attempt.options else rules
-        attempt.keep_result = rules.keep_result
-        attempt.execution.keeps_log = rules.keep_log
-
-    def _leave_to_others(self, attempt: Attempt, error: str = "") -> None:
-        """Hand back a job that a newer worker may know, while its grace lasts.
-
-        `error` says what of it this worker does not know, if that is not its name.
-        """
-        if self._is_in_grace(attempt):
-            self._strangers.tell(attempt.claim.id, attempt.task, error)
-            raise _HandedBack(self._to_others(attempt.claim, Told(task=attempt.task)))
-
-    def _is_in_grace(self, attempt: Attempt) -> bool:
-        """Tell whether a job that this worker cannot run may wait still for one that can."""
-        claim = attempt.claim
-        unknown_ms = claim.started_ms - (claim.unknown_since_ms or claim.started_ms)
-        return not attempt.is_cancelled and unknown_ms <= self._policy.unknown_grace * 1000
-
-    def _to_others(self, claim: Claim, told: Told) -> Settlement:
-        delay = self._policy.unknown_delay
-        return Settlement.again(claim, delay, told, unspent=True, unknown=True)
 
     # Fetch
 
@@ -268,7 +164,7 @@ class Runner:
             return  # The call fails of the same, and the job dies with that error.
         if terms:
             terms = f"{known} {terms}".strip()
-            raise _HandedBack(Settlement.again(attempt.claim, None, unspent=True, terms=terms))
+            raise HandedBack(Settlement.again(attempt.claim, None, unspent=True, terms=terms))
 
     # Call
 
@@ -289,7 +185,7 @@ class Runner:
                 attempt.result = await compose(self._tracers, encoded)(run)
             else:
                 attempt.result = self._encoded(attempt.job, await call(run))
-        except _HandedBack:
+        except HandedBack:
             raise
         except BaseException as error:  # whatever a handler raises ends its attempt, and nothing else
             attempt.error = error
@@ -302,7 +198,7 @@ class Runner:
             arguments = self._arguments(attempt)
         except InvalidPayload as error:
             if attempt.job.payload.lacks(error):
-                self._leave_to_others(attempt, str(error))
+                self._opening.leave_to_others(attempt, str(error))
             raise
         job = attempt.job
         handler: CallNext

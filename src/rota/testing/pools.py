@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from rota.attempts.children import Processes
-from rota.attempts.threads import Threads
+from rota.attempts.off_loop.children import Processes
+from rota.attempts.off_loop.threads import Threads
 from rota.engine.execution import Execution
 from rota.model.job import Job
 from rota.model.run import Run

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from rota.app import compose, connect, handlers
 from rota.attempts.attempt import override
-from rota.attempts.children import Processes
+from rota.attempts.off_loop.children import Processes
 from rota.attempts.parts import Resources, Stacks
 from rota.attempts.runner import Runner
 from rota.client.sync import SyncClient

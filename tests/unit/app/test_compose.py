@@ -12,7 +12,7 @@ from rota.app import compose, connect
 from rota.app.arq_functions import as_function
 from rota.app.handlers import handlers_of, rules_of
 from rota.attempts.attempt import Handler
-from rota.attempts.children import Processes
+from rota.attempts.off_loop.children import Processes
 from rota.model.job import Job, job
 from rota.model.outcome import Rules
 from rota.model.policies.backoff import fixed, linear

@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from rota.attempts.children import Processes
+from rota.attempts.off_loop.children import Processes
 from rota.engine.execution import Execution
 from rota.errors import (
     Cancel,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rota.attempts.threads import Threads
+from rota.attempts.off_loop.threads import Threads
 from rota.model.outcome import Cause
 from rota.model.run import Run
 from rota.wire.claims import Checkpoint

@@ -57,7 +57,7 @@ def frames_of(text: str) -> list[dict[str, Any]]:
 
 
 def _frame(path: str, line: str, function: str, source: str | None) -> dict[str, Any]:
-    foreign = "site-packages" in path or path.startswith("<") or "/rota/attempts/child.py" in path
+    foreign = "site-packages" in path or path.startswith("<") or "/rota/attempts/off_loop/child.py" in path
     frame = {
         "filename": path.rpartition("/")[2],
         "abs_path": path,

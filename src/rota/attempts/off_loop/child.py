@@ -18,8 +18,8 @@ import struct
 import threading
 from typing import Any, NoReturn
 
-from rota.attempts.frames import LENGTHS, describe, frame
-from rota.attempts.stacks import tell_stack
+from rota.attempts.off_loop.frames import LENGTHS, describe, frame
+from rota.attempts.off_loop.stacks import tell_stack
 from rota.errors import ResultTooLarge
 from rota.model.headers import inherited
 from rota.model.job import Job

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rota.attempts.children import Processes
-from rota.attempts.threads import Threads
+from rota.attempts.off_loop.children import Processes
+from rota.attempts.off_loop.threads import Threads
 from rota.engine.execution import Execution
 from rota.model.job import Job
 from rota.model.run import Run

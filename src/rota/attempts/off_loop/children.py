@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from traceback import FrameSummary
 from typing import Any
 
-from rota.attempts.frames import LENGTHS, frame, revive
-from rota.attempts.stacks import Stacks
+from rota.attempts.off_loop.frames import LENGTHS, frame, revive
+from rota.attempts.off_loop.stacks import Stacks
 from rota.engine.execution import Execution
 from rota.errors import ChildDied
 from rota.model.job import Job
@@ -38,7 +38,7 @@ LOOK = 0.25
 #: A child imports from the same places as its worker, and collects garbage when it has.
 _BOOT = (
     "import gc; gc.disable(); import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from rota.attempts.child import main; main(int(sys.argv[1]), int(sys.argv[3]))"
+    "from rota.attempts.off_loop.child import main; main(int(sys.argv[1]), int(sys.argv[3]))"
 )
 
 
