@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.memory import State, look
 from rota import Run, connect, job
 from rota.settings.load import load
-from tests.modules import COMMANDS, OF_LIBRARIES, OF_THE_API, WANTED_BY_SOME
+from tests.modules import COMMANDS, OF_LIBRARIES, OF_THE_API, OF_THE_CLIENT, WANTED_BY_SOME
 from tests.processes import environment
 from tests.servers import RedisServer, free_port
 from tests.waiting import until
@@ -73,4 +73,4 @@ async def test_a_worker_at_work_has_loaded_nothing_that_only_some_want(
                 modules = set(await handle.result(timeout=20))
         finally:
             worker.terminate()
-    assert not modules & (COMMANDS | WANTED_BY_SOME | OF_THE_API | OF_LIBRARIES)
+    assert not modules & (COMMANDS | WANTED_BY_SOME | OF_THE_API | OF_THE_CLIENT | OF_LIBRARIES)

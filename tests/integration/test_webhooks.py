@@ -191,7 +191,7 @@ async def test_what_is_dispatched_twice_is_sent_once(server: RedisServer, receiv
         await (await client.enqueue(pay)).result(timeout=10)
         # As by a leader that died before its place moved, and by one beside it: before the message arrives, and after.
         for _ in range(3):
-            await dispatcher_on(server.url).look(client, Place())
+            await dispatcher_on(server.url).look(client.redis, Place())
             await until_delivery(client, hook.id, "delivered")
             await until_empty(client)
         assert len(await client.webhooks.deliveries(hook.id)) == 1
@@ -213,13 +213,13 @@ async def test_what_the_stream_lost_is_counted_and_told(
         await client.webhooks.make(receiver.url)
         # What was before its time is nothing that is lost.
         await redis.xadd("rota:events", {"e": "[]"})
-        place, _ = await own.look(client, Place("1-1", 7))
+        place, _ = await own.look(client.redis, Place("1-1", 7))
         assert "webhooks.lost" not in caplog.messages
         for number in range(4):
             await redis.xadd("rota:events", {"e": f"[{number}"})
         await redis.xtrim("rota:events", maxlen=1, approximate=False)
-        after, _ = await own.look(client, place)
-        assert (await own.look(client, after))[0] == after
+        after, _ = await own.look(client.redis, place)
+        assert (await own.look(client.redis, after))[0] == after
     (lost,) = (one for one in caplog.records if one.message == "webhooks.lost")
     assert lost.__dict__["entries"] == 3
     assert after.added == 6

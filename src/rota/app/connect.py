@@ -10,7 +10,7 @@ from rota.client.bridge import LoopBridge, OwnBridge
 from rota.client.client import Client
 from rota.client.recording.client import RecordingClient
 from rota.client.sync import SyncClient
-from rota.model.enqueueing import OFFERED, OFFERED_SYNC, Clients
+from rota.model.enqueueing import OFFERED, OFFERED_SYNC
 from rota.model.options import check_seconds
 from rota.model.registry import Registry
 from rota.process.clock import SYSTEM_CLOCK, Clock
@@ -18,17 +18,8 @@ from rota.seams import Sender
 from rota.server import connections
 from rota.server.place import locate
 from rota.settings.load import Settings, load
-from rota.telemetry.metrics.enqueued import ENQUEUED
-from rota.telemetry.tracing import otel, relay
-from rota.telemetry.tracing.sentry import sentry
-
-#: Around every enqueue, and told what it created; those of a jobs package and of an application come within them.
-SENDERS: tuple[Sender, ...] = (
-    sentry.EnqueueTracer(),
-    otel.EnqueueTracer(),
-    relay.HeaderSender(),
-    ENQUEUED,
-)
+from rota.telemetry.tracing import relay
+from rota.telemetry.tracing.senders import SENDERS
 
 
 async def connect(
@@ -149,8 +140,14 @@ def client_of(
     return Client(redis, settings, senders=_around(senders), clock=clock)
 
 
-def clients_of(settings: Settings, registry: Registry, redis: Any, clock: Clock = SYSTEM_CLOCK) -> Clients:
-    """Return the clients of a worker for its handlers, on its own connections. Call it on the worker's event loop."""
+def clients_of(
+    settings: Settings,
+    registry: Registry,
+    redis: Any,
+    loop: asyncio.AbstractEventLoop,
+    clock: Clock = SYSTEM_CLOCK,
+) -> tuple[Client, SyncClient]:
+    """Return the clients of a worker for its handlers, on its own connections and its event loop `loop`."""
     client = client_of(settings, redis, senders=registry.hooks.senders, clock=clock)
-    bridge = LoopBridge(client, asyncio.get_running_loop())
-    return Clients(client, SyncClient(bridge, lambda: settings, (*SENDERS, *registry.hooks.senders)))
+    bridge = LoopBridge(client, loop)
+    return client, SyncClient(bridge, lambda: settings, (*SENDERS, *registry.hooks.senders))

@@ -1,7 +1,8 @@
 """What can be enqueued, and the client that a job finds by itself: that of the attempt, or of the application."""
 
+import functools
 from collections.abc import Callable, MutableMapping
-from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from rota.model.flows.handle import FlowSource
@@ -45,11 +46,24 @@ class SyncEnqueuer(Protocol):
         """Enqueue a job, or a pipeline, with its arguments."""
 
 
-class Clients(NamedTuple):
-    """The clients of a worker, for its attempts: one on its event loop, and one for the threads of its handlers."""
+class Clients:
+    """The clients of a worker, for its attempts: one on its event loop, and one for the threads of its handlers.
 
-    on_loop: Enqueuer
-    blocking: SyncEnqueuer
+    :param make: makes both when a handler first enqueues, on the event loop or in a thread.
+    """
+
+    def __init__(self, make: Callable[[], tuple[Enqueuer, SyncEnqueuer]]) -> None:
+        self._made = functools.cache(make)
+
+    @property
+    def on_loop(self) -> Enqueuer:
+        """The client for coroutines."""
+        return self._made()[0]
+
+    @property
+    def blocking(self) -> SyncEnqueuer:
+        """The client for threads."""
+        return self._made()[1]
 
 
 class Offers(Generic[C]):

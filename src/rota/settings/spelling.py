@@ -156,8 +156,11 @@ def _slips(theirs: str, ours: str, *, sure: bool = False) -> int | None:
     total = 0
     sure = sure or theirs.startswith("REDIS_")
     for their, our in zip(their_words, our_words, strict=True):
-        slips = distance(their, our)
-        if slips > _allowed(their, our, sure=sure, alone=len(our_words) == 1):
+        if their == our:
+            continue
+        allowed = _allowed(their, our, sure=sure, alone=len(our_words) == 1)
+        # Here nearly every pair ends, unless an unknown name has our words: the distance takes twenty times as long.
+        if allowed == 0 or (slips := distance(their, our)) > allowed:
             return None
         total += slips
     return total if total <= _MOST_SLIPS else None

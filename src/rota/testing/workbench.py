@@ -25,6 +25,7 @@ from rota.model.run import Run, RunFacts
 from rota.names import full_name, new_id
 from rota.seams import Middleware, Subscriber
 from rota.settings.settings import Settings
+from rota.telemetry.tracing.senders import SENDERS
 from rota.testing.attempt import RecordedExecution, run_alone
 from rota.testing.clock import BenchClock, seconds_of
 from rota.testing.draining import BenchTicks, drain
@@ -79,7 +80,7 @@ class Bench(Evidence):
         self.redis, looking = clients()
         self._clock = BenchClock(start)
         self.client = connect.client_of(self.settings, self.redis, clock=self._clock.passed)
-        self.sync_client = SyncClient(BenchBridge(self.client), lambda: self.settings, connect.SENDERS)
+        self.sync_client = SyncClient(BenchBridge(self.client), lambda: self.settings, SENDERS)
         journal = Journal(looking, events_key(self.settings.namespace))
         self.redis.changed = journal.look
         queues, sealer = self.settings.served_queues(registry.queues), self.settings.sealer
@@ -221,7 +222,7 @@ class Bench(Evidence):
             yield deps, pools
 
     def _clients(self) -> Clients:
-        return connect.clients_of(self.settings, self.registry, self.redis, self._clock.passed)
+        return compose.clients_for(self.settings, self.registry, self.redis, self._clock.passed)
 
     def _workers(self, deps: Any, pools: Pools) -> list[Worker]:
         name = f"bench-{next(self._drains)}"

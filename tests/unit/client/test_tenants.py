@@ -7,12 +7,12 @@ import pytest
 
 import rota
 from rota import Client, JobExists, Run, Snooze, each, fixed, job, pipeline, unique
-from rota.app.connect import SENDERS
 from rota.client.events import EventReader
 from rota.model.event import StreamEvent
 from rota.model.options import EnqueueOptions
 from rota.names import check_tenant
 from rota.telemetry.tracing.relay import TenantSender
+from rota.telemetry.tracing.senders import SENDERS
 from rota.testing import Bench
 
 TERMS = "arq:queue:default:terms"

@@ -13,9 +13,9 @@ from opentelemetry.trace import SpanKind
 
 from rota import Client, Job, JobFailed, JobNotFound, PayloadTooLarge, Run, each, job, pipeline
 from rota.app import compose
-from rota.app.connect import SENDERS
 from rota.model.trace import trace_id
 from rota.seams import CallNext, Outgoing
+from rota.telemetry.tracing.senders import SENDERS
 from rota.testing import Bench
 from tests.envelopes import DSN, Captured, forgotten
 from tests.spans import collected, unset

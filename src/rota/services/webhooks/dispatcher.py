@@ -8,11 +8,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from rota.client.client import Client
 from rota.client.webhooks.records import WebhookRecords
 from rota.model.event import StreamEvent
 from rota.model.webhooks.job import delivery_on
@@ -24,6 +23,9 @@ from rota.services.scheduler import Term
 from rota.settings.settings import Settings
 from rota.wire.events import read_events
 from rota.wire.keys import events_key, webhooks_key
+
+if TYPE_CHECKING:
+    from rota.client.client import Client
 
 logger = logging.getLogger("rota.webhooks")
 
@@ -104,13 +106,12 @@ class Dispatcher:
     async def run(self) -> None:
         """Look again and again, until cancelled. Raises what the term raises when it is over."""
         async with self._connect() as redis:
-            client = Client(redis, self._settings, senders=self._senders)
             place: Place | None = None
             while True:
                 try:
                     if place is None:
                         place = Place.read(await redis.get(self._cursor))
-                    place, pause = await self.look(client, place)
+                    place, pause = await self.look(redis, place)
                     self._is_refused = False
                 except _FAULTS as error:
                     self._tell(error)
@@ -123,27 +124,27 @@ class Dispatcher:
             logger.warning("webhooks.refused", extra={"error": str(error)})
             self._is_refused = True
 
-    async def look(self, client: Client, place: Place) -> tuple[Place, float]:
+    async def look(self, redis: Any, place: Place) -> tuple[Place, float]:
         """Make messages of the next events; return the place behind them, and after how many seconds to look again.
 
         Raises ServerError, and what redis-py raises; the same events are then to be read again.
         """
         self._term.check()
-        webhooks = WebhookRecords(client.redis, self._settings.namespace)
+        webhooks = WebhookRecords(redis, self._settings.namespace)
         await self._refresh(webhooks)
         if not self._hooks:
             return place, SELDOM
-        page = await client.redis.xrange(self._events, min=place.entry, count=PAGE + 1)
+        page = await redis.xrange(self._events, min=place.entry, count=PAGE + 1)
         is_whole = bool(page) and page[0][0].decode() == place.entry
         news = page[1:] if is_whole else page
         if not news:
             return place, EVERY
         if not is_whole:
-            place = await self._behind_a_gap(client.redis, place, news[0][0].decode())
-        await self._put(client, webhooks, self._due(news))
+            place = await self._behind_a_gap(redis, place, news[0][0].decode())
+        await self._put(redis, webhooks, self._due(news))
         added = None if place.added is None else place.added + len(news)
         place = Place(news[-1][0].decode(), added)
-        await client.redis.set(self._cursor, place.write())
+        await redis.set(self._cursor, place.write())
         return place, 0.0 if len(page) > PAGE else EVERY
 
     async def _refresh(self, webhooks: WebhookRecords) -> None:
@@ -169,7 +170,7 @@ class Dispatcher:
         message, body = message_of(event), body_of(event)
         return [Due(hook, message, body) for hook in hooks]
 
-    async def _put(self, client: Client, webhooks: WebhookRecords, due: Sequence[Due]) -> None:
+    async def _put(self, redis: Any, webhooks: WebhookRecords, due: Sequence[Due]) -> None:
         """Write down the messages, and put the jobs that deliver them. Raises ServerError, and what redis-py raises."""
         by_webhook: dict[str, dict[str, bytes]] = {}
         for one in due:
@@ -180,7 +181,13 @@ class Dispatcher:
             self._term.check()
             await webhooks.of(webhook).add(taken, now, self._queue)
             jobs = (delivery_on(self._queue, webhook, one).call(webhook, one) for one in taken)
-            await client.enqueue_many(jobs)
+            await self._client(redis).enqueue_many(jobs)
+
+    def _client(self, redis: Any) -> "Client":
+        """Return a client that puts jobs; it is loaded with the first message, 1.6 MB that few deployments need."""
+        from rota.client.client import Client  # noqa: PLC0415
+
+        return Client(redis, self._settings, senders=self._senders)
 
     async def _within(
         self, webhooks: WebhookRecords, webhook: str, messages: dict[str, bytes], now_ms: int
