@@ -21,7 +21,7 @@ def run_as_command(main: Callable[[Sequence[str]], int]) -> None:
 
 
 async def begin() -> str:
-    """Let a SIGTERM cancel the running task; return the server's kind and version, such as `Valkey 9.0.1`."""
+    """Let a SIGTERM cancel the running task; return what the server is, such as `Redis 8.0.2 (jemalloc 5.3.0)`."""
     this = asyncio.current_task()
     assert this is not None
     # Signals become exceptions, so that the run's servers and workers end with it.
