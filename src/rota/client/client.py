@@ -148,7 +148,8 @@ class Client:
         not be enqueued. A job with an `id` can then be enqueued again without harm.
         """
         if isinstance(job, Job):
-            handle: Any = await self._put(job, job.payload.bind(args, kwargs))
+            draft = self._enqueuer.draft(job, job.payload.bind(args, kwargs))
+            handle: Any = self._handle_of(await self._enqueuer.send_one(draft))
         else:
             check_enqueueable(job)
             handle = await put(self, job.call(*args, **kwargs))

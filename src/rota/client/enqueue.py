@@ -163,12 +163,10 @@ class Enqueuer(Drafter):
     def _script_of_one(self, draft: Draft, job: Outgoing) -> Awaitable[Sequence[Any]]:
         return self._coalescer.put(job.queue, self._values(draft, job))
 
-    async def _enqueue(self, queue: str, values: Sequence[Any]) -> list[Any]:
-        answers = await self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *arguments_of(values)))
-        # A number says of all jobs that they were created.
-        return [_CREATED] * answers if isinstance(answers, int) else list(answers)
+    def _enqueue(self, queue: str, values: Sequence[Any]) -> Awaitable[Sequence[Any]]:
+        return self._call(ENQUEUE, queue, (queue, self._events_maxlen, 1, *arguments_of(values)))
 
-    async def _enqueue_once(self, queue: str, values: Sequence[Any]) -> list[Any]:
+    def _enqueue_once(self, queue: str, values: Sequence[Any]) -> Awaitable[Sequence[Any]]:
         ids, payloads, rests, markers, fingerprints = (
             values[place :: _REQUESTS.width] for place in range(_REQUESTS.width)
         )
@@ -178,8 +176,7 @@ class Enqueuer(Drafter):
             for value in (job, payload, *rest)
         ]
         head = (queue, self._events_maxlen, _REMEMBERED_MS, *fingerprints)
-        answers: list[Any] = await self._call(ENQUEUE_ONCE, queue, (*head, *jobs), *markers)
-        return answers
+        return self._call(ENQUEUE_ONCE, queue, (*head, *jobs), *markers)
 
     def _values(self, draft: Draft, job: Outgoing) -> tuple[Any, ...]:
         """Return of a job its id, its payload, and the 7 others that the scripts take."""
@@ -212,20 +209,22 @@ class Enqueuer(Drafter):
         replaced, holder = answer
         return not replaced and decode_id(holder) != job.id
 
-    async def _call(self, script: Script, queue: str, args: Sequence[Any], *others: str) -> Any:
+    async def _call(self, script: Script, queue: str, args: Sequence[Any], *others: str) -> Sequence[Any]:
         """Call a script that puts jobs on a queue; `others` are the keys that it has besides. Raises ServerError."""
         hung = QueueKeys.of(queue_key(queue))
         keys = (hung.queue, hung.wake, self._events, *others)
         try:
-            return await script(self._written, keys, args)
+            answers: Any = await script(self._written, keys, args)
         except OutOfMemoryError:
             # Nothing was written. Of all that is ours only events may go before their time.
             async with explained(self._redis):
                 if not await self._redis.xtrim(self._events, maxlen=_EVENTS_IF_FULL):
                     raise
-                return await script(self._written, keys, args)
+                answers = await script(self._written, keys, args)
         except FAULTS as error:
             raise fault_at_work(error, self._redis) from error
+        # A number says of all jobs that they were created.
+        return [_CREATED] * answers if isinstance(answers, int) else answers
 
 
 def _chunks(drafts: Sequence[Draft]) -> Iterator[list[int]]:

@@ -31,7 +31,7 @@ _PAYLOAD = 1
 _OF_ALL = (OutOfMemoryError, ReadOnlyError)
 
 #: Calls the script for jobs of one queue, by its name and the jobs' values; returns an answer for each job.
-Call = Callable[[str, Sequence[Any]], Awaitable[list[Any]]]
+Call = Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]]
 
 
 class Shape(NamedTuple):

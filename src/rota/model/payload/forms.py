@@ -29,6 +29,11 @@ _NAMED = frozenset({"fields", "choices"})
 # Types of which JSON writes every value as no other; all others are compared after the way.
 _PLAIN = frozenset({"none", "bool", "int", "float", "str", "list", "dict", "nullable", "typed-dict-field"})
 
+# All that a schema may have which takes whatever is of its type.
+_OF_UNBOUNDED = frozenset(
+    {"type", "schema", "items_schema", "keys_schema", "values_schema", "required", "metadata"}
+)
+
 _SECRETS = (Secret, SecretStr, SecretBytes)
 
 _KNOWN_ERRORS = frozenset(get_args(ErrorType))
@@ -55,7 +60,7 @@ class Form:
     a name that is not defined yet.
     """
 
-    __slots__ = ("_schema", "_sequences", "_untyped", "check", "is_plain", "read", "write")
+    __slots__ = ("_schema", "_sequences", "_untyped", "check", "is_plain", "is_unbounded", "read", "write")
 
     def __init__(self, annotation: Any) -> None:
         self._schema = _schema_of(annotation)
@@ -64,6 +69,9 @@ class Form:
         serializer = SchemaSerializer(self._schema, _CORE_CONFIG)
         #: Whether every checked value comes back from JSON as it is, so that `change` need not be asked.
         self.is_plain = _is_plain(self._schema)
+        #: Whether it is plain, and `read` refuses nothing that `check` returned, unless that is too deep.
+        #: A pattern may be against what a text was changed to, and a strict number takes no text for infinity.
+        self.is_unbounded = self.is_plain and all(_is_unbounded(node) for node in _nodes(self._schema))
         self._sequences = _with_sequences(self._schema)
         self._untyped = any(node.get("type") == "any" for node in _nodes(self._schema))
         #: Returns a value as the type; raises pydantic's ValidationError.
@@ -166,6 +174,10 @@ def _is_plain(schema: Any) -> bool:
     # Of the arguments themselves, which are a typed dictionary, only the parts count.
     nodes = _nodes(list(schema["fields"].values()) if schema["type"] == "typed-dict" else schema)
     return all(node.get("type") in _PLAIN and _has_plain_keys(node) for node in nodes)
+
+
+def _is_unbounded(node: dict[str, Any]) -> bool:
+    return node.get("type") == "typed-dict" or node.keys() <= _OF_UNBOUNDED
 
 
 def _has_plain_keys(node: dict[str, Any]) -> bool:

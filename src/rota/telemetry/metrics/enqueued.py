@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from threading import Lock
 
 from rota.seams import Outgoing
-from rota.telemetry.metrics.tally import OTHER, Labels, Tally
+from rota.telemetry.metrics.tally import OTHER, Labels
 
 
 class Names:
@@ -36,27 +36,23 @@ class EnqueueCounter:
 
     def __init__(self) -> None:
         self.names = Names()
-        self._tally = Tally()
+        # A job of 200 costs 0.1 µs, as C adds them up, and one alone 0.3.
+        self._counts = Counter[Labels]()
         self._lock = Lock()
 
     def created(self, jobs: Sequence[Outgoing]) -> None:
-        label = self.names.label
-        if len(jobs) == 1:
-            job = jobs[0]
-            with self._lock:
-                self._tally.add((job.queue, job.task) if job.declared else label(job.queue, job.task))
-            return
-        # Most of many have the same labels. Added up first, a job of 200 costs 0.1 µs; added one by one, 0.5.
-        counts = Counter(
-            [(job.queue, job.task) if job.declared else label(job.queue, job.task) for job in jobs]
-        )
+        labels = [
+            (job.queue, job.task) if job.declared else self.names.label(job.queue, job.task) for job in jobs
+        ]
         with self._lock:
-            for labels, number in counts.items():
-                self._tally.add(labels, number)
+            if len(labels) == 1:
+                self._counts[labels[0]] += 1
+            else:
+                self._counts.update(labels)
 
     def read(self) -> list[tuple[Labels, float]]:
         """Return the counts so far, which only grow."""
-        return self._tally.read()
+        return [(labels, float(number)) for labels, number in list(self._counts.items())]
 
 
 #: The counter of this process: one for all its clients and workers, since a scrape shows one number for a process.
