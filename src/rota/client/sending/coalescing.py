@@ -64,6 +64,8 @@ class Coalescer:
     def __init__(self, call: Call, shape: Shape) -> None:
         self._call = call
         self._shape = shape
+        # As many values fill a call.
+        self._full = MOST_JOBS * shape.width
         # By queue, and only while a call of that queue is under way.
         self._waiting: dict[str, list[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,10 +76,10 @@ class Coalescer:
         What is returned is awaited at once. A caller that is cancelled while it waits puts nothing, and takes nothing
         from the others.
         """
-        waiting = self._waiting.get(queue)
-        if len(values) >= MOST_JOBS * self._shape.width:
+        if len(values) >= self._full:
             # It fills a call by itself.
             return self._call(queue, values)
+        waiting = self._waiting.get(queue)
         if waiting is None:
             return self._go_first(queue, values)
         # No coroutine is around this: with many callers, each would take 0.3 µs for every job.

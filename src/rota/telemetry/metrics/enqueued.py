@@ -41,14 +41,15 @@ class EnqueueCounter:
         self._lock = Lock()
 
     def created(self, jobs: Sequence[Outgoing]) -> None:
-        labels = [
-            (job.queue, job.task) if job.declared else self.names.label(job.queue, job.task) for job in jobs
-        ]
+        label = self.names.label
+        if len(jobs) == 1:
+            job = jobs[0]
+            with self._lock:
+                self._counts[(job.queue, job.task) if job.declared else label(job.queue, job.task)] += 1
+            return
+        labels = [(job.queue, job.task) if job.declared else label(job.queue, job.task) for job in jobs]
         with self._lock:
-            if len(labels) == 1:
-                self._counts[labels[0]] += 1
-            else:
-                self._counts.update(labels)
+            self._counts.update(labels)
 
     def read(self) -> list[tuple[Labels, float]]:
         """Return the counts so far, which only grow."""
