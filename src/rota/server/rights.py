@@ -140,6 +140,8 @@ _HARMLESS: dict[str, str] = {
     "DEL": "KEY",
     "UNLINK": "KEY",
 }
+#: What scripts call where the server knows it, and the user may: not tried, as nothing depends on it.
+OPTIONAL = frozenset({"MSETEX"})
 #: What a script cannot try.
 _SENT_BY_ALL: tuple[tuple[Any, ...], ...] = (("EVALSHA", RIGHTS.sha, 0), ("PING",))
 _SENT_BY_WORKERS: tuple[tuple[Any, ...], ...] = (

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.wire.lua.beds import KEYS, Bed, Worker, again, bury, finish
+from rota.wire.keys import IN_PROGRESS, RESULT
+from tests.unit.wire.lua.beds import KEYS, LEASE, Bed, Worker, again, bury, finish
 
 #: The call itself, and the test's own questions.
 _AROUND = {"evalsha", "eval", "info"}
@@ -71,13 +72,27 @@ async def test_of_a_queue_that_has_one_thing_the_others_are_not_looked_for(count
     assert commands["exists"] == 2
 
 
-async def test_a_hundred_settlements_cost_one_command_each(counted: Counted) -> None:
-    counted.bed.put(*(f"{number:03}" for number in range(100)))
-    claims = await counted.worker.claim(100)
-    commands = await counted.commands(counted.worker.settle(*map(finish, claims)))
-    assert commands["xadd"] <= 5
-    assert commands["set"] <= 101
-    assert commands.total() <= 100 + 20
+@pytest.mark.parametrize("is_allowed", [True, False])
+async def test_a_hundred_jobs_cost_few_commands_or_one_each_where_many_keys_may_not_be_written_at_once(
+    counted: Counted, *, is_allowed: bool
+) -> None:
+    bed, worker, sets = counted.bed, counted.worker, "msetex" if is_allowed else "set"
+    bed.put(*(f"{number:03}" for number in range(100)))
+    if not is_allowed:
+        bed.looking.execute_command("ACL", "SETUSER", "default", "-msetex")
+    try:
+        claiming = await counted.commands(worker.claim(100))
+        claims = list(worker.held.values())
+        assert (len(claims), bed.held("042")) == (100, worker.held["042"].token.encode())
+        assert 0 < bed.looking.pttl(f"{IN_PROGRESS}042") <= LEASE * 1000
+        settling = await counted.commands(worker.settle(*map(finish, claims)))
+    finally:
+        bed.looking.execute_command("ACL", "SETUSER", "default", "+@all")
+    assert (bed.result("042"), bed.looking.pttl(f"{RESULT}042") > 0) == (b'{"r":1}', True)
+    assert settling["xadd"] <= 5
+    for commands in (claiming, settling):
+        assert commands[sets] in ((1,) if is_allowed else (100, 101, 102))
+        assert commands.total() <= (25 if is_allowed else 125)
 
 
 async def test_the_watcher_s_role_is_kept_by_one_command(counted: Counted) -> None:

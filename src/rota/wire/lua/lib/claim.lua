@@ -3,6 +3,7 @@
 -- Expects what step.lua says of its call.
 
 --@include find
+--@include lives
 
 local by_this_worker = { worker = worker }
 
@@ -51,8 +52,8 @@ local function hold(found, deadlines, fence, counts)
     for _, job in ipairs(found) do clear(job.id) end
   end
   redis.call('ZADD', queue, unpack(deadlines))
+  write_all(HELD, found, 'token', lease_px)
   for _, job in ipairs(found) do
-    redis.call('SET', HELD .. job.id, job.token, 'PX', lease_px)
     if job.terms then with_terms().release_unique(job.id, job.terms, 's') end
   end
 end

@@ -3,6 +3,7 @@
 
 --@include chunks
 --@include kept
+--@include lives
 
 local bury_one
 local function burier()
@@ -20,6 +21,14 @@ local function keep_record(job)
   else
     redis.call('SET', RESULT .. job.id, job.record)
   end
+end
+
+-- Keep the records of jobs that are over: those of a step mostly have one life.
+local function keep_records(finished)
+  local life, is_one = finished[1].record_ms, true
+  for _, job in ipairs(finished) do is_one = is_one and job.record ~= '' and job.record_ms == life end
+  if is_one and life ~= '0' then return write_all(RESULT, finished, 'record', life) end
+  for _, job in ipairs(finished) do keep_record(job) end
 end
 
 -- Remove what a queue knows of jobs that are over, and last of all the fence. Before that their ends are told: a step
@@ -61,7 +70,7 @@ local function conclude(finished)
   if service and has.progress then chunked('HDEL', progress, gone) end
   for _, job in ipairs(finished) do
     if job.kind == 'dead' then burier()(job) end
-    keep_record(job)
   end
+  keep_records(finished)
   forget_jobs(finished, gone)
 end
