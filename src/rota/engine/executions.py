@@ -140,10 +140,8 @@ class Executions(dict[str, Execution]):
             # Its lease ran out while this process stood still, and the job has come back to the same process.
             self._lose(self[claim.id])
         execution = self[claim.id] = Execution(claim, deadlines=self.deadlines)
-        task = self._begin(self._run(execution))
-        # One that has ended was let go of, and would refer to itself again by the context of its task.
-        if not task.done():
-            execution.task = task
+        # An execution that has ended gets no task, whose context refers to the execution.
+        execution.task = self._begin(self._run(execution))
 
     def stop(self, cause: Cause) -> None:
         """Tell every job that runs to end, for `cause`."""

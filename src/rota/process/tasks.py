@@ -11,12 +11,12 @@ from typing import Any
 #: A cancellation that had no effect is repeated after this, in seconds.
 _AGAIN = 0.1
 
+#: Runs a coroutine as a task, and returns the task; None if it has ended already.
+Begin = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None] | None]
 
 if sys.version_info >= (3, 12):
 
-    def beginner(
-        loop: asyncio.AbstractEventLoop,
-    ) -> Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]:
+    def beginner(loop: asyncio.AbstractEventLoop) -> Begin:
         """Return what runs a coroutine as a task of `loop` up to its first wait. It is called from within `loop`.
 
         What never waits costs no turn of the loop in this way, and a third of the time of a task that is put in line.
@@ -24,16 +24,14 @@ if sys.version_info >= (3, 12):
         """
         return partial(_begin, loop)
 
-    def _begin(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        if loop.get_task_factory() is None:
-            return asyncio.Task(work, loop=loop, eager_start=True)
-        return loop.create_task(work)
+    def _begin(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        is_ours = loop.get_task_factory() is None
+        task = asyncio.Task(work, loop=loop, eager_start=True) if is_ours else loop.create_task(work)
+        return None if task.done() else task
 
 else:
 
-    def beginner(
-        loop: asyncio.AbstractEventLoop,
-    ) -> Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]:
+    def beginner(loop: asyncio.AbstractEventLoop) -> Begin:
         """Return what runs a coroutine as a task from the next turn of `loop` on."""
         return loop.create_task
 

@@ -115,14 +115,14 @@ class Claim(NamedTuple):
         could not read something of the job, the name of that.
         """
         raw_id, entry, payload, attempt, *more = row
-        unreadable = ""
+        job_id = raw_id.decode("utf-8", "surrogateescape")
         try:
             token, due, rest = entry.decode().split(" ", 2)
-            times = int(float(due)), *_times(rest)
+            claim = _claim((job_id, token, payload, attempt, int(float(due)), *_since_then(rest)))
         except (ValueError, OverflowError):
             token, times, unreadable = _read_strange(entry)
-        job_id = raw_id.decode("utf-8", "surrogateescape")
-        claim = _claim((job_id, token, payload, attempt, *times, *_PLAIN_CLAIM, unreadable))
+            claim = _claim((job_id, token, payload, attempt, *times, *_PLAIN_CLAIM))
+            claim = claim._replace(unreadable=unreadable)
         if "!" in token:
             lost_by, taken_back_ms = _read_mark(token)
             claim = claim._replace(recovered=True, lost_by=lost_by, taken_back_ms=taken_back_ms)
@@ -152,17 +152,17 @@ class Claim(NamedTuple):
 
 # As `Claim._make`, which calls it through two functions more; and what stands in a plain job's claim after its times.
 _claim = partial(tuple.__new__, Claim)
-_PLAIN_CLAIM = tuple(Claim._field_defaults.values())[2:-1]
+_PLAIN_CLAIM = tuple(Claim._field_defaults.values())[2:]
 
 
 @lru_cache(256)
-def _times(text: str) -> tuple[int, int, int]:
-    """Return what a run entry ends with: when the job was claimed, its losses, and since when it is unknown.
+def _since_then(text: str) -> tuple[Any, ...]:
+    """Return a plain job's claim from `started_ms` on: what its run entry ends with, and the defaults.
 
-    Of most jobs of a step that is the same. Raises ValueError for anything but three numbers.
+    Of most jobs of a step this is the same. Raises ValueError for anything but three numbers.
     """
     started, lost, unknown = text.split(" ")
-    return int(started), int(lost), int(unknown)
+    return int(started), int(lost), int(unknown), *_PLAIN_CLAIM
 
 
 def _read_strange(entry: bytes) -> tuple[str, tuple[int, int, int, int], str]:
@@ -170,9 +170,10 @@ def _read_strange(entry: bytes) -> tuple[str, tuple[int, int, int, int], str]:
     token, _, rest = entry.decode("utf-8", "replace").partition(" ")
     due, _, rest = rest.partition(" ")
     try:
-        return token, (_time(due), *_times(rest)), ""
+        started, lost, unknown = map(int, rest.split(" "))
     except ValueError:
         return token, (0, 0, 0, 0), "run entry"
+    return token, (_time(due), started, lost, unknown), ""
 
 
 def _read_mark(token: str) -> tuple[str, int]:

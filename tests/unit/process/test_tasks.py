@@ -77,6 +77,7 @@ async def begun(factory: Any = None) -> list[str]:
     this, loop = asyncio.current_task(), asyncio.get_running_loop()
     loop.set_task_factory(factory)
     task = tasks.beginner(loop)(work())
+    assert task is not None
     loop.set_task_factory(None)
     said.append("goes on")
     assert asyncio.current_task() is this
