@@ -85,6 +85,28 @@ async def test_of_two_jobs_of_one_id_the_first_is_put(bed: Bed) -> None:
     assert sorted(event["id"] for event in bed.events()) == ["a", "b"]
 
 
+async def test_a_single_job_leaves_nothing_where_the_queue_is_no_queue_or_redis_is_full(real: Bed) -> None:
+    real.looking.set(KEYS.queue, "not ours")
+    with pytest.raises(ResponseError):
+        await real.enqueue("a")
+    assert real.all_keys() == {KEYS.queue}
+    real.looking.delete(KEYS.queue)
+    with real.full(), pytest.raises(ResponseError, match="maxmemory"):
+        await real.enqueue("a")
+    assert not real.all_keys()
+
+
+@pytest.mark.parametrize("key", [f"{JOB}a", f"{RESULT}a", ABORT], ids=["live", "over", "aborted"])
+async def test_a_single_job_in_whose_way_something_is_goes_the_long_way(bed: Bed, key: str) -> None:
+    if key == ABORT:
+        bed.looking.zadd(ABORT, {"a": 1})
+    else:
+        bed.looking.set(key, "kept")
+    assert await bed.enqueue("a") == [0 if key == f"{JOB}a" else 1]
+    assert bed.looking.get(f"{JOB}a") == (b"kept" if key == f"{JOB}a" else b"p")
+    assert not bed.looking.exists(f"{RESULT}a", ABORT)
+
+
 async def test_what_is_left_of_a_former_job_of_the_id_goes_and_nothing_of_others(bed: Bed) -> None:
     bed.looking.zadd(ABORT, {"a": 1, "other": 1})
     bed.looking.set(f"{RESULT}a", "kept")
