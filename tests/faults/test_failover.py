@@ -236,6 +236,6 @@ async def answers(http: httpx2.AsyncClient) -> bool:
 
 
 def watched(admin: redis.Redis) -> bool:
-    """Tell whether a client of the server is told of changed keys by their prefix."""
+    """Tell whether a client of the server is told of changed keys."""
     clients: Any = admin.client_list()
-    return any("B" in one["flags"] for one in clients)
+    return any("t" in one["flags"] for one in clients)

@@ -12,6 +12,7 @@ from rota.engine.leases import Leases
 from rota.engine.stacks.teller import LONGEST as ASKED_AT_MOST
 from rota.engine.stacks.teller import StackTeller
 from rota.engine.tokens import LONGEST, SharedTokens
+from rota.engine.watching.changes import Changes
 from rota.errors import LifespanFailed
 from rota.errors.traces import message_of, place_of
 from rota.model.registry import Registry
@@ -96,7 +97,7 @@ async def connected(server: Server, shared: Shared, queues: int) -> AsyncIterato
         for client in (redis, blocking):
             stack.push_async_callback(_close, client)
         stack.push_async_callback(tokens.close)
-        yield replace(shared, redis=redis, tokens=tokens)
+        yield replace(shared, redis=redis, tokens=tokens, changes=Changes(redis))
 
 
 async def _close(client: Any) -> None:

@@ -68,6 +68,8 @@ class Engine:
         self.pulse = Pulse(link, self.executions, cancellable=cancellable, reported=contract.reported)
         self.holding = leases.hold(link.scripts, self.executions.lost)
         self.stale = 0
+        #: How many steps have asked for jobs.
+        self.claims = 0
         self._link = link
         self._contract = contract
         self._isolation = isolation
@@ -220,6 +222,7 @@ class Engine:
         ask = Ask(settlements, want, access is Access.ALONE and want > 0, self._belief)
         if want:
             self._belief = Belief.NONE
+            self.claims += 1
         self._asked += want
         self._under_way += 1
         self._share.asked(want)

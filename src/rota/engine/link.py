@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from rota.engine.watching.changes import Changes
 from rota.server.outage import Outage
 from rota.wire.queue import QueueScripts
 
@@ -14,8 +15,10 @@ class QueueLink:
     :param scripts: the scripts of the queue, as this worker calls them.
     :param redis: an asyncio client.
     :param outage: shared by all parts of the worker, so that an outage is logged once.
+    :param changes: tells the queues of the process of changed keys; None if each has a connection of its own for that.
     """
 
     scripts: QueueScripts
     redis: Any
     outage: Outage
+    changes: Changes | None = None

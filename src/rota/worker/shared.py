@@ -8,6 +8,7 @@ from rota.engine.isolation import Isolation
 from rota.engine.keeper import LeaseKeeper
 from rota.engine.shares import UNLIMITED, Shares, Unlimited
 from rota.engine.tokens import Tokens
+from rota.engine.watching.changes import Changes
 from rota.server.outage import Outages
 
 
@@ -21,6 +22,7 @@ class Shared:
     :param outages: knows since when the server does not answer.
     :param redis: the client of all workers, which its owner closes; None if each worker has its own connections.
     :param tokens: where all workers wait for wake tokens; None if each waits on a connection of its own.
+    :param changes: tells all workers of changed keys; None if each hears of them on a connection of its own.
     """
 
     keeper: LeaseKeeper | None = None
@@ -29,3 +31,4 @@ class Shared:
     outages: Outages = field(default_factory=Outages)
     redis: ArqRedis | None = None
     tokens: Tokens | None = None
+    changes: Changes | None = None

@@ -14,7 +14,8 @@ from rota.engine.leases import Leases
 from rota.engine.link import QueueLink
 from rota.engine.shares import Share
 from rota.engine.tokens import Tokens
-from rota.engine.wake import POLL, Poller, Waker, Watcher
+from rota.engine.wake import POLL, Poller, Waker
+from rota.engine.watching.watcher import Watcher
 from rota.model.outcome import Cause
 from rota.names import printable
 from rota.process.tasks import end
@@ -54,7 +55,6 @@ class Shift:
         self._link = link
         self._contract = contract
         self._leases = leases
-        self.watcher = Watcher(link)
         self.engine = Engine(
             link,
             contract,
@@ -65,6 +65,7 @@ class Shift:
             cancellable=cancellable,
             alarm=lambda: self.watcher.holds,
         )
+        self.watcher = Watcher(link, self.engine)
         poll = min(POLL, link.scripts.lease / 4)
         self._waker = Waker(link, tokens, self.engine, poll)
         self._poller = Poller(link, self.engine, poll)

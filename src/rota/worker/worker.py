@@ -22,7 +22,7 @@ from rota.engine.link import QueueLink
 from rota.engine.stacks.teller import LONGEST as WAIT
 from rota.engine.stacks.teller import StackTeller
 from rota.engine.tokens import LONGEST, OwnTokens, Tokens
-from rota.engine.wake import Watcher
+from rota.engine.watching.watcher import Watcher
 from rota.process.identity import unique_name
 from rota.process.loop_watch import BEAT, LoopWatch
 from rota.process.tasks import end
@@ -158,7 +158,7 @@ class QueueWorker(StoppableWorker):
             yield OwnTokens(blocking)
 
     async def _work(self, tokens: Tokens) -> None:
-        link = QueueLink(self.scripts, self.pool, self.outage)
+        link = QueueLink(self.scripts, self.pool, self.outage, self._shared.changes)
         with self._keeping() as keeper:
             shift = Shift(
                 link,

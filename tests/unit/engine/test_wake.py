@@ -1,16 +1,13 @@
-"""The waker: what becomes of a token that arrives when this worker cannot use it. And the role of the watcher."""
+"""The waker: what becomes of a token that arrives when this worker cannot use it."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-import pytest
-
-from rota.engine import wake
 from rota.engine.link import QueueLink
 from rota.engine.tokens import OwnTokens
-from rota.engine.wake import BREATH, Poller, Waker, Watcher
+from rota.engine.wake import BREATH, Poller, Waker
 from rota.server.outage import Outage
 from rota.wire.queue import QueueScripts
 from tests.servers import RedisServer
@@ -145,46 +142,3 @@ async def test_a_fault_is_waited_out() -> None:
     async with waking(tokens):
         await until(lambda: tokens.looks)
     assert tokens.looks == [False]
-
-
-async def test_a_watcher_keeps_its_role_by_one_command_and_takes_it_again_where_it_was_lost(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wake, "ROLE_EVERY", 0.02)
-    async with real_bed(server) as bed:
-        watcher = Watcher(QueueLink(bed.worker("w").scripts, bed.redis, Outage("email")))
-        watching = asyncio.create_task(watcher.run())
-        try:
-            start = bed.commands()["getex"]
-            await until(lambda: bed.commands()["getex"] > start, "it keeps its role, once it listens")
-            before = bed.commands()
-            await until(lambda: bed.commands()["getex"] >= before["getex"] + 5, "it keeps it again and again")
-            assert bed.commands()["evalsha"] == before["evalsha"], "without a script"
-            bed.looking.delete(KEYS.watcher)
-            await until(lambda: bed.looking.get(KEYS.watcher) == b"w", "it takes the role again")
-            assert watcher.holds
-            bed.looking.set(KEYS.watcher, "v")
-            await until(lambda: not watcher.holds, "the role is another's")
-            assert bed.looking.get(KEYS.watcher) == b"v"
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-
-
-@pytest.mark.parametrize("beside", ["arq:queue:q:health-check", "health", "arq:queue", "arq:queue:q"])
-async def test_a_watcher_hears_of_a_key_beside_its_own(server: RedisServer, beside: str) -> None:
-    async with real_bed(server) as bed:
-        watcher = Watcher(QueueLink(bed.worker("w").scripts, bed.redis, Outage("email")))
-        watcher.beside = beside
-        watching = asyncio.create_task(watcher.run())
-        try:
-            await until(lambda: watcher.beside_changed, "it may have changed before the watcher listened")
-            for change in (bed.looking.set, lambda key, _: bed.looking.delete(key)):
-                watcher.beside_changed = False
-                change(beside, "x")
-                await until(lambda: watcher.beside_changed)
-            bed.put("email")
-            await until(lambda: bed.tokens() == 1, "of its queue it hears, too")
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""How a worker hears of what stock clients enqueue, who leave no wake token."""
