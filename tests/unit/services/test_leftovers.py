@@ -212,6 +212,22 @@ async def test_a_queue_stays_among_those_with_a_line_until_the_next_slot_is_free
     assert await struck_of(history, NOON) == []
 
 
+async def test_a_cause_leaves_its_list_with_its_last_letter() -> None:
+    causes = "arq:queue:default:causes"
+    with Bench([dies]) as bench:
+        client, redis = bench.client, bench.client.redis
+        first, second = [await client.enqueue(dies) for _ in range(2)]
+        await bench.drain()
+        await client.delete_dead("default", first.id)
+        assert await redis.zcard(causes) == 1
+        assert await client.retry_dead("default") == 1
+        assert await redis.exists(causes) == 0
+        await bench.drain()
+        assert await redis.zcard(causes) == 1
+        await client.delete_dead("default", second.id)
+        assert await redis.exists(causes) == 0
+
+
 @PLAY
 @given(history=HISTORIES, start=STARTS, data=st.data())
 async def test_whatever_key_is_deleted_nothing_stays_for_ever(

@@ -16,7 +16,7 @@ for _, id in ipairs(ARGV) do
   local cause = redis.pcall('HMGET', letter, 'cause')[1]
   deleted = deleted + redis.call('DEL', letter)
   redis.call('ZREM', dead, id)
-  if cause then redis.pcall('ZREM', letters_of(queue, cause), id) end
+  if cause then unlist_letter(queue, cause, id) end
   redis.call('DEL', 'arq:log:' .. id)
 end
 return deleted

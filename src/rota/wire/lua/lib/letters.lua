@@ -19,3 +19,10 @@ local function note_letter(queue_key, cause, id, at, expired, life)
   redis.pcall('ZADD', causes, at, cause)
   redis.pcall('PEXPIRE', causes, life)
 end
+
+-- Take a letter off the list of its cause, and the cause off theirs with its last letter.
+local function unlist_letter(queue_key, cause, id)
+  local letters = letters_of(queue_key, cause)
+  redis.pcall('ZREM', letters, id)
+  if redis.pcall('EXISTS', letters) == 0 then redis.pcall('ZREM', queue_key .. ':causes', cause) end
+end

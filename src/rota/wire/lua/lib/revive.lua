@@ -28,7 +28,7 @@ end
 -- Delete a dead letter, and its place under its cause, once all else is done.
 local function discard_letter(queue_key, id, cause)
   discard('DEL', queue_key .. ':dead:' .. id)
-  if cause then at_last(function() redis.call('ZREM', letters_of(queue_key, cause), id) end) end
+  if cause then at_last(function() unlist_letter(queue_key, cause, id) end) end
 end
 
 -- Remove the dead letter of a job that is put again; the job gets back what it had saved.
