@@ -17,7 +17,6 @@ from rota.server.faults import (
     ServerError,
     command_refused,
     explained,
-    is_channel_refused,
     is_key_refused,
 )
 from rota.wire.keys import (
@@ -79,9 +78,6 @@ from rota.wire.scripts import (
     SWEEP_KEYS,
     WATCH,
 )
-
-#: The channel on which Redis tells of changed keys.
-CHANNEL = "__redis__:invalidate"
 
 #: The most names of a kind that are shown.
 _SHOWN = 8
@@ -146,10 +142,9 @@ OPTIONAL = frozenset({"MSETEX"})
 _SENT_BY_ALL: tuple[tuple[Any, ...], ...] = (("EVALSHA", RIGHTS.sha, 0), ("PING",))
 _SENT_BY_WORKERS: tuple[tuple[Any, ...], ...] = (
     ("BLPOP", TRIED, "none"),
-    ("CLIENT", "ID"),
     ("CLIENT", "SETNAME", ""),
     ("CLIENT", "TRACKING", "OFF"),
-    ("SUBSCRIBE", CHANNEL),
+    ("HELLO",),
 )
 _WORKERS_SCRIPTS = (
     *(STEP, RENEW, PROGRESS, CHECKPOINT, LOG, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
@@ -257,11 +252,11 @@ def _keys_of_jobs(queues: Sequence[str], namespace: str) -> Iterator[str]:
 async def check_rights(client: Any, rights: Rights) -> None:
     """Try commands and keys as they are used later. Raises ServerError, with those that are refused."""
     async with explained(client):
-        commands, keys, channel = await _refused(client, rights)
-    named = (("command", commands), ("key", keys), ("channel", channel))
+        commands, keys = await _refused(client, rights)
+    named = (("command", commands), ("key", keys))
     refused = " and ".join(_listed(what, names) for what, names in named if names)
     if refused:
-        advice = _advice(client, [*commands, *keys, *channel])
+        advice = _advice(client, [*commands, *keys])
         raise ServerError(f"{target_of(client.connection_pool)} refuses {refused} to this user: {advice}")
 
 
@@ -276,14 +271,14 @@ def _advice(client: Any, refused: Sequence[str]) -> str:
 
 def _allowing(name: str) -> str:
     if ":" in name:
-        return f"&{name}" if name == CHANNEL else f"~{name}"
+        return f"~{name}"
     # What keeps its spaces cannot be allowed by a word: a command that is disabled, or one that Redis 6 does not name.
     command = name if "(" in name or name == OF_A_SCRIPT else name.replace(" ", "|")
     return f"+{command.lower()}"
 
 
-async def _refused(client: Any, rights: Rights) -> tuple[list[str], list[str], list[str]]:
-    """Return the commands, the keys and the channels that are refused."""
+async def _refused(client: Any, rights: Rights) -> tuple[list[str], list[str]]:
+    """Return the commands and the keys that are refused."""
     commands, keys = list(_words_of(rights.commands)), list(_touching(rights.keys))
     tried = [word for words in (*commands, *keys) for word in (len(words), *words)]
     sent = _SENT_BY_ALL if not rights.works else (*_SENT_BY_ALL, *_SENT_BY_WORKERS)
@@ -293,8 +288,7 @@ async def _refused(client: Any, rights: Rights) -> tuple[list[str], list[str], l
     of_commands, of_keys = errors[: len(commands)], errors[len(commands) :]
     refused = filter(None, map(command_refused, (first, *others, *of_commands)))
     lost = (words[1] for words, error in zip(keys, of_keys, strict=False) if is_key_refused(error))
-    channels = [CHANNEL] if rights.works and is_channel_refused(others[-1]) else []
-    return _once(refused), _once(key.replace("rights", "*") for key in lost), channels
+    return _once(refused), _once(key.replace("rights", "*") for key in lost)
 
 
 def _listed(what: str, names: Sequence[str]) -> str:

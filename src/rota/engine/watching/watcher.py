@@ -23,7 +23,7 @@ ROLE_LIFE = 25.0
 ROLE_EVERY = 12.0
 #: The keys of a queue are read again this many seconds after a change. After a change of ours this worker's steps may
 #: look at the queue again and again: then the pause is repeated until none is to come, twice as long each time, up to
-#: DOUBT, and in all LONGEST_PAUSE at most. A busy worker of one queue sends 2 such commands for 20,000 jobs.
+#: DOUBT, and in all LONGEST_PAUSE at most. A busy worker of one queue sends some five such commands for 20,000 jobs.
 PAUSE = 0.002
 LONGEST_PAUSE = 1.0
 #: What came while the keys had changed and were not read again is looked into after this many seconds.
