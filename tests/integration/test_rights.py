@@ -343,7 +343,6 @@ async def test_rights_that_suffice_are_found_without_a_trace(
         ((*WHOLE, "-hset", "-xadd"), "it refuses the commands HSET, XADD"),
         ((*WHOLE, "-blpop"), "it refuses the command BLPOP"),
         ((*WHOLE, "-client|tracking"), "it refuses the command CLIENT TRACKING"),
-        ((*WHOLE, "-hello"), "it refuses the command HELLO"),
         ((*WHOLE, "-eval"), "it refuses the command EVAL"),
         ((*WHOLE, "-@scripting"), "it refuses the commands EVAL, EVALSHA"),
         ((*WHOLE, "-info"), "it refuses the command INFO"),

@@ -144,7 +144,6 @@ _SENT_BY_WORKERS: tuple[tuple[Any, ...], ...] = (
     ("BLPOP", TRIED, "none"),
     ("CLIENT", "SETNAME", ""),
     ("CLIENT", "TRACKING", "OFF"),
-    ("HELLO",),
 )
 _WORKERS_SCRIPTS = (
     *(STEP, RENEW, PROGRESS, CHECKPOINT, LOG, WATCH, NUDGE, PUBLISH, FLOW_FAN_OUT, FLOW_STOP),
