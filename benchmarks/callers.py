@@ -148,7 +148,7 @@ async def main(chosen: argparse.Namespace) -> dict[str, float]:
         "direct_per_s": together,
         "direct_times": together / one,
         "http_per_s": requests,
-        "http_share": requests / together,
+        "http_share": requests / one,
         "http_us": cpu / total * 1e6,
         "http_p50_ms": percentile(paced, 0.5),
         "http_p99_ms": percentile(paced, 0.99),

@@ -33,7 +33,7 @@ ROWS = (
     Row("direct_per_s", "  a hundred callers", "more"),
     Row("direct_times", "  times one caller", "more", 1),
     Row("http_per_s", "  a hundred callers over HTTP", "more"),
-    Row("http_share", "  share of those without HTTP", "more", 2),
+    Row("http_share", "  share of one caller without HTTP", "more", 2),
     Row("http_us", "API CPU, µs a request", "less"),
     Row("http_p50_ms", "over HTTP at 1,000/s, p50, ms", "less", 1),
     Row("http_p99_ms", "over HTTP at 1,000/s, p99, ms", "less", 1),
