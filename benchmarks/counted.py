@@ -1,18 +1,17 @@
-"""`python -m rota` with its bytecode instructions counted: `python -m benchmarks.counted PATH`.
+"""`python -m rota` with its bytecode instructions counted, by signals: `python -m benchmarks.counted PATH`.
 
-SIGUSR1 starts the count, SIGUSR2 stops it and writes it to PATH. Other work on the machine changes nothing in it, so
-that a gain of one per cent is seen, which CPU time does not show. What C does is not in it.
+Other work on the machine changes nothing in the count, so that a gain of one per cent is seen, which CPU time does not
+show. What C does is not in it.
 """
 
-import json
-import runpy
-import signal
 import sys
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
+
+from benchmarks.watched import run_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +56,6 @@ class Count:
         return self._went_on
 
 
-def main(path: Path) -> None:
-    """Run the worker until a signal ends it."""
-    count = Count()
-
-    def stop(*_: object) -> None:
-        unfinished = path.with_suffix(".part")
-        unfinished.write_text(json.dumps([asdict(one) for one in count.stop()]))
-        unfinished.rename(path)
-
-    signal.signal(signal.SIGUSR1, lambda *_: count.start())
-    signal.signal(signal.SIGUSR2, stop)
-    sys.argv[1:] = ["worker"]
-    runpy.run_module("rota", run_name="__main__")
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    COUNT = Count()
+    run_worker(Path(sys.argv[1]), COUNT.start, COUNT.stop)

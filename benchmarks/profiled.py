@@ -1,16 +1,12 @@
-"""`python -m rota` under a profiler that signals switch: `python -m benchmarks.profiled PATH`.
-
-SIGUSR1 starts it, SIGUSR2 stops it and writes what it saw to PATH, so that neither start nor warm-up is in it.
-"""
+"""`python -m rota` under a profiler that signals switch: `python -m benchmarks.profiled PATH`."""
 
 import cProfile
-import json
-import runpy
-import signal
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
+
+from benchmarks.watched import run_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +35,11 @@ def main(path: Path) -> None:
     """Run the worker until a signal ends it."""
     profile = cProfile.Profile()
 
-    def stop(*_: object) -> None:
+    def stop() -> list[Spent]:
         profile.disable()
-        unfinished = path.with_suffix(".part")
-        unfinished.write_text(json.dumps([asdict(one) for one in spent(profile)]))
-        unfinished.rename(path)
+        return spent(profile)
 
-    signal.signal(signal.SIGUSR1, lambda *_: profile.enable())
-    signal.signal(signal.SIGUSR2, stop)
-    sys.argv[1:] = ["worker"]
-    runpy.run_module("rota", run_name="__main__")
+    run_worker(path, profile.enable, stop)
 
 
 if __name__ == "__main__":
